@@ -1,0 +1,91 @@
+"""Files that are either whole or absent: temporary file, fsync, rename, fsync of the folder."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from mien.core.errors import MienError
+
+_PREFIX = ".tmp-mien-"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it onto `path` when the block ends well.
+
+    The block may open and write the temporary path as it likes. If it raises, the temporary file is
+    removed and `path` is untouched. Raises MienError when the disk is full or the folder not writable.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise _explain(error, path) from error
+    os.close(handle)
+    os.chmod(name, 0o666 & ~_umask())
+    temporary = Path(name)
+    try:
+        yield temporary
+        _fsync(temporary)
+        os.replace(temporary, path)
+        _fsync(path.parent)
+    except OSError as error:
+        raise _explain(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Like `replacing`, giving an open file (`mode` "w" for UTF-8 text or "wb")."""
+    encoding = None if "b" in mode else "utf-8"
+    with replacing(path) as temporary, open(temporary, mode, encoding=encoding) as file:
+        yield file
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with open_replacing(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path` atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def sweep_temporaries(folder: Path) -> int:
+    """Remove what killed writers left in `folder`; return how many files that were.
+
+    Call it only while holding the folder's lock: it would remove a live writer's file too.
+    """
+    stale = list(folder.glob(_PREFIX + "*"))
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _explain(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MienError(f"{path}: no space left on disk; nothing was changed, free some and run again")
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return MienError(f"{path}: cannot write there ({error.strerror})")
+    return error

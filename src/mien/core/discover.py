@@ -1,0 +1,22 @@
+"""Families, datasets and metrics are found by the names of their files."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from mien.core.errors import InputError
+
+
+def names(package: str) -> tuple[str, ...]:
+    """The public modules of `package` ("mien.models"), sorted; files beginning with "_" are helpers."""
+    path = importlib.import_module(package).__path__
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")))
+
+
+def load(package: str, name: str) -> ModuleType:
+    """Import member `name` of `package`. Raises InputError naming the members that exist."""
+    known = names(package)
+    if name not in known:
+        kind = package.rpartition(".")[2]
+        raise InputError(f"{name!r} is not one of the {kind} here; choose from: {', '.join(known)}")
+    return importlib.import_module(f"{package}.{name}")

@@ -1,0 +1,13 @@
+"""Errors meant for people: what is wrong, where, and what to do."""
+
+
+class MienError(Exception):
+    """Something failed while running; the message is one line for the user. Exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(MienError):
+    """The command line, a file or a folder given by the user is unusable. Exit code 2."""
+
+    exit_code = 2
