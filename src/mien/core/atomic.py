@@ -20,11 +20,11 @@ def replacing(path: Path) -> Iterator[Path]:
     The block may open and write the temporary path as it likes. If it raises, the temporary file is
     removed and `path` is untouched. Raises MienError when the disk is full or the folder not writable.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise _explain(error, path) from error
+        raise explain(error, path) from error
     os.close(handle)
     os.chmod(name, 0o666 & ~_umask())
     temporary = Path(name)
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _fsync(path.parent)
     except OSError as error:
-        raise _explain(error, path) from error
+        raise explain(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -83,9 +83,10 @@ def _umask() -> int:
     return current
 
 
-def _explain(error: OSError, path: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def explain(error: OSError, path: Path) -> Exception:
+    """The error of writing `path` in words, or `error` itself where there is nothing to add."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return MienError(f"{path}: no space left on disk; nothing was changed, free some and run again")
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return MienError(f"{path}: cannot write there ({error.strerror})")
     return error

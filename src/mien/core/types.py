@@ -73,8 +73,12 @@ class Progress:
 
 
 class Trainable(Protocol):
-    """Everything that learns. Losses live here, never in the loop."""
+    """Everything that learns. Losses live here, never in the loop.
 
+    config: the family's frozen pydantic model. Of a generative family's networks, "g" is the generator.
+    """
+
+    config: Any
     networks: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
     batch_size: int

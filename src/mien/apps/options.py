@@ -1,0 +1,33 @@
+"""What a training run can be asked for. Imports no torch, so that `mien --help` stays quick."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DEFAULT_MINUTES = 60.0
+
+
+class TrainOptions(BaseModel):
+    """Options of `mien train`; the family's own numbers are set with `--set`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("lite", description="Model family; `mien models` lists them.")
+    preset: str = Field("default", description="Named configuration of the family.")
+    set: tuple[str, ...] = Field((), description="Change one number of the family: --set lr=0.0003.")
+    kimg: float | None = Field(None, gt=0, description="Stop after that many thousand images.")
+    minutes: float | None = Field(None, gt=0, description="Stop after that many minutes of training.")
+    out: Path = Field(Path("runs"), description="Folder in which the run's folder is made.")
+    resume: Path | None = Field(None, description="Go on with this run folder.")
+    new: bool = Field(False, description="Begin anew even where the same command ran before.")
+    cond: bool = Field(False, description="Train conditionally on the dataset's labels.")
+    mirror: bool = Field(True, description="Flip half of the pictures left to right.")
+    seed: int = Field(0, ge=0, description="Seed of initial weights, order and latents.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Arithmetic; auto measures which one is faster here."
+    )
+    tick_kimg: int = Field(1, ge=1, description="Thousand images between log lines and grids.")
+    snapshot_kimg: int = Field(4, ge=1, description="Thousand images between checkpoints.")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, mps or auto.")
+    tensorboard: bool = Field(False, description="Also write TensorBoard logs (needs mien[track]).")

@@ -1,0 +1,237 @@
+"""`mien train`: joins a dataset, a model and the loop in a run folder, and shows how it goes."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+
+from mien import TOOL
+from mien.apps.live import LiveView
+from mien.apps.options import DEFAULT_MINUTES, TrainOptions
+from mien.core import discover
+from mien.core.errors import InputError
+from mien.core.run import RunFolder, find_runs
+from mien.core.types import Dataset, Spec
+from mien.datasets._open import open_dataset
+from mien.training.loop import Budget, Training
+from mien.training.order import Stream
+from mien.training.precision import NAMES, choose, probe
+from mien.training.session import Session
+
+_MODELS = "mien.models"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything resolved: what is trained, on what, and how."""
+
+    family: ModuleType
+    family_name: str
+    config: BaseModel
+    dataset: Dataset
+    source: str
+    spec: Spec
+    options: TrainOptions
+    device: torch.device
+
+    def identity(self) -> str:
+        """What makes two commands the same run: all but budget, place, intervals and looks."""
+        parts = {
+            "family": self.family_name,
+            "config": self.config.model_dump(),
+            "spec": asdict(self.spec),
+            "dataset": self.dataset.content_hash,
+            "options": self.options.model_dump(include={"seed", "mirror", "cond", "precision"}),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFolder:
+    """Train until the budget is spent; the same command again goes on where it stopped.
+
+    data: a dataset as `open_dataset` takes it; None with `options.resume` takes the run's own.
+    Raises InputError for unusable input, MienError when the run fails.
+    """
+    data, options = _resumed(data, options)
+    plan = make_plan(data, options)
+    run, is_new = _run_folder(plan)
+    with run.lock():
+        settings = _settings(plan, run, is_new=is_new, console=console)
+        training, session = _session(plan, run, settings)
+        resumed = session.resume(lambda line: console.print(f"[yellow]{line}[/]"))
+        budget = _budget(options)
+        where = f"goes on at {training.nimg / 1000:.1f} kimg" if resumed else "begins"
+        console.print(
+            f"[bold]{run.path}[/] {where}: {plan.family_name} on {plan.dataset.name}"
+            f" ({len(plan.dataset):,} pictures, {plan.spec.resolution} px), {settings['precision']}"
+        )
+        if budget.fraction(training.nimg, training.seconds) >= 1:
+            console.print("its budget is spent already; give more --minutes or --kimg, or --new")
+            return run
+        with LiveView(console, run, tensorboard=options.tensorboard) as view:
+            for event in session.events():
+                view.show(event)
+    console.print(f"trained {training.nimg / 1000:.1f} kimg in {training.seconds / 60:.1f} min: {run.path}")
+    return run
+
+
+def make_plan(data: str, options: TrainOptions) -> Plan:
+    """Open the dataset and resolve the family's configuration. Raises InputError."""
+    family = discover.load(_MODELS, options.model)
+    config = resolve_config(family, options.model, options.preset, options.set)
+    dataset = open_dataset(data)
+    if options.cond and not dataset.spec.label_dim:
+        raise InputError(f"{data}: --cond needs labels, and this dataset has none")
+    spec = dataset.spec if options.cond else dataset.spec.unlabelled()
+    return Plan(family, options.model, config, dataset, data, spec, options, pick_device(options.device))
+
+
+def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence[str]) -> BaseModel:
+    """The preset with changes like "lr=0.0003" applied. Raises InputError naming what is known."""
+    presets: Mapping[str, BaseModel] = family.PRESETS
+    if preset not in presets:
+        raise InputError(f"{name} has no preset {preset!r}; choose from: {', '.join(presets)}")
+    values = presets[preset].model_dump()
+    for change in changes:
+        key, equals, value = change.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or key not in values:
+            raise InputError(f"--set {change}: not NAME=VALUE with a NAME from: {', '.join(values)}")
+        values[key] = value.strip()
+    try:
+        config: BaseModel = family.Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"--set {first['loc'][0]}={first['input']}: {first['msg']}") from error
+    return config
+
+
+def pick_device(name: str) -> torch.device:
+    """The named device, or for "auto" the best there is. Raises InputError where it is not there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: not available here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]:
+    """With --resume, take from the run's config what makes up its identity."""
+    if options.resume is None:
+        if data is None:
+            raise InputError("say which DATA to train on (a zip, a folder or rendered:2000), or --resume RUN")
+        return data, options
+    stored = RunFolder.open(options.resume).read_config()
+    try:
+        changes = tuple(f"{name}={value}" for name, value in stored["config"].items())
+        taken = {name: stored["options"][name] for name in ("seed", "mirror", "cond", "precision")}
+        update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
+        if options.kimg is None and options.minutes is None:
+            update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
+        return data or stored["dataset"]["source"], options.model_copy(update=update)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{options.resume}/config.json: not the config of a training run ({error})"
+        ) from error
+
+
+def _run_folder(plan: Plan) -> tuple[RunFolder, bool]:
+    """The folder to train in, and whether it is new."""
+    identity = plan.identity()
+    if plan.options.resume is not None:
+        run = RunFolder.open(plan.options.resume)
+        if run.read_config().get("identity") != identity:
+            raise InputError(
+                f"{run.path}: its dataset is not {plan.source} any more; resume needs the same one"
+            )
+        return run, False
+    if not plan.options.new:
+        for run in reversed(find_runs(plan.options.out)):
+            if run.read_config().get("identity") == identity:
+                return run, False
+    plan.family.build(plan.config, plan.spec)  # refuse what cannot be built before making a folder
+    what = f"{Path(plan.dataset.name).stem}-{plan.family_name}-{plan.spec.resolution}"
+    return RunFolder.create(plan.options.out, what), True
+
+
+def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> dict[str, Any]:
+    if not is_new:
+        return run.read_config()
+    settings = {
+        "tool": TOOL,
+        "family": plan.family_name,
+        "config": plan.config.model_dump(),
+        "spec": asdict(plan.spec),
+        "dataset": {
+            "name": plan.dataset.name,
+            "source": plan.source if ":" in plan.source else str(Path(plan.source).resolve()),
+            "content_hash": plan.dataset.content_hash,
+            "num_images": len(plan.dataset),
+        },
+        "options": plan.options.model_dump(mode="json"),
+        "precision": _precision(plan, console),
+        "identity": plan.identity(),
+    }
+    run.write_config(settings)
+    return settings
+
+
+def _precision(plan: Plan, console: Console) -> str:
+    if plan.options.precision != "auto":
+        return plan.options.precision
+    speeds = probe(lambda: plan.family.build(plan.config, plan.spec), _stream(plan), plan.device)
+    chosen = choose(speeds)
+    told = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
+    console.print(f"probed arithmetic: {told}; takes {chosen}")
+    return chosen
+
+
+def _stream(plan: Plan) -> Stream:
+    return Stream(
+        plan.dataset,
+        batch_size=plan.config.batch_size,  # type: ignore[attr-defined]
+        seed=plan.options.seed,
+        mirror=plan.options.mirror,
+        labels=plan.options.cond,
+        device=plan.device,
+    )
+
+
+def _session(plan: Plan, run: RunFolder, settings: dict[str, Any]) -> tuple[Training, Session]:
+    torch.manual_seed(
+        plan.options.seed
+    )  # the initial weights are the only thing drawn from the global source
+    trainable = plan.family.build(plan.config, plan.spec)
+    training = Training(trainable, plan.options.seed, plan.device, NAMES[settings["precision"]])
+    session = Session(
+        run,
+        training,
+        _stream(plan),
+        plan.dataset,
+        _budget(plan.options),
+        family=plan.family_name,
+        conditional=plan.options.cond,
+        tick_nimg=plan.options.tick_kimg * 1000,
+        snapshot_nimg=plan.options.snapshot_kimg * 1000,
+    )
+    return training, session
+
+
+def _budget(options: TrainOptions) -> Budget:
+    minutes = options.minutes
+    if minutes is None and options.kimg is None:
+        minutes = DEFAULT_MINUTES
+    nimg = None if options.kimg is None else max(1, round(options.kimg * 1000))
+    return Budget(nimg, None if minutes is None else minutes * 60)

@@ -1,0 +1,223 @@
+"""What training leaves behind: generators that stand alone, and states to go on from.
+
+Neither executes anything when read: generators are safetensors, states load with `weights_only`.
+"""
+
+import hashlib
+import io
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from mien.core.atomic import write_bytes, write_text
+from mien.core.errors import InputError
+from mien.core.types import Spec
+
+_KEY = "mien"
+_STATES = "state-*.pt"
+_PLAIN = (type(None), bool, int, float, str)
+
+
+class DatasetInfo(BaseModel):
+    """Which pictures a generator learned from; `content_hash` identifies them wherever they lie."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    content_hash: str
+    num_images: int
+
+
+class GeneratorHeader(BaseModel):
+    """What a generator file says about itself.
+
+    format: version of this layout. family, config, spec: enough to build the network again. nimg: images
+    seen. tool: program and version. dataset: what it learned from, if known. created: ISO 8601, or "".
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    family: str
+    config: dict[str, Any]
+    spec: Spec
+    nimg: int
+    tool: str
+    dataset: DatasetInfo | None = None
+    created: str = ""
+
+
+def save_generator(path: Path, tensors: Mapping[str, Tensor], header: GeneratorHeader) -> None:
+    """Write tensors (any dtypes and devices) and header as one safetensors file, atomically.
+
+    The same input gives the same bytes.
+    """
+    # A copy each: safetensors refuses tensors that share memory or are strided.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    envelope = {"header": header.model_dump(mode="json"), "sha256": _digest(plain)}
+    text = json.dumps(envelope, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, safetensors.torch.save(plain, {_KEY: text}))
+
+
+def load_generator(path: Path) -> tuple[dict[str, Tensor], GeneratorHeader]:
+    """Read the tensors (on the CPU) and header of a generator.
+
+    Raises InputError, naming the file, where it is no safetensors file, not one of ours, or damaged.
+    """
+    header, digest = _read_envelope(path)
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if _digest(tensors) != digest:
+        raise InputError(f"{path}: damaged, its weights are not those that were saved; take another copy")
+    return tensors, header
+
+
+def read_header(path: Path) -> GeneratorHeader:
+    """The header of a generator alone, without reading its weights; errors as `load_generator`'s."""
+    return _read_envelope(path)[0]
+
+
+def model_id(path: Path) -> str:
+    """A generator's name: "<family>-<first 12 hex digits of the file's sha256>"."""
+    family = read_header(path).family
+    with open(path, "rb") as file:
+        return f"{family}-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a training state and, beside it, `<path>.sha256`, so that a kill at any moment costs nothing.
+
+    state: tensors, numbers, strings, None, and dicts, lists and tuples of them (numpy numbers become plain
+    ones). Raises TypeError for anything else, MienError when the disk is full.
+    """
+    buffer = io.BytesIO()
+    torch.save(_plain(state, "state"), buffer)
+    data = buffer.getvalue()
+    new = f"{hashlib.sha256(data).hexdigest()}  {path.name}\n"
+    sums = _sums_path(path)
+    # The checksum lands first: a state is then never without one. Where it replaces an older state of the
+    # same name, both sums stand there until the new state has taken the old one's place.
+    old = sums.read_text("utf-8") if path.exists() and sums.exists() else ""
+    write_text(sums, new + old)
+    write_bytes(path, data)
+    if old:
+        write_text(sums, new)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a training state. Raises InputError where it is unfinished, damaged or not a state of ours."""
+    try:
+        data = path.read_bytes()
+        sums = _sums_path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the state or its checksum cannot be read ({error})") from error
+    if hashlib.sha256(data).hexdigest() not in sums.split():
+        raise InputError(f"{path}: damaged, its content does not match its checksum")
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a training state ({type(error).__name__})") from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: not a training state (it holds a {type(state).__name__})")
+    return state
+
+
+def newest_state(folder: Path, *, report: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
+    """The newest state in `folder` that can be read, with its path; None where there is none.
+
+    report: called with one line for each newer state that had to be passed over.
+    """
+    for path in reversed(_states(folder)):
+        try:
+            return path, load_state(path)
+        except InputError as error:
+            report(f"{error}; falling back to the state before it")
+    return None
+
+
+def prune_states(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` states, and checksums that belong to no state."""
+    if keep < 1:
+        raise ValueError("at least one state must be kept")
+    for path in _states(folder)[:-keep]:
+        path.unlink()
+    for sums in folder.glob(_STATES + ".sha256"):
+        if not sums.with_suffix("").exists():
+            sums.unlink()
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(folder.glob(_STATES), key=lambda path: (len(path.name), path.name))  # by number
+
+
+def _sums_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _read_envelope(path: Path) -> tuple[GeneratorHeader, str]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if text is None:
+        raise InputError(f"{path}: a safetensors file, but not a generator saved by mien")
+    try:
+        envelope = json.loads(text)
+        return GeneratorHeader.model_validate(envelope["header"]), str(envelope["sha256"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: its header does not fit this version ({place}: {first['msg']})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: its header is damaged ({type(error).__name__})") from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: there is no such file")
+    return InputError(f"{path}: not a generator (.safetensors) that can be read, or damaged: {error}")
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _plain(value: Any, where: str) -> Any:
+    """`value` in the types that `weights_only` loading takes."""
+    if type(value) in _PLAIN:  # not isinstance: np.float64 is a float to Python, but not to the loader
+        return value
+    if isinstance(value, np.generic) and type(value.item()) in _PLAIN:
+        return value.item()
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, Mapping):
+        return {_plain_key(key, where): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    raise TypeError(
+        f"{where} is a {type(value).__name__}; states hold tensors, numbers, strings, lists, dicts"
+    )
+
+
+def _plain_key(key: Any, where: str) -> Any:
+    if type(key) in (str, int):
+        return key
+    raise TypeError(f"{where} has the key {key!r}; keys are strings or integers")

@@ -1,0 +1,223 @@
+"""Read any picture file as upright RGB: explicit formats, a pixel limit, one named reason for each failure."""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from mien.core.errors import InputError
+
+Pixels = np.ndarray  # uint8, [H, W, 3]
+
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+MAX_PIXELS = 108_000_000  # the largest telephone's 12000 x 9000
+MAX_BYTES = 512 * 1024 * 1024
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPS_SIDES = frozenset({5, 6, 7, 8})
+
+
+class BadPicture(InputError):  # noqa: N818 - named for what it is about, like the reasons
+    """A file that gives no picture.
+
+    reason: "empty", "not-a-picture", "truncated", "too-many-pixels", "too-large" (bytes) or "unreadable".
+    detail: one sentence without the file's name; the message has both.
+    """
+
+    def __init__(self, where: str, reason: str, detail: str) -> None:
+        super().__init__(f"{where}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    pixels: uint8 [H, W, 3] RGB, upright, perhaps smaller than the file's (`near`). width, height: of the
+    file, upright. format: "JPEG", "PNG", ...
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+    format: str
+
+    @property
+    def scale(self) -> float:
+        """File pixels per pixel of `pixels`; 1 unless it was decoded smaller."""
+        return self.width / self.pixels.shape[1]
+
+
+def read_picture(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The picture in a file or in bytes as uint8 [H, W, 3] RGB; see `decode`. Raises BadPicture."""
+    return decode(source, max_pixels=max_pixels).pixels
+
+
+def decode(
+    source: Path | bytes, *, max_pixels: int = MAX_PIXELS, near: int | None = None, where: str | None = None
+) -> Picture:
+    """Decode a file or bytes: first frame, turned upright by EXIF, no alpha, 8 bits, RGB.
+
+    Transparent parts become white. 16-bit gray is scaled to 8 bits; colour profiles are not applied.
+    max_pixels: more than that is refused from the header, before anything is decoded.
+    near: a JPEG may be decoded to a half, quarter or eighth whose shorter side is still at least this.
+    where: how messages name the source (default: its path). Raises BadPicture, nothing else.
+    """
+    name = where or (str(source) if isinstance(source, Path) else "picture")
+    data = read_bytes(source, where=name) if isinstance(source, Path) else source
+    if not data:
+        raise BadPicture(name, "empty", "the file is empty (0 bytes)")
+    with _quiet(), _open(data, name) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            size = f"{width}x{height} are more than {max_pixels / 1e6:g} million pixels"
+            raise BadPicture(name, "too-many-pixels", f"{size}; it was not decoded")
+        try:
+            kind = str(image.format)
+            if near is not None and kind == "JPEG":
+                image.draft(None, (near, near))
+            image.load()
+            turn = _orientation(image)
+            upright = _to_rgb(image)
+            if turn in _TURNS:
+                upright = upright.transpose(_TURNS[turn])
+            pixels = np.array(upright)
+        except Exception as error:  # decoders fail in a dozen ways on broken files
+            raise _explain(name, error) from error
+    if turn in _SWAPS_SIDES:
+        width, height = height, width
+    return Picture(pixels, width, height, kind)
+
+
+def read_bytes(path: Path, *, where: str | None = None) -> bytes:
+    """The bytes of a regular file of at most MAX_BYTES. Raises BadPicture."""
+    name = where or str(path)
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                limit = f"{MAX_BYTES >> 20} MiB"
+                raise BadPicture(name, "too-large", f"the file is larger than {limit}; it was not read")
+            return file.read(MAX_BYTES)
+    except OSError as error:
+        raise BadPicture(name, "unreadable", f"the file cannot be read ({error.strerror})") from error
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """All files under `folder` with a picture's suffix, sorted by path; hidden ones are left out.
+
+    Links to files are followed, links to folders are not. Raises InputError if there is no such folder.
+    """
+    return [path for path in list_files(folder) if path.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def list_files(folder: Path) -> list[Path]:
+    """All regular files under `folder`, sorted by their relative path with "/"; hidden ones are left out."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        paths = (Path(parent) / name for name in files if not _hidden(name))
+        found += [path for path in paths if path.is_file()]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow warns of bombs, odd EXIF and odd palettes; each is either refused or harmless here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise BadPicture(name, "too-many-pixels", "far too many pixels; it was not decoded") from error
+    except UnidentifiedImageError as error:
+        if data.startswith(_MAGIC):
+            detail = "it begins as a picture, but its header is cut off or damaged"
+            raise BadPicture(name, "truncated", detail) from error
+        raise BadPicture(name, "not-a-picture", f"it is no picture but {_guess(data)}") from error
+    except Exception as error:
+        raise _explain(name, error) from error
+
+
+def _guess(data: bytes) -> str:
+    """What a file that is no picture looks like, for the message."""
+    start = data[:1024].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
+        return "a web page (HTML)"
+    if b"<svg" in start:
+        return "an SVG drawing, which is not read"
+    if b"ftypheic" in start or b"ftypavif" in start or b"ftypmif1" in start:
+        return "a HEIC or AVIF file, which is not read; convert it to JPEG or PNG"
+    try:
+        data[:1024].decode("utf-8")
+    except UnicodeDecodeError as error:
+        return "text" if error.start >= min(len(data), 1024) - 4 and error.start > 0 else "unknown data"
+    return "unknown data" if b"\0" in data[:1024] else "text"
+
+
+def _explain(name: str, error: Exception) -> BadPicture:
+    message = " ".join(str(error).split()) or type(error).__name__
+    cut_off = ("truncated", "unexpected end", "not enough image data", "premature", "failed to read next")
+    if isinstance(error, EOFError) or any(sign in message.lower() for sign in cut_off):
+        return BadPicture(name, "truncated", "the file is cut off before the picture's end")
+    return BadPicture(name, "unreadable", f"the picture is damaged ({message[:120]})")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # broken EXIF is no reason to lose the picture
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        opaque = Image.new("RGB", layered.size, (255, 255, 255))
+        opaque.paste(layered, mask=layered.getchannel("A"))
+        return opaque
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Gray of 16 or 32 bits or floats to uint8: by the range of its type, or the one its values fit."""
+    numbers = np.nan_to_num(values.astype(np.float32), nan=0, posinf=0, neginf=0)
+    top = float(numbers.max(initial=0))
+    if values.dtype == np.uint16:
+        full = 65535.0
+    else:
+        full = next((limit for limit in (1.0, 255.0, 65535.0) if top <= limit), top)
+        full = 255.0 if values.dtype.kind != "f" and full == 1.0 else full
+    return np.asarray(np.clip(numbers * (255 / full) + 0.5, 0, 255), np.uint8)

@@ -1,0 +1,218 @@
+"""Marks in pictures that say they are synthetic: XMP with IPTC's DigitalSourceType, model, seed and tool.
+
+Vocabulary: https://cv.iptc.org/newscodes/digitalsourcetype/
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+from xml.sax.saxutils import escape
+
+import defusedxml.ElementTree
+import numpy as np
+from defusedxml import DefusedXmlException
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from mien.core.atomic import write_bytes
+from mien.core.errors import InputError
+from mien.core.image import Pixels
+
+_VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_XMP = "http://ns.adobe.com/xap/1.0/"
+_OURS = "urn:mien:xmp:1.0/"
+_PNG_KEY = "XML:com.adobe.xmp"
+_READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+_WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_MOST_PIXELS = 1 << 27
+_LARGEST_XMP = 1 << 20
+_LONGEST_TEXT = 200
+
+
+class SourceType(StrEnum):
+    """Where a picture's pixels come from, in IPTC's words."""
+
+    TRAINED = "trainedAlgorithmicMedia"  # a generative model made it
+    ALGORITHMIC = "algorithmicMedia"  # a renderer made it, no training data involved
+    COMPOSITE = "compositeWithTrainedAlgorithmicMedia"  # a photo with generated parts
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a picture says about its making.
+
+    model: the generator's id ("" where another tool names none). seed: of this picture, None for several
+    or none. tool: name and version of the program. Texts are one printable line of at most 200 characters.
+    """
+
+    model: str
+    seed: int | None
+    tool: str
+    source_type: SourceType = SourceType.TRAINED
+
+    def __post_init__(self) -> None:
+        for text in (self.model, self.tool):
+            if text != _clean(text):
+                raise ValueError(f"{text[:_LONGEST_TEXT]!r} is not one short printable line")
+
+
+def encode_picture(image: Pixels, suffix: str, provenance: Provenance) -> bytes:
+    """Encode uint8 [H, W, 3], [H, W, 1] or [H, W] as PNG, JPEG or WebP with the mark in it.
+
+    suffix: ".png", ".jpg", ".jpeg" or ".webp", otherwise InputError.
+    """
+    form = _WRITABLE.get(suffix.lower())
+    if form is None:
+        raise InputError(f"pictures are written as {', '.join(_WRITABLE)}, not {suffix!r}")
+    packet = _packet(provenance)
+    options: dict[str, Any]
+    if form == "PNG":
+        text = PngInfo()
+        text.add_itxt(_PNG_KEY, packet.decode())
+        options = {"pnginfo": text}
+    elif form == "JPEG":
+        options = {"xmp": packet, "quality": 95, "subsampling": 0}
+    else:
+        options = {"xmp": packet, "quality": 95, "method": 4}
+    buffer = io.BytesIO()
+    _picture(image).save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def save_picture(path: Path, image: Pixels, provenance: Provenance) -> None:
+    """Write `image` atomically in the format that the suffix of `path` names, with the mark in it."""
+    write_bytes(path, encode_picture(image, path.suffix, provenance))
+
+
+def save_animation(
+    path: Path, frames: Sequence[Pixels], provenance: Provenance, *, milliseconds: int = 100
+) -> None:
+    """Write an endless animated WebP: uint8 frames of one size, `milliseconds` each, the mark in it."""
+    if path.suffix.lower() != ".webp":
+        raise InputError(f"{path}: animations are written as .webp")
+    if not frames:
+        raise ValueError("an animation needs a frame")
+    pictures = [_picture(frame) for frame in frames]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer,
+        format="WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+        quality=85,
+        method=2,
+        xmp=_packet(provenance),
+    )
+    write_bytes(path, buffer.getvalue())
+
+
+def verify(path: Path) -> Provenance | None:
+    """Read the mark in a picture, ours or another tool's; None where a readable picture carries none.
+
+    Raises InputError for what is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF), is damaged before a mark was
+    found, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
+    """
+    packet = _read_packet(path)
+    if packet is None:
+        return None
+    if len(packet) > _LARGEST_XMP:
+        raise InputError(f"{path}: its XMP is larger than 1 MiB, it is not read")
+    try:
+        root = defusedxml.ElementTree.fromstring(packet.strip(b"\0 \t\r\n"), forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise InputError(f"{path}: its XMP is damaged or hostile ({type(error).__name__})") from error
+    return _interpret(root)
+
+
+def _interpret(root: Element) -> Provenance | None:
+    fields: dict[str, str] = {}
+    for name, value in _properties(root):
+        fields.setdefault(name, value)
+    kind = fields.get(f"{{{_IPTC}}}DigitalSourceType", "").rstrip("/").rpartition("/")[2]
+    if kind not in set(SourceType):
+        return None
+    tool = fields.get(f"{{{_OURS}}}Tool") or fields.get(f"{{{_XMP}}}CreatorTool") or ""
+    seed = fields.get(f"{{{_OURS}}}Seed", "")
+    return Provenance(
+        model=fields.get(f"{{{_OURS}}}Model", ""),
+        seed=int(seed) if re.fullmatch(r"-?[0-9]{1,40}", seed) else None,
+        tool=tool,
+        source_type=SourceType(kind),
+    )
+
+
+def _properties(root: Element) -> Iterator[tuple[str, str]]:
+    """XMP properties in any of RDF's forms: attribute, element, rdf:resource, list item."""
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            yield str(key), _clean(value)
+        items = (item.text for container in element for item in container)  # rdf:Bag, rdf:li
+        texts = (element.get(f"{{{_RDF}}}resource"), element.text, *items)
+        first = next((cleaned for text in texts if text and (cleaned := _clean(text))), None)
+        if first is not None:
+            yield str(element.tag), first
+
+
+def _read_packet(path: Path) -> bytes | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the errors are what matters
+            with Image.open(path, formats=_READABLE) as picture:
+                if picture.width * picture.height > _MOST_PIXELS:
+                    raise InputError(f"{path}: {picture.width}x{picture.height} is too large a picture")
+                packet = _info(picture)
+                if packet is None:
+                    picture.load()  # a PNG may carry its texts behind the pixels
+                    packet = _info(picture)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    # Pillow raises these, and more kinds over the years, for files that lie about themselves
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture that can be read ({type(error).__name__})") from error
+    return packet
+
+
+def _info(picture: Image.Image) -> bytes | None:
+    packet = picture.info.get("xmp") or picture.info.get(_PNG_KEY)
+    return packet.encode() if isinstance(packet, str) else packet
+
+
+def _packet(provenance: Provenance) -> bytes:
+    fields = {
+        "Iptc4xmpExt:DigitalSourceType": _VOCABULARY + provenance.source_type,
+        "xmp:CreatorTool": provenance.tool,
+        "mien:Model": provenance.model,
+        "mien:Seed": "" if provenance.seed is None else str(provenance.seed),
+        "mien:Tool": provenance.tool,
+    }
+    lines = "".join(f"<{name}>{escape(value)}</{name}>\n" for name, value in fields.items() if value)
+    return (
+        '<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">\n'
+        f'<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="{_IPTC}" xmlns:xmp="{_XMP}"'
+        f' xmlns:mien="{_OURS}">\n'
+        f'{lines}</rdf:Description></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>'
+    ).encode()
+
+
+def _picture(image: Pixels) -> Image.Image:
+    if image.dtype != np.uint8:
+        raise TypeError(f"pictures are uint8, not {image.dtype}")
+    return Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+
+
+def _clean(text: str) -> str:
+    """One printable line: what a file says must not steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:_LONGEST_TEXT].strip()

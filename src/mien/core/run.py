@@ -1,0 +1,258 @@
+"""Run folders: `runs/00000-<what>` with config, log, grids, checkpoints and a lock."""
+
+import fcntl
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from mien.core.atomic import explain, sweep_temporaries, write_text
+from mien.core.errors import InputError, MienError
+
+_NUMBERED = re.compile(r"([0-9]{5,})-.*")
+_GENERATOR = re.compile(r"generator-[0-9]{6,}\.safetensors")
+_NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # strict JSON has none of them
+
+
+class RunFolder:
+    """One run's folder. Paths are only named here; whoever writes takes the lock first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, root: Path, what: str) -> Self:
+        """Make `root/<next free number>-<what>`; safe against others doing the same at once.
+
+        It counts as a run once `write_config` was called.
+        """
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", what).strip("-.")[:80] or "run"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with _locked(root / ".lock", blocking=True):
+                path = root / f"{_next_number(root):05d}-{slug}"
+                path.mkdir()
+        except OSError as error:
+            raise MienError(f"{root}: cannot make a run folder there ({error.strerror})") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Take an existing run folder. Raises InputError where `path` is none."""
+        if not path.is_dir():
+            raise InputError(f"{path}: there is no such run folder")
+        if not (path / "config.json").is_file():
+            raise InputError(f"{path}: not a run folder (it has no config.json)")
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for writing; what killed writers left behind is swept away.
+
+        Raises InputError, naming the process, while another holds it. The system frees the lock when its
+        holder dies, however it dies.
+        """
+        with _locked(self.path / ".lock", blocking=False):
+            sweep_temporaries(self.path)
+            yield
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write `config.json`: what is needed to repeat the run."""
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+        write_text(self.path / "config.json", text + "\n")
+
+    def read_config(self) -> dict[str, Any]:
+        """Read `config.json`. Raises InputError where it is missing or damaged."""
+        path = self.path / "config.json"
+        try:
+            config = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from error
+        if not isinstance(config, dict):
+            raise InputError(f"{path}: not a configuration")
+        return config
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    def append_log(self, record: Mapping[str, Any]) -> None:
+        """Add one line to `log.jsonl`, on disk when this returns; a line that a kill cut short goes first.
+
+        NaN and infinities become the strings "NaN", "Infinity", "-Infinity". Numpy and torch scalars are
+        taken. Raises MienError when the disk is full.
+        """
+        line = json.dumps(_strict(dict(record)), ensure_ascii=False, allow_nan=False, default=_plain)
+        try:
+            with open(self.log, "a+b") as file:
+                _drop_cut_line(file.fileno())
+                file.write(line.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise explain(error, self.log) from error
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The records of `log.jsonl`, in order; a line cut short by a kill is passed over."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_bytes().split(b"\n")
+        return [record for line in lines if (record := _parse(line)) is not None]
+
+    def trim_log(self, nimg: int) -> None:
+        """Forget ticks beyond `nimg` images, since training goes on from there.
+
+        A record belongs to `record["nimg"]` images (or 1000 times its `Progress/kimg`). Events (records
+        with the key "event") beyond it are history and stay, marked `"undone": true`.
+        """
+        records = self.read_log()
+        kept = [
+            {**record, "undone": True} if _seen(record) > nimg else record
+            for record in records
+            if _seen(record) <= nimg or "event" in record
+        ]
+        if kept != records:
+            lines = (json.dumps(_strict(record), ensure_ascii=False, allow_nan=False) for record in kept)
+            write_text(self.log, "".join(line + "\n" for line in lines))
+
+    def fakes(self, nimg: int) -> Path:
+        return self.path / f"fakes{_kimg(nimg)}.png"
+
+    def generator(self, nimg: int) -> Path:
+        return self.path / f"generator-{_kimg(nimg)}.safetensors"
+
+    def state(self, nimg: int) -> Path:
+        return self.path / f"state-{_kimg(nimg)}.pt"
+
+    def metric(self, name: str) -> Path:
+        return self.path / f"metric-{name}.jsonl"
+
+    @property
+    def reals(self) -> Path:
+        return self.path / "reals.png"
+
+    @property
+    def timelapse(self) -> Path:
+        return self.path / "timelapse.webp"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def all_fakes(self) -> list[Path]:
+        """The grids drawn while training, oldest first."""
+        return sorted(self.path.glob("fakes[0-9]*.png"), key=_by_number)
+
+    def generators(self) -> list[Path]:
+        """The generators saved, oldest first."""
+        found = (path for path in self.path.iterdir() if _GENERATOR.fullmatch(path.name))
+        return sorted(found, key=_by_number)
+
+    def newest_generator(self) -> Path:
+        """The generator saved last. Raises InputError where there is none yet."""
+        generators = self.generators()
+        if not generators:
+            raise InputError(f"{self.path}: the run has saved no generator yet; let it train on")
+        return generators[-1]
+
+
+def find_runs(root: Path) -> list[RunFolder]:
+    """The runs in `root`, by number; [] where there is no such folder."""
+    if not root.is_dir():
+        return []
+    paths = (path for path in root.iterdir() if _number(path) is not None)
+    return [RunFolder(path) for path in sorted(paths, key=_by_number) if (path / "config.json").is_file()]
+
+
+@contextmanager
+def _locked(path: Path, *, blocking: bool) -> Iterator[None]:
+    # flock and not a file's existence: the system drops it with the process. The file stays, since removing
+    # it would let two processes lock two files of one name.
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise MienError(f"{path.parent}: cannot write there ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            raise InputError(f"{path.parent} is in use by process {owner}; wait for it or stop it") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _next_number(root: Path) -> int:
+    taken = [number for path in root.iterdir() if (number := _number(path)) is not None]
+    return max(taken, default=-1) + 1
+
+
+def _number(path: Path) -> int | None:
+    match = _NUMBERED.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    digits = re.search(r"[0-9]+", path.name)
+    return (int(digits[0]) if digits else -1, path.name)
+
+
+def _kimg(nimg: int) -> str:
+    return f"{nimg // 1000:06d}"
+
+
+def _seen(record: Mapping[str, Any]) -> float:
+    return float(record.get("nimg", record.get("Progress/kimg", 0) * 1000))
+
+
+def _drop_cut_line(descriptor: int) -> None:
+    """Cut the file back to its last whole line; needs a file open for reading and writing."""
+    end = size = os.fstat(descriptor).st_size
+    while end and os.pread(descriptor, 1, end - 1) != b"\n":
+        end -= 1
+    if end != size:
+        os.ftruncate(descriptor, end)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return {key: _lenient(value) for key, value in record.items()} if isinstance(record, dict) else None
+
+
+def _lenient(value: Any) -> Any:
+    return _NONFINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _strict(value: Any) -> Any:
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return value
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"JSON cannot hold a {type(value).__name__}")

@@ -1,0 +1,29 @@
+"""Open a face finder by name."""
+
+from mien.core.errors import InputError
+from mien.faces.face import Face, Finder
+
+__all__ = ["FINDERS", "Face", "Finder", "needed_artefacts", "open_finder"]
+
+FINDERS = ("mesh", "haar")
+
+
+def open_finder(name: str) -> Finder:
+    """The finder called `name`: "mesh" (good, needs two artefacts) or "haar" (nothing to download).
+
+    Raises InputError for another name, MienError if an artefact is not cached.
+    """
+    if name == "mesh":
+        from mien.faces.mesh_finder import MeshFinder
+
+        return MeshFinder()
+    if name == "haar":
+        from mien.faces.haar_finder import HaarFinder
+
+        return HaarFinder()
+    raise InputError(f"{name!r} is no finder; choose from: {', '.join(FINDERS)}")
+
+
+def needed_artefacts(name: str) -> tuple[str, ...]:
+    """Names of the artefacts without which `open_finder(name)` fails."""
+    return ("face-finder", "face-mesh") if name == "mesh" else ()

@@ -1,0 +1,60 @@
+"""Share of pictures in which a face is found."""
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from mien.core import artefacts
+from mien.core.image import Pixels, resize, to_hwc
+from mien.faces.finder import Finder, open_finder
+
+NEEDS = "images"
+BETTER = {"faces_fake": "higher"}
+
+_SIDE = 192
+_BORDER = 32
+
+
+def compute(
+    real: Tensor, fake: Tensor, *, finder: str | None = None, num_pictures: int = 500
+) -> dict[str, float]:
+    """Share of fakes (`faces_fake`) and of reals (`faces_real`) with at least one face, in [0, 1].
+
+    real, fake: uint8 [N, C, S, S]; the first `num_pictures` of each are searched. finder: "mesh" or "haar";
+    by default "mesh" where its files are cached, else "haar". The reals' share is the finder's own limit.
+    """
+    opened = open_finder(finder or best_finder())
+    return {
+        "faces_fake": _share(fake[:num_pictures], opened),
+        "faces_real": _share(real[:num_pictures], opened),
+    }
+
+
+def advice(num_real: int, num_fake: int, dims: int) -> str | None:
+    """A warning in words when the share is coarse, else None."""
+    return None if num_fake >= 50 else f"a share of {num_fake} pictures is coarse: use 50 or more"
+
+
+def best_finder() -> str:
+    """The better of the finders whose files are here; Haar's come with OpenCV."""
+    here = all(artefacts.artefact_path(name) is not None for name in ("face-finder", "face-mesh"))
+    return "mesh" if here else "haar"
+
+
+def seen_through() -> tuple[str, str, str]:
+    """Name, hash and resize rule of what finds the faces, for the provenance of scores."""
+    name = best_finder()
+    version = artefacts.artefact_sha256("face-finder") if name == "mesh" else f"opencv {cv2.__version__}"
+    return f"finder-{name}", str(version), f"Lanczos to {_SIDE}, mirrored border of {_BORDER}"
+
+
+def _share(images: Tensor, finder: Finder) -> float:
+    found = [bool(finder.find(_prepared(to_hwc(image)))) for image in images]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _prepared(image: Pixels) -> Pixels:
+    """Aligned faces fill their picture; finders want some room around them and a usual size."""
+    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    room = (_BORDER, _BORDER)
+    return np.pad(resize(colour, _SIDE), (room, room, (0, 0)), mode="reflect")

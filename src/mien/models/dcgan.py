@@ -1,0 +1,105 @@
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434): binary cross-entropy, batch norm in both networks."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._strided import Discriminator, Generator
+
+
+class Config(BaseModel):
+    """Every number of the family."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(64, ge=2, description="pictures a step")
+    z_dim: int = Field(100, ge=1, description="size of a latent")
+    width_g: int = Field(64, ge=1, description="channels of the generator's last layer but one")
+    width_d: int = Field(64, ge=1, description="channels of the discriminator's first layer")
+    max_width: int = Field(512, ge=1, description="most channels of any layer")
+    lr_g: float = Field(2e-4, gt=0, description="learning rate of the generator (Adam)")
+    lr_d: float = Field(2e-4, gt=0, description="learning rate of the discriminator (Adam)")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment decay")
+    ema_half_life_nimg: float = Field(0, ge=0, description="half-life of the averaged generator, in images")
+
+
+# The two runs of the mugshot project.
+#                    batch_size  lr_g  lr_d
+_TABLE: dict[str, tuple[int, float, float]] = {
+    "mugshot-1": (64, 2e-4, 2e-4),
+    "mugshot-2": (128, 1e-3, 1e-4),
+}
+PRESETS = {
+    "default": Config(),
+    **{name: Config(batch_size=b, lr_g=g, lr_d=d) for name, (b, g, d) in _TABLE.items()},
+}
+
+
+def build(config: Config, spec: Spec) -> "Dcgan":
+    """A new DCGAN for pictures as in `spec`; InputError when its resolution does not fit."""
+    return Dcgan(config, spec)
+
+
+def build_generator(config: Config, spec: Spec) -> Generator:
+    """The generator alone, untrained."""
+    return Generator(spec, z_dim=config.z_dim, width=config.width_g, max_width=config.max_width)
+
+
+class Dcgan:
+    """The networks, their optimisers and the two losses."""
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.config, self.batch_size = config, config.batch_size
+        g = build_generator(config, spec)
+        d = Discriminator(spec, width=config.width_d, max_width=config.max_width, norm=True, stddev_group=1)
+        betas = (config.beta1, config.beta2)
+        self.networks: dict[str, nn.Module] = {"g": g, "d": d}
+        self.optimizers: dict[str, Optimizer] = {
+            "g": Adam(g.parameters(), lr=config.lr_g, betas=betas),
+            "d": Adam(d.parameters(), lr=config.lr_d, betas=betas),
+        }
+
+    def begin_step(self, progress: Progress) -> None:
+        """Constant learning rates, scaled by the divergence guard alone."""
+        for name, rate in (("g", self.config.lr_g), ("d", self.config.lr_d)):
+            self.optimizers[name].param_groups[0]["lr"] = rate * progress.lr_scale
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """The discriminator first, as in the paper's code of practice."""
+        return (Phase("d", "d"), Phase("g", "g"))
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Binary cross-entropy, with the non-saturating form for the generator (Goodfellow et al. 2014)."""
+        g, d = self.networks["g"], self.networks["d"]
+        z = torch.randn(len(batch.images), self.config.z_dim, generator=batch.rng, device=batch.images.device)
+        if phase.name == "g":
+            scores = d(g(z, batch.labels), batch.labels)
+            loss = F.softplus(-scores).mean()
+            return loss, {"Loss/G/loss": loss.detach()}
+        with torch.no_grad():
+            fakes = g(z, batch.labels)
+        real, fake = d(batch.images, batch.labels), d(fakes, batch.labels)
+        loss = F.softplus(-real).mean() + F.softplus(fake).mean()
+        return loss, {
+            "Loss/D/loss": loss.detach(),
+            "Loss/scores/real": real.detach().mean(),
+            "Loss/scores/fake": fake.detach().mean(),
+        }
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The generator's, as configured; the published runs kept no average (0)."""
+        return {"g": self.config.ema_half_life_nimg}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond networks and optimisers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""

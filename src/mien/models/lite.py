@@ -1,0 +1,151 @@
+"""lite: DCGAN's topology with a modern game, the default on a CPU.
+
+Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441,
+Eq. 2) with R1 and R2 penalties as a lazy phase (Karras et al. 2020, arXiv:1912.04958, appendix B), batch norm
+in the generator only, minibatch standard deviation, averaged generator.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._strided import Discriminator, Generator
+from mien.ops.penalty import squared_gradient
+
+
+class Config(BaseModel):
+    """Every number of the family."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(64, ge=2, description="pictures a step")
+    z_dim: int = Field(100, ge=1, description="size of a latent")
+    width_g: int = Field(64, ge=1, description="channels of the generator's last layer but one")
+    width_d: int = Field(64, ge=1, description="channels of the discriminator's first layer")
+    max_width: int = Field(512, ge=1, description="most channels of any layer")
+    lr: float = Field(4e-4, gt=0, description="learning rate of both networks (Adam)")
+    lr_final: float = Field(
+        0.25, gt=0, le=1, description="share of lr left at the end of the budget (cosine)"
+    )
+    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0")
+    gamma: float = Field(2.0, ge=0, description="weight of the R1 and R2 penalties")
+    penalty_interval: int = Field(4, ge=1, description="steps between two penalty phases")
+    penalty_bf16: bool = Field(False, description="penalties in bfloat16 too (unstable; for experiments)")
+    stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
+    ema_half_life_nimg: float = Field(
+        2000, ge=0, description="half-life of the averaged generator, in images"
+    )
+
+
+#             width_g  width_d
+_TABLE: dict[str, tuple[int, int]] = {
+    "default": (64, 64),
+    "half": (32, 32),
+}
+PRESETS = {name: Config(width_g=g, width_d=d) for name, (g, d) in _TABLE.items()}
+
+
+def build(config: Config, spec: Spec) -> "Lite":
+    """A new lite GAN for pictures as in `spec`; InputError when its resolution does not fit."""
+    return Lite(config, spec)
+
+
+def build_generator(config: Config, spec: Spec) -> Generator:
+    """The generator alone, untrained."""
+    return Generator(spec, z_dim=config.z_dim, width=config.width_g, max_width=config.max_width)
+
+
+class Lite:
+    """The networks, their optimisers, the pairing loss and its penalties."""
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.config, self.batch_size = config, config.batch_size
+        self._gamma = config.gamma
+        g = build_generator(config, spec)
+        d = Discriminator(
+            spec,
+            width=config.width_d,
+            max_width=config.max_width,
+            norm=False,
+            stddev_group=config.stddev_group,
+        )
+        self.networks: dict[str, nn.Module] = {"g": g, "d": d}
+        self.optimizers: dict[str, Optimizer] = {
+            name: Adam(network.parameters(), lr=config.lr, betas=(0.0, config.beta2))
+            for name, network in self.networks.items()
+        }
+
+    def begin_step(self, progress: Progress) -> None:
+        """Cosine from lr to lr * lr_final over the budget, times what the divergence guard asks."""
+        floor = self.config.lr_final
+        share = floor + (1 - floor) * (1 + math.cos(math.pi * progress.fraction)) / 2
+        for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = self.config.lr * share * progress.lr_scale
+        self._gamma = self.config.gamma * progress.gamma_scale
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """Discriminator, now and then its penalty with the interval as gain, generator."""
+        yield Phase("d", "d")
+        interval = self.config.penalty_interval
+        if self.config.gamma and progress.step % interval == 0:
+            yield Phase("penalty", "d", gain=interval, full_precision=not self.config.penalty_bf16)
+        yield Phase("g", "g")
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one phase; see the module's docstring for its source."""
+        if phase.name == "penalty":
+            return self._penalty(batch)
+        if phase.name == "d":
+            return self._discriminator(batch)
+        fake = self.networks["d"](self._fakes(batch), batch.labels)
+        with torch.no_grad():
+            real = self.networks["d"](batch.images, batch.labels)
+        loss = F.softplus(real - fake).mean()
+        return loss, {"Loss/G/loss": loss.detach()}
+
+    def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        d = self.networks["d"]
+        with torch.no_grad():
+            fakes = self._fakes(batch)
+        real, fake = d(batch.images, batch.labels), d(fakes, batch.labels)
+        loss = F.softplus(fake - real).mean()
+        return loss, {
+            "Loss/D/loss": loss.detach(),
+            "Loss/scores/real": real.detach().mean(),
+            "Loss/scores/fake": fake.detach().mean(),
+        }
+
+    def _penalty(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        d = self.networks["d"]
+        with torch.no_grad():
+            fakes = self._fakes(batch)
+        real = batch.images.detach().requires_grad_(True)
+        fake = fakes.detach().requires_grad_(True)
+        r1 = squared_gradient(d(real, batch.labels), real).mean()
+        r2 = squared_gradient(d(fake, batch.labels), fake).mean()
+        loss = (r1 + r2) * (self._gamma / 2)
+        return loss, {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
+
+    def _fakes(self, batch: Batch) -> Tensor:
+        shape = (len(batch.images), self.config.z_dim)
+        z = torch.randn(shape, generator=batch.rng, device=batch.images.device)
+        fakes: Tensor = self.networks["g"](z, batch.labels)
+        return fakes
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The generator's, short while little has been seen (StyleGAN2-ADA's ramp of 5 %)."""
+        return {"g": min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond networks and optimisers: schedules follow from progress."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""

@@ -1,0 +1,85 @@
+"""Where to cut a face out of its picture, and the cutting."""
+
+import math
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mien.core.errors import InputError
+from mien.core.picture import Pixels
+from mien.faces.crop import Square, cut
+from mien.faces.face import Face
+
+ALIGNMENTS = ("ffhq", "center")
+
+_CENTER_SIDE = 1.75  # side of the upright crop over the face's size: frames a face about as "ffhq" does
+_CENTER_RISE = 0.1  # of the face's size, upwards: the box ends at the forehead, hair needs room
+_FADE = 0.1  # share of the crop's side beyond the picture's edge over which the mirrored margin blurs
+
+
+def crop_square(face: Face, align: str) -> Square:
+    """The square to cut for `face`, by alignment "ffhq" (turned level) or "center" (upright).
+
+    Raises InputError for another alignment.
+    """
+    if align == "ffhq":
+        return ffhq_square(face)
+    if align == "center":
+        x, y, width, height = face.box
+        middle = (x + width / 2, y + height / 2 - _CENTER_RISE * face.size)
+        return Square(middle, (_CENTER_SIDE * face.size, 0.0))
+    raise InputError(f"{align!r} is no alignment; choose from: {', '.join(ALIGNMENTS)}")
+
+
+def ffhq_square(face: Face) -> Square:
+    """The crop of CelebA-HQ and FFHQ (Karras et al. 2018, "Progressive growing of GANs", appendix C).
+
+    With eyes e0, e1 and mouth corners m0, m1: x' = e1 - e0, y' = (e0 + e1)/2 - (m0 + m1)/2,
+    c = (e0 + e1)/2 - 0.1 y', s = max(4.0 |x'|, 3.6 |y'|), x = x' - rotate90(y') normalised.
+    """
+    eye_left, eye_right, mouth = (np.asarray(p) for p in (face.eye_left, face.eye_right, face.mouth))
+    eyes = (eye_left + eye_right) / 2
+    along, up = eye_right - eye_left, eyes - mouth
+    right = along + np.array([-up[1], up[0]])  # `up` turned to point right: with y down, -rotate90(y')
+    side = max(4.0 * float(np.hypot(*along)), 3.6 * float(np.hypot(*up)))
+    right *= side / max(float(np.hypot(*right)), 1e-6)
+    centre = eyes - 0.1 * up
+    return Square((float(centre[0]), float(centre[1])), (float(right[0]), float(right[1])))
+
+
+def crop(image: Pixels, square: Square, size: int) -> Pixels:
+    """Cut `square` as uint8 [size, size, 3], antialiased (area average, then Lanczos).
+
+    What lies beyond the picture's edge is mirrored and blurs with distance, so that no second chin or
+    sharp seam is learned.
+    """
+    larger = size * max(1, math.ceil(min(square.side / size, 4.0) - 0.01))
+    pixels = cut(image, square, larger)
+    if larger > size:
+        pixels = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
+    height, width = image.shape[:2]
+    beyond = square.overhang(width, height) * size
+    return pixels if beyond < 0.5 else _soften_margin(pixels, square, width, height)
+
+
+def _soften_margin(pixels: Pixels, square: Square, width: int, height: int) -> Pixels:
+    """Blend into a blurred copy and on into the mean colour the farther a pixel lies off the picture."""
+    size = pixels.shape[0]
+    beyond = _distance_beyond(square, size, width, height)[..., np.newaxis] / _FADE
+    sharp = pixels.astype(np.float32)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), sigmaX=max(size * 0.02, 0.5))
+    inside = beyond[..., 0] <= 0
+    mean = sharp[inside].mean(axis=0) if inside.any() else sharp.mean(axis=(0, 1))
+    mixed = sharp + (blurred - sharp) * np.minimum(3 * beyond, 1)
+    mixed += (mean - mixed) * np.minimum(beyond / 4, 0.8)
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+
+
+def _distance_beyond(square: Square, size: int, width: int, height: int) -> np.ndarray:
+    """float32 [size, size]: how far each pixel lies off the picture, as a share of the square's side."""
+    middles = (np.arange(size) + 0.5) / size
+    grid = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
+    places = square.to_picture(grid)
+    off = np.maximum(np.maximum(-places, places - (width, height)), 0)
+    return np.asarray(np.hypot(off[:, 0], off[:, 1]) / square.side, np.float32).reshape(size, size)

@@ -1,0 +1,155 @@
+"""Computer-generated heads: a person in a shot becomes a picture with every label known.
+
+Conventions
+-----------
+Head axes: x to the picture's right when the face looks at the camera, y up, z out of the face; decimetres.
+yaw:   degrees, positive turns the face to the picture's right (the nose moves right). 90 is a full profile.
+pitch: degrees, positive looks up.
+roll:  degrees, positive tilts the head clockwise as the picture is seen.
+gaze:  yaw and pitch of the line of sight against the camera's axis, the same signs; (0, 0) looks at the camera.
+Action units: FACS numbers, intensity 0 (absent) to 5.
+Left and right in names of points are the picture's, not the person's.
+Pixels: x right, y down, the centre of the first pixel at (0.5, 0.5).
+Pictures are framed as FFHQ frames them (a square of about four eye distances, eyes at about 45 % of the height).
+
+Everything is numpy on one picture at a time, on one thread: a picture depends on its person, shot, size and
+samples alone, never on its neighbours in a batch, on threads or on workers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.core.errors import InputError
+from mien.render.background import paint_background
+from mien.render.geometry import A
+from mien.render.labels import describe
+from mien.render.landmarks import find_landmarks
+from mien.render.paint import nearest_material, paint
+from mien.render.person import Person
+from mien.render.scene import Scene
+from mien.render.shading import shade
+from mien.render.shot import Shot
+from mien.render.surface import PARTS, Points
+from mien.render.trace import Camera, make_camera, normals, trace
+
+RENDER_VERSION = "1"  # part of cache keys: raise it whenever any pixel changes
+SAMPLES = 2  # rays along each side of a pixel
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One rendered head. image: uint8 [3, S, S]; labels: JSON values; parts: uint8 [S, S], numbers of PARTS."""
+
+    image: NDArray[np.uint8]
+    labels: dict[str, Any]
+    parts: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """N pictures: images uint8 [N, 3, S, S], labels, landmarks float32 [N, K, 2] in pixels (names in
+    `landmark_names`), visible bool [N, K], parts uint8 [N, S, S] (numbers of `surface.PARTS`).
+    """
+
+    images: NDArray[np.uint8]
+    labels: list[dict[str, Any]]
+    landmark_names: tuple[str, ...]
+    landmarks: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    parts: NDArray[np.uint8]
+
+
+def check_size(size: int) -> None:
+    """Raise InputError unless `size` can be rendered (a multiple of 8, 16 to 1024)."""
+    if size % 8 or not 16 <= size <= 1024:
+        raise InputError(f"cannot render {size} pixels: the size must be a multiple of 8 between 16 and 1024")
+
+
+def _tone(radiance: A, exposure: float) -> A:
+    """Linear radiance to linear display light: a shoulder that keeps highlights from clipping hard."""
+    c = radiance * exposure
+    out: A = np.minimum(c * (1 + c * 0.16) / (1 + c * 0.42), 1)
+    return out
+
+
+def _encode(linear: A) -> A:
+    """The sRGB curve, [0, 1] to [0, 255]."""
+    out: A = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+    return out
+
+
+def _pool(values: A, size: int, samples: int) -> A:
+    """Mean over the samples of each pixel: [R * R, C] to [size, size, C]."""
+    out: A = values.reshape(size, samples, size, samples, -1).mean(axis=(1, 3), dtype=np.float32)
+    return out
+
+
+def _pool_parts(parts: NDArray[np.uint8], size: int, samples: int) -> NDArray[np.uint8]:
+    """The most frequent part among the samples of each pixel (ties: the later in PARTS, the finer thing)."""
+    grid = parts.reshape(size, samples, size, samples).transpose(0, 2, 1, 3).reshape(size * size, -1)
+    votes = np.zeros((size * size, len(PARTS)), np.uint8)
+    rows = np.arange(size * size)
+    for k in range(grid.shape[1]):
+        votes[rows, grid[:, k]] += 1
+    best = len(PARTS) - 1 - votes[:, ::-1].argmax(axis=1)
+    return best.astype(np.uint8).reshape(size, size)
+
+
+def _shade_hits(
+    scene: Scene, camera: Camera, rays: int, samples: int, index: NDArray[np.intp], t: A
+) -> tuple[A, NDArray[np.uint8]]:
+    """Radiance [M, 3] and part [M] of the rays that hit."""
+    directions = [c[index] for c in camera.rays(rays)]
+    x, y, z = (o + d * t for o, d in zip(camera.origin, directions, strict=True))
+    material, here = nearest_material(scene.layers(x, y, z))
+    step = max(0.4 * camera.side / rays, 0.003)
+    points = Points(x, y, z, *normals(scene.distance, x, y, z, here, step))
+    surface = paint(scene, points, material)
+    view = (-directions[0], -directions[1], -directions[2])
+    pixel = index // rays // samples * rays + index % rays // samples
+    return shade(scene, camera, points, surface, view, pixel), surface.part
+
+
+def render_one(person: Person, shot: Shot, *, size: int, samples: int = SAMPLES) -> Picture:
+    """Render one picture. size: a multiple of 8 from 16; samples: rays along each side of a pixel."""
+    check_size(size)
+    scene, camera = Scene(person, shot), make_camera(shot)
+    rays = size * samples
+    index, t = trace(scene.distance, camera, rays)
+    backdrop = paint_background(shot, size)
+    canvas = np.repeat(np.repeat(backdrop.reshape(size, size, 3), samples, 0), samples, 1).reshape(-1, 3)
+    parts = np.zeros(rays * rays, np.uint8)
+    canvas[index], parts[index] = _shade_hits(scene, camera, rays, samples, index, t)
+    linear = _pool(_tone(canvas, shot.exposure), size, samples)
+    grain = np.random.default_rng([shot.seed, 0x6A1]).standard_normal(linear.shape, dtype=np.float32)
+    pixels = np.clip(_encode(linear) + grain * (255 * shot.noise) + 0.5, 0, 255).astype(np.uint8)
+    depth = np.full(rays * rays, np.inf, np.float32)
+    depth[index] = t
+    mask = _pool_parts(parts, size, samples)
+    labels = describe(person, shot, mask)
+    labels["landmarks"], labels["visible"] = find_landmarks(scene, camera, depth.reshape(rays, rays), mask)
+    return Picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)), labels, mask)
+
+
+def render(
+    people: Sequence[Person], shots: Sequence[Shot], *, size: int, samples: int = SAMPLES
+) -> Rendering:
+    """Render people[i] in shots[i] for every i; raises InputError when the lists differ in length or are empty."""
+    if len(people) != len(shots) or not people:
+        raise InputError(
+            f"render takes as many people as shots, at least one: {len(people)} and {len(shots)}"
+        )
+    pictures = [render_one(p, s, size=size, samples=samples) for p, s in zip(people, shots, strict=True)]
+    names = tuple(pictures[0].labels["landmarks"])
+    return Rendering(
+        images=np.stack([p.image for p in pictures]),
+        labels=[p.labels for p in pictures],
+        landmark_names=names,
+        landmarks=np.array([[p.labels["landmarks"][n] for n in names] for p in pictures], np.float32),
+        visible=np.array([[p.labels["visible"][n] for n in names] for p in pictures]),
+        parts=np.stack([p.parts for p in pictures]),
+    )

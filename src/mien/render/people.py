@@ -1,0 +1,156 @@
+"""Many heads at once, on several processes when it pays."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.core.errors import InputError, MienError
+from mien.render.heads import check_size, render_one
+from mien.render.person import sample_person
+from mien.render.shot import sample_shot
+
+Progress = Callable[[int, int], None]
+_ENOUGH_RAYS = 24 * 64 * 64  # below about this much work a second process costs more than it saves
+_STRIDE = 1_000_003  # distance between the person ids of two seeds
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to render: a person id and, unless told otherwise, the shot of the same number."""
+
+    person: int
+    shot: int
+    yaw: float | None = None  # when given: turned to it, level
+    units: tuple[tuple[int, float], ...] | None = None  # when given: these action units
+    eye: str | None = None  # "left" or "right": cut out that eye instead of the head
+
+
+def person_id(seed: int, index: int) -> int:
+    """The id of person `index` of a set drawn with `seed`; sets of different seeds share nobody."""
+    return seed * _STRIDE + index
+
+
+def render_job(job: Job, size: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Picture uint8 [3, S, S] and labels of one job."""
+    from mien.render.eyes import render_eye  # here: eyes needs this module's Job only at call time
+    from mien.render.shot import with_changes
+
+    person = sample_person(job.person)
+    shot = with_changes(sample_shot(job.shot, male=person.male), yaw=job.yaw, units=job.units)
+    if job.eye is not None:
+        return render_eye(person, shot, job.eye, size=size)
+    picture = render_one(person, shot, size=size)
+    return picture.image, picture.labels
+
+
+def _worker_count(jobs: int, size: int, workers: int | None) -> int:
+    if workers is not None:
+        return max(1, min(workers, jobs))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return 1 if jobs * size * size < _ENOUGH_RAYS else max(1, min(cores, jobs))
+
+
+def render_jobs(
+    jobs: list[Job], *, size: int, workers: int | None = None, progress: Progress | None = None
+) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
+    """Yield the pictures of `jobs` in order, the same bytes for any number of workers.
+
+    workers: processes, None: as many as cores when there is enough to do. Workers are fresh interpreters that are
+    told what to do through a pipe (no fork, no import of the caller's main module). Raises MienError when one dies.
+    """
+    check_size(size)
+    count = _worker_count(len(jobs), size, workers)
+    source = _in_process(jobs, size) if count == 1 else _in_workers(jobs, size, count)
+    for done, item in enumerate(source, 1):
+        if progress is not None:
+            progress(done, len(jobs))
+        yield item
+
+
+def _in_process(jobs: list[Job], size: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
+    for job in jobs:
+        yield render_job(job, size)
+
+
+def _start_worker(size: int) -> "subprocess.Popen[bytes]":
+    paths = os.pathsep.join(p for p in sys.path if p)
+    single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    env = {**os.environ, **single, "PYTHONPATH": paths}
+    command = [sys.executable, "-m", "mien.render.worker", str(size)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+
+
+def _serve(process: "subprocess.Popen[bytes]", jobs: list[Job], todo: Iterator[int], lock: threading.Lock, size: int,
+           done: "queue.Queue[tuple[int, Any]]") -> None:  # fmt: skip
+    """Feed one worker, one job at a time, and hand on what it sends; (-1, message) when it fails."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        while True:
+            with lock:
+                index = next(todo, None)
+            if index is None:
+                break
+            process.stdin.write(json.dumps(vars(jobs[index])).encode() + b"\n")
+            process.stdin.flush()
+            head = process.stdout.readline()
+            raw = process.stdout.read(3 * size * size)
+            if not head.endswith(b"\n") or len(raw) != 3 * size * size:
+                raise MienError("a render worker stopped early; see its message above, then run again")
+            done.put((index, (np.frombuffer(raw, np.uint8).reshape(3, size, size), json.loads(head))))
+        process.stdin.close()
+    except (OSError, ValueError, MienError) as problem:
+        done.put((-1, str(problem)))
+
+
+def _in_workers(jobs: list[Job], size: int, count: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
+    done: queue.Queue[tuple[int, Any]] = queue.Queue()
+    todo, lock = iter(range(len(jobs))), threading.Lock()
+    processes = [_start_worker(size) for _ in range(count)]
+    try:
+        for process in processes:
+            threading.Thread(target=_serve, args=(process, jobs, todo, lock, size, done), daemon=True).start()
+        waiting: dict[int, Any] = {}
+        for wanted in range(len(jobs)):
+            while wanted not in waiting:
+                index, item = done.get()
+                if index < 0:
+                    raise MienError(f"rendering failed: {item}")
+                waiting[index] = item
+            yield waiting.pop(wanted)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+def render_people(
+    count: int, *, size: int, seed: int, progress: Progress | None = None, workers: int | None = None
+) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
+    """Render `count` different people, one picture each.
+
+    Returns uint8 [count, 3, size, size] and one dict of labels each (see `labels.describe`; plus landmarks).
+    seed: another seed gives other people. The first N of a longer set are the same as a set of N.
+    Raises InputError for a count under 1 or a size that is no multiple of 8.
+    """
+    if count < 1:
+        raise InputError(f"cannot render {count} people: ask for at least 1")
+    jobs = [Job(person_id(seed, k), person_id(seed, k)) for k in range(count)]
+    images = np.empty((count, 3, size, size), np.uint8)
+    labels = []
+    for k, (image, label) in enumerate(render_jobs(jobs, size=size, workers=workers, progress=progress)):
+        images[k] = image
+        labels.append(label)
+    return images, labels

@@ -1,0 +1,156 @@
+"""The one training loop: phases, guarded updates, averages, progress counted in images."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mien.core.types import Batch, Phase, Progress, Trainable
+from mien.training.ema import Averages
+
+
+class Batches(Protocol):
+    """Anything that gives the images and labels of the step that begins at `nimg`."""
+
+    def batch(self, nimg: int) -> tuple[Tensor, Tensor | None]: ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Training ends at `nimg` images or after `seconds`, whichever comes first; None is no limit."""
+
+    nimg: int | None = None
+    seconds: float | None = None
+
+    def fraction(self, nimg: int, seconds: float) -> float:
+        """The share spent, in [0, 1]."""
+        by_images = nimg / self.nimg if self.nimg else 0.0
+        by_time = seconds / self.seconds if self.seconds else 0.0
+        return min(max(by_images, by_time), 1.0)
+
+
+@dataclass
+class Training:
+    """All that a stop must preserve. nimg: images seen. rescues: how often the guard had to step in."""
+
+    trainable: Trainable
+    seed: int
+    device: torch.device
+    precision: torch.dtype = torch.float32
+    nimg: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    rescues: int = 0
+    averages: Averages = field(init=False)
+
+    def __post_init__(self) -> None:
+        for network in self.trainable.networks.values():
+            network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        averaged = self.trainable.half_lives(self.progress(Budget()))
+        self.averages = Averages({name: self.trainable.networks[name] for name in averaged})
+
+    def progress(self, budget: Budget) -> Progress:
+        """Where training stands; each rescue has halved the learning rate and doubled gamma."""
+        fraction = budget.fraction(self.nimg, self.seconds)
+        return Progress(self.nimg, self.step, fraction, 0.5**self.rescues, 2.0**self.rescues)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and strings only."""
+        return {
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
+            "networks": {name: net.state_dict() for name, net in self.trainable.networks.items()},
+            "optimizers": {name: opt.state_dict() for name, opt in self.trainable.optimizers.items()},
+            "averages": self.averages.state_dict(),
+            "trainable": self.trainable.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave; KeyError or RuntimeError if it is another family's."""
+        for name, network in self.trainable.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self.trainable.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.averages.load_state_dict(state["averages"])
+        self.trainable.load_state_dict(state["trainable"])
+        for name in _COUNTERS:
+            setattr(self, name, state["counters"][name])
+
+
+_COUNTERS = ("nimg", "step", "seconds", "rescues")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did. values: logged scalars by name. finite: False if an update was withheld."""
+
+    nimg: int
+    step: int
+    fraction: float
+    values: dict[str, float]
+    finite: bool
+
+
+def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step]:
+    """Run steps until the budget is spent, yielding a record after each; the caller saves, logs and stops."""
+    started, before = time.perf_counter(), training.seconds
+    while budget.fraction(training.nimg, training.seconds) < 1:
+        progress = training.progress(budget)
+        images, labels = batches.batch(training.nimg)
+        values, finite = _update(training, progress, images, labels)
+        training.averages.update(
+            training.trainable.networks, training.trainable.half_lives(progress), len(images)
+        )
+        training.nimg += len(images)
+        training.step += 1
+        training.seconds = before + time.perf_counter() - started
+        yield Step(training.nimg, training.step, progress.fraction, values, finite)
+
+
+def _update(
+    training: Training, progress: Progress, images: Tensor, labels: Tensor | None
+) -> tuple[dict[str, float], bool]:
+    """All phases of one step. An update whose gradient is not finite is withheld."""
+    trainable = training.trainable
+    trainable.begin_step(progress)
+    logs: dict[str, Tensor] = {}
+    finite = True
+    for index, phase in enumerate(trainable.phases(progress)):
+        rng = torch.Generator(training.device)
+        rng.manual_seed(_phase_seed(training, index))
+        network = trainable.networks[phase.network]
+        _only_this_learns(trainable, network)
+        trainable.optimizers[phase.network].zero_grad(set_to_none=True)
+        logs |= _backward(training, phase, Batch(images, labels, rng))
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        logs[f"Grad/{phase.name}"] = norm
+        if bool(torch.isfinite(norm)):
+            trainable.optimizers[phase.network].step()
+        else:
+            finite = False
+    scalars = torch.stack([value.detach().float() for value in logs.values()]).tolist()
+    return dict(zip(logs, scalars, strict=True)), finite
+
+
+def _backward(training: Training, phase: Phase, batch: Batch) -> dict[str, Tensor]:
+    low = training.precision != torch.float32 and not phase.full_precision
+    with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=low):
+        loss, logs = training.trainable.loss(phase, batch)
+    (loss * phase.gain).backward()  # type: ignore[no-untyped-call]
+    return logs
+
+
+def _only_this_learns(trainable: Trainable, network: nn.Module) -> None:
+    for other in trainable.networks.values():
+        other.requires_grad_(other is network)
+
+
+def _phase_seed(training: Training, index: int) -> int:
+    """A seed of its own for each (run, position, phase, rescue): what a resumed run draws again."""
+    mixed = 0
+    for part in (training.seed, training.nimg, index, training.rescues):
+        mixed = (mixed * 6364136223846793005 + part + 1442695040888963407) % 2**63
+    return mixed

@@ -1,0 +1,164 @@
+"""Watches a run for collapse and divergence, and says in words what to do about it."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mien.training.loop import Step
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know. kind: short code. fatal: the run has diverged and must be rescued."""
+
+    kind: str
+    text: str
+    nimg: int
+    fatal: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When the monitor speaks; step counts are consecutive steps showing the symptom."""
+
+    nonfinite_steps: int = 3
+    penalty_factor: float = 20.0  # times its running average
+    penalty_updates: int = 3
+    penalty_warmup: int = 16  # penalty updates before its average means anything
+    saturated_loss: float = 0.02  # the discriminator's loss when it no longer doubts
+    saturated_steps: int = 200
+    exploded_gap: float = 500.0  # real minus fake score: no loss has a useful slope there
+    exploded_steps: int = 20
+    gradient_ratio: float = 100.0
+    gradient_steps: int = 200
+    duplicate_rate: float = 0.25
+    repeat_nimg: int = 20_000  # the same warning is not given again before that many images
+
+
+_ADVICE = {
+    "saturated": (
+        "the discriminator tells real from fake without doubt, so the generator learns little;"
+        " raise gamma, lower the discriminator's learning rate, or add training pictures"
+    ),
+    "gradients": (
+        "gradients of generator and discriminator differ by a factor of {value:.0f};"
+        " lower the learning rate of the one with the larger gradient"
+    ),
+    "duplicates": (
+        "{value:.0%} of the sampled faces are near copies of another sample (mode collapse);"
+        " raise gamma, use more varied pictures, or go back to an earlier snapshot"
+    ),
+    "nonfinite-step": "a gradient was not finite; that update was withheld",
+    "nonfinite": "gradients stayed non-finite: the run has diverged",
+    "penalty": "the gradient penalty is {value:.0f} times its average: the discriminator is diverging",
+    "exploded": "real and fake scores are {value:.0f} apart: the discriminator has run away",
+}
+
+
+@dataclass
+class Monitor:
+    """Feed it every step and now and then a batch of fakes; it returns notices."""
+
+    limits: Limits = field(default_factory=Limits)
+    _streaks: dict[str, int] = field(default_factory=dict)
+    _first: dict[str, int] = field(default_factory=dict)
+    _last_said: dict[str, int] = field(default_factory=dict)
+    _penalty_log: float = 0.0
+    _penalty_count: int = 0
+
+    def observe(self, step: Step) -> list[Notice]:
+        """What this step gives cause to say; a fatal notice means: roll back."""
+        limits = self.limits
+        found = [
+            self._check("nonfinite", not step.finite, limits.nonfinite_steps, step, fatal=True),
+            self._check("nonfinite-step", not step.finite, 1, step),
+            self._penalty(step),
+            self._gap(step),
+            self._check("saturated", _is_saturated(step, limits), limits.saturated_steps, step),
+            self._gradients(step),
+        ]
+        return [notice for notice in found if notice]
+
+    def observe_fakes(self, fakes: Tensor, nimg: int) -> list[Notice]:
+        """fakes: float [N, C, H, W] of different seeds in [-1, 1]."""
+        rate = duplicate_rate(fakes)
+        if rate < self.limits.duplicate_rate:
+            return []
+        notice = self._say("duplicates", nimg, rate)
+        return [notice] if notice else []
+
+    def first_symptom(self, kind: str) -> int:
+        """The images seen when the current streak of `kind` began."""
+        return self._first.get(kind, 0)
+
+    def calm(self) -> bool:
+        """Whether no fatal symptom is building up: only then is a state worth returning to."""
+        return not any(self._streaks.get(kind) for kind in ("nonfinite", "penalty", "exploded"))
+
+    def _penalty(self, step: Step) -> Notice | None:
+        values = [value for name, value in step.values.items() if name.endswith("_penalty")]
+        if not values or not math.isfinite(sum(values)):
+            return None
+        logarithm = math.log(max(sum(values), 1e-12))
+        factor = math.exp(min(logarithm - self._penalty_log, 700.0))
+        warm = self._penalty_count >= self.limits.penalty_warmup
+        if not (warm and factor > self.limits.penalty_factor):
+            # A geometric mean: one spike does not teach it to accept spikes.
+            self._penalty_count += 1
+            self._penalty_log += (logarithm - self._penalty_log) / min(self._penalty_count, 64)
+        symptom = warm and factor > self.limits.penalty_factor
+        return self._check("penalty", symptom, self.limits.penalty_updates, step, value=factor, fatal=True)
+
+    def _gap(self, step: Step) -> Notice | None:
+        gap = abs(step.values.get("Loss/scores/real", 0.0) - step.values.get("Loss/scores/fake", 0.0))
+        exploded = gap > self.limits.exploded_gap
+        return self._check("exploded", exploded, self.limits.exploded_steps, step, value=gap, fatal=True)
+
+    def _gradients(self, step: Step) -> Notice | None:
+        g, d = step.values.get("Grad/g"), step.values.get("Grad/d")
+        if not g or not d or not math.isfinite(g + d):
+            return None
+        ratio = max(g / d, d / g)
+        apart = ratio > self.limits.gradient_ratio
+        return self._check("gradients", apart, self.limits.gradient_steps, step, value=ratio)
+
+    def _check(
+        self, kind: str, symptom: bool, needed: int, step: Step, *, value: float = 0.0, fatal: bool = False
+    ) -> Notice | None:
+        if not symptom:
+            self._streaks[kind] = 0
+            return None
+        if not self._streaks.get(kind):
+            self._first[kind] = step.nimg
+        self._streaks[kind] = self._streaks.get(kind, 0) + 1
+        if self._streaks[kind] < needed:
+            return None
+        if fatal:
+            return Notice(kind, _ADVICE[kind].format(value=value), step.nimg, fatal=True)
+        return self._say(kind, step.nimg, value)
+
+    def _say(self, kind: str, nimg: int, value: float) -> Notice | None:
+        last = self._last_said.get(kind)
+        if last is not None and nimg - last < self.limits.repeat_nimg:
+            return None
+        self._last_said[kind] = nimg
+        return Notice(kind, _ADVICE[kind].format(value=value), nimg)
+
+
+def _is_saturated(step: Step, limits: Limits) -> bool:
+    return step.values.get("Loss/D/loss", math.inf) < limits.saturated_loss
+
+
+def duplicate_rate(fakes: Tensor) -> float:
+    """Share of pictures that have a near copy among the others, in [0, 1].
+
+    fakes: float [N, C, H, W] in [-1, 1]. Two pictures are near copies when, reduced to 8x8 pixels, they
+    differ by less than 0.04 (five grey levels of 255) root mean square.
+    """
+    small = F.adaptive_avg_pool2d(fakes.float(), 8).flatten(1)
+    distances = torch.cdist(small, small) / small.shape[1] ** 0.5
+    distances.fill_diagonal_(math.inf)
+    return float((distances.min(dim=1).values < 0.04).float().mean())

@@ -1,0 +1,52 @@
+"""Which arithmetic trains faster on this machine: measured, not guessed."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mien.core.types import Trainable
+from mien.training.loop import Batches, Budget, Training, train
+
+NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class _Same:
+    """The same batch again and again."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batch = batches.batch(0)
+
+    def batch(self, nimg: int) -> tuple[Tensor, Tensor | None]:
+        return self._batch
+
+
+def probe(
+    build: Callable[[], Trainable], batches: Batches, device: torch.device, *, rounds: int = 3
+) -> dict[str, float]:
+    """Images a second of throw-away copies of the model in each arithmetic.
+
+    The two take turns, so that a noisy neighbour slows both; the best of `rounds` steps counts.
+    """
+    if not _bf16_works(device):
+        return {"fp32": 1.0}
+    same = _Same(batches)
+    copies = {name: Training(build(), 0, device, precision) for name, precision in NAMES.items()}
+    streams = {name: train(copy, same, Budget()) for name, copy in copies.items()}
+    best: dict[str, float] = dict.fromkeys(streams, float("inf"))
+    for _ in range(rounds + 1):  # the first round warms up and its times are beaten by the later ones
+        for name, steps in streams.items():
+            started = time.perf_counter()
+            next(steps)
+            best[name] = min(best[name], time.perf_counter() - started)
+    return {name: copies[name].trainable.batch_size / seconds for name, seconds in best.items()}
+
+
+def choose(speeds: dict[str, float]) -> str:
+    """The faster one; bfloat16 must win by 5 % to be worth its rounding."""
+    return "bf16" if speeds.get("bf16", 0.0) > 1.05 * speeds["fp32"] else "fp32"
+
+
+def _bf16_works(device: torch.device) -> bool:
+    return device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())

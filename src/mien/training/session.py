@@ -1,0 +1,179 @@
+"""A whole run: the loop with its monitor, log, grids, checkpoints and rescues."""
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+
+from mien.core.errors import MienError
+from mien.core.run import RunFolder
+from mien.core.types import Dataset
+from mien.training.loop import Batches, Budget, Step, Training, train
+from mien.training.monitor import Monitor, Notice
+from mien.training.snapshots import Snapshots, is_grid_due
+from mien.training.states import States
+
+MOST_RESCUES = 3
+_ROLL_BACK_STEPS = 50  # states this close before the first symptom are not trusted
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A summary of the images since the last one, as written to `log.jsonl`."""
+
+    nimg: int
+    seconds: float
+    fraction: float
+    values: dict[str, float]
+
+
+Event = Step | Tick | Notice
+
+
+class DivergedError(MienError):
+    """Training failed again and again in spite of the rescues."""
+
+
+class Session:
+    """Trains in `run` until `budget` is spent, yielding steps, ticks and notices.
+
+    tick_nimg, snapshot_nimg: images between log lines, and between checkpoints (multiples of 1000).
+    The caller holds the folder's lock. Raises DivergedError after `MOST_RESCUES` rescues.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        training: Training,
+        batches: Batches,
+        dataset: Dataset,
+        budget: Budget,
+        *,
+        family: str,
+        conditional: bool = False,
+        tick_nimg: int = 1000,
+        snapshot_nimg: int = 4000,
+        monitor: Monitor | None = None,
+    ) -> None:
+        if tick_nimg < 1000 or snapshot_nimg < 1000:
+            raise ValueError("files are named by thousands of images: intervals begin at 1000")
+        self._run, self._training, self._batches, self._budget = run, training, batches, budget
+        self._tick_nimg, self._snapshot_nimg = tick_nimg, snapshot_nimg
+        self._snapshots = Snapshots(run, training, dataset, family=family, conditional=conditional)
+        self._states = States(run, training, family=family)
+        self._monitor = monitor or Monitor()
+        self._meter = _Meter()
+
+    def resume(self, report: Callable[[str], None]) -> bool:
+        """Go on from the newest readable state, or prepare a new run; says which by True or False."""
+        if self._states.resume(report):
+            return True
+        self._snapshots.draw_reals()
+        self._snapshots.draw_fakes()
+        self._states.save()
+        return False
+
+    def events(self) -> Iterator[Event]:
+        """Train to the end of the budget."""
+        try:
+            while (symptom := (yield from self._until_symptom())) is not None:
+                yield from self._rescue(symptom)
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        self._save()
+        self._snapshots.draw_fakes()
+        self._snapshots.write_timelapse()
+
+    def _until_symptom(self) -> Generator[Event, None, Notice | None]:
+        """Train to the budget's end (None) or to a fatal symptom (which is returned)."""
+        for step in train(self._training, self._batches, self._budget):
+            self._meter.add(step)
+            yield step
+            notices = self._monitor.observe(step)
+            for notice in notices:
+                yield self._logged(notice)
+            fatal = next((notice for notice in notices if notice.fatal), None)
+            if fatal:
+                return fatal
+            yield from self._regular(step)
+        return None
+
+    def _regular(self, step: Step) -> Iterator[Event]:
+        """What is due at this step: a tick, a grid, a checkpoint."""
+        before = step.nimg - self._training.trainable.batch_size
+        tick = step.nimg // self._tick_nimg
+        if tick > before // self._tick_nimg:
+            yield self._tick(step)
+            if is_grid_due(tick):
+                for notice in self._monitor.observe_fakes(self._snapshots.draw_fakes(), step.nimg):
+                    yield self._logged(notice)
+        if step.nimg // self._snapshot_nimg > before // self._snapshot_nimg and self._monitor.calm():
+            self._save()
+
+    def _save(self) -> None:
+        self._snapshots.save_generator()
+        self._states.save()
+
+    def _tick(self, step: Step) -> Tick:
+        values = self._meter.flush(self._training.seconds)
+        tick = Tick(step.nimg, self._training.seconds, step.fraction, values)
+        record = {"nimg": step.nimg, "Progress/kimg": step.nimg / 1000, "step": step.step}
+        self._run.append_log({**record, "Timing/total_sec": self._training.seconds, **values})
+        return tick
+
+    def _logged(self, notice: Notice) -> Notice:
+        self._run.append_log(
+            {"event": "warning", "kind": notice.kind, "text": notice.text, "nimg": notice.nimg}
+        )
+        return notice
+
+    def _rescue(self, symptom: Notice) -> Iterator[Event]:
+        """Roll back, halve the learning rate, double gamma; give up after the last rescue."""
+        rescues = self._training.rescues
+        if rescues >= MOST_RESCUES:
+            raise DivergedError(
+                f"{self._run.path}: training diverged again after {MOST_RESCUES} rescues ({symptom.text});"
+                " lower the learning rate or raise gamma and start with --new"
+            )
+        margin = _ROLL_BACK_STEPS * self._training.trainable.batch_size
+        self._states.roll_back(self._monitor.first_symptom(symptom.kind) - margin)
+        self._training.rescues = rescues + 1
+        self._states.save()  # so that a stop right now does not forget the rescue
+        self._monitor = Monitor(self._monitor.limits)
+        self._meter = _Meter()
+        nimg = self._training.nimg
+        text = (
+            f"rescue {rescues + 1} of {MOST_RESCUES}: back to {nimg / 1000:.1f} kimg,"
+            f" learning rate x{0.5 ** (rescues + 1):g}, gamma x{2 ** (rescues + 1)}"
+        )
+        self._run.append_log({"event": "rescue", "kind": symptom.kind, "text": text, "nimg": nimg})
+        yield Notice("rescue", text, nimg)
+
+
+class _Meter:
+    """Means of logged values since the last flush, and the speed."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = defaultdict(float)
+        self._counts: dict[str, int] = defaultdict(int)
+        self._first_nimg: int | None = None
+        self._last_nimg = 0
+        self._last_seconds: float | None = None
+
+    def add(self, step: Step) -> None:
+        for name, value in step.values.items():
+            self._sums[name] += value
+            self._counts[name] += 1
+        self._last_nimg = step.nimg
+        if self._first_nimg is None:
+            self._first_nimg = step.nimg
+
+    def flush(self, seconds: float) -> dict[str, float]:
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        if self._last_seconds is not None and self._first_nimg is not None:
+            elapsed = max(seconds - self._last_seconds, 1e-9)
+            means["Timing/img_per_sec"] = (self._last_nimg - self._first_nimg) / elapsed
+        self._sums.clear()
+        self._counts.clear()
+        self._first_nimg, self._last_seconds = self._last_nimg, seconds
+        return means

@@ -1,0 +1,110 @@
+"""What a run shows on the way: grids of fixed seeds, generators that stand alone, a timelapse."""
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mien import TOOL
+from mien.core.atomic import write_bytes
+from mien.core.checkpoint import DatasetInfo, GeneratorHeader, save_generator
+from mien.core.image import Pixels, grid, to_float
+from mien.core.packed import encode_png
+from mien.core.provenance import Provenance, save_animation, save_picture
+from mien.core.run import RunFolder
+from mien.core.sampling import draw, latents
+from mien.core.types import Dataset, Generator
+from mien.training.loop import Training
+
+_TIMELAPSE_FRAMES = 120
+_TIMELAPSE_SIDE = 768  # pixels at most
+
+
+class Snapshots:
+    """Writes a run's pictures and generators; the caller holds the folder's lock.
+
+    conditional: draw the fakes with labels taken from the dataset, always the same ones.
+    """
+
+    def __init__(
+        self, run: RunFolder, training: Training, dataset: Dataset, *, family: str, conditional: bool
+    ) -> None:
+        self._run, self._training, self._dataset, self._family = run, training, dataset, family
+        count = _grid_count(dataset.spec.resolution)
+        self._z = latents(list(range(count)), self._generator.z_dim).to(training.device)
+        self._labels = _grid_labels(dataset, count, training.device) if conditional else None
+
+    @property
+    def _generator(self) -> Generator:
+        network = self._training.averages.networks["g"]
+        if not isinstance(network, Generator):
+            raise TypeError("the network named 'g' is not a generator")
+        return network
+
+    def draw_reals(self) -> None:
+        """Write `reals.png`: as many real pictures as a grid of fakes has, evenly spread."""
+        where = np.linspace(0, len(self._dataset) - 1, len(self._z)).astype(int)
+        pictures = torch.from_numpy(np.ascontiguousarray(self._dataset.images(where)))
+        write_bytes(self._run.reals, encode_png(grid(pictures)))
+
+    def draw_fakes(self) -> Tensor:
+        """Write the grid of fixed seeds as training stands; return the pictures as floats in [-1, 1]."""
+        pictures = draw(self._generator, self._z, self._labels)
+        save_picture(self._run.fakes(self._training.nimg), grid(pictures), self._provenance())
+        return to_float(pictures)
+
+    def save_generator(self) -> None:
+        """Write the averaged generator as a file of its own."""
+        data = self._dataset
+        header = GeneratorHeader(
+            family=self._family,
+            config=self._training.trainable.config.model_dump(),
+            spec=self._generator.spec,
+            nimg=self._training.nimg,
+            tool=TOOL,
+            dataset=DatasetInfo(name=data.name, content_hash=data.content_hash, num_images=len(data)),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        tensors = self._training.averages.networks["g"].state_dict()
+        save_generator(self._run.generator(self._training.nimg), tensors, header)
+
+    def write_timelapse(self) -> None:
+        """Turn the grids into one animated WebP, thinned to a bearable number of frames."""
+        paths = self._run.all_fakes()
+        if paths:
+            count = min(len(paths), _TIMELAPSE_FRAMES)
+            chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, count).astype(int)]
+            frames = [_frame(path) for path in chosen]
+            save_animation(self._run.timelapse, frames, self._provenance(), milliseconds=120)
+
+    def _provenance(self) -> Provenance:
+        return Provenance(f"{self._family}-{self._run.name}-{self._training.nimg}", None, TOOL)
+
+
+def _frame(path: Path) -> Pixels:
+    with Image.open(path, formats=["PNG"]) as picture:
+        frame = picture.convert("RGB")
+    frame.thumbnail((_TIMELAPSE_SIDE, _TIMELAPSE_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(frame)
+
+
+def _grid_count(resolution: int) -> int:
+    """As many pictures as make a grid of about 512 to 1024 pixels a side."""
+    return max(min(512 // resolution, 10), 4) ** 2
+
+
+def _grid_labels(dataset: Dataset, count: int, device: torch.device) -> Tensor | None:
+    if dataset.labels is None:
+        return None
+    shuffled = np.random.default_rng(0).permutation(len(dataset))
+    return torch.from_numpy(dataset.labels[shuffled[np.arange(count) % len(dataset)]]).to(device)
+
+
+def is_grid_due(tick: int) -> bool:
+    """Whether to draw a grid at this tick: each of the first 64, then ever fewer (32 to a doubling)."""
+    interval: int = 2 ** max(0, int(math.log2(max(tick, 1))) - 5)
+    return tick % interval == 0

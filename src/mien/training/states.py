@@ -1,0 +1,86 @@
+"""Stopping, going on and rolling back: a run's training states."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mien.core.checkpoint import load_state, newest_state, prune_states, save_state
+from mien.core.errors import InputError, MienError
+from mien.core.run import RunFolder
+from mien.training.loop import Training
+
+_KEPT = 3
+
+
+class States:
+    """Saves and restores `training` in a run folder; the caller holds the folder's lock."""
+
+    def __init__(self, run: RunFolder, training: Training, *, family: str) -> None:
+        self._run, self._training, self._family = run, training, family
+
+    def save(self) -> None:
+        """Write the state, then drop those too old to be needed."""
+        state = {"family": self._family, **self._training.state_dict()}
+        save_state(self._run.state(self._training.nimg), state)
+        prune_states(self._run.path, _KEPT)
+
+    def resume(self, report: Callable[[str], None]) -> bool:
+        """Load the newest state that can be read; False if there is none.
+
+        report: told of each damaged state passed over. InputError where the state is another model's.
+        """
+        found = newest_state(self._run.path, report=report)
+        if found is None:
+            return False
+        path, state = found
+        self._restore(path, state)
+        self._forget_later()
+        return True
+
+    def roll_back(self, before_nimg: int) -> None:
+        """Return to the newest state of at most `before_nimg` images, or to the oldest; drop what follows it.
+
+        Raises MienError where no state can be read.
+        """
+        readable = {path: state for path in self._paths() if (state := _read(path)) is not None}
+        if not readable:
+            raise MienError(
+                f"{self._run.path}: no training state is left to return to; start anew with --new"
+            )
+        early = [path for path, state in readable.items() if state["counters"]["nimg"] <= before_nimg]
+        path = early[-1] if early else min(readable)
+        self._restore(path, readable[path])
+        self._forget_later()
+
+    def _restore(self, path: Path, state: dict[str, Any]) -> None:
+        family = state.get("family")
+        if family != self._family:
+            raise InputError(f"{path}: a checkpoint of the family {family!r}, this run is {self._family!r}")
+        try:
+            self._training.load_state_dict(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"{path}: does not fit this run's configuration ({reason})") from error
+
+    def _forget_later(self) -> None:
+        """Remove states, generators and grids of images not yet seen: they led nowhere."""
+        run, nimg = self._run, self._training.nimg
+        for paths, last in (
+            (self._paths(), run.state(nimg)),
+            (run.generators(), run.generator(nimg)),
+            (run.all_fakes(), run.fakes(nimg)),
+        ):
+            for path in paths:
+                if path.name > last.name:
+                    path.unlink()
+        run.trim_log(nimg)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._run.path.glob("state-*.pt"))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return load_state(path)
+    except InputError:
+        return None

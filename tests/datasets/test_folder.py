@@ -1,0 +1,316 @@
+import errno
+import io
+import json
+import os
+import struct
+import threading
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contracts.dataset_contract import DatasetContract
+from mien.core.cache import cache_root
+from mien.core.errors import InputError, MienError
+from mien.core.packed import PackWriter, encode_png
+from mien.datasets import folder
+from mien.datasets._open import open_dataset
+
+
+def picture(seed, size=8, channels=3):
+    return np.random.default_rng(seed).integers(0, 256, (size, size, channels), dtype=np.uint8)
+
+
+def save(path, image, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(path, **options)
+
+
+def pack(path, *, seeds=range(5), label=lambda i: None, class_names=()):
+    with PackWriter(path, class_names=class_names) as writer:
+        for i, seed in enumerate(seeds):
+            writer.add_png(encode_png(picture(seed)), label(i), {"source": f"{seed}.jpg"})
+    return path
+
+
+class TestPackedZip(DatasetContract):
+    def make(self, root):
+        return str(pack(root / "faces.zip", label=lambda i: i % 3))
+
+    def make_other(self, root):
+        return str(pack(root / "faces.zip", label=lambda i: i % 2))
+
+
+class TestPackedZipWithVectors(DatasetContract):
+    def make(self, root):
+        names = ("Male", "Smiling")
+        return str(pack(root / "faces.zip", label=lambda i: [i / 2, -1], class_names=names))
+
+    def make_other(self, root):
+        return str(pack(root / "faces.zip", seeds=range(1, 6), label=lambda i: [i / 2, -1]))
+
+
+class TestUnzipped(DatasetContract):
+    def make(self, root):
+        with zipfile.ZipFile(pack(root / "faces.zip", label=lambda i: i)) as archive:
+            archive.extractall(root / "faces")
+        return str(root / "faces")
+
+    def make_other(self, root):
+        with zipfile.ZipFile(pack(root / "faces.zip", seeds=range(4), label=lambda i: i)) as archive:
+            archive.extractall(root / "faces")
+        return str(root / "faces")
+
+
+class TestClassFolders(DatasetContract):
+    def make(self, root, last=5):
+        for i in [0, 1, 2, 3, 4, last]:
+            save(root / "all" / ("cats" if i % 2 else "birds") / f"{i}.png", picture(i))
+        return str(root / "all")
+
+    def make_other(self, root):
+        return self.make(root, last=6)
+
+
+class TestFlatFolder(DatasetContract):
+    def make(self, root, seed=0):
+        for i in range(5):
+            save(root / "all" / f"{i}.webp", picture(i + seed), lossless=True)
+        return str(root / "all")
+
+    def make_other(self, root):
+        return self.make(root, seed=1)
+
+
+class TestGrayZipWithoutLabels(DatasetContract):
+    def make(self, root, first=0):
+        root.mkdir(parents=True)
+        with zipfile.ZipFile(root / "gray.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for i in range(4):
+                archive.writestr(f"x/{i}.png", encode_png(picture(i or first, channels=1)))
+        return str(root / "gray.zip")
+
+    def make_other(self, root):
+        return self.make(root, first=9)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+def everything(dataset):
+    return dataset.images(np.arange(len(dataset)))
+
+
+def nchw(seeds, **options):
+    return np.stack([picture(seed, **options).transpose(2, 0, 1) for seed in seeds])
+
+
+def test_every_pixel_comes_back_in_the_order_of_names(tmp_path):
+    dataset = folder.open(pack(tmp_path / "faces.zip"))
+    np.testing.assert_array_equal(everything(dataset), nchw(range(5)))
+    assert [record["source"] for record in dataset.records] == [f"{i}.jpg" for i in range(5)]
+    assert dataset.name == "faces"
+    assert dataset.labels is None
+
+
+def test_classes_are_one_hot_as_wide_as_the_largest_or_the_names(tmp_path):
+    labels = [0, 3, 1, 0, 3]
+    dataset = folder.open(pack(tmp_path / "a.zip", label=labels.__getitem__))
+    np.testing.assert_array_equal(dataset.labels, np.eye(4, dtype=np.float32)[labels])
+    names = tuple("abcdef")
+    dataset = folder.open(pack(tmp_path / "b.zip", label=labels.__getitem__, class_names=names))
+    np.testing.assert_array_equal(dataset.labels, np.eye(6, dtype=np.float32)[labels])
+    assert dataset.spec.class_names == names
+
+
+def test_sub_folders_are_classes_in_the_order_of_their_names(tmp_path):
+    for i, name in enumerate(["b/x", "a/y", "b/z/deep", "c/w"]):
+        save(tmp_path / "in" / f"{name}.png", picture(i))
+    dataset = folder.open(tmp_path / "in")
+    assert dataset.spec.class_names == ("a", "b", "c")
+    assert dataset.labels.argmax(1).tolist() == [0, 1, 1, 2]
+    np.testing.assert_array_equal(everything(dataset), nchw([1, 0, 2, 3]))
+
+
+@pytest.mark.parametrize("names", [["a/1", "a/2"], ["1", "2"], ["00000/img00000000", "00001/img00001000"]])
+def test_one_folder_no_folders_and_packed_folders_are_no_classes(tmp_path, names):
+    for i, name in enumerate(names):
+        save(tmp_path / "in" / f"{name}.png", picture(i))
+    dataset = folder.open(tmp_path / "in")
+    assert dataset.labels is None
+    assert (dataset.spec.label_dim, dataset.spec.class_names) == (0, ())
+
+
+def test_a_picture_beside_class_folders_is_named(tmp_path):
+    for i, name in enumerate(["a/1.png", "b/1.png", "stray.png"]):
+        save(tmp_path / "in" / name, picture(i))
+    with pytest.raises(InputError, match=r"stray\.png"):
+        folder.open(tmp_path / "in")
+
+
+def test_gray_alone_has_one_channel_and_mixed_has_three(tmp_path):
+    for i in range(3):
+        save(tmp_path / "in" / f"{i}.png", picture(i, channels=1))
+    np.testing.assert_array_equal(everything(folder.open(tmp_path / "in")), nchw(range(3), channels=1))
+    save(tmp_path / "in" / "3.png", picture(3))
+    mixed = folder.open(tmp_path / "in")
+    assert mixed.spec.channels == 3
+    np.testing.assert_array_equal(mixed.images(np.array([3])), nchw([3]))
+    np.testing.assert_array_equal(mixed.images(np.array([1])), nchw([1], channels=1).repeat(3, 1))
+
+
+@pytest.mark.parametrize("size", [7, 8, 12])
+def test_any_square_size_is_taken(tmp_path, size):
+    save(tmp_path / "in" / "a.png", picture(0, size))
+    assert folder.open(tmp_path / "in").spec.resolution == size
+
+
+def test_pictures_of_two_sizes_are_named_with_their_sizes(tmp_path):
+    for i, size in enumerate([8, 8, 16]):
+        save(tmp_path / "in" / f"{i}.png", picture(i, size))
+    with pytest.raises(InputError, match=r"0\.png is 8x8, 2\.png is 16x16.*mien prepare"):
+        folder.open(tmp_path / "in")
+
+
+def test_a_picture_that_is_not_square_is_named(tmp_path):
+    save(tmp_path / "in" / "a.png", picture(0, 16)[:8])
+    with pytest.raises(InputError, match=r"a\.png is 16x8.*mien prepare"):
+        folder.open(tmp_path / "in")
+
+
+def bomb():
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+def truncated():
+    data = encode_png(picture(0))
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", truncated(), bomb()])
+def test_a_broken_picture_is_named_and_nothing_is_cached(tmp_path, content):
+    save(tmp_path / "in" / "a.png", picture(0))
+    (tmp_path / "in" / "b.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"in: b\.png.*mien prepare") as caught:
+        folder.open(tmp_path / "in")
+    assert "\n" not in str(caught.value)
+    assert [path for path in cache_root().rglob("*") if path.is_file()] == []
+
+
+def relabel(path, labels):
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    return path
+
+
+def plain_zip(path, count=2):
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(count):
+            archive.writestr(f"{i}.png", encode_png(picture(i)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([["0.png", 0], ["1.png", 1], ["gone.png", 2]], r"a\.zip.*missing pictures, first gone\.png"),
+        ([["0.png", 0]], r"a\.zip.*no label.*first 1\.png"),
+        ([["0.png", 0], ["1.png", [1.0]]], "two kinds"),
+    ],
+)
+def test_labels_that_do_not_match_are_named(tmp_path, labels, words):
+    with pytest.raises(InputError, match=words):
+        folder.open(relabel(plain_zip(tmp_path / "a.zip"), labels))
+
+
+def test_a_corrupt_zip_and_an_empty_folder_are_named(tmp_path):
+    data = pack(tmp_path / "a.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(data[: len(data) // 2])
+    (tmp_path / "empty").mkdir()
+    for name in ("cut.zip", "empty", "absent"):
+        with pytest.raises(InputError, match=name):
+            folder.open(tmp_path / name)
+
+
+def test_the_order_of_members_does_not_matter(tmp_path):
+    for name, order in (("a.zip", [0, 1, 2]), ("b.zip", [2, 0, 1])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for i in order:
+                archive.writestr(f"{i}.png", encode_png(picture(i)))
+    first, second = folder.open(tmp_path / "a.zip"), folder.open(tmp_path / "b.zip")
+    assert first.content_hash == second.content_hash
+    np.testing.assert_array_equal(everything(first), everything(second))
+
+
+def cached():
+    return list((cache_root() / "decoded").iterdir())
+
+
+def test_the_second_time_nothing_is_decoded(tmp_path, monkeypatch):
+    path = pack(tmp_path / "a.zip")
+    first = everything(folder.open(path))
+    monkeypatch.setattr(folder, "decode", None)
+    moved = path.rename(tmp_path / "moved.zip")
+    np.testing.assert_array_equal(everything(folder.open(moved)), first)
+    assert len(cached()) == 1
+
+
+def test_a_changed_picture_of_the_same_name_is_seen(tmp_path):
+    save(tmp_path / "in" / "a.png", picture(0))
+    folder.open(tmp_path / "in")
+    save(tmp_path / "in" / "a.png", picture(1))
+    np.testing.assert_array_equal(everything(folder.open(tmp_path / "in")), nchw([1]))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "longer", "empty", "text", "pickle", "shape"])
+def test_a_damaged_cache_is_made_anew(tmp_path, damage):
+    path = pack(tmp_path / "a.zip")
+    folder.open(path)
+    (cache,) = cached()
+    whole = cache.read_bytes()
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}]) if damage == "pickle" else np.zeros((4, 3, 8, 8), np.uint8))
+    contents = {"truncated": whole[:-1], "longer": whole + b"x", "empty": b"", "text": b"hello" * 50}
+    cache.write_bytes(contents.get(damage, buffer.getvalue()))
+    np.testing.assert_array_equal(everything(folder.open(path)), nchw(range(5)))
+    assert cache.read_bytes() == whole
+
+
+def test_many_at_once_all_get_the_pictures(tmp_path):
+    path = pack(tmp_path / "a.zip", seeds=range(40))
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(everything(folder.open(path)))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    for images in found:
+        np.testing.assert_array_equal(images, nchw(range(40)))
+    assert len(cached()) == 1
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_cache(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = pack(tmp_path / "a.zip")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MienError, match="no space left"):
+        folder.open(path)
+    assert cached() == []
+
+
+def test_real_folders_have_their_classes(shared_data):
+    names = sorted(path.name for path in (shared_data / "expressions").iterdir())
+    with pytest.raises(InputError, match="mien prepare"):
+        folder.open(shared_data / "photos")
+    dataset = open_dataset(str(shared_data / "expressions"))
+    assert dataset.spec.resolution == 512
+    assert list(dataset.spec.class_names) == names
+    assert dataset.labels.sum(0).tolist() == [102, 102]

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.core import discover
+from mien.core.errors import InputError
+from mien.datasets._open import open_dataset
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["absent", "absent.zip", "nothing:5", "", "_open:5", ":", "rendered"])
+def test_a_source_that_is_not_there_is_named_with_what_there_is(source):
+    with pytest.raises(InputError, match="rendered:"):
+        open_dataset(source)
+
+
+def test_a_folder_may_be_named_like_a_source(tmp_path):
+    for name in ("rendered:2", "plain"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name / "a.png")
+    assert open_dataset("rendered:2").spec.resolution == 4
+    assert open_dataset("folder:plain").spec.resolution == 4
+
+
+def test_every_dataset_says_its_licence_and_whom_to_cite():
+    known = discover.names("mien.datasets")
+    assert {"folder", "rendered"} <= set(known)
+    for name in known:
+        module = discover.load("mien.datasets", name)
+        assert module.LICENCE
+        assert module.CITATION
