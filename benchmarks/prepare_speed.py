@@ -30,7 +30,9 @@ def stages(paths: list[Path], size: int, finder_name: str) -> None:
     print(f"{'stage':<8} ms/photo (one core, {len(paths)} photos)")
     pictures = timed("decode", lambda path: decode(path, near=640).pixels, paths)
     found = timed("find", finder.find, pictures)
-    pairs = [(picture, ffhq_square(faces[0])) for picture, faces in zip(pictures, found, strict=True) if faces]
+    pairs = [
+        (picture, ffhq_square(faces[0])) for picture, faces in zip(pictures, found, strict=True) if faces
+    ]
     crops = timed("cut", lambda pair: crop(pair[0], pair[1], size), pairs)
     timed("encode", encode_png, crops)
 
@@ -48,7 +50,9 @@ def timed(name: str, work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
 
 def whole(folder: Path, size: int, finder: str, runs: int) -> None:
     """Print photos/s and CPU seconds of the whole command, start of the workers included."""
-    print(f"{'run':<8} {'photos':>7} {'kept':>6} {'seconds':>8} {'photos/s':>9} {'CPU s':>7} {'photos/CPU s':>13}")
+    print(
+        f"{'run':<8} {'photos':>7} {'kept':>6} {'seconds':>8} {'photos/s':>9} {'CPU s':>7} {'per CPU s':>10}"
+    )
     for run in range(runs):
         with tempfile.TemporaryDirectory() as scratch:
             before = cpu_seconds()
@@ -56,7 +60,7 @@ def whole(folder: Path, size: int, finder: str, runs: int) -> None:
             spent = cpu_seconds() - before
         rate, per_cpu = result.total / result.seconds, result.total / spent
         counts = f"{result.total:>7} {result.kept:>6} {result.seconds:>8.2f} {rate:>9.1f}"
-        print(f"{run:<8} {counts} {spent:>7.2f} {per_cpu:>13.1f}")
+        print(f"{run:<8} {counts} {spent:>7.2f} {per_cpu:>10.1f}")
 
 
 def cpu_seconds() -> float:

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from mien import __version__
 from mien.apps.options import TrainOptions
 from mien.core.errors import MienError
+from mien.prepare.judge import DEFAULT_MAX_COVERAGE, DEFAULT_MIN_COVERAGE
 
 _TRAIN_DEFAULTS = TrainOptions()
 
@@ -64,6 +65,114 @@ def _console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+@app.command
+def demo(*, minutes: float = 4.0, people: int = 1500, out: Path = Path("demo")) -> None:
+    """Render people, train on them, draw new faces, evaluate and report: the whole job, offline.
+
+    Parameters
+    ----------
+    minutes
+        Minutes of training.
+    people
+        How many people to render.
+    out
+        Folder for the run.
+    """
+    from mien.apps.demo import demo as run
+
+    run(minutes=minutes, people=people, out=out, console=_console())
+
+
+@app.command
+def render(
+    out: Path,
+    /,
+    *,
+    count: int = 1000,
+    size: int = 64,
+    seed: int = 0,
+    pairs: Literal["front-profile", "neutral-smile"] | None = None,
+    eyes: bool = False,
+) -> None:
+    """Render computer-generated heads into a packed dataset, every label known.
+
+    Parameters
+    ----------
+    out
+        The zip to write.
+    count
+        How many people.
+    size
+        Pixels along a side, a multiple of 8.
+    seed
+        Another seed gives other people.
+    pairs
+        Two pictures of each person: front and profile, or neutral and smiling.
+    eyes
+        Cut out both eyes of each person instead of the head.
+    """
+    from mien.apps.bars import bar
+    from mien.render.dataset import write_dataset
+
+    console = _console()
+    with bar(console, "rendering") as progress:
+        write_dataset(out, count=count, size=size, seed=seed, pairs=pairs, eyes=eyes, progress=progress)
+    console.print(f"wrote {out}")
+
+
+@app.command
+def prepare(
+    source: Path,
+    out: Path,
+    /,
+    *,
+    size: int = 64,
+    finder: Literal["mesh", "haar"] = "mesh",
+    align: Literal["ffhq", "center"] = "ffhq",
+    min_coverage: float = DEFAULT_MIN_COVERAGE,
+    max_coverage: float = DEFAULT_MAX_COVERAGE,
+    min_face: float | None = None,
+    workers: int | None = None,
+) -> None:
+    """Find, align and pack the faces of a heap of photos, with a verdict on every file.
+
+    Parameters
+    ----------
+    source
+        A folder or zip of photos; sub-folders become labels.
+    out
+        The zip to write; a contact sheet is written beside it.
+    size
+        Pixels along a side, a power of two.
+    finder
+        mesh (better, fetched once) or haar (needs no download).
+    align
+        ffhq (by eyes and mouth) or center (upright square around the face).
+    min_coverage
+        Smallest share of the picture that the face may cover, 0 to 1.
+    max_coverage
+        Largest share of the picture that the face may cover, 0 to 1.
+    min_face
+        Smallest face in pixels.
+    workers
+        Processes; one a core by default.
+    """
+    from mien.apps.prepare import prepare as run
+
+    run(
+        source,
+        out,
+        size=size,
+        finder=finder,
+        align=align,
+        min_coverage=min_coverage,
+        max_coverage=max_coverage,
+        min_face=min_face,
+        workers=workers,
+        console=_console(),
+    )
 
 
 @app.command
@@ -123,6 +232,84 @@ def generate(
 
 
 @app.command
+def evaluate(
+    run: Path,
+    /,
+    *,
+    data: str,
+    network: tuple[str, ...] = (),
+    metric: tuple[str, ...] = (),
+    count: int | None = None,
+    seed: int = 0,
+    trunc: float = 1.0,
+    noise_baseline: bool = False,
+    device: str = "auto",
+) -> None:
+    """Measure a generator against a dataset; every score says what it was computed with.
+
+    Parameters
+    ----------
+    run
+        A run folder (its newest generator) or a .safetensors file.
+    data
+        The dataset to compare with, as for train.
+    network
+        Feature network: vgg-random, mesh or inception; may be repeated. By default all that are here.
+    metric
+        Metric: swd, ms_ssim, frechet, kernel, prdc or faces; may be repeated. By default all.
+    count
+        How many fakes to draw; by default as many as there are reals, at most 5,000.
+    seed
+        Seed of the first fake.
+    trunc
+        Truncation psi from 0 to 1.
+    noise_baseline
+        Score pure noise too, to see how bad bad is.
+    device
+        cpu, cuda, mps or auto.
+    """
+    from mien.apps.bars import bar
+    from mien.apps.evaluate import evaluate as measure
+    from mien.apps.evaluate import table
+    from mien.apps.train import pick_device
+
+    console = _console()
+    with bar(console, "measuring") as progress:
+        scores = measure(
+            run,
+            data,
+            networks=network or None,
+            metrics=metric or None,
+            num_fake=count,
+            seed=seed,
+            psi=trunc,
+            device=pick_device(device),
+            noise_baseline=noise_baseline,
+            progress=progress,
+            announce=console.print,
+        )
+    console.print(table(scores))
+
+
+@app.command
+def report(run: Path, /, *, data: str | None = None, out: Path | None = None) -> None:
+    """Write a run's report: one self-contained HTML page.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    data
+        The dataset, if it is not where it was when the run was made.
+    out
+        Where to write the page; report.html in the run folder by default.
+    """
+    from mien.apps.report import write_report
+
+    print(f"wrote {write_report(run, data=data, out=out)}")
+
+
+@app.command
 def verify(file: Path, /) -> None:
     """Say what a picture's provenance mark claims: who made it, with which model and seed.
 
@@ -155,6 +342,44 @@ def models(name: str | None = None, /) -> None:
     from mien.apps.models import show
 
     show(name, console=_console())
+
+
+@artefacts_app.command(name="list")
+def list_artefacts() -> None:
+    """List the third-party files that mien can use, their licence and whether they are here."""
+    from mien.apps.artefacts import show
+
+    show(console=_console())
+
+
+@artefacts_app.command
+def fetch(*names: str) -> None:
+    """Download pinned files now instead of when first needed.
+
+    Parameters
+    ----------
+    names
+        Which ones; all that can be fetched by default.
+    """
+    from mien.apps.artefacts import fetch_all
+
+    fetch_all(names, console=_console())
+
+
+@artefacts_app.command
+def add(name: str, file: Path, /) -> None:
+    """Take a file that you have: its hash is checked, or recorded where none is pinned.
+
+    Parameters
+    ----------
+    name
+        The artefact, as in the list.
+    file
+        The file itself, or the wheel that holds it.
+    """
+    from mien.core.artefacts import add as take
+
+    print(f"added {name}: {take(name, file)}")
 
 
 if __name__ == "__main__":

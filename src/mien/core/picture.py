@@ -1,7 +1,8 @@
-"""Read any picture file as upright RGB: explicit formats, a pixel limit, one named reason for each failure."""
+"""Read any picture file as upright RGB: known formats, a pixel limit, one named reason for each failure."""
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ class Picture:
     @property
     def scale(self) -> float:
         """File pixels per pixel of `pixels`; 1 unless it was decoded smaller."""
-        return self.width / self.pixels.shape[1]
+        return float(self.width / self.pixels.shape[1])
 
 
 def read_picture(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -102,7 +103,7 @@ def decode(
                 upright = upright.transpose(_TURNS[turn])
             pixels = np.array(upright)
         except Exception as error:  # decoders fail in a dozen ways on broken files
-            raise _explain(name, error) from error
+            raise _explain(name, data, error) from error
     if turn in _SWAPS_SIDES:
         width, height = height, width
     return Picture(pixels, width, height, kind)
@@ -156,15 +157,17 @@ def _quiet() -> Iterator[None]:
 def _open(data: bytes, name: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
-    except Image.DecompressionBombError as error:
-        raise BadPicture(name, "too-many-pixels", "far too many pixels; it was not decoded") from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, twice its MAX_IMAGE_PIXELS
+        counts = re.findall(r"\d+", str(error)) or ["0"]
+        detail = f"{int(counts[0]) / 1e6:.0f} million pixels are too many; it was not decoded"
+        raise BadPicture(name, "too-many-pixels", detail) from error
     except UnidentifiedImageError as error:
         if data.startswith(_MAGIC):
             detail = "it begins as a picture, but its header is cut off or damaged"
             raise BadPicture(name, "truncated", detail) from error
         raise BadPicture(name, "not-a-picture", f"it is no picture but {_guess(data)}") from error
     except Exception as error:
-        raise _explain(name, error) from error
+        raise _explain(name, data, error) from error
 
 
 def _guess(data: bytes) -> str:
@@ -183,10 +186,11 @@ def _guess(data: bytes) -> str:
     return "unknown data" if b"\0" in data[:1024] else "text"
 
 
-def _explain(name: str, error: Exception) -> BadPicture:
+def _explain(name: str, data: bytes, error: Exception) -> BadPicture:
     message = " ".join(str(error).split()) or type(error).__name__
     cut_off = ("truncated", "unexpected end", "not enough image data", "premature", "failed to read next")
-    if isinstance(error, EOFError) or any(sign in message.lower() for sign in cut_off):
+    cut_riff = data.startswith(b"RIFF") and int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if cut_riff or isinstance(error, EOFError) or any(sign in message.lower() for sign in cut_off):
         return BadPicture(name, "truncated", "the file is cut off before the picture's end")
     return BadPicture(name, "unreadable", f"the picture is damaged ({message[:120]})")
 

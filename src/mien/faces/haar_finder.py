@@ -1,6 +1,7 @@
 """The Haar finder: OpenCV's own cascades, nothing to download; slower and blinder than the mesh finder."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -42,10 +43,10 @@ class HaarFinder:
         boxes, neighbours = self._faces.detectMultiScale2(
             gray, scaleFactor=1.1, minNeighbors=_NEIGHBOURS, minSize=(least, least)
         )
-        found = sorted(zip(map(tuple, boxes), neighbours, strict=True), key=lambda one: -int(one[0][2]))
+        found = sorted(zip(boxes, neighbours, strict=True), key=lambda one: -int(one[0][2]))
         return [self._face(gray, box, int(count), scale) for box, count in found[:most]]
 
-    def _face(self, gray: Bytes, box: tuple[int, int, int, int], count: int, scale: float) -> Face:
+    def _face(self, gray: Bytes, box: Sequence[int], count: int, scale: float) -> Face:
         x, y, side, _ = (int(value) for value in box)
         left, right = self._eye_pair(gray[y : y + side, x : x + side]) or _usual_eyes(side)
         usual = side * (_EYES_AT[1] - _EYES_AT[0])
@@ -79,7 +80,9 @@ class HaarFinder:
         centres = sorted((float(x + w / 2), float(y + h / 2)) for x, y, w, h in found)
         pairs = [(one, two) for one in centres for two in centres if _plausible(one, two, side)]
         usual = _usual_eyes(side)
-        return min(pairs, key=lambda pair: math.dist(pair[0], usual[0]) + math.dist(pair[1], usual[1]), default=None)
+        return min(
+            pairs, key=lambda pair: math.dist(pair[0], usual[0]) + math.dist(pair[1], usual[1]), default=None
+        )
 
 
 def _plausible(left: Point, right: Point, side: float) -> bool:
@@ -93,7 +96,7 @@ def _usual_eyes(side: float) -> tuple[Point, Point]:
 
 
 def _cascade(file: str) -> cv2.CascadeClassifier:
-    cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / file))
+    cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / file))
     if cascade.empty():
         raise MienError(f"OpenCV came without its cascade {file}; use the mesh finder or reinstall opencv")
     return cascade

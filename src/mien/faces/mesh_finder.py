@@ -44,7 +44,7 @@ class MeshFinder:
         """Up to `most` faces in an RGB picture uint8 [H, W, 3], largest first.
 
         The whole picture is looked at; unless that shows a face for sure, also turned by quarters (rolled
-        faces), and if nothing is found, tile by tile (distant faces).
+        faces), and if nothing is found, tile by tile (distant faces, down to a twentieth of the longer side).
         """
         for candidates in self._candidates(image):
             order = np.argsort(-candidates[:, 3], kind="stable")[:most]
@@ -68,7 +68,9 @@ class MeshFinder:
             side = share * longer
             if side < detector.VIEW:
                 return  # a tile of fewer pixels than the view shows nothing new
-            views = [_View(x, y, side) for y in _starts(height, side, count) for x in _starts(width, side, count)]
+            views = [
+                _View(x, y, side) for y in _starts(height, side, count) for x in _starts(width, side, count)
+            ]
             yield detector.distinct(np.concatenate([self._look(image, view) for view in views]))
 
     def _look(self, image: Bytes, view: _View) -> Floats:

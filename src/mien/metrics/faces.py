@@ -16,7 +16,7 @@ _BORDER = 32
 
 
 def compute(
-    real: Tensor, fake: Tensor, *, finder: str | None = None, num_pictures: int = 500
+    real: Tensor, fake: Tensor, *, finder: str | None = None, num_pictures: int = 200
 ) -> dict[str, float]:
     """Share of fakes (`faces_fake`) and of reals (`faces_real`) with at least one face, in [0, 1].
 

@@ -33,7 +33,7 @@ def advice(num_real: int, num_fake: int, dims: int) -> str | None:
 
 
 def _gaussian(features: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    x = torch.from_numpy(np.asarray(features, np.float64))
+    x = torch.from_numpy(np.ascontiguousarray(features, np.float64))
     if x.ndim != 2 or x.shape[0] < 2:
         raise InputError(f"the Frechet distance needs features of two pictures or more, not {list(x.shape)}")
     mean = x.mean(0)

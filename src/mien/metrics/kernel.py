@@ -18,7 +18,7 @@ def compute(
     below since the estimate is unbiased; not scaled by 1000. kernel_std: over the subsets, which hold
     min(subset_size, N, M) pictures. A subset of everything is taken once: others would repeat it.
     """
-    x, y = (torch.from_numpy(np.asarray(part, np.float64)) for part in (real, fake))
+    x, y = (torch.from_numpy(np.ascontiguousarray(part, np.float64)) for part in (real, fake))
     size = min(subset_size, len(x), len(y))
     if size < 2:
         raise InputError("the kernel distance needs two pictures or more on each side")

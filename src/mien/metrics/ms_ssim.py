@@ -48,7 +48,8 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
     Eq. 7 of Wang et al. 2003 with 11x11 Gaussian windows that stay inside the picture. Small pictures have
     fewer scales (`num_scales`), whose weights are divided by their sum; values of different sides are then
-    not comparable. Negative factors count as 0, since they have no real root.
+    not comparable. torchmetrics differs by up to 1e-3: its coarsest scale alone counts a mirrored border.
+    Negative factors count as 0, since they have no real root.
     """
     if a.shape[-1] < _WINDOW or a.shape[-2] < _WINDOW:
         raise InputError(f"MS-SSIM needs pictures of at least {_WINDOW} x {_WINDOW} pixels")

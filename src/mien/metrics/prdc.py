@@ -19,7 +19,7 @@ def compute(
     other kind, edges included, k_precision neighbours. density >= 0 (about 1 for equal distributions) and
     coverage in [0, 1]: edges excluded, k_density neighbours.
     """
-    x, y = (torch.from_numpy(np.asarray(part, np.float64)) for part in (real, fake))
+    x, y = (torch.from_numpy(np.ascontiguousarray(part, np.float64)) for part in (real, fake))
     if min(len(x), len(y)) <= max(k_precision, k_density):
         raise InputError(f"precision and recall need more than {max(k_precision, k_density)} pictures a side")
     shift = x.mean(0)  # distances do not change, and cancellation in them shrinks

@@ -55,10 +55,13 @@ class Discriminator(nn.Module):
     """Pictures to scores: strided 4x4 convolutions, leaky ReLU, optional BN, optional minibatch stddev.
 
     With labels the last layer gives a vector that is projected on the label's embedding (Miyato and Koyama
-    2018, arXiv:1802.05637).
+    2018, arXiv:1802.05637). bias: of the last layer; a relativistic loss, which sees differences of scores
+    alone, gives it no gradient.
     """
 
-    def __init__(self, spec: Spec, *, width: int, max_width: int, norm: bool, stddev_group: int) -> None:
+    def __init__(
+        self, spec: Spec, *, width: int, max_width: int, norm: bool, stddev_group: int, bias: bool
+    ) -> None:
         super().__init__()
         self.spec, self.stddev_group = spec, stddev_group
         doublings = stages(spec.resolution)
@@ -71,7 +74,7 @@ class Discriminator(nn.Module):
             layers.append(nn.LeakyReLU(0.2, inplace=True))
         self.layers = nn.Sequential(*layers)
         outputs = widths[-1] if spec.label_dim else 1
-        self.head = nn.Conv2d(widths[-1] + (stddev_group > 1), outputs, 4)
+        self.head = nn.Conv2d(widths[-1] + (stddev_group > 1), outputs, 4, bias=bias)
         self.embed = nn.Linear(spec.label_dim, outputs, bias=False) if spec.label_dim else None
         self.apply(initialise)
 

@@ -58,7 +58,9 @@ class Dcgan:
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
         g = build_generator(config, spec)
-        d = Discriminator(spec, width=config.width_d, max_width=config.max_width, norm=True, stddev_group=1)
+        d = Discriminator(
+            spec, width=config.width_d, max_width=config.max_width, norm=True, stddev_group=1, bias=True
+        )
         betas = (config.beta1, config.beta2)
         self.networks: dict[str, nn.Module] = {"g": g, "d": d}
         self.optimizers: dict[str, Optimizer] = {

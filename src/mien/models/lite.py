@@ -75,6 +75,7 @@ class Lite:
             max_width=config.max_width,
             norm=False,
             stddev_group=config.stddev_group,
+            bias=False,
         )
         self.networks: dict[str, nn.Module] = {"g": g, "d": d}
         self.optimizers: dict[str, Optimizer] = {

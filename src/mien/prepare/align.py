@@ -1,14 +1,12 @@
 """Where to cut a face out of its picture, and the cutting."""
 
-import math
-
 import cv2
 import numpy as np
 from PIL import Image
 
 from mien.core.errors import InputError
 from mien.core.picture import Pixels
-from mien.faces.crop import Square, cut
+from mien.faces.crop import Square, cut, whole_step
 from mien.faces.face import Face
 
 ALIGNMENTS = ("ffhq", "center")
@@ -54,7 +52,7 @@ def crop(image: Pixels, square: Square, size: int) -> Pixels:
     What lies beyond the picture's edge is mirrored and blurs with distance, so that no second chin or
     sharp seam is learned.
     """
-    larger = size * max(1, math.ceil(min(square.side / size, 4.0) - 0.01))
+    larger = size * min(whole_step(square.side / size), 4)
     pixels = cut(image, square, larger)
     if larger > size:
         pixels = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))

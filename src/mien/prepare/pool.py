@@ -124,9 +124,7 @@ class Pool:
         record = json.loads(worker.link.recv_bytes())
         return Answer(record, worker.link.recv_bytes(), worker.link.recv_bytes())
 
-    def _replace(
-        self, worker: _Worker, trouble: str, todo: deque[int], done: dict[int, Answer]
-    ) -> None:
+    def _replace(self, worker: _Worker, trouble: str, todo: deque[int], done: dict[int, Answer]) -> None:
         self._end(worker)
         done[worker.given.popleft()] = Answer(None, trouble=trouble)
         todo.extendleft(reversed(worker.given))

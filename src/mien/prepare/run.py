@@ -21,7 +21,8 @@ from mien.prepare.sheet import Shot, write_sheet
 from mien.prepare.sources import Input, Inputs, list_inputs, readable
 from mien.prepare.work import Job, dropped
 
-_SHEET_KEPT, _SHEET_PER_REASON, _SHEET_DROPPED = 96, 24, 96
+_SHEET_KEPT, _SHEET_DROPPED = 96, 96  # examples on the sheet
+_SHEET_PER_REASON, _SHEET_BLANKS = 24, 4  # of one reason, with a picture to show and without
 _MOST_DROPS = 1000
 _TROUBLES = {
     "crashed": "the process that prepared it died (out of memory, or a defect in a decoder)",
@@ -63,21 +64,24 @@ class _Tally:
     kept: int = 0
 
     def keep(self, index: int, name: str, png: bytes) -> None:
+        """Count a kept picture; take examples evenly over the source."""
         self.kept += 1
-        wanted = -(-self.total // _SHEET_KEPT)  # every so manieth, so that the sheet shows the whole source
-        if index % wanted == 0:
+        if index * _SHEET_KEPT // self.total != (index - 1) * _SHEET_KEPT // self.total:
             self.kept_shots.append(Shot(png, name))
 
     def drop(self, record: dict[str, Any], thumb: bytes) -> None:
+        """Count a dropped input; take the first examples of each reason."""
         reason = record["reason"]
         self.reasons[reason] += 1
         if len(self.drops) < _MOST_DROPS:
             self.drops.append(Record(**record))  # type: ignore[typeddict-item]
-        if self.reasons[reason] <= _SHEET_PER_REASON and len(self.dropped_shots) < _SHEET_DROPPED:
+        room = _SHEET_PER_REASON if thumb else _SHEET_BLANKS
+        if self.reasons[reason] <= room and len(self.dropped_shots) < _SHEET_DROPPED:
             self.dropped_shots.append(Shot(thumb, record["source"], reason))
 
     @property
     def counts(self) -> dict[str, int]:
+        """Reasons by frequency, then name."""
         return dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -164,7 +168,9 @@ def _pack(
                 progress(index + 1, len(files))
         if not tally.kept:
             counts = ", ".join(f"{count} {reason}" for reason, count in tally.counts.items())
-            raise MienError(f"{source}: no face was kept of {len(files)} files ({counts}); nothing was written")
+            raise MienError(
+                f"{source}: no face was kept of {len(files)} files ({counts}); nothing was written"
+            )
     return tally
 
 

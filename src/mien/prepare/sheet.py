@@ -76,7 +76,7 @@ def _draw_shot(canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: i
         draw.text((left + _CELL // 2, top + _CELL // 2), "no picture", fill=_FAINT, anchor="mm")
     if shot.reason:
         small = ImageFont.load_default(_TEXT)
-        draw.text((left, top + _CELL + 1), shot.reason[:_LETTERS + 2], fill=_RED, font=small)
+        draw.text((left, top + _CELL + 1), shot.reason[: _LETTERS + 2], fill=_RED, font=small)
         draw.text((left, top + _CELL + 2 + _TEXT), _shorten(shot.name), fill=_FAINT, font=small)
 
 

@@ -16,7 +16,7 @@ _MOST_MEMBERS = 1_000_000
 
 @dataclass(frozen=True)
 class Input:
-    """One file to look at. name: relative, with "/". at: its number in the zip's directory (0 in a folder)."""
+    """One file to look at. name: relative, with "/". at: its number in the zip (0 in a folder)."""
 
     name: str
     at: int = 0
@@ -137,7 +137,9 @@ def _folder_labels(files: tuple[Input, ...], pictures: list[str]) -> Inputs:
         found = sorted({parts[depth] for parts in folders.values()})
         if len(found) > 1:
             numbers = {name: found.index(parts[depth]) for name, parts in folders.items()}
-            others = {file.name: _class_of(file.name, depth, found) for file in files if file.name not in numbers}
+            others = {
+                file.name: _class_of(file.name, depth, found) for file in files if file.name not in numbers
+            }
             numbers |= {name: number for name, number in others.items() if number is not None}
             return Inputs(files, numbers, tuple(readable(name) for name in found))
         depth += 1

@@ -35,7 +35,7 @@ def _pair_jobs(number: int, pairs: str) -> list[tuple[Job, dict[str, Any]]]:
 
 
 def plan(count: int, seed: int, pairs: str | None, eyes: bool) -> list[tuple[Job, dict[str, Any]]]:
-    """What to render: `count` people, one picture each, two of each with `pairs`, two eyes of each with `eyes`."""
+    """What to render: one picture of each of `count` people; two with `pairs`, two eyes with `eyes`."""
     numbers = [person_id(seed, k) for k in range(count)]
     if pairs is not None:
         return [item for number in numbers for item in _pair_jobs(number, pairs)]
@@ -58,7 +58,11 @@ def record_of(labels: dict[str, Any], extra: dict[str, Any], size: int) -> dict[
     """One manifest line: points under `landmarks`, numbers under `measurements`, the rest under `labels`."""
     measured = ("yaw", "pitch", "roll", "gaze_yaw", "gaze_pitch", "age")
     measurements = {name: labels[name] for name in measured} | labels["action_units"]
-    rest = {k: v for k, v in labels.items() if k not in (*measured, "action_units", "attributes", "landmarks", "visible")}
+    rest = {
+        k: v
+        for k, v in labels.items()
+        if k not in (*measured, "action_units", "attributes", "landmarks", "visible")
+    }
     hidden = sorted(name for name, seen in labels["visible"].items() if not seen)
     return {
         "source": f"render/{labels['person']}/{labels['shot']}",
@@ -91,15 +95,17 @@ def write_dataset(
 ) -> None:
     """Render `count` people into a packed dataset; the same call writes the same bytes.
 
-    pairs: "front-profile" or "neutral-smile" writes two consecutive pictures of each person ("pair", "role" in the
-    record). eyes: writes the left and the right eye of each person instead of heads. The label of a picture is a
-    vector of 0.0 and 1.0, one for each of `labels.ATTRIBUTES` (CelebA's names, in `class_names`); action units,
-    pose, gaze, points and person are in the manifest. progress(done, total) counts pictures.
-    Raises InputError for a bad count, size or choice; nothing is left behind then.
+    pairs: "front-profile" or "neutral-smile" writes two consecutive pictures of each person ("pair", "role"
+    in the record). eyes: writes the left and the right eye of each person instead of heads. The label of a
+    picture is a vector of 0.0 and 1.0, one for each of `labels.ATTRIBUTES` (CelebA's names, in
+    `class_names`); action units, pose, gaze, points and person are in the manifest. progress(done, total)
+    counts pictures. Raises InputError for a bad count, size or choice; nothing is left behind then.
     """
     _check(count, size, pairs, eyes)
     items = plan(count, seed, pairs, eyes)
     with PackWriter(out, class_names=ATTRIBUTES) as pack:
         rendered = render_jobs([job for job, _ in items], size=size, progress=progress)
         for (image, labels), (_, extra) in zip(rendered, items, strict=True):
-            pack.add_png(_encode(image, labels["person"]), label_vector(labels), record_of(labels, extra, size))
+            pack.add_png(
+                _encode(image, labels["person"]), label_vector(labels), record_of(labels, extra, size)
+            )

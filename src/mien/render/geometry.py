@@ -21,7 +21,8 @@ def smin(a: A, b: A, k: float) -> A:
     h *= h
     h *= -0.25 / k
     h += np.minimum(a, b)
-    return h
+    out: A = h
+    return out
 
 
 def smax(a: A, b: A, k: float) -> A:
@@ -32,7 +33,8 @@ def smax(a: A, b: A, k: float) -> A:
     h *= h
     h *= 0.25 / k
     h += np.maximum(a, b)
-    return h
+    out: A = h
+    return out
 
 
 def ball(x: A, y: A, z: A, c: Vec, r: float) -> A:
@@ -58,7 +60,7 @@ def length2(x: A, y: A) -> A:
 
 
 def ellipsoid(x: A, y: A, z: A, c: Vec, r: Vec) -> A:
-    """Distance to an axis-aligned ellipsoid, first order (value over gradient norm), good near the surface."""
+    """Distance to an axis-aligned ellipsoid to first order (value over gradient), good near the surface."""
     u, v, w = (x - c[0]) * (1 / r[0]), (y - c[1]) * (1 / r[1]), (z - c[2]) * (1 / r[2])
     k0 = length(u, v, w)
     u *= 1 / r[0]

@@ -13,10 +13,34 @@ from mien.render.shot import Shot
 
 Line = tuple[tuple[float, float], ...]  # (y, z): at height y there is hair behind z
 
-_SHORT: Line = ((-0.95, -0.75), (-0.72, -0.66), (-0.5, -0.42), (-0.3, -0.33), (0.02, -0.27), (0.1, 0.0), (0.16, 0.18),
-                (0.3, 0.42), (0.42, 0.52), (0.52, 0.62), (0.6, 0.76), (0.68, 0.95), (0.8, 1.6))  # fmt: skip
-_COVER: Line = ((-2.5, 0.28), (-1.2, 0.28), (-0.7, 0.2), (-0.3, 0.18), (0.1, 0.24), (0.3, 0.4), (0.42, 0.5), (0.52, 0.6),
-                (0.6, 0.74), (0.68, 0.95), (0.8, 1.6))  # fmt: skip
+_SHORT: Line = (
+    (-0.95, -0.75),
+    (-0.72, -0.66),
+    (-0.5, -0.42),
+    (-0.3, -0.33),
+    (0.02, -0.27),
+    (0.1, 0.0),
+    (0.16, 0.18),
+    (0.3, 0.42),
+    (0.42, 0.52),
+    (0.52, 0.62),
+    (0.6, 0.76),
+    (0.68, 0.95),
+    (0.8, 1.6),
+)
+_COVER: Line = (
+    (-2.5, 0.28),
+    (-1.2, 0.28),
+    (-0.7, 0.2),
+    (-0.3, 0.18),
+    (0.1, 0.24),
+    (0.3, 0.4),
+    (0.42, 0.5),
+    (0.52, 0.6),
+    (0.6, 0.74),
+    (0.68, 0.95),
+    (0.8, 1.6),
+)
 _FRINGE: Line = (
     (-2.5, 0.28),
     (-0.7, 0.24),
@@ -27,8 +51,20 @@ _FRINGE: Line = (
     (0.36, 1.2),
     (0.5, 1.6),
 )
-_HORSESHOE: Line = ((-0.95, -0.75), (-0.72, -0.66), (-0.5, -0.42), (-0.3, -0.33), (0.02, -0.27), (0.1, 0.0), (0.16, 0.14),
-                    (0.26, 0.12), (0.34, -0.1), (0.42, -0.5), (0.5, -0.9), (0.6, -1.3))  # fmt: skip
+_HORSESHOE: Line = (
+    (-0.95, -0.75),
+    (-0.72, -0.66),
+    (-0.5, -0.42),
+    (-0.3, -0.33),
+    (0.02, -0.27),
+    (0.1, 0.0),
+    (0.16, 0.14),
+    (0.26, 0.12),
+    (0.34, -0.1),
+    (0.42, -0.5),
+    (0.5, -0.9),
+    (0.6, -1.3),
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +117,9 @@ class Hair:
         self._radii: Vec = (r[0] + side + 0.015, r[1] + lift + 0.02, r[2] + 0.6 * lift + 0.02)
         self._front = style.front * volume * squash
         self._fall = style.fall * person.hair_length if style.fall > 1 else style.fall
+        self.lowest = -self._fall if style.fall else -0.8  # height of the ends
+        if person.hair_style == "ponytail":
+            self.lowest = -1.4
         self._fall_width = 0.69 * person.skull_width + 0.9 * side + 0.02
         self._table = self._bake_line(style)
         self._edge = 0.012 if style.lift <= 0.02 else 0.05
@@ -91,7 +130,8 @@ class Hair:
         """Sample the hairline every 1/64 decimetre from y = -2.5 up."""
         y = np.arange(-2.5, 2.0, 1 / 64)
         ys, zs = zip(*style.line, strict=True)
-        return np.interp(y, ys, zs).astype(np.float32)
+        out: A = np.interp(y, ys, zs).astype(np.float32)
+        return out
 
     def _line_at(self, y: A) -> A:
         t = np.clip((y + 2.5) * 64, 0, len(self._table) - 1.01)
@@ -110,7 +150,11 @@ class Hair:
             p = zc / (np.abs(x) + np.abs(zc) + 1e-3)
             u = np.copysign(1 - p, x) * 1.1
         elif kind == "part":
-            u = z + 0.25 * np.abs(x - self.person.parting * 0.8)
+            middle = np.clip(z, -0.45, 0.4)  # falls to both sides of the parting, radiates from its ends
+            off = z - middle
+            side = x - self.person.parting * 0.8
+            turn = np.abs(off) / (np.abs(side) + np.abs(off) + 0.02)
+            u = np.copysign(0.9 - np.sign(off) * 0.8 * turn + 1.1 * (0.4 - middle), side)
         else:
             u = 1.3 * x / (np.abs(x) + np.abs(y + 0.25) + 0.05)
         if self.person.wave:
@@ -124,15 +168,16 @@ class Hair:
         if kind == "crown":
             return z + 0.25, zero, -x
         if kind == "part":
-            return 0.25 * np.sign(x - self.person.parting * 0.8), zero, zero + 1
+            side, off = x - self.person.parting * 0.8, z - np.clip(z, -0.45, 0.4)
+            return -np.abs(off) * np.sign(side), zero, np.abs(side) + 0.05
         return y + 0.25, -x, zero
 
     def beyond_line(self, x: A, y: A, z: A, ragged: A) -> A:
-        """Positive where the scalp is bare: how far a point lies in front of the hairline, about decimetres."""
+        """How far points lie in front of the hairline, about decimetres; negative where hair grows."""
         p = self.person
         ax = np.abs(x)
-        rise = p.hairline + 0.02 + 0.10 * p.receding
-        shift = rise + 0.16 * p.receding * np.exp(-(((ax - 0.34) * (1 / 0.16)) ** 2))
+        rise = p.hairline + 0.02 + 0.13 * p.receding
+        shift = rise + 0.26 * p.receding * np.exp(-(((ax - 0.34) * (1 / 0.16)) ** 2))
         if self.style.bangs:
             shift = 0.09 * x * x + 0.03 + 0.12 * (ax > 0.5) * (ax - 0.5)
         elif self.style.strands == "part":

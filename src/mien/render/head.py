@@ -21,30 +21,39 @@ class Head:
         fat, jaw = person.chubby, face.jaw
         self.skull_centre: Vec = (0.0, 0.36, -0.08)
         self.skull_radii: Vec = (0.735 * person.skull_width, 0.79 * person.skull_height, 0.93)
-        self._mid = ((0.0, -0.33 * long, 0.25), (0.60 * wide + 0.03 * fat, 0.74 * long, 0.585))
+        self._mid = ((0.0, -0.33 * long, 0.25), (0.595 * wide + 0.06 * fat, 0.74 * long, 0.585))
         self._cheek = (0.44 * wide, -0.21 * long, 0.42)
-        self._cheek_radius = 0.185 + 0.03 * person.cheekbone
-        jaw_x = 0.45 * person.jaw_width + 0.06 * fat
+        self._cheek_radius = 0.145 + 0.07 * person.cheekbone
+        jaw_x = 0.43 * person.jaw_width + 0.09 * fat
         self._jaw_angle: Vec = (jaw_x, -0.62 * long - 0.35 * jaw, -0.02)
-        self._jaw_radius = 0.14 + 0.05 * fat
+        self._jaw_radius = 0.12 + 0.07 * fat
         self._chin: Vec = (0.09 * person.chin_width, face.chin_y + 0.03, 0.60 + person.chin_out - 0.25 * jaw)
         self._chin_radius = 0.165 + 0.03 * fat
         self._muzzle = ((0.0, -0.68 * long - 0.4 * jaw, 0.5), (0.33, 0.31 + 0.5 * jaw, 0.33))
-        self._under: Vec = (0.0, -0.84 * long - 0.5 * jaw, 0.12)
+        sag = max(fat - 0.45, 0.0) * 2  # a second chin
+        self._under: Vec = (0.0, (-0.84 - 0.13 * sag) * long - 0.5 * jaw, 0.12 + 0.16 * sag)
         self._under_radius = 0.24 + 0.14 * fat
-        self._flesh: Vec = (0.33 * wide, -0.56 * long - 0.3 * jaw, 0.42)
-        self._flesh_radius = 0.205 + 0.08 * fat
-        self._neck_radius = 0.44 * person.neck_width + 0.07 * fat
+        self._flesh: Vec = (0.31 * wide, -0.54 * long - 0.3 * jaw, 0.42)
+        self._flesh_radius = 0.17 + 0.16 * fat
+        self._neck_radius = 0.41 * person.neck_width + 0.07 * fat
         size = person.ear_size
         self.ear_centre: Vec = (0.745 * person.skull_width + 0.015 * person.ear_out, -0.17, -0.12)
         self._ear_radii: Vec = (0.055, 0.29 * size, 0.165 * size)
         self.has_ears = person.hair_style not in COVERED_EARS
-        self._ear_flare = 0.22 + 0.2 * person.ear_out
+        self._ear_flare = 0.10 + 0.14 * person.ear_out
 
     def solid(self, x: A, ax: A, y: A, z: A) -> A:
         """Skull, jaw and neck: the smooth base without any feature."""
-        d = ellipsoid(x, y, z, self.skull_centre, self.skull_radii)
-        d = smin(d, ellipsoid(x, y, z, *self._mid), 0.16)
+        d = smin(
+            ellipsoid(x, y, z, self.skull_centre, self.skull_radii), ellipsoid(x, y, z, *self._mid), 0.16
+        )
+        below = np.flatnonzero(y < 0.4)  # nothing of the lower face reaches higher, fillets included
+        if below.size:
+            d[below] = self._lower(x[below], ax[below], y[below], z[below], d[below])
+        return d
+
+    def _lower(self, x: A, ax: A, y: A, z: A, d: A) -> A:
+        """Add cheekbones, jaw, mouth and the flesh between to the skull `d`."""
         d = smin(d, ball(ax, y, z, self._cheek, self._cheek_radius), 0.18)
         round_ax = np.sqrt(x * x + 0.006)  # no crease in the middle of the chin
         low = cone(round_ax, y, z, self._jaw_angle, self._chin, self._jaw_radius, self._chin_radius)
@@ -91,7 +100,8 @@ class Head:
         hollow = length((v + 0.02) * 0.8, (w - 0.015) * 1.3, (u - 0.075) * 1.6) - 0.105
         d = smax(disc, -hollow, 0.04)
         groove = np.sqrt(((q - 0.66) * r[2]) ** 2 + (u - 0.075) ** 2) - 0.016
-        return smax(d, -groove, 0.02)
+        root: Vec = (c[0] - 0.07, c[1] + 0.03, c[2] + 0.06)
+        return smin(smax(d, -groove, 0.02), ball(ax, y, z, root, 0.11), 0.05)
 
     def lids(self, ax: A, y: A, z: A, d: A) -> A:
         """Lids over the eyeballs, opened between the curves of the layout."""
@@ -114,7 +124,7 @@ class Head:
         return smax(d, -slit, 0.012)
 
     def skin(self, x: A, ax: A, y: A, z: A) -> A:
-        """Everything covered in skin, with its relief; features are only worked out where they can be near."""
+        """Everything covered in skin; features are worked out only where they can be near."""
         d = self.solid(x, ax, y, z)
         ahead = (z > 0.0) & (ax < 0.75)
         near = d < 0.5

@@ -6,11 +6,10 @@ Head axes: x to the picture's right when the face looks at the camera, y up, z o
 yaw:   degrees, positive turns the face to the picture's right (the nose moves right). 90 is a full profile.
 pitch: degrees, positive looks up.
 roll:  degrees, positive tilts the head clockwise as the picture is seen.
-gaze:  yaw and pitch of the line of sight against the camera's axis, the same signs; (0, 0) looks at the camera.
-Action units: FACS numbers, intensity 0 (absent) to 5.
-Left and right in names of points are the picture's, not the person's.
-Pixels: x right, y down, the centre of the first pixel at (0.5, 0.5).
-Pictures are framed as FFHQ frames them (a square of about four eye distances, eyes at about 45 % of the height).
+gaze:  yaw and pitch of the line of sight against the camera's axis, the same signs; (0, 0) looks at the
+camera. Action units: FACS numbers, intensity 0 (absent) to 5. Left and right in names of points are the
+picture's, not the person's. Pixels: x right, y down, the centre of the first pixel at (0.5, 0.5). Pictures
+are framed as FFHQ frames them (a square of about four eye distances, eyes at about 45 % of the height).
 
 Everything is numpy on one picture at a time, on one thread: a picture depends on its person, shot, size and
 samples alone, never on its neighbours in a batch, on threads or on workers.
@@ -42,7 +41,7 @@ SAMPLES = 2  # rays along each side of a pixel
 
 @dataclass(frozen=True)
 class Picture:
-    """One rendered head. image: uint8 [3, S, S]; labels: JSON values; parts: uint8 [S, S], numbers of PARTS."""
+    """One head: image uint8 [3, S, S], labels (JSON values), parts uint8 [S, S] (numbers of PARTS)."""
 
     image: NDArray[np.uint8]
     labels: dict[str, Any]
@@ -95,7 +94,7 @@ def _pool_parts(parts: NDArray[np.uint8], size: int, samples: int) -> NDArray[np
     rows = np.arange(size * size)
     for k in range(grid.shape[1]):
         votes[rows, grid[:, k]] += 1
-    best = len(PARTS) - 1 - votes[:, ::-1].argmax(axis=1)
+    best: NDArray[np.intp] = len(PARTS) - 1 - votes[:, ::-1].argmax(axis=1)
     return best.astype(np.uint8).reshape(size, size)
 
 
@@ -138,7 +137,7 @@ def render_one(person: Person, shot: Shot, *, size: int, samples: int = SAMPLES)
 def render(
     people: Sequence[Person], shots: Sequence[Shot], *, size: int, samples: int = SAMPLES
 ) -> Rendering:
-    """Render people[i] in shots[i] for every i; raises InputError when the lists differ in length or are empty."""
+    """Render people[i] in shots[i]; InputError when the lists differ in length or are empty."""
     if len(people) != len(shots) or not people:
         raise InputError(
             f"render takes as many people as shots, at least one: {len(people)} and {len(shots)}"

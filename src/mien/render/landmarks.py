@@ -48,7 +48,7 @@ def _fall_in(scene: Scene, start: Array, step: Array) -> Array:
     """Move points [K, 3] along their unit directions until they meet the skin."""
     p = start.astype(np.float32)
     d = step.astype(np.float32)
-    for _ in range(9):
+    for _ in range(7):
         x, y, z = p[:, 0], p[:, 1], p[:, 2]
         p = p + d * np.minimum(scene.head.skin(x, np.abs(x), y, z), 0.4)[:, None]
     return p.astype(np.float64)
@@ -62,8 +62,8 @@ def head_points(scene: Scene) -> dict[str, Array]:
     names = list(front)
     for side, sign in (("left", -1.0), ("right", 1.0)):
         for name, y, z in (
-            ("cheek", -0.25, 0.25),
-            ("jaw", -0.78 * scene.face.face_length - 0.5 * scene.face.jaw, 0.2),
+            ("cheek", -0.25, 0.42),
+            ("jaw", -0.78 * scene.face.face_length - 0.5 * scene.face.jaw, 0.35),
         ):
             names.append(f"{name}_{side}")
             start.append((sign * 0.9, y, z))
@@ -90,8 +90,8 @@ def find_landmarks(
 ) -> tuple[dict[str, list[float]], dict[str, bool]]:
     """Pixel positions and visibility.
 
-    depth: distance to the first hit along each ray [R, R] (inf: none). parts: [size, size]. A point is visible when
-    it is inside the picture and nothing is before it; a pupil also needs an open eye.
+    depth: distance to the first hit along each ray [R, R] (inf: none). parts: [size, size]. A point is
+    visible when it is inside the picture and nothing is before it; a pupil also needs an open eye.
     """
     points = head_points(scene)
     size, rays = parts.shape[0], depth.shape[0]

@@ -6,6 +6,7 @@ geometry, relief, paint and landmarks all read them, so a label cannot disagree 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Layout:
     face_length: float
 
     def lid_edges(self, ax: A) -> tuple[A, A]:
-        """Height of the upper and lower lid's edge at |x| = `ax`; they cross beyond the corners of the eye."""
+        """Height of the upper and lower lid's edge at |x|; they cross beyond the corners of the eye."""
         u = (ax - self.eye[0]) * (1.0 / self.eye_half_width)
         base = self.eye[1] + self.eye_tilt * u
         bend = 1 - u * u
@@ -80,7 +81,7 @@ class Layout:
         return out
 
     def seam(self, x: A) -> tuple[A, A, A]:
-        """Lower edge of the upper lip, upper edge of the lower lip at x, and 1 in the middle, 0 at the corners."""
+        """Edges of upper and lower lip where they meet, at x, and 1 in the middle, 0 at the corners."""
         u = x * (1.0 / self.mouth_half)
         u2 = np.minimum(u * u, 1.2)
         dome = np.maximum(1 - u2, 0)
@@ -101,7 +102,7 @@ class Layout:
         )
 
 
-def _eye(person: Person, shot: Shot) -> dict[str, object]:
+def _eye(person: Person, shot: Shot) -> dict[str, Any]:
     au = shot.au
     x = 0.315 * person.eye_distance
     z = 0.628 - 0.02 * (person.eye_depth - 1)
@@ -128,7 +129,7 @@ def _eye(person: Person, shot: Shot) -> dict[str, object]:
     }
 
 
-def _brow(person: Person, shot: Shot) -> dict[str, float]:
+def _brow(person: Person, shot: Shot) -> dict[str, Any]:
     au = shot.au
     return {
         "brow_y": 0.205
@@ -139,19 +140,19 @@ def _brow(person: Person, shot: Shot) -> dict[str, float]:
         - 0.02 * au(9),
         "brow_inner": 0.075 * au(1) - 0.055 * au(4) - 0.035 * au(9) - 0.01,
         "brow_outer": 0.065 * au(2) - 0.012 * au(4),
-        "brow_arch": 0.03 * person.brow_arch + 0.012 * au(2),
+        "brow_arch": 0.04 * person.brow_arch + 0.012 * au(2),
         "brow_half": 0.026 * person.brow_thickness,
         "brow_start": 0.125 - 0.035 * au(4),
     }
 
 
-def _nose(person: Person, shot: Shot) -> dict[str, object]:
+def _nose(person: Person, shot: Shot) -> dict[str, Any]:
     lift = 0.02 * shot.au(9)
     tip_y = -0.415 * person.nose_length * person.face_length + person.nose_up
-    tip_z = 0.86 + 0.15 * person.nose_out
-    radius = 0.088 * (0.5 + 0.5 * person.nose_tip)
-    wing_r = 0.07 * (0.5 + 0.5 * person.nose_width)
-    wide = 0.118 * person.nose_width + 0.012 * shot.au(9) + 0.014 * shot.au(12)
+    tip_z = 0.81 + 0.20 * person.nose_out
+    radius = 0.088 * (0.15 + 0.85 * person.nose_tip)
+    wing_r = 0.07 * (0.35 + 0.65 * person.nose_width)
+    wide = 0.118 * (1.5 * person.nose_width - 0.5) + 0.012 * shot.au(9) + 0.014 * shot.au(12)
     return {
         "nose_root": (0.0, 0.04, 0.752 + person.nose_hump),
         "nose_tip": (0.0, tip_y, tip_z),
@@ -161,7 +162,7 @@ def _nose(person: Person, shot: Shot) -> dict[str, object]:
     }
 
 
-def _mouth(person: Person, shot: Shot) -> dict[str, float]:
+def _mouth(person: Person, shot: Shot) -> dict[str, Any]:
     au = shot.au
     jaw = 0.26 * au(26)
     part = 0.05 * au(25) + 0.02 * au(12) * au(25)
@@ -184,9 +185,9 @@ def lay_out(person: Person, shot: Shot) -> Layout:
     """Place the features of `person` making the face that `shot` asks for."""
     mouth = _mouth(person, shot)
     return Layout(
-        **_eye(person, shot),  # type: ignore[arg-type]
+        **_eye(person, shot),
         **_brow(person, shot),
-        **_nose(person, shot),  # type: ignore[arg-type]
+        **_nose(person, shot),
         **mouth,
         chin_y=-1.0 * person.face_length - mouth["jaw"],
         face_length=person.face_length,

@@ -50,7 +50,10 @@ def _paint_eye(scene: Scene, p: Points) -> Surface:
 
 
 def _paint_mouth(scene: Scene, p: Points) -> Surface:
-    """Two rows of teeth, dark between and towards the corners."""
+    """Two rows of teeth, dark between and towards the corners.
+
+    Brighter than teeth are, because the rough solid that casts shadows has no open mouth.
+    """
     s, f = blank(p), scene.face
     upper = smoothstep(-0.012, 0.004, p.y - (f.mouth_y - 0.032))
     lower = smoothstep(0.008, -0.008, p.y - (f.mouth_y - 0.05 - f.jaw)) * (f.jaw > 0.02 or f.gap_down > 0.02)
@@ -61,8 +64,8 @@ def _paint_mouth(scene: Scene, p: Points) -> Surface:
     shade = smoothstep(0.27, 0.1, np.abs(p.x))
     tongue = smoothstep(-0.03, -0.14, p.y - f.mouth_y) * smoothstep(0.2, 0.1, np.abs(p.x))
     dark = mix(colour((0.035, 0.008, 0.008)), colour((0.22, 0.06, 0.055)), tongue)
-    s.albedo = mix(dark, colour((0.74, 0.70, 0.62)), row * shade) * (gap * (0.35 + 0.65 * shade))[:, None]
-    s.gloss[:] = 0.35 * row
+    s.albedo = mix(dark, colour((1.7, 1.62, 1.45)), row * shade) * (gap * (0.35 + 0.65 * shade))[:, None]
+    s.gloss[:] = 0.2 * row
     s.power[:] = 60
     s.part[:] = PART["mouth"]
     return s

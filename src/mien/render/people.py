@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.core.errors import InputError, MienError
+from mien.render.eyes import render_eye
 from mien.render.heads import check_size, render_one
 from mien.render.person import sample_person
-from mien.render.shot import sample_shot
+from mien.render.shot import sample_shot, with_changes
 
 Progress = Callable[[int, int], None]
 _ENOUGH_RAYS = 24 * 64 * 64  # below about this much work a second process costs more than it saves
@@ -41,9 +42,6 @@ def person_id(seed: int, index: int) -> int:
 
 def render_job(job: Job, size: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Picture uint8 [3, S, S] and labels of one job."""
-    from mien.render.eyes import render_eye  # here: eyes needs this module's Job only at call time
-    from mien.render.shot import with_changes
-
     person = sample_person(job.person)
     shot = with_changes(sample_shot(job.shot, male=person.male), yaw=job.yaw, units=job.units)
     if job.eye is not None:
@@ -55,6 +53,8 @@ def render_job(job: Job, size: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
 def _worker_count(jobs: int, size: int, workers: int | None) -> int:
     if workers is not None:
         return max(1, min(workers, jobs))
+    if not sys.executable:  # inside another program: there is no interpreter to start
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return 1 if jobs * size * size < _ENOUGH_RAYS else max(1, min(cores, jobs))
 
@@ -64,8 +64,9 @@ def render_jobs(
 ) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
     """Yield the pictures of `jobs` in order, the same bytes for any number of workers.
 
-    workers: processes, None: as many as cores when there is enough to do. Workers are fresh interpreters that are
-    told what to do through a pipe (no fork, no import of the caller's main module). Raises MienError when one dies.
+    workers: processes, None: as many as cores when there is enough to do. Workers are fresh interpreters
+    that are told what to do through a pipe (no fork, no import of the caller's main module). Raises
+    MienError when one dies.
     """
     check_size(size)
     count = _worker_count(len(jobs), size, workers)
@@ -83,14 +84,20 @@ def _in_process(jobs: list[Job], size: int) -> Iterator[tuple[NDArray[np.uint8],
 
 def _start_worker(size: int) -> "subprocess.Popen[bytes]":
     paths = os.pathsep.join(p for p in sys.path if p)
-    single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     env = {**os.environ, **single, "PYTHONPATH": paths}
     command = [sys.executable, "-m", "mien.render.worker", str(size)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
 
 
-def _serve(process: "subprocess.Popen[bytes]", jobs: list[Job], todo: Iterator[int], lock: threading.Lock, size: int,
-           done: "queue.Queue[tuple[int, Any]]") -> None:  # fmt: skip
+def _serve(
+    process: "subprocess.Popen[bytes]",
+    jobs: list[Job],
+    todo: Iterator[int],
+    lock: threading.Lock,
+    size: int,
+    done: "queue.Queue[tuple[int, Any]]",
+) -> None:
     """Feed one worker, one job at a time, and hand on what it sends; (-1, message) when it fails."""
     assert process.stdin is not None
     assert process.stdout is not None

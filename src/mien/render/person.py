@@ -1,22 +1,41 @@
 """A person: everything about a head that stays the same from one picture of them to the next."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 Colour = tuple[float, float, float]  # linear light, each about 0..1
 
 HAIR_STYLES = (
-    "bald", "horseshoe", "buzz", "crop", "side_part", "slick", "quiff", "curly", "bob", "fringe_bob",
-    "long", "long_fringe", "bun", "ponytail",
-)  # fmt: skip
+    "bald",
+    "horseshoe",
+    "buzz",
+    "crop",
+    "side_part",
+    "slick",
+    "quiff",
+    "curly",
+    "bob",
+    "fringe_bob",
+    "long",
+    "long_fringe",
+    "bun",
+    "ponytail",
+)
 BEARDS = ("none", "stubble", "mustache", "goatee", "full", "sideburns")
 
 # Skin from the palest to the darkest, linear light; read off the usual range of measured reflectances.
 _SKIN = np.array(
-    [[0.80, 0.56, 0.46], [0.70, 0.45, 0.34], [0.58, 0.35, 0.24], [0.42, 0.235, 0.145],
-     [0.25, 0.128, 0.075], [0.115, 0.058, 0.038]]
-)  # fmt: skip
+    [
+        [0.80, 0.56, 0.46],
+        [0.70, 0.45, 0.34],
+        [0.58, 0.35, 0.24],
+        [0.42, 0.235, 0.145],
+        [0.25, 0.128, 0.075],
+        [0.115, 0.058, 0.038],
+    ]
+)
 _HAIR: dict[str, tuple[Colour, Colour]] = {
     "black": ((0.008, 0.007, 0.007), (0.022, 0.017, 0.015)),
     "brown": ((0.045, 0.022, 0.011), (0.13, 0.068, 0.032)),
@@ -25,17 +44,21 @@ _HAIR: dict[str, tuple[Colour, Colour]] = {
     "gray": ((0.26, 0.26, 0.265), (0.62, 0.62, 0.62)),
 }
 _IRIS: tuple[Colour, ...] = (
-    (0.10, 0.045, 0.018), (0.055, 0.025, 0.012), (0.16, 0.09, 0.03), (0.10, 0.15, 0.06), (0.10, 0.19, 0.30),
+    (0.10, 0.045, 0.018),
+    (0.055, 0.025, 0.012),
+    (0.16, 0.09, 0.03),
+    (0.10, 0.15, 0.06),
+    (0.10, 0.19, 0.30),
     (0.18, 0.24, 0.28),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
 class Person:
     """One person. Sizes are factors around 1 or offsets in decimetres unless stated; see `sample_person`.
 
-    seed: the person id. age in years. melanin 0 (palest) to 1 (darkest). Fractions (`freckles`, `rosy`, `bags`,
-    `receding`, `chubby`, `wave`) go from 0 (none) to 1 (strong). Colours are linear light.
+    seed: the person id. age in years. melanin 0 (palest) to 1 (darkest). Fractions (`freckles`, `rosy`,
+    `bags`, `receding`, `chubby`, `wave`) go from 0 (none) to 1 (strong). Colours are linear light.
     """
 
     seed: int
@@ -106,7 +129,7 @@ def _sex(male: bool, man: float, woman: float) -> float:
     return man if male else woman
 
 
-def _shape(rng: np.random.Generator, male: bool) -> dict[str, float]:
+def _shape(rng: np.random.Generator, male: bool) -> dict[str, Any]:
     """Bones and flesh."""
     lips = _near(rng, 0.22)
     return {
@@ -168,16 +191,37 @@ def _hair_colour(rng: np.random.Generator, melanin: float, age: float) -> tuple[
 def _hair_style(rng: np.random.Generator, male: bool, age: float) -> str:
     if male:
         old = min(max((age - 30) / 40, 0.0), 1.0)
-        weights = {"bald": 0.05 + 0.12 * old, "horseshoe": 0.16 * old, "buzz": 0.12, "crop": 0.24, "side_part": 0.2,
-                   "slick": 0.13, "quiff": 0.13, "curly": 0.09, "bob": 0.03, "long": 0.06}  # fmt: skip
+        weights = {
+            "bald": 0.05 + 0.12 * old,
+            "horseshoe": 0.16 * old,
+            "buzz": 0.12,
+            "crop": 0.24,
+            "side_part": 0.2,
+            "slick": 0.13,
+            "quiff": 0.13,
+            "curly": 0.09,
+            "bob": 0.03,
+            "long": 0.06,
+        }
     else:
-        weights = {"buzz": 0.02, "crop": 0.04, "side_part": 0.05, "slick": 0.04, "curly": 0.1, "bob": 0.15,
-                   "fringe_bob": 0.12, "long": 0.23, "long_fringe": 0.11, "bun": 0.07, "ponytail": 0.07}  # fmt: skip
+        weights = {
+            "buzz": 0.02,
+            "crop": 0.04,
+            "side_part": 0.05,
+            "slick": 0.04,
+            "curly": 0.1,
+            "bob": 0.15,
+            "fringe_bob": 0.12,
+            "long": 0.23,
+            "long_fringe": 0.11,
+            "bun": 0.07,
+            "ponytail": 0.07,
+        }
     total = sum(weights.values())
     return str(rng.choice(list(weights), p=[w / total for w in weights.values()]))
 
 
-def _hair(rng: np.random.Generator, male: bool, age: float, melanin: float) -> dict[str, object]:
+def _hair(rng: np.random.Generator, male: bool, age: float, melanin: float) -> dict[str, Any]:
     colour_name, colour = _hair_colour(rng, melanin, age)
     style = _hair_style(rng, male, age)
     beards = [0.48, 0.16, 0.09, 0.1, 0.13, 0.04]
@@ -221,5 +265,5 @@ def sample_person(seed: int) -> Person:
         rosy=float(rng.uniform(0.5, 1)) if melanin < 0.5 and rng.random() < 0.25 else 0.0,
         texture=float(rng.uniform(0.4, 1.2)),
         **_shape(rng, male),
-        **_hair(rng, male, age, melanin),  # type: ignore[arg-type]
+        **_hair(rng, male, age, melanin),
     )

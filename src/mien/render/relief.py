@@ -93,11 +93,11 @@ def _brows(c: _Canvas, person: Person, shot: Shot, face: Layout) -> None:
     c.band(0.01, line, 0.025, inside)
     c.blob(0.02 * person.brow_ridge, 0.05, 0.17, 0.1, 0.06)
     c.blob(-0.03 * shot.au(4), 0.045, 0.19, 0.012, 0.06)
-    raised = 0.3 * person.wrinkles + max(shot.au(1), shot.au(2)) * (0.35 + 0.65 * person.wrinkles)
+    raised = 0.5 * person.wrinkles + max(shot.au(1), shot.au(2)) * (0.35 + 0.65 * person.wrinkles)
     middle = smoothstep(0.5, 0.15, c.ax)
     for k in range(4):
         wavy = 0.36 + 0.075 * k + 0.012 * np.sin(c.x * (7 + k) + k)
-        c.band(-0.012 * raised, wavy + 0.03 * shot.au(1), 0.011, middle)
+        c.band(-0.017 * raised, wavy + 0.03 * shot.au(1), 0.011, middle)
 
 
 def _lids(c: _Canvas, person: Person, shot: Shot, face: Layout) -> None:
@@ -109,9 +109,9 @@ def _lids(c: _Canvas, person: Person, shot: Shot, face: Layout) -> None:
     crease = np.maximum(up, rest) + 0.034
     c.band(-0.02, crease, 0.012, around)
     c.band(0.018 + 0.012 * person.wrinkles, crease + 0.04, 0.03, around)
-    c.band(0.012 + 0.02 * person.bags, down - 0.05, 0.022, around)
-    c.band(-0.014 * (0.4 + person.bags + 0.5 * shot.au(6)), down - 0.095, 0.014, around)
-    feet = 0.5 * person.wrinkles + shot.au(6) * (0.3 + 0.7 * person.wrinkles)
+    c.band(0.010 + 0.045 * person.bags, down - 0.05, 0.022, around)
+    c.band(-0.014 * (0.4 + 1.8 * person.bags + 0.5 * shot.au(6)), down - 0.095, 0.014, around)
+    feet = 0.8 * person.wrinkles + shot.au(6) * (0.3 + 0.7 * person.wrinkles)
     outer = smoothstep(0.5, 0.54, c.ax) * smoothstep(0.68, 0.58, c.ax)
     for slope in (-0.5, -0.1, 0.35):
         c.band(-0.013 * feet, face.eye[1] + slope * (c.ax - 0.45), 0.009, outer)
@@ -119,7 +119,7 @@ def _lids(c: _Canvas, person: Person, shot: Shot, face: Layout) -> None:
 
 def _folds(c: _Canvas, person: Person, shot: Shot, face: Layout) -> None:
     """Nose to mouth fold, wrinkled bridge (AU 9), mouth corners."""
-    fold = 0.35 * person.wrinkles + 0.75 * shot.au(12) + 0.7 * shot.au(9) + 0.12 * person.chubby
+    fold = 0.65 * person.wrinkles + 0.75 * shot.au(12) + 0.7 * shot.au(9) + 0.12 * person.chubby
     corner_y = face.mouth_y + face.corner_rise
     start_x, start_y = face.wing[0] + 0.06, face.wing[1] + 0.02
     end_x = face.mouth_half + 0.075

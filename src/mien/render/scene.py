@@ -18,7 +18,8 @@ SKIN, EYEBALL, MOUTH, HAIR, CLOTHES, FRAME, LENS, HAT, RING = range(9)  # materi
 class Scene:
     """Signed distances of a person in a shot.
 
-    `distance` serves tracing, `layers` tells the materials apart, `occluder` is the cheap version for shadows.
+    `distance` serves tracing, `layers` tells the materials apart, `occluder` is the cheap version for
+    shadows.
     """
 
     def __init__(self, person: Person, shot: Shot) -> None:
@@ -49,7 +50,7 @@ class Scene:
         if self.face.gap_up + self.face.gap_down >= 0.004:
             out.append((MOUTH, self.head.mouth_inside(x, y, z)))
         if self.hair is not None:
-            out.append((HAIR, self._trimmed_hair(x, y, z)))
+            out.append((HAIR, self._hair_where_it_is(x, y, z)))
         if self.glasses is not None:
             out.append((FRAME, self.glasses.frame(ax, y, z)))
             if self.glasses.dark:
@@ -59,6 +60,15 @@ class Scene:
         if self.shot.earrings and self.head.has_ears:
             out.append((RING, earring(self._lobe, ax, y, z, hoop=self._hoop)))
         return out
+
+    def _hair_where_it_is(self, x: A, y: A, z: A) -> A:
+        """Hair, left out far below its ends and before the face, where it cannot be the nearest thing."""
+        assert self.hair is not None
+        d = np.full(x.shape, 0.4, np.float32)
+        near = np.flatnonzero((y > self.hair.lowest - 0.45) & ((z < 0.95) | (y > 0.0)))
+        if near.size:
+            d[near] = self._trimmed_hair(x[near], y[near], z[near])
+        return d
 
     def _trimmed_hair(self, x: A, y: A, z: A) -> A:
         """Hair, pressed flat where a hat sits on it."""

@@ -57,8 +57,10 @@ def _dot(a: tuple[A, A, A], b: tuple[float, float, float]) -> A:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def openness(scene: Scene, p: Points, light: tuple[float, float, float], pixel: NDArray[np.intp]) -> tuple[A, A]:
-    """Shadow and occlusion [M], worked out once for each pixel (number `pixel` [M]) and shared by its samples.
+def openness(
+    scene: Scene, p: Points, light: tuple[float, float, float], pixel: NDArray[np.intp]
+) -> tuple[A, A]:
+    """Shadow and occlusion [M], worked out once for each pixel and shared by its samples.
 
     Both change slowly across a surface, so a quarter of the work gives the same picture.
     """
@@ -68,7 +70,7 @@ def openness(scene: Scene, p: Points, light: tuple[float, float, float], pixel: 
 
 
 def soft_shadow(scene: Scene, p: Points, light: tuple[float, float, float]) -> A:
-    """Share of the key light that reaches each point, by marching the rough solid; penumbra grows with distance."""
+    """Share of the key light that reaches each point; the penumbra grows with distance."""
     lit = np.ones_like(p.x)
     index = np.flatnonzero(p.nx * light[0] + p.ny * light[1] + p.nz * light[2] > -0.05)
     q = p.take(index)
@@ -97,7 +99,7 @@ def occlusion(scene: Scene, p: Points) -> A:
 def shade(
     scene: Scene, camera: Camera, p: Points, s: Surface, view: tuple[A, A, A], pixel: NDArray[np.intp]
 ) -> A:
-    """Radiance [M, 3], linear. view: unit directions to the camera; pixel: which pixel each point falls in."""
+    """Linear radiance [M, 3]. view: unit directions to the camera; pixel: the number of each one's pixel."""
     lights = make_lights(scene, camera)
     n = s.normal
     shadow, open_ = openness(scene, p, lights.key, pixel)

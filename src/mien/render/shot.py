@@ -1,6 +1,7 @@
 """A shot: everything about a picture that is not the person, from the pose to the light and the camera."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,11 @@ BACKGROUNDS = ("studio", "gradient", "wall", "bokeh", "outdoors", "panels")
 class Shot:
     """One picture's circumstances.
 
-    yaw, pitch, roll: degrees, head against camera (signs in `heads`). eye_yaw, eye_pitch: degrees, eyes against
-    head. action_units: FACS number -> intensity 0 (absent) to 5 (strongest); absent numbers are 0.
-    lipstick, makeup: 0..1. key_*: the main light, degrees from the camera's axis. warmth -1 (cool) to 1 (warm).
-    distance: of the camera in decimetres. zoom: factor on the framing; shift_x, shift_y: fraction of the picture.
+    yaw, pitch, roll: degrees, head against camera (signs in `heads`). eye_yaw, eye_pitch: degrees, eyes
+    against head. action_units: FACS number -> intensity 0 (absent) to 5 (strongest); absent numbers are 0.
+    lipstick, makeup: 0..1. key_*: the main light, degrees from the camera's axis. warmth -1 (cool) to 1
+    (warm). distance: of the camera in decimetres. zoom: factor on the framing; shift_x, shift_y: fraction
+    of the picture.
     """
 
     seed: int
@@ -63,7 +65,7 @@ class Shot:
         return self.action_units.get(number, 0.0) / 5.0
 
     def gaze(self) -> tuple[float, float]:
-        """(yaw, pitch) of the line of sight against the camera, degrees; (0, 0) looks into the lens' direction."""
+        """(yaw, pitch) of the line of sight against the camera's axis, degrees; (0, 0) looks at it."""
         turn = rotation(self.eye_yaw, self.eye_pitch, 0.0)[:, 2]
         x, y, z = rotation(self.yaw, self.pitch, self.roll) @ turn
         return float(np.degrees(np.arctan2(x, z))), float(np.degrees(np.arcsin(np.clip(y, -1, 1))))
@@ -88,7 +90,7 @@ _ODDS = {"neutral": 0.3, "smile": 0.22, "broad_smile": 0.2, "surprise": 0.05, "a
 
 
 def expression(name: str, strength: float = 1.0) -> dict[int, float]:
-    """Action units of a named expression ("smile", "surprise", ...), intensities times `strength`, at most 5."""
+    """Action units of an expression ("smile", ...), intensities times `strength`, at most 5."""
     return {number: min(value * strength, 5.0) for number, value in _EXPRESSIONS[name].items()}
 
 
@@ -109,7 +111,7 @@ def _sample_units(rng: np.random.Generator) -> dict[int, float]:
     return {number: round(value, 2) for number, value in sorted(units.items())}
 
 
-def _sample_pose(rng: np.random.Generator) -> dict[str, float]:
+def _sample_pose(rng: np.random.Generator) -> dict[str, Any]:
     """Mostly near the front, as portraits are; one in twelve beyond 45 degrees."""
     wide = rng.random() < 0.08
     yaw = rng.uniform(45, 90) * rng.choice([-1, 1]) if wide else np.clip(rng.normal(0, 14), -45, 45)
@@ -121,7 +123,7 @@ def _sample_pose(rng: np.random.Generator) -> dict[str, float]:
             "eye_pitch": float(eye_pitch)}  # fmt: skip
 
 
-def _sample_things(rng: np.random.Generator, male: bool) -> dict[str, object]:
+def _sample_things(rng: np.random.Generator, male: bool) -> dict[str, Any]:
     """What the person wears; lipstick and earrings mostly on women, as in portraits."""
     wear = rng.random(4)
     makeup = float(rng.uniform(0.5, 1)) if not male and wear[0] < 0.4 else 0.0
@@ -143,7 +145,7 @@ def _sample_things(rng: np.random.Generator, male: bool) -> dict[str, object]:
     }
 
 
-def _sample_light(rng: np.random.Generator) -> dict[str, object]:
+def _sample_light(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "key_yaw": float(rng.uniform(-65, 65)),
         "key_pitch": float(rng.uniform(8, 58)),
@@ -173,8 +175,8 @@ def sample_shot(seed: int, *, male: bool = False) -> Shot:
         seed=seed,
         action_units=_sample_units(units),
         **_sample_pose(pose),
-        **_sample_things(things, male),  # type: ignore[arg-type]
-        **_sample_light(light),  # type: ignore[arg-type]
+        **_sample_things(things, male),
+        **_sample_light(light),
     )
 
 

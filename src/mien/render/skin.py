@@ -39,8 +39,13 @@ def beard_cover(scene: Scene, x: A, y: A, z: A) -> A:
     mouth = smoothstep(0.0, 0.02, np.maximum(y - top, bottom - y))
     mouth = np.maximum(mouth, smoothstep(f.mouth_half * 0.97, f.mouth_half * 1.05, ax))
     full = np.maximum(np.maximum(lip, chin), np.maximum(cheek, side)) * mouth
-    cover = {"stubble": full * 0.55, "mustache": np.maximum(lip, zero), "goatee": np.maximum(lip, chin) * mouth,
-             "full": full, "sideburns": np.maximum(side, cheek * smoothstep(0.36, 0.44, ax))}[kind]  # fmt: skip
+    cover = {
+        "stubble": full * 0.55,
+        "mustache": np.maximum(lip, zero),
+        "goatee": np.maximum(lip, chin) * mouth,
+        "full": full,
+        "sideburns": np.maximum(side, cheek * smoothstep(0.36, 0.44, ax)),
+    }[kind]
     out: A = cover * under
     return out
 
@@ -58,7 +63,7 @@ def _blotches(scene: Scene, p: Points, tone: A) -> A:
     large, fine = cloud(u, v, 3), noise2(u * 9 + 40, v * 9)
     pores = noise2(u * 27, v * 27 + 11)
     tex = person.texture
-    albedo = tone * (1 + tex * (0.09 * large + 0.045 * fine + 0.05 * pores))[:, None]
+    albedo: A = tone * (1 + tex * (0.09 * large + 0.045 * fine + 0.05 * pores))[:, None]
     ax = np.abs(p.x)
     cheek = gauss(ax, 0.40, 0.15) * gauss(p.y, -0.36, 0.14)
     nose = gauss(ax, 0, 0.14) * gauss(p.y, scene.face.nose_tip[1], 0.11) * smoothstep(0.8, 0.95, p.z)
@@ -74,7 +79,7 @@ def _blotches(scene: Scene, p: Points, tone: A) -> A:
     albedo = albedo * (1 - np.minimum(flush * fade, 0.85)[:, None] * colour((0.02, 0.42, 0.36)))
     if person.freckles:
         where = gauss(p.y, -0.2, 0.25) * smoothstep(0.65, 0.3, ax) * smoothstep(0.2, 0.4, p.z)
-        spots = smoothstep(0.18, 0.42, noise2(u * 4.4 + 9, v * 4.4 + 3)) * where * person.freckles
+        spots = smoothstep(0.22, 0.45, noise2(u * 7.5 + 9, v * 8.5 + 3)) * where * person.freckles
         albedo = albedo * (1 - spots[:, None] * colour((0.30, 0.45, 0.55)))
     return albedo
 
@@ -87,7 +92,7 @@ def _eyes_around(scene: Scene, p: Points, albedo: A) -> A:
     u = (ax - f.eye[0]) * (1 / f.eye_half_width)
     near = smoothstep(1.25, 0.95, np.abs(u)) * smoothstep(0.5, 0.6, p.z)
     makeup = scene.shot.makeup
-    hollow = gauss(ax, f.eye[0] - 0.03, 0.15) * gauss(p.y, -0.085, 0.05) * (0.12 + 0.35 * person.bags)
+    hollow = gauss(ax, f.eye[0] - 0.03, 0.15) * gauss(p.y, -0.085, 0.05) * (0.10 + 0.62 * person.bags)
     hollow = hollow + gauss(ax, 0.17, 0.06) * gauss(p.y, 0.03, 0.07) * 0.2
     albedo = albedo * (1 - hollow[:, None] * colour((0.55, 0.75, 0.6)))
     if makeup:
@@ -135,7 +140,7 @@ def _brows(scene: Scene, p: Points, surface: Surface) -> None:
     width = f.brow_width(ax)
     cover = smoothstep(0.012, -0.012, np.abs(off) - width) * smoothstep(0.35, 0.5, p.z)
     hairs = _strokes(ax * 42 - off * 30, off * 18 + ax * 8)
-    dense = cover * np.minimum((0.35 + 0.75 * hairs) * (0.75 + 0.3 * person.brow_thickness), 1)
+    dense = cover * np.minimum((0.5 + 0.6 * hairs) * (0.75 + 0.3 * person.brow_thickness), 1)
     tint = colour(person.hair) * (0.55 if person.hair_colour != "black" else 1.0)
     if person.hair_colour == "gray":
         tint = tint * 0.6
@@ -154,7 +159,7 @@ def _beard(scene: Scene, p: Points, surface: Surface) -> None:
     if person.beard == "stubble":
         dense = cover * (0.4 + 0.5 * noise2(u * 70, p.y * 60))
     else:
-        dense = np.minimum(cover * (0.55 + 0.7 * hairs), 0.97)
+        dense = np.minimum(cover * (0.72 + 0.55 * hairs), 0.98)
     dense = np.clip(dense, 0, 1)
     tint = colour(person.hair) * (0.75 + 0.5 * hairs)[:, None]
     surface.albedo = mix(surface.albedo, tint, dense)
@@ -177,7 +182,11 @@ def _roots(scene: Scene, p: Points, albedo: A) -> A:
     shade = smoothstep(0.05, -0.02, beyond + 0.025 * ragged) * smoothstep(
         0.735, 0.70, np.abs(p.x) - 0.1 * (p.y > 0.1)
     )
-    shade = shade * smoothstep(-0.62, -0.5, p.y) * smoothstep(0.06, 0.03, scene.head.solid(p.x, np.abs(p.x), p.y, p.z))
+    shade = (
+        shade
+        * smoothstep(-0.62, -0.5, p.y)
+        * smoothstep(0.06, 0.03, scene.head.solid(p.x, np.abs(p.x), p.y, p.z))
+    )
     return mix(albedo, colour(scene.person.hair) * 0.9, shade * (0.6 + 0.35 * ragged))
 
 

@@ -21,8 +21,8 @@ _NEAR, _FAR = 1.75, 1.9
 class Camera:
     """A pinhole looking along -z at a point of the head.
 
-    turn: matrix [3, 3] from head to camera axes. origin: the pinhole in head coordinates. anchor: the head point
-    that the picture is hung on.
+    turn: matrix [3, 3] from head to camera axes. origin: the pinhole in head coordinates. anchor: the head
+    point that the picture is hung on.
     """
 
     turn: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Camera:
     def project(
         self, points: NDArray[np.float64], size: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pixel positions [K, 2] (x right, y down, pixel centres at .5) and distances [K] of head points [K, 3]."""
+        """Pixel positions [K, 2] and distances [K] of head points [K, 3]."""
         relative = (points - np.array(self.origin)) @ self.turn.T
         scale = self.distance / -relative[:, 2]
         x = (relative[:, 0] * scale / self.side + self.centre[0]) * size
@@ -76,7 +76,7 @@ def make_camera(shot: Shot) -> Camera:
 
 @dataclass
 class _Rays:
-    """Rays on their way: place in the caller's arrays, direction, distance, and the last step with its gap."""
+    """Rays on their way: place in the caller's arrays, direction, distance, last gap and step."""
 
     place: NDArray[np.intp]
     dx: A
@@ -88,7 +88,9 @@ class _Rays:
 
     def keep(self, chosen: NDArray[np.bool_]) -> "_Rays":
         """Only some of them."""
-        return _Rays(*(getattr(self, name)[chosen] for name in ("place", "dx", "dy", "dz", "t", "gap", "step")))
+        return _Rays(
+            *(getattr(self, name)[chosen] for name in ("place", "dx", "dy", "dz", "t", "gap", "step"))
+        )
 
 
 def _next_step(gap: A, last_gap: A, last_step: A, least: float) -> A:
@@ -100,7 +102,8 @@ def _next_step(gap: A, last_gap: A, last_step: A, least: float) -> A:
     longest = np.where(gap > 0.03, np.float32(1.25), np.float32(2.2))  # thin things must not be jumped over
     secant = gap * np.minimum(1 / np.maximum(slope, 0.1), longest)
     close = (np.abs(gap) < 0.15) & (slope > 0.45)
-    onward = np.where(gap < 0, gap, np.maximum(gap * 0.9, least))  # inside: back out
+    onward = np.where(slope < 0, gap * 1.6 + least, np.maximum(gap * 0.95, least))  # leaving: hurry
+    onward = np.where(gap < 0, gap, onward)  # inside: back out
     out: A = np.where(close, secant, onward)
     return np.clip(out, -0.15, None, out=out)
 
@@ -111,7 +114,7 @@ def _march(
     """Follow rays to the surface; only those still on their way are evaluated.
 
     A ray stops where the surface is within `slack`, or gives up beyond `far`. Rays still on their way after
-    `steps` count as hits when within 8 slacks. Returns distances and which rays hit.
+    `steps` count as hits when nearly there. Returns distances and which rays hit.
     """
     t, hit = start.copy(), np.zeros(start.shape, bool)
     n = start.size
@@ -119,9 +122,9 @@ def _march(
     for step in range(steps):
         gap = field(o[0] + rays.dx * rays.t, o[1] + rays.dy * rays.t, o[2] + rays.dz * rays.t)
         last = step == steps - 1
-        done = np.abs(gap) < (8 * slack if last else slack)
+        done = np.abs(gap) < (max(6 * slack, 0.08) if last else slack)
         places = rays.place[done]
-        t[places], hit[places] = rays.t[done], True
+        t[places], hit[places] = rays.t[done] + gap[done], True
         if last:
             break
         move = _next_step(gap, rays.gap, rays.step, least)
@@ -134,10 +137,10 @@ def _march(
 
 
 def _march_cones(field: Field, camera: Camera, t: A, far: float, *, reach: float) -> A:
-    """How far each block of rays may go before anything comes within `reach` of its middle; `far`: nothing does."""
+    """How far each block may go before anything is within `reach` of its middle; `far`: nothing is."""
     dx, dy, dz = camera.rays(int(np.sqrt(t.size)))
     o, live = camera.origin, np.arange(t.size)
-    for _ in range(12):
+    for _ in range(8):
         tl = t[live]
         gap = field(o[0] + dx[live] * tl, o[1] + dy[live] * tl, o[2] + dz[live] * tl) - reach
         t[live] = tl + np.maximum(gap, 0)
@@ -162,7 +165,16 @@ def trace(field: Field, camera: Camera, count: int) -> tuple[NDArray[np.intp], A
     each = np.repeat(np.repeat(coarse.reshape(blocks, blocks), _BLOCK, 0), _BLOCK, 1).ravel()
     index = np.flatnonzero(each < far)
     dx, dy, dz = (c[index] for c in camera.rays(count))
-    t, hit = _march(field, camera.origin, (dx, dy, dz), each[index], far, slack=0.12 * pixel, steps=24, least=max(1.2 * pixel, 0.014))
+    t, hit = _march(
+        field,
+        camera.origin,
+        (dx, dy, dz),
+        each[index],
+        far,
+        slack=0.3 * pixel,
+        steps=16,
+        least=max(1.2 * pixel, 0.014),
+    )
     return index[hit], t[hit]
 
 

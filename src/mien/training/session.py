@@ -131,6 +131,9 @@ class Session:
         """Roll back, halve the learning rate, double gamma; give up after the last rescue."""
         rescues = self._training.rescues
         if rescues >= MOST_RESCUES:
+            self._run.append_log(
+                {"event": "diverged", "kind": symptom.kind, "text": symptom.text, "nimg": symptom.nimg}
+            )
             raise DivergedError(
                 f"{self._run.path}: training diverged again after {MOST_RESCUES} rescues ({symptom.text});"
                 " lower the learning rate or raise gamma and start with --new"

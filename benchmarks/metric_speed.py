@@ -1,0 +1,65 @@
+"""Speed of feature networks (pictures/s) and metrics (seconds): python benchmarks/metric_speed.py [--count N].
+
+Random pictures of 64 x 64; the best of three runs. Inception runs with random weights: speed needs no others.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from mien.core import discover
+from mien.core.errors import MienError
+from mien.metrics._features import FeatureNetwork, open_network
+from mien.metrics._inception import InceptionFeatures, InceptionV3
+from rich.console import Console
+from rich.table import Table
+
+
+def best(run: Callable[[], object], times: int = 3) -> float:
+    """Least seconds of several runs."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def networks() -> list[FeatureNetwork]:
+    found = [open_network("vgg-random")]
+    try:
+        found.append(open_network("mesh"))
+    except MienError as error:
+        print(error)
+    state = {k: v for k, v in InceptionV3().state_dict().items() if not k.endswith("num_batches_tracked")}
+    return [*found, InceptionFeatures(state)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000, help="pictures on each side of a metric")
+    count = parser.parse_args().count
+    rng = np.random.RandomState(0)
+    pictures = torch.from_numpy(rng.randint(0, 256, (2, count, 3, 64, 64), dtype=np.uint8))
+    threads = torch.get_num_threads()
+    speed = Table("network", "features", "pictures/s", title=f"feature networks, {threads} threads")
+    for network in networks():
+        num = 32 if network.name == "inception" else 192
+        seconds = best(lambda network=network, num=num: network.features(pictures[0, :num]))
+        speed.add_row(network.name, str(network.dims), f"{num / seconds:.0f}")
+    cost = Table("metric", "dims", "seconds", title=f"metrics, {count} : {count} pictures of 64 x 64")
+    for name in discover.names("mien.metrics"):
+        module = discover.load("mien.metrics", name)
+        if module.NEEDS == "images":
+            cost.add_row(name, "", f"{best(lambda m=module: m.compute(pictures[0], pictures[1]), 1):.2f}")
+            continue
+        for dims in (64, 256, 2048):
+            x, y = rng.randn(2, count, dims).astype(np.float32)
+            cost.add_row(name, str(dims), f"{best(lambda m=module, x=x, y=y: m.compute(x, y), 2):.2f}")
+    Console().print(speed, cost)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Line charts as inline SVG: no script, no outside font, colours from the page's style sheet."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+Point = tuple[float, float]
+
+MAX_POINTS = 400  # of one line; what is drawn is 400 units wide
+NUM_STYLES = 6  # classes s0 ... s5 of the style sheet: colour and dashes
+_WIDTH, _HEIGHT = 400, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 16, 34
+_LOG_FROM = 20.0  # spread of the values beyond which a linear axis hides the small ones
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line. points: (x, y) with rising x; a y that is not finite is a gap in the line."""
+
+    name: str
+    points: Sequence[Point]
+
+    @property
+    def num_gaps(self) -> int:
+        return sum(not math.isfinite(y) for _, y in self.points)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at `x`. kind: "warning" or "rescue"; text: shown when pointed at."""
+
+    x: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Maps values to places between `start` and `stop` of the drawing."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        low, high, at = self.low, self.high, value
+        if self.log:
+            low, high, at = math.log10(low), math.log10(high), math.log10(value)
+        # Halved before subtracting: the ends may be as far apart as floats go.
+        share = (at / 2 - low / 2) / (high / 2 - low / 2)
+        return self.start + share * (self.stop - self.start)
+
+
+def line_chart(series: Sequence[Series], *, title: str, unit: str = "", marks: Sequence[Mark] = ()) -> Markup:
+    """Draw `series` over thousands of images; an empty Markup where no value is finite.
+
+    title: read out by screen readers. unit: of the values. The value axis is logarithmic
+    where all values are positive and spread widely, and then says so.
+    """
+    values = [y for line in series for _, y in line.points if math.isfinite(y)]
+    if not values:
+        return Markup()
+    xs = [x for line in series for x, _ in line.points]
+    log = wants_log(values)
+    x_axis = _Axis(*_span(xs), _LEFT, _WIDTH - _RIGHT)
+    y_axis = _Axis(*(_log_span(values) if log else _padded(values)), _HEIGHT - _BOTTOM, _TOP, log)
+    label = f"{title}: {', '.join(line.name for line in series)} over thousands of images seen"
+    parts = [
+        Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
+            _WIDTH, _HEIGHT, label
+        ),
+        *_grid_lines(x_axis, y_axis),
+        *_captions(", ".join(filter(None, (unit, "log scale" if log else "")))),
+        *(_mark(mark, x_axis) for mark in marks if x_axis.low <= mark.x <= x_axis.high),
+        *(_line(line, index, x_axis, y_axis) for index, line in enumerate(series)),
+        Markup("</svg>"),
+    ]
+    return Markup("").join(parts)
+
+
+def wants_log(values: Sequence[float]) -> bool:
+    """Whether a logarithmic axis shows `values` (finite) better."""
+    if min(values) <= 0 or len(values) < 3:
+        return False
+    ordered = sorted(values)
+    middle = ordered[len(ordered) // 2]
+    # The highest value presses the others flat; low ones matter only where many are low.
+    return ordered[-1] / middle > _LOG_FROM or middle / ordered[len(ordered) // 20] > _LOG_FROM
+
+
+def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
+    """At most about `most` points: the lowest and highest of each stretch, so that no spike is lost.
+
+    A stretch with a gap keeps one gap.
+    """
+    if len(points) <= most:
+        return list(points)
+    kept: list[Point] = []
+    stretches = most // 2
+    for number in range(stretches):
+        start, stop = number * len(points) // stretches, (number + 1) * len(points) // stretches
+        kept += _extremes(points[start:stop])
+    return kept
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers from `low` to `high`, about that many."""
+    if not high > low:
+        return [low]
+    raw = (high / about) - (low / about)
+    power = 10.0 ** math.floor(math.log10(raw)) if raw > 1e-300 else raw
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [(first + i) * step for i in range(4 * about) if (first + i) * step <= high + step * 1e-9]
+
+
+def number(value: float) -> str:
+    """A short number for axes and tables: 1,200, 0.25, 3e-05."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e6 or size < 1e-3:
+        return f"{value:.3g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _extremes(stretch: Sequence[Point]) -> list[Point]:
+    finite = [point for point in stretch if math.isfinite(point[1])]
+    gaps = [point for point in stretch if not math.isfinite(point[1])]
+    chosen = {min(finite, key=lambda p: p[1]), max(finite, key=lambda p: p[1])} if finite else set()
+    return sorted(chosen | set(gaps[:1]), key=lambda point: point[0])
+
+
+def _span(xs: Sequence[float]) -> tuple[float, float]:
+    # From zero, so that charts of one run line up and nothing is cut off its beginning.
+    return 0.0, max(max(xs), 1e-9)
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    # From zero where that is possible, so that noise does not look like drama.
+    low, high = min(values), max(values)
+    if 0 <= low < high:
+        low = 0.0
+    if low == high:
+        return low - max(abs(low) * 0.1, 0.5), high + max(abs(high) * 0.1, 0.5)
+    margin = high / 20 - low / 20
+    return (low if low == 0 else low - margin), high + margin
+
+
+def _log_span(values: Sequence[float]) -> tuple[float, float]:
+    low = 10.0 ** max(math.floor(math.log10(min(values))), -300)
+    high = 10.0 ** min(math.ceil(math.log10(max(values)) + 1e-12), 300)
+    return low, high if high > low else low * 10
+
+
+def _y_ticks(axis: _Axis) -> list[float]:
+    if not axis.log:
+        return ticks(axis.low, axis.high, 5)
+    first, last = round(math.log10(axis.low)), round(math.log10(axis.high))
+    every = max(1, math.ceil((last - first) / 5))
+    return [10.0**exponent for exponent in range(first, last + 1, every)]
+
+
+def _grid_lines(x_axis: _Axis, y_axis: _Axis) -> Iterator[Markup]:
+    for value in _y_ticks(y_axis):
+        y = y_axis.place(value)
+        yield Markup('<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
+            _LEFT, _WIDTH - _RIGHT, y, y
+        )
+        yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_LEFT - 6, y + 4, number(value))
+    for value in ticks(x_axis.low, x_axis.high, 5):
+        place = x_axis.place(value)
+        yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(
+            min(place, _WIDTH - _RIGHT - 8), _HEIGHT - _BOTTOM + 16, number(value)
+        )
+
+
+def _captions(about_values: str) -> Iterator[Markup]:
+    yield Markup('<text class="end" x="{}" y="{}">thousand images seen</text>').format(
+        _WIDTH - _RIGHT, _HEIGHT - 4
+    )
+    if about_values:
+        yield Markup('<text x="2" y="{}">{}</text>').format(_HEIGHT - 4, about_values)
+
+
+def _mark(mark: Mark, axis: _Axis) -> Markup:
+    x = axis.place(mark.x)
+    kind = "rescue" if mark.kind == "rescue" else "warning"
+    # Shapes differ too, for those who do not tell the colours apart: a diamond and a triangle.
+    shape = "0,-7 5,-1 0,5 -5,-1" if kind == "rescue" else "0,5 -5,-4 5,-4"
+    return Markup(
+        '<g class="mark {}" transform="translate({:.1f} {})"><title>{}</title>'
+        '<line y1="0" y2="{}"/><polygon points="{}"/></g>'
+    ).format(kind, x, _TOP - 7, f"{number(mark.x)} kimg: {mark.text}", _HEIGHT - _BOTTOM - _TOP + 7, shape)
+
+
+def _line(line: Series, index: int, x_axis: _Axis, y_axis: _Axis) -> Markup:
+    points = thinned(line.points)
+    pieces: list[str] = []
+    lonely: list[tuple[float, float]] = []
+    for run in _runs(points):
+        places = [(x_axis.place(x), y_axis.place(y)) for x, y in run]
+        if len(places) == 1:
+            lonely.append(places[0])  # a line of one point would not be seen
+        pieces.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places))
+    style = index % NUM_STYLES
+    dots = Markup("").join(
+        Markup('<circle class="s{} dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(style, x, y)
+        for x, y in lonely
+    )
+    path = Markup('<path class="s{}" data-series="{}" d="{}"><title>{}</title></path>')
+    return path.format(style, line.name, "".join(pieces), line.name) + dots
+
+
+def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Stretches of finite points."""
+    run: list[Point] = []
+    for point in points:
+        if math.isfinite(point[1]):
+            run.append(point)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run

@@ -1,0 +1,155 @@
+"""Did the generator learn faces, or learn its pictures by heart? The training pictures nearest to samples."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mien.core import artefacts
+from mien.core.errors import InputError
+from mien.core.types import Dataset
+from mien.metrics._features import open_network
+
+Tick = Callable[[int, int], None]
+
+_BATCH = 128
+_MOST_REALS = {"mesh": 10_000, "pixels": 50_000}  # some 6 ms a picture, and none worth mentioning
+_MOST_PROBES = 256  # real pictures whose own nearest neighbours say what is usual
+_PIXEL_SIDE = 32
+_CLOSE = 0.05  # the share of real pictures that lie closer to another one than "close" does
+_SAME = 1e-5  # share of the largest distance that is rounding
+_COPY = 0.25  # times the usual distance: no two people look that much alike
+_SUSPICIOUS = 0.15  # three times as many samples as real pictures lie that close
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training picture. index: in the dataset. ratio: its distance over the usual one between reals."""
+
+    index: int
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """What lies nearest to each sample.
+
+    space: "mesh" or "pixels". found: for each sample its neighbours, nearest first. num_reals: training
+    pictures compared, of `num_all`. usual: median distance of a real picture to the nearest other one; all
+    ratios are relative to it. close: the ratio below which only 5 % of real pictures have a neighbour.
+    """
+
+    space: str
+    found: tuple[tuple[Neighbour, ...], ...]
+    num_reals: int
+    num_all: int
+    usual: float
+    close: float
+
+    @property
+    def close_share(self) -> float:
+        """Share of samples that lie closer to a training picture than 95 % of real ones do to another."""
+        return float(np.mean([row[0].ratio < self.close for row in self.found]))
+
+    @property
+    def median(self) -> float:
+        """The samples' median ratio."""
+        return float(np.median([row[0].ratio for row in self.found]))
+
+    @property
+    def num_copies(self) -> int:
+        """Samples that are all but copies of a training picture."""
+        return sum(row[0].ratio < _COPY for row in self.found)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the generator seems to repeat training pictures: copies, or many samples that lie close."""
+        return self.num_copies > 0 or self.close_share > _SUSPICIOUS
+
+    def closest(self, count: int) -> list[int]:
+        """The samples that come nearest to a training picture, the nearest first."""
+        ratios = [row[0].ratio for row in self.found]
+        return [int(i) for i in np.argsort(ratios, kind="stable")[:count]]
+
+
+def nearest(
+    samples: Tensor,
+    dataset: Dataset,
+    *,
+    mirror: bool,
+    count: int = 4,
+    space: str | None = None,
+    progress: Tick | None = None,
+) -> Nearest:
+    """Find the `count` training pictures nearest to each of `samples` (uint8 [N, C, H, W]).
+
+    mirror: the generator learned from mirrored pictures too, so samples are also compared mirrored.
+    space: "mesh" (features of the face-mesh network) or "pixels" (colours at 32 x 32); by default mesh
+    where its file is cached. Distances are Euclidean. Very large sets are thinned evenly.
+    progress(done, total) counts training pictures. Raises InputError where the dataset does not hold two
+    different pictures.
+    """
+    if len(dataset) < 2:
+        raise InputError(f"{dataset.name} holds a single picture: no distance is usual")
+    space = space or ("mesh" if artefacts.artefact_path("face-mesh") is not None else "pixels")
+    look = _open_space(space)
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _MOST_REALS[space])).astype(int))
+    reals = _look_at_all(look, dataset, chosen, progress)
+    probes = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), _MOST_PROBES)).astype(int))
+    own = _distances(look, _pictures(dataset, chosen[probes]), reals, mirror=mirror)
+    own[np.arange(len(probes)), probes] = np.inf  # a picture is no neighbour of itself ...
+    own[own <= _SAME * own[np.isfinite(own)].max()] = np.inf  # ... nor of the same picture filed twice
+    usual_each = own.min(axis=1)
+    usual_each = usual_each[np.isfinite(usual_each)]
+    if not len(usual_each):
+        raise InputError(f"all pictures of {dataset.name} are the same one: no distance is usual")
+    usual = float(np.median(usual_each))
+    distances = _distances(look, samples, reals, mirror=mirror)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :count]
+    found = tuple(
+        tuple(Neighbour(int(chosen[i]), float(row[i]) / usual) for i in near)
+        for row, near in zip(distances, order, strict=True)
+    )
+    close = float(np.quantile(usual_each, _CLOSE)) / usual
+    return Nearest(space, found, len(chosen), len(dataset), usual, close)
+
+
+Look = Callable[[Tensor], np.ndarray]
+
+
+def _open_space(space: str) -> Look:
+    return open_network("mesh").features if space == "mesh" else _pixels
+
+
+def _pixels(images: Tensor) -> np.ndarray:
+    """Colours at 32 x 32, averaged over areas: float32 [N, 3072]."""
+    small = F.adaptive_avg_pool2d(images.float().expand(-1, 3, -1, -1) / 255, _PIXEL_SIDE)
+    return small.flatten(1).numpy()
+
+
+def _look_at_all(look: Look, dataset: Dataset, chosen: np.ndarray, progress: Tick | None) -> np.ndarray:
+    pieces = []
+    for start in range(0, len(chosen), _BATCH):
+        pieces.append(look(_pictures(dataset, chosen[start : start + _BATCH])))
+        if progress:
+            progress(min(start + _BATCH, len(chosen)), len(chosen))
+    return np.concatenate(pieces)
+
+
+def _pictures(dataset: Dataset, indexes: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(dataset.images(indexes)))
+
+
+def _distances(look: Look, images: Tensor, reals: np.ndarray, *, mirror: bool) -> np.ndarray:
+    """[N, M]; with `mirror`, the smaller one of a picture's and its mirror image's."""
+    found = _euclidean(look(images), reals)
+    return np.minimum(found, _euclidean(look(images.flip(3)), reals)) if mirror else found
+
+
+def _euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # Not the expanded square, whose rounding would hide exact copies.
+    exact = torch.cdist(torch.from_numpy(a), torch.from_numpy(b), compute_mode="donot_use_mm_for_euclid_dist")
+    return exact.numpy()

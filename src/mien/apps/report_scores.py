@@ -1,0 +1,199 @@
+"""A run's scores in tables: side by side only what may be compared."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mien.apps.charts import number
+from mien.core.run import RunFolder
+from mien.metrics._score import Score
+
+_MOST_COLUMNS = 6  # of a history
+_NETWORKS_BY_WEIGHT = ("inception", "mesh", "vgg-random")  # which one to quote first
+_NAMES = {
+    "frechet": "Fréchet distance",
+    "kernel": "kernel distance",
+    "swd": "sliced Wasserstein distance",
+    "ms_ssim_fake": "MS-SSIM among generated",
+    "ms_ssim_real": "MS-SSIM among real",
+    "faces_fake": "share with a face, generated",
+    "faces_real": "share with a face, real",
+}
+_NO_DIRECTION = {"ms_ssim_fake": "like among real", "ms_ssim_real": "", "faces_real": ""}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric. values: one text for each column of its table, "" where it was not measured."""
+
+    metric: str
+    better: str
+    values: tuple[str, ...]
+    floor: str
+    noise: str
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of one provenance. columns: thousands of images the generators had seen."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    provenance: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    has_floor: bool
+    has_noise: bool
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The Frechet distance that the verdict quotes, with its baselines where they were measured."""
+
+    network: str
+    nimg: int | None
+    value: float
+    floor: float | None
+    noise: float | None
+
+
+Key = tuple[object, ...]
+
+
+def read_scores(run: RunFolder) -> tuple[list[Score], int]:
+    """The scores in `metric-*.jsonl`, oldest first, and how many lines are none."""
+    scores: list[Score] = []
+    damaged = 0
+    for path in sorted(run.path.glob("metric-*.jsonl")):
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError:
+            damaged += 1
+            continue
+        for line in filter(bytes.strip, lines):
+            try:
+                scores.append(Score.model_validate_json(line))
+            except ValueError:
+                damaged += 1
+    return scores, damaged
+
+
+def by_provenance(scores: Sequence[Score]) -> list[list[Score]]:
+    """Scores of generators in lists within which they may be compared, each with its baselines.
+
+    Within a list and a metric, `metrics._score.comparable` has nothing against any two but the halves of
+    the reals, which are of half as many pictures. Baselines without a generator come last, alone.
+    """
+    found: dict[Key, list[Score]] = {}
+    for score in scores:
+        if score.subject == "generator":
+            found.setdefault((*_key(score), score.psi), []).append(score)
+    for score in scores:
+        if score.subject != "generator":
+            homes = [several for several in found.values() if _is_baseline_of(score, several[0])]
+            for several in homes or [found.setdefault((*_key(score), score.subject), [])]:
+                several.append(score)
+    return list(found.values())
+
+
+def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTable]:
+    """One table for each provenance. trained_on: content hash of the pictures the run learned from."""
+    return [_table(several, trained_on) for several in by_provenance(scores)]
+
+
+def quote(scores: Sequence[Score]) -> Quote | None:
+    """The newest Frechet distance through the network that knows most; None where there is none."""
+    best: Quote | None = None
+    rank = len(_NETWORKS_BY_WEIGHT) + 1
+    for several in by_provenance([score for score in scores if score.metric == "frechet"]):
+        mine = [score for score in several if score.subject == "generator"]
+        network = several[0].network or "pixels"
+        place = (
+            _NETWORKS_BY_WEIGHT.index(network) if network in _NETWORKS_BY_WEIGHT else len(_NETWORKS_BY_WEIGHT)
+        )
+        if mine and place <= rank:
+            newest = _newest(mine)
+            found = {score.subject: score.value for score in several}
+            best = Quote(network, newest.nimg, newest.value, found.get("real-halves"), found.get("noise"))
+            rank = place
+    return best
+
+
+def _newest(scores: Sequence[Score]) -> Score:
+    """The score of the generator that has seen most; of several, the one measured last."""
+    return max(enumerate(scores), key=lambda pair: (pair[1].nimg or 0, pair[0]))[1]
+
+
+def _key(score: Score) -> Key:
+    return (
+        score.network or "",
+        score.network_hash,
+        score.resize,
+        score.num_real,
+        score.num_fake,
+        score.dataset_hash,
+    )
+
+
+def _is_baseline_of(score: Score, generator: Score) -> bool:
+    if generator.subject != "generator":
+        return False
+    if score.subject == "noise":
+        return _key(score) == _key(generator)
+    same = ("network", "network_hash", "resize", "dataset_hash")
+    # The halves are the even and the odd ones of the same reals.
+    halves = ((generator.num_real + 1) // 2, generator.num_real // 2)
+    alike = all(getattr(score, name) == getattr(generator, name) for name in same)
+    return alike and (score.num_real, score.num_fake) == halves
+
+
+def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
+    first = scores[0]
+    mine = [score for score in scores if score.subject == "generator"]
+    seen = sorted({score.nimg or 0 for score in mine})[-_MOST_COLUMNS:]
+    metrics = dict.fromkeys(score.metric for score in scores)
+    rows = tuple(_row(metric, [s for s in scores if s.metric == metric], seen) for metric in metrics)
+    warnings = dict.fromkeys(text for score in mine for text in score.warnings)
+    return ScoreTable(
+        title=f"Seen through {first.network}" if first.network else "Seen as pixels",
+        columns=tuple(f"at {number(nimg / 1000)} kimg" if nimg else "value" for nimg in seen),
+        rows=rows,
+        provenance=tuple(_provenance(mine or scores, trained_on)),
+        warnings=tuple(warnings),
+        has_floor=any(row.floor for row in rows),
+        has_noise=any(row.noise for row in rows),
+    )
+
+
+def _row(metric: str, scores: Sequence[Score], seen: Sequence[int]) -> Row:
+    # Of several measurements of one thing the last counts.
+    values = {(score.subject, score.nimg or 0): number(score.value) for score in scores}
+    return Row(
+        metric=_NAMES.get(metric, metric.replace("_", " ")),
+        better=scores[0].better or _NO_DIRECTION.get(metric, ""),
+        values=tuple(values.get(("generator", nimg), "") for nimg in seen),
+        floor=values.get(("real-halves", 0), ""),
+        noise=values.get(("noise", 0), ""),
+    )
+
+
+def _provenance(scores: Sequence[Score], trained_on: str | None) -> Iterator[tuple[str, str]]:
+    first, newest = scores[0], scores[-1]
+    if first.network:
+        yield "network", f"{first.network}, hash {(first.network_hash or 'unknown')[:16]}"
+    if first.resize:
+        yield "resize", first.resize
+    yield "pictures", f"{first.num_fake:,} generated against {first.num_real:,} real"
+    if trained_on is None:
+        which = ""
+    elif first.dataset_hash == trained_on:
+        which = " (what it was trained on)"
+    else:
+        which = " (not what it was trained on)"
+    yield "dataset", f"{first.dataset_name}{which}, hash {first.dataset_hash[:16]}"
+    models = dict.fromkeys(score.model_id for score in scores if score.model_id)
+    if models:
+        yield "generator", ", ".join(models)
+    if newest.seeds is not None:
+        psi = "" if newest.psi is None else f", psi {newest.psi:g}"
+        yield "seeds", f"{newest.seeds}{psi}"
+    yield "tool", newest.tool

@@ -1,0 +1,163 @@
+"""Evaluating a small generator against a small dataset, from end to end."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from mien.apps.evaluate import append_scores, evaluate, read_scores, table
+from mien.core.checkpoint import GeneratorHeader, model_id, save_generator
+from mien.core.errors import InputError
+from mien.core.packed import PackWriter, encode_png
+from mien.core.run import RunFolder
+from mien.core.types import Spec
+from mien.metrics._score import comparable
+from mien.models import lite
+from rich.console import Console
+
+CHEAP = {"networks": ["vgg-random"], "metrics": ["frechet", "prdc", "ms_ssim"], "fetch": False}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def write_data(path, *, count=24, size=32, labels=False):
+    rng = np.random.RandomState(0)
+    with PackWriter(path) as pack:
+        for index in range(count):
+            image = np.repeat(np.repeat(rng.randint(0, 256, (size // 8, size // 8, 3)), 8, 0), 8, 1)
+            pack.add_png(encode_png(image.astype(np.uint8)), index % 3 if labels else None)
+    return str(path)
+
+
+def write_generator(path, *, size=32, label_dim=0):
+    config = lite.Config(width_g=4, width_d=4, max_width=8, z_dim=5)
+    spec = Spec(size, 3, label_dim)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = lite.build_generator(config, spec)
+    header = GeneratorHeader(
+        family="lite", config=config.model_dump(), spec=spec, nimg=3000, tool="mien test"
+    )
+    save_generator(path, network.state_dict(), header)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder.create(tmp_path / "runs", "lite")
+    folder.write_config({"family": "lite"})
+    write_generator(folder.generator(3000))
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "data.zip")
+
+
+def test_every_score_carries_what_it_was_computed_with(run, data):
+    ticks = []
+    scores = evaluate(run.path, data, **CHEAP, num_fake=20, seed=5, progress=lambda *tick: ticks.append(tick))
+    ours = {score.metric: score for score in scores if score.subject == "generator"}
+    assert {"frechet", "precision", "recall", "density", "coverage", "ms_ssim_fake"} <= set(ours)
+    frechet, pixels = ours["frechet"], ours["ms_ssim_fake"]
+    assert (frechet.num_real, frechet.num_fake, frechet.seeds, frechet.psi) == (24, 20, "5-24", 1.0)
+    assert (frechet.network, frechet.resize) == ("vgg-random", "bicubic antialiased to 64")
+    assert frechet.model_id == model_id(run.newest_generator())
+    assert frechet.nimg == 3000
+    assert frechet.better == "lower"
+    assert pixels.network is None
+    assert (pixels.num_real, pixels.num_fake) == (20, 20)
+    assert str(run.path) not in frechet.model_dump_json()
+    assert ticks[-1] == (44, 44)
+    assert ticks == sorted(ticks)
+
+
+def test_scores_are_appended_to_the_run_and_read_back(run, data):
+    first = evaluate(run.path, data, **CHEAP, num_fake=16)
+    second = evaluate(run.path, data, **CHEAP, num_fake=16)
+    assert first == second  # same seeds, same data: the same numbers, features from the cache or not
+    lines = run.metric("prdc").read_text().splitlines()
+    assert len(lines) == 2 * sum(score.module == "prdc" for score in first)
+    assert json.loads(lines[0])["dataset_name"] == "data"
+    assert sorted(map(repr, read_scores(run))) == sorted(map(repr, first + second))
+
+
+def test_a_file_alone_is_scored_and_nothing_is_written_beside_it(tmp_path, data):
+    file = write_generator(tmp_path / "alone" / "g.safetensors")
+    assert evaluate(file, data, **CHEAP, num_fake=16, floor=False)
+    assert [path.name for path in file.parent.iterdir()] == ["g.safetensors"]
+
+
+def test_baselines_are_labelled_and_may_be_compared(run, data):
+    scores = evaluate(run.path, data, **CHEAP, num_fake=24, noise_baseline=True)
+    by_subject = {score.subject: score for score in scores if score.metric == "frechet"}
+    assert set(by_subject) == {"generator", "noise", "real-halves"}
+    assert by_subject["noise"].model_id is None
+    assert comparable(by_subject["generator"], by_subject["noise"]) == []
+    halves = by_subject["real-halves"]
+    assert (halves.num_real, halves.num_fake) == (12, 12)
+    assert comparable(by_subject["generator"], halves) != []
+    assert halves.value < by_subject["noise"].value
+
+
+def test_cached_features_are_used_and_a_damaged_cache_is_computed_anew(run, data, tmp_path):
+    first = evaluate(run.path, data, **CHEAP, num_fake=16)
+    (file,) = (tmp_path / "cache" / "features").glob("*.npy")
+    np.save(file, np.load(file) + 100)
+    moved = evaluate(run.path, data, **CHEAP, num_fake=16)
+    assert moved[0].value > first[0].value + 100
+    file.write_bytes(b"\x93NUMPY damaged")
+    assert evaluate(run.path, data, **CHEAP, num_fake=16) == first
+
+
+def test_labels_are_drawn_for_a_conditional_generator(tmp_path):
+    file = write_generator(tmp_path / "g.safetensors", label_dim=3)
+    labelled = write_data(tmp_path / "labelled.zip", labels=True)
+    assert evaluate(file, labelled, **CHEAP, num_fake=16)
+    with pytest.raises(InputError, match="width 3"):
+        evaluate(file, write_data(tmp_path / "bare.zip"), **CHEAP, num_fake=16)
+
+
+def test_few_pictures_are_warned_about_in_words(run, data):
+    said = []
+    scores = evaluate(run.path, data, **CHEAP, num_fake=16, announce=said.append)
+    assert any(line.startswith("frechet through vgg-random:") for line in said)
+    assert all(score.warnings for score in scores if score.metric == "frechet")
+
+
+def test_what_does_not_fit_is_refused(run, data, tmp_path):
+    with pytest.raises(InputError, match="32 pixels a side, but .* has 16"):
+        evaluate(run.path, write_data(tmp_path / "small.zip", size=16), **CHEAP)
+    with pytest.raises(InputError, match="8 pictures or more"):
+        evaluate(run.path, data, **CHEAP, num_fake=3)
+    with pytest.raises(InputError, match="no such run folder or generator"):
+        evaluate(tmp_path / "nothing", data, **CHEAP)
+    with pytest.raises(InputError, match="choose from: .*frechet"):
+        evaluate(run.path, data, networks=["vgg-random"], metrics=["fid"])
+    assert not list(run.path.glob("metric-*"))
+
+
+def test_the_table_names_metrics_networks_and_subjects(run, data):
+    scores = evaluate(run.path, data, **CHEAP, num_fake=16, noise_baseline=True)
+    console = Console(width=160, file=io.StringIO())
+    console.print(table(scores))
+    text = console.file.getvalue()
+    for word in ("frechet", "coverage", "vgg-random", "pure noise", "real : real", "16 : 24"):
+        assert word in text
+    assert "no scores" in str(table([]).title)
+
+
+def test_a_damaged_line_of_scores_is_named(run):
+    append_scores(run, [])
+    run.metric("frechet").write_text("{}\n")
+    with pytest.raises(InputError, match=r"metric-frechet.jsonl: line 1"):
+        read_scores(run)

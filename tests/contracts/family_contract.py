@@ -1,0 +1,157 @@
+"""What every trainable family of generators must hold; subclass and name the family."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mien.core import discover
+from mien.core.checkpoint import GeneratorHeader, load_state, save_generator, save_state
+from mien.core.types import Spec
+from mien.models._load import load_generator_network
+from mien.training.loop import Budget, Step, Training, train
+from mien.training.order import Stream
+from pictures import ArrayDataset
+
+CPU = torch.device("cpu")
+Case = tuple[int, int, bool]  # resolution, channels, labelled
+
+
+class FamilyContract:
+    """family: file name in mien.models. small: configuration values that make it quick."""
+
+    family: str
+    small: dict[str, Any]
+
+    @pytest.fixture(params=[(16, 3, False), (8, 1, False), (16, 3, True)], ids=["rgb", "gray", "labelled"])
+    def dataset(self, request: pytest.FixtureRequest) -> ArrayDataset:
+        resolution, channels, labelled = request.param
+        return ArrayDataset(resolution=resolution, channels=channels, labelled=labelled)
+
+    def make(self, spec: Spec, *, seed: int = 0, precision: torch.dtype = torch.float32) -> Training:
+        torch.manual_seed(seed)
+        module = discover.load("mien.models", self.family)
+        return Training(module.build(module.Config(**self.small), spec), 0, CPU, precision)
+
+    def run(self, training: Training, dataset: ArrayDataset, steps: int, total: int = 1000) -> list[Step]:
+        stream = Stream(
+            dataset,
+            batch_size=training.trainable.batch_size,
+            seed=0,
+            mirror=True,
+            labels=dataset.labels is not None,
+            device=CPU,
+        )
+        batch = training.trainable.batch_size
+        records = train(training, stream, Budget(nimg=total * batch))
+        return list(itertools.islice(records, steps))
+
+    def test_shapes_and_range(self, dataset: ArrayDataset) -> None:
+        training = self.make(dataset.spec)
+        generator = training.averages.networks["g"]
+        labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[:3])
+        pictures = generator(torch.randn(3, generator.z_dim), labels, psi=0.7)
+        assert pictures.shape == (3, dataset.spec.channels, dataset.spec.resolution, dataset.spec.resolution)
+        assert pictures.dtype == torch.float32
+        assert generator.spec == dataset.spec
+
+    def test_psi_zero_gives_one_picture(self, dataset: ArrayDataset) -> None:
+        generator = self.make(dataset.spec).averages.networks["g"]
+        labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[:1]).repeat(2, 1)
+        first, second = generator(torch.randn(2, generator.z_dim), labels, psi=0.0)
+        assert torch.allclose(first, second, atol=1e-6)
+
+    def test_a_gradient_reaches_every_parameter(self, dataset: ArrayDataset) -> None:
+        training = self.make(dataset.spec)
+        self.run(training, dataset, 1)  # a zero-initialised layer may block the first gradient behind it
+        before = {
+            (network, name): parameter.detach().clone()
+            for network, module in training.trainable.networks.items()
+            for name, parameter in module.named_parameters()
+        }
+        self.run(training, dataset, 3)
+        still = [
+            key
+            for key, old in before.items()
+            if torch.equal(old, dict(training.trainable.networks[key[0]].named_parameters())[key[1]])
+        ]
+        assert still == []
+
+    def test_steps_are_deterministic(self, dataset: ArrayDataset) -> None:
+        first, second = self.make(dataset.spec), self.make(dataset.spec)
+        assert self.run(first, dataset, 3) == self.run(second, dataset, 3)
+        assert_same(first.state_dict(), second.state_dict())
+
+    def test_another_seed_trains_differently(self, dataset: ArrayDataset) -> None:
+        first, second = self.make(dataset.spec), self.make(dataset.spec)
+        second.seed = 1
+        assert self.run(first, dataset, 2) != self.run(second, dataset, 2)
+
+    @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+    def test_resuming_changes_nothing(
+        self, dataset: ArrayDataset, tmp_path: Path, precision: torch.dtype
+    ) -> None:
+        """Training 2N equals training N, stopping, loading from disk, training N: bit for bit."""
+        straight = self.make(dataset.spec, precision=precision)
+        through = self.run(straight, dataset, 10)
+        stopped = self.make(dataset.spec, precision=precision)
+        first = self.run(stopped, dataset, 5)
+        save_state(tmp_path / "state-000000.pt", stopped.state_dict())
+        resumed = self.make(dataset.spec, seed=99, precision=precision)
+        resumed.load_state_dict(load_state(tmp_path / "state-000000.pt"))
+        second = self.run(resumed, dataset, 5)
+        assert first + second == through
+        assert_same(straight.state_dict(), resumed.state_dict())
+
+    def test_its_generator_file_draws_the_same(self, dataset: ArrayDataset, tmp_path: Path) -> None:
+        training = self.make(dataset.spec)
+        self.run(training, dataset, 2)
+        generator = training.averages.networks["g"]
+        header = GeneratorHeader(
+            family=self.family,
+            config=training.trainable.config.model_dump(),
+            spec=dataset.spec,
+            nimg=training.nimg,
+            tool="test",
+        )
+        path = tmp_path / "generator-000000.safetensors"
+        save_generator(path, generator.state_dict(), header)
+        loaded, _ = load_generator_network(path)
+        z = torch.randn(2, generator.z_dim)
+        labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[:2])
+        assert torch.equal(loaded(z, labels), generator(z, labels))
+
+    def test_losses_say_what_they_are(self, dataset: ArrayDataset) -> None:
+        values = self.run(self.make(dataset.spec), dataset, 1)[0].values
+        assert {"Loss/G/loss", "Loss/D/loss", "Loss/scores/real", "Loss/scores/fake"} <= set(values)
+        assert all(np.isfinite(list(values.values())))
+
+    def test_presets_build(self) -> None:
+        module = discover.load("mien.models", self.family)
+        assert "default" in module.PRESETS
+        for preset in module.PRESETS.values():
+            module.build(preset, Spec(8))
+
+    def test_every_number_is_described(self) -> None:
+        fields = discover.load("mien.models", self.family).Config.model_fields
+        assert [name for name, field in fields.items() if not field.description] == []
+
+
+def assert_same(first: Any, second: Any, where: str = "state") -> None:
+    """Both states hold the same things, tensors bit for bit; wall-clock seconds aside."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), where
+        for key in first:
+            if key != "seconds":
+                assert_same(first[key], second[key], f"{where}[{key!r}]")
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second), where
+        for index, (a, b) in enumerate(zip(first, second, strict=True)):
+            assert_same(a, b, f"{where}[{index}]")
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), where
+    else:
+        assert first == second, where

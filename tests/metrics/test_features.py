@@ -1,0 +1,153 @@
+"""Feature networks: pinned, independent of batches, and steadily more upset the more a picture is disturbed."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from contracts.metric_contract import smooth_pictures
+from mien.core.errors import InputError
+from mien.metrics import frechet, kernel
+from mien.metrics._features import VggRandom, open_network, resized
+from PIL import Image
+from torch.nn import functional
+
+BLURS = (0.5, 1.0, 2.0)
+NOISES = (10, 25, 60)
+MIXES = (0.1, 0.25, 0.5, 0.75, 1.0)
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return open_network("vgg-random")
+
+
+@pytest.fixture(scope="module", params=["vgg-random", "mesh"])
+def network(request, vgg):
+    if request.param == "vgg-random":
+        return vgg
+    from mien.core.artefacts import artefact_path
+
+    if artefact_path("face-mesh") is None:
+        pytest.skip("the face-mesh artefact is not cached")
+    return open_network("mesh")
+
+
+def test_the_random_network_is_pinned(vgg):
+    assert vgg.hash == "b6d47940020b3f83ae010013289b8e5d13a497013a1b7d917063a7ca87572335"
+    assert VggRandom().hash == vgg.hash
+
+
+def test_the_random_network_answers_as_it_always_did(vgg):
+    ramp = torch.arange(64).mul(4).to(torch.uint8).expand(1, 3, 64, 64)
+    first = vgg.features(ramp)[0, :4]
+    assert first.tolist() == pytest.approx([0.52176, 0.27430, -0.19422, 0.37926], abs=2e-4)
+
+
+def test_features_do_not_depend_on_batches(network):
+    pictures = smooth_pictures(40, seed=0)
+    whole = network.features(pictures)
+    assert whole.shape == (40, network.dims)
+    assert whole.dtype == np.float32
+    parts = np.concatenate([network.features(part) for part in torch.split(pictures, (1, 7, 32))])
+    assert np.abs(whole - parts).max() < 1e-4 * np.abs(whole).max()
+    assert network.features(pictures[:0]).shape == (0, network.dims)
+
+
+def test_gray_is_seen_as_equal_channels_and_other_sizes_are_taken(network):
+    pictures = smooth_pictures(3, seed=0, size=96)
+    gray = pictures[:, :1]
+    assert np.array_equal(network.features(gray), network.features(gray.expand(-1, 3, -1, -1)))
+
+
+def test_what_is_no_picture_is_refused(network):
+    with pytest.raises(TypeError, match="uint8"):
+        network.features(torch.zeros(2, 3, 64, 64))
+    with pytest.raises(TypeError, match="uint8"):
+        network.features(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
+
+
+def test_an_unknown_network_is_named():
+    with pytest.raises(InputError, match="vgg-random, mesh, inception"):
+        open_network("resnet")
+
+
+def test_shrinking_is_antialiased():
+    stripes = torch.zeros(1, 1, 256, 256, dtype=torch.uint8)
+    stripes[..., ::2] = 255
+    # Without antialiasing every fourth column would be hit, all of them white.
+    assert resized(stripes, 64)[..., 4:-4].abs().max() < 0.02
+
+
+def test_the_range_is_minus_one_to_one():
+    ends = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(-1, -1, 64, 64)
+    assert resized(ends, 64).amin().item() == -1
+    assert resized(ends, 64).amax().item() == 1
+    assert resized(ends, 299).abs().amax().item() <= 1
+
+
+def blurred(pictures, sigma):
+    reach = int(4 * sigma + 0.5)
+    taps = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma**2))
+    taps = (taps / taps.sum()).view(1, 1, 1, -1)
+    planes = functional.pad(pictures.float().flatten(0, 1)[:, None], (reach,) * 4, mode="reflect")
+    planes = functional.conv2d(functional.conv2d(planes, taps), taps.transpose(2, 3))
+    return planes.view(pictures.shape).round().clamp(0, 255).to(torch.uint8)
+
+
+def noisy(pictures, level):
+    noise = torch.from_numpy(np.random.RandomState(1).randn(*pictures.shape).astype(np.float32))
+    return (pictures + level * noise).round().clamp(0, 255).to(torch.uint8)
+
+
+def photos(folder: Path, count: int) -> torch.Tensor:
+    files = sorted(folder.rglob("*.jpg"))[:: max(len(list(folder.rglob("*.jpg"))) // count, 1)][:count]
+    squares = []
+    for file in files:
+        with Image.open(file, formats=["JPEG"]) as picture:
+            side = min(picture.size)
+            square = picture.convert("RGB").crop((0, 0, side, side)).resize((64, 64), Image.Resampling.BOX)
+            squares.append(np.asarray(square))
+    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
+
+
+def disturbance_rises(network, pictures, others):
+    """FID's own test (Heusel et al. 2017, figure 3), for the Frechet and the kernel distance."""
+    plain, foreign = network.features(pictures), network.features(others)
+    foreign = foreign[np.random.RandomState(0).permutation(len(foreign))]
+    count = len(plain)
+    rows = {
+        "blur": [network.features(blurred(pictures, level)) for level in BLURS],
+        "noise": [network.features(noisy(pictures, level)) for level in NOISES],
+        "mix": [np.concatenate([plain[: count - int(p * count)], foreign[: int(p * count)]]) for p in MIXES],
+    }
+    table = {
+        (metric.__name__.rpartition(".")[2], kind): [
+            next(iter(metric.compute(plain, level).values())) for level in (plain, *levels)
+        ]
+        for metric in (frechet, kernel)
+        for kind, levels in rows.items()
+    }
+    if os.environ.get("MIEN_SHOW"):
+        for key, values in table.items():
+            print(network.name, *key, *(f"{value:.4g}" for value in values))
+    for key, values in table.items():
+        assert all(a < b for a, b in zip(values, values[1:], strict=False)), (key, values)
+
+
+def test_disturbing_smooth_pictures_raises_the_distances(network):
+    disturbance_rises(network, smooth_pictures(24, seed=0), 255 - smooth_pictures(24, seed=1) // 2)
+
+
+@pytest.mark.slow
+def test_disturbing_photographs_raises_the_distances(network, shared_data):
+    disturbance_rises(network, photos(shared_data / "photos", 48), photos(shared_data / "eyes", 48))
+
+
+@pytest.mark.slow
+def test_disturbing_rendered_heads_raises_the_distances(network):
+    from mien.render.dataset import render_people
+
+    heads, _ = render_people(32, size=64, seed=0)
+    disturbance_rises(network, torch.from_numpy(heads), smooth_pictures(32, seed=1))

@@ -1,0 +1,145 @@
+"""What is taken as input, with which label, and what is refused."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mien.core.errors import InputError
+from mien.core.picture import BadPicture
+from mien.prepare.sources import Input, Reader, list_inputs
+
+
+def folder(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return root
+
+
+def packed(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def names(inputs):
+    return [file.name for file in inputs.files]
+
+
+def test_flat_folder_has_no_labels_and_lists_every_visible_file(tmp_path):
+    inputs = list_inputs(folder(tmp_path, "b.jpg", "a.png", "notes.txt", ".DS_Store"))
+    assert names(inputs) == ["a.png", "b.jpg", "notes.txt"]
+    assert inputs.labels is None
+    assert inputs.class_names == ()
+
+
+def test_class_folders_become_numbers_in_alphabetical_order(tmp_path):
+    inputs = list_inputs(folder(tmp_path, "old/b.jpg", "new/a.jpg", "new/deep/c.jpg", "README.md"))
+    assert inputs.class_names == ("new", "old")
+    assert inputs.labels == {"old/b.jpg": 1, "new/a.jpg": 0, "new/deep/c.jpg": 0}
+    assert inputs.notes == ()
+
+
+def test_a_common_outer_folder_is_no_class(tmp_path):
+    inputs = list_inputs(folder(tmp_path, "all/x/1.jpg", "all/y/2.jpg", "all/y/unnamed"))
+    assert inputs.class_names == ("x", "y")
+    assert inputs.labels == {"all/x/1.jpg": 0, "all/y/2.jpg": 1, "all/y/unnamed": 1}
+    assert list_inputs(folder(tmp_path / "other", "only/1.jpg", "only/2.jpg")).labels is None
+
+
+def test_pictures_beside_class_folders_void_the_labels_and_say_so(tmp_path):
+    inputs = list_inputs(folder(tmp_path, "x/1.jpg", "x/2.jpg", "stray.jpg"))
+    assert inputs.labels is None
+    assert "1 pictures lie beside the class folders, first stray.jpg" in inputs.notes[0]
+
+
+def test_own_output_is_left_out(tmp_path):
+    folder(tmp_path, "a.jpg", "photos.zip", "photos-sheet.jpg")
+    inputs = list_inputs(tmp_path, without=[tmp_path / "photos.zip", tmp_path / "photos-sheet.jpg"])
+    assert names(inputs) == ["a.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_labels_of_a_packed_dataset_are_kept(tmp_path, kind):
+    labels = [["00000/b.png", 1], ["00000/a.png", 0]]
+    members = {
+        "00000/a.png": b"a",
+        "00000/b.png": b"b",
+        "manifest.jsonl": b"",
+        "dataset.json": json.dumps({"labels": labels, "class_names": ["no", "yes"]}).encode(),
+    }
+    source = packed(tmp_path / "set.zip", members)
+    if kind == "folder":
+        source = tmp_path / "set"
+        zipfile.ZipFile(tmp_path / "set.zip").extractall(source)
+    inputs = list_inputs(source)
+    assert names(inputs) == ["00000/a.png", "00000/b.png"]
+    assert inputs.labels == {"00000/a.png": 0, "00000/b.png": 1}
+    assert inputs.class_names == ("no", "yes")
+
+
+def test_zip_is_read_without_unpacking_and_bad_names_are_not_read(tmp_path):
+    members = {
+        "x/1.jpg": b"one",
+        "../evil.jpg": b"out",
+        "/abs.jpg": b"abs",
+        "c:\\win.jpg": b"win",
+        "y/2.jpg": b"2",
+    }
+    source = packed(tmp_path / "photos.zip", members)
+    inputs = list_inputs(source)
+    assert len(inputs.files) == 5
+    assert inputs.class_names == ("x", "y")
+    read, refused = {}, set()
+    with Reader(source) as reader:
+        for file in inputs.files:
+            try:
+                read[file.name] = reader.read(file)
+            except BadPicture as error:
+                refused.add(error.reason)
+    assert read == {"x/1.jpg": b"one", "y/2.jpg": b"2"}
+    assert refused == {"unsafe-name"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos.zip"]
+
+
+def test_damaged_member_costs_only_itself(tmp_path):
+    source = packed(tmp_path / "photos.zip", {"a.jpg": b"a" * 500, "b.jpg": b"b" * 500})
+    data = bytearray(source.read_bytes())
+    data[35] ^= 0xFF  # inside the first member's compressed bytes
+    source.write_bytes(data)
+    first, second = list_inputs(source).files
+    with Reader(source) as reader:
+        with pytest.raises(BadPicture) as caught:
+            reader.read(first)
+        assert reader.read(second) == b"b" * 500
+    assert caught.value.reason == "unreadable"
+
+
+def test_member_that_unpacks_too_large_is_not_read(tmp_path, monkeypatch):
+    source = packed(tmp_path / "photos.zip", {"a.jpg": b"\0" * 5000})
+    monkeypatch.setattr("mien.prepare.sources.MAX_BYTES", 4999)
+    with Reader(source) as reader, pytest.raises(BadPicture) as caught:
+        reader.read(Input("a.jpg"))
+    assert caught.value.reason == "too-large"
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty folder", "text", "cut zip", "empty zip"])
+def test_bad_sources_are_one_line(tmp_path, kind):
+    source = tmp_path / "photos.zip"
+    if kind == "empty folder":
+        source = tmp_path / "photos"
+        source.mkdir()
+    elif kind == "text":
+        source.write_text("hello")
+    elif kind == "cut zip":
+        source.write_bytes(packed(source, {"a.jpg": b"a" * 500}).read_bytes()[:-40])
+    elif kind == "empty zip":
+        packed(source, {})
+    with pytest.raises(InputError) as caught:
+        list_inputs(source)
+    assert str(caught.value).startswith(str(source))
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2

@@ -1,0 +1,30 @@
+"""A few computer-generated heads, rendered once per test run, with their true landmarks."""
+
+from functools import cache
+
+import numpy as np
+
+from mien.render.dataset import render_people
+
+SIZE = 160
+
+
+@cache
+def heads(count: int = 8) -> tuple[list[np.ndarray], list[dict[str, tuple[float, float]]]]:
+    """Pictures uint8 [160, 160, 3] and, for each, where the five points of a `Face` truly are."""
+    images, labels = render_people(count, size=SIZE, seed=3, progress=None)
+    pictures = [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in images]
+    return pictures, [_five(label["landmarks"]) for label in labels]
+
+
+def _five(points: dict[str, list[float]]) -> dict[str, tuple[float, float]]:
+    def mean(one: str, two: str) -> tuple[float, float]:
+        return (points[one][0] + points[two][0]) / 2, (points[one][1] + points[two][1]) / 2
+
+    return {
+        "eye_left": mean("eye_left_inner", "eye_left_outer"),
+        "eye_right": mean("eye_right_inner", "eye_right_outer"),
+        "nose": (points["nose_tip"][0], points["nose_tip"][1]),
+        "mouth_left": (points["mouth_left"][0], points["mouth_left"][1]),
+        "mouth_right": (points["mouth_right"][0], points["mouth_right"][1]),
+    }
