@@ -1,4 +1,4 @@
-"""Speed of feature networks (pictures/s) and metrics (seconds): python benchmarks/metric_speed.py [--count N].
+"""Speed of feature networks and metrics: python benchmarks/metric_speed.py [--count N].
 
 Random pictures of 64 x 64; the best of three runs. Inception runs with random weights: speed needs no others.
 """
@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.table import Table
+
 from mien.core import discover
 from mien.core.errors import MienError
 from mien.metrics._features import FeatureNetwork, open_network
 from mien.metrics._inception import InceptionFeatures, InceptionV3
-from rich.console import Console
-from rich.table import Table
 
 
 def best(run: Callable[[], object], times: int = 3) -> float:

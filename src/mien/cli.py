@@ -64,7 +64,7 @@ def _complain(error: Exception) -> int:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True)
 
 
 @app.command

@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
+
 from mien.apps.evaluate import append_scores, evaluate, read_scores, table
 from mien.core.checkpoint import GeneratorHeader, model_id, save_generator
 from mien.core.errors import InputError
@@ -14,9 +16,8 @@ from mien.core.run import RunFolder
 from mien.core.types import Spec
 from mien.metrics._score import comparable
 from mien.models import lite
-from rich.console import Console
 
-CHEAP = {"networks": ["vgg-random"], "metrics": ["frechet", "prdc", "ms_ssim"], "fetch": False}
+CHEAP = {"networks": ["vgg-random"], "metrics": ["frechet", "prdc", "swd"], "fetch": False}
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +68,8 @@ def test_every_score_carries_what_it_was_computed_with(run, data):
     ticks = []
     scores = evaluate(run.path, data, **CHEAP, num_fake=20, seed=5, progress=lambda *tick: ticks.append(tick))
     ours = {score.metric: score for score in scores if score.subject == "generator"}
-    assert {"frechet", "precision", "recall", "density", "coverage", "ms_ssim_fake"} <= set(ours)
-    frechet, pixels = ours["frechet"], ours["ms_ssim_fake"]
+    assert {"frechet", "precision", "recall", "density", "coverage", "swd_16"} <= set(ours)
+    frechet, pixels = ours["frechet"], ours["swd_16"]
     assert (frechet.num_real, frechet.num_fake, frechet.seeds, frechet.psi) == (24, 20, "5-24", 1.0)
     assert (frechet.network, frechet.resize) == ("vgg-random", "bicubic antialiased to 64")
     assert frechet.model_id == model_id(run.newest_generator())
@@ -135,13 +136,13 @@ def test_few_pictures_are_warned_about_in_words(run, data):
 
 
 def test_what_does_not_fit_is_refused(run, data, tmp_path):
-    with pytest.raises(InputError, match="32 pixels a side, but .* has 16"):
+    with pytest.raises(InputError, match=r"32 pixels a side, but .* has 16"):
         evaluate(run.path, write_data(tmp_path / "small.zip", size=16), **CHEAP)
     with pytest.raises(InputError, match="8 pictures or more"):
         evaluate(run.path, data, **CHEAP, num_fake=3)
     with pytest.raises(InputError, match="no such run folder or generator"):
         evaluate(tmp_path / "nothing", data, **CHEAP)
-    with pytest.raises(InputError, match="choose from: .*frechet"):
+    with pytest.raises(InputError, match=r"choose from: .*frechet"):
         evaluate(run.path, data, networks=["vgg-random"], metrics=["fid"])
     assert not list(run.path.glob("metric-*"))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from contracts.metric_contract import MetricContract, smooth_pictures
 from mien.metrics import faces
 

@@ -1,14 +1,16 @@
 """Frechet distance against scipy and torchmetrics, and what it must not depend on."""
 
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from contracts.metric_contract import MetricContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from contracts.metric_contract import MetricContract
 from mien.core.errors import InputError
 from mien.metrics.frechet import advice, compute
 
@@ -20,7 +22,7 @@ with warnings.catch_warnings():
 class TestContract(MetricContract):
     metric = "frechet"
     symmetric = ("frechet",)
-    perfect = {"frechet": 0.0}
+    perfect: ClassVar = {"frechet": 0.0}
 
 
 def features(count, dims, *, seed, shift=0.0, low_rank=None):

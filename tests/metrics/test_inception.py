@@ -3,6 +3,7 @@
 import pytest
 import safetensors.torch
 import torch
+
 from contracts.metric_contract import smooth_pictures
 from mien.core.errors import InputError, MienError
 from mien.metrics import _inception

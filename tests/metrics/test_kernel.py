@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+
 from contracts.metric_contract import MetricContract
 from mien.core.errors import InputError
 from mien.metrics.kernel import compute

@@ -1,9 +1,11 @@
 """MS-SSIM against torchmetrics, and as a measure of diversity."""
 
 import warnings
+from typing import ClassVar
 
 import pytest
 import torch
+
 from contracts.metric_contract import MetricContract, smooth_pictures
 from mien.core.errors import InputError
 from mien.metrics.ms_ssim import WEIGHTS, compute, ms_ssim, num_scales
@@ -16,6 +18,7 @@ with warnings.catch_warnings():
 
 class TestContract(MetricContract):
     metric = "ms_ssim"
+    options: ClassVar = {"num_pairs": 100}
     swapped = (("ms_ssim_fake", "ms_ssim_real"), ("ms_ssim_real", "ms_ssim_fake"))
 
 

@@ -1,19 +1,22 @@
 """Precision, recall, density, coverage against brute force, and what they mean."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
-from contracts.metric_contract import MetricContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+from contracts.metric_contract import MetricContract
 from mien.core.errors import InputError
 from mien.metrics.prdc import _squared_radii, compute
-from scipy.spatial.distance import cdist
 
 
 class TestContract(MetricContract):
     metric = "prdc"
     swapped = (("precision", "recall"), ("recall", "precision"))
-    perfect = {"precision": 1.0, "recall": 1.0, "coverage": 1.0}
+    perfect: ClassVar = {"precision": 1.0, "recall": 1.0, "coverage": 1.0}
 
 
 def brute_force(real, fake):

@@ -4,10 +4,11 @@ import importlib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
 from contracts.metric_contract import MetricContract
 from mien.core import discover
 from mien.metrics._score import Score, comparable
-from pydantic import ValidationError
 
 
 def score(**changes):

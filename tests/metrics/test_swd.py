@@ -1,19 +1,23 @@
 """Sliced Wasserstein distance: the parts against oracles, the whole by what it means."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import convolve1d
+from scipy.stats import wasserstein_distance
+
 from contracts.metric_contract import MetricContract, smooth_pictures
 from mien.core.errors import InputError
 from mien.metrics import swd
-from scipy.ndimage import convolve1d
-from scipy.stats import wasserstein_distance
 
 
 class TestContract(MetricContract):
     metric = "swd"
+    options: ClassVar = {"num_projections": 64}
     symmetric = ("swd", "swd_64", "swd_32", "swd_16")
-    perfect = {"swd": 0.0, "swd_64": 0.0, "swd_32": 0.0, "swd_16": 0.0}
+    perfect: ClassVar = {"swd": 0.0, "swd_64": 0.0, "swd_32": 0.0, "swd_16": 0.0}
 
 
 def test_projections_agree_with_scipy():

@@ -25,9 +25,7 @@ def from_landmarks(places):
 def blob_centre(pixels, channel):
     weights = pixels[..., channel].astype(float)
     y, x = np.mgrid[0 : len(pixels), 0 : len(pixels)] + 0.5
-    return (x * weights).sum() / weights.sum() / len(pixels), (y * weights).sum() / weights.sum() / len(
-        pixels
-    )
+    return tuple((axis * weights).sum() / weights.sum() / len(pixels) for axis in (x, y))
 
 
 @pytest.mark.parametrize("size", [64, 256])

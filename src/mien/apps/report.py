@@ -87,8 +87,9 @@ def _gather(run: RunFolder, data: str | None, device: str, progress: Tick | None
     scores, num_damaged_scores = read_scores(run)
     samples, samples_note = _samples(loaded, pictures.dataset)
     found, found_note = _neighbours(samples, pictures, config, progress)
-    trained_on = dig(config, "dataset", "content_hash")
-    quoted = quote(scores)
+    content = dig(config, "dataset", "content_hash")
+    trained_on = content if isinstance(content, str) else None
+    quoted = quote(scores, trained_on=trained_on)
     return {
         "run": run.name,
         "tool": TOOL,
@@ -104,7 +105,7 @@ def _gather(run: RunFolder, data: str | None, device: str, progress: Tick | None
         "nearest_rows": _neighbour_rows(found, samples, loaded, pictures.dataset),
         "nearest_note": found_note,
         "nearest_words": [] if found is None else list(memorisation(found)),
-        "tables": tables(scores, trained_on=trained_on if isinstance(trained_on, str) else None),
+        "tables": tables(scores, trained_on=trained_on),
         "num_damaged_scores": num_damaged_scores,
         "charts": [_chart(group, log) for group in groups(log.ticks)],
         "log": log,
@@ -186,7 +187,7 @@ def _neighbours(
     samples: Samples | None, data: _Data, config: Mapping[str, Any], progress: Tick | None
 ) -> tuple[Nearest | None, str]:
     if samples is None:
-        return None, "Without samples there is nothing to compare with the training pictures."
+        return None, f"There are no samples to compare with training pictures. {data.note}".strip()
     if data.dataset is None:
         return None, data.note
     mirror = dig(config, "options", "mirror") is not False

@@ -18,12 +18,12 @@ _NAMES = {
     "faces_fake": "share with a face, generated",
     "faces_real": "share with a face, real",
 }
-_NO_DIRECTION = {"ms_ssim_fake": "like among real", "ms_ssim_real": "", "faces_real": ""}
+_NO_DIRECTION = {"ms_ssim_fake": "as among real"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric. values: one text for each column of its table, "" where it was not measured."""
+    """One metric. better: "lower", "higher" or, without a direction, "". values: a text for each column."""
 
     metric: str
     better: str
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of one provenance. columns: thousands of images the generators had seen."""
+    """Scores of one provenance. columns: thousands of images the generators had seen, newest first."""
 
     title: str
     columns: tuple[str, ...]
@@ -50,6 +50,7 @@ class Quote:
     """The Frechet distance that the verdict quotes, with its baselines where they were measured."""
 
     network: str
+    dataset: str
     nimg: int | None
     value: float
     floor: float | None
@@ -100,22 +101,34 @@ def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTabl
     return [_table(several, trained_on) for several in by_provenance(scores)]
 
 
-def quote(scores: Sequence[Score]) -> Quote | None:
-    """The newest Frechet distance through the network that knows most; None where there is none."""
-    best: Quote | None = None
-    rank = len(_NETWORKS_BY_WEIGHT) + 1
-    for several in by_provenance([score for score in scores if score.metric == "frechet"]):
-        mine = [score for score in several if score.subject == "generator"]
-        network = several[0].network or "pixels"
-        place = (
-            _NETWORKS_BY_WEIGHT.index(network) if network in _NETWORKS_BY_WEIGHT else len(_NETWORKS_BY_WEIGHT)
-        )
-        if mine and place <= rank:
-            newest = _newest(mine)
-            found = {score.subject: score.value for score in several}
-            best = Quote(network, newest.nimg, newest.value, found.get("real-halves"), found.get("noise"))
-            rank = place
-    return best
+def quote(scores: Sequence[Score], *, trained_on: str | None = None) -> Quote | None:
+    """The newest Frechet distance of the measurement that says most; None where there is none.
+
+    That is the one through the network that knows most, then on what was trained on (a content hash), without
+    truncation, of most pictures.
+    """
+    lists = by_provenance([score for score in scores if score.metric == "frechet"])
+    mine = [several for several in lists if several[0].subject == "generator"]
+    if not mine:
+        return None
+    best = min(mine, key=lambda several: _weight(several[0], trained_on))
+    newest = _newest([score for score in best if score.subject == "generator"])
+    found = {score.subject: score.value for score in best}
+    return Quote(
+        network=newest.network or "pixels",
+        dataset=newest.dataset_name,
+        nimg=newest.nimg,
+        value=newest.value,
+        floor=found.get("real-halves"),
+        noise=found.get("noise"),
+    )
+
+
+def _weight(score: Score, trained_on: str | None) -> tuple[int, bool, bool, int]:
+    """Smaller for what says more."""
+    networks = _NETWORKS_BY_WEIGHT
+    rank = networks.index(score.network) if score.network in networks else len(networks)
+    return rank, score.dataset_hash != trained_on, score.psi != 1, -score.num_real - score.num_fake
 
 
 def _newest(scores: Sequence[Score]) -> Score:
@@ -149,7 +162,7 @@ def _is_baseline_of(score: Score, generator: Score) -> bool:
 def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
     first = scores[0]
     mine = [score for score in scores if score.subject == "generator"]
-    seen = sorted({score.nimg or 0 for score in mine})[-_MOST_COLUMNS:]
+    seen = sorted({score.nimg or 0 for score in mine}, reverse=True)[:_MOST_COLUMNS]
     metrics = dict.fromkeys(score.metric for score in scores)
     rows = tuple(_row(metric, [s for s in scores if s.metric == metric], seen) for metric in metrics)
     warnings = dict.fromkeys(text for score in mine for text in score.warnings)

@@ -15,10 +15,10 @@ _FAR = 2.5  # times the usual distance between real pictures
 
 def lead(config: Mapping[str, Any], loaded: Loaded | None, log: Log) -> str:
     """What was trained, on what and how long, in one sentence."""
-    family = dig(config, "family") or (loaded.header.family if loaded else "an unknown family")
+    family = dig(config, "family") or (loaded.header.family if loaded else None)
     size = dig(config, "spec", "resolution")
     pictures, name = dig(config, "dataset", "num_images"), dig(config, "dataset", "name")
-    told = f"A generator of the family {family}"
+    told = f"A generator of the family {family}" if family else "A generator of an unknown family"
     told += f" for faces of {size} pixels" if size else ""
     if name:
         told += f", trained on {_count(pictures)} pictures ({name})" if pictures else f", trained on {name}"
@@ -98,7 +98,7 @@ def _health(log: Log) -> tuple[str, str]:
 def _quality(quoted: Quote) -> tuple[str, str]:
     """The Frechet distance put between its baselines; the words follow its ratio to the floor."""
     value, floor, noise = quoted.value, quoted.floor, quoted.noise
-    told = f"Its Fréchet distance to the real pictures (through {quoted.network}) is {number(value)}"
+    told = f"Its Fréchet distance to {quoted.dataset} (through {quoted.network}) is {number(value)}"
     known = [f"two halves of the real pictures differ by {number(floor)}"] if floor is not None else []
     known += [f"pure noise by {number(noise)}"] if noise is not None else []
     told += f", where {' and '.join(known)}" if known else ""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from mien import TOOL
+from mien.apps.bars import bar
 from mien.apps.live import LiveView
 from mien.apps.options import DEFAULT_MINUTES, TrainOptions
 from mien.core import discover
@@ -60,7 +61,8 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
     Raises InputError for unusable input, MienError when the run fails.
     """
     data, options = _resumed(data, options)
-    plan = make_plan(data, options)
+    with bar(console, "opening pictures") as progress:
+        plan = make_plan(data, options, progress=progress)
     run, is_new = _run_folder(plan)
     with run.lock():
         settings = _settings(plan, run, is_new=is_new, console=console)
@@ -82,11 +84,13 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
     return run
 
 
-def make_plan(data: str, options: TrainOptions) -> Plan:
+def make_plan(
+    data: str, options: TrainOptions, *, progress: Callable[[int, int], None] | None = None
+) -> Plan:
     """Open the dataset and resolve the family's configuration. Raises InputError."""
     family = discover.load(_MODELS, options.model)
     config = resolve_config(family, options.model, options.preset, options.set)
-    dataset = open_dataset(data)
+    dataset = open_dataset(data, progress=progress)
     if options.cond and not dataset.spec.label_dim:
         raise InputError(f"{data}: --cond needs labels, and this dataset has none")
     spec = dataset.spec if options.cond else dataset.spec.unlabelled()

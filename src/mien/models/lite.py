@@ -28,7 +28,7 @@ class Config(BaseModel):
     batch_size: int = Field(64, ge=2, description="pictures a step")
     z_dim: int = Field(100, ge=1, description="size of a latent")
     width_g: int = Field(64, ge=1, description="channels of the generator's last layer but one")
-    width_d: int = Field(64, ge=1, description="channels of the discriminator's first layer")
+    width_d: int = Field(48, ge=1, description="channels of the discriminator's first layer")
     max_width: int = Field(512, ge=1, description="most channels of any layer")
     lr: float = Field(4e-4, gt=0, description="learning rate of both networks (Adam)")
     lr_final: float = Field(
@@ -46,8 +46,8 @@ class Config(BaseModel):
 
 #             width_g  width_d
 _TABLE: dict[str, tuple[int, int]] = {
-    "default": (64, 64),
-    "half": (32, 32),
+    "default": (64, 48),  # 64/64 trains a third slower for little
+    "half": (32, 24),
 }
 PRESETS = {name: Config(width_g=g, width_d=d) for name, (g, d) in _TABLE.items()}
 

@@ -48,7 +48,7 @@ def _fall_in(scene: Scene, start: Array, step: Array) -> Array:
     """Move points [K, 3] along their unit directions until they meet the skin."""
     p = start.astype(np.float32)
     d = step.astype(np.float32)
-    for _ in range(7):
+    for _ in range(6):
         x, y, z = p[:, 0], p[:, 1], p[:, 2]
         p = p + d * np.minimum(scene.head.skin(x, np.abs(x), y, z), 0.4)[:, None]
     return p.astype(np.float64)

@@ -12,6 +12,7 @@ from mien.render.trace import Camera
 
 # How far light bleeds past the terminator in red, green and blue; blood lets red through the farthest.
 _BLEED = np.array([0.36, 0.17, 0.11], np.float32)
+_FOLDS = np.array([0.35, -0.1, -0.15], np.float32)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def soft_shadow(scene: Scene, p: Points, light: tuple[float, float, float]) -> A
     ox, oy, oz = q.x + q.nx * 0.05, q.y + q.ny * 0.05, q.z + q.nz * 0.05
     t = np.full_like(q.x, 0.05)
     least = np.ones_like(q.x)
-    for _ in range(7):
+    for _ in range(6):
         d = scene.occluder(ox + light[0] * t, oy + light[1] * t, oz + light[2] * t)
         least = np.minimum(least, 9 * d / t + 0.25)
         t = t + np.clip(d, 0.05, 0.45)
@@ -106,11 +107,11 @@ def shade(
     facing = _dot(n, lights.key)
     bleed = s.soft[:, None] * _BLEED + 0.02
     wrapped = np.maximum((facing[:, None] + bleed) / (1 + bleed), 0)
-    wrapped = wrapped**1.15 * (shadow[:, None] * (1 - 0.25 * bleed) + 0.25 * bleed * shadow[:, None] ** 0.5)
+    wrapped *= shadow[:, None]
     up = 0.5 + 0.5 * _dot(n, lights.sky_axis)
     ambient = lights.floor + (lights.sky - lights.floor) * up[:, None]
     # Light that bounced inside a fold of skin comes out redder than light that never got in.
-    tint = open_[:, None] ** (1 + s.soft[:, None] * np.array([-0.35, 0.1, 0.15], np.float32))
+    tint = open_[:, None] + (s.soft * open_ * (1 - open_))[:, None] * _FOLDS
     light = wrapped * lights.key_colour + ambient * tint
     rim = np.maximum(_dot(n, lights.rim), 0)
     light += (rim * open_)[:, None] * lights.rim_colour

@@ -9,7 +9,7 @@ from mien.render.scene import Scene
 from mien.render.surface import PART, Points, Surface, blank, colour
 
 
-def beard_cover(scene: Scene, x: A, y: A, z: A) -> A:
+def beard_cover(scene: Scene, x: A, y: A, z: A, solid: A) -> A:
     """How densely facial hair covers points of the face, 0..1."""
     kind, f = scene.person.beard, scene.face
     zero = np.zeros_like(x)
@@ -35,7 +35,7 @@ def beard_cover(scene: Scene, x: A, y: A, z: A) -> A:
     cheek = cheek * smoothstep(f.mouth_half * 0.9, f.mouth_half * 1.15, np.maximum(ax, 9 * (y < bottom)))
     side = smoothstep(0.56, 0.6, ax) * smoothstep(0.0, 0.05, z) * smoothstep(0.22, 0.16, z)
     side = side * smoothstep(-0.55, -0.48, y) * smoothstep(0.3, 0.2, y)
-    under = smoothstep(-1.2, -1.08, y + f.jaw) * smoothstep(0.06, 0.03, scene.head.solid(x, ax, y, z))
+    under = smoothstep(-1.2, -1.08, y + f.jaw) * smoothstep(0.06, 0.03, solid)
     mouth = smoothstep(0.0, 0.02, np.maximum(y - top, bottom - y))
     mouth = np.maximum(mouth, smoothstep(f.mouth_half * 0.97, f.mouth_half * 1.05, ax))
     full = np.maximum(np.maximum(lip, chin), np.maximum(cheek, side)) * mouth
@@ -149,11 +149,11 @@ def _brows(scene: Scene, p: Points, surface: Surface) -> None:
     surface.part[cover > 0.5] = PART["brow"]
 
 
-def _beard(scene: Scene, p: Points, surface: Surface) -> None:
+def _beard(scene: Scene, p: Points, surface: Surface, solid: A) -> None:
     person = scene.person
     if person.beard == "none":
         return
-    cover = beard_cover(scene, p.x, p.y, p.z)
+    cover = beard_cover(scene, p.x, p.y, p.z, solid)
     u = _around(p.x, p.z)
     hairs = _strokes(u * 45 + p.y * 4 * np.sign(p.x), p.y * 12)
     if person.beard == "stubble":
@@ -172,7 +172,7 @@ def _beard(scene: Scene, p: Points, surface: Surface) -> None:
         surface.part[cover > 0.55] = PART["beard"]
 
 
-def _roots(scene: Scene, p: Points, albedo: A) -> A:
+def _roots(scene: Scene, p: Points, albedo: A, solid: A) -> A:
     """Hair thins out towards the hairline instead of ending like a cap."""
     hair = scene.hair
     if hair is None:
@@ -182,18 +182,13 @@ def _roots(scene: Scene, p: Points, albedo: A) -> A:
     shade = smoothstep(0.05, -0.02, beyond + 0.025 * ragged) * smoothstep(
         0.735, 0.70, np.abs(p.x) - 0.1 * (p.y > 0.1)
     )
-    shade = (
-        shade
-        * smoothstep(-0.62, -0.5, p.y)
-        * smoothstep(0.06, 0.03, scene.head.solid(p.x, np.abs(p.x), p.y, p.z))
-    )
+    shade = shade * smoothstep(-0.62, -0.5, p.y) * smoothstep(0.06, 0.03, solid)
     return mix(albedo, colour(scene.person.hair) * 0.9, shade * (0.6 + 0.35 * ragged))
 
 
-def _parts(scene: Scene, p: Points, part: NDArray[np.uint8]) -> None:
+def _parts(scene: Scene, p: Points, part: NDArray[np.uint8], solid: A) -> None:
     """Nose, ears, neck; the rest stays skin."""
     head, ax = scene.head, np.abs(p.x)
-    solid = head.solid(p.x, ax, p.y, p.z)
     part[(p.y < -0.7) & (solid > 0.045)] = PART["neck"]
     part[(head.ears(ax, p.y, p.z) < 0.012) & (ax > 0.6)] = PART["ear"]
     nose = head.nose(ax, p.x, p.y, p.z)
@@ -205,9 +200,10 @@ def paint_skin(scene: Scene, p: Points) -> Surface:
     person, shot = scene.person, scene.shot
     s = blank(p)
     s.part[:] = PART["skin"]
-    _parts(scene, p, s.part)
+    solid = scene.head.solid(p.x, np.abs(p.x), p.y, p.z)  # how far features and neck stand off the base
+    _parts(scene, p, s.part, solid)
     s.albedo = _blotches(scene, p, colour(person.skin))
-    s.albedo = _roots(scene, p, s.albedo)
+    s.albedo = _roots(scene, p, s.albedo, solid)
     s.albedo = _eyes_around(scene, p, s.albedo)
     zone = gauss(p.x, 0, 0.3) * smoothstep(0.5, 0.8, p.z)
     s.gloss[:] = (0.16 + 0.20 * zone) * (1 - 0.35 * shot.makeup)
@@ -215,7 +211,7 @@ def paint_skin(scene: Scene, p: Points) -> Surface:
     s.soft[:] = 1.0
     _brows(scene, p, s)
     _lips(scene, p, s)
-    _beard(scene, p, s)
+    _beard(scene, p, s, solid)
     f = scene.face
     hole = (
         gauss(np.abs(p.x), f.wing[0] * 0.58, 0.03)

@@ -99,9 +99,9 @@ def _next_step(gap: A, last_gap: A, last_step: A, least: float) -> A:
     The secant costs nothing and makes up for distances that are too short where solids are blended.
     """
     slope = (last_gap - gap) / last_step
-    longest = np.where(gap > 0.03, np.float32(1.25), np.float32(2.2))  # thin things must not be jumped over
-    secant = gap * np.minimum(1 / np.maximum(slope, 0.1), longest)
-    close = (np.abs(gap) < 0.15) & (slope > 0.45)
+    longest = np.where(gap > 0.06, np.float32(1.25), np.float32(2.8))  # thin things must not be jumped over
+    secant = gap * np.minimum(1 / np.maximum(slope, 0.05), longest)
+    close = (np.abs(gap) < 0.15) & (slope > 0.05)
     onward = np.where(slope < 0, gap * 1.6 + least, np.maximum(gap * 0.95, least))  # leaving: hurry
     onward = np.where(gap < 0, gap, onward)  # inside: back out
     out: A = np.where(close, secant, onward)
@@ -127,7 +127,7 @@ def _march(
         t[places], hit[places] = rays.t[done] + gap[done], True
         if last:
             break
-        move = _next_step(gap, rays.gap, rays.step, least)
+        move = _next_step(gap, rays.gap, rays.step, least) if step else gap
         rays.t, rays.gap = rays.t + move, gap
         rays.step = np.where(np.abs(move) < 1e-5, np.float32(1e-5), move)
         rays = rays.keep(~done & (rays.t < far))
@@ -172,7 +172,7 @@ def trace(field: Field, camera: Camera, count: int) -> tuple[NDArray[np.intp], A
         each[index],
         far,
         slack=0.3 * pixel,
-        steps=16,
+        steps=14,
         least=max(1.2 * pixel, 0.014),
     )
     return index[hit], t[hit]

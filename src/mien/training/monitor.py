@@ -35,6 +35,7 @@ class Limits:
     gradient_ratio: float = 100.0
     gradient_steps: int = 200
     duplicate_rate: float = 0.25
+    duplicates_from_nimg: int = 10_000  # early on all samples are alike
     repeat_nimg: int = 20_000  # the same warning is not given again before that many images
 
 
@@ -85,7 +86,7 @@ class Monitor:
     def observe_fakes(self, fakes: Tensor, nimg: int) -> list[Notice]:
         """fakes: float [N, C, H, W] of different seeds in [-1, 1]."""
         rate = duplicate_rate(fakes)
-        if rate < self.limits.duplicate_rate:
+        if rate < self.limits.duplicate_rate or nimg < self.limits.duplicates_from_nimg:
             return []
         notice = self._say("duplicates", nimg, rate)
         return [notice] if notice else []

@@ -1,0 +1,238 @@
+"""The command line as a user meets it: help, errors in one line, exit codes."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.cli import main
+from mien.core.provenance import verify
+from mien.core.run import RunFolder, find_runs
+
+SMALL = [
+    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=50"),
+    *("--precision", "fp32", "--snapshot-kimg", "1", "--device", "cpu"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+def pictures(folder: Path, count: int = 24, size: int = 16) -> Path:
+    rng = np.random.default_rng(size)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        coarse = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((size, size)).save(folder / f"{size}-{number:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    return pictures(tmp_path / "faces")
+
+
+@pytest.fixture
+def trained(faces: Path) -> RunFolder:
+    assert main(["train", str(faces), "--kimg", "1", *SMALL]) == 0
+    return find_runs(Path("runs"))[0]
+
+
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Run a command that must fail with a code and one line; give the line."""
+
+    def run(*arguments: object, code: int = 2) -> str:
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == code
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("mien: ")
+        assert "\n" not in error
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys, mien.cli\n"
+        "try: mien.cli.main(['--help'])\n"
+        "finally: print([m for m in ('torch', 'numpy', 'cv2', 'scipy', 'PIL') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("[]")
+    for verb in ("demo", "prepare", "train", "generate", "evaluate", "report", "verify", "render"):
+        assert verb in done.stdout
+
+
+def test_unknown_options_are_bad_usage() -> None:
+    assert main(["train", "--bogus"]) == 2
+    assert main(["no-such-verb"]) == 2
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(Exception, match="nowhere"):
+        main(["train", "nowhere", "--debug"])
+
+
+def test_bad_data(tmp_path: Path, faces: Path, fails: Fails) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "empty" in fails("train", empty)
+    assert "nowhere" in fails("train", "nowhere")
+    pictures(tmp_path / "mixed", 3, 16)
+    pictures(tmp_path / "mixed", 3, 32)
+    assert "prepare" in fails("train", tmp_path / "mixed")
+    assert "power of two" in fails("train", pictures(tmp_path / "odd", size=48))
+    corrupt = tmp_path / "corrupt.zip"
+    corrupt.write_bytes(b"PK\x03\x04 and then nothing")
+    assert "corrupt.zip" in fails("train", corrupt)
+    assert not Path("runs").exists() or not find_runs(Path("runs"))
+
+
+def test_labels_for_missing_images(tmp_path: Path, faces: Path, fails: Fails) -> None:
+    path = tmp_path / "labels.zip"
+    names = sorted(file.name for file in faces.iterdir())
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.write(faces / name, name)
+        labels = [[name, 0] for name in [*names, "missing.png"]]
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    assert "missing.png" in fails("train", path, "--cond")
+
+
+def test_bad_options(faces: Path, fails: Fails) -> None:
+    assert "dcgan, lite" in fails("train", faces, "--model", "nonsense")
+    assert "half" in fails("train", faces, "--preset", "nonsense")
+    assert "gamma" in fails("train", faces, "--set", "nonsense=1")
+    assert "lr" in fails("train", faces, "--set", "lr=-1")
+    assert "labels" in fails("train", faces, "--cond")
+    assert "DATA" in fails("train")
+    assert "cuda:77" in fails("train", faces, "--device", "cuda:77")
+
+
+def test_the_same_command_goes_on_and_more_budget_extends(
+    trained: RunFolder, faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["train", str(faces), "--kimg", "1", *SMALL]) == 0
+    assert "budget is spent" in " ".join(capsys.readouterr().out.split())
+    assert main(["train", str(faces), "--kimg", "2", *SMALL]) == 0
+    assert "goes on at 1.0 kimg" in " ".join(capsys.readouterr().out.split())
+    assert [run.path for run in find_runs(Path("runs"))] == [trained.path]
+    assert trained.newest_generator().name == "generator-000002.safetensors"
+    assert main(["train", "--resume", str(trained.path), "--kimg", "3", "--device", "cpu"]) == 0
+    assert trained.newest_generator().name == "generator-000003.safetensors"
+
+
+def test_other_settings_and_new_begin_another_run(trained: RunFolder, faces: Path) -> None:
+    assert main(["train", str(faces), "--kimg", "1", "--seed", "1", *SMALL]) == 0
+    assert main(["train", str(faces), "--kimg", "1", "--new", *SMALL]) == 0
+    assert len(find_runs(Path("runs"))) == 3
+
+
+def test_a_run_in_use_is_refused(trained: RunFolder, faces: Path, fails: Fails) -> None:
+    with trained.lock():
+        assert "in use" in fails("train", faces, "--kimg", "2", *SMALL)
+
+
+def test_resume_with_other_data_is_refused(trained: RunFolder, tmp_path: Path, fails: Fails) -> None:
+    other = pictures(tmp_path / "other", 10)
+    assert "resume needs the same one" in fails("train", other, "--resume", trained.path)
+    assert "no config.json" in fails("train", "--resume", tmp_path)
+
+
+def test_generate_marks_every_picture(trained: RunFolder) -> None:
+    for kind in ("png", "jpg", "webp"):
+        assert main(["generate", str(trained.path), "--seeds", "0,3-4", "--format", kind, "--out", kind]) == 0
+        assert sorted(p.name for p in Path(kind).iterdir()) == [f"seed000{n}.{kind}" for n in (0, 3, 4)]
+        mark = verify(Path(kind) / f"seed0003.{kind}")
+        assert mark is not None
+        assert (mark.seed, mark.source_type.value) == (3, "trainedAlgorithmicMedia")
+        assert mark.model.startswith("lite-")
+
+
+def test_generate_is_the_same_from_run_and_file(trained: RunFolder) -> None:
+    assert main(["generate", str(trained.path), "--seeds", "5", "--out", "a"]) == 0
+    shutil.copy(trained.newest_generator(), "alone.safetensors")
+    assert main(["generate", "alone.safetensors", "--seeds", "4-5", "--out", "b"]) == 0
+    assert Path("a/seed0005.png").read_bytes() == Path("b/seed0005.png").read_bytes()
+
+
+def test_grid_and_truncation(trained: RunFolder) -> None:
+    assert (
+        main(["generate", str(trained.path), "--seeds", "0-3", "--grid", "--out", "g", "--trunc", "0"]) == 0
+    )
+    with Image.open("g/grid-0000-0003.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape == (32, 32, 3)
+    assert np.array_equal(pixels[:16, :16], pixels[16:, 16:])  # psi 0 leaves one face
+
+
+def test_bad_generate(trained: RunFolder, tmp_path: Path, fails: Fails) -> None:
+    assert "4-x" in fails("generate", trained.path, "--seeds", "4-x", "--out", "o")
+    assert "psi" in fails("generate", trained.path, "--trunc", "1.5", "--out", "o")
+    assert "without labels" in fails("generate", trained.path, "--label", "red", "--out", "o")
+    file = trained.newest_generator()
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(file.read_bytes()[:-50])
+    assert "cut.safetensors" in fails("generate", cut, "--out", "o")
+    assert "no such" in fails("generate", tmp_path / "absent.safetensors", "--out", "o")
+    assert not Path("o").exists()
+
+
+def test_conditional_training_and_labels(tmp_path: Path, fails: Fails) -> None:
+    for name in ("dark", "light"):
+        pictures(tmp_path / "classes" / name)
+    assert main(["train", "classes", "--cond", "--kimg", "1", *SMALL]) == 0
+    run = find_runs(Path("runs"))[0].path
+    assert "dark, light" in fails("generate", run, "--out", "o")
+    assert "choose from dark, light" in fails("generate", run, "--label", "blue", "--out", "o")
+    assert main(["generate", str(run), "--label", "light", "--seeds", "0", "--out", "o"]) == 0
+    assert main(["generate", str(run), "--label", "0", "--seeds", "0", "--out", "p"]) == 0
+    assert Path("o/seed0000.png").read_bytes() != Path("p/seed0000.png").read_bytes()
+
+
+def test_verify_tells(
+    trained: RunFolder, faces: Path, capsys: pytest.CaptureFixture[str], fails: Fails
+) -> None:
+    main(["generate", str(trained.path), "--seeds", "7", "--out", "o"])
+    capsys.readouterr()
+    assert main(["verify", "o/seed0007.png"]) == 0
+    said = capsys.readouterr().out
+    assert "trainedAlgorithmicMedia" in said
+    assert "seed 7" in said
+    assert main(["verify", str(next(faces.iterdir()))]) == 0
+    assert "no provenance mark" in capsys.readouterr().out
+    Path("text.png").write_text("hello")
+    assert "text.png" in fails("verify", "text.png")
+
+
+def test_models_lists_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert "dcgan" in capsys.readouterr().out
+    assert main(["models", "lite"]) == 0
+    assert "penalty_interval" in capsys.readouterr().out
+
+
+def test_tensorboard_logs(faces: Path) -> None:
+    pytest.importorskip("tensorboard")
+    assert main(["train", str(faces), "--kimg", "2", "--tensorboard", *SMALL]) == 0
+    written = list(Path("runs").glob("*/tensorboard/events*"))
+    assert written
+    assert written[0].stat().st_size > 200
