@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.apps import charts, neighbours, report_scores
+from mien.apps import charts, neighbours, report_pictures, report_scores
 from mien.apps.charts import Mark, Series, line_chart
 from mien.apps.evaluate import append_scores
 from mien.apps.report import write_report
@@ -24,6 +24,7 @@ from mien.core.checkpoint import DatasetInfo, GeneratorHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.image import grid
 from mien.core.packed import PackWriter, encode_png
+from mien.core.picture import read_picture
 from mien.core.provenance import Provenance, save_animation, save_picture, verify
 from mien.core.run import RunFolder
 from mien.core.types import Spec
@@ -258,9 +259,10 @@ def test_damaged_log_lines_cost_only_themselves(run: RunFolder) -> None:
     with open(run.log, "ab") as file:
         file.write(b'{"nimg": 21000, "Loss/D/lo\n\xff\xfe\n[1, 2]\n{"Loss/D/loss": 1}\n')
         file.write(b'{"nimg": "many", "Loss/D/loss": 1}\n{"nimg": 22000, "Loss/D/loss": "high"}\n')
+        file.write(b'{"nimg": "many", "Progress/kimg": 23, "Loss/D/loss": 0.25}\n')
     log = read_log(run)
     assert log.num_damaged == 5
-    assert len(log.ticks) == 21
+    assert len(log.ticks) == 22
     assert "Damaged and left out: 5 lines of the log" in words(page_of(run))
 
 
@@ -422,6 +424,8 @@ def test_the_report_lands_where_it_is_asked_for(run: RunFolder, tmp_path: Path) 
     assert out.stat().st_size < 8_000_000
     with pytest.raises(InputError, match="is a folder"):
         write_report(run.path, out=tmp_path)
+    with pytest.raises(InputError, match="not available here"):
+        write_report(run.path, device="nowhere")
     with pytest.raises(InputError, match="no such run folder"):
         write_report(tmp_path / "nowhere")
 
@@ -475,6 +479,19 @@ def test_damaged_files_cost_only_themselves(run: RunFolder) -> None:
     assert "cut off" in text
     assert "config.json: cannot be read" in text
     assert "seed 23" in text
+
+
+def test_a_heavy_timelapse_is_thinned_to_its_limit(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (70, 160, 160, 3), dtype=np.uint8)
+    noise[-1] = 200
+    save_animation(run.timelapse, list(noise), MARK, milliseconds=100)
+    assert run.timelapse.stat().st_size > 400_000
+    monkeypatch.setattr(report_pictures, "_MOST_ANIMATION_BYTES", 200_000)
+    film, still = report_pictures.show_timelapse(run)
+    assert len(base64.b64decode(film.uri.partition(",")[2])) <= 200_000
+    assert film.width >= 96
+    last = read_picture(base64.b64decode(still.uri.partition(",")[2]))
+    assert last.mean() == pytest.approx(200, abs=3), "the last frame stays"
 
 
 def test_a_log_with_half_a_character_is_still_written(run: RunFolder) -> None:

@@ -126,7 +126,7 @@ def mixed(plain: np.ndarray, foreign: np.ndarray, share: float, draw: int) -> np
 def disturbance_rises(network, pictures, others):
     """FID's own test (Heusel et al. 2017, figure 3), for the Frechet and the kernel distance.
 
-    Sets are small here, so a mixture's distance depends on who happens to be in it: it is averaged over draws.
+    Sets are small, so a mixture's distance depends on who happens to be in it: it is averaged over draws.
     """
     plain, foreign = network.features(pictures), network.features(others)
     kinds = {
@@ -151,7 +151,7 @@ def test_disturbing_smooth_pictures_raises_the_distances(network):
 
 @pytest.mark.slow
 def test_disturbing_photographs_raises_the_distances(network, shared_data):
-    disturbance_rises(network, photos(shared_data / "photos", 48), photos(shared_data / "eyes", 48))
+    disturbance_rises(network, photos(shared_data / "photos", 32), photos(shared_data / "eyes", 32))
 
 
 @pytest.mark.slow

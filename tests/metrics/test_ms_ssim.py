@@ -28,16 +28,16 @@ def test_as_many_scales_as_the_window_fits(side, scales):
 
 
 def similar_pictures(side, channels):
-    a, other = (smooth_pictures(4, seed=seed, size=side)[:, :channels] for seed in (0, 1))
+    a, other = (smooth_pictures(2, seed=seed, size=side)[:, :channels] for seed in (0, 1))
     return a, (a.float() * 0.8 + 0.2 * other).to(torch.uint8)
 
 
-@pytest.mark.parametrize(("side", "channels"), [(64, 3), (64, 1), (96, 3), (192, 3)])
+@pytest.mark.parametrize(("side", "channels"), [(64, 3), (64, 1), (96, 3), (176, 1)])
 def test_agrees_with_torchmetrics_inside_the_picture(side, channels):
     a, b = similar_pictures(side, channels)
     weights = WEIGHTS[: num_scales(side)]
     x, y = a.double() / 255, b.double() / 255
-    expected = torch.ones(4, dtype=torch.float64)
+    expected = torch.ones(2, dtype=torch.float64)
     for scale, weight in enumerate(weights):
         _, contrast = _ssim_update(x, y, data_range=1.0, return_contrast_sensitivity=True)
         _, picture = _ssim_update(x, y, data_range=1.0, return_full_image=True)

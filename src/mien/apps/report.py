@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -16,7 +17,7 @@ from mien import TOOL
 from mien.apps.charts import NUM_STYLES, line_chart, number
 from mien.apps.generate import Loaded, load
 from mien.apps.neighbours import Nearest, nearest
-from mien.apps.report_log import Group, Log, groups, read_log
+from mien.apps.report_log import Group, Log, groups, kimg_of, read_log
 from mien.apps.report_pictures import (
     Samples,
     Shown,
@@ -28,6 +29,7 @@ from mien.apps.report_pictures import (
 )
 from mien.apps.report_scores import quote, read_scores, tables
 from mien.apps.report_words import at_kimg, dig, facts, lead, memorisation, times, verdict
+from mien.apps.train import pick_device
 from mien.core.artefacts import file_sha256
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
@@ -66,19 +68,20 @@ def write_report(
     were. out: the page; by default `report.html` in the run folder. device: where samples are drawn.
     progress(done, total) counts training pictures looked at. What is missing or damaged (generator,
     pictures, log, scores, dataset) costs its part of the page, which says so.
-    Raises InputError where `run` is no run folder, or `out` a folder.
+    Raises InputError where `run` is no run folder, `out` is a folder, or there is no such device.
     """
     folder = RunFolder.open(run)
+    place = pick_device(device)
     target = out or folder.report
     if target.is_dir():
         raise InputError(f"{target}: is a folder; give --out the name of a file")
-    page = _render(_gather(folder, data, device, progress))
+    page = _render(_gather(folder, data, place, progress))
     # A log may hold lone surrogates, which UTF-8 cannot.
     write_bytes(target, page.encode("utf-8", "replace"))
     return target
 
 
-def _gather(run: RunFolder, data: str | None, device: str, progress: Tick | None) -> dict[str, Any]:
+def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Tick | None) -> dict[str, Any]:
     """All that the template shows, by name."""
     config, config_note = _config(run)
     loaded, loaded_note = _generator(run, device)
@@ -137,7 +140,7 @@ def _config(run: RunFolder) -> tuple[dict[str, Any], str]:
         return {}, str(error)
 
 
-def _generator(run: RunFolder, device: str) -> tuple[Loaded | None, str]:
+def _generator(run: RunFolder, device: torch.device) -> tuple[Loaded | None, str]:
     """The newest generator that can be read, and what has to be said about it."""
     notes = []
     for path in reversed(run.generators()):
@@ -260,7 +263,7 @@ def _numbers(log: Log) -> tuple[list[str], list[list[str]]]:
     rows = []
     for index in chosen:
         tick = log.ticks[index]
-        kimg = tick["nimg"] / 1000 if "nimg" in tick else tick["Progress/kimg"]
+        kimg = kimg_of(tick) or 0.0
         rows.append([number(kimg), *(number(p[kimg]) if kimg in p else "" for _, _, p in curves)])
     return headings, rows
 

@@ -46,7 +46,7 @@ class Log:
 
     @property
     def nimg(self) -> float:
-        return max((_kimg(tick) or 0.0 for tick in self.ticks), default=0.0) * 1000
+        return max((kimg_of(tick) or 0.0 for tick in self.ticks), default=0.0) * 1000
 
     @property
     def seconds(self) -> float:
@@ -64,13 +64,13 @@ def read_log(run: RunFolder) -> Log:
     ticks: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
     for record in records:
-        if _kimg(record) is None:
+        if kimg_of(record) is None:
             damaged += 1
         else:
             (events if "event" in record else ticks).append(record)
-    ticks.sort(key=lambda tick: _kimg(tick) or 0.0)
+    ticks.sort(key=lambda tick: kimg_of(tick) or 0.0)
     marks = tuple(
-        Mark(_kimg(event) or 0.0, str(event["event"]), str(event.get("text", ""))) for event in events
+        Mark(kimg_of(event) or 0.0, str(event["event"]), str(event.get("text", ""))) for event in events
     )
     # A rescue would stand behind the symptom; a run that goes on has ticks behind it.
     diverged = bool(records) and records[-1].get("kind") in _FATAL and records[-1].get("event") == "warning"
@@ -83,7 +83,7 @@ def groups(ticks: Sequence[Mapping[str, Any]]) -> list[Group]:
     found: dict[str, list[Series]] = {}
     for name in dict.fromkeys(names):
         points = [
-            (_kimg(tick) or 0.0, value) for tick in ticks if (value := _float(tick.get(name))) is not None
+            (kimg_of(tick) or 0.0, value) for tick in ticks if (value := _float(tick.get(name))) is not None
         ]
         if points:
             found.setdefault(_topic(name), []).append(Series(_short(name), points))
@@ -161,12 +161,12 @@ def _grouped(events: Sequence[Mapping[str, Any]]) -> Iterator[Happening]:
             event=str(newest["event"]),
             kind=str(newest.get("kind", "")),
             text=str(newest.get("text", json.dumps(newest, default=str))),
-            kimgs=tuple(_kimg(event) or 0.0 for event in several),
+            kimgs=tuple(kimg_of(event) or 0.0 for event in several),
             undone=bool(newest.get("undone")),
         )
 
 
-def _kimg(record: Mapping[str, Any]) -> float | None:
+def kimg_of(record: Mapping[str, Any]) -> float | None:
     """When a record was written, in thousands of images; None where it does not say."""
     nimg = _float(record.get("nimg"))
     kimg = nimg / 1000 if nimg is not None else _float(record.get("Progress/kimg"))

@@ -24,6 +24,8 @@ _MOST_SAMPLE_SIDE = 256
 _MOST_GRID_SIDE = 768
 _MOST_ANIMATION_BYTES = 3_000_000
 _MOST_FRAMES = 400
+_MANY_FRAMES = 60
+_LEAST_FRAME_SIDE = 96
 _MOST_FRAME_PIXELS = 1 << 22
 
 
@@ -91,12 +93,13 @@ def show_timelapse(run: RunFolder) -> tuple[Shown, Shown]:
     path = run.timelapse
     frames, milliseconds = _frames(path)
     data = path.read_bytes()
-    while len(data) > _MOST_ANIMATION_BYTES and (len(frames) > 2 or max(frames[0].shape) > 64):
-        side = max(int(max(frames[0].shape[:2]) * 0.75), 64)
-        kept = frames[::-2][::-1] if len(frames) > 60 else frames  # the last one always stays
-        milliseconds = milliseconds * len(frames) // len(kept)
-        frames = [_bounded(frame, side) for frame in (kept if side > 64 else kept[::-2][::-1])]
-        data = _animated(frames, milliseconds)
+    length = milliseconds * len(frames)
+    while len(data) > _MOST_ANIMATION_BYTES and len(frames) > 2:
+        side = max(round(max(frames[0].shape[:2]) * 0.75), _LEAST_FRAME_SIDE)
+        if len(frames) > _MANY_FRAMES or side == _LEAST_FRAME_SIDE:
+            frames = frames[::-2][::-1]  # from the end: the last one always stays
+        frames = [_bounded(frame, side) for frame in frames]
+        data = _animated(frames, length // len(frames))
     height, width = frames[0].shape[:2]
     alt = f"the same seeds drawn again and again while training, {len(frames)} frames"
     still = show_still(frames[-1])
