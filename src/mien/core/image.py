@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-Pixels = np.ndarray  # uint8, [H, W, C] or [H, W]
+from mien.core.picture import Pixels
 
 
 def to_float(images: Tensor) -> Tensor:

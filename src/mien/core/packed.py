@@ -23,10 +23,9 @@ from PIL import Image
 
 from mien.core.atomic import open_replacing
 from mien.core.errors import InputError
-from mien.core.image import Pixels
 from mien.core.labels import Label, Labels, check_label, parse_labels
 from mien.core.manifest import Record, dump_record, read_manifest
-from mien.core.picture import PICTURE_SUFFIXES, list_files
+from mien.core.picture import PICTURE_SUFFIXES, Pixels, list_files
 
 _LARGEST_MEMBER = 1 << 30
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say; any fixed time makes zips reproducible

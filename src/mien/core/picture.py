@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mien.core.errors import InputError
 
-Pixels = np.ndarray  # uint8, [H, W, 3]
+Pixels = np.ndarray  # uint8, [H, W, C] or [H, W]; RGB where it comes from here
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}

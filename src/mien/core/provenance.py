@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError
-from mien.core.image import Pixels
+from mien.core.picture import Pixels
 
 _VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"

@@ -5,7 +5,8 @@ import numpy as np
 from torch import Tensor
 
 from mien.core import artefacts
-from mien.core.image import Pixels, resize, to_hwc
+from mien.core.image import resize, to_hwc
+from mien.core.picture import Pixels
 from mien.faces.finder import Finder, open_finder
 
 NEEDS = "images"

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mien.core.packed import encode_png
 from mien.core.picture import BadPicture, Picture, Pixels, decode
 from mien.faces.crop import Square
 from mien.faces.face import Face, Finder
@@ -76,13 +77,6 @@ def work(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
 def dropped(drop: Drop) -> dict[str, Any]:
     """The part of a record that says why."""
     return {"verdict": "dropped", "reason": drop.reason, "detail": drop.detail}
-
-
-def encode_png(image: Pixels) -> bytes:
-    """The same bytes as `core.packed.encode_png`, which would load torch in every worker."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def _describe(picture: Picture, face: Face, square: Square, count: int) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from torch import Tensor
 from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import DatasetInfo, GeneratorHeader, save_generator
-from mien.core.image import Pixels, grid, to_float
+from mien.core.image import grid, to_float
 from mien.core.packed import encode_png
+from mien.core.picture import Pixels
 from mien.core.provenance import Provenance, save_animation, save_picture
 from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents
