@@ -304,9 +304,13 @@ def report(run: Path, /, *, data: str | None = None, out: Path | None = None) ->
     out
         Where to write the page; report.html in the run folder by default.
     """
+    from mien.apps.bars import bar
     from mien.apps.report import write_report
 
-    print(f"wrote {write_report(run, data=data, out=out)}")
+    console = _console()
+    with bar(console, "comparing with the training pictures") as progress:
+        path = write_report(run, data=data, out=out, progress=progress)
+    console.print(f"wrote {path}")
 
 
 @app.command

@@ -40,6 +40,7 @@ def demo(*, minutes: float, people: int, out: Path, console: Console) -> Path:
         )
     console.print(table(scores))
     console.print("[bold]5/5[/] writes the report")
-    report = write_report(run.path)
+    with bar(console, "comparing with the training pictures") as progress:
+        report = write_report(run.path, progress=progress)
     console.print(f"faces: {faces}\ngrid: {grid}\nreport: [bold]{report}[/]", soft_wrap=True)
     return report

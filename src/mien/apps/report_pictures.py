@@ -14,8 +14,7 @@ from torch import Tensor
 from mien import TOOL
 from mien.apps.generate import Loaded
 from mien.core.image import to_hwc
-from mien.core.picture import Pixels
-from mien.core.picture import BadPicture, read_picture
+from mien.core.picture import BadPicture, Pixels, read_picture
 from mien.core.provenance import Provenance, encode_picture, save_animation
 from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents

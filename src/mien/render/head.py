@@ -83,8 +83,8 @@ class Head:
         d = smin(d, cone(x, y, z, septum, lip, 0.048, 0.075), 0.05)
         cheek: Vec = (f.wing[0] + 0.02, f.wing[1] + 0.03, f.wing[2] - 0.09)
         d = smin(d, ball(ax, y, z, cheek, 0.085), 0.06)
-        hole: Vec = (f.wing[0] * 0.58, f.wing[1] - 0.062, f.wing[2] + 0.045)
-        cut = ellipsoid(ax, y, z, hole, (0.036, 0.042, 0.062))
+        hole: Vec = (f.wing[0] * 0.55, f.wing[1] - 1.05 * f.wing_radius, f.wing[2] + 0.03)
+        cut = ellipsoid(ax, y, z, hole, (0.27 * f.wing[0], 0.034, 0.055))
         return smax(d, -cut, 0.02)
 
     def ears(self, ax: A, y: A, z: A) -> A:

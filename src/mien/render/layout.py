@@ -150,9 +150,9 @@ def _nose(person: Person, shot: Shot) -> dict[str, Any]:
     lift = 0.02 * shot.au(9)
     tip_y = -0.415 * person.nose_length * person.face_length + person.nose_up
     tip_z = 0.81 + 0.20 * person.nose_out
-    radius = 0.088 * (0.15 + 0.85 * person.nose_tip)
+    radius = 0.088 * (0.3 + 0.7 * person.nose_tip)
     wing_r = 0.07 * (0.35 + 0.65 * person.nose_width)
-    wide = 0.118 * (1.5 * person.nose_width - 0.5) + 0.012 * shot.au(9) + 0.014 * shot.au(12)
+    wide = max(0.118 * (1.5 * person.nose_width - 0.5), 0.085) + 0.012 * shot.au(9) + 0.014 * shot.au(12)
     return {
         "nose_root": (0.0, 0.04, 0.752 + person.nose_hump),
         "nose_tip": (0.0, tip_y, tip_z),
