@@ -2,10 +2,10 @@
 
     python benchmarks/train_speed.py [--model lite] [--rounds 6]
 
-The bare step is the phases of the same model with nothing around them: no order of pictures, averages, guard,
-monitor, log, grids or checkpoints. The two take turns of eight steps, so that a noisy neighbour slows both; best
-and median turns are printed. The turns of the loop include what falls due in them (ticks with grids every 1000
-images, checkpoints every 4000).
+The bare step is the phases of the same model with nothing around them: no order of pictures, averages,
+guard, monitor, log, grids or checkpoints. The two take turns of eight steps, so that a noisy neighbour slows
+both; best and median turns are printed. The turns of the loop include what falls due in them (ticks with
+grids every 1000 images, checkpoints every 4000).
 """
 
 import argparse

@@ -87,5 +87,5 @@ def earring(face_ear: Vec, ax: A, y: A, z: A, *, hoop: bool) -> A:
     lx, ly, lz = face_ear
     if not hoop:
         return ellipsoid(ax, y, z, (lx + 0.035, ly - 0.02, lz), (0.04, 0.055, 0.04))
-    ring = length2(y - (ly - 0.13), z - lz) - 0.12
+    ring = length2(y - (ly - 0.09), z - lz) - 0.12
     return length2(ring, ax - lx - 0.02) - 0.02
