@@ -54,7 +54,8 @@ def main() -> None:
     for name in discover.names("mien.metrics"):
         module = discover.load("mien.metrics", name)
         if module.NEEDS == "images":
-            cost.add_row(name, "", f"{best(lambda m=module: m.compute(pictures[0], pictures[1]), 1):.2f}")
+            x, y = pictures[:, : getattr(module, "MOST", count)]
+            cost.add_row(name, "", f"{best(lambda m=module, x=x, y=y: m.compute(x, y), 1):.2f}")
             continue
         for dims in (64, 256, 2048):
             x, y = rng.randn(2, count, dims).astype(np.float32)

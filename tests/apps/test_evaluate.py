@@ -14,6 +14,7 @@ from mien.core.errors import InputError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
 from mien.core.types import Spec
+from mien.metrics import swd
 from mien.metrics._score import comparable
 from mien.models import lite
 
@@ -126,6 +127,12 @@ def test_labels_are_drawn_for_a_conditional_generator(tmp_path):
     assert evaluate(file, labelled, **CHEAP, num_fake=16)
     with pytest.raises(InputError, match="width 3"):
         evaluate(file, write_data(tmp_path / "bare.zip"), **CHEAP, num_fake=16)
+
+
+def test_a_costly_metric_gets_fewer_pictures_and_says_so(run, data, monkeypatch):
+    monkeypatch.setattr(swd, "MOST", 9, raising=False)
+    (score, *_) = evaluate(run.path, data, **{**CHEAP, "metrics": ["swd"]}, num_fake=16)
+    assert (score.num_real, score.num_fake) == (9, 9)
 
 
 def test_few_pictures_are_warned_about_in_words(run, data):

@@ -51,12 +51,6 @@ def test_finders_get_room_around_the_face_and_three_channels(finder):
     assert finder.shapes == {((256, 256, 3), np.dtype(np.uint8))}
 
 
-def test_only_the_first_pictures_are_searched():
-    bright = torch.full((4, 3, 32, 32), 200, dtype=torch.uint8)
-    fake = torch.cat([bright, bright // 4])
-    assert faces.compute(bright, fake, num_pictures=4)["faces_fake"] == 1.0
-
-
 def test_without_artefacts_haar_is_named_as_the_finder(monkeypatch, tmp_path):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     assert faces.best_finder() == "haar"

@@ -73,9 +73,16 @@ def test_a_spike_does_not_raise_the_average() -> None:
     feed(monitor, 50)
     assert feed(monitor, 2, 50, Loss__r1_penalty=50.0) == []
     assert not monitor.calm()
-    assert feed(monitor, 1, 52) == []
+    assert feed(monitor, 6, 52) == []
     assert monitor.calm()
-    assert "penalty" in feed(monitor, 3, 53, Loss__r1_penalty=50.0)
+    assert "penalty" in feed(monitor, 3, 58, Loss__r1_penalty=50.0)
+
+
+def test_a_flickering_symptom_is_divergence_too() -> None:
+    monitor = Monitor()
+    feed(monitor, 50)
+    kinds = [k for i in range(20) for k in feed(monitor, 1, 50 + i, Loss__r1_penalty=50.0 if i % 2 else 0.05)]
+    assert "penalty" in kinds
 
 
 def test_saturation_and_gradient_imbalance_give_advice_once() -> None:

@@ -353,7 +353,8 @@ def _score(
                 scores += _measure(context, module, sides, seen, network.dims, shared)
         else:
             seen = _Seen(*module.seen_through()) if hasattr(module, "seen_through") else _Seen()
-            scores += _measure(context, module, (real.images, fake.images), seen, 0, shared)
+            most = getattr(module, "MOST", _MOST_PIXELS)
+            scores += _measure(context, module, (real.images[:most], fake.images[:most]), seen, 0, shared)
     return scores
 
 

@@ -16,6 +16,7 @@ from mien import TOOL
 from mien.apps.bars import bar
 from mien.apps.live import LiveView
 from mien.apps.options import DEFAULT_MINUTES, TrainOptions
+from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.run import RunFolder, find_runs
@@ -77,9 +78,12 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
         if budget.fraction(training.nimg, training.seconds) >= 1:
             console.print("its budget is spent already; give more --minutes or --kimg, or --new")
             return run
-        with LiveView(console, run, tensorboard=options.tensorboard) as view:
+        with Stop() as stop, LiveView(console, run, tensorboard=options.tensorboard) as view:
             for event in session.events():
                 view.show(event)
+                if stop.asked:
+                    session.save()
+                    raise KeyboardInterrupt
     console.print(f"trained {training.nimg / 1000:.1f} kimg in {training.seconds / 60:.1f} min: {run.path}")
     return run
 

@@ -1,6 +1,7 @@
 """Watches a run for collapse and divergence, and says in words what to do about it."""
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +23,10 @@ class Notice:
 
 @dataclass(frozen=True)
 class Limits:
-    """When the monitor speaks; step counts are consecutive steps showing the symptom."""
+    """When the monitor speaks: a symptom must show in that many of as many recent steps.
+
+    Divergence flickers, so the fatal symptoms need not be consecutive: twice as many steps are looked back on.
+    """
 
     nonfinite_steps: int = 3
     penalty_factor: float = 20.0  # times its running average
@@ -64,8 +68,7 @@ class Monitor:
     """Feed it every step and now and then a batch of fakes; it returns notices."""
 
     limits: Limits = field(default_factory=Limits)
-    _streaks: dict[str, int] = field(default_factory=dict)
-    _first: dict[str, int] = field(default_factory=dict)
+    _recent: dict[str, deque[int | None]] = field(default_factory=dict)  # nimg where the symptom showed
     _last_said: dict[str, int] = field(default_factory=dict)
     _penalty_log: float = 0.0
     _penalty_count: int = 0
@@ -92,12 +95,13 @@ class Monitor:
         return [notice] if notice else []
 
     def first_symptom(self, kind: str) -> int:
-        """The images seen when the current streak of `kind` began."""
-        return self._first.get(kind, 0)
+        """The images seen when the symptom `kind` first showed among the recent steps."""
+        return min((nimg for nimg in self._recent.get(kind, ()) if nimg is not None), default=0)
 
     def calm(self) -> bool:
         """Whether no fatal symptom is building up: only then is a state worth returning to."""
-        return not any(self._streaks.get(kind) for kind in ("nonfinite", "penalty", "exploded"))
+        fatal = ("nonfinite", "penalty", "exploded")
+        return all(nimg is None for kind in fatal for nimg in self._recent.get(kind, ()))
 
     def _penalty(self, step: Step) -> Notice | None:
         values = [value for name, value in step.values.items() if name.endswith("_penalty")]
@@ -129,13 +133,10 @@ class Monitor:
     def _check(
         self, kind: str, symptom: bool, needed: int, step: Step, *, value: float = 0.0, fatal: bool = False
     ) -> Notice | None:
-        if not symptom:
-            self._streaks[kind] = 0
-            return None
-        if not self._streaks.get(kind):
-            self._first[kind] = step.nimg
-        self._streaks[kind] = self._streaks.get(kind, 0) + 1
-        if self._streaks[kind] < needed:
+        window = needed * 2 if fatal else needed
+        recent = self._recent.setdefault(kind, deque(maxlen=window))
+        recent.append(step.nimg if symptom else None)
+        if not symptom or sum(nimg is not None for nimg in recent) < needed:
             return None
         if fatal:
             return Notice(kind, _ADVICE[kind].format(value=value), step.nimg, fatal=True)

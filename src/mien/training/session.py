@@ -73,14 +73,10 @@ class Session:
         return False
 
     def events(self) -> Iterator[Event]:
-        """Train to the end of the budget."""
-        try:
-            while (symptom := (yield from self._until_symptom())) is not None:
-                yield from self._rescue(symptom)
-        except KeyboardInterrupt:
-            self._save()
-            raise
-        self._save()
+        """Train to the end of the budget. Between two events the state is whole, and `save` may be called."""
+        while (symptom := (yield from self._until_symptom())) is not None:
+            yield from self._rescue(symptom)
+        self.save()
         self._snapshots.draw_fakes()
         self._snapshots.write_timelapse()
 
@@ -108,9 +104,10 @@ class Session:
                 for notice in self._monitor.observe_fakes(self._snapshots.draw_fakes(), step.nimg):
                     yield self._logged(notice)
         if step.nimg // self._snapshot_nimg > before // self._snapshot_nimg and self._monitor.calm():
-            self._save()
+            self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write generator and state as training stands."""
         self._snapshots.save_generator()
         self._states.save()
 
