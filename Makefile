@@ -9,5 +9,9 @@ check:
 test:
 	pytest
 
+# PHOTOS=folder also times `prepare`
 bench:
-	for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
+	python benchmarks/train_speed.py
+	python benchmarks/render_speed.py
+	python benchmarks/metric_speed.py
+	$(if $(PHOTOS),python benchmarks/prepare_speed.py $(PHOTOS))

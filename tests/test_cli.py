@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from mien.cli import main
+from mien.core.checkpoint import newest_state, read_header
 from mien.core.provenance import verify
 from mien.core.run import RunFolder, find_runs
 
@@ -138,6 +140,26 @@ def test_the_same_command_goes_on_and_more_budget_extends(
     assert trained.newest_generator().name == "generator-000002.safetensors"
     assert main(["train", "--resume", str(trained.path), "--kimg", "3", "--device", "cpu"]) == 0
     assert trained.newest_generator().name == "generator-000003.safetensors"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_at_the_end_of_a_step_and_nothing_is_lost(faces: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "mien", "train", str(faces), "--kimg", "100000", *SMALL]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "kimg  " not in (line := process.stdout.readline()):
+            assert line, process.communicate()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip() == "stopped"
+    run = find_runs(Path("runs"))[0]
+    found = newest_state(run.path, report=pytest.fail)
+    assert found is not None
+    seen = found[1]["counters"]["nimg"]
+    last_tick = [record["nimg"] for record in run.read_log() if "event" not in record][-1]
+    assert seen >= last_tick
+    assert read_header(run.newest_generator()).nimg == seen
 
 
 def test_other_settings_and_new_begin_another_run(trained: RunFolder, faces: Path) -> None:
