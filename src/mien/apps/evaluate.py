@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from rich import box
 from rich.table import Table
 from torch import Tensor
 
@@ -157,22 +158,22 @@ def table(scores: Sequence[Score]) -> Table:
     rows: dict[tuple[str, str], dict[str, Score]] = {}
     for score in scores:
         rows.setdefault((score.metric, score.network or "pixels"), {})[score.subject] = score
-    grid = Table(title=_title(scores), caption=_CAPTION)
+    grid = Table(title=_title(scores), caption=_CAPTION, box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in ("metric", "seen through", "better"):
-        grid.add_column(heading)
+        grid.add_column(heading, no_wrap=True, overflow="fold")
     for subject in subjects:
         grid.add_column(_TITLES[subject], justify="right")
-    grid.add_column("pictures", justify="right")
+    grid.add_column("pictures", justify="right", no_wrap=True)
     for (metric, network), row in rows.items():
         any_score = row.get("generator") or next(iter(row.values()))
         values = [f"{row[subject].value:.4g}" if subject in row else "" for subject in subjects]
-        counts = f"{any_score.num_fake} : {any_score.num_real}"
+        counts = f"{any_score.num_fake}:{any_score.num_real}"
         grid.add_row(metric, network, any_score.better or "-", *values, counts)
     return grid
 
 
-_TITLES: dict[str, str] = {"generator": "generator", "noise": "pure noise", "real-halves": "real : real"}
-_CAPTION = "real : real is one half of the reals against the other, so of half as many pictures"
+_TITLES: dict[str, str] = {"generator": "generator", "noise": "noise", "real-halves": "real:real"}
+_CAPTION = "real:real is one half of the reals against the other, so of half as many pictures"
 
 
 def _title(scores: Sequence[Score]) -> str:
