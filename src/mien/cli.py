@@ -25,6 +25,7 @@ app = App(
     help="Portraits in, faces of people who do not exist out, with an honest account of how good they are.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 artefacts_app = App(name="artefacts", help="Third-party model files: list, fetch, add.")
 app.command(artefacts_app)

@@ -25,7 +25,7 @@ class Notice:
 class Limits:
     """When the monitor speaks: a symptom must show in that many of as many recent steps.
 
-    Divergence flickers, so the fatal symptoms need not be consecutive: twice as many steps are looked back on.
+    Divergence flickers, so fatal symptoms need not be consecutive: twice as many steps are looked back on.
     """
 
     nonfinite_steps: int = 3
