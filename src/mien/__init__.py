@@ -1,4 +1,44 @@
-"""mien: portraits in, faces of people who do not exist out."""
+"""mien: portraits in, faces of people who do not exist out.
+
+The Python API; each name is loaded when first used, so that importing mien costs nothing.
+
+prepare_photos   photos to a packed dataset, with a verdict on each
+render_people    computer-generated heads with every label known
+open_dataset     a zip, a folder or "rendered:2000"
+train            train a model in a run folder; TrainOptions says how
+load             a run's or a file's generator, ready to draw
+generate         pictures of seeds, marked as generated
+evaluate         scores with their provenance
+write_report     a run's HTML page
+verify           a picture's provenance mark
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 TOOL = f"mien {__version__}"
+
+_PUBLIC = {
+    "prepare_photos": ("mien.prepare.run", "prepare"),
+    "render_people": ("mien.render.people", "render_people"),
+    "open_dataset": ("mien.datasets._open", "open_dataset"),
+    "train": ("mien.apps.train", "train"),
+    "TrainOptions": ("mien.apps.options", "TrainOptions"),
+    "load": ("mien.apps.generate", "load"),
+    "generate": ("mien.apps.generate", "generate"),
+    "evaluate": ("mien.apps.evaluate", "evaluate"),
+    "write_report": ("mien.apps.report", "write_report"),
+    "verify": ("mien.core.provenance", "verify"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])
