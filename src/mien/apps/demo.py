@@ -28,7 +28,7 @@ def demo(*, minutes: float, people: int, out: Path, console: Console) -> Path:
     with bar(console, "rendering") as progress:
         open_dataset(source, progress=progress)
     console.print(f"[bold]2/5[/] trains on them for {minutes:g} minutes")
-    run = train(source, TrainOptions(minutes=minutes, out=out), console=console)
+    run = train(source, TrainOptions(preset="quick", minutes=minutes, out=out), console=console)
     console.print("[bold]3/5[/] draws 64 new faces")
     faces = run.path / "faces"
     generate(run.path, faces, seeds="0-63")

@@ -44,12 +44,12 @@ class Config(BaseModel):
     )
 
 
-#             width_g  width_d
-_TABLE: dict[str, tuple[int, int]] = {
-    "default": (64, 48),  # 64/64 trains a third slower for little
-    "half": (32, 24),
+#             width_g  width_d  lr
+_TABLE: dict[str, tuple[int, int, float]] = {
+    "default": (64, 48, 4e-4),  # 64/64 trains a third slower for little
+    "quick": (32, 24, 1e-3),  # for a few minutes on a CPU: over twice as many images in the same time
 }
-PRESETS = {name: Config(width_g=g, width_d=d) for name, (g, d) in _TABLE.items()}
+PRESETS = {name: Config(width_g=g, width_d=d, lr=lr) for name, (g, d, lr) in _TABLE.items()}
 
 
 def build(config: Config, spec: Spec) -> "Lite":
