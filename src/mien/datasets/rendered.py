@@ -18,15 +18,14 @@ from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.datasets._stored import Report, StoredDataset, open_pixels, write_pixels
-from mien.render.heads import RENDER_VERSION
+from mien.render.heads import RENDER_VERSION, check_size
 from mien.render.labels import ATTRIBUTES, label_vector
 from mien.render.people import render_people
 
-LICENCE = "Apache-2.0; rendered by mien, no photograph was used"
+LICENCE = "CC0-1.0"  # made by us, of nobody
 CITATION = "mien's renderer (mien.render)"
 
 _SOURCE = re.compile(r"([0-9]{1,8})(?:[:@]([0-9]{1,5})(?::([0-9]{1,9}))?)?")
-_SIZES = range(8, 1025)
 
 
 def open(source: str, *, progress: Report | None = None) -> StoredDataset:
@@ -55,10 +54,12 @@ def _parse(source: str) -> tuple[int, int, int]:
     if not match:
         raise InputError(f"rendered:{source}: write rendered:COUNT[:SIZE[:SEED]], as in rendered:2000:64")
     count, size, seed = int(match[1]), int(match[2] or 64), int(match[3] or 0)
-    if count < 1 or size not in _SIZES:
-        raise InputError(
-            f"rendered:{source}: it takes at least 1 picture of {_SIZES.start} to {_SIZES.stop - 1} pixels"
-        )
+    if count < 1:
+        raise InputError(f"rendered:{source}: it takes at least 1 picture")
+    try:
+        check_size(size)
+    except InputError as error:
+        raise InputError(f"rendered:{source}: {error}") from error
     return count, size, seed
 
 
@@ -82,7 +83,7 @@ def _read_notes(path: Path, count: int) -> dict[str, Any] | None:
 
 
 def _record(index: int, label: dict[str, Any]) -> dict[str, Any]:
-    return {"source": f"{index}", "verdict": "kept", "labels": label, "licence": "Apache-2.0"}
+    return {"source": f"{index}", "verdict": "kept", "labels": label, "licence": LICENCE}
 
 
 def _plain(value: object) -> object:
