@@ -273,11 +273,15 @@ def test_two_hundred_odd_files_among_four_hundred(four_hundred, tmp_path, finder
         kept_odd += record["verdict"] == "kept"
     assert kept_good >= 196  # a strong JPEG may hide one face from the finder
     assert kept_odd >= 96
-    compare_turned(pack)
+    compare_turned(pack, finder)
 
 
-def compare_turned(pack):
-    """Photos turned by EXIF end up as the upright ones of the same head do."""
+# Grey levels of mean difference: JPEG noise moves Haar's eyes by a pixel or two, the mesh's hardly.
+SAME_FACE = {"mesh": 8, "haar": 16}
+
+
+def compare_turned(pack, finder):
+    """Photos turned by EXIF end up as the upright ones of the same head do, and not as those turned over."""
     by_source = {record["source"]: index for index, record in enumerate(pack.records)}
     differences = []
     for number in range(20):
@@ -285,8 +289,9 @@ def compare_turned(pack):
         if turned is not None and upright is not None:
             faces = [read_picture(pack.read(index)).astype(float) for index in (turned, upright)]
             differences.append(np.abs(faces[0] - faces[1]).mean())
+            assert differences[-1] < np.abs(faces[0] - np.rot90(faces[1], 2)).mean() / 2
     assert len(differences) >= 18
-    assert max(differences) < 8
+    assert max(differences) < SAME_FACE[finder]
 
 
 MEASURE = """
