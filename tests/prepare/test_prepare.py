@@ -276,8 +276,15 @@ def test_two_hundred_odd_files_among_four_hundred(four_hundred, tmp_path, finder
     compare_turned(pack, finder)
 
 
-# Grey levels of mean difference: JPEG noise moves Haar's eyes by a pixel or two, the mesh's hardly.
-SAME_FACE = {"mesh": 8, "haar": 16}
+def test_photos_turned_by_exif_are_read_upright(four_hundred):
+    """Before any finder: the pixels are those of the upright picture, but for JPEG noise."""
+    for number in range(20):
+        turned, upright = (
+            read_picture(four_hundred / f"odd{number:02d}-{kind}.jpg").astype(float)
+            for kind in ("exif", "png")
+        )
+        assert turned.shape == upright.shape
+        assert np.abs(turned - upright).mean() < 8
 
 
 def compare_turned(pack, finder):
@@ -291,7 +298,8 @@ def compare_turned(pack, finder):
             differences.append(np.abs(faces[0] - faces[1]).mean())
             assert differences[-1] < np.abs(faces[0] - np.rot90(faces[1], 2)).mean() / 2
     assert len(differences) >= 18
-    assert max(differences) < SAME_FACE[finder]
+    # JPEG noise moves Haar's eyes, and its crops with them, by a pixel or two: half must hold the bound.
+    assert (max(differences) if finder == "mesh" else np.median(differences)) < 8
 
 
 MEASURE = """
