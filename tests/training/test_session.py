@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from contracts.family_contract import assert_same
+from mien.apps.report_log import read_log
 from mien.core.checkpoint import load_state
 from mien.core.errors import InputError
 from mien.core.provenance import verify
@@ -157,6 +158,7 @@ def test_after_three_rescues_it_stops_with_a_reason(tmp_path: Path) -> None:
     running.resume(pytest.fail)
     with pytest.raises(DivergedError, match=r"again after 3 rescues .*lower the learning rate"):
         list(running.events())
+    assert read_log(RunFolder(tmp_path)).diverged  # the report says so too
 
 
 def test_a_rescue_survives_a_stop(tmp_path: Path) -> None:

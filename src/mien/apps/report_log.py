@@ -73,7 +73,8 @@ def read_log(run: RunFolder) -> Log:
         Mark(kimg_of(event) or 0.0, str(event["event"]), str(event.get("text", ""))) for event in events
     )
     # A rescue would stand behind the symptom; a run that goes on has ticks behind it.
-    diverged = bool(records) and records[-1].get("kind") in _FATAL and records[-1].get("event") == "warning"
+    last = records[-1] if records else {}
+    diverged = last.get("kind") in _FATAL and last.get("event") in ("warning", "diverged")
     return Log(tuple(ticks), tuple(_grouped(events)), marks, damaged, diverged)
 
 
