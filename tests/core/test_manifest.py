@@ -75,3 +75,18 @@ def test_a_missing_or_binary_manifest_is_named(tmp_path):
     for name in ("absent", "binary"):
         with pytest.raises(InputError, match=name):
             read_manifest(tmp_path / name)
+
+
+def test_a_manifest_is_continued_and_later_lines_win(tmp_path):
+    from mien.core.manifest import append_records, continuation, merge_records, read_continuation
+
+    dataset = tmp_path / "faces.zip"
+    append_records(dataset, [{"file": "a.png", "verdict": "dropped", "measurements": {"yaw": 1.0}}])
+    with open(continuation(dataset), "ab") as file:
+        file.write(b'{"file": "b.png", "verd')  # killed here
+    append_records(dataset, [{"file": "a.png", "verdict": "kept", "measurements": {"pitch": 2.0}}])
+    lines = read_continuation(dataset)
+    assert [line["verdict"] for line in lines] == ["dropped", "kept"]
+    (merged,) = merge_records(lines)
+    assert merged["verdict"] == "kept"
+    assert merged["measurements"] == {"yaw": 1.0, "pitch": 2.0}

@@ -276,3 +276,21 @@ def test_nothing_there_and_no_pictures_are_said(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures"):
         PackReader(tmp_path / "empty")
+
+
+def test_a_tossed_picture_is_left_out_until_it_is_restored(tmp_path):
+    from mien.core.manifest import append_records
+
+    path = tmp_path / "faces.zip"
+    with PackWriter(path) as pack:
+        names = [pack.add_png(encode_png(np.full((8, 8, 3), k, np.uint8)), k) for k in range(3)]
+    whole = PackReader(path)
+    append_records(path, [{"file": names[1], "verdict": "dropped", "reason": "curated"}])
+    left = PackReader(path)
+    assert left.names == [names[0], names[2]]
+    assert left.labels == [0, 2]
+    assert left.tossed == (names[1],)
+    assert left.content_hash != whole.content_hash
+    assert PackReader(path, with_tossed=True).names == names
+    append_records(path, [{"file": names[1], "verdict": "kept", "reason": None}])
+    assert PackReader(path).content_hash == whole.content_hash

@@ -1,14 +1,23 @@
-"""The manifest of a dataset: one strict JSON line for every input, kept or dropped."""
+"""The manifest of a dataset: one strict JSON line for every input, kept or dropped.
+
+A manifest may be continued after its dataset was packed (`continuation`): lines there name a `file` and add
+to its record or change it, the later line winning. So `mien curate` and `mien annotate` only ever append.
+"""
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
+from mien.core.atomic import explain
 from mien.core.errors import InputError
+
+CONTINUED = "continued.manifest.jsonl"  # the continuation inside a folder
+MERGED = ("landmarks", "measurements", "labels", "predictions")  # keys whose entries are merged, not replaced
 
 
 class Record(TypedDict, total=False):
@@ -17,7 +26,8 @@ class Record(TypedDict, total=False):
     file: member of the dataset, None when the input was dropped. source: path of the input relative to
     the folder given, with "/". sha256: of the source's bytes. verdict, reason (short code), detail (one
     sentence). width, height: of the source in pixels. box: [x, y, w, h] in source pixels.
-    landmarks: name -> [x, y] in source pixels. measurements: name -> number. labels: name -> value.
+    landmarks: name -> [x, y] in source pixels. measurements: name -> number. labels: name -> value, as the
+    source gives them. predictions: name -> value, as a model guessed them. hash: perceptual, hexadecimal.
     """
 
     file: str | None
@@ -32,7 +42,9 @@ class Record(TypedDict, total=False):
     landmarks: dict[str, list[float]]
     measurements: dict[str, float]
     labels: dict[str, Any]
+    predictions: dict[str, Any]
     licence: str | None
+    hash: str | None
 
 
 def dump_record(record: Mapping[str, Any]) -> str:
@@ -57,6 +69,75 @@ def read_manifest(source: Path | str) -> list[Record]:
         where, text = "manifest.jsonl", source
     # Not splitlines(): U+2028 and its like may stand inside a JSON string.
     return [_parse(line, f"{where}, line {n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def continuation(dataset: Path) -> Path:
+    """Where a dataset's manifest goes on: `NAME.manifest.jsonl` beside a zip, or a file inside a folder."""
+    if dataset.is_dir():
+        return dataset / CONTINUED
+    return dataset.with_name(dataset.stem + ".manifest.jsonl")
+
+
+def append_records(dataset: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Append lines to a dataset's manifest, on disk when this returns. Each must name its "file".
+
+    A line that a kill cut short is ended first, so that it spoils none after it. Raises MienError when the
+    disk is full or the place not writable.
+    """
+    path = continuation(dataset)
+    text = "".join(dump_record(record) + "\n" for record in records)
+    try:
+        with open(path, "a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end:
+                file.seek(end - 1)
+                text = text if file.read(1) == b"\n" else "\n" + text
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def read_continuation(dataset: Path) -> list[Record]:
+    """The lines that were appended; [] if none. A line cut short by a kill is passed over, others are not."""
+    path = continuation(dataset)
+    if not path.exists():
+        return []
+    lines = path.read_text("utf-8", errors="replace").split("\n")
+    whole = [line for line in lines if _is_whole(line)]
+    return read_manifest("\n".join(whole))
+
+
+def merge_records(records: Sequence[Record]) -> list[Record]:
+    """Fold later lines about a file into its first; lines about no file stay as they are. Order is kept."""
+    merged: list[Record] = []
+    at: dict[str, int] = {}
+    for record in records:
+        name = record.get("file")
+        if name is None or name not in at:
+            if name is not None:
+                at[name] = len(merged)
+            merged.append(record)
+            continue
+        merged[at[name]] = _merge(merged[at[name]], record)
+    return merged
+
+
+def _merge(old: Record, new: Record) -> Record:
+    first, second = dict[str, Any](old), dict[str, Any](new)
+    joined = first | second
+    joined |= {
+        key: (first[key] or {}) | (second[key] or {}) for key in MERGED if key in first and key in second
+    }
+    return joined  # type: ignore[return-value]  # both halves are records
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _parse(line: str, where: str) -> Record:

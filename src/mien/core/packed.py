@@ -24,7 +24,7 @@ from PIL import Image
 from mien.core.atomic import open_replacing
 from mien.core.errors import InputError
 from mien.core.labels import Label, Labels, check_label, parse_labels
-from mien.core.manifest import Record, dump_record, read_manifest
+from mien.core.manifest import Record, dump_record, merge_records, read_continuation, read_manifest
 from mien.core.picture import PICTURE_SUFFIXES, Pixels, list_files
 
 _LARGEST_MEMBER = 1 << 30
@@ -124,13 +124,15 @@ class PackReader:
 
     names: members with a picture's suffix, sorted, with "/". labels: one class number or vector for each
     name, or None. class_names: from `dataset.json`. records: manifest lines aligned with names ({} where
-    there is none). all_records: the whole manifest, dropped inputs too. packed: is there a `dataset.json`.
+    there is none). all_records: the whole manifest, dropped inputs too, with what was appended to it later
+    merged in (`manifest.continuation`). packed: is there a `dataset.json`. tossed: members that a later
+    verdict dropped; they are left out of names, unless `with_tossed`.
     content_hash: sha256 over names, checksums and `dataset.json`; the same for the zip and for its
     unzipped folder, wherever they lie. Raises InputError where the source is damaged or ambiguous.
     Reading is safe from several threads.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, with_tossed: bool = False) -> None:
         self.path = path
         self._store = _open_store(path)
         self.names = sorted(name for name in self._store.names() if _is_picture(name))
@@ -140,9 +142,13 @@ class PackReader:
         self.packed = document is not None
         parsed = parse_labels(document, self.names, str(path)) if document is not None else Labels(None, ())
         self.labels, self.class_names = parsed.labels, parsed.class_names
-        manifest = self._text("manifest.jsonl")
-        self.all_records: list[Record] = read_manifest(manifest) if manifest else []
+        self.all_records = self._manifest()
         by_file = {record.get("file"): record for record in self.all_records}
+        self.tossed = tuple(
+            name for name in self.names if by_file.get(name, Record()).get("verdict") == "dropped"
+        )
+        if self.tossed and not with_tossed:
+            self._leave_out(frozenset(self.tossed))
         self.records: list[Record] = [by_file.get(name, Record()) for name in self.names]
         self._document = document or ""
         self._hash: str | None = None
@@ -163,6 +169,19 @@ class PackReader:
     def read(self, index: int) -> bytes:
         """The file of picture `index`. Raises InputError where it is damaged."""
         return self._store.read(self.names[index])
+
+    def _manifest(self) -> list[Record]:
+        text = self._text("manifest.jsonl")
+        packed = read_manifest(text) if text else []
+        return merge_records([*packed, *read_continuation(self.path)])
+
+    def _leave_out(self, tossed: frozenset[str]) -> None:
+        left = [index for index, name in enumerate(self.names) if name not in tossed]
+        if not left:
+            raise InputError(f"{self.path}: all of its {len(self.names)} pictures were tossed; restore some")
+        self.names = [self.names[index] for index in left]
+        if self.labels is not None:
+            self.labels = [self.labels[index] for index in left]
 
     def _text(self, name: str) -> str | None:
         if name not in self._store.names():

@@ -20,6 +20,16 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """One rule: `measurement` must lie in low..high (None: open), else the input is dropped for `reason`."""
+
+    measurement: str
+    low: float | None
+    high: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Rules:
     """Bounds on a found face.
 

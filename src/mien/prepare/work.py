@@ -16,6 +16,7 @@ from mien.faces.crop import Square
 from mien.faces.face import Face, Finder
 from mien.prepare.align import crop, crop_square
 from mien.prepare.judge import NO_FACE, Drop, Rules, judge
+from mien.prepare.measure import measure
 from mien.prepare.sources import Input, Reader, readable
 
 THUMB = 96
@@ -82,24 +83,10 @@ def dropped(drop: Drop) -> dict[str, Any]:
 def _describe(picture: Picture, face: Face, square: Square, count: int) -> dict[str, Any]:
     """Box, landmarks and measurements in the pixels of the file."""
     scale = picture.scale
-    size = face.size * scale
-    measurements = {
-        "coverage": round(size**2 / (picture.width * picture.height), 4),
-        "crop_side": round(square.side * scale, 2),
-        "face_size": round(size, 2),
-        "num_faces": count,
-        "roll": round(_roll(face), 2),
-        "score": round(face.score, 4),
-    }
+    measurements = measure(picture, face, square, num_faces=count)
     places = {name: [round(x * scale, 2), round(y * scale, 2)] for name, (x, y) in face.landmarks.items()}
     box = [round(value * scale, 2) for value in face.box]
     return {"box": box, "landmarks": places, "measurements": measurements}
-
-
-def _roll(face: Face) -> float:
-    """Degrees by which the line from eye to eye is turned, clockwise positive."""
-    (x0, y0), (x1, y1) = face.eye_left, face.eye_right
-    return math.degrees(math.atan2(y1 - y0, x1 - x0))
 
 
 def _cut(data: bytes, picture: Picture, square: Square, size: int) -> Pixels:

@@ -1,0 +1,175 @@
+"""Verbs that train, draw and measure."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from mien.apps.options import TrainOptions
+from mien.verbs._console import console
+
+_TRAIN_DEFAULTS = TrainOptions()
+
+
+def demo(*, minutes: float = 4.0, people: int = 1500, out: Path = Path("demo")) -> None:
+    """Render people, train on them, draw new faces, evaluate and report: the whole job, offline.
+
+    Parameters
+    ----------
+    minutes
+        Minutes of training.
+    people
+        How many people to render.
+    out
+        Folder for the run.
+    """
+    from mien.apps.demo import demo as run
+
+    run(minutes=minutes, people=people, out=out, console=console())
+
+
+def train(
+    data: str | None = None,
+    /,
+    *,
+    options: Annotated[TrainOptions, Parameter(name="*")] = _TRAIN_DEFAULTS,
+) -> None:
+    """Train a generator on DATA; the same command again goes on where it stopped.
+
+    Parameters
+    ----------
+    data
+        A zip from `mien prepare`, a folder of square pictures, or "rendered:2000".
+    """
+    from mien.apps.train import train as run
+
+    run(data, options, console=console())
+
+
+def generate(
+    source: Path,
+    /,
+    *,
+    out: Path,
+    seeds: str = "0-15",
+    trunc: float = 1.0,
+    label: str | None = None,
+    grid: bool = False,
+    format: Literal["png", "jpg", "webp"] = "png",
+) -> None:
+    """Draw new faces from a run folder or a generator file.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file.
+    out
+        Folder for the pictures.
+    seeds
+        Like 0,1,4-6: one picture each.
+    trunc
+        Truncation psi from 0 to 1: lower is safer and less varied.
+    label
+        Class name or number, for a model trained with --cond.
+    grid
+        One picture of them all instead of one file each.
+    format
+        File format.
+    """
+    from mien.apps.generate import generate as run
+
+    written = run(source, out, seeds=seeds, trunc=trunc, label=label, as_grid=grid, image_format=format)
+    print(f"wrote {len(written)} file(s) to {out}")
+
+
+def evaluate(
+    run: Path,
+    /,
+    *,
+    data: str,
+    network: tuple[str, ...] = (),
+    metric: tuple[str, ...] = (),
+    count: int | None = None,
+    seed: int = 0,
+    trunc: float = 1.0,
+    noise_baseline: bool = False,
+    device: str = "auto",
+) -> None:
+    """Measure a generator against a dataset; every score says what it was computed with.
+
+    Parameters
+    ----------
+    run
+        A run folder (its newest generator) or a .safetensors file.
+    data
+        The dataset to compare with, as for train.
+    network
+        Feature network: vgg-random, mesh or inception; may be repeated. By default all that are here.
+    metric
+        Metric: swd, ms_ssim, frechet, kernel, prdc or faces; may be repeated. By default all.
+    count
+        How many fakes to draw; by default as many as there are reals, at most 5,000.
+    seed
+        Seed of the first fake.
+    trunc
+        Truncation psi from 0 to 1.
+    noise_baseline
+        Score pure noise too, to see how bad bad is.
+    device
+        cpu, cuda, mps or auto.
+    """
+    from mien.apps.bars import bar
+    from mien.apps.evaluate import evaluate as measure
+    from mien.apps.evaluate import table
+    from mien.apps.train import pick_device
+
+    screen = console()
+    with bar(screen, "measuring") as progress:
+        scores = measure(
+            run,
+            data,
+            networks=network or None,
+            metrics=metric or None,
+            num_fake=count,
+            seed=seed,
+            psi=trunc,
+            device=pick_device(device),
+            noise_baseline=noise_baseline,
+            progress=progress,
+            announce=screen.print,
+        )
+    screen.print(table(scores))
+
+
+def report(run: Path, /, *, data: str | None = None, out: Path | None = None) -> None:
+    """Write a run's report: one self-contained HTML page.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    data
+        The dataset, if it is not where it was when the run was made.
+    out
+        Where to write the page; report.html in the run folder by default.
+    """
+    from mien.apps.bars import bar
+    from mien.apps.report import write_report
+
+    screen = console()
+    with bar(screen, "comparing with the training pictures") as progress:
+        path = write_report(run, data=data, out=out, progress=progress)
+    screen.print(f"wrote {path}")
+
+
+def models(name: str | None = None, /) -> None:
+    """List the model families, or one family's numbers and presets.
+
+    Parameters
+    ----------
+    name
+        A family, for its numbers.
+    """
+    from mien.apps.models import show
+
+    show(name, console=console())
