@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from mien import __version__
 from mien.core.errors import MienError
-from mien.verbs import data, files, runs
+from mien.verbs import curate, data, files, runs
 
 app = App(
     name="mien",
@@ -24,6 +24,7 @@ for verb in (
     runs.demo,
     data.render,
     data.prepare,
+    curate.curate,
     runs.train,
     runs.generate,
     runs.evaluate,
