@@ -82,12 +82,14 @@ def _locked(dataset: Path) -> Iterator[None]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port {port}: ports are 1 to 65535, or 0 for any that is free")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen on {host} port {port} ({reason}); try another --port") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot listen on {host} port {port} ({reason}); try another") from error
 
 
 def _hosts(host: str) -> frozenset[str] | None:

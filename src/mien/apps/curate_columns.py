@@ -50,7 +50,9 @@ def columns_of(reader: PackReader) -> dict[str, Column]:
     found: dict[str, list[float | str | None]] = {}
     for index, record in enumerate(reader.records):
         for key, value in _flat(record):
-            found.setdefault(key, [None] * len(reader))[index] = value
+            if key not in found:
+                found[key] = [None] * len(reader)
+            found[key][index] = value
     columns = {key: _column(key, values) for key, values in sorted(found.items(), key=_place)}
     if reader.labels is not None and isinstance(reader.labels[0], int):
         columns["class"] = _column("class", [_class_name(label, reader) for label in reader.labels])

@@ -238,7 +238,7 @@ function step(by) {
   if (!grid.contains(document.activeElement)) return moveTo(focused);
   const place = focused + by;
   if (place >= 0 && place < items.length) return moveTo(place);
-  if (Math.abs(by) === 1) turn(by, by < 0 ? EACH - 1 : 0);
+  if (Math.abs(by) === 1) return turn(by, by < 0 ? EACH - 1 : 0);
 }
 
 // Only a face that is seen to be in focus; else show first which one it is.
@@ -247,13 +247,19 @@ function tossFocused() {
   else if (items.length) moveTo(focused);
 }
 
-function turn(by, focus = 0) {
-  const page = filter.page + by;
+async function turn(by, focus = 0) {
+  const before = filter.page;
+  const page = before + by;
   if (page < 0 || page * EACH >= answer.num_found) return;
   filter.page = page;
+  try {
+    await load({ focus });
+    if (focus === 0) window.scrollTo({ top: 0 });
+  } catch (error) {
+    filter.page = before;
+    complain(error);
+  }
   filter.write();
-  window.scrollTo({ top: 0 });
-  load({ focus }).catch(complain);
 }
 
 const KEYS = {
@@ -265,7 +271,7 @@ const KEYS = {
   End: () => items.length && moveTo(items.length - 1),
   x: tossFocused,
   Delete: tossFocused,
-  u: undo,
+  u: () => { undo(); },
   n: () => turn(1),
   p: () => turn(-1),
   PageDown: () => turn(1),
@@ -285,12 +291,13 @@ function pressed(event) {
   const undoing = (event.ctrlKey || event.metaKey) && event.key === "z";
   if (!undoing && (event.ctrlKey || event.metaKey || event.altKey)) return;
   if (!byId("faces").hidden || event.key === "?") {
-    const act = undoing ? undo : KEYS[event.key];
+    const act = KEYS[undoing ? "u" : event.key];
     if (!act) return;
     event.preventDefault();
-    act();
+    keys = keys.then(act);
   }
 }
+let keys = Promise.resolve(); // a key pressed while a page turns means the new page
 
 // ---- beginning
 
@@ -349,7 +356,8 @@ async function begin() {
   filter = new Filter(dataset.columns, () => load({ fresh: true }).catch(complain));
   inputs.begin(dataset.reasons, complain);
   listen();
-  await load({ fresh: true, focus: 0 });
+  const ring = matchMedia("(hover: hover)").matches; // a telephone needs no ring around the first face
+  await load({ fresh: true, focus: ring ? 0 : null });
 }
 
 begin().catch(complain);
