@@ -1,4 +1,4 @@
-"""What faces can be sorted and filtered by: one column for each measurement, label and prediction."""
+"""What faces can be sorted and filtered by: one column for each measurement, label, prediction and field."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mien.core.packed import PackReader
 
 Kind = Literal["number", "choice", "text"]
 
-_GROUPS = ("measurements", "labels", "predictions")
+_GROUPS = ("measurements", "labels", "predictions", "fields")  # the last from `mien collect`
 _MOST_CHOICES = 300  # more different texts are filtered by a part of them
 _FEW_NUMBERS = 12  # a label with no more different numbers is a choice
 

@@ -198,7 +198,7 @@ def _parse(text: str) -> Query:
         raise InputError("the filter is not of the expected form; clear it") from error
 
 
-_SHOWN = frozenset({"file", "source", "verdict", "reason", "detail", "time"})  # `_item` has them, up to date
+_SHOWN = frozenset({"file", "source", "verdict", "reason", "detail"})  # `_item` has them, up to date
 
 
 def _write_routes(faces: Faces, views: Views) -> APIRouter:

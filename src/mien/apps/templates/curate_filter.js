@@ -4,7 +4,7 @@ import { element } from "./curate_server.js";
 
 const byId = (id) => document.getElementById(id);
 const short = (key) => key.slice(key.indexOf(".") + 1);
-const GROUPS = { measurements: "Measurements", labels: "Labels", predictions: "Predictions" };
+const GROUPS = { measurements: "Measurements", labels: "Labels", predictions: "Predictions", fields: "Fields" };
 
 const PLAIN = { show: "all", sort: "name", descending: false, text: "", conditions: [] };
 

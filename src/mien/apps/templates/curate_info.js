@@ -3,8 +3,8 @@
 import { ask, element } from "./curate_server.js";
 
 const panel = document.getElementById("info");
-const TABLES = ["measurements", "labels", "predictions"];
-const FACTS = ["width", "height", "licence", "source_url", "hash", "sha256"];
+const TABLES = ["measurements", "labels", "predictions", "fields"];
+const FACTS = ["width", "height", "site", "page", "licence", "purpose", "hash", "sha256"];
 let asked = null;
 
 export const isOpen = () => !panel.hidden;
