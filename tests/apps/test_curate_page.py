@@ -23,7 +23,7 @@ HOSTILE = """<img src=x onerror="window.owned=1">"'&</script><script>window.owne
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = shutil.which("chromium")
     if program is None:
@@ -33,6 +33,14 @@ def browser() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=program, args=options)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """The browser, without the tabs that other tests opened."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
 
 
 class Tab:
