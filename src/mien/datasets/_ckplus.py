@@ -46,6 +46,8 @@ class Frame:
         points = [_numbers(path, number, fields, 2) for number, fields in rows(path)]
         if len(points) != NUM_LANDMARKS:
             raise InputError(f"{path}: {len(points)} points, not {NUM_LANDMARKS}")
+        if np.ptp(points, axis=0).min() < 1:
+            raise InputError(f"{path}: all points lie at one place or on one line")
         return np.array(points)
 
 

@@ -4,8 +4,8 @@
     sd18/{single,multiple}/f1_p1/.../00001_1_F.txt     "Key: value" lines: gender, age, ...
 
 It holds minors. Records with an age under 18 are left out always, and with them the other views of that
-sitting. Records with no age are left out too unless unknown_age=keep; even then those of anybody who was under
-18 at another sitting are. Notes say how many.
+sitting. Records with no age are left out too unless unknown_age=keep; even then not those of anybody who was
+under 18 at another sitting. Notes say how many.
 
 Options: role=front or role=profile; mirror=left or mirror=right turns profiles of the other side round.
 Labels: "sex", "age", and "side" of profiles. Pictures are gray, cut to the largest square in the middle.
@@ -116,7 +116,7 @@ def _adults(
     notes = [f"{len(under)} of {len(records)} pictures left out: age under {ADULT}"]
     asked = "kept, as asked" if keep_unknown else "left out; unknown_age=keep keeps them"
     notes.append(f"{unknown} of {len(records)} pictures give no age: {asked}")
-    notes += [f"{lone} profiles have no front; they are in no pair"] if lone else []
+    notes += [f"profiles with no front, which are in no pair: {lone}"] if lone else []
     return kept, tuple(notes)
 
 
