@@ -82,6 +82,11 @@ def read(root: Path, entry: Entry) -> Pixels:
     return np.pad(read_eye(root / entry.file, entry.part), ((above, above), (0, 0)), mode="edge")
 
 
+def as_stored(root: Path, entry: Entry) -> Pixels:
+    """The picture as the dataset has it, of whatever size."""
+    return read_eye(root / entry.file, entry.part) if entry.part else read(root, entry)
+
+
 def picture_36x60(root: Path, entry: Entry) -> Pixels:
     """The eye as MPIIGaze has it, uint8 [36, 60], nothing padded; of UnityEyes cut out and made gray."""
     if entry.part:

@@ -26,6 +26,8 @@ CITATION = "none; halves side by side are the layout of pix2pix (Isola et al., C
 
 HALVES = ("left", "right")
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_NAMED = 20  # files that an error names for each thing that is amiss; `mien data info` names all
+_HINT = "; if names differ after a sign, as 001_03 and 001_08, open pairs:FOLDER?until=_"
 _LOOKED_AT = 8  # pictures whose shape decides whether a folder holds halves
 
 
@@ -54,7 +56,7 @@ def recognise(root: Path) -> bool:
     part, _ = next(_parts(root))
     folders = _folders(part)
     if len(folders) == 2:
-        one, two = (_names(root, folder) for folder in folders)
+        one, two = (_names(root, folder, "", []) for folder in folders)
         return min(len(one), len(two)) > 0 and 2 * len(one.keys() & two.keys()) >= min(len(one), len(two))
     return not folders and _holds_halves(part)
 
@@ -66,15 +68,17 @@ def may_be(root: Path) -> bool:
     return len(folders) == 2 or (not folders and _holds_halves(part))
 
 
-def index(root: Path) -> Index:
+def index(root: Path, *, until: str = "") -> Index:
     """Entries come pair by pair, sorted by name. Left out and named: pictures without partner, pairs of
     different sizes. Named only: pairs of which one side is gray.
+
+    until: a pair's name ends before this sign, so that until=_ pairs 001_03.jpg with 001_08.jpg.
     """
     found = _Found()
     for part, split in _parts(root):
         folders = _folders(part)
         if len(folders) == 2:
-            _two_folders(root, folders, split, found)
+            _two_folders(root, folders, split, until, found)
         elif not folders and _holds_halves(part):
             _halves(root, part, split, found)
         else:
@@ -88,9 +92,6 @@ def index(root: Path) -> Index:
         root,
         tuple(found.entries),
         tuple(found.problems),
-        notes=("the same names in two folders are taken as pairs; if they are classes, use folder:",)
-        if "left" not in sides and found.entries
-        else (),
         counts=counts,
         channels=1 if gray else 3,
         label_names=("role",),
@@ -123,20 +124,22 @@ def _folders(root: Path) -> list[Path]:
     return sorted(path for path in shown if path.is_dir())
 
 
-def _names(root: Path, folder: Path, problems: list[Problem] | None = None) -> dict[str, str]:
+def _names(root: Path, folder: Path, until: str, problems: list[Problem]) -> dict[str, str]:
     """Name of the pair -> file; a second file of the same name is a problem and left out."""
     names: dict[str, str] = {}
     for path in list_pictures(folder):
-        name, file = path.relative_to(folder).with_suffix("").as_posix(), _relative(root, path)
+        file, inside = _relative(root, path), path.relative_to(folder)
+        stem = inside.stem.split(until)[0] if until else inside.stem
+        name = inside.with_name(stem or inside.stem).as_posix()
         if name not in names:
             names[name] = file
-        elif problems is not None:
+        else:
             problems.append(Problem(file, f"left out: {names[name]} has the same name"))
     return names
 
 
-def _two_folders(root: Path, folders: Sequence[Path], split: str, found: _Found) -> None:
-    sides = [_Side(folder.name, _names(root, folder, found.problems)) for folder in folders]
+def _two_folders(root: Path, folders: Sequence[Path], split: str, until: str, found: _Found) -> None:
+    sides = [_Side(folder.name, _names(root, folder, until, found.problems)) for folder in folders]
     empty = [side.role for side in sides if not side.files]
     if empty:
         words = "there are no pictures in it, so nothing has a partner"
@@ -176,7 +179,7 @@ def _add_pair(found: _Found, entries: list[Entry], name: str, split: str) -> Non
 
 
 def _halves(root: Path, part: Path, split: str, found: _Found) -> None:
-    files = _names(root, part, found.problems)
+    files = _names(root, part, "", found.problems)
     headers = read_headers(root, list(files.values()), found.problems)
     for name, file in sorted(files.items()):
         header = headers.get(file)
@@ -192,10 +195,10 @@ def _halves(root: Path, part: Path, split: str, found: _Found) -> None:
 
 
 def _holds_halves(folder: Path) -> bool:
-    """Are the first pictures of a folder all twice as wide as high?"""
+    """Are most of the first pictures of a folder twice as wide as high?"""
     files = [_relative(folder, path) for path in list_pictures(folder)[:_LOOKED_AT]]
     headers = read_headers(folder, files, [])
-    return bool(headers) and all(header.width == 2 * header.height for header in headers.values())
+    return 2 * sum(header.width == 2 * header.height for header in headers.values()) > len(files)
 
 
 def _join(split: str, name: str) -> str:
@@ -211,8 +214,17 @@ def check(found: Index, *, gray: bool) -> None:
 
     gray: everything will be opened as gray, so that gray beside colour is none of it.
     """
-    grave = [problem for problem in found.problems if not (gray and isinstance(problem, GrayProblem))]
+    grave: dict[str, list[str]] = {}
+    for problem in found.problems:
+        if not (gray and isinstance(problem, GrayProblem)):
+            grave.setdefault(problem.text, []).append(problem.where)
     if grave:
-        raise InputError(f"{found.root}: {len(grave)} problems with its pairs: {'; '.join(map(str, grave))}")
+        told = "; ".join(f"{_some(files)}: {text}" for text, files in grave.items())
+        raise InputError(f"{found.root}: {told}{'' if found.entries else _HINT}")
     if not found.entries:
         raise InputError(f"{found.root}: there are no pairs in it")
+
+
+def _some(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    return ", ".join(files[:_NAMED]) + more
