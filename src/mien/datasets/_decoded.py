@@ -118,24 +118,19 @@ def _fill_cache(
     progress: Report | None,
 ) -> None:
     broken: Broken = {}
-    path, rough = (stem.with_name(stem.name + end) for end in (".npy", ".all.npy"))
-    count = len(index.entries)
+    path, count = stem.with_name(stem.name + ".npy"), len(index.entries)
     # Decoding saves and restores warning filters, which threads do out of order: restore them for good here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        chunks = _decoded(index.entries, cut, shape, broken, progress)
-        write_pixels(rough, (count, *shape), chunks)
+        write_pixels(path, (count, *shape), _decoded(index.entries, cut, shape, broken, progress))
     if len(broken) == count:
-        rough.unlink()
+        path.unlink()
         raise InputError(f"{index.root}: none of its {count} pictures can be read; first {broken[0]}")
-    if broken:
-        whole = np.load(rough, mmap_mode="r")
+    if broken:  # written again without them; the map keeps what is replaced
+        whole = np.load(path, mmap_mode="r")
         kept = np.setdiff1d(np.arange(count), list(broken))
         starts = range(0, len(kept), _CHUNK)
         write_pixels(path, (len(kept), *shape), (whole[kept[at : at + _CHUNK]] for at in starts))
-        rough.unlink()
-    else:
-        os.replace(rough, path)
     write_text(stem.with_name(stem.name + ".json"), json.dumps({"broken": sorted(broken.items())}))
 
 
@@ -172,7 +167,13 @@ def _cut(root: Path, size: int, channels: int, read: Read, entry: Entry) -> Pixe
 
 def _record(entry: Entry, licence: str, checksum: str | None) -> dict[str, Any]:
     source = f"{entry.file}#{entry.part}" if entry.part else entry.file
-    known = {"source": source, "sha256": checksum, "verdict": "kept", "labels": dict(entry.labels)}
+    known: dict[str, Any] = {
+        "source": source,
+        "sha256": checksum,
+        "verdict": "kept",
+        "labels": dict(entry.labels),
+    }
+    known |= {"mirrored": True} if entry.mirror else {}
     return known | entry.extra() | ({"licence": licence} if licence else {})
 
 

@@ -69,6 +69,8 @@ def open_layout(
     Raises InputError where nothing can be opened.
     """
     found, options = read_index(layout, index, where)
+    if not found.entries:
+        raise InputError(f"{found.root}: nothing to open; {_why(found, found.notes)}")
     columns = _columns(found, options)
     entries = [entry for entry in found.entries if options.split in ("", entry.split)]
     covered = [entry for entry in entries if columns is None or columns.covers(entry)]
@@ -145,4 +147,4 @@ def _name(problems: tuple[Problem, ...]) -> tuple[str, ...]:
 
 def _why(index: Index, notes: tuple[str, ...]) -> str:
     reasons = (*notes, *_name(index.problems))
-    return "; ".join(reasons) or "no picture is on that side of the split"
+    return "; ".join(reasons) or "no picture is asked for"

@@ -28,8 +28,8 @@ def split_people(
     something, so that every part is split alike. Raises InputError for shares that are negative or do not sum
     to 1.
     """
-    if min(shares.values(), default=-1.0) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
-        raise InputError(f"the shares of a split must be positive and sum to 1, not {dict(shares)}")
+    if not all(share >= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-9:
+        raise InputError(f"the shares of a split must not be negative and must sum to 1, not {dict(shares)}")
     sides = _cut(people or count_people(entries), shares, seed)
     return tuple(replace(entry, split=sides[person_of(entry)]) for entry in entries)
 
