@@ -10,6 +10,7 @@ from mien.datasets import pairs
 from mien.datasets._open import open_dataset, open_index
 from mien.datasets._paired import open_pairs, pair_up
 from mien.render.dataset import write_dataset
+from miniatures_sd18 import write_sd18
 
 
 class TestPairedFolders(DatasetContract):
@@ -186,6 +187,20 @@ def test_rendered_pairs_are_paired_by_person(tmp_path):
         one, two = (found.both.records[at]["labels"] for at in (first, second))
         assert (one["role"], two["role"]) == ("front", "profile")
         assert one["person"] == two["person"]
+
+
+def test_mugshots_are_paired_by_person_and_sitting(tmp_path):
+    found = open_pairs(f"sd18:{write_sd18(tmp_path / 'nist')}?size=32")
+    names = [record["source"] for record in found.both.records]
+    views = [(names[one][-13:], names[two][-13:]) for one, two in zip(found.first, found.second, strict=True)]
+    assert views == [
+        ("00001_1_F.png", "00001_1_R.png"),
+        ("00002_1_F.png", "00002_1_L.png"),
+        ("00003_1_F.png", "00003_1_R.png"),
+        ("00003_2_F.png", "00003_2_L.png"),
+        ("00004_2_F.png", "00004_2_R.png"),
+    ]
+    assert found.people == ("00001", "00002", "00003", "00003", "00004")
 
 
 def test_a_dataset_without_pairs_is_refused(tmp_path):

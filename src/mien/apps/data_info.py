@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from mien.apps.data_sources import Look, find_source
+from mien.apps.data_sources import Look, Source, find_source
 from mien.apps.data_stats import LabelStats, SplitStats, label_stats, on_two_sides, split_stats
 from mien.core.errors import InputError
 from mien.datasets._header import Header
@@ -59,7 +59,7 @@ def inspect(source: str, *, quick: bool = False, progress: Report | None = None)
     found = find_source(source, progress=progress)
     headers, broken = _look(found.looks, quick, progress)
     sizes = Counter(f"{header} {header.mode}" for header in headers)
-    notes = found.notes + tuple(_hints(source, found.layout, headers))
+    notes = found.notes + tuple(_hints(source, found, headers))
     return Info(
         source,
         found.layout,
@@ -79,10 +79,11 @@ def inspect(source: str, *, quick: bool = False, progress: Report | None = None)
     )
 
 
-def _hints(source: str, layout: str, headers: Sequence[Header]) -> Iterator[str]:
-    if layout == "pairs" and not source.startswith("pairs:"):
+def _hints(source: str, found: Source, headers: Sequence[Header]) -> Iterator[str]:
+    named = source.startswith("pairs:") or any(entry.part for entry in found.entries)
+    if found.layout == "pairs" and not named:
         yield f"the same names in both folders: taken as pairs; as classes, open folder:{source}"
-    if layout not in ("folder", "packed", "zip"):
+    if found.layout not in ("folder", "packed", "zip"):
         return  # these are made square and of one size when they are opened
     if len({header.size for header in headers}) > 1:
         yield "pictures are of several sizes: mien prepare makes one of them"
@@ -155,10 +156,10 @@ def _overview(info: Info) -> Table:
 
 
 def _most(counts: dict[str, int], most: int) -> str:
-    """ "512x512 RGB 204, 64x64 L 3, 5 others 9" """
+    """ "512x512 RGB 204, 64x64 L 3, others 9" """
     shown = [f"{name} {count:,}" for name, count in list(counts.items())[:most]]
     rest = list(counts.values())[most:]
-    return ", ".join(shown + ([f"{len(rest):,} others {sum(rest):,}"] if rest else [])) or "none"
+    return ", ".join(shown + ([f"others {sum(rest):,}"] if rest else [])) or "none"
 
 
 def _labels(info: Info) -> Table:

@@ -9,15 +9,15 @@ from typing import Any, Literal
 from mien.datasets._columns import label_names
 from mien.datasets._index import Entry
 
-_MOST_VALUES = 10  # a label of more whole numbers than this is told by its range alone
+_MOST_VALUES = 6  # a label of more whole numbers than this is told by its range alone
 
 
 @dataclass(frozen=True)
 class LabelStats:
     """One label.
 
-    known: pictures that have it. values: how often each value is taken, the most frequent first; empty for
-    numbers of many values. low, middle, high: minimum, median and maximum of numbers.
+    known: pictures that have it. values: how often each value is taken, the most frequent first ("yes" before
+    "no"); empty for numbers of one or of many values. low, middle, high: minimum, median, maximum of numbers.
     """
 
     name: str
@@ -73,7 +73,7 @@ def _stats(name: str, values: list[Any]) -> LabelStats:
     if any(isinstance(value, str) for value in values):
         return LabelStats(name, "text", len(values), _count(map(str, values)))
     numbers = [float(value) for value in values]
-    few = len(set(numbers)) <= _MOST_VALUES and all(number.is_integer() for number in numbers)
+    few = 2 <= len(set(numbers)) <= _MOST_VALUES and all(number.is_integer() for number in numbers)
     counted = _count(f"{number:g}" for number in numbers) if few else {}
     return LabelStats(
         name, "number", len(values), counted, min(numbers), float(median(numbers)), max(numbers)

@@ -11,9 +11,9 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.types import Dataset, Spec
-from mien.datasets import pairs
+from mien.datasets import pairs, sd18
 from mien.datasets._layout import read_index
-from mien.datasets._open import open_dataset
+from mien.datasets._open import open_dataset, open_index
 from mien.datasets._stored import Report
 
 _NAMED = 10
@@ -76,7 +76,11 @@ def open_pairs(source: str, *, direction: str = "", progress: Report | None = No
     if name == "pairs" and not Path(source).exists():
         index, options = read_index("pairs", pairs.index, where)
         pairs.check(index, gray=options.channels == "1")
-    return pair_up(open_dataset(source, progress=progress), direction=direction, where=source)
+    dataset = open_dataset(source, progress=progress)
+    if name == "sd18" and not Path(source).exists():
+        views = sd18.pairs(open_index(source))
+        return _of_views(dataset, views, direction=direction, where=source)
+    return pair_up(dataset, direction=direction, where=source)
 
 
 def pair_up(dataset: Dataset, *, direction: str = "", where: str) -> PairedDataset:
@@ -100,6 +104,26 @@ def pair_up(dataset: Dataset, *, direction: str = "", where: str) -> PairedDatas
     persons = tuple(people[name] for name in names)
     spec = dataset.spec.unlabelled()
     return PairedDataset(dataset.name, spec, (one, two), names, persons, dataset, first, second)
+
+
+def _of_views(dataset: Dataset, views: Sequence[sd18.Pair], *, direction: str, where: str) -> PairedDataset:
+    """Fronts and profiles of SD18, where one front may have several profiles."""
+    at = {record["source"]: number for number, record in enumerate(dataset.records)}
+    roles = _direction({"front", "profile"}, direction, where)
+    whole = [view for view in views if all(entry.file in at for entry in view)]
+    if not whole:
+        raise InputError(f"{where}: there is no front with a profile of the same person in it")
+    first, second = ([at[getattr(view, role).file] for view in whole] for role in roles)
+    return PairedDataset(
+        dataset.name,
+        dataset.spec.unlabelled(),
+        roles,
+        tuple(view.profile.file for view in whole),
+        tuple(view.profile.person for view in whole),
+        dataset,
+        np.array(first, np.int64),
+        np.array(second, np.int64),
+    )
 
 
 def _is_paired_folder(source: str) -> bool:
