@@ -106,6 +106,16 @@ def test_parquet_holds_pictures_and_says_so(tmp_path):
         np.testing.assert_array_equal(pixels.transpose(2, 0, 1), source.images(np.array([number]))[0])
 
 
+def test_parquet_is_read_back_by_our_reader(tmp_path):
+    pytest.importorskip("pyarrow")
+    source = open_dataset(str(pack(tmp_path / "a.zip")))
+    export(str(tmp_path / "a.zip"), tmp_path / "out", format="parquet")
+    back = open_dataset(f"parquet:{tmp_path / 'out'}?size=48&labels=smiling")
+    np.testing.assert_array_equal(back.images(np.arange(8)), source.images(np.arange(8)))
+    assert [record["labels"].get("age") for record in back.records] == [20, 21, 22, None, 24, 25, 26, 27]
+    assert {record["licence"] for record in back.records} == {"CC0"}
+
+
 def test_parquet_files_end_at_their_size_and_know_how_many_they_are(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     columns = columns_of(open_dataset(str(pack(tmp_path / "a.zip"))), measurements=False)[:1]
@@ -161,6 +171,7 @@ def test_classes_get_their_names(tmp_path):
     export(str(tmp_path / "c"), tmp_path / "out", format="imagefolder")
     rows = lines(tmp_path / "out" / "train" / "metadata.jsonl")
     assert [row["label"] for row in rows] == ["dark", "dark", "dark", "fair"]
+    assert [row["source"] for row in rows] == ["dark/1.png", "dark/2.png", "dark/3.png", "fair/0.png"]
 
 
 def test_pairs_keep_role_and_group(tmp_path):
@@ -245,4 +256,4 @@ def test_bad_options_are_named(tmp_path):
 def test_the_command_says_what_it_wrote(tmp_path, capsys):
     path = pack(tmp_path / "a.zip")
     assert main(["data", "export", str(path), str(tmp_path / "out"), "--format", "imagefolder"]) == 0
-    assert "8 train pictures, 5 columns" in capsys.readouterr().out
+    assert "8 train pictures; columns: age, person, smiling, source, licence" in capsys.readouterr().out

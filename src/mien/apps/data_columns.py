@@ -20,8 +20,11 @@ class Column:
     values: list[Any]
 
 
-def columns_of(dataset: Dataset, *, measurements: bool) -> list[Column]:
-    """Labels by name (of the records, else of the label array), who is shown, where it is from, licence."""
+def columns_of(dataset: Dataset, *, measurements: bool, files: Sequence[str] = ()) -> list[Column]:
+    """Labels by name (of the records, else of the label array), who is shown, where it is from, licence.
+
+    files: where each picture is from, for those whose records do not tell.
+    """
     records = dataset.records
     columns = [_column(name, [_labels(record).get(name) for record in records]) for name in _names(records)]
     columns += _from_array(dataset, {column.name for column in columns})
@@ -29,9 +32,17 @@ def columns_of(dataset: Dataset, *, measurements: bool) -> list[Column]:
     for name in _ALWAYS:
         if name not in known:
             columns.append(_column(name, [record.get(name) for record in records]))
+    columns = [
+        _column("source", list(files)) if column.name == "source" and files and not _any(column) else column
+        for column in columns
+    ]
     if measurements:
         columns += _measurements(records, {column.name for column in columns})
-    return [column for column in columns if any(value is not None for value in column.values)]
+    return [column for column in columns if _any(column)]
+
+
+def _any(column: Column) -> bool:
+    return any(value is not None for value in column.values)
 
 
 def _labels(record: Mapping[str, Any]) -> dict[str, Any]:

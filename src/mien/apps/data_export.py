@@ -49,10 +49,10 @@ def export(
     if out.exists() or out.is_symlink():
         raise InputError(f"{out} exists; nothing is overwritten: choose another folder or remove it")
     dataset = open_dataset(source, progress=progress)
-    columns = columns_of(dataset, measurements=measurements)
+    pictures = _Pictures(source, dataset)
+    columns = columns_of(dataset, measurements=measurements, files=pictures.files)
     sides = _sides(dataset, split, seed)
     write = write_imagefolder if format == "imagefolder" else write_parquet
-    pictures = _Pictures(source, dataset)
     with _new_folder(out) as folder:
         done = 0
         for side in dict.fromkeys(sides):
@@ -63,7 +63,8 @@ def export(
                 if progress:
                     progress(done, len(dataset))
     counted = ", ".join(f"{count:,} {side}" for side, count in Counter(sides).items())
-    return f"{counted} pictures, {len(columns)} columns"
+    names = ", ".join(column.name for column in columns) or "none"
+    return f"{counted} pictures; columns: {names}"
 
 
 class _Pictures:
@@ -74,6 +75,11 @@ class _Pictures:
         pack = PackReader(path) if path.exists() else None
         self._pack = pack if pack is not None and len(pack) == len(dataset) else None
         self._dataset = dataset
+
+    @property
+    def files(self) -> list[str]:
+        """The file of each picture; [] where they are not files of the source as it is given."""
+        return [] if self._pack is None else self._pack.names
 
     def png(self, numbers: list[int]) -> Iterator[bytes]:
         fresh = [n for n in numbers if self._pack is None or not self._pack.names[n].lower().endswith(".png")]

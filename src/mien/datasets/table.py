@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from mien.core.errors import InputError
 from mien.core.picture import list_pictures
 from mien.datasets import _layout
+from mien.datasets._cells import LICENCE_COLUMNS, SPLITS, entry_of, learnable, take
 from mien.datasets._columns import label_names
 from mien.datasets._index import Entry, Index, Problem
 from mien.datasets._rows import FILE_COLUMNS, Row, Rows, has_file_column, read_rows
@@ -25,12 +26,6 @@ CITATION = "none; metadata.jsonl and metadata.csv are the layout of Hugging Face
 
 _FIRST = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv")
 _SUFFIXES = (".csv", ".tsv", ".jsonl")
-_PERSON = ("person", "person_id", "subject", "subject_id", "identity")
-_SPLIT = ("split", "partition")
-_LICENCE = ("licence", "license")
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_SPLITS |= {"dev": "val", "training": "train", "testing": "test"}
-_MOST_TEXTS = 64  # a label of more texts than this is no class to learn
 
 
 def recognise(root: Path) -> bool:
@@ -51,7 +46,7 @@ def index(root: Path, *, table: str = "") -> Index:
     for file in _choose(root, table):
         read = read_rows(root / file, where=file.as_posix())
         problems += read.problems
-        rows += [(row, file.parent, _SPLITS.get(file.parent.name.lower(), "")) for row in read.rows]
+        rows += [(row, file.parent, SPLITS.get(file.parent.name.lower(), "")) for row in read.rows]
         notes += _told(read, file)
     columns = typed([row.cells for row, _, _ in rows], notes)
     entries, licences = _entries(root, rows, columns, problems)
@@ -64,7 +59,7 @@ def index(root: Path, *, table: str = "") -> Index:
         tuple(notes),
         _counts(entries, len(rows)),
         licence=licences[0] if len(licences) == 1 else "",
-        label_names=_learnable(entries),
+        label_names=learnable(entries),
     )
 
 
@@ -78,7 +73,7 @@ def _tables(root: Path) -> list[PurePosixPath]:
     for name in _FIRST:
         if has_file_column(root / name):
             return [PurePosixPath(name)]
-    splits = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.lower() in _SPLITS]
+    splits = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.lower() in SPLITS]
     inside = [next((path / name for name in _FIRST if has_file_column(path / name)), None) for path in splits]
     if any(inside):
         return [PurePosixPath(path.relative_to(root).as_posix()) for path in inside if path]
@@ -122,8 +117,8 @@ def _entries(
             problems.append(Problem(row.where, wrong))
             continue
         first[file] = row.where
-        licences.update(_pop(labels, _LICENCE))
-        entries.append(_entry(file, labels, split))
+        licences.update(take(labels, LICENCE_COLUMNS))
+        entries.append(entry_of(file, labels, split))
     return entries, list(licences)
 
 
@@ -133,21 +128,6 @@ def _what_is_wrong(root: Path, given: str, file: str, first: dict[str, str]) -> 
     if file in first:
         return f"{file} is listed again, first at {first[file]}; this row is left out"
     return "" if (root / file).is_file() else f"{file} is not there"
-
-
-def _entry(file: str, labels: dict[str, Value], split: str) -> Entry:
-    person, role, group = ("".join(_pop(labels, names)[:1]) for names in (_PERSON, ("role",), ("group",)))
-    column = next((name for name in labels if name.lower() in _SPLIT), "")
-    said = str(labels.get(column, "")).lower()
-    if said in _SPLITS:
-        split = _SPLITS[said]
-        del labels[column]
-    return Entry(file, labels, person=person, role=role, split=split, group=group)
-
-
-def _pop(labels: dict[str, Value], names: tuple[str, ...]) -> list[str]:
-    """Take out what has one of these names (in whatever case), as text."""
-    return [str(labels.pop(name)) for name in list(labels) if name.lower() in names]
 
 
 def _find_extra(
@@ -165,14 +145,3 @@ def _counts(entries: list[Entry], rows: int) -> dict[str, int]:
     counts = {"rows": rows, "pictures": len(entries), "labels": len(label_names(entries))}
     people = {entry.person for entry in entries} - {""}
     return counts | ({"people": len(people)} if people else {})
-
-
-def _learnable(entries: list[Entry]) -> tuple[str, ...]:
-    """Labels worth opening unasked: numbers, yes and no, and texts that are few, so classes and no names."""
-    found: dict[str, set[Value]] = {}
-    for entry in entries:
-        for name, value in entry.labels.items():
-            found.setdefault(name, set()).add(value)
-    most = min(_MOST_TEXTS, max(2, len(entries) // 2))
-    texts = {name for name, values in found.items() if any(isinstance(value, str) for value in values)}
-    return tuple(name for name, values in found.items() if name not in texts or 2 <= len(values) <= most)
