@@ -12,8 +12,9 @@ from mien.datasets import _decoded
 from mien.datasets._columns import choose_columns
 from mien.datasets._index import Entry, Index, Problem, as_inputs
 from mien.datasets._layout import open_layout
-from mien.datasets._open import open_index, recognise
+from mien.datasets._open import open_dataset, open_index, open_inputs, recognise
 from mien.datasets._square import around, middle, to_square
+from miniatures_sd18 import write_sd18
 
 
 @pytest.fixture(autouse=True)
@@ -197,3 +198,32 @@ def test_an_index_can_be_asked_for_by_name(tmp_path):
     with pytest.raises(InputError, match="NAME:FOLDER"):
         open_index("folder:" + str(tmp_path))
     assert recognise(tmp_path) is None
+
+
+def test_what_prepare_is_told_are_the_chosen_files_and_all_that_is_known(tmp_path):
+    root = write_sd18(tmp_path / "nist")
+    told = open_inputs(f"sd18:{root}?labels=sex&fold=1/2&split=train")
+    index = open_index(f"sd18:{root}?fold=1/2&split=train")
+    assert told.root == root
+    assert told.files == tuple(entry.file for entry in index.entries)
+    assert told.class_names == ("female", "male")
+    sexes = {entry.file: entry.labels["sex"] for entry in index.entries}
+    assert {file: told.class_names[number] for file, number in told.labels.items()} == sexes
+    entry = index.entries[0]
+    assert told.extra[entry.file] == {
+        "person": entry.person,
+        "role": entry.role,
+        "group": entry.group,
+        "split": "train",
+        "licence": index.licence,
+        "labels": entry.labels,
+    }
+    vectors = open_inputs(f"sd18:{root}?labels=sex,age")
+    assert vectors.labels["sd18/single/f1_p1/png/00001/00001_1_F.png"] == (0.0, 1.0, 30.0)
+    assert open_inputs(f"sd18:{root}").labels is None
+
+
+def test_a_folder_of_a_known_layout_is_told_how_to_be_opened(tmp_path):
+    root = write_sd18(tmp_path / "nist")
+    with pytest.raises(InputError, match=f"looks like sd18: try sd18:{root}"):
+        open_dataset(str(root))

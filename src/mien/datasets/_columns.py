@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mien.core.errors import InputError
+from mien.core.labels import Label
 from mien.datasets._index import Entry
 
 _OF_ENTRY = ("person", "role")  # these can be learnt too
@@ -35,6 +36,11 @@ class Columns:
     def covers(self, entry: Entry) -> bool:
         """Are all of these labels known of `entry`?"""
         return all(label_of(entry, name) is not None for name in self.names)
+
+    def label(self, entry: Entry) -> Label:
+        """As `dataset.json` holds it: a class number if there is one label of texts, else the row."""
+        row = self._row(entry)
+        return row.index(1.0) if len(self.names) == 1 and self.values[0] else tuple(row)
 
     def array(self, entries: Sequence[Entry]) -> np.ndarray:
         """float32 [N, columns] of entries that are covered."""

@@ -7,7 +7,7 @@ is a keyword argument of the layout's `index`.
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, validate_cal
 from mien.core.errors import InputError
 from mien.datasets._columns import Columns, choose_columns
 from mien.datasets._decoded import Read, decode_index, read_file
-from mien.datasets._index import Index, Problem
+from mien.datasets._index import Entry, Index, Problem
 from mien.datasets._split import fold_people, split_people
 from mien.datasets._stored import Report, StoredDataset
 
@@ -54,6 +54,36 @@ def read_index(layout: str, index: Callable[..., Index], where: str) -> tuple[In
     return _split(found, options), options
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What was asked for: `index` with those entries alone and all notes, the columns their labels become."""
+
+    index: Index
+    columns: Columns | None
+    options: Options
+
+
+def choose(layout: str, index: Callable[..., Index], where: str) -> Chosen:
+    """The entries that "FOLDER?options" asks for: one side of the split, with the labels known.
+
+    Raises InputError, also where none is left.
+    """
+    found, options = read_index(layout, index, where)
+    if not found.entries:
+        raise InputError(f"{found.root}: nothing to open; {_why(found, found.notes)}")
+    columns = _columns(found, options)
+    entries = on_side(found.entries, options.split)
+    covered = tuple(entry for entry in entries if columns is None or columns.covers(entry))
+    notes = found.notes
+    if columns is not None and len(covered) < len(entries):
+        without = f"{len(entries) - len(covered)} of {len(entries)} pictures have no {_some(columns.names)}"
+        notes += (f"{without} and are left out; labels=none keeps them",)
+    if not covered:
+        raise InputError(f"{found.root}: nothing to open; {_why(found, notes)}")
+    told = (*notes, *_name(found.problems))
+    return Chosen(replace(found, entries=covered, notes=told), columns, options)
+
+
 def open_layout(
     layout: str,
     index: Callable[..., Index],
@@ -68,24 +98,23 @@ def open_layout(
     pixels of an entry, for pictures that are no files. Broken pictures are left out and named in `notes`.
     Raises InputError where nothing can be opened.
     """
-    found, options = read_index(layout, index, where)
-    if not found.entries:
-        raise InputError(f"{found.root}: nothing to open; {_why(found, found.notes)}")
-    columns = _columns(found, options)
-    entries = [entry for entry in found.entries if options.split in ("", entry.split)]
-    covered = [entry for entry in entries if columns is None or columns.covers(entry)]
-    notes = found.notes
-    if columns is not None and len(covered) < len(entries):
-        without = f"{len(entries) - len(covered)} of {len(entries)} pictures have no {_some(columns.names)}"
-        notes += (f"{without} and are left out; labels=none keeps them",)
-    if not covered:
-        raise InputError(f"{found.root}: nothing to open; {_why(found, notes)}")
-    ready = replace(found, entries=tuple(covered), notes=(*notes, *_name(found.problems)))
+    chosen = choose(layout, index, where)
+    options = chosen.options
     name = "-".join(filter(None, (layout, options.fold.replace("/", "of"), options.split)))
-    channels = int(options.channels or found.channels)
     return decode_index(
-        ready, name, columns, size=options.size, channels=channels, progress=progress, read=read
+        chosen.index,
+        name,
+        chosen.columns,
+        size=options.size,
+        channels=int(options.channels or chosen.index.channels),
+        progress=progress,
+        read=read,
     )
+
+
+def on_side(entries: tuple[Entry, ...], split: str) -> tuple[Entry, ...]:
+    """The entries of one side of the split; all of them for ""."""
+    return tuple(entry for entry in entries if split in ("", entry.split))
 
 
 def _parse(where: str) -> tuple[Path, dict[str, str]]:

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from mien.core.discover import load, names
 from mien.core.errors import InputError
+from mien.core.labels import Label
 from mien.core.types import Dataset
-from mien.datasets._index import Index
-from mien.datasets._layout import read_index
+from mien.datasets._index import Index, as_inputs
+from mien.datasets._layout import choose, on_side, read_index
 from mien.datasets._stored import Report
 
 _PACKAGE = "mien.datasets"
@@ -24,9 +27,15 @@ def open_dataset(source: str, *, progress: Report | None = None) -> Dataset:
         if colon and name in names(_PACKAGE):
             dataset: Dataset = load(_PACKAGE, name).open(where, progress=progress)
             return dataset
-        known = ", ".join(f"{known}:..." for known in names(_PACKAGE) if known != "folder")
-        raise InputError(f"{source}: there is no such zip or folder (other sources: {known})")
-    folder: Dataset = load(_PACKAGE, "folder").open(source, progress=progress)
+        others = ", ".join(f"{other}:..." for other in names(_PACKAGE) if other != "folder")
+        raise InputError(f"{source}: there is no such zip or folder (other sources: {others})")
+    try:
+        folder: Dataset = load(_PACKAGE, "folder").open(source, progress=progress)
+    except InputError as error:
+        known = recognise(Path(source)) if Path(source).is_dir() else None
+        if known is None:
+            raise
+        raise InputError(f"{error}; it looks like {known}: try {known}:{source}") from error
     return folder
 
 
@@ -35,13 +44,50 @@ def open_index(source: str) -> Index:
 
     With split= only the entries of that side. Raises InputError for anything else.
     """
+    name, where, module = _layout_of(source)
+    index, options = read_index(name, module.index, where)
+    return replace(index, entries=on_side(index.entries, options.split))
+
+
+class ToPrepare(NamedTuple):
+    """What `mien prepare` is to be told of a layout, by the names of files relative to `root`.
+
+    files: the only ones to read; the folder may hold others that must not be used (minors). labels: class
+    number or vector, None without labels. class_names: what they mean. extra: further keys of the record,
+    with all "labels" that are known. notes: lines for the user.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    labels: dict[str, Label] | None
+    class_names: tuple[str, ...]
+    extra: dict[str, dict[str, Any]]
+    notes: tuple[str, ...]
+
+
+def open_inputs(source: str) -> ToPrepare:
+    """The files that "NAME:FOLDER?options" chooses, to be prepared: faces found, aligned, measured.
+
+    size= and channels= have no say there. Raises InputError as `open_dataset` does, and where entries are no
+    whole picture files.
+    """
+    name, where, module = _layout_of(source)
+    chosen = choose(name, module.index, where)
+    index, columns = chosen.index, chosen.columns
+    root, known, extra = as_inputs(index)
+    joined = {file: {**extra[file], "labels": known[file]} for file in known}
+    if columns is None:
+        return ToPrepare(root, tuple(known), None, (), joined, index.notes)
+    labels = {entry.file: columns.label(entry) for entry in index.entries}
+    return ToPrepare(root, tuple(known), labels, columns.class_names, joined, index.notes)
+
+
+def _layout_of(source: str) -> tuple[str, str, ModuleType]:
     name, colon, where = source.partition(":")
     module = load(_PACKAGE, name) if colon and name in names(_PACKAGE) else None
     if module is None or not hasattr(module, "index"):
         raise InputError(f"{source}: write NAME:FOLDER with one of {', '.join(layouts())}")
-    index, options = read_index(name, module.index, where)
-    entries = tuple(entry for entry in index.entries if options.split in ("", entry.split))
-    return replace(index, entries=entries)
+    return name, where, module
 
 
 def layouts() -> tuple[str, ...]:
