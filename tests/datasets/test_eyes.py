@@ -128,6 +128,14 @@ def test_36x60_pictures_are_not_scrambled(tmp_path):
         np.testing.assert_array_equal(dataset.images(np.array([at]))[0, 0, 12:48], stored)
 
 
+def test_a_square_may_be_cut_out_instead(tmp_path):
+    root = mpiigaze(tmp_path / "m")
+    dataset = open_dataset(f"eyes:{root}?size=36&fit=crop")
+    for at, entry in enumerate(open_index(f"eyes:{root}").entries):
+        stored = eyes.picture_36x60(root, entry)
+        np.testing.assert_array_equal(dataset.images(np.array([at]))[0, 0], stored[:, 12:48])
+
+
 def test_swapped_height_and_width_are_refused(tmp_path):
     root = mpiigaze(tmp_path / "m")
     sideways = {

@@ -8,9 +8,9 @@ axes (x to the picture's right, y down, z away from the camera). So gaze_pitch i
 gaze_yaw for looking to the picture's LEFT, as is usual for these datasets; `yaw_towards=right` turns its
 sign, which makes it what `mien render` writes. head_pitch and head_yaw follow the same rule.
 
-Opened as squares: of UnityEyes the square around the eye; of MPIIGaze the whole width, rows repeated above
-and below, since a square cut out of 36x60 loses both corners of the eye. `picture_36x60` gives
-either unpadded.
+Opened as squares: of UnityEyes the square around the eye; of MPIIGaze the whole width, the outer rows
+repeated above and below. `fit=crop` instead cuts out what is as wide as 36x60 is high, and so loses both
+corners of the eye. `picture_36x60` gives either dataset unpadded.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ from PIL import Image
 from mien.core.errors import InputError
 from mien.core.picture import BadPicture, Pixels, decode
 from mien.datasets import _layout
-from mien.datasets._index import Entry, Index, Problem
+from mien.datasets._index import Box, Entry, Index, Problem
 from mien.datasets._mpiigaze import HEIGHT, WIDTH, days, read_day, read_eye
 from mien.datasets._stored import Report, StoredDataset
 from mien.datasets._unityeyes import numbered, read_note
@@ -43,12 +43,15 @@ def recognise(root: Path) -> bool:
     return bool(_kind(root))
 
 
-def index(root: Path, *, yaw_towards: Literal["left", "right"] = "left") -> Index:
+def index(
+    root: Path, *, yaw_towards: Literal["left", "right"] = "left", fit: Literal["pad", "crop"] = "pad"
+) -> Index:
     """UnityEyes by number; MPIIGaze by person, day, frame and eye.
 
-    yaw_towards: where in the picture somebody looks whose gaze_yaw is positive. Named and left out: pictures
-    without note, notes without picture or direction, days that cannot be read, lines of sight that are none.
-    Raises InputError where the folder is neither.
+    yaw_towards: where in the picture somebody looks whose gaze_yaw is positive. fit: as the module says.
+
+    Named and left out: pictures without note, notes without picture or direction, days that cannot be read,
+    lines of sight that are none. Raises InputError where the folder is neither.
     """
     kind = _kind(root)
     if not kind:
@@ -59,6 +62,8 @@ def index(root: Path, *, yaw_towards: Literal["left", "right"] = "left") -> Inde
     entries = (_unityeyes if kind == "UnityEyes" else _mpiigaze)(root, problems)
     if yaw_towards == "right":
         entries = [_turned(entry) for entry in entries]
+    if fit == "crop":
+        entries = [replace(entry, box=_inner(entry.box)) for entry in entries]
     people = len({entry.person for entry in entries} - {""})
     counts = {"pictures": len(entries)} | ({"people": people} if people else {})
     return Index(
@@ -142,6 +147,13 @@ def _mpiigaze(root: Path, problems: list[Problem]) -> list[Entry]:
             else:
                 entries.append(Entry(file, labels, person=person, part=part))
     return entries
+
+
+def _inner(box: Box | None) -> Box:
+    """The middle of a square (by default the padded 60x60), as large as 36x60 is high."""
+    x, y, side, _ = box or (0, 0, WIDTH, WIDTH)
+    cut = side * (1 - HEIGHT / WIDTH) / 2
+    return x + cut, y + cut, side - 2 * cut, side - 2 * cut
 
 
 def _turned(entry: Entry) -> Entry:
