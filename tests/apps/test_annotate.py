@@ -135,7 +135,8 @@ def test_the_report_tells_the_figures_and_stands_alone(trained: tuple[RunFolder,
     examination = found(run)
     dark = next(one for one in examination.readings if isinstance(one, YesNo) and one.name == "dark")
     assert dark.auc is not None
-    assert f"{dark.auc.value:.3f} ({dark.auc.low:.3f}-{dark.auc.high:.3f})" in page
+    ends = f"{dark.auc.low:.3f}-{dark.auc.high:.3f}"
+    assert f'{dark.auc.value:.3f}<span class="better">{ends}</span>' in page
     assert "Not told from guessing: coin." in page
     assert page.count("said 0.") >= 8
     assert "http" not in page.replace("http-equiv", "")

@@ -99,6 +99,9 @@ def test_one_of_several() -> None:
     assert reading.most_common == 0.5
     assert reading.confusion == ((1, 1, 0), (0, 1, 0), (0, 0, 1))
     assert [one.name for one in reading.each] == ["hair=black", "hair=blond", "hair=red"]
+    assert reading.each[1].recall is not None
+    assert reading.each[1].precision is not None
+    assert (reading.each[1].recall.value, reading.each[1].precision.value) == (1, 0.5)
     assert reading.each[2].auc is not None
     assert reading.each[2].auc.value == 1
 
