@@ -19,11 +19,13 @@ from mien.apps.options import DEFAULT_MINUTES, TrainOptions
 from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
+from mien.core.family import GENERATOR, build, kind_of, lesson_of
 from mien.core.run import RunFolder, find_runs
-from mien.core.types import Dataset, Spec
+from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.datasets._open import open_dataset
 from mien.training.loop import Budget, Training
 from mien.training.order import Stream
+from mien.training.outputs import Outputs
 from mien.training.precision import NAMES, choose, probe
 from mien.training.session import Session
 
@@ -32,7 +34,7 @@ _MODELS = "mien.models"
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything resolved: what is trained, on what, and how."""
+    """Everything resolved: what is trained, on what, and how. lesson: what the family makes of the data."""
 
     family: ModuleType
     family_name: str
@@ -42,6 +44,11 @@ class Plan:
     spec: Spec
     options: TrainOptions
     device: torch.device
+    lesson: Lesson | None = None
+
+    def build(self) -> Trainable:
+        """A new model. Raises InputError where the family cannot be built like that."""
+        return build(self.family, self.config, self.spec, self.lesson)
 
     def identity(self) -> str:
         """What makes two commands the same run: all but budget, place, intervals and looks."""
@@ -52,6 +59,9 @@ class Plan:
             "dataset": self.dataset.content_hash,
             "options": self.options.model_dump(include={"seed", "mirror", "cond", "precision"}),
         }
+        if self.lesson is not None and self.lesson.train.labels is not None:
+            # Labels may come from the manifest, which the dataset's hash does not cover.
+            parts["labels"] = hashlib.sha256(self.lesson.train.labels.tobytes()).hexdigest()
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -67,7 +77,7 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
     run, is_new = _run_folder(plan)
     with run.lock():
         settings = _settings(plan, run, is_new=is_new, console=console)
-        training, session = _session(plan, run, settings)
+        training, session = _session(plan, run, settings, console)
         resumed = session.resume(lambda line: console.print(f"[yellow]{line}[/]"))
         budget = _budget(options)
         where = f"goes on at {training.nimg / 1000:.1f} kimg" if resumed else "begins"
@@ -75,6 +85,8 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
             f"[bold]{run.path}[/] {where}: {plan.family_name} on {plan.dataset.name}"
             f" ({len(plan.dataset):,} pictures, {plan.spec.resolution} px), {settings['precision']}"
         )
+        for note in plan.lesson.notes if plan.lesson is not None else ():
+            console.print(note, highlight=False)
         if budget.fraction(training.nimg, training.seconds) >= 1:
             console.print("its budget is spent already; give more --minutes or --kimg, or --new")
             return run
@@ -97,8 +109,13 @@ def make_plan(
     dataset = open_dataset(data, progress=progress)
     if options.cond and not dataset.spec.label_dim:
         raise InputError(f"{data}: --cond needs labels, and this dataset has none")
-    spec = dataset.spec if options.cond else dataset.spec.unlabelled()
-    return Plan(family, options.model, config, dataset, data, spec, options, pick_device(options.device))
+    lesson = lesson_of(family, config, dataset)
+    if lesson is not None:
+        spec = lesson.train.spec
+    else:
+        spec = dataset.spec if options.cond else dataset.spec.unlabelled()
+    device = pick_device(options.device)
+    return Plan(family, options.model, config, dataset, data, spec, options, device, lesson)
 
 
 def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence[str]) -> BaseModel:
@@ -169,7 +186,7 @@ def _run_folder(plan: Plan) -> tuple[RunFolder, bool]:
         for run in reversed(find_runs(plan.options.out)):
             if run.read_config().get("identity") == identity:
                 return run, False
-    plan.family.build(plan.config, plan.spec)  # refuse what cannot be built before making a folder
+    plan.build()  # refuse what cannot be built before making a folder
     what = f"{Path(plan.dataset.name).stem}-{plan.family_name}-{plan.spec.resolution}"
     return RunFolder.create(plan.options.out, what), True
 
@@ -199,7 +216,7 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
 def _precision(plan: Plan, console: Console) -> str:
     if plan.options.precision != "auto":
         return plan.options.precision
-    speeds = probe(lambda: plan.family.build(plan.config, plan.spec), _stream(plan), plan.device)
+    speeds = probe(plan.build, _stream(plan), plan.device)
     chosen = choose(speeds)
     told = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
     console.print(f"probed arithmetic: {told}; takes {chosen}")
@@ -207,21 +224,25 @@ def _precision(plan: Plan, console: Console) -> str:
 
 
 def _stream(plan: Plan) -> Stream:
+    lesson = plan.lesson
     return Stream(
-        plan.dataset,
+        plan.dataset if lesson is None else lesson.train,
         batch_size=plan.config.batch_size,  # type: ignore[attr-defined]
         seed=plan.options.seed,
         mirror=plan.options.mirror,
-        labels=plan.options.cond,
+        labels=plan.options.cond or lesson is not None,
         device=plan.device,
+        mirrored_labels=None if lesson is None else lesson.mirrored_labels,
     )
 
 
-def _session(plan: Plan, run: RunFolder, settings: dict[str, Any]) -> tuple[Training, Session]:
+def _session(
+    plan: Plan, run: RunFolder, settings: dict[str, Any], console: Console
+) -> tuple[Training, Session]:
     torch.manual_seed(
         plan.options.seed
     )  # the initial weights are the only thing drawn from the global source
-    trainable = plan.family.build(plan.config, plan.spec)
+    trainable = plan.build()
     training = Training(trainable, plan.options.seed, plan.device, NAMES[settings["precision"]])
     session = Session(
         run,
@@ -233,8 +254,23 @@ def _session(plan: Plan, run: RunFolder, settings: dict[str, Any]) -> tuple[Trai
         conditional=plan.options.cond,
         tick_nimg=plan.options.tick_kimg * 1000,
         snapshot_nimg=plan.options.snapshot_kimg * 1000,
+        outputs=_outputs(plan, run, training, console),
     )
     return training, session
+
+
+def _outputs(plan: Plan, run: RunFolder, training: Training, console: Console) -> Outputs | None:
+    """What this kind of run leaves behind; None for a generator's usual outputs."""
+    kind = kind_of(plan.family)
+    if kind == GENERATOR:
+        return None
+    if kind == "attributes" and plan.lesson is not None:
+        from mien.apps.attribute_outputs import AttributeOutputs  # loads scikit-learn
+
+        return AttributeOutputs(
+            run, training, plan.dataset, plan.lesson, family=plan.family_name, console=console
+        )
+    raise NotImplementedError(f"no outputs are known for the kind {kind!r} of {plan.family_name}")
 
 
 def _budget(options: TrainOptions) -> Budget:
