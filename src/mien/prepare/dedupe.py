@@ -11,6 +11,8 @@ from mien.core.picture import Pixels
 
 DEFAULT_THRESHOLD = 35  # bits of 512; benchmarks/dedupe_quality.py measures what it finds and what it costs
 
+DUPLICATE = "duplicate"  # the reason in a manifest
+
 _SIDE = 16  # differences along and across, so 2 x 16 x 16 bits
 _REGION = (0.28, 0.35, 0.72, 0.85)  # of the crop: left, top, right, bottom; brows to mouth, no background
 _BLOCK = 1024  # items searched at a time
@@ -53,6 +55,18 @@ def find_duplicates(hashes: Sequence[str], sharpness: Sequence[float], *, thresh
         index.add(bits[new])
         kept = np.concatenate([kept, new])
     return [int(item) for item in keeper]
+
+
+def nearest(hashes: Sequence[str], among: Sequence[str]) -> list[tuple[int, int]]:
+    """Of each hash the place of the one in `among` that is most like it, and in how many bits they differ.
+
+    Raises InputError as `find_duplicates` does.
+    """
+    bits = _unpack([*among, *hashes])
+    index = _open_index(bits.shape[1])
+    index.add(bits[: len(among)])
+    places, distances = _nearest(index, np.arange(len(among)), bits[len(among) :])
+    return list(zip(places.tolist(), distances.tolist(), strict=True))
 
 
 def _sort_block(
