@@ -226,7 +226,9 @@ def _in_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        image = ImageChops.invert(image)  # Pillow takes every CMYK JPEG for Adobe's, which store 255 as no ink
+        image = ImageChops.invert(
+            image
+        )  # Pillow takes every CMYK JPEG for Adobe's, which store 255 as no ink
     elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
     return to_srgb(image, profile) if isinstance(profile, bytes) and profile else (image, None)

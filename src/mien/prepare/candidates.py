@@ -81,7 +81,7 @@ class Found:
         record = dict(self._loose[index]) if number is None else self._store.record(number)
         label = self.label(index)
         extra = dict(self._inputs.extra.get(self._inputs.files[index].name, {}))
-        labels = _label_values(label, self.class_names) | dict(extra.pop("labels", None) or {})
+        labels = {**_label_values(label, self.class_names), **(extra.pop("labels", None) or {})}
         if self._inputs.labels is not None and label is None and "verdict" not in record:
             record |= dropped(NO_LABEL)
         return record | {"licence": None, **extra, "labels": labels}
@@ -140,7 +140,8 @@ class Prepared:
 
     def crops(self, index: int, size: int) -> list[tuple[str, bytes]]:
         at = self._place(index)
-        return [] if at is None else [(self._records[index].get("role") or "", self._reader.read(at))]
+        role = str(dict(self._records[index]).get("role") or "")
+        return [] if at is None else [(role, self._reader.read(at))]
 
     def thumb(self, index: int) -> bytes:
         return b""

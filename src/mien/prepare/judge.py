@@ -40,7 +40,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a found face must be like; None asks for nothing.
+    """What a found face must be like; None asks for nothing. Defaults are those of `measure.SUGGESTED`.
 
     Parameters
     ----------
@@ -87,16 +87,16 @@ class Rules:
     min_score: float | None = None
     min_coverage: float | None = 0.01
     max_coverage: float | None = 0.75
-    min_sharpness: float | None = None
-    max_yaw: float | None = None
-    max_pitch: float | None = None
+    min_sharpness: float | None = 0.2
+    max_yaw: float | None = 45.0
+    max_pitch: float | None = 30.0
     max_roll: float | None = None
-    min_eyes_open: float | None = None
+    min_eyes_open: float | None = 0.25
     max_mouth_open: float | None = None
-    max_mask: float | None = None
+    max_mask: float | None = 0.8
     max_glasses: float | None = None
-    min_exposure: float | None = None
-    max_exposure: float | None = None
+    min_exposure: float | None = 0.12
+    max_exposure: float | None = 0.9
     min_contrast: float | None = None
     min_colour: float | None = None
     single_face: bool = False
@@ -133,7 +133,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One line of the table. side: "min", "max" or "both" (plus and minus). words: told with {it}, {limit}."""
+    """One line of the table. side: "min", "max" or "both" (plus and minus). words: with {it}, {limit}."""
 
     rule: str
     measurement: str
@@ -154,7 +154,7 @@ _TABLE = (
     _Entry("max_coverage", "coverage", "max", "covers-too-much",
            "the face covers {it:.1%} of the picture, at most {limit:.1%}"),
     _Entry("max_yaw", "yaw", "both", "turned", "turned by {it:.0f} degrees, at most {limit:.0f} to a side"),
-    _Entry("max_pitch", "pitch", "both", "nodding", "nods by {it:.0f} degrees, at most {limit:.0f} up or down"),
+    _Entry("max_pitch", "pitch", "both", "nodding", "nods by {it:.0f} degrees, at most {limit:.0f}"),
     _Entry("max_roll", "roll", "both", "tilted", "tilted by {it:.0f} degrees, at most {limit:.0f}"),
     _Entry("min_sharpness", "sharpness", "min", "blurred", "sharpness {it:.2f}, at least {limit:.2f}"),
     _Entry("max_mask", "mask", "max", "masked", "mask {it:.2f}, at most {limit:.2f}"),

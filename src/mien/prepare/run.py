@@ -110,9 +110,9 @@ def prepare(
 
     What was found is kept in `OUT.work` as it is found: a killed run goes on there, and other rules or
     conditions need no pixel again. If `source` was itself prepared and neither another size nor a layout is
-    asked for, its pictures are copied as they are and its records judged. The same input gives byte-identical
-    zips, for any number of workers and kills. Raises InputError for bad arguments or a bad source, MienError if
-    no face was kept or a download fails; `out` is then untouched.
+    asked for, its pictures are copied as they are and its records judged. The same input gives
+    byte-identical zips, for any number of workers and kills. Raises InputError for bad arguments or a bad
+    source, MienError if no face was kept or a download fails; `out` is then untouched.
     """
     begun = time.monotonic()
     sizes = _checked_sizes(size)

@@ -21,9 +21,7 @@ class Selection:
         return self.drops.count(None)
 
 
-def select(
-    candidates: Candidates, rules: Rules, *, where: Where | None, duplicates: int | None
-) -> Selection:
+def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplicates: int | None) -> Selection:
     """Judge every candidate. duplicates: bits in which hashes of doubles may differ, None keeps doubles."""
     drops: list[Drop | None] = []
     passed: list[tuple[int, str, float, str]] = []  # number, hash, sharpness, source: all that doubles need

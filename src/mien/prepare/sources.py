@@ -147,7 +147,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _collected(manifest: str) -> dict[str, Mapping[str, Any]]:
-    """What the manifest of `mien collect` says of each file, its first line counting; {} if it is another's."""
+    """What the manifest of `mien collect` says of each file (first line first); {} if it is another's."""
     extra: dict[str, Mapping[str, Any]] = {}
     for line in manifest.split("\n"):
         try:

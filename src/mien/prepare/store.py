@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mien import TOOL
+from mien.core.atomic import explain
 from mien.core.errors import MienError
 
 _VERSION = 1  # of the tables and of what is measured; a store of another version is begun anew
@@ -112,16 +113,7 @@ def opened(out: Path, job: Mapping[str, Any]) -> Iterator[Store]:
     Stores of other jobs are removed. Raises MienError while another run works on the same dataset.
     """
     folder = work_folder(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "wb")
-    except OSError as error:
-        raise MienError(f"{folder}: cannot work there ({error.strerror})") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise MienError(f"{out}: another run is preparing it; wait for its end") from error
+    with _locked(folder, out):
         path = folder / f"{_digest(job)}.sqlite"
         for other in folder.glob("*.sqlite*"):
             if not other.name.startswith(path.name):
@@ -131,6 +123,19 @@ def opened(out: Path, job: Mapping[str, Any]) -> Iterator[Store]:
             yield store
         finally:
             store.close()
+
+
+@contextmanager
+def _locked(folder: Path, out: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as error:
+        raise MienError(f"{out}: another run is preparing it; wait for its end") from error
+    except OSError as error:
+        raise explain(error, folder) from error
 
 
 def forget(out: Path) -> None:

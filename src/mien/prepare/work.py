@@ -1,4 +1,4 @@
-"""What is done with one input: read, find, measure, cut. Nothing is judged here, so that it need not be again."""
+"""What is done with one input: read, find, measure, cut. Judging comes later, from what was measured."""
 
 import hashlib
 import io

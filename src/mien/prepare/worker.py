@@ -1,9 +1,9 @@
 """One worker process: `python -m mien.prepare.worker DESCRIPTOR`, started by `pool`.
 
 It speaks JSON frames over a socket, nothing pickled. First it is told source, store and job and answers
-{"ready": true}; then for each {"name", "at", "key"} it puts what it found into the store and answers {}. If the
-file could not even be read it answers its record, which is not stored: the next run shall try again. If the
-store cannot be written it answers {"stop": why}.
+{"ready": true}; then for each {"name", "at", "key"} it puts what it found into the store and answers {}. If
+the file could not even be read it answers its record, which is not stored: the next run shall try again. If
+the store cannot be written it answers {"stop": why}.
 """
 
 import json
