@@ -13,7 +13,7 @@ from markupsafe import Markup
 from mien import TOOL
 from mien.apps.charts import number
 from mien.apps.page import render_page
-from mien.apps.prepare_report_charts import Histogram, Threshold, histogram, reason_bar
+from mien.apps.prepare_report_charts import Histogram, Threshold, balance, histogram, reason_bar
 from mien.apps.prepare_report_examples import (
     Edge,
     Thumb,
@@ -70,9 +70,9 @@ class _Measure:
 
 @dataclass(frozen=True)
 class _Row:
-    """One bar: what became of how many, and a sentence about it."""
+    """One bar: how many were dropped for a reason, and a sentence about it."""
 
-    what: str
+    reason: str
     count: int
     share: str
     bar: Markup
@@ -111,7 +111,8 @@ def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, 
         "total": len(records),
         "num_kept": len(records) - len(lost),
         "num_lost": len(lost),
-        "rows": _rows(records, lost, reasons),
+        "balance": balance(len(records) - len(lost), len(lost)),
+        "rows": _rows(lost, reasons, len(records)),
         "broken": [(name_of(record), _reason(record), _detail(record)) for record in broken[:_MOST_NAMED]],
         "num_broken": len(broken),
         "measures": _measures(records, bounds),
@@ -124,29 +125,24 @@ def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, 
     }
 
 
-def _rows(records: Sequence[Record], lost: Sequence[Record], reasons: Counter[str]) -> list[_Row]:
-    """Kept first, then the reasons, most frequent first, each with the first sentence said of it."""
-    total = len(records)
+def _rows(lost: Sequence[Record], reasons: Counter[str], total: int) -> list[_Row]:
+    """The reasons, most frequent first, each with the first sentence said of it."""
     details: dict[str, str] = {}
     for record in lost:
         details.setdefault(_reason(record), _detail(record))
-    kept = total - len(lost)
-    most = max([kept, *reasons.values()])
-    rows = [_Row("kept", kept, _share(kept, total), reason_bar(kept, most, kept=True), "")]
+    most = max(reasons.values(), default=0)
+    rows = []
     for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
         about = f"for example: {details[reason]}" if count > 1 and details[reason] else details[reason]
-        rows.append(_Row(reason, count, _share(count, total), reason_bar(count, most), about))
+        rows.append(_Row(reason, count, f"{count / total:.1%}", reason_bar(count, most), about))
     return rows
-
-
-def _share(count: int, total: int) -> str:
-    return f"{count / total:.1%}" if total else ""
 
 
 def _measures(records: Sequence[Record], bounds: Sequence[Bound]) -> list[_Measure]:
     """A histogram of each measurement that any record has, the known ones first."""
     found = {name for record in records for name in (record.get("measurements") or {})}
     names = [name for name in MEASURES if name in found] + sorted(found - set(MEASURES))
+    records = [record for record in records if record.get("measurements")]
     drops = np.array([is_dropped(record) for record in records], bool)
     measures = []
     for name in names[:_MOST_MEASURES]:

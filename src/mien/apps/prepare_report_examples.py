@@ -25,6 +25,7 @@ _PER_SIDE = 6
 _NUM_PAIRS = 24
 _NUM_OTHERS = 12
 _MOST_NAME = 160
+_MOST_VALUE = 1e15  # no measurement comes near; beyond it, charts lose their footing
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ def is_dropped(record: Record) -> bool:
 
 
 def value_of(record: Record, measurement: str) -> float:
-    """A measurement; NaN where it is absent or no number."""
+    """A measurement; NaN where it is absent or no sensible number."""
     value: Any = (record.get("measurements") or {}).get(measurement)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
-    return float(value) if math.isfinite(value) else math.nan
+    return float(value) if abs(value) < _MOST_VALUE else math.nan
 
 
 def thresholds(bound: Bound) -> list[Threshold]:
