@@ -7,6 +7,8 @@ from mien.faces.crop import Square
 from mien.faces.face import Face
 from mien.faces.pose import head_pose
 from mien.prepare.measure_light import face_view, measure_light
+from mien.prepare.measure_parts import measure_parts
+from mien.prepare.measure_worn import measure_worn
 
 # Lowest and highest value to keep of each measurement, None: no bound. Mild on purpose: on portraits these
 # drop next to nothing that is good.
@@ -34,6 +36,8 @@ def measure(picture: Picture, face: Face, square: Square, *, num_faces: int) -> 
         "score": face.score,
         **measure_light(face_view(picture.pixels, face)),
     }
+    if face.points is not None:
+        measured |= measure_parts(picture.pixels, face.points) | measure_worn(picture.pixels, face)
     rounded = {name: round(value, 4) for name, value in measured.items()}
     rounded |= {
         "crop_side": round(square.side * picture.scale, 2),

@@ -1,5 +1,7 @@
 """What light makes of a face: exposure, contrast, colour, and how sharp the picture of it is."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +73,7 @@ def _spread(energy: Floats) -> Floats:
     return np.asarray(cv2.GaussianBlur(energy, (0, 0), 2.0), np.float32)
 
 
+@cache
 def _oval(size: int) -> NDArray[np.bool_]:
     middles = (np.arange(size) + 0.5) * (2 / size) - 1
     return np.asarray(middles[:, np.newaxis] ** 2 + middles**2 < 1)
