@@ -1,5 +1,7 @@
 """The report page of `mien prepare`: what was dropped and why, every measurement, both sides of each rule."""
 
+import base64
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mien import TOOL
 from mien.apps.charts import number
-from mien.apps.page import render_page
 from mien.apps.prepare_report_charts import Histogram, Threshold, balance, histogram, reason_bar
 from mien.apps.prepare_report_examples import (
     Edge,
@@ -88,14 +90,22 @@ def write_prepare_report(
     thumb: an encoded picture to show for a record, None for none; asked only for what is shown.
     The same arguments give the same bytes. Raises MienError where the place cannot be written.
     """
-    page = render_page(
-        "prepare.html.j2",
-        _gather(records, bounds, Thumbs(thumb), title),
-        styles=("report.css", "prepare.css"),
-        filters={"number": number, "count": times},
-    )
+    page = _render(_gather(records, bounds, Thumbs(thumb), title))
     # File names may hold lone surrogates, which UTF-8 cannot.
     write_bytes(path, page.encode("utf-8", "replace"))
+
+
+def _render(context: Mapping[str, Any]) -> str:
+    loader = PackageLoader("mien.apps", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(count=times)
+    style = "".join(loader.get_source(environment, name)[0] for name in ("report.css", "prepare.css"))
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # The hash allows this one style sheet and nothing that a hostile name might smuggle in.
+    template = environment.get_template("prepare.html.j2")
+    return template.render(context, style=Markup(style), style_hash=f"sha256-{digest}")
 
 
 def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, title: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """`mien report`: one page about a run that stands alone; no script, everything inlined."""
 
+import base64
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from mien import TOOL
 from mien.apps.charts import NUM_STYLES, line_chart, number
 from mien.apps.generate import Loaded, load
 from mien.apps.neighbours import Nearest, nearest
-from mien.apps.page import render_page
 from mien.apps.report_log import Group, Log, groups, kimg_of, read_log
 from mien.apps.report_pictures import (
     Samples,
@@ -118,8 +121,16 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
 
 
 def _render(context: Mapping[str, Any]) -> str:
-    filters: dict[str, Callable[..., Any]] = {"number": number, "kimg": at_kimg, "count": times}
-    return render_page("report.html.j2", context, styles=("report.css",), filters=filters)
+    loader = PackageLoader("mien.apps", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(number=number, kimg=at_kimg, count=times)
+    style = loader.get_source(environment, "report.css")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # The hash allows this one style sheet and nothing that a hostile name might smuggle in.
+    template = environment.get_template("report.html.j2")
+    return template.render(context, style=Markup(style), style_hash=f"sha256-{digest}")
 
 
 def _config(run: RunFolder) -> tuple[dict[str, Any], str]:
