@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mien.core.atomic import move
 from mien.core.manifest import Record
 from mien.core.packed import PackWriter
 from mien.prepare.candidates import Candidates
@@ -63,11 +64,21 @@ class Packed:
 
 
 def write_pack(
-    path: Path, size: int, candidates: Candidates, selection: Selection, *, bounds: tuple[Bound, ...]
+    path: Path,
+    size: int,
+    candidates: Candidates,
+    selection: Selection,
+    *,
+    bounds: tuple[Bound, ...],
+    scratch: Path,
 ) -> Packed:
-    """Write what is kept, and a manifest line for every input. The same arguments write the same bytes."""
+    """Write what is kept, and a manifest line for every input. The same arguments write the same bytes.
+
+    scratch: a folder on the same disk, where a killed run may leave half a zip.
+    """
     tally = _Tally(len(candidates))
-    with PackWriter(path, class_names=candidates.class_names) as pack:
+    whole = scratch / path.name
+    with PackWriter(whole, class_names=candidates.class_names) as pack:
         for index, drop in enumerate(selection.drops):
             record = candidates.record(index)
             if drop is None:
@@ -81,6 +92,7 @@ def write_pack(
                 thumb = candidates.thumb(index) or dict(candidates.crops(index, size)).get("", b"")
                 tally.show(record, thumb)
         kept = len(pack)
+    move(whole, path)
     shots = (tally.kept_shots, tally.dropped_shots)
     return Packed(path, size, kept, tally.counts, len(candidates), tally.drops, bounds, candidates, shots)
 

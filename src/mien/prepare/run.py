@@ -125,7 +125,7 @@ def prepare(
     if pack is not None:
         candidates: Candidates = Prepared(pack[0])
         _check_where(condition, candidates)
-        packs, more = _write_all(candidates, (pack[1],), wish, source)
+        packs, more = _write_all(candidates, (pack[1],), wish, source, out.parent)
         return PrepareResult(packs, time.monotonic() - begun, 0, candidates.class_names, more)
     inputs = list_inputs(source, without=_own(out, sizes or (DEFAULT_SIZE,)))
     inputs = _with_extras(inputs, labels, tuple(class_names), extra or {})
@@ -134,7 +134,7 @@ def prepare(
         found = Found(inputs, store)
         _check_where(condition, found)
         measured = _measure(found, inputs, source, store.path, job, workers or _cores(), progress, announce)
-        packs, notes = _write_all(found, job.sizes, wish, source)
+        packs, notes = _write_all(found, job.sizes, wish, source, store.path.parent)
     if not keep_work:
         stores.forget(out)
     seconds = time.monotonic() - begun
@@ -247,7 +247,7 @@ def _measure(
 
 
 def _write_all(
-    candidates: Candidates, sizes: tuple[int, ...], wish: _Wish, source: Path
+    candidates: Candidates, sizes: tuple[int, ...], wish: _Wish, source: Path, scratch: Path
 ) -> tuple[tuple[Packed, ...], tuple[str, ...]]:
     """Choose and write for each size; the sizes for which nothing is left become notes."""
     packs, notes = [], []
@@ -258,7 +258,7 @@ def _write_all(
         if not chosen.num_kept:
             notes.append(_nothing(chosen, source, path))
             continue
-        pack = write_pack(path, size, candidates, chosen, bounds=rules.bounds())
+        pack = write_pack(path, size, candidates, chosen, bounds=rules.bounds(), scratch=scratch)
         if wish.sheet:
             pack.write_sheet(_beside(path, "-sheet.jpg"))
         if wish.report is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mien import TOOL
-from mien.core.atomic import explain
+from mien.core.atomic import explain, sweep_temporaries
 from mien.core.errors import MienError
 
 _VERSION = 1  # of the tables and of what is measured; a store of another version is begun anew
@@ -118,6 +118,7 @@ def opened(out: Path, job: Mapping[str, Any]) -> Iterator[Store]:
         for other in folder.glob("*.sqlite*"):
             if not other.name.startswith(path.name):
                 other.unlink(missing_ok=True)
+        sweep_temporaries(folder)
         store = Store(path)
         try:
             yield store
