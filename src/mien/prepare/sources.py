@@ -138,7 +138,7 @@ def _key(name: str, *state: int) -> str:
 
 
 def _hidden(name: str) -> bool:
-    parts = [part for part in name.split("/") if part not in (".", "..")]
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in (".", "..")]
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
