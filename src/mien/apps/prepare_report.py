@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +17,14 @@ from mien.apps.charts import number
 from mien.apps.prepare_report_charts import Histogram, Threshold, balance, histogram, reason_bar
 from mien.apps.prepare_report_examples import (
     Edge,
+    Table,
     Thumb,
     Thumbs,
     edges,
-    is_dropped,
     name_of,
     others,
     pairs,
     thresholds,
-    value_of,
 )
 from mien.apps.report_words import times
 from mien.core.atomic import write_bytes
@@ -110,11 +108,12 @@ def _render(context: Mapping[str, Any]) -> str:
 
 def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, title: str) -> dict[str, Any]:
     """All that the template shows, by name."""
-    lost = [record for record in records if is_dropped(record)]
-    broken = [record for record in lost if "width" not in record]
+    table = Table(records)
+    lost = [record for record, dropped in zip(records, table.dropped, strict=True) if dropped]
+    broken = [record for record in lost if "width" not in record]  # those that were never decoded
     reasons = Counter(_reason(record) for record in lost)
-    rare = {_reason(record) for record in lost} - {bound.reason for bound in bounds} - {DUPLICATE}
-    shown_edges = [edge for bound in bounds for edge in edges(records, bound, thumbs)]
+    rare = set(reasons) - {bound.reason for bound in bounds} - {DUPLICATE}
+    shown_edges = [edge for bound in bounds for edge in edges(table, bound, thumbs)]
     return {
         "title": title,
         "tool": TOOL,
@@ -125,12 +124,12 @@ def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, 
         "rows": _rows(lost, reasons, len(records)),
         "broken": [(name_of(record), _reason(record), _detail(record)) for record in broken[:_MOST_NAMED]],
         "num_broken": len(broken),
-        "measures": _measures(records, bounds),
-        "unmeasured": _unmeasured(records, bounds),
+        "measures": _measures(table, bounds),
+        "unmeasured": _unmeasured(table, bounds),
         "edges": [(_title(edge.measurement), edge, _side_words(edge)) for edge in shown_edges],
-        "pairs": pairs(records, thumbs),
+        "pairs": pairs(table, thumbs),
         "num_copies": reasons[DUPLICATE],
-        "others": others(records, sorted(rare), thumbs),
+        "others": others([record for record in lost if "width" in record], sorted(rare), thumbs),
         "no_pictures": thumbs.is_full,
     }
 
@@ -148,30 +147,35 @@ def _rows(lost: Sequence[Record], reasons: Counter[str], total: int) -> list[_Ro
     return rows
 
 
-def _measures(records: Sequence[Record], bounds: Sequence[Bound]) -> list[_Measure]:
+def _measures(table: Table, bounds: Sequence[Bound]) -> list[_Measure]:
     """A histogram of each measurement that any record has, the known ones first."""
-    found = {name for record in records for name in (record.get("measurements") or {})}
+    found = {name for record in table.records for name in (record.get("measurements") or {})}
     names = [name for name in MEASURES if name in found] + sorted(found - set(MEASURES))
-    records = [record for record in records if record.get("measurements")]
-    drops = np.array([is_dropped(record) for record in records], bool)
     measures = []
     for name in names[:_MOST_MEASURES]:
-        values = np.array([value_of(record, name) for record in records], np.float64)
-        own = [bound for bound in bounds if bound.measurement == name]
-        lines = [line for bound in own for line in thresholds(bound)]
+        values = table.column(name)
         known = np.isfinite(values)
-        chart = histogram(values[known & ~drops], values[known & drops], lines, title=_title(name))
-        if known.any():
-            rules = [(line.words, bound.reason) for bound in own for line in thresholds(bound)]
-            about = MEASURES[name][1] if name in MEASURES else ""
-            measures.append(_Measure(_title(name), about, chart, rules, int((~known).sum())))
+        if not known.any():
+            continue
+        rules = [
+            (line, bound.reason)
+            for bound in bounds
+            if bound.measurement == name
+            for line in thresholds(bound)
+        ]
+        kept, lost = values[known & ~table.dropped], values[known & table.dropped]
+        chart = histogram(kept, lost, [line for line, _ in rules], title=_title(name))
+        about = MEASURES[name][1] if name in MEASURES else ""
+        told = [(line.words, reason) for line, reason in rules]
+        num_unknown = int((table.measured & ~known).sum())
+        measures.append(_Measure(_title(name), about, chart, told, num_unknown))
     return measures
 
 
-def _unmeasured(records: Sequence[Record], bounds: Sequence[Bound]) -> list[str]:
+def _unmeasured(table: Table, bounds: Sequence[Bound]) -> list[str]:
     """Measurements that a rule is about and no record has."""
     names = sorted({bound.measurement for bound in bounds if thresholds(bound)})
-    return [_title(name) for name in names if all(math.isnan(value_of(record, name)) for record in records)]
+    return [_title(name) for name in names if not np.isfinite(table.column(name)).any()]
 
 
 def _side_words(edge: Edge) -> tuple[str, str]:

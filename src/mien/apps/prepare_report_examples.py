@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mien.apps.charts import number
-from mien.apps.prepare_report_charts import Threshold
+from mien.apps.prepare_report_charts import Threshold, Values
+from mien.apps.report_words import times
 from mien.core.errors import InputError
 from mien.core.manifest import Record
 from mien.core.picture import BadPicture, read_picture
@@ -93,13 +96,24 @@ def name_of(record: Record) -> str:
     return name if len(name) <= _MOST_NAME else f"{name[: _MOST_NAME // 2]}…{name[-_MOST_NAME // 2 :]}"
 
 
-def is_dropped(record: Record) -> bool:
-    """Whether its verdict is "dropped"."""
-    return record.get("verdict") == "dropped"
+class Table:
+    """Records with their measurements as columns, each read once."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self.dropped = np.array([record.get("verdict") == "dropped" for record in records], bool)
+        self.measured = np.array([bool(record.get("measurements")) for record in records], bool)
+        self._columns: dict[str, Values] = {}
+
+    def column(self, measurement: str) -> Values:
+        """Float64 [N]; NaN where the measurement is absent or no sensible number."""
+        if measurement not in self._columns:
+            values = [_value(record, measurement) for record in self.records]
+            self._columns[measurement] = np.array(values, np.float64)
+        return self._columns[measurement]
 
 
-def value_of(record: Record, measurement: str) -> float:
-    """A measurement; NaN where it is absent or no sensible number."""
+def _value(record: Record, measurement: str) -> float:
     value: Any = (record.get("measurements") or {}).get(measurement)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
@@ -112,71 +126,65 @@ def thresholds(bound: Bound) -> list[Threshold]:
     return [Threshold(value, is_low) for value, is_low in both if value is not None]
 
 
-def edges(records: Sequence[Record], bound: Bound, thumbs: Thumbs) -> list[Edge]:
+def edges(table: Table, bound: Bound, thumbs: Thumbs) -> list[Edge]:
     """Examples for each threshold of `bound`; none where nothing has its measurement."""
-    name = bound.measurement
-    known = [(value_of(record, name), at) for at, record in enumerate(records)]
-    known = sorted((value, at) for value, at in known if not math.isnan(value))
-    return [_edge(records, known, name, line, bound.reason, thumbs) for line in thresholds(bound) if known]
+    values = table.column(bound.measurement)
+    order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]  # NaN sorts last
+    return [_edge(table, bound, line, values, order, thumbs) for line in thresholds(bound) if len(order)]
 
 
 def _edge(
-    records: Sequence[Record],
-    known: Sequence[tuple[float, int]],
-    name: str,
+    table: Table,
+    bound: Bound,
     line: Threshold,
-    reason: str,
+    values: Values,
+    order: NDArray[np.int64],
     thumbs: Thumbs,
 ) -> Edge:
-    below = [(value, at) for value, at in known if value < line.value]
-    above = [(value, at) for value, at in known if value > line.value]
-    at_it = [(value, at) for value, at in known if value == line.value]  # kept: bounds include their ends
-    wrong, right = (below, at_it + above) if line.is_low else (above, below + at_it)
-    lost = [(value, at) for value, at in wrong if is_dropped(records[at])]
-    kept = [(value, at) for value, at in right if not is_dropped(records[at])]
-    if line.is_low:
-        lost_near, kept_near = lost[-_PER_SIDE:], kept[:_PER_SIDE]
-    else:
-        lost_near, kept_near = lost[:_PER_SIDE], kept[-_PER_SIDE:]
+    # Bounds include their ends: a value on the threshold is on the kept side.
+    cut = int(np.searchsorted(values[order], line.value, "left" if line.is_low else "right"))
+    wrong, right = (order[:cut], order[cut:]) if line.is_low else (order[cut:], order[:cut])
+    lost, kept = wrong[table.dropped[wrong]], right[~table.dropped[right]]
+    first, last = slice(_PER_SIDE), slice(-_PER_SIDE, None)
     shown = [
-        [thumbs.show(records[at], number(value)) for value, at in side] for side in (lost_near, kept_near)
+        [thumbs.show(table.records[at], number(float(values[at]))) for at in side]
+        for side in ((lost[last], kept[first]) if line.is_low else (lost[first], kept[last]))
     ]
-    return Edge(name, line, reason, shown[0], shown[1], len(lost))
+    return Edge(bound.measurement, line, bound.reason, shown[0], shown[1], len(lost))
 
 
-def pairs(records: Sequence[Record], thumbs: Thumbs) -> list[tuple[Example, Example, str]]:
+def pairs(table: Table, thumbs: Thumbs) -> list[tuple[Example, Example, str]]:
     """Some duplicates, evenly chosen: the kept picture, the dropped one, how much they differ."""
-    copies = [record for record in records if record.get("reason") == dedupe.DUPLICATE and record.get("hash")]
-    originals = [record for record in records if not is_dropped(record) and record.get("hash")]
-    chosen = [copies[i * len(copies) // _NUM_PAIRS] for i in range(_NUM_PAIRS)]
-    if len(copies) <= _NUM_PAIRS:
-        chosen = copies
-    if not chosen or not originals:
+    hashed = [record for record in table.records if record.get("hash")]
+    copies = _spread([record for record in hashed if record.get("reason") == dedupe.DUPLICATE], _NUM_PAIRS)
+    originals = [record for record in hashed if record.get("verdict") != "dropped"]
+    if not copies or not originals:
         return []
     try:
-        found = dedupe.nearest(_hashes(chosen), _hashes(originals))
+        found = dedupe.nearest(_hashes(copies), _hashes(originals))
     except InputError:  # a manifest from elsewhere
         return []
     return [
-        (thumbs.show(originals[at], "kept"), thumbs.show(copy, "dropped"), f"{distance} bits apart")
-        for copy, (at, distance) in zip(chosen, found, strict=True)
+        (thumbs.show(originals[at], "kept"), thumbs.show(copy, "dropped"), f"{times(distance, 'bit')} apart")
+        for copy, (at, distance) in zip(copies, found, strict=True)
     ]
 
 
-def others(
-    records: Sequence[Record], reasons: Sequence[str], thumbs: Thumbs
-) -> list[tuple[str, list[Example]]]:
+def others(lost: Sequence[Record], reasons: Sequence[str], thumbs: Thumbs) -> list[tuple[str, list[Example]]]:
     """For each reason, some of what was dropped for it, if there are pictures to show."""
     groups = []
     for reason in reasons:
-        lost = [record for record in records if is_dropped(record) and record.get("reason") == reason]
-        few = [lost[i * len(lost) // _NUM_OTHERS] for i in range(_NUM_OTHERS)] if lost else []
-        shown = [
-            thumbs.show(record, name_of(record)) for record in (few if len(lost) > _NUM_OTHERS else lost)
-        ]
+        few = _spread([record for record in lost if record.get("reason") == reason], _NUM_OTHERS)
+        shown = [thumbs.show(record, name_of(record)) for record in few]
         if any(example.uri for example in shown):
             groups.append((reason, [example for example in shown if example.uri]))
     return groups
+
+
+def _spread(records: Sequence[Record], most: int) -> list[Record]:
+    """At most `most` of them, evenly chosen."""
+    count = min(most, len(records))
+    return [records[number * len(records) // count] for number in range(count)]
 
 
 def _hashes(records: Sequence[Record]) -> list[str]:
