@@ -17,7 +17,7 @@ from mien.prepare.align import ffhq_square
 
 DUPLICATE = "duplicate"  # the reason in a manifest
 NUM_BITS = 768
-DEFAULT_THRESHOLD = 56  # bits; benchmarks/dedupe_quality.py measures what it finds and what it costs
+DEFAULT_THRESHOLD = 58  # bits; benchmarks/dedupe_quality.py measures what it finds and what it costs
 
 _SIDE = 48  # all crops are hashed at this size: finer detail than that does not survive a strong JPEG
 # Parts of the crop: left, top, right, bottom. Eyes to mouth tells two moments of a sitting apart, the
