@@ -11,8 +11,8 @@ from mien.prepare.measure_parts import measure_parts
 from mien.prepare.measure_worn import measure_worn
 
 # Lowest and highest value to keep of each measurement, None: no bound. Mild on purpose. Of 1,883 portraits of
-# four clean sets (photos, portraits-cc0, expressions and 600 of faces) these drop two, rightly: one whose eyes
-# are shut and one who looks over her shoulder.
+# four clean sets (photos, portraits-cc0, expressions and 600 of faces) these drop two, rightly: one whose
+# eyes are shut and one who looks over her shoulder.
 SUGGESTED: dict[str, tuple[float | None, float | None]] = {
     "sharpness": (0.25, None),  # the softest of the 1,883 has 0.34; see `sharpness` for what blur does
     "yaw": (-45.0, 45.0),  # beyond it one eye hides and the mesh guesses
