@@ -159,6 +159,8 @@ def test_folds_never_share_a_subject(root):
         frames = open_index(f"ckplus:{root}?fold={fold}/3&frames=all&split=test")
         assert {entry.person for entry in frames.entries} == sides["test"]  # other frames, the same people
     assert sorted(tested) == ["S005", "S010", "S011", "S052"]
+    for frames in ("peak", "all"):  # folds go by sequences, whichever frames are opened
+        assert ckplus.index(root, frames=frames).people == {"S005": 2, "S010": 2, "S011": 1, "S052": 1}
 
 
 def test_a_peak_that_is_missing_costs_the_peak_alone(root):

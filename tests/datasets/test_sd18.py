@@ -168,6 +168,14 @@ def test_ages_are_read_leniently_but_never_guessed(tmp_path, lines, age):
     assert [entry.labels["age"] for entry in fronts] == ([] if age is None else [age])
 
 
+@pytest.mark.parametrize("age", ["0", "unknown", "350", ""])
+def test_an_age_that_is_none_is_no_minors(tmp_path, age):
+    root = write_sd18(tmp_path / "nist", CASES[5:6])
+    (root / "sd18/single/f1_p0/png/00006/00006_1_F.txt").write_text(f"Age: {age}\n")
+    (entry,) = sd18.index(root, unknown_age="keep").entries
+    assert not entry.labels
+
+
 def test_a_view_goes_with_a_minor_of_its_sitting(tmp_path):
     views = ((1, "F", 17), (1, "R", None), (1, "L", 30), (2, "F", None), (3, "F", 40))
     root = write_sd18(tmp_path / "nist", (Case("00010", "M", views),))

@@ -75,6 +75,13 @@ def test_a_part_of_the_pictures_is_split_like_the_whole(crowd, data):
         assert all(entry.split == whole[entry.file] for entry in split(part))
 
 
+def test_folds_are_as_even_as_people_allow():
+    entries = entries_of({"many": 9} | {f"{number}": 1 for number in range(9)})
+    for seed in range(5):
+        split = fold_people(entries, fold=1, folds=2, seed=seed)
+        assert Counter(entry.split for entry in split) == {"train": 9, "test": 9}
+
+
 def test_people_with_one_picture_each_are_shared_out_exactly():
     entries = [Entry(f"{number}.png", person=f"p{number}") for number in range(1000)]
     split = split_people(entries)
