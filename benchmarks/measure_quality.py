@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from measure_truth import MASKS, blurred, heads, masked, shut
+from measure_truth import MASKS, Labels, blurred, heads, masked, shut
 from mien.core.picture import Picture, decode, list_pictures
 from mien.faces.crop import Square
 from mien.faces.face import Face, Finder
@@ -25,6 +25,7 @@ from mien.prepare.measure import SUGGESTED, measure
 from mien.prepare.measure_light import face_view, sharpness
 
 SETS = ("photos", "faces", "expressions", "portraits-cc0")
+TABLES = ("drops", "pose", "parts", "blur", "masks", "shut")
 SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 SQUARE = Square((50.0, 50.0), (80.0, 0.0))  # of no importance here
 Found = tuple[Picture, Face]
@@ -86,12 +87,18 @@ def parts(finder: Finder, count: int) -> None:
     below = [float(np.mean(np.array(values) < least)) for values in (low, high)]
     kept = f"under {least:g}: {below[0]:.0%} of shut, {below[1]:.1%} of open"
     report("eyes open", f"AUC {auc(low, high):.3f} ({len(low)} shut, {len(high)} open); {kept}")
-    for name, attribute in (("mouth_open", "Mouth_Slightly_Open"), ("glasses", "Eyeglasses")):
+    truths = (("mouth_open", "Mouth_Slightly_Open", seen), ("glasses", "Eyeglasses", _odd(pairs)))
+    for name, attribute, judged in truths:
         split = [
-            [own[name] for truth, own in seen if truth["attributes"][attribute] == value]
+            [own[name] for truth, own in judged if truth["attributes"][attribute] == value]
             for value in (False, True)
         ]
         report(name, f"AUC {auc(*split):.3f} ({len(split[0])} without, {len(split[1])} with)")
+
+
+def _odd(pairs: list[tuple[Labels, dict[str, float] | None]]) -> list[tuple[Labels, dict[str, float]]]:
+    """The heads at odd places, which no weights were fitted on."""
+    return [(truth, own) for truth, own in pairs[1::2] if own]
 
 
 def ladder(found: list[Found], size: int, noise: float) -> tuple[float, float, float, list[float]]:
@@ -194,16 +201,21 @@ def main() -> None:
     parser.add_argument(
         "--count", type=int, default=300, help="rendered heads of each kind, pictures of each set"
     )
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="these tables")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     finder = open_finder("mesh")
-    real = portraits(options.data, finder, options.count)
-    drops(real)
-    pose(finder, options.count)
-    parts(finder, options.count)
-    blur(real)
-    masks(real, finder, 200)
-    shut_eyes(real, finder)
+    real = portraits(options.data, finder, options.count) if set(options.only) - {"pose", "parts"} else {}
+    tables = {
+        "drops": lambda: drops(real),
+        "pose": lambda: pose(finder, options.count),
+        "parts": lambda: parts(finder, options.count),
+        "blur": lambda: blur(real),
+        "masks": lambda: masks(real, finder, 200),
+        "shut": lambda: shut_eyes(real, finder),
+    }
+    for name in options.only:
+        tables[name]()
 
 
 if __name__ == "__main__":

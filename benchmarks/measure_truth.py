@@ -23,6 +23,7 @@ Pixels = NDArray[np.uint8]
 Labels = dict[str, Any]
 
 _SIZE = 192
+_KINDS = ("pose", "parts", "beard")
 _SHUT = 43  # action unit of shut eyes
 # Mesh points along a face mask's outline, from the viewer's left ear over the nose and around the chin.
 _OUTLINE = (234, 116, 117, 118, 100, 114, 195, 343, 329, 347, 346, 345, 454, 323, 361, 288, 397, 365, 379,
@@ -71,7 +72,7 @@ def heads(kind: str, count: int) -> list[Head]:
 
 
 def _head(kind: str, number: int) -> Head:
-    seed = {"pose": 7_000_000, "parts": 7_010_000, "beard": 7_020_000}[kind] + number
+    seed = 7_000_000 + 10_000 * _KINDS.index(kind) + number
     person = sample_person(seed)
     person, shot = _varied(kind, number, person, sample_shot(seed, male=person.male))
     picture = render_one(person, shot, size=_SIZE)
@@ -80,17 +81,21 @@ def _head(kind: str, number: int) -> Head:
 
 
 def _varied(kind: str, number: int, person: Person, shot: Shot) -> tuple[Person, Shot]:
-    rng = np.random.default_rng([number, len(kind)])
+    rng = np.random.default_rng([number, _KINDS.index(kind) + 1])
     if kind == "pose":
         most = 45.0 if number % 2 else 20.0
-        return person, replace(shot, yaw=float(rng.uniform(-45, 45)), pitch=float(rng.uniform(-most, most)))
-    shot = replace(shot, yaw=float(np.clip(shot.yaw, -35, 35)))
+        yaw, pitch, roll = rng.uniform(-45, 45), rng.uniform(-most, most), rng.normal(0, 4)
+        return person, replace(shot, yaw=float(yaw), pitch=float(pitch), roll=float(roll))
+    turned = replace(shot, yaw=float(np.clip(shot.yaw, -35, 35)))
     if kind == "beard":
         beard = str(rng.choice(["mustache", "goatee", "full", "full"]))
-        return replace(person, male=True, beard=beard), shot
-    if rng.random() < 1 / 3:
-        shot = replace(shot, action_units={**shot.action_units, _SHUT: 5.0})
-    return person, replace(shot, glasses=str(rng.choice(GLASSES[1:]))) if rng.random() < 1 / 3 else shot
+        return replace(person, male=True, beard=beard), turned
+    if rng.random() < 0.35:
+        turned = replace(turned, action_units={**shot.action_units, _SHUT: 5.0})
+    elif rng.random() < 0.2:
+        turned = replace(turned, action_units={**shot.action_units, _SHUT: float(rng.uniform(0, 5))})
+    glasses = str(rng.choice(GLASSES[1:])) if rng.random() < 0.35 else shot.glasses
+    return person, replace(turned, glasses=glasses)
 
 
 def masked(image: Pixels, face: Face, name: str, rng: np.random.Generator) -> Pixels:
