@@ -1,6 +1,6 @@
 """What `mien prepare` takes for duplicates: copies found, strangers and other shots taken for copies.
 
-    python benchmarks/dedupe_quality.py DATA [--every 8] [--threshold 58] [--sheet pairs.png] [--no-mesh]
+    python benchmarks/dedupe_quality.py DATA [--every 16] [--threshold 58] [--sheet pairs.png] [--no-mesh]
 
 DATA holds folders of pictures: `faces` (no person twice), `expressions/{neutral,smiling}` (the same people
 twice, under the same name) and any others. Every N-th picture of all is disturbed and goes through the real
