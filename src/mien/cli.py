@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from mien import __version__
 from mien.core.errors import MienError
-from mien.verbs import data, files, runs
+from mien.verbs import collect, data, files, runs
 
 app = App(
     name="mien",
@@ -22,6 +22,7 @@ app = App(
 artefacts_app = App(name="artefacts", help="Third-party model files: list, fetch, add.")
 for verb in (
     runs.demo,
+    collect.collect,
     data.render,
     data.prepare,
     runs.train,
