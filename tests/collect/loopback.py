@@ -78,7 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
                 reply(self, 404, b"no such page")
             else:
                 kind = "text/html" if isinstance(answer, str) else "image/jpeg"
-                reply(self, 200, answer.encode() if isinstance(answer, str) else answer, {"Content-Type": kind})
+                reply(
+                    self, 200, answer.encode() if isinstance(answer, str) else answer, {"Content-Type": kind}
+                )
         except OSError:  # the crawler has hung up, as it should on hostile answers
             self.close_connection = True
 
@@ -122,7 +124,12 @@ def serving(routes: Mapping[str, Answer], *, context: Any = None) -> Iterator[Se
 
 
 def site_text(
-    *start: str, delay: float = 0.01, pages: str = "", each: str = 'each = "li"', limits: str = "", hosts: str = ""
+    *start: str,
+    delay: float = 0.01,
+    pages: str = "",
+    each: str = 'each = "li"',
+    limits: str = "",
+    hosts: str = "",
 ) -> str:
     """A site file whose lists hold records: `<li id=..><b>name</b><img src=..></li>`."""
     quoted = ", ".join(f'"{address}"' for address in start)
@@ -141,19 +148,75 @@ def jpeg(seed: int, size: int = 48) -> bytes:
     return buffer.getvalue()
 
 
-def command(site: str, out: Path, *flags: str) -> list[str]:
-    """The command line of a crawl; the site file is written beside `out`."""
-    path = out.with_name(out.name + ".toml")
-    path.write_text(site)
-    return [sys.executable, "-m", "mien", "collect", str(path), str(out), *flags]
+_FORKER = """
+import json, os, sys
+import mien.apps.collect, mien.collect.manners, mien.collect.net, mien.collect.robots, mien.collect.spider
+import scrapy.crawler
+from mien.cli import main
+assert "twisted.internet.reactor" not in sys.modules
+for line in sys.stdin:
+    task = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.environ.update(task["env"])
+        for number, path in ((1, task["out"]), (2, task["err"])):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        code = main(task["arguments"])
+        sys.stdout.flush()
+        os._exit(code)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 
 
-def collect(site: str, out: Path, *flags: str, own: str = "127.0.0.1") -> "subprocess.CompletedProcess[str]":
-    """Crawl in a process of its own, 127.0.0.1 being ours."""
+class Crawl:
+    """A crawl under way in a process of its own; `pid` may be killed. One at a time."""
+
+    _forker: "subprocess.Popen[str] | None" = None
+
+    def __init__(self, site: str, out: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
+        path = out.with_name(out.name + ".toml")
+        path.write_text(site)
+        self._out, self._err = path.with_suffix(".stdout"), path.with_suffix(".stderr")
+        task = {"arguments": ["collect", str(path), str(out), *flags], "env": dict(env or {})}
+        task |= {"out": str(self._out), "err": str(self._err)}
+        self._pipe = self._started()
+        assert self._pipe.stdin is not None and self._pipe.stdout is not None
+        self._pipe.stdin.write(json.dumps(task) + "\n")
+        self._pipe.stdin.flush()
+        self.pid = int(self._pipe.stdout.readline())
+
+    @classmethod
+    def _started(cls) -> "subprocess.Popen[str]":
+        """The process that forks crawls: it imports Scrapy once for all of them."""
+        if cls._forker is None:
+            quiet = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+            pipe, text = subprocess.PIPE, [sys.executable, "-c", _FORKER]
+            cls._forker = subprocess.Popen(text, stdin=pipe, stdout=pipe, text=True, env=quiet)
+        return cls._forker
+
+    @classmethod
+    def end(cls) -> None:
+        """End the process that forks."""
+        if cls._forker is not None:
+            with cls._forker:
+                assert cls._forker.stdin is not None
+                cls._forker.stdin.close()
+            cls._forker = None
+
+    def wait(self) -> "subprocess.CompletedProcess[str]":
+        """Its exit code and what it printed."""
+        assert self._pipe.stdout is not None
+        code = int(self._pipe.stdout.readline())
+        return subprocess.CompletedProcess([], code, self._out.read_text(), self._err.read_text())
+
+
+def collect(
+    site: str, out: Path, *flags: str, own: str = "127.0.0.1", env: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """A whole crawl, 127.0.0.1 being ours."""
     allow = ("--allow-host", own) if own else ()
-    return subprocess.run(
-        command(site, out, *allow, *flags), capture_output=True, text=True, timeout=120, check=False, env=os.environ
-    )
+    return Crawl(site, out, *allow, *flags, env=env).wait()
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -166,4 +229,4 @@ def manifest(out: Path) -> list[dict[str, Any]]:
 
 def reasons(out: Path) -> dict[str, str]:
     """Why each address was skipped, by the last part of the address."""
-    return {line["address"].rsplit("/", 1)[1]: line["reason"] for line in lines(out / "skipped.jsonl")}
+    return {line["address"].rpartition("/")[2]: line["reason"] for line in lines(out / "skipped.jsonl")}

@@ -69,7 +69,16 @@ def test_the_demo_serves_its_own_gallery(tmp_path):
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "mien", "collect", "demo:register", str(tmp_path / "out"), "--pictures", "3"]
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "collect",
+        "demo:register",
+        str(tmp_path / "out"),
+        "--pictures",
+        "3",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
     assert "3 new" in result.stdout and "cap on pictures" in result.stdout

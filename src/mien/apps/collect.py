@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console
 
 from mien.apps.bars import bar
-from mien.apps.gallery import rendered_sitters, serving, site_text
 from mien.apps.stop import Stop
 from mien.collect.run import CollectResult, user_agent
 from mien.collect.run import collect as run
@@ -73,17 +72,23 @@ def _site(source: str, console: Console) -> Iterator[tuple[str, tuple[str, ...]]
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{source}: cannot be read as a site file ({error})") from error
         return
+    from mien.apps.gallery import rendered_sitters, serving, site_text  # with the renderer: only for the demo
+
     name = source.removeprefix(_DEMO)
     site_text(name)  # refuse an unknown name before anything is rendered
     with bar(console, "rendering") as progress:
         sitters = rendered_sitters(_DEMO_PEOPLE, progress=progress)
     with serving(sitters) as gallery:
-        console.print(f"a gallery of {len(sitters)} people who do not exist is served at http://{gallery.host}/{name}")
+        console.print(
+            f"a gallery of {len(sitters)} people who do not exist is served at http://{gallery.host}/{name}"
+        )
         yield gallery.site(name), (gallery.host,)
 
 
 def _introduce(site: Site, console: Console) -> None:
-    console.print(f"[bold]{site.name}[/]: {len(site.start)} start address(es), as {user_agent(site)}", soft_wrap=True)
+    console.print(
+        f"[bold]{site.name}[/]: {len(site.start)} start address(es), as {user_agent(site)}", soft_wrap=True
+    )
 
 
 def _tell(result: CollectResult, out: Path, console: Console) -> None:
@@ -100,4 +105,7 @@ def _tell(result: CollectResult, out: Path, console: Console) -> None:
     if result.stopped:
         console.print(f"{_ENDED[result.stopped]}; the same command goes on from here")
     elif result.total:
-        console.print(f"next: mien prepare {out} {out.name}.zip; the same command fetches only what is new", soft_wrap=True)
+        console.print(
+            f"next: mien prepare {out} {out.name}.zip; the same command fetches only what is new",
+            soft_wrap=True,
+        )

@@ -22,7 +22,9 @@ _PORT = "127.0.0.1:8765"  # as the site files have it
 _ON_A_LIST = 8
 _ROBOTS = "User-agent: *\nDisallow: /cards/person/private\nDisallow: /register/admin\n"
 _PAGE = "<!doctype html><html lang=en><head><meta charset=utf-8><title>{title}</title></head><body>{body}</body></html>"
-_BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACw="  # what lazy pages show until a script fetches the picture
+_BLANK = (
+    "data:image/gif;base64,R0lGODlhAQABAAAAACw="  # what lazy pages show until a script fetches the picture
+)
 
 
 @dataclass(frozen=True)
@@ -174,11 +176,17 @@ def _register(sitters: Sequence[Sitter]) -> dict[str, tuple[str, bytes]]:
     for who in sitters:
         base = f"/register/image/{who.number}"
         image = f'<img class=photo src="{_BLANK}" data-srcset="{base}-small.jpg 48w, {base}-large.jpg 96w">'
-        cells = {"age": who.age, "height": f"{who.height * 2.54:.0f} cm", "weight": f"{who.weight * 0.4536:.1f} kg"}
+        cells = {
+            "age": who.age,
+            "height": f"{who.height * 2.54:.0f} cm",
+            "weight": f"{who.weight * 0.4536:.1f} kg",
+        }
         rows = "".join(f"<tr class={key}><th>{key}</th><td>{value}</td></tr>" for key, value in cells.items())
         rows += f"<tr class=hair><th>hair</th><td data-value={who.hair}>&#9632;</td></tr>"
         rows += f"<tr class=seen><th>seen</th><td>{who.seen}</td></tr>"
-        table = f"<table id=entry data-record=r{who.number}><caption>Entry of {who.name}</caption>{rows}</table>"
+        table = (
+            f"<table id=entry data-record=r{who.number}><caption>Entry of {who.name}</caption>{rows}</table>"
+        )
         pages[f"/register/entry?id={who.number}"] = _html(who.name, image + table)
         pages[f"{base}-large.jpg"] = ("image/jpeg", who.jpeg)
         pages[f"{base}-small.jpg"] = ("image/jpeg", _half(who.jpeg))

@@ -87,13 +87,19 @@ class Hosts:
         allowed = self.pages | self.pictures if picture else self.pages
         if not anywhere and not any(_matches(host, name) for name in allowed):
             key = "picture_hosts" if picture else "hosts"
-            raise Refused("off-site", f"{host} is another site; name it in the site file's {key} to go there", again=True)
+            raise Refused(
+                "off-site",
+                f"{host} is another site; name it in the site file's {key} to go there",
+                again=True,
+            )
 
 
 def hosts_of(site: Site, own: Iterable[str]) -> Hosts:
     """The hosts of a site file with the user's own ones ("host" or "host:port"). Raises InputError."""
     starts = {urlsplit(address).hostname or "" for address in site.start}
-    return Hosts(frozenset(starts | set(site.hosts)), frozenset(site.picture_hosts), frozenset(map(_own, own)))
+    return Hosts(
+        frozenset(starts | set(site.hosts)), frozenset(site.picture_hosts), frozenset(map(_own, own))
+    )
 
 
 def _own(text: str) -> tuple[str, int | None]:
@@ -104,7 +110,9 @@ def _own(text: str) -> tuple[str, int | None]:
             raise ValueError("it names no host")
         return parts.hostname, parts.port
     except ValueError as error:
-        raise InputError(f"--allow-host {text}: give host or host:port, such as 127.0.0.1:8000 ({error})") from error
+        raise InputError(
+            f"--allow-host {text}: give host or host:port, such as 127.0.0.1:8000 ({error})"
+        ) from error
 
 
 def _matches(host: str, name: str) -> bool:

@@ -108,7 +108,9 @@ def retry_after(value: bytes | None) -> float | None:
 
 def _private(host: str, peer: str) -> Refused:
     hint = "; if it is your own server, name it with --allow-host"
-    return Refused("private-address", f"{host} leads to {peer}, which is not on the open internet{hint}", again=True)
+    return Refused(
+        "private-address", f"{host} leads to {peer}, which is not on the open internet{hint}", again=True
+    )
 
 
 def _port(parts: Any) -> int:

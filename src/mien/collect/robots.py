@@ -27,15 +27,15 @@ _LONGEST_DELAY = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Rules:
-    """What one host's robots.txt says. out: why the whole host is left alone, or ""."""
+    """What one host's robots.txt says. out: why the whole host is left alone."""
 
     parsed: Protego
-    out: str = ""
+    out: Refused | None = None
 
     def check(self, address: str) -> None:
         """Raise Refused where we are to keep out."""
-        if self.out:
-            raise Refused("robots-unreachable", self.out, again=True)
+        if self.out is not None:
+            raise self.out
         if not self.parsed.can_fetch(address, TOKEN):
             raise Refused("robots", "the site's robots.txt asks robots to keep out", again=True)
 
@@ -55,7 +55,12 @@ def read_rules(status: int, body: bytes) -> Rules:
         return Rules(Protego.parse(text.decode("utf-8-sig", "replace").replace("\0", "")))
     if 400 <= status < 500 and status != 429:
         return Rules(Protego.parse(""))
-    return Rules(Protego.parse(""), f"its robots.txt answers {status}, which means to keep out for now (RFC 9309)")
+    return _keep_out(f"its robots.txt answers {status}")
+
+
+def _keep_out(why: str) -> Rules:
+    detail = f"{why}, which means to keep out for now (RFC 9309)"
+    return Rules(Protego.parse(""), Refused("robots-unreachable", detail, again=True))
 
 
 class RobotsMiddleware:
@@ -98,8 +103,9 @@ class RobotsMiddleware:
             answer = await self._crawler.engine.download_async(request)
             rules = read_rules(answer.status, answer.body)
         except Exception as error:  # whatever it is: unreachable means to keep out
-            refused = explain(error, "its robots.txt")
-            rules = Rules(Protego.parse(""), f"its robots.txt cannot be had ({refused.detail}): we keep out (RFC 9309)")
+            why = explain(error, "its robots.txt")
+            private = why.reason == "private-address"
+            rules = Rules(Protego.parse(""), why) if private else _keep_out(why.detail)
         self._crawl.pace.obey(urlsplit(host).hostname or "", rules.delay)
         return rules
 

@@ -96,7 +96,9 @@ def _check_scrapy() -> None:
     except ImportError as error:
         raise MienError("collecting needs Scrapy: pip install 'mien[collect]'") from error
     if scrapy.version_info < _LEAST_SCRAPY:
-        raise MienError(f"Scrapy {scrapy.__version__} is too old to verify certificates: pip install -U scrapy")
+        raise MienError(
+            f"Scrapy {scrapy.__version__} is too old to verify certificates: pip install -U scrapy"
+        )
 
 
 def _run(crawl: Crawl) -> None:
@@ -168,7 +170,9 @@ def _check_found(crawl: Crawl) -> None:
         raise MienError(f"{crawl.site.name}: none of the start addresses could be read{why}")
     if set(store.reasons) <= {"no-id", "no-picture"}:
         pages = f"{crawl.num_pages} page(s) read"
-        raise InputError(f"{crawl.site.name}: no record found on {pages}; check the site file's selectors{why}")
+        raise InputError(
+            f"{crawl.site.name}: no record found on {pages}; check the site file's selectors{why}"
+        )
 
 
 def _settings(crawl: Crawl) -> dict[str, Any]:

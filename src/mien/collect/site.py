@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from mien.collect.values import Kind
 from mien.core.errors import InputError
@@ -22,7 +30,9 @@ def _css(selector: str) -> str:
     from parsel.csstranslator import HTMLTranslator
 
     if "::" in selector:
-        raise ValueError("select the element alone; its attribute is named by attr = '...', its text is the default")
+        raise ValueError(
+            "select the element alone; its attribute is named by attr = '...', its text is the default"
+        )
     try:
         if selector:
             HTMLTranslator().css_to_xpath(selector)
@@ -49,7 +59,9 @@ def _line(text: str) -> str:
 
 def _contact(text: str) -> str:
     if not text.isascii() or not re.fullmatch(r"https?://\S+|[^\s@]+@[^\s@]+", text):
-        raise ValueError("an e-mail address or an http address is needed, where the site's owner can reach you")
+        raise ValueError(
+            "an e-mail address or an http address is needed, where the site's owner can reach you"
+        )
     return text
 
 
@@ -62,7 +74,9 @@ def _start(address: str) -> str:
 
 def _host(name: str) -> str:
     if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[?[0-9a-f:.]+\]?", name):
-        raise ValueError("a host such as cdn.example.org or *.example.org is needed, without scheme, port or path")
+        raise ValueError(
+            "a host such as cdn.example.org or *.example.org is needed, without scheme, port or path"
+        )
     return name.strip("[]")
 
 
@@ -212,7 +226,9 @@ def _problems(error: ValidationError, text: str, where: str) -> list[str]:
         location = [str(part) for part in problem["loc"]]
         line = _line_of(text, location)
         place = f"{where}, line {line}" if line else where
-        reason = "is missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        reason = (
+            "is missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        )
         reason = "there is no such key" if problem["type"] == "extra_forbidden" else reason
         found.append(f"{place}: {'.'.join(location) or 'the file'}: {reason}")
     return found

@@ -174,7 +174,9 @@ class SiteSpider(Spider):  # type: ignore[misc]  # Scrapy's class
         """A list or page could not be had."""
         meta = failure.request.meta
         if not self._crawl.stopped:
-            self._store.skip(meta["kind"], meta["asked"], explain(failure.value, "the page"), page=meta["page"])
+            self._store.skip(
+                meta["kind"], meta["asked"], explain(failure.value, "the page"), page=meta["page"]
+            )
             yield from self._next()
 
     def _refuse(self, wanted: Wanted, error: BaseException) -> None:

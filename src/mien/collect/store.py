@@ -28,7 +28,15 @@ from mien.core.manifest import dump_record
 from mien.core.picture import decode
 from mien.core.run import RunFolder
 
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "PPM": ".ppm"}
+_SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+    "PPM": ".ppm",
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,10 @@ class Store:
             store = cls(out, site, again=again)
             for folder in (out / "pictures").iterdir():
                 sweep_temporaries(folder)
-            with Lines(out / "manifest.jsonl") as store._manifest, Lines(out / "skipped.jsonl") as store._skipped:
+            with (
+                Lines(out / "manifest.jsonl") as store._manifest,
+                Lines(out / "skipped.jsonl") as store._skipped,
+            ):
                 store._remember()
                 yield store
 
@@ -129,7 +140,9 @@ class Store:
         picture = decode(data, max_pixels=int(limits.megapixels * 1e6), where=wanted.address)
         if min(picture.width, picture.height) < limits.smallest_side:
             size = f"{picture.width}x{picture.height}"
-            raise Refused("too-small", f"{size} is smaller than {limits.smallest_side} pixels; it may be an icon")
+            raise Refused(
+                "too-small", f"{size} is smaller than {limits.smallest_side} pixels; it may be an icon"
+            )
         sha256 = hashlib.sha256(data).hexdigest()
         name = f"pictures/{sha256[:2]}/{sha256}{_SUFFIXES.get(picture.format, '.img')}"
         if not (self.out / name).exists():
@@ -140,7 +153,13 @@ class Store:
         self, kind: str, address: str, why: Refused, *, page: str | None = None, wanted: Wanted | None = None
     ) -> None:
         """Name an address that gave nothing; once for each address and reason, though run after run finds it."""
-        line = {"site": self._site.name, "kind": kind, "address": address, "reason": why.reason, "detail": why.detail}
+        line = {
+            "site": self._site.name,
+            "kind": kind,
+            "address": address,
+            "reason": why.reason,
+            "detail": why.detail,
+        }
         line |= {"page": page, "again": why.again, "time": _now()}
         if wanted is not None:
             line |= {"record": wanted.found.id, "page": wanted.found.page}

@@ -11,7 +11,8 @@ Value = str | int | float
 _CM_INCH, _KG_POUND, _POUNDS_STONE = 2.54, 0.45359237, 14
 _NUMBER = re.compile(r"[-+]?\d[\d.,'’  ]*")
 _FEET = re.compile(
-    r"""(?<!\d)(\d)\s*(?:'|’|′|ft\.?|feet|foot)\s*(?:(\d{1,2}(?:\.\d+)?)\s*(?:''|"|”|″|in\b\.?|inch\w*)?)?""", re.I
+    r"""(?<!\d)(\d)\s*(?:'|’|′|ft\.?|feet|foot)\s*(?:(\d{1,2}(?:\.\d+)?)\s*(?:''|"|”|″|in\b\.?|inch\w*)?)?""",
+    re.I,
 )
 _FEET_BARE = re.compile(r"\s*(\d)(?:-(\d{1,2})|(\d{2}))\s*")  # 5-11, and 511 as police forms have it
 _METRES = re.compile(r"(\d(?:[.,]\d+)?)\s*m(?:et(?:er|re)s?)?\b", re.I)

@@ -28,6 +28,10 @@ def explain(error: BaseException, what: str = "the answer") -> Refused:
         return Refused(error.reason, error.detail)
     if isinstance(error, HttpError):
         return _of_status(error.response.status)
+    if "certificate" in _causes(error):
+        return Refused(
+            "certificate", f"{what} is on a host whose certificate is not to be trusted", again=True
+        )
     for kind, reason, detail, again in _KINDS:
         if isinstance(error, kind):
             return Refused(reason, f"{what} {detail}", again=again)
@@ -36,9 +40,16 @@ def explain(error: BaseException, what: str = "the answer") -> Refused:
     return _of_other(error, what)
 
 
+def _causes(error: BaseException) -> str:
+    """What Twisted says of a broken connection."""
+    return " ".join(str(failure.value) for failure in getattr(error.__cause__, "reasons", ()))
+
+
 def _of_status(status: int) -> Refused:
     if 300 <= status < 400:
-        return Refused("redirect", f"it answers {status} and leads to no address that can be asked", again=True)
+        return Refused(
+            "redirect", f"it answers {status} and leads to no address that can be asked", again=True
+        )
     return Refused(f"status-{status}", f"the server answers {status}", again=status not in _GONE)
 
 
@@ -57,7 +68,12 @@ def _of_other(error: BaseException, what: str) -> Refused:
 
 def is_passing(error: Any) -> bool:
     """Whether a failure may pass by itself in a moment."""
-    passing = (DownloadConnectionRefusedError, DownloadFailedError, DownloadTimeoutError, ResponseDataLossError)
+    passing = (
+        DownloadConnectionRefusedError,
+        DownloadFailedError,
+        DownloadTimeoutError,
+        ResponseDataLossError,
+    )
     return isinstance(error, passing)
 
 
