@@ -181,7 +181,8 @@ class Crawl:
         task = {"arguments": ["collect", str(path), str(out), *flags], "env": dict(env or {})}
         task |= {"out": str(self._out), "err": str(self._err)}
         self._pipe = self._started()
-        assert self._pipe.stdin is not None and self._pipe.stdout is not None
+        assert self._pipe.stdin is not None
+        assert self._pipe.stdout is not None
         self._pipe.stdin.write(json.dumps(task) + "\n")
         self._pipe.stdin.flush()
         self.pid = int(self._pipe.stdout.readline())

@@ -1,4 +1,4 @@
-"""kill -9, twenty times: the set is the one of a run that nobody killed, and hardly a picture is fetched twice."""
+"""kill -9, twenty times: the set is that of a run that nobody killed; hardly a picture is fetched twice."""
 
 import os
 import random
@@ -49,7 +49,7 @@ def test_twenty_kills_change_nothing(tmp_path):
     assert len(manifest(out)) == PEOPLE  # each record once
     kept = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.glob("pictures/*/*")}
     assert kept == {line["file"]: (out / line["file"]).read_bytes() for line in manifest(out)}
-    assert sorted(os.listdir(out)) == sorted(os.listdir(tmp_path / "whole"))
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
     twice = len(pictures) - PEOPLE
     assert 0 < twice <= KILLS  # a kill costs one picture at most, and some did
 
@@ -83,6 +83,8 @@ def test_ctrl_c_ends_gently_and_a_second_run_goes_on(tmp_path):
             run(parse_site(site, "site"), out)
         os.kill(crawl.pid, signal.SIGINT)
         result = crawl.wait()
-    assert result.returncode == 130 and result.stderr == "stopped\n"
-    assert "stopped as asked" in result.stdout and "goes on from here" in result.stdout
+    assert result.returncode == 130
+    assert result.stderr == "stopped\n"
+    assert "stopped as asked" in result.stdout
+    assert "goes on from here" in result.stdout
     assert 1 <= len(manifest(out)) < 30

@@ -32,13 +32,16 @@ def test_both_galleries_give_every_person_and_field(tmp_path, name):
         assert line["fields"]["weight_kg"] == pytest.approx(who.weight * 0.4536, abs=0.1)
         assert line["fields"]["seen"] == who.seen
         assert (line["licence"], line["purpose"]) == ("CC0-1.0", "trying out mien")
-        assert line["source"].startswith(f"http://{gallery.host}/") and line["page"].startswith("http://")
+        assert line["source"].startswith(f"http://{gallery.host}/")
+        assert line["page"].startswith("http://")
         stored = (tmp_path / "out" / line["file"]).read_bytes()
         assert stored == who.jpeg  # of the register, so, the larger of the two sizes
         digest = hashlib.sha256(stored).hexdigest()
-        assert line["file"] == f"pictures/{digest[:2]}/{digest}.jpg" and line["sha256"] == digest
+        assert line["file"] == f"pictures/{digest[:2]}/{digest}.jpg"
+        assert line["sha256"] == digest
         assert (line["width"], line["height"]) == (64, 64)
-    assert asked[0] == "/robots.txt" and asked.count("/robots.txt") == 1
+    assert asked[0] == "/robots.txt"
+    assert asked.count("/robots.txt") == 1
     assert not [path for path in asked if "private" in path or "admin" in path]
 
 
@@ -81,13 +84,15 @@ def test_the_demo_serves_its_own_gallery(tmp_path):
     ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
-    assert "3 new" in result.stdout and "cap on pictures" in result.stdout
+    assert "3 new" in result.stdout
+    assert "cap on pictures" in result.stdout
     assert len(manifest(tmp_path / "out")) == 3
 
 
 def test_site_files_of_the_gallery_hold_its_fields():
     with serving(people(1)) as gallery:
-        assert gallery.host in gallery.site("cards") and "8765" not in gallery.site("register")
+        assert gallery.host in gallery.site("cards")
+        assert "8765" not in gallery.site("register")
 
 
 def test_who_we_are_and_what_we_do_not_tell(tmp_path):
@@ -98,5 +103,6 @@ def test_who_we_are_and_what_we_do_not_tell(tmp_path):
         for _, _, headers in server.log:
             assert headers["User-Agent"].startswith("mien/")
             assert "tester@example.org" in headers["User-Agent"]
-            assert "Referer" not in headers and "Cookie" not in headers
+            assert "Referer" not in headers
+            assert "Cookie" not in headers
     assert json.loads((tmp_path / "out" / "manifest.jsonl").read_text())["record"] == "a"

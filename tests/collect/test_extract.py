@@ -4,7 +4,8 @@ import pytest
 from loopback import site_text
 from scrapy.http import HtmlResponse
 
-from mien.collect.extract import id_in_address, largest, links, records
+from mien.collect import extract
+from mien.collect.extract import id_in_address, largest, links
 from mien.collect.site import Link, parse_site
 
 ADDRESS = "https://example.org/people/list?page=1"
@@ -12,6 +13,10 @@ ADDRESS = "https://example.org/people/list?page=1"
 
 def page(body, url=ADDRESS):
     return HtmlResponse(url, body=body.encode(), encoding="utf-8")
+
+
+def records(response, site, asked=None):
+    return list(extract.records(response, site, asked=asked or response.url))
 
 
 def site(record, details="", follow=""):
@@ -23,7 +28,9 @@ def site(record, details="", follow=""):
 
 
 def test_links_are_absolute_and_each_once():
-    body = "<a class=n href='/a#x'>1</a><a class=n href='../b'>2</a><a class=n href='/a'>3</a><a class=n>4</a><i>5</i>"
+    body = (
+        "<a class=n href='/a#x'>1</a><a class=n href='../b'>2</a><a class=n href='/a'>3</a><a class=n></a><i>"
+    )
     found = list(links(page(body), (Link(css="a.n"), Link(css="i"))))
     assert found == ["https://example.org/a", "https://example.org/b"]
 
@@ -44,7 +51,7 @@ def test_a_base_address_counts():
 
 def test_rows_of_a_table_as_records():
     rule = "each = 'tr.who'\nid = { css = 'td.no' }\npicture = 'img'"
-    details = "name = { css = 'td.name' }\nheight = { css = 'td.h', parse = 'height' }\ncode = { attr = 'data-code' }"
+    details = "name = 'td.name'\nheight = { css = 'td.h', parse = 'height' }\ncode = { attr = 'data-code' }"
     rows = "".join(
         f"<tr class=who data-code=c{n}><td class=no>{n}</td><td class=name> A\n <b>B</b> </td>"
         f"<td class=h>{h}</td><td><img src=/{n}.jpg></td></tr>"
@@ -52,9 +59,12 @@ def test_rows_of_a_table_as_records():
     )
     one, two, three = records(page(f"<table>{rows}</table>"), site(rule, details))
     assert (one.id, one.pictures) == ("1", ("https://example.org/1.jpg",))
-    assert one.fields == {"name": "A B", "height": 180.0, "code": "c1"} and not one.unread
-    assert two.fields == {"name": "A B", "code": "c2"} and two.unread == {"height": "tall"}
-    assert "height" not in three.fields and not three.unread
+    assert one.fields == {"name": "A B", "height": 180.0, "code": "c1"}
+    assert not one.unread
+    assert two.fields == {"name": "A B", "code": "c2"}
+    assert two.unread == {"height": "tall"}
+    assert "height" not in three.fields
+    assert not three.unread
 
 
 def test_one_record_a_page_with_its_id_in_the_address():
@@ -64,8 +74,14 @@ def test_one_record_a_page_with_its_id_in_the_address():
     )
     body = "<p>Sex: F</p><img src=front.jpg><img src=side.jpg><img src=front.jpg>"
     (found,) = records(page(body, "https://example.org/p?id=33&x"), rules)
-    assert found.id == "33" and found.fields == {"sex": "F"}
+    assert found.id == "33"
+    assert found.fields == {"sex": "F"}
     assert found.pictures == ("https://example.org/front.jpg", "https://example.org/side.jpg")
+    (moved,) = records(page(body, "https://example.org/new"), rules, asked="https://example.org/p?id=34")
+    assert (moved.id, moved.page) == (
+        "34",
+        "https://example.org/p?id=34",
+    )  # known by the link, redirected or not
     assert id_in_address(rules, "https://example.org/p?id=12") == "12"
     assert id_in_address(rules, "https://example.org/other") is None
 
@@ -97,8 +113,9 @@ def test_lazy_and_many_sized_pictures(image, expected):
         ("a.jpg", "a.jpg"),
         ("a.jpg 1x, b.jpg 2x", "b.jpg"),
         ("w_100,h_50/a.jpg 100w,w_200,h_90/a.jpg 200w", "w_200,h_90/a.jpg"),
-    ]
-    + [("", ""), (" , ", "")],
+        ("", ""),
+        (" , ", ""),
+    ],
 )
 def test_srcset(srcset, expected):
     assert largest(srcset) == expected

@@ -6,8 +6,10 @@ import ssl
 
 import pytest
 from loopback import collect, item, jpeg, lines, manifest, redirect, serving, site_text
+from twisted.internet.address import IPv4Address, IPv6Address
 
 from mien.collect.addresses import Refused, hosts_of, is_public
+from mien.collect.net import GuardedResolver
 from mien.collect.site import parse_site
 from mien.core.errors import InputError
 
@@ -15,7 +17,8 @@ PRIVATE = """0.0.0.0 10.1.2.3 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.2
 172.31.255.255 192.0.0.8 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.51.100.7 203.0.113.9 224.0.0.1
 239.255.255.255 240.0.0.1 255.255.255.255 168.63.129.16 :: ::1 ::7f00:1 ::ffff:127.0.0.1 ::ffff:10.0.0.1
 ::ffff:8.8.8.8 64:ff9b::7f00:1 64:ff9b::808:808 64:ff9b:1::1 100::1 2001::1 2001:0:53aa:64c:0:fffe:f5ff:fffe
-2001:db8::1 2002:7f00:1:: 2002:808:808::1 3fff::1 5f00::1 fc00::1 fd12:3456::1 fe80::1 fe80::1%eth0 fec0::1 ff02::1
+2001:db8::1 2002:7f00:1:: 2002:808:808::1 3fff::1 5f00::1 fc00::1 fd12:3456::1 fe80::1 fe80::1%eth0 fec0::1
+ff02::1
 """
 
 
@@ -48,9 +51,13 @@ def _hosts(*own, extra=""):
         "data:text/html,x",
         "javascript:void(0)",
         "mailto:a@example.org",
-    ]
-    + ["http://", "http://user@example.org/", "http://example.org\\@evil.org/", "http://example.org:99999/"]
-    + ["http://[::1", "https://example.org/" + "a" * 2000],
+        "http://",
+        "http://user@example.org/",
+        "http://example.org\\@evil.org/",
+        "http://example.org:99999/",
+        "http://[::1",
+        "https://example.org/" + "a" * 2000,
+    ],
 )
 def test_addresses_that_are_none(address):
     with pytest.raises(Refused) as error:
@@ -77,8 +84,10 @@ def test_only_named_hosts_are_followed():
 
 def test_own_hosts_by_name_and_port():
     hosts = _hosts("127.0.0.1:8000", "intranet", "::1", "[::1]:99")
-    assert hosts.is_own("127.0.0.1", 8000) and not hosts.is_own("127.0.0.1", 8001)
-    assert hosts.is_own("intranet", 1) and hosts.is_own("::1", 5)
+    assert hosts.is_own("127.0.0.1", 8000)
+    assert not hosts.is_own("127.0.0.1", 8001)
+    assert hosts.is_own("intranet", 1)
+    assert hosts.is_own("::1", 5)
     for wrong in ("http://a/", "a:b", "", "a/b"):
         with pytest.raises(InputError, match="--allow-host"):
             _hosts(wrong)
@@ -93,7 +102,8 @@ def test_without_allow_host_our_own_machine_is_not_asked(tmp_path):
         result = collect(site_text(*starts), tmp_path / "out", own="")
         assert server.log == []
     assert result.returncode == 1
-    assert "not on the open internet" in result.stderr and "--allow-host" in result.stderr
+    assert "not on the open internet" in result.stderr
+    assert "--allow-host" in result.stderr
     assert {line["reason"] for line in lines(tmp_path / "out" / "skipped.jsonl")} == {"private-address"}
     assert manifest(tmp_path / "out") == []
 
@@ -111,7 +121,8 @@ def test_redirects_and_pictures_in_private_places_are_refused(tmp_path):
             "cloud": "http://169.254.169.254/latest/meta-data",
             "file": "file:///etc/passwd",
         }
-        hosts = "picture_hosts = ['localhost', '2130706433', '0x7f000001', '127.1', '169.254.169.254', '::ffff:127.0.0.1']"
+        names = ["localhost", "2130706433", "0x7f000001", "127.1", "169.254.169.254", "::ffff:127.0.0.1"]
+        hosts = f"picture_hosts = {names}"
         routes = {f"/{name}": redirect(target) for name, target in targets.items()}
         routes["/"] = "".join(item(name, f"/{name}") + item(f"{name}2", to) for name, to in targets.items())
         routes["/"] += item("good", "/good.jpg")
@@ -141,6 +152,41 @@ def test_off_site_links_and_redirects_are_not_followed(tmp_path):
         assert result.returncode == 0, result.stderr
         assert other.log == []
     assert [line["reason"] for line in lines(tmp_path / "out" / "skipped.jsonl")] == ["off-site"] * 3
+
+
+class _Answers:
+    """A name resolver that answers with the addresses it is given, and what was handed on of them."""
+
+    def __init__(self, *addresses):
+        self.addresses, self.handed = addresses, []
+        self.nameResolver = self
+
+    def resolveHostName(self, receiver, *_):  # noqa: N802 - Twisted's names
+        for address in self.addresses:
+            kind = IPv6Address if ":" in address else IPv4Address
+            receiver.addressResolved(kind("TCP", address, 80))
+        receiver.resolutionComplete()
+
+    def addressResolved(self, address):  # noqa: N802
+        self.handed.append(address.host)
+
+    def resolutionComplete(self):  # noqa: N802
+        self.handed.append("done")
+
+
+def test_a_name_leads_to_its_public_addresses_alone():
+    """What is handed on is what is connected to, so it does not help to answer otherwise the next time."""
+    inner, blocked = _Answers("93.184.216.34", "10.0.0.1", "::1", "2606:4700::1", "64:ff9b::a00:1"), {}
+    resolver = GuardedResolver(inner, _hosts("intranet", "example.org:81"), blocked)
+    resolver.resolveHostName(inner, "example.org", 80)
+    assert inner.handed == ["93.184.216.34", "2606:4700::1", "done"]
+    assert set(blocked) == {"example.org"}
+    inner.handed.clear()
+    resolver.resolveHostName(inner, "intranet", 80)
+    assert len(inner.handed) == 6
+    inner.handed.clear()
+    resolver.resolveHostName(inner, "example.org", 81)
+    assert len(inner.handed) == 6
 
 
 def _self_signed(folder):
@@ -173,7 +219,7 @@ def _self_signed(folder):
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
-    """The same server is read once its certificate is among the trusted ones, so it is this that was refused."""
+    """The same server is read once its certificate is trusted, so it is this that was refused."""
     path = _self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -182,6 +228,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
         refused = collect(site, tmp_path / "refused")
         assert server.log == []
         trusted = collect(site, tmp_path / "trusted", env={"SSL_CERT_FILE": str(path)})
-    assert refused.returncode == 1 and "certificate is not to be trusted" in refused.stderr
+    assert refused.returncode == 1
+    assert "certificate is not to be trusted" in refused.stderr
     assert trusted.returncode == 0, trusted.stderr
     assert len(manifest(tmp_path / "trusted")) == 1

@@ -1,13 +1,18 @@
 """robots.txt by RFC 9309, and the pace: read from the server's own log."""
 
+import datetime
+import email.utils
 import itertools
 import time
 
 import pytest
 from loopback import collect, item, jpeg, lines, manifest, reply, serving, site_text
 
-from mien.collect.addresses import Refused
+from mien.collect.addresses import Refused, hosts_of
+from mien.collect.manners import retry_after
+from mien.collect.pace import Pace
 from mien.collect.robots import read_rules
+from mien.collect.site import parse_site
 
 
 def allowed(body, address="http://x.org/a", status=200):
@@ -42,8 +47,9 @@ def test_the_longest_rule_wins_and_allow_at_a_tie():
         (410, "allowed"),
         (429, "robots-unreachable"),
         (500, "robots-unreachable"),
-    ]
-    + [(503, "robots-unreachable"), (302, "robots-unreachable")],
+        (503, "robots-unreachable"),
+        (302, "robots-unreachable"),
+    ],
 )
 def test_status_of_robots_txt(status, expected):
     assert allowed(b"User-agent: *\nDisallow: /\n", status=status) == expected
@@ -84,8 +90,10 @@ def test_hosts_that_keep_us_out_are_asked_for_robots_txt_alone(tmp_path):
         site = site_text(bad.url("/"), loop.url("/"), free.url("/"), "http://127.0.0.1:9/")
         result = collect(site, tmp_path / "out")
         assert result.returncode == 0, result.stderr
-        assert set(bad.asked) == {"/robots.txt"} and len(bad.asked) <= 2
-        assert set(loop.asked) == {"/robots.txt"} and len(loop.asked) <= 7
+        assert set(bad.asked) == {"/robots.txt"}
+        assert len(bad.asked) <= 2
+        assert set(loop.asked) == {"/robots.txt"}
+        assert len(loop.asked) <= 7
         assert free.asked == ["/robots.txt", "/", "/0.jpg"]
     skipped = lines(tmp_path / "out" / "skipped.jsonl")
     assert [line["reason"] for line in skipped] == ["robots-unreachable"] * 3
@@ -112,6 +120,36 @@ def test_disallowed_lists_pages_and_pictures_are_never_asked_for(tmp_path):
     assert len(lines(tmp_path / "out" / "skipped.jsonl")) == 3
 
 
+def test_at_least_a_second_for_all_but_our_own_machine():
+    hosts = hosts_of(parse_site(site_text("http://127.0.0.1/"), "x"), ["127.0.0.1:80", "intranet"])
+    pace = Pace(0.01, hosts, print)
+    assert pace.delay("127.0.0.1") == 0.01
+    assert pace.delay("intranet") == pace.delay("example.org") == 1.0
+    assert Pace(3.0, hosts, print).delay("127.0.0.1") == 3.0
+    assert (
+        Pace(0.0, hosts_of(parse_site(site_text("http://127.0.0.1/"), "x"), []), print).delay("127.0.0.1")
+        == 1.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [(b"7", 7, 7), (b" 0 ", 0, 0), (b"Wed, 21 Oct 2015 07:28:00 GMT", 0, 0), (b"9" * 50, 1e8, 1e9)],
+)
+def test_retry_after(header, least, most):
+    assert least <= retry_after(header) <= most
+
+
+@pytest.mark.parametrize("header", [None, b"", b"soon", b"-1", b"1.5", "٣".encode()])
+def test_no_retry_after(header):
+    assert retry_after(header) is None
+
+
+def test_retry_after_as_a_date_to_come():
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=100)
+    assert 80 < retry_after(email.utils.format_datetime(moment, usegmt=True).encode()) <= 100
+
+
 def _gaps(server):
     times = sorted(moment for moment, _, _ in server.log)
     return [later - earlier for earlier, later in itertools.pairwise(times)]
@@ -125,7 +163,8 @@ def test_crawl_delay_is_kept_and_one_connection_is_used_at_a_time(tmp_path):
         assert result.returncode == 0, result.stderr
         gaps = _gaps(server)[1:]
         assert len(gaps) == 4
-        assert min(gaps) > 0.3 and sum(gaps) > 4 * 0.4 - 0.1
+        assert min(gaps) > 0.3
+        assert sum(gaps) > 4 * 0.4 - 0.1
     assert "asks for 0.4 seconds" in result.stdout
 
 
@@ -165,4 +204,5 @@ def test_a_host_that_is_busy_for_too_long_is_given_up(tmp_path):
         assert time.monotonic() - begun < 60  # and not a day
         assert server.asked.count("/0.jpg") == 1
     (line,) = lines(tmp_path / "out" / "skipped.jsonl")
-    assert line["reason"] == "busy" and line["again"]
+    assert line["reason"] == "busy"
+    assert line["again"]

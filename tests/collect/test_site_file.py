@@ -3,7 +3,8 @@
 import pytest
 from loopback import site_text
 
-from mien.apps.gallery import SITES, site_text as ready_site
+from mien.apps.gallery import SITES
+from mien.apps.gallery import site_text as ready_site
 from mien.collect.run import user_agent
 from mien.collect.site import load_site, parse_site
 from mien.core.errors import InputError
@@ -14,7 +15,9 @@ GOOD = site_text("https://example.org/people")
 @pytest.mark.parametrize("name", SITES)
 def test_ready_site_files_are_good(name):
     site = parse_site(ready_site(name), name)
-    assert site.name == name and site.follow.pages and len(site.individual_details) == 6
+    assert site.name == name
+    assert site.follow.pages
+    assert len(site.individual_details) == 6
 
 
 def test_defaults_are_gentle():
@@ -88,7 +91,7 @@ def test_all_mistakes_are_told_at_once_and_broken_toml_with_its_line(tmp_path):
     assert str(error.value).count("\n") == 3  # two missing, two unknown
     path = tmp_path / "site.toml"
     path.write_text("name = 'x'\nstart = [\n= ]")
-    with pytest.raises(InputError, match="not TOML.*line 3"):
+    with pytest.raises(InputError, match=r"not TOML.*line 3"):
         load_site(path)
     with pytest.raises(InputError, match="cannot be read"):
         load_site(tmp_path / "none.toml")

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from threading import Thread
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mien.core.errors import InputError
@@ -21,10 +23,9 @@ SITES = ("cards", "register")
 _PORT = "127.0.0.1:8765"  # as the site files have it
 _ON_A_LIST = 8
 _ROBOTS = "User-agent: *\nDisallow: /cards/person/private\nDisallow: /register/admin\n"
-_PAGE = "<!doctype html><html lang=en><head><meta charset=utf-8><title>{title}</title></head><body>{body}</body></html>"
-_BLANK = (
-    "data:image/gif;base64,R0lGODlhAQABAAAAACw="  # what lazy pages show until a script fetches the picture
-)
+_PAGE = "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><body>{body}</body></html>"
+_CARD = '<article class=card><h2>{name}</h2><a class=more href="person/{to}">more</a></article>'
+_BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACw="  # of a lazy picture
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Sitter:
 
 @dataclass
 class Gallery:
-    """A running gallery. requests: (time, path) of everything asked, in order. pages: path -> (type, bytes)."""
+    """A running gallery. requests: (time, path) of what was asked, in order. pages: path -> (type, bytes)."""
 
     port: int
     pages: dict[str, tuple[str, bytes]]
@@ -83,7 +84,7 @@ def rendered_sitters(
     ]
 
 
-def sitter(number: int, pixels: object, *, age: int = 30, hair: str = "brown") -> Sitter:
+def sitter(number: int, pixels: NDArray[np.uint8], *, age: int = 30, hair: str = "brown") -> Sitter:
     """A sitter with picture `pixels` (uint8 HWC)."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=92)
@@ -117,7 +118,7 @@ def serving(
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         gallery: Gallery = self.server.gallery  # type: ignore[attr-defined]
         gallery.requests.append((time.monotonic(), self.path))
         kind, body = gallery.pages.get(self.path, ("text/plain", b"no such page"))
@@ -143,11 +144,8 @@ def _cards(sitters: Sequence[Sitter]) -> dict[str, tuple[str, bytes]]:
     """Cards with a link each, a link to the next list, definition lists, plain `src` pictures."""
     pages, lists = {}, _lists(sitters)
     for number, some in enumerate(lists):
-        cards = "".join(
-            f'<article class=card><h2>{who.name}</h2><a class=more href="person/{who.number}">more</a></article>'
-            for who in some
-        )
-        hidden = '<article class=card><h2>Private</h2><a class=more href="person/private">more</a></article>'
+        cards = "".join(_CARD.format(name=who.name, to=who.number) for who in some)
+        hidden = _CARD.format(name="Private", to="private")
         next_one = f'<nav><a class=next href="/cards/?list={number + 2}">next</a></nav>'
         body = cards + (hidden if number == 0 else "") + (next_one if number + 1 < len(lists) else "")
         pages["/cards/" if number == 0 else f"/cards/?list={number + 1}"] = _html("Cards", body)

@@ -13,13 +13,13 @@ _LONGEST = 2000  # characters of an address
 _NOT_PUBLIC_4 = tuple(
     ipaddress.IPv4Network(text)
     for text in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-        "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32",
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
+        "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32",
     )
 )  # fmt: skip
-# Only global unicast is public, so ::1, fc00::/7, fe80::/10, ff00::/8, IPv4-mapped and NAT64 (64:ff9b::/96) are not;
-# of it, neither are Teredo and its like (2001::/23), documentation and 6to4 (2002::/16).
+# Only global unicast is public, so ::1, fc00::/7, fe80::/10, ff00::/8, IPv4-mapped and NAT64 (64:ff9b::/96)
+# are not; of it, neither are Teredo and its like (2001::/23), documentation and 6to4 (2002::/16).
 _PUBLIC_6 = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_6 = tuple(
     ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
@@ -27,7 +27,7 @@ _NOT_PUBLIC_6 = tuple(
 
 
 class Refused(Exception):  # noqa: N818 - it is our own decision, no failure
-    """An address that is not asked, or an answer that is not kept. reason: a short code; detail: a sentence."""
+    """An address that is not asked, or an answer that is not kept. reason: a code; detail: a sentence."""
 
     def __init__(self, reason: str, detail: str, *, again: bool = False) -> None:
         super().__init__(detail)

@@ -44,12 +44,12 @@ def links(page: Any, rules: Sequence[Link]) -> Iterator[str]:
                 yield address
 
 
-def records(page: Any, site: Site) -> Iterator[Found]:
-    """The records on a Scrapy text response."""
+def records(page: Any, site: Site, *, asked: str) -> Iterator[Found]:
+    """The records on a Scrapy text response; `asked` is its address before redirects, as links have it."""
     rule = site.record
     for part in [page.selector] if rule.each is None else _select(page.selector, rule.each):
         fields, unread = _fields(part, site)
-        yield Found(_record_id(page, part, site), page.url, _pictures(page, part, site), fields, unread)
+        yield Found(_record_id(page, part, site, asked), asked, _pictures(page, part, site), fields, unread)
 
 
 def id_in_address(site: Site, address: str) -> str | None:
@@ -66,10 +66,10 @@ def largest(srcset: str) -> str:
     return max(candidates, key=lambda item: item[0])[1] if candidates else ""
 
 
-def _record_id(page: Any, part: Selector, site: Site) -> str:
+def _record_id(page: Any, part: Selector, site: Site, asked: str) -> str:
     rule = site.record.id
     if rule.address is not None:
-        return id_in_address(site, page.url) or ""
+        return id_in_address(site, asked) or id_in_address(site, page.url) or ""
     return _text(part, Detail(css=rule.css or "", attr=rule.attr, pattern=rule.pattern))
 
 
@@ -80,10 +80,10 @@ def _pictures(page: Any, part: Selector, site: Site) -> tuple[str, ...]:
     return tuple(addresses if rule.all else addresses[:1])
 
 
-def _picture(page: Any, element: Selector, attributes: Sequence[str]) -> str:
+def _picture(page: Any, element: Any, attributes: Sequence[str]) -> str:
     """The first attribute that leads somewhere; `data:` addresses are the placeholders of lazy pictures."""
     for name in attributes:
-        value = (element.attrib.get(name) or "").strip()
+        value = str(element.attrib.get(name) or "").strip()
         value = largest(value) if name.endswith("srcset") else value
         if value and not value.lower().startswith(("data:", "#", "javascript:")):
             return _absolute(page, value)
@@ -103,7 +103,7 @@ def _fields(part: Selector, site: Site) -> tuple[dict[str, Value], dict[str, str
     return fields, unread
 
 
-def _text(part: Selector, rule: Detail) -> str:
+def _text(part: Any, rule: Detail) -> str:
     """The first element's text or attribute, spaces made single; "" where there is none."""
     elements = _select(part, rule.css)
     if not elements:
@@ -115,8 +115,8 @@ def _text(part: Selector, rule: Detail) -> str:
     text = " ".join(text.split())
     if rule.pattern is not None:
         match = re.search(rule.pattern, text)
-        text = (match[1] or "").strip() if match else ""
-    return text[:_LONGEST]
+        text = str(match[1] or "").strip() if match else ""
+    return str(text)[:_LONGEST]
 
 
 def _select(part: Selector, css: str) -> "SelectorList[Selector]":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
-from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
+from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
 from mien.collect.addresses import Hosts, is_public
@@ -66,7 +66,7 @@ class GuardedResolver:
         portNumber: int = 0,
         addressTypes: Sequence[type] | None = None,
         transportSemantics: str = "TCP",
-    ) -> IHostResolution:
+    ) -> Any:
         """Twisted's interface."""
         receiver = resolutionReceiver
         if not self._hosts.is_own(hostName, portNumber):
@@ -74,7 +74,7 @@ class GuardedResolver:
         return self._inner.resolveHostName(receiver, hostName, portNumber, addressTypes, transportSemantics)
 
 
-class CappedHandler(HTTP11DownloadHandler):  # type: ignore[misc]  # Scrapy's class
+class CappedHandler(HTTP11DownloadHandler):
     """Scrapy's own handler, which caps a body but lets headers grow without end."""
 
     def __init__(self, crawler: Any) -> None:
@@ -82,10 +82,10 @@ class CappedHandler(HTTP11DownloadHandler):  # type: ignore[misc]  # Scrapy's cl
         self._pool._factory = _capping(self._pool._factory)
 
 
-def _capping(factory: type) -> type:
+def _capping(factory: Any) -> Any:
     """A connection factory whose connections are cut when an answer's headers pass the cap."""
 
-    class Capping(factory):  # type: ignore[misc, valid-type]
+    class Capping(factory):  # type: ignore[misc]
         noisy = False
 
         def buildProtocol(self, address: Any) -> Any:  # noqa: N802

@@ -55,13 +55,13 @@ def collect(
     announce: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> CollectResult:
-    """Crawl `site` into folder `out`, fetching only what is not there yet. Once a process: Twisted cannot restart.
+    """Crawl `site` into folder `out`, fetching only what is not there yet. Once a process: so is Twisted.
 
-    text: the site file's, kept in the folder. own_hosts: "host" or "host:port" that may lie in a private network.
-    max_pictures, minutes: smaller caps than the site file's. again: ask for refused pictures again. progress: told
-    (done, found) pictures. announce: told what a user should know. should_stop: asked five times a second.
-    Raises InputError for a bad own_hosts or a folder in use; MienError where no page could be read or no record
-    was found, or the disk is full.
+    text: the site file's, kept in the folder. own_hosts: "host" or "host:port" that may lie in a private
+    network. max_pictures, minutes: smaller caps than the site file's. again: ask for refused pictures again.
+    progress: told (done, found) pictures. announce: told what a user should know. should_stop: asked five
+    times a second. Raises InputError for a bad own_hosts, a folder in use, or selectors that find no record;
+    MienError where no start address could be read, or the disk is full.
     """
     begun = time.monotonic()
     tell = announce or (lambda _: None)
@@ -91,10 +91,8 @@ def user_agent(site: Site) -> str:
 
 
 def _check_scrapy() -> None:
-    try:
-        import scrapy
-    except ImportError as error:
-        raise MienError("collecting needs Scrapy: pip install 'mien[collect]'") from error
+    import scrapy
+
     if scrapy.version_info < _LEAST_SCRAPY:
         raise MienError(
             f"Scrapy {scrapy.__version__} is too old to verify certificates: pip install -U scrapy"

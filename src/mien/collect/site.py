@@ -198,7 +198,7 @@ class Site(_Strict):
     follow: Follow = Follow()
     record: RecordRule
     individual_details: dict[str, Annotated[Detail, BeforeValidator(_as_table)]] = {}
-    limits: Limits = Limits()  # type: ignore[call-arg]  # every field has a default
+    limits: Limits = Limits()
 
 
 def load_site(path: Path) -> Site:

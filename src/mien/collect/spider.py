@@ -19,7 +19,7 @@ from mien.core.picture import BadPicture
 _PICTURES_FIRST = 10  # priority: a record is done with before the next one is looked at
 
 
-class SiteSpider(Spider):  # type: ignore[misc]  # Scrapy's class
+class SiteSpider(Spider):
     """Walks one site as its file says.
 
     Pictures are asked for one at a time, the next when the one before is on disk: a kill can then cost one
@@ -100,11 +100,12 @@ class SiteSpider(Spider):  # type: ignore[misc]  # Scrapy's class
 
     def _take(self, response: Any) -> None:
         """Line up the pictures of a page's records."""
-        for found in records(response, self._site):
+        asked = response.meta["asked"]
+        for found in records(response, self._site, asked=asked):
             if not found.id or not found.pictures:
                 what = "id" if not found.id else "picture"
                 why = Refused(f"no-{what}", f"the site file's rule finds no {what} in the record", again=True)
-                self._store.skip("record", response.url, why, page=response.url)
+                self._store.skip("record", asked, why, page=asked)
             elif found.id not in self._records:
                 self._records.add(found.id)
                 self._line_up(found)
@@ -196,7 +197,7 @@ class SiteSpider(Spider):  # type: ignore[misc]  # Scrapy's class
 
 
 def remember_failure(crawl: Crawl, failure: Any) -> None:
-    """Keep what went wrong inside a callback, so that the run can end with it instead of going on silently."""
+    """Keep what went wrong inside a callback, so that the run ends with it instead of going on silently."""
     if not isinstance(failure.value, CloseSpider) and crawl.failure is None:
         crawl.failure = failure.value
         crawl.stopped = "failure"

@@ -1,12 +1,12 @@
-"""The folder that a crawl fills: pictures by content hash, a manifest line each, and what was skipped and why.
+"""The folder that a crawl fills: pictures by content hash, a manifest line each, what was skipped and why.
 
     OUT/pictures/ab/abcd....jpg     named by the SHA-256 of the bytes as they were served
     OUT/manifest.jsonl              one line for each picture of each record
     OUT/skipped.jsonl               one line for each address that gave nothing
     OUT/sites/NAME.toml             the site file
 
-A picture is on disk before its line is, and a line that a kill cut short is dropped, so whatever happens, the next
-run does at most one picture again.
+A picture is on disk before its line is, and a line that a kill cut short is dropped, so whatever happens,
+the next run does at most one picture again.
 """
 
 import datetime
@@ -152,8 +152,8 @@ class Store:
     def skip(
         self, kind: str, address: str, why: Refused, *, page: str | None = None, wanted: Wanted | None = None
     ) -> None:
-        """Name an address that gave nothing; once for each address and reason, though run after run finds it."""
-        line = {
+        """Name an address that gave nothing, once for each reason, though run after run finds it."""
+        line: dict[str, Any] = {
             "site": self._site.name,
             "kind": kind,
             "address": address,
@@ -177,8 +177,9 @@ class Store:
         found = wanted.found
         first = self._by_hash.get(have.sha256)
         line: dict[str, Any] = {
-            "file": have.file, "source": wanted.address, "page": found.page, "time": _now(), "site": self._site.name,
-            "licence": self._site.licence, "purpose": self._site.purpose, "record": found.id, "fields": found.fields,
+            "file": have.file, "source": wanted.address, "page": found.page, "record": found.id,
+            "site": self._site.name, "licence": self._site.licence, "purpose": self._site.purpose,
+            "fields": found.fields, "time": _now(),
             "sha256": have.sha256, "width": have.width, "height": have.height,
         }  # fmt: skip
         if found.unread:
@@ -232,7 +233,7 @@ class Lines:
 
     def __enter__(self) -> Self:
         try:
-            self._file = open(self._path, "a+b")  # noqa: SIM115 - closed by __exit__
+            self._file = open(self._path, "a+b")
         except OSError as error:
             raise explain(error, self._path) from error
         self._drop_cut_line()

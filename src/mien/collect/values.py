@@ -20,7 +20,7 @@ _CENTIMETRES = re.compile(r"(\d{2,3}(?:[.,]\d+)?)\s*cm\b", re.I)
 _KILOGRAMS = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*(?:kg|kilo)", re.I)
 _POUNDS = re.compile(r"(\d{1,3}(?:[.,]\d+)?)\s*(?:lbs?|pounds?|#)", re.I)
 _STONE = re.compile(r"(\d{1,2})\s*st(?:one)?\b(?:\s*(\d{1,2}))?", re.I)
-_ISO = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\b")
+_ISO = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 _WORDS = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)?\.?\s+([A-Za-z]{3,9})\.?,?\s+(\d{4})\b")
 _WORDS_FIRST = re.compile(r"\b([A-Za-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})\b")
 _NUMERIC = re.compile(r"\b(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})\b")
@@ -31,7 +31,7 @@ def read_value(text: str, kind: Kind, *, format: str | None = None) -> Value:
     """The value that `text` holds.
 
     text: as it is. int, number: the first number ("1,234 g" is 1234). date: ISO 8601, from ISO, "12 March
-    1990", "March 12, 1990", or by `format` (as strptime). feet-inches, height: centimetres. weight: kilograms.
+    1990", "March 12, 1990", or by `format` (as strptime). feet-inches, height: centimetres. weight: kg.
     Raises ValueError, whose message says what was expected.
     """
     if kind == "text":

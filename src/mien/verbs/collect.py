@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mien.core.errors import MienError
 from mien.verbs._console import console
 
 
@@ -33,8 +34,10 @@ def collect(
     again
         Ask again for pictures that were refused before, such as broken or too large ones.
     """
-    from mien.apps.collect import collect as run
-
+    try:
+        from mien.apps.collect import collect as run
+    except ModuleNotFoundError as error:
+        raise MienError("collecting needs Scrapy: pip install 'mien[collect]'") from error
     run(
         site,
         out,
