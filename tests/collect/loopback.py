@@ -149,7 +149,7 @@ def jpeg(seed: int, size: int = 48) -> bytes:
 
 
 _FORKER = """
-import json, os, sys
+import json, os, resource, signal, sys
 import mien.apps.collect, mien.collect.manners, mien.collect.net, mien.collect.robots, mien.collect.spider
 import scrapy.crawler
 from mien.cli import main
@@ -161,6 +161,9 @@ for line in sys.stdin:
         os.environ.update(task["env"])
         for number, path in ((1, task["out"]), (2, task["err"])):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        if task["max_file"]:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (task["max_file"],) * 2)
         code = main(task["arguments"])
         sys.stdout.flush()
         os._exit(code)
@@ -174,12 +177,14 @@ class Crawl:
 
     _forker: "subprocess.Popen[str] | None" = None
 
-    def __init__(self, site: str, out: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, site: str, out: Path, *flags: str, env: Mapping[str, str] | None = None, max_file: int = 0
+    ) -> None:
         path = out.with_name(out.name + ".toml")
         path.write_text(site)
         self._out, self._err = path.with_suffix(".stdout"), path.with_suffix(".stderr")
         task = {"arguments": ["collect", str(path), str(out), *flags], "env": dict(env or {})}
-        task |= {"out": str(self._out), "err": str(self._err)}
+        task |= {"out": str(self._out), "err": str(self._err), "max_file": max_file}
         self._pipe = self._started()
         assert self._pipe.stdin is not None
         assert self._pipe.stdout is not None

@@ -88,3 +88,18 @@ def test_ctrl_c_ends_gently_and_a_second_run_goes_on(tmp_path):
     assert "stopped as asked" in result.stdout
     assert "goes on from here" in result.stdout
     assert 1 <= len(manifest(out)) < 30
+
+
+def test_a_full_disk_is_told_and_what_is_there_stays_whole(tmp_path):
+    """A limit on the size of files stands for the disk: the manifest meets it first."""
+    routes = {"/": "".join(item(f"r{k}", f"/{k}.jpg") for k in range(30))}
+    routes |= {f"/{k}.jpg": jpeg(k) for k in range(30)}
+    with serving(routes) as server:
+        site, out = site_text(server.url("/"), delay=0.0), tmp_path / "out"
+        crawl = Crawl(site, out, "--allow-host", "127.0.0.1", max_file=6000)
+        result = crawl.wait()
+        assert result.returncode == 1
+        assert "manifest.jsonl: no space left on disk" in result.stderr
+        assert 0 < (out / "manifest.jsonl").read_bytes().count(b"\n") < 30
+        assert collect(site, out).returncode == 0
+    assert {line["record"] for line in manifest(out)} == {f"r{k}" for k in range(30)}

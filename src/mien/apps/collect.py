@@ -10,7 +10,7 @@ from mien.apps.bars import bar
 from mien.apps.stop import Stop
 from mien.collect.run import CollectResult, user_agent
 from mien.collect.run import collect as run
-from mien.collect.site import Site, parse_site
+from mien.collect.site import Site, parse_site, read_site_file
 from mien.core.errors import InputError
 
 _NAMED = 10  # skipped addresses named on the terminal; skipped.jsonl has all
@@ -67,10 +67,7 @@ def collect(
 def _site(source: str, console: Console) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The text of the site file and the hosts that are ours; a demo's gallery is served meanwhile."""
     if not source.startswith(_DEMO):
-        try:
-            yield Path(source).read_text("utf-8"), ()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{source}: cannot be read as a site file ({error})") from error
+        yield read_site_file(Path(source)), ()
         return
     from mien.apps.gallery import rendered_sitters, serving, site_text  # with the renderer: only for the demo
 
@@ -87,21 +84,25 @@ def _site(source: str, console: Console) -> Iterator[tuple[str, tuple[str, ...]]
 
 def _introduce(site: Site, console: Console) -> None:
     console.print(
-        f"[bold]{site.name}[/]: {len(site.start)} start address(es), as {user_agent(site)}", soft_wrap=True
+        f"[bold]{site.name}[/]: {_count(len(site.start), 'start address', 'es')}, as {user_agent(site)}",
+        soft_wrap=True,
     )
 
 
 def _tell(result: CollectResult, out: Path, console: Console) -> None:
-    pages, minutes = f"{result.pages:,} pages", f"{result.seconds / 60:.1f} min"
+    pages, minutes = _count(result.pages, "page"), f"{result.seconds / 60:.1f} min"
+    known = _count(result.known, "known record")
     same = f" ({result.same:,} with the bytes of another)" if result.same else ""
-    console.print(f"[bold]{result.new:,} new[/]{same}, {result.known:,} known records; {pages} in {minutes}")
+    console.print(f"[bold]{result.new:,} new[/]{same}, {known}; {pages} in {minutes}")
     for reason, count in result.skipped.items():
         console.print(f"  skipped {count:,}: {reason}")
     for line in result.skips[:_NAMED]:
         console.print(f"    {line['address']}: {line['detail']}", soft_wrap=True, markup=False)
     if len(result.skips) > _NAMED:
         console.print(f"    and more, each named in {out / 'skipped.jsonl'}", soft_wrap=True)
-    console.print(f"{out}: {result.total:,} pictures, one line each in manifest.jsonl", soft_wrap=True)
+    console.print(
+        f"{out}: {_count(result.total, 'picture')}, one line each in manifest.jsonl", soft_wrap=True
+    )
     if result.stopped:
         console.print(f"{_ENDED[result.stopped]}; the same command goes on from here")
     elif result.total:
@@ -109,3 +110,7 @@ def _tell(result: CollectResult, out: Path, console: Console) -> None:
             f"next: mien prepare {out} {out.name}.zip; the same command fetches only what is new",
             soft_wrap=True,
         )
+
+
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{number:,} {what}{'' if number == 1 else plural}"

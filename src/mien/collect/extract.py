@@ -80,10 +80,10 @@ def _pictures(page: Any, part: Selector, site: Site) -> tuple[str, ...]:
     return tuple(addresses if rule.all else addresses[:1])
 
 
-def _picture(page: Any, element: Any, attributes: Sequence[str]) -> str:
+def _picture(page: Any, element: Selector, attributes: Sequence[str]) -> str:
     """The first attribute that leads somewhere; `data:` addresses are the placeholders of lazy pictures."""
     for name in attributes:
-        value = str(element.attrib.get(name) or "").strip()
+        value = (element.attrib.get(name) or "").strip()
         value = largest(value) if name.endswith("srcset") else value
         if value and not value.lower().startswith(("data:", "#", "javascript:")):
             return _absolute(page, value)
@@ -103,7 +103,7 @@ def _fields(part: Selector, site: Site) -> tuple[dict[str, Value], dict[str, str
     return fields, unread
 
 
-def _text(part: Any, rule: Detail) -> str:
+def _text(part: Selector, rule: Detail) -> str:
     """The first element's text or attribute, spaces made single; "" where there is none."""
     elements = _select(part, rule.css)
     if not elements:
@@ -115,8 +115,8 @@ def _text(part: Any, rule: Detail) -> str:
     text = " ".join(text.split())
     if rule.pattern is not None:
         match = re.search(rule.pattern, text)
-        text = str(match[1] or "").strip() if match else ""
-    return str(text)[:_LONGEST]
+        text = (match[1] or "").strip() if match else ""
+    return text[:_LONGEST]
 
 
 def _select(part: Selector, css: str) -> "SelectorList[Selector]":
@@ -125,6 +125,6 @@ def _select(part: Selector, css: str) -> "SelectorList[Selector]":
 
 def _absolute(page: Any, target: str) -> str:
     try:
-        return urldefrag(page.urljoin(target)).url
+        return str(urldefrag(page.urljoin(target)).url)
     except ValueError:  # such as http://[ or a port that is no number
         return target

@@ -202,16 +202,20 @@ class Site(_Strict):
 
 
 def load_site(path: Path) -> Site:
-    """Read a site file. Raises InputError that names the key and the line of everything that is wrong."""
+    """Read a site file. Raises InputError as `parse_site` does."""
+    return parse_site(read_site_file(path), str(path))
+
+
+def read_site_file(path: Path) -> str:
+    """Its text. Raises InputError where it cannot be read."""
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a site file ({error})") from error
-    return parse_site(text, str(path))
 
 
 def parse_site(text: str, where: str) -> Site:
-    """The same from a text; `where` names it in messages."""
+    """A site of its text. Raises InputError that names key and line of all that is wrong in `where`."""
     try:
         return Site.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

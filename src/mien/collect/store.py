@@ -10,6 +10,7 @@ the next run does at most one picture again.
 """
 
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -233,7 +234,7 @@ class Lines:
 
     def __enter__(self) -> Self:
         try:
-            self._file = open(self._path, "a+b")
+            self._file = open(self._path, "a+b", buffering=0)  # closing must not try again what failed
         except OSError as error:
             raise explain(error, self._path) from error
         self._drop_cut_line()
@@ -258,8 +259,9 @@ class Lines:
         """Write one line. Raises MienError when the disk is full."""
         assert self._file is not None
         try:
-            self._file.write(dump_record(line).encode("utf-8", "replace") + b"\n")
-            self._file.flush()
+            data = dump_record(line).encode("utf-8", "replace") + b"\n"
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, "the line was written in part")
             os.fsync(self._file.fileno())
         except OSError as error:
             raise explain(error, self._path) from error
