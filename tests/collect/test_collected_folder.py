@@ -110,12 +110,11 @@ def test_a_cut_line_is_dropped_and_a_damaged_one_is_passed_over(tmp_path):
 
 
 def test_a_folder_is_for_one_process_at_a_time_and_must_be_writable(tmp_path):
-    with Store.opened(tmp_path / "out", SITE):
-        with (
-            pytest.raises(InputError, match=f"in use by process {os.getpid()}"),
-            Store.opened(tmp_path / "out", SITE),
-        ):
-            pass
+    with (
+        Store.opened(tmp_path / "out", SITE),
+        pytest.raises(InputError, match=f"use by process {os.getpid()}"),
+    ):
+        Store.opened(tmp_path / "out", SITE).__enter__()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(MienError, match="cannot write"), Store.opened(tmp_path / "file", SITE):
-        pass
+    with pytest.raises(MienError, match="cannot write"):
+        Store.opened(tmp_path / "file", SITE).__enter__()
