@@ -198,6 +198,22 @@ LISTS = {
     "list_bomb": (_packed("gzip", gzip.compress(ZEROS)), "too-large"),
     "list_drip": (lambda h: (_start(h, [("Content-Type", "text/html")]), _pour(h, b"<li>", 0.1)), "timeout"),
 }
+LAUGHS = (
+    b'<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "'
+    + b"ha" * 5000
+    + b'"><!ENTITY b "'
+    + b"&a;" * 5000
+    + b'">]><l><li id="x"><img src="/x"/>&b;</li></l>'
+)
+SILENT_LISTS = {  # pages in which there is nothing to find
+    "list_json": lambda h: reply(h, 200, b'{"a": [1]}', {"Content-Type": "application/json"}),
+    "list_laughs": lambda h: reply(h, 200, LAUGHS, {"Content-Type": "application/xml"}),
+    "list_empty": lambda h: reply(h, 200, b"", {"Content-Type": "text/html"}),
+    "list_nothing": lambda h: reply(h, 204),
+    "list_wide": lambda h: reply(
+        h, 200, "<li id=w><img src=data:>".encode("utf-16"), {"Content-Type": "text/html; charset=utf-16"}
+    ),
+}
 ODD_LISTS = {  # pages that are strange, and yet hold a record
     "list_deep": item("deep", "/deep.jpg") + "<div>" * 100_000,
     "list_binary": lambda h: reply(
@@ -208,15 +224,18 @@ ODD_LISTS = {  # pages that are strange, and yet hold a record
     ),
     "list_links": "<a class=list href='http://[::1'>x</a><a class=list href='javascript:alert(1)'>x</a>"
     * 2000
-    + item("links", "/links.jpg"),
+    + item("links", "/links.jpg")
+    + "<a class=list href='/\x1b[2Jwipe'>x</a>" * 20,
 }
 
 
 def test_hostile_answers_are_capped_and_named_and_the_rest_is_collected(tmp_path):
     records = [item(name, f"/{name}") + item(f"after_{name}", f"/after_{name}.jpg") for name in PICTURES]
-    start = "".join(records) + "".join(f"<a class=list href=/{name}>x</a>" for name in [*LISTS, *ODD_LISTS])
+    start = "".join(records) + "".join(
+        f"<a class=list href=/{name}>x</a>" for name in [*LISTS, *ODD_LISTS, *SILENT_LISTS]
+    )
     routes = {"/": start} | {f"/{name}": answer for name, (answer, _) in (PICTURES | LISTS).items()}
-    routes |= {f"/{name}": answer for name, answer in ODD_LISTS.items()}
+    routes |= {f"/{name}": answer for name, answer in (ODD_LISTS | SILENT_LISTS).items()}
     routes |= {f"/circle?n={n}": circle for n in range(50)}
     good = {f"after_{name}" for name in PICTURES} | {"deep", "binary", "links"}
     routes |= {f"/{name}.jpg": jpeg(100 + k) for k, name in enumerate(sorted(good))}
@@ -225,6 +244,7 @@ def test_hostile_answers_are_capped_and_named_and_the_rest_is_collected(tmp_path
         result = collect(site_text(server.url("/"), delay=0.0, limits=limits), tmp_path / "out")
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
+    assert "\x1b" not in result.stdout  # nor may an address steer the terminal
     assert {line["record"] for line in manifest(tmp_path / "out")} == good
     given = reasons(tmp_path / "out")
     for name, (_, expected) in (PICTURES | LISTS).items():

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mien.apps.bars import bar
 from mien.apps.stop import Stop
+from mien.collect.addresses import printable
 from mien.collect.run import CollectResult, user_agent
 from mien.collect.run import collect as run
 from mien.collect.site import Site, parse_site, read_site_file
@@ -97,7 +98,8 @@ def _tell(result: CollectResult, out: Path, console: Console) -> None:
     for reason, count in result.skipped.items():
         console.print(f"  skipped {count:,}: {reason}")
     for line in result.skips[:_NAMED]:
-        console.print(f"    {line['address']}: {line['detail']}", soft_wrap=True, markup=False)
+        text = printable(f"    {line['address']}: {line['detail']}")
+        console.print(text, soft_wrap=True, markup=False)
     if len(result.skips) > _NAMED:
         console.print(f"    and more, each named in {out / 'skipped.jsonl'}", soft_wrap=True)
     console.print(

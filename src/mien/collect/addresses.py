@@ -55,6 +55,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal: it may come from a page."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 @dataclass(frozen=True)
 class Hosts:
     """The hosts of a crawl.
@@ -82,7 +87,7 @@ class Hosts:
             raise Refused("bad-address", f"{address[:200]!r} is neither http nor https")
         if len(address) > _LONGEST:
             raise Refused("bad-address", f"the address is longer than {_LONGEST} characters")
-        if not host or "@" in parts.netloc or "\\" in parts.netloc or "%" in host:
+        if not host or not host.isprintable() or set(parts.netloc) & set("@\\ ") or "%" in host:
             raise Refused("bad-address", f"{parts.netloc[:200]!r} is no plain host")
         allowed = self.pages | self.pictures if picture else self.pages
         if not anywhere and not any(_matches(host, name) for name in allowed):

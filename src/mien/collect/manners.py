@@ -78,7 +78,8 @@ class BusyMiddleware:
         return self._again(request, None, 0) if is_passing(exception) and self._may_repeat(request) else None
 
     def _may_repeat(self, request: Any) -> bool:
-        return request.meta.get("kind") in ("list", "page", "robots") and not request.meta.get("tries")
+        first = not request.meta.get("tries") and self._crawl.site.limits.tries > 1
+        return first and request.meta.get("kind") in ("list", "page", "robots")
 
     def _again(self, request: Any, wait: float | None, status: int) -> Any:
         tries = request.meta.get("tries", 0) + 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mien import __version__
-from mien.collect.addresses import Refused, hosts_of
+from mien.collect.addresses import Hosts, Refused, hosts_of, is_loopback, printable
 from mien.collect.crawl import Crawl
 from mien.collect.pace import LEAST_DELAY, Pace
 from mien.collect.site import Site
@@ -73,6 +73,7 @@ def collect(
     with Store.opened(out, site, again=again) as store:
         if text is not None:
             write_text(out / "sites" / f"{site.name}.toml", text)
+        _tell_delay(site, hosts, tell)
         pace = Pace(limits.delay_seconds, hosts, tell)
         crawl = Crawl(site, store, hosts, pace, most, ends, progress, should_stop)
         _run(crawl)
@@ -83,6 +84,14 @@ def collect(
         seconds = time.monotonic() - begun
         counts = (store.new, store.same, crawl.known, store.total, crawl.num_pages)
         return CollectResult(*counts, seconds, crawl.stopped, skipped, store.skips)
+
+
+def _tell_delay(site: Site, hosts: Hosts, tell: Callable[[str], None]) -> None:
+    ours = {host for host, _ in hosts.own if is_loopback(host)}
+    if site.limits.delay_seconds < LEAST_DELAY and not hosts.pages <= ours:
+        tell(
+            f"delay_seconds {site.limits.delay_seconds:g}: {LEAST_DELAY:g} is the least for hosts that are not yours"
+        )
 
 
 def user_agent(site: Site) -> str:
@@ -163,7 +172,7 @@ def _check_found(crawl: Crawl) -> None:
     if found or crawl.stopped:
         return
     first = store.skips[0] if store.skips else None
-    why = f": {first['address']}: {first['detail']}" if first else ""
+    why = printable(f": {first['address']}: {first['detail']}") if first else ""
     if not crawl.num_pages:
         raise MienError(f"{crawl.site.name}: none of the start addresses could be read{why}")
     if set(store.reasons) <= {"no-id", "no-picture"}:

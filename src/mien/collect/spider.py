@@ -35,6 +35,7 @@ class SiteSpider(Spider):
         self._store = crawl.store
         self._asked: set[str] = set()
         self._records: set[str] = set()
+        self._known: set[str] = set()
         self._waiting: deque[Wanted] = deque()
         self._bad: dict[str, Refused] = {}  # pictures refused in this run
         self._busy = False
@@ -70,25 +71,27 @@ class SiteSpider(Spider):
         self._crawl.num_pages += 1
         if self._crawl.num_pages > self._site.limits.pages:
             raise self._stop("pages")
-        if not isinstance(response, TextResponse):
-            why = Refused("not-a-page", "it is no text in which anything could be selected")
+        try:
+            if not isinstance(response, TextResponse):
+                raise Refused("not-a-page", "it is no text in which anything could be selected")
+            if kind == "page" or not self._site.follow.pages:
+                self._take(response)
+            if kind == "list":
+                yield from self._read_list(response)
+        except MienError:
+            raise  # a full disk, say, ends the run
+        except Exception as error:  # parsers fail in a dozen ways on pages made to hurt
+            why = explain(error, "the page")
             self._store.skip(kind, response.meta["asked"], why, page=response.meta["page"])
-        elif kind == "list":
-            yield from self._read_list(response)
-        else:
-            self._take(response)
         yield from self._next()
 
     def _read_list(self, response: Any) -> Iterator[Request]:
-        follow = self._site.follow
-        if not follow.pages:
-            self._take(response)
-        for address in links(response, follow.pages):
+        for address in links(response, self._site.follow.pages):
             if self._is_done(address):
-                self._crawl.known += 1
+                self._know(address)
             else:
                 yield from self._ask(address, "page", response.url)
-        for address in links(response, follow.lists):
+        for address in links(response, self._site.follow.lists):
             yield from self._ask(address, "list", response.url)
 
     def _is_done(self, address: str) -> bool:
@@ -97,6 +100,11 @@ class SiteSpider(Spider):
             return False
         record = id_in_address(self._site, address)
         return self._store.is_done_page(address) if record is None else self._store.is_done(record)
+
+    def _know(self, record: str) -> None:
+        """Count a record that was here before, by its id or address."""
+        self._known.add(record)
+        self._crawl.known = len(self._known)
 
     def _take(self, response: Any) -> None:
         """Line up the pictures of a page's records."""
@@ -112,7 +120,7 @@ class SiteSpider(Spider):
 
     def _line_up(self, found: Found) -> None:
         if self._store.is_done(found.id):
-            self._crawl.known += 1
+            self._know(found.id)
             return
         numbers = [n for n in range(1, len(found.pictures) + 1) if not self._store.has(found.id, n)]
         self._waiting.extend(Wanted(found, number) for number in numbers)
