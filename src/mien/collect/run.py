@@ -89,9 +89,8 @@ def collect(
 def _tell_delay(site: Site, hosts: Hosts, tell: Callable[[str], None]) -> None:
     ours = {host for host, _ in hosts.own if is_loopback(host)}
     if site.limits.delay_seconds < LEAST_DELAY and not hosts.pages <= ours:
-        tell(
-            f"delay_seconds {site.limits.delay_seconds:g}: {LEAST_DELAY:g} is the least for hosts that are not yours"
-        )
+        asked = f"delay_seconds {site.limits.delay_seconds:g}"
+        tell(f"{asked}: {LEAST_DELAY:g} is the least for hosts that are not yours")
 
 
 def user_agent(site: Site) -> str:
