@@ -236,9 +236,11 @@ def test_hostile_answers_are_capped_and_named_and_the_rest_is_collected(tmp_path
     routes = {"/": start} | {f"/{name}": answer for name, (answer, _) in (PICTURES | LISTS).items()}
     routes |= {f"/{name}": answer for name, answer in (ODD_LISTS | SILENT_LISTS).items()}
     routes |= {f"/circle?n={n}": circle for n in range(50)}
-    good = {f"after_{name}" for name in PICTURES} | {"deep", "binary", "links"}
+    good = {f"after_{name}" for name in PICTURES} | {"deep", "binary", "links", "large"}
     routes |= {f"/{name}.jpg": jpeg(100 + k) for k, name in enumerate(sorted(good))}
-    limits = "page_mb = 1\npicture_mb = 1\nresponse_seconds = 1\nmegapixels = 2"
+    routes["/"] += item("large", "/large.jpg")
+    routes["/large.jpg"] = jpeg(99) + bytes(3 * MB // 2)  # more than a page may have, less than a picture may
+    limits = "page_mb = 1\npicture_mb = 2\nresponse_seconds = 1\nmegapixels = 2"
     with serving(routes) as server:
         result = collect(site_text(server.url("/"), delay=0.0, limits=limits), tmp_path / "out")
     assert result.returncode == 0, result.stderr
@@ -249,6 +251,7 @@ def test_hostile_answers_are_capped_and_named_and_the_rest_is_collected(tmp_path
         assert given.get(name) in expected.split(), f"{name}: {given.get(name)}, not {expected}"
     for name in ("endless_body", "endless_chunks", "huge_length", "endless_headers", "list_endless"):
         assert sent[f"/{name}"] < 40 * MB, name  # the cap, and what the system's buffers hold
+    assert sent["/slow_drip"] < 60  # ten bytes a second, for one second, on a busy machine
     assert len(PICTURES) + len(LISTS) >= 20
     assert all(line["detail"] and line["page"] for line in lines(tmp_path / "out" / "skipped.jsonl"))
 
