@@ -68,6 +68,16 @@ def test_a_second_run_fetches_only_what_is_new(tmp_path):
     assert len(manifest(out)) == 10
 
 
+def test_pages_whose_id_is_inside_them_are_known_by_address(tmp_path):
+    out = tmp_path / "out"
+    with serving(people(9)) as gallery:
+        assert collect(gallery.site("register"), out).returncode == 0
+        gallery.requests.clear()
+        second = collect(gallery.site("register"), out)
+        assert "0 new, 9 known" in second.stdout, second.stdout + second.stderr
+        assert set(gallery.asked()) == {"/robots.txt", "/register?page=1", "/register?page=2"}
+
+
 def test_the_demo_serves_its_own_gallery(tmp_path):
     import subprocess
     import sys

@@ -70,13 +70,13 @@ def _site(source: str, console: Console) -> Iterator[tuple[str, tuple[str, ...]]
     if not source.startswith(_DEMO):
         yield read_site_file(Path(source)), ()
         return
-    from mien.apps.gallery import rendered_sitters, serving, site_text  # with the renderer: only for the demo
+    from mien.apps.gallery import PORT, rendered_sitters, serving, site_text  # renders: only for the demo
 
     name = source.removeprefix(_DEMO)
     site_text(name)  # refuse an unknown name before anything is rendered
     with bar(console, "rendering") as progress:
         sitters = rendered_sitters(_DEMO_PEOPLE, progress=progress)
-    with serving(sitters) as gallery:
+    with serving(sitters, port=PORT) as gallery:  # known pages are known by address, port and all
         console.print(
             f"a gallery of {len(sitters)} people who do not exist is served at http://{gallery.host}/{name}"
         )

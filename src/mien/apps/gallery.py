@@ -20,7 +20,8 @@ from mien.core.errors import InputError
 from mien.render.people import render_people
 
 SITES = ("cards", "register")
-_PORT = "127.0.0.1:8765"  # as the site files have it
+PORT = 8765  # as the site files have it
+_PORT = f"127.0.0.1:{PORT}"
 _ON_A_LIST = 8
 _ROBOTS = "User-agent: *\nDisallow: /cards/person/private\nDisallow: /register/admin\n"
 _PAGE = "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><body>{body}</body></html>"
@@ -94,14 +95,18 @@ def sitter(number: int, pixels: NDArray[np.uint8], *, age: int = 30, hair: str =
 
 @contextmanager
 def serving(
-    sitters: Sequence[Sitter], *, robots: str = _ROBOTS, extra: Mapping[str, tuple[str, bytes]] | None = None
+    sitters: Sequence[Sitter],
+    *,
+    port: int = 0,
+    robots: str = _ROBOTS,
+    extra: Mapping[str, tuple[str, bytes]] | None = None,
 ) -> Iterator[Gallery]:
-    """Serve a gallery on a free port of the loopback address while the block runs.
+    """Serve a gallery on `port` of the loopback address, or a free one, while the block runs.
 
     extra: more pages, or other ones in place of the gallery's.
     """
     pages = {"/robots.txt": ("text/plain", robots.encode())} | _cards(sitters) | _register(sitters)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _listen(port)
     server.daemon_threads = True
     gallery = Gallery(server.server_address[1], pages | dict(extra or {}))
     server.gallery = gallery  # type: ignore[attr-defined]  # how http.server's handlers find anything
@@ -113,6 +118,13 @@ def serving(
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _listen(port: int) -> ThreadingHTTPServer:
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+    except OSError:  # somebody else has that port
+        return ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
