@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from mien import __version__
 from mien.core.errors import MienError
-from mien.verbs import curate, data, datasets, files, runs
+from mien.verbs import collect, curate, data, datasets, files, runs
 from mien.verbs.annotate import annotate
 
 app = App(
@@ -23,6 +23,7 @@ app = App(
 artefacts_app = App(name="artefacts", help="Third-party model files: list, fetch, add.")
 for verb in (
     runs.demo,
+    collect.collect,
     data.render,
     data.prepare,
     curate.curate,

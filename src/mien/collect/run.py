@@ -1,0 +1,226 @@
+"""One crawl of one site into a folder."""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mien import __version__
+from mien.collect.addresses import Hosts, Refused, hosts_of, is_loopback, printable
+from mien.collect.crawl import Crawl
+from mien.collect.pace import LEAST_DELAY, Pace
+from mien.collect.site import Site
+from mien.collect.store import Store
+from mien.core.atomic import write_text
+from mien.core.errors import InputError, MienError
+
+_POLL_SECONDS = 0.2
+_AT_ONCE = 8  # requests under way over all hosts
+_LEAST_SCRAPY = (2, 19)  # older ones ignore the setting that verifies certificates
+
+
+@dataclass(frozen=True)
+class CollectResult:
+    """What came of a crawl.
+
+    new: pictures written to the manifest in this run, of which `same` have the bytes of another record's.
+    known: records that were here before. total: pictures in the folder. skipped: count for each reason, most
+    frequent first. skips: lines of the first 1000. pages: lists and pages read. stopped: "" at the end of the
+    site, else "pictures", "pages", "time" or "asked".
+    """
+
+    new: int
+    same: int
+    known: int
+    total: int
+    pages: int
+    seconds: float
+    stopped: str = ""
+    skipped: dict[str, int] = field(default_factory=dict)
+    skips: list[dict[str, Any]] = field(default_factory=list)
+
+
+def collect(
+    site: Site,
+    out: Path,
+    *,
+    text: str | None = None,
+    own_hosts: Sequence[str] = (),
+    max_pictures: int | None = None,
+    minutes: float | None = None,
+    again: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    announce: Callable[[str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> CollectResult:
+    """Crawl `site` into folder `out`, fetching only what is not there yet. Once a process: so is Twisted.
+
+    text: the site file's, kept in the folder. own_hosts: "host" or "host:port" that may lie in a private
+    network. max_pictures, minutes: smaller caps than the site file's. again: ask for refused pictures again.
+    progress: told (done, found) pictures. announce: told what a user should know. should_stop: asked five
+    times a second. Raises InputError for a bad own_hosts, a folder in use, or selectors that find no record;
+    MienError where no start address could be read, or the disk is full.
+    """
+    begun = time.monotonic()
+    tell = announce or (lambda _: None)
+    hosts = hosts_of(site, own_hosts)
+    limits = site.limits
+    most = min(limits.pictures, max_pictures or limits.pictures)
+    ends = begun + 60 * min(limits.minutes, minutes or limits.minutes)
+    _check_scrapy()
+    with Store.opened(out, site, again=again) as store:
+        if text is not None:
+            write_text(out / "sites" / f"{site.name}.toml", text)
+        _tell_delay(site, hosts, tell)
+        pace = Pace(limits.delay_seconds, hosts, tell)
+        crawl = Crawl(site, store, hosts, pace, most, ends, progress, should_stop)
+        _run(crawl)
+        if crawl.failure is not None:
+            raise crawl.failure
+        _check_found(crawl)
+        skipped = dict(sorted(store.reasons.items(), key=lambda item: (-item[1], item[0])))
+        seconds = time.monotonic() - begun
+        counts = (store.new, store.same, crawl.known, store.total, crawl.num_pages)
+        return CollectResult(*counts, seconds, crawl.stopped, skipped, store.skips)
+
+
+def _tell_delay(site: Site, hosts: Hosts, tell: Callable[[str], None]) -> None:
+    ours = {host for host, _ in hosts.own if is_loopback(host)}
+    if site.limits.delay_seconds < LEAST_DELAY and not hosts.pages <= ours:
+        asked = f"delay_seconds {site.limits.delay_seconds:g}"
+        tell(f"{asked}: {LEAST_DELAY:g} is the least for hosts that are not yours")
+
+
+def user_agent(site: Site) -> str:
+    """How we introduce ourselves, with the contact of who runs the crawl."""
+    return f"mien/{__version__} (+{site.contact})"
+
+
+def _check_scrapy() -> None:
+    import scrapy
+
+    if scrapy.version_info < _LEAST_SCRAPY:
+        raise MienError(
+            f"Scrapy {scrapy.__version__} is too old to verify certificates: pip install -U scrapy"
+        )
+
+
+def _run(crawl: Crawl) -> None:
+    """Run Scrapy to the end of the crawl; what failed inside is in `crawl.failure`."""
+    from scrapy.crawler import CrawlerProcess
+
+    from mien.collect.spider import SiteSpider, remember_failure
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Scrapy's and Twisted's own deprecations are not the user's concern
+        process = CrawlerProcess(_settings(crawl), install_root_handler=False)
+        crawler = process.create_crawler(SiteSpider)
+        _connect(crawl, crawler)
+        process.crawl(crawler, crawl=crawl).addErrback(lambda failure: remember_failure(crawl, failure))
+        process.start(install_signal_handlers=False)
+
+
+def _connect(crawl: Crawl, crawler: Any) -> None:
+    """Hear of the crawl's beginning, end and failures."""
+    from scrapy import signals
+    from twisted.internet.task import LoopingCall
+
+    from mien.collect.spider import remember_failure
+
+    def opened() -> None:
+        watch = LoopingCall(_watch, crawl, crawler)  # made here: before, it would start the wrong reactor
+        crawl.pace.downloader = crawler.engine.downloader
+        crawler.signals.connect(watch.stop, signal=signals.spider_closed, weak=False)
+        watch.start(_POLL_SECONDS)
+
+    def failed(failure: Any) -> None:
+        remember_failure(crawl, failure)
+
+    crawler.signals.connect(opened, signal=signals.engine_started, weak=False)
+    crawler.signals.connect(failed, signal=signals.spider_error, weak=False)
+
+
+def _watch(crawl: Crawl, crawler: Any) -> None:
+    """End the crawl when it is asked to, when its time is over, or when something broke."""
+    from scrapy.utils.defer import deferred_from_coro
+
+    if not crawl.stopped and crawl.seconds_left <= 0:
+        crawl.stopped = "time"
+    if not crawl.stopped and crawl.should_stop is not None and crawl.should_stop():
+        crawl.stopped = "asked"
+    if crawl.stopped:
+        _drop_waiting(crawler.engine.downloader)
+        if not crawl.closing:
+            crawl.closing = True
+            deferred_from_coro(crawler.engine.close_spider_async(reason=crawl.stopped))
+
+
+def _drop_waiting(downloader: Any) -> None:
+    """Let requests fail that wait for their host's delay: Scrapy would first send them all."""
+    for slot in downloader.slots.values():
+        while slot.queue:
+            _, answer = slot.queue.popleft()
+            answer.errback(Refused("stopped", "the run ended before", again=True))
+
+
+def _check_found(crawl: Crawl) -> None:
+    """Tell a crawl that came to nothing from one that found nothing new."""
+    store, found = crawl.store, crawl.known + crawl.store.new
+    if found or crawl.stopped:
+        return
+    first = store.skips[0] if store.skips else None
+    why = printable(f": {first['address']}: {first['detail']}") if first else ""
+    if not crawl.num_pages:
+        raise MienError(f"{crawl.site.name}: none of the start addresses could be read{why}")
+    if set(store.reasons) <= {"no-id", "no-picture"}:
+        pages = f"{crawl.num_pages} page(s) read"
+        raise InputError(
+            f"{crawl.site.name}: no record found on {pages}; check the site file's selectors{why}"
+        )
+
+
+def _settings(crawl: Crawl) -> dict[str, Any]:
+    site, base = crawl.site, "scrapy.downloadermiddlewares."
+    return {
+        "MIEN_CRAWL": crawl,
+        "USER_AGENT": user_agent(site),
+        "DEFAULT_REQUEST_HEADERS": {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en"},
+        # manners
+        "CONCURRENT_REQUESTS": _AT_ONCE,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+        "DOWNLOAD_DELAY": max(site.limits.delay_seconds, LEAST_DELAY),
+        "DOWNLOAD_DELAY_JITTER": 0.0,
+        "DOWNLOAD_SLOTS": crawl.pace.slots(),
+        "ROBOTSTXT_OBEY": False,  # our own middleware does, see robots.py
+        "DOWNLOADER_MIDDLEWARES": {
+            f"{base}offsite.OffsiteMiddleware": None,
+            f"{base}robotstxt.RobotsTxtMiddleware": None,
+            f"{base}retry.RetryMiddleware": None,
+            "mien.collect.manners.GuardMiddleware": 50,
+            "mien.collect.robots.RobotsMiddleware": 100,
+            "mien.collect.manners.BusyMiddleware": 550,
+        },
+        # safety
+        "TWISTED_DNS_RESOLVER": "mien.collect.net.GuardedResolver",
+        "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), "mien.collect.net.CappedHandler")
+        | dict.fromkeys(("file", "data", "ftp", "s3")),
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,  # Scrapy's default is not to
+        "DOWNLOAD_MAXSIZE": int(site.limits.page_mb * 1e6),
+        "DOWNLOAD_WARNSIZE": 0,
+        "DOWNLOAD_TIMEOUT": site.limits.response_seconds,
+        "REDIRECT_MAX_TIMES": 5,
+        "METAREFRESH_ENABLED": False,
+        "HTTPPROXY_ENABLED": False,  # a proxy would resolve names for us, past the guard
+        "COOKIES_ENABLED": False,
+        "REFERER_ENABLED": False,
+        "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",  # in the order of the site
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the spider asks nothing twice
+        # silence
+        "LOG_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "REMOTE_CONTROL_ENABLED": False,  # it would run code that others send it
+        "STATS_DUMP": False,
+        "MEMUSAGE_ENABLED": False,
+    }

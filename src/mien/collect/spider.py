@@ -1,0 +1,213 @@
+"""The walk over a site: lists, pages, records, and their pictures one at a time."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from scrapy import Request, Spider
+from scrapy.exceptions import CloseSpider
+from scrapy.http import TextResponse
+
+from mien.collect.addresses import Refused
+from mien.collect.crawl import Crawl
+from mien.collect.extract import Found, id_in_address, links, records
+from mien.collect.store import Wanted
+from mien.collect.why import explain
+from mien.core.errors import MienError
+from mien.core.picture import BadPicture
+
+_PICTURES_FIRST = 10  # priority: a record is done with before the next one is looked at
+
+
+class SiteSpider(Spider):
+    """Walks one site as its file says.
+
+    Pictures are asked for one at a time, the next when the one before is on disk: a kill can then cost one
+    picture at most, and the cap on pictures is exact.
+    """
+
+    name = "mien"
+
+    def __init__(self, crawl: Crawl) -> None:
+        super().__init__()
+        self._crawl = crawl
+        self._site = crawl.site
+        self._store = crawl.store
+        self._asked: set[str] = set()
+        self._records: set[str] = set()
+        self._known: set[str] = set()
+        self._waiting: deque[Wanted] = deque()
+        self._bad: dict[str, Refused] = {}  # pictures refused in this run
+        self._busy = False
+        self._found = self._done = 0
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Scrapy's entry."""
+        for address in self._site.start:
+            for request in self._ask(address, "list", None):
+                yield request
+
+    def _ask(self, address: str, kind: str, page: str | None) -> Iterator[Request]:
+        """The request for a list or page, unless it was asked before or is not to be."""
+        if address in self._asked:
+            return
+        self._asked.add(address)
+        try:
+            self._crawl.hosts.check(address, picture=False)
+            limit = int(self._site.limits.page_mb * 1e6)
+            yield Request(
+                address,
+                callback=self._read,
+                errback=self._failed,
+                dont_filter=True,  # a redirect that Scrapy's filter drops would vanish without a word
+                meta={"kind": kind, "page": page, "asked": address, "download_maxsize": limit},
+            )
+        except (Refused, ValueError) as error:
+            self._store.skip(kind, address, explain(error, "the page"), page=page)
+
+    def _read(self, response: Any) -> Iterator[Request]:
+        """Take links and records from a list or a page."""
+        kind = response.meta["kind"]
+        self._crawl.num_pages += 1
+        if self._crawl.num_pages > self._site.limits.pages:
+            raise self._stop("pages")
+        try:
+            if not isinstance(response, TextResponse):
+                raise Refused("not-a-page", "it is no text in which anything could be selected")
+            if kind == "page" or not self._site.follow.pages:
+                self._take(response)
+            if kind == "list":
+                yield from self._read_list(response)
+        except MienError:
+            raise  # a full disk, say, ends the run
+        except Exception as error:  # parsers fail in a dozen ways on pages made to hurt
+            why = explain(error, "the page")
+            self._store.skip(kind, response.meta["asked"], why, page=response.meta["page"])
+        yield from self._next()
+
+    def _read_list(self, response: Any) -> Iterator[Request]:
+        for address in links(response, self._site.follow.pages):
+            if self._is_done(address):
+                self._know(address)
+            else:
+                yield from self._ask(address, "page", response.url)
+        for address in links(response, self._site.follow.lists):
+            yield from self._ask(address, "list", response.url)
+
+    def _is_done(self, address: str) -> bool:
+        """Whether the record behind a link is here, as far as the link can tell."""
+        if self._site.record.each is not None or address in self._asked:
+            return False
+        record = id_in_address(self._site, address)
+        return self._store.is_done_page(address) if record is None else self._store.is_done(record)
+
+    def _know(self, record: str) -> None:
+        """Count a record that was here before, by its id or address."""
+        self._known.add(record)
+        self._crawl.known = len(self._known)
+
+    def _take(self, response: Any) -> None:
+        """Line up the pictures of a page's records."""
+        asked = response.meta["asked"]
+        for found in records(response, self._site, asked=asked):
+            if not found.id or not found.pictures:
+                what = "id" if not found.id else "picture"
+                why = Refused(f"no-{what}", f"the site file's rule finds no {what} in the record", again=True)
+                self._store.skip("record", asked, why, page=asked)
+            elif found.id not in self._records:
+                self._records.add(found.id)
+                self._line_up(found)
+
+    def _line_up(self, found: Found) -> None:
+        if self._store.is_done(found.id):
+            self._know(found.id)
+            return
+        numbers = [n for n in range(1, len(found.pictures) + 1) if not self._store.has(found.id, n)]
+        self._waiting.extend(Wanted(found, number) for number in numbers)
+        self._found += len(numbers)
+
+    def _next(self) -> Iterator[Request]:
+        """The request for the next picture, unless one is under way."""
+        while self._waiting and not self._busy:
+            if self._store.new >= self._crawl.max_pictures:
+                raise self._stop("pictures")
+            wanted = self._waiting.popleft()
+            if self._store.reuse(wanted):
+                self._tell()
+                continue
+            try:
+                if wanted.address in self._bad:
+                    raise self._bad[wanted.address]
+                self._crawl.hosts.check(wanted.address, picture=True)
+                request = self._picture_request(wanted)
+            except (Refused, ValueError) as error:
+                self._refuse(wanted, error)
+                continue
+            self._busy = True
+            yield request
+
+    def _picture_request(self, wanted: Wanted) -> Request:
+        return Request(
+            wanted.address,
+            callback=self._got,
+            errback=self._lost,
+            dont_filter=True,
+            priority=_PICTURES_FIRST,
+            headers={"Accept": "image/jpeg,image/png,image/webp,image/*;q=0.8"},
+            meta={
+                "kind": "picture",
+                "wanted": wanted,
+                "download_maxsize": int(self._site.limits.picture_mb * 1e6),
+            },
+        )
+
+    def _got(self, response: Any) -> Iterator[Request]:
+        """Keep a picture, or say why not."""
+        wanted = response.meta["wanted"]
+        self._busy = False
+        try:
+            self._store.add(wanted, response.body)
+            self._tell()
+        except (BadPicture, Refused) as error:
+            self._refuse(wanted, error)
+        yield from self._next()
+
+    def _lost(self, failure: Any) -> Iterator[Request]:
+        """A picture could not be had."""
+        self._busy = False
+        if not self._crawl.stopped:
+            self._refuse(failure.request.meta["wanted"], failure.value)
+            yield from self._next()
+
+    def _failed(self, failure: Any) -> Iterator[Request]:
+        """A list or page could not be had."""
+        meta = failure.request.meta
+        if not self._crawl.stopped:
+            self._store.skip(
+                meta["kind"], meta["asked"], explain(failure.value, "the page"), page=meta["page"]
+            )
+            yield from self._next()
+
+    def _refuse(self, wanted: Wanted, error: BaseException) -> None:
+        why = explain(error, "the picture")
+        self._bad[wanted.address] = why
+        self._store.skip("picture", wanted.address, why, wanted=wanted)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._done += 1
+        if self._crawl.progress is not None:
+            self._crawl.progress(self._done, self._found)
+
+    def _stop(self, reason: str) -> CloseSpider:
+        self._crawl.stopped = self._crawl.stopped or reason
+        return CloseSpider(reason)
+
+
+def remember_failure(crawl: Crawl, failure: Any) -> None:
+    """Keep what went wrong inside a callback, so that the run ends with it instead of going on silently."""
+    if not isinstance(failure.value, CloseSpider) and crawl.failure is None:
+        crawl.failure = failure.value
+        crawl.stopped = "failure"
+        if not isinstance(failure.value, MienError):
+            failure.value.__traceback__ = failure.getTracebackObject()

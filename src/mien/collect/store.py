@@ -1,0 +1,284 @@
+"""The folder that a crawl fills: pictures by content hash, a manifest line each, what was skipped and why.
+
+    OUT/pictures/ab/abcd....jpg     named by the SHA-256 of the bytes as they were served
+    OUT/manifest.jsonl              one line for each picture of each record
+    OUT/skipped.jsonl               one line for each address that gave nothing
+    OUT/sites/NAME.toml             the site file
+
+A picture is on disk before its line is, and a line that a kill cut short is dropped, so whatever happens,
+the next run does at most one picture again.
+"""
+
+import datetime
+import errno
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+from mien.collect.addresses import Refused
+from mien.collect.extract import Found
+from mien.collect.site import Site
+from mien.core.atomic import explain, sweep_temporaries, write_bytes
+from mien.core.manifest import dump_record
+from mien.core.picture import decode
+from mien.core.run import RunFolder
+
+_SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+    "PPM": ".ppm",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One picture to fetch: the `number`th (from 1) of a record."""
+
+    found: Found
+    number: int
+
+    @property
+    def address(self) -> str:
+        return self.found.pictures[self.number - 1]
+
+
+@dataclass(frozen=True)
+class _Have:
+    """A picture that is in the folder."""
+
+    file: str
+    sha256: str
+    width: int
+    height: int
+
+
+class Store:
+    """The folder `out` for one site; use it through `opened`, which holds its lock."""
+
+    def __init__(self, out: Path, site: Site, *, again: bool = False) -> None:
+        self.out = out
+        self._site = site
+        self._again = again
+        self._numbers: dict[str, set[int]] = {}  # of a record's pictures that are done with
+        self._counts: dict[str, int] = {}  # how many pictures a record has
+        self._pages: dict[str, str] = {}  # address of a record's page -> its id
+        self._by_address: dict[str, _Have] = {}
+        self._by_hash: dict[str, tuple[_Have, str]] = {}
+        self._skips: set[tuple[object, ...]] = set()
+        self.new = 0
+        self.same = 0
+        self.reasons: Counter[str] = Counter()
+        self.skips: list[dict[str, Any]] = []
+
+    @classmethod
+    @contextmanager
+    def opened(cls, out: Path, site: Site, *, again: bool = False) -> Iterator[Self]:
+        """Make or go on with the folder. again: forget which pictures were refused for good.
+
+        Raises InputError while another process has the folder, MienError where it cannot be written.
+        """
+        try:
+            (out / "pictures").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, out) from error
+        with RunFolder(out).lock():
+            store = cls(out, site, again=again)
+            for folder in (out / "pictures").iterdir():
+                sweep_temporaries(folder)
+            with (
+                Lines(out / "manifest.jsonl") as store._manifest,
+                Lines(out / "skipped.jsonl") as store._skipped,
+            ):
+                store._remember()
+                yield store
+
+    _manifest: "Lines"
+    _skipped: "Lines"
+
+    @property
+    def total(self) -> int:
+        """Manifest lines of this site."""
+        return sum(len(numbers) for numbers in self._numbers.values()) - self._num_refused
+
+    _num_refused = 0
+
+    def is_done(self, record: str) -> bool:
+        """Whether all pictures of a record are here, or refused for good."""
+        return len(self._numbers.get(record, ())) >= self._counts.get(record, 1)
+
+    def has(self, record: str, number: int) -> bool:
+        """Whether that picture of the record is here, or refused for good."""
+        return number in self._numbers.get(record, ())
+
+    def is_done_page(self, address: str) -> bool:
+        """Whether the record on this page is done."""
+        record = self._pages.get(address)
+        return record is not None and self.is_done(record)
+
+    def reuse(self, wanted: Wanted) -> bool:
+        """Record a picture whose address was fetched before, for another record; False if it was not."""
+        have = self._by_address.get(wanted.address)
+        if have is not None:
+            self._record(wanted, have)
+        return have is not None
+
+    def add(self, wanted: Wanted, data: bytes) -> None:
+        """Check that `data` is a picture, write it, and its line; both are on disk when this returns.
+
+        Raises BadPicture or Refused for what is no picture to keep.
+        """
+        limits = self._site.limits
+        picture = decode(data, max_pixels=int(limits.megapixels * 1e6), where=wanted.address)
+        if min(picture.width, picture.height) < limits.smallest_side:
+            size = f"{picture.width}x{picture.height}"
+            raise Refused(
+                "too-small", f"{size} is smaller than {limits.smallest_side} pixels; it may be an icon"
+            )
+        sha256 = hashlib.sha256(data).hexdigest()
+        name = f"pictures/{sha256[:2]}/{sha256}{_SUFFIXES.get(picture.format, '.img')}"
+        if not (self.out / name).exists():
+            write_bytes(self.out / name, data)
+        self._record(wanted, _Have(name, sha256, picture.width, picture.height))
+
+    def skip(
+        self, kind: str, address: str, why: Refused, *, page: str | None = None, wanted: Wanted | None = None
+    ) -> None:
+        """Name an address that gave nothing, once for each reason, though run after run finds it."""
+        line: dict[str, Any] = {
+            "site": self._site.name,
+            "kind": kind,
+            "address": address,
+            "reason": why.reason,
+            "detail": why.detail,
+        }
+        line |= {"page": page, "again": why.again, "time": _now()}
+        if wanted is not None:
+            line |= {"record": wanted.found.id, "page": wanted.found.page}
+            line |= {"number": wanted.number, "of": len(wanted.found.pictures)}
+        self.reasons[why.reason] += 1
+        if len(self.skips) < 1000:
+            self.skips.append(line)
+        if _key(line) not in self._skips:
+            self._skips.add(_key(line))
+            self._skipped.append(line)
+        if wanted is not None and not why.again:
+            self._refuse(line)
+
+    def _record(self, wanted: Wanted, have: _Have) -> None:
+        found = wanted.found
+        first = self._by_hash.get(have.sha256)
+        line: dict[str, Any] = {
+            "file": have.file, "source": wanted.address, "page": found.page, "record": found.id,
+            "site": self._site.name, "licence": self._site.licence, "purpose": self._site.purpose,
+            "fields": found.fields, "time": _now(),
+            "sha256": have.sha256, "width": have.width, "height": have.height,
+        }  # fmt: skip
+        if found.unread:
+            line["unread"] = found.unread
+        if len(found.pictures) > 1:
+            line |= {"number": wanted.number, "of": len(found.pictures)}
+        if first is not None:
+            line["same_as"] = first[1]
+            self.same += 1
+        self._manifest.append(line)
+        self._take(line)
+        self.new += 1
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        """Know the picture of a manifest line."""
+        have = _Have(line["file"], line["sha256"], line["width"], line["height"])
+        self._by_hash.setdefault(have.sha256, (have, line["record"]))
+        if line["site"] == self._site.name:
+            self._by_address[line["source"]] = have
+            self._done(line)
+
+    def _refuse(self, line: Mapping[str, Any]) -> None:
+        self._num_refused += not self.has(line["record"], line["number"])
+        self._done(line)
+
+    def _done(self, line: Mapping[str, Any]) -> None:
+        record = line["record"]
+        self._numbers.setdefault(record, set()).add(line.get("number", 1))
+        self._counts[record] = line.get("of", 1)
+        self._pages[line["page"]] = record
+
+    def _remember(self) -> None:
+        needed = {"file", "sha256", "width", "height", "record", "site", "source", "page"}
+        for line in self._manifest.read():
+            if needed <= line.keys():
+                self._take(line)
+        for line in self._skipped.read():
+            if line.get("site") != self._site.name:
+                continue
+            self._skips.add(_key(line))
+            if not self._again and line.get("again") is False and "number" in line:
+                self._refuse(line)
+
+
+class Lines:
+    """A file of JSON lines that is only ever appended to, each line on disk when `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = open(self._path, "a+b", buffering=0)  # closing must not try again what failed
+        except OSError as error:
+            raise explain(error, self._path) from error
+        self._drop_cut_line()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The lines that can be read; a damaged one is passed over."""
+        with open(self._path, "rb") as file:
+            for text in file:
+                try:
+                    line = json.loads(text)
+                except ValueError:
+                    continue
+                if isinstance(line, dict):
+                    yield line
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Write one line. Raises MienError when the disk is full."""
+        assert self._file is not None
+        try:
+            data = dump_record(line).encode("utf-8", "replace") + b"\n"
+            if self._file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, "the line was written in part")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise explain(error, self._path) from error
+
+    def _drop_cut_line(self) -> None:
+        assert self._file is not None
+        end = size = self._file.seek(0, os.SEEK_END)
+        while end and os.pread(self._file.fileno(), 1, end - 1) != b"\n":
+            end -= 1
+        if end != size:
+            os.ftruncate(self._file.fileno(), end)
+
+
+def _key(line: Mapping[str, Any]) -> tuple[object, ...]:
+    """What makes two lines of skipped.jsonl tell the same."""
+    return tuple(str(line.get(name)) for name in ("kind", "address", "reason", "record", "number"))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

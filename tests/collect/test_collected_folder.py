@@ -1,0 +1,120 @@
+"""The folder that a crawl fills, without a crawl."""
+
+import os
+
+import pytest
+from loopback import jpeg, lines, site_text
+
+from mien.collect.addresses import Refused
+from mien.collect.extract import Found
+from mien.collect.site import parse_site
+from mien.collect.store import Lines, Store, Wanted
+from mien.core.errors import InputError, MienError
+from mien.core.picture import BadPicture
+
+SITE = parse_site(site_text("https://example.org/"), "test")
+OTHER = parse_site(site_text("https://example.org/").replace('name = "test"', 'name = "other"'), "test")
+
+
+def wanted(record, *pictures, number=1, **fields):
+    addresses = tuple(f"https://example.org/{name}" for name in pictures or (f"{record}.jpg",))
+    return Wanted(Found(record, f"https://example.org/{record}", addresses, fields), number)
+
+
+def test_a_record_is_done_when_all_its_pictures_are(tmp_path):
+    with Store.opened(tmp_path, SITE) as store:
+        store.add(wanted("a", "1.jpg", "2.jpg"), jpeg(1))
+        assert store.has("a", 1)
+        assert not store.is_done("a")
+        assert not store.is_done_page("https://example.org/a")
+    with Store.opened(tmp_path, SITE) as store:  # after a kill, say
+        assert not store.is_done("a")
+        store.add(wanted("a", "1.jpg", "2.jpg", number=2), jpeg(2))
+        assert store.is_done("a")
+        assert store.is_done_page("https://example.org/a")
+    with Store.opened(tmp_path, SITE) as store:
+        assert store.is_done("a")
+        assert store.total == 2
+    assert [(line["number"], line["of"]) for line in lines(tmp_path / "manifest.jsonl")] == [(1, 2), (2, 2)]
+
+
+def test_one_picture_of_two_records_is_one_file_and_two_lines(tmp_path):
+    with Store.opened(tmp_path, SITE) as store:
+        store.add(wanted("a", name="A"), jpeg(1))
+        store.add(wanted("b", name="B"), jpeg(1))
+        assert (store.new, store.same) == (2, 1)
+    first, second = lines(tmp_path / "manifest.jsonl")
+    assert first["file"] == second["file"]
+    assert "same_as" not in first
+    assert second["same_as"] == "a"
+    assert second["fields"] == {"name": "B"}
+    assert len(list(tmp_path.glob("pictures/*/*"))) == 1
+
+
+def test_two_sites_share_a_folder_and_know_nothing_of_each_others_records(tmp_path):
+    with Store.opened(tmp_path, SITE) as store:
+        store.add(wanted("a"), jpeg(1))
+    with Store.opened(tmp_path, OTHER) as store:
+        assert not store.is_done("a")
+        store.add(wanted("a"), jpeg(2))
+        assert store.total == 1
+
+
+def test_refused_for_good_is_remembered_and_for_now_is_not(tmp_path):
+    with Store.opened(tmp_path, SITE) as store:
+        store.skip("picture", "https://example.org/a.jpg", Refused("empty", "it is"), wanted=wanted("a"))
+        store.skip(
+            "picture",
+            "https://example.org/b.jpg",
+            Refused("timeout", "it was", again=True),
+            wanted=wanted("b"),
+        )
+        assert store.is_done("a")
+        assert not store.is_done("b")
+    with Store.opened(tmp_path, SITE) as store:
+        assert store.is_done("a")
+        assert not store.is_done("b")
+        assert store.total == 0
+        store.skip(
+            "picture",
+            "https://example.org/b.jpg",
+            Refused("timeout", "it was", again=True),
+            wanted=wanted("b"),
+        )
+    with Store.opened(tmp_path, SITE, again=True) as store:
+        assert not store.is_done("a")
+    assert len(lines(tmp_path / "skipped.jsonl")) == 2  # the same again is not said again
+
+
+def test_what_is_no_picture_to_keep_leaves_nothing(tmp_path):
+    with Store.opened(tmp_path, SITE) as store:
+        for data, reason in (
+            (b"<html>", "not-a-picture"),
+            (jpeg(1)[:-300], "truncated"),
+            (jpeg(1, 24), "too-small"),
+        ):
+            with pytest.raises((BadPicture, Refused)) as error:
+                store.add(wanted("a"), data)
+            assert error.value.reason == reason
+    assert not list(tmp_path.glob("pictures/*"))
+    assert not (tmp_path / "manifest.jsonl").read_bytes()
+
+
+def test_a_cut_line_is_dropped_and_a_damaged_one_is_passed_over(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a":1}\n{"b"\n\xff\n[1]\n{"c":3}\n{"d":')
+    with Lines(path) as file:
+        assert list(file.read()) == [{"a": 1}, {"c": 3}]
+        file.append({"e": 5})
+    assert path.read_bytes().endswith(b'{"c":3}\n{"e":5}\n')
+
+
+def test_a_folder_is_for_one_process_at_a_time_and_must_be_writable(tmp_path):
+    with (
+        Store.opened(tmp_path / "out", SITE),
+        pytest.raises(InputError, match=f"use by process {os.getpid()}"),
+    ):
+        Store.opened(tmp_path / "out", SITE).__enter__()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(MienError, match="cannot write"):
+        Store.opened(tmp_path / "file", SITE).__enter__()

@@ -1,0 +1,121 @@
+"""Links, records, pictures and fields from pages of several builds."""
+
+import pytest
+from loopback import site_text
+from scrapy.http import HtmlResponse
+
+from mien.collect import extract
+from mien.collect.extract import id_in_address, largest, links
+from mien.collect.site import Link, parse_site
+
+ADDRESS = "https://example.org/people/list?page=1"
+
+
+def page(body, url=ADDRESS):
+    return HtmlResponse(url, body=body.encode(), encoding="utf-8")
+
+
+def records(response, site, asked=None):
+    return list(extract.records(response, site, asked=asked or response.url))
+
+
+def site(record, details="", follow=""):
+    text = site_text(ADDRESS)
+    head = text[: text.index("[follow]")]
+    return parse_site(
+        f"{head}\n[follow]\n{follow}\n[record]\n{record}\n[individual_details]\n{details}", "test"
+    )
+
+
+def test_links_are_absolute_and_each_once():
+    body = (
+        "<a class=n href='/a#x'>1</a><a class=n href='../b'>2</a><a class=n href='/a'>3</a><a class=n></a><i>"
+    )
+    found = list(links(page(body), (Link(css="a.n"), Link(css="i"))))
+    assert found == ["https://example.org/a", "https://example.org/b"]
+
+
+def test_links_made_of_ids():
+    rule = Link(css="tr", attr="data-id", into="/entry?id={}")
+    body = "<table><tr data-id=7><tr data-id='a&b c'><tr></table>"
+    assert list(links(page(body), (rule,))) == [
+        "https://example.org/entry?id=7",
+        "https://example.org/entry?id=a%26b%20c",
+    ]
+
+
+def test_a_base_address_counts():
+    body = "<html><head><base href='https://cdn.example.org/x/'></head><body><a href=y>1</a></body></html>"
+    assert list(links(page(body), (Link(css="a"),))) == ["https://cdn.example.org/x/y"]
+
+
+def test_rows_of_a_table_as_records():
+    rule = "each = 'tr.who'\nid = { css = 'td.no' }\npicture = 'img'"
+    details = "name = 'td.name'\nheight = { css = 'td.h', parse = 'height' }\ncode = { attr = 'data-code' }"
+    rows = "".join(
+        f"<tr class=who data-code=c{n}><td class=no>{n}</td><td class=name> A\n <b>B</b> </td>"
+        f"<td class=h>{h}</td><td><img src=/{n}.jpg></td></tr>"
+        for n, h in ((1, "1.80 m"), (2, "tall"), (3, ""))
+    )
+    one, two, three = records(page(f"<table>{rows}</table>"), site(rule, details))
+    assert (one.id, one.pictures) == ("1", ("https://example.org/1.jpg",))
+    assert one.fields == {"name": "A B", "height": 180.0, "code": "c1"}
+    assert not one.unread
+    assert two.fields == {"name": "A B", "code": "c2"}
+    assert two.unread == {"height": "tall"}
+    assert "height" not in three.fields
+    assert not three.unread
+
+
+def test_one_record_a_page_with_its_id_in_the_address():
+    rules = site(
+        "id = { address = 'id=([0-9]+)' }\npicture = { css = 'img', all = true }",
+        "sex = { css = 'p', pattern = 'Sex: (.)' }",
+    )
+    body = "<p>Sex: F</p><img src=front.jpg><img src=side.jpg><img src=front.jpg>"
+    (found,) = records(page(body, "https://example.org/p?id=33&x"), rules)
+    assert found.id == "33"
+    assert found.fields == {"sex": "F"}
+    assert found.pictures == ("https://example.org/front.jpg", "https://example.org/side.jpg")
+    (moved,) = records(page(body, "https://example.org/new"), rules, asked="https://example.org/p?id=34")
+    assert (moved.id, moved.page) == (
+        "34",
+        "https://example.org/p?id=34",
+    )  # known by the link, redirected or not
+    assert id_in_address(rules, "https://example.org/p?id=12") == "12"
+    assert id_in_address(rules, "https://example.org/other") is None
+
+
+def test_what_is_not_there():
+    (found,) = records(page("<p>nothing</p>"), site("id = { css = 'h1' }\npicture = 'img'", "name = 'h2'"))
+    assert (found.id, found.pictures, found.fields) == ("", (), {})
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("<img src=/a.jpg>", "/a.jpg"),
+        ("<img src=data:image/gif;base64,AAAA data-src=/lazy.jpg>", "/lazy.jpg"),
+        ("<img src=/small.jpg srcset='/1.jpg 320w, /3.jpg 1280w, /2.jpg 640w'>", "/3.jpg"),
+        ("<img src=/small.jpg data-srcset='/1.jpg, /2.jpg 2x'>", "/2.jpg"),
+        ("<img src='data:image/gif;base64,AAAA'>", None),
+        ("<img src='' data-src='  '>", None),
+    ],
+)
+def test_lazy_and_many_sized_pictures(image, expected):
+    (found,) = records(page(image), site("id = { address = '(page)' }\npicture = 'img'"))
+    assert found.pictures == ((f"https://example.org{expected}",) if expected else ())
+
+
+@pytest.mark.parametrize(
+    ("srcset", "expected"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("a.jpg 1x, b.jpg 2x", "b.jpg"),
+        ("w_100,h_50/a.jpg 100w,w_200,h_90/a.jpg 200w", "w_200,h_90/a.jpg"),
+        ("", ""),
+        (" , ", ""),
+    ],
+)
+def test_srcset(srcset, expected):
+    assert largest(srcset) == expected
