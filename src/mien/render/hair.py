@@ -158,8 +158,13 @@ class Hair:
         else:
             u = 1.3 * x / (np.abs(x) + np.abs(y + 0.25) + 0.05)
         if self.person.wave:
-            u = u + self.person.wave * 0.03 * np.sin(y * 11 + 3 * x)
+            u = u + 0.09 * self.person.wave * self._waves(x, y)
         return u
+
+    def _waves(self, x: A, y: A) -> A:
+        """-1 to 1: crests that run across the strands, one every half decimetre."""
+        out: A = np.sin(y * 12 + 4 * np.sin(2.3 * x))
+        return out
 
     def strand_gradient(self, x: A, y: A, z: A) -> tuple[A, A, A]:
         """Direction across the strands, unnormalised."""
@@ -221,6 +226,8 @@ class Hair:
         d = self.volume(x, y, z)
         if self.style.curl:
             d -= self._curls(x, y, z)
+        elif self.person.wave and self.style.lift > 0.02:
+            d -= 0.035 * self.person.wave * self._waves(x, y)
         d = smax(d, self.beyond_line(x, y, z, clump), self._taper)
         d -= self._clump * clump
         return d

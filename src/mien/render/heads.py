@@ -35,7 +35,7 @@ from mien.render.shot import Shot
 from mien.render.surface import PARTS, Points
 from mien.render.trace import Camera, make_camera, normals, trace
 
-RENDER_VERSION = "2"  # part of cache keys: raise it whenever any pixel changes
+RENDER_VERSION = "3"  # part of cache keys: raise it whenever any pixel changes
 SAMPLES = 2  # rays along each side of a pixel
 
 
