@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,24 +21,11 @@ BY_YAW = sorted(range(COUNT), key=yaw)
 HOSTILE = """<img src=x onerror="window.owned=1">"'&</script><script>window.owned=1</script>"""
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as driver:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = driver.chromium.launch(executable_path=program, args=options)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def browser(chromium: Any) -> Iterator[Any]:
+def browser(browser: Any) -> Iterator[Any]:
     """The browser, without the tabs that other tests opened."""
-    yield chromium
-    for context in chromium.contexts:
+    yield browser
+    for context in browser.contexts:
         context.close()
 
 

@@ -4,8 +4,6 @@ import base64
 import io
 import math
 import re
-import shutil
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -313,19 +311,6 @@ def test_a_hundred_thousand_records_stay_small(tmp_path: Path) -> None:
 
 
 # ---- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as driver:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = driver.chromium.launch(executable_path=program, args=options)
-        yield opened
-        opened.close()
 
 
 def visit(browser: Any, path: Path, *, width: int, scheme: str = "light") -> tuple[Any, list[str], list[str]]:

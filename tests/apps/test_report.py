@@ -4,7 +4,7 @@ import base64
 import math
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -522,19 +522,6 @@ class Seen:
     requests: list[str]
     complaints: list[str]
     page: Any
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as driver:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = driver.chromium.launch(executable_path=program, args=options)
-        yield opened
-        opened.close()
 
 
 def visit(browser: Any, path: Path, *, width: int = 1100, scheme: str = "light") -> Seen:

@@ -1,13 +1,17 @@
 """`mien prepare`: the run with its bar and its report pages, and what came of it in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from mien.apps.bars import bar
 from mien.apps.prepare_report import write_prepare_report
+from mien.core.labels import Label
 from mien.core.packed import PackReader
+from mien.datasets._open import open_inputs
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.judge import Rules
 from mien.prepare.pack import Packed
@@ -19,7 +23,7 @@ _NAMED = 20  # dropped files named on the terminal; the manifest has all
 
 
 def prepare(
-    source: Path,
+    source: str,
     out: Path,
     *,
     size: Sequence[int] | None,
@@ -39,9 +43,14 @@ def prepare(
     """
     threshold = None if keep_duplicates else DEFAULT_THRESHOLD if duplicates is None else duplicates
     with bar(console, "finding faces") as progress:
+        heap = _heap(source)
         result = run(
-            source,
+            heap.root,
             out,
+            files=heap.files,
+            labels=heap.labels,
+            class_names=heap.class_names,
+            extra=heap.extra,
             size=size,
             layout=layout,
             finder=finder,
@@ -53,8 +62,10 @@ def prepare(
             sheet=True,
             progress=progress,
             announce=lambda line: console.print(line, soft_wrap=True),
-            report=lambda packed: _report(packed, source),
+            report=lambda packed: _report(packed, heap.root),
         )
+    for note in heap.notes:
+        console.print(note, soft_wrap=True)
     _tell(result, console)
     work = work_folder(out)
     if work.exists():
@@ -65,6 +76,26 @@ def prepare(
             soft_wrap=True,
         )
     return result
+
+
+@dataclass(frozen=True)
+class _Heap:
+    """What to prepare. files, labels, extra: None where the folder or zip says it all by itself."""
+
+    root: Path
+    files: tuple[str, ...] | None = None
+    labels: Mapping[str, Label] | None = None
+    class_names: tuple[str, ...] = ()
+    extra: Mapping[str, Mapping[str, Any]] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _heap(source: str) -> _Heap:
+    """A folder, a zip, or "NAME:FOLDER" with NAME one of the layouts of real datasets."""
+    if Path(source).exists() or ":" not in source:
+        return _Heap(Path(source))
+    known = open_inputs(source)
+    return _Heap(known.root, known.files, known.labels, known.class_names, known.extra, known.notes)
 
 
 def _report(packed: Packed, source: Path) -> None:

@@ -85,7 +85,7 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
             f"[bold]{run.path}[/] {where}: {plan.family_name} on {plan.dataset.name}"
             f" ({len(plan.dataset):,} pictures, {plan.spec.resolution} px), {settings['precision']}"
         )
-        for note in plan.lesson.notes if plan.lesson is not None else ():
+        for note in (*getattr(plan.dataset, "notes", ()), *(plan.lesson.notes if plan.lesson else ())):
             console.print(note, highlight=False)
         if budget.fraction(training.nimg, training.seconds) >= 1:
             console.print("its budget is spent already; give more --minutes or --kimg, or --new")

@@ -32,13 +32,16 @@ class _View:
 
 
 class MeshFinder:
-    """Finds near and far, upright and rolled faces. Not thread-safe: one object per thread or process."""
+    """Finds near and far, upright and rolled faces. Not thread-safe: one object per thread or process.
+
+    mesh: the network that places the points, for others in the same process to use.
+    """
 
     name = "mesh"
 
     def __init__(self) -> None:
         self._detector = detector.Detector()
-        self._mesh = mesh.MeshNetwork()
+        self.mesh = mesh.MeshNetwork()
 
     def find(self, image: Bytes, *, most: int = 8) -> list[Face]:
         """Up to `most` faces in an RGB picture uint8 [H, W, 3], largest first.
@@ -98,7 +101,7 @@ class MeshFinder:
 
     def _place(self, image: Bytes, square: Square) -> tuple[Square, Floats, float]:
         """The mesh in one level crop: the crop, its points in the picture, presence."""
-        points, presence = self._mesh.points(cut(image, square, mesh.INPUT_SIZE))
+        points, presence = self.mesh.points(cut(image, square, mesh.INPUT_SIZE))
         placed = np.empty_like(points)
         shares = points[:, :2].astype(np.float64) / mesh.INPUT_SIZE
         placed[:, :2] = square.to_picture(shares)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def prepare(
     rules: Rules | None = None,
     where: str | None = None,
     duplicates: int | None = DEFAULT_THRESHOLD,
+    files: Collection[str] | None = None,
     labels: Mapping[str, Label] | None = None,
     class_names: Sequence[str] = (),
     extra: Mapping[str, Mapping[str, Any]] | None = None,
@@ -101,9 +102,10 @@ def prepare(
     size: side of the packed pictures, a power of two; several give `OUT-64.zip`, `OUT-128.zip`, ...
     (default 64). layout: "ffhq" (default), "center", "wild" or "eyes", see `align.layout_squares`.
     finder: "mesh" or "haar". rules: bounds on measurements. where: a condition on each record, see `where`.
-    duplicates: bits of 512 in which near-duplicates may differ; the sharpest is kept; None keeps all.
-    labels: by the input's name, in place of the source's own; class_names: what class numbers mean.
-    extra: by the input's name, further keys of its record; "labels" there are added to the source's.
+    duplicates: bits of 768 in which near-duplicates may differ; the sharpest is kept; None keeps all.
+    files: the names of the only inputs to look at; None for all. labels: by the input's name, in place of
+    the source's own; class_names: what class numbers mean. extra: by the input's name, further keys of its
+    record; "labels" there are added to the source's.
     workers: processes (default one a core). keep_work: leave `OUT.work` beside the zip. sheet: draw
     `OUT-sheet.jpg` as well. progress: told (done, total) after each input. announce: told what happens.
     report: told of each zip while dropped faces can still be shown.
@@ -121,13 +123,13 @@ def prepare(
     _check_names(finder, layout)
     wish = _Wish(out, rules or Rules(), condition, duplicates, sheet, report)
     notes: tuple[str, ...] = ()
-    pack = _as_prepared(source, sizes, layout) if labels is None and extra is None else None
+    pack = _as_prepared(source, sizes, layout) if labels is None and extra is None and files is None else None
     if pack is not None:
         candidates: Candidates = Prepared(pack[0])
         _check_where(condition, candidates)
         packs, more = _write_all(candidates, (pack[1],), wish, source, out.parent)
         return PrepareResult(packs, time.monotonic() - begun, 0, candidates.class_names, more)
-    inputs = list_inputs(source, without=_own(out, sizes or (DEFAULT_SIZE,)))
+    inputs = _only(list_inputs(source, without=_own(out, sizes or (DEFAULT_SIZE,))), files, source)
     inputs = _with_extras(inputs, labels, tuple(class_names), extra or {})
     job = Job(sizes or (DEFAULT_SIZE,), layout or "ffhq", finder)
     with stores.opened(out, job.to_dict()) as store:
@@ -198,6 +200,18 @@ def _pack_path(out: Path, size: int, sizes: Sequence[int]) -> Path:
 
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.stem + ending)
+
+
+def _only(inputs: Inputs, files: Collection[str] | None, source: Path) -> Inputs:
+    """The inputs of these names, all of which must be there."""
+    if files is None:
+        return inputs
+    wanted = set(files)
+    found = tuple(file for file in inputs.files if file.name in wanted)
+    if len(found) < len(wanted):
+        missing = sorted(wanted - {file.name for file in found})
+        raise InputError(f"{source}: {len(missing)} of the files to prepare are missing, first {missing[0]}")
+    return replace(inputs, files=found, labels=None, class_names=(), notes=())
 
 
 def _with_extras(

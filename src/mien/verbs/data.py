@@ -54,7 +54,7 @@ def _sizes(_: object, tokens: Sequence[Token]) -> tuple[int, ...]:
 
 
 def prepare(
-    source: Path,
+    source: str,
     out: Path,
     /,
     *,
@@ -76,7 +76,7 @@ def prepare(
     Parameters
     ----------
     source
-        A folder or zip of photos; sub-folders become labels. Or a prepared zip.
+        A folder or zip of photos; sub-folders become labels. Or a prepared zip, or a layout: celeba:FOLDER.
     out
         The zip to write; a contact sheet and a report page are written beside it.
     size
@@ -87,7 +87,7 @@ def prepare(
     where
         A condition on what was measured and on labels: 'abs(yaw) < 15 and sharpness > 0.3'.
     duplicates
-        How alike near-duplicates are: bits of 512 in which their hashes may differ.
+        How alike near-duplicates are: bits of 768 in which their hashes may differ.
     keep_duplicates
         Keep near-duplicates instead of the sharpest of them.
     finder
