@@ -2,9 +2,11 @@
 
 The Python API; each name is loaded when first used, so that importing mien costs nothing.
 
+collect          a site's pictures with their fields, politely
 prepare_photos   photos to a packed dataset, with a verdict on each
 render_people    computer-generated heads with every label known
-open_dataset     a zip, a folder or "rendered:2000"
+open_dataset     a zip, a folder, "rendered:2000" or a layout: "celeba:FOLDER"
+open_pairs       aligned inputs and targets of a paired dataset
 train            train a model in a run folder; TrainOptions says how
 load             a run's or a file's generator, ready to draw
 generate         pictures of seeds, marked as generated
@@ -20,9 +22,11 @@ __version__ = "0.1.0"
 TOOL = f"mien {__version__}"
 
 _PUBLIC = {
+    "collect": ("mien.collect.run", "collect"),
     "prepare_photos": ("mien.prepare.run", "prepare"),
     "render_people": ("mien.render.people", "render_people"),
     "open_dataset": ("mien.datasets._open", "open_dataset"),
+    "open_pairs": ("mien.datasets.pairs", "open_pairs"),
     "train": ("mien.apps.train", "train"),
     "TrainOptions": ("mien.apps.options", "TrainOptions"),
     "load": ("mien.apps.generate", "load"),
