@@ -26,7 +26,7 @@ _PUBLIC = {
     "prepare_photos": ("mien.prepare.run", "prepare"),
     "render_people": ("mien.render.people", "render_people"),
     "open_dataset": ("mien.datasets._open", "open_dataset"),
-    "open_pairs": ("mien.datasets.pairs", "open_pairs"),
+    "open_pairs": ("mien.datasets._paired", "open_pairs"),
     "train": ("mien.apps.train", "train"),
     "TrainOptions": ("mien.apps.options", "TrainOptions"),
     "load": ("mien.apps.generate", "load"),
