@@ -101,7 +101,7 @@ def prepare(
     size: side of the packed pictures, a power of two; several give `OUT-64.zip`, `OUT-128.zip`, ...
     (default 64). layout: "ffhq" (default), "center", "wild" or "eyes", see `align.layout_squares`.
     finder: "mesh" or "haar". rules: bounds on measurements. where: a condition on each record, see `where`.
-    duplicates: bits of 512 in which near-duplicates may differ; the sharpest is kept; None keeps all.
+    duplicates: bits of 768 in which near-duplicates may differ; the sharpest is kept; None keeps all.
     labels: by the input's name, in place of the source's own; class_names: what class numbers mean.
     extra: by the input's name, further keys of its record; "labels" there are added to the source's.
     workers: processes (default one a core). keep_work: leave `OUT.work` beside the zip. sheet: draw

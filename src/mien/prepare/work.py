@@ -15,6 +15,7 @@ from mien.core.packed import encode_png
 from mien.core.picture import BadPicture, Picture, decode
 from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Finder
+from mien.faces.mesh import MeshNetwork
 from mien.prepare.align import crop, ffhq_square, layout_squares
 from mien.prepare.dedupe import perceptual_hash
 from mien.prepare.judge import NO_FACE, Drop
@@ -57,8 +58,13 @@ class Outcome:
     thumb: bytes = b""
 
 
-def work(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
-    """Look at one input. Whatever is wrong with it ends up in the record; raises nothing for bad input."""
+def work(
+    file: Input, reader: Reader, finder: Finder, job: Job, *, mesh: MeshNetwork | None = None
+) -> Outcome:
+    """Look at one input. Whatever is wrong with it ends up in the record; raises nothing for bad input.
+
+    mesh: levels faces once more before they are hashed.
+    """
     record: dict[str, Any] = {"source": readable(file.name), "sha256": None}
     try:
         data = reader.read(file)
@@ -75,7 +81,7 @@ def work(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
     face = faces[0]
     height, width = picture.pixels.shape[:2]
     squares = layout_squares(face, job.layout, width, height)
-    record |= _describe(picture, face, squares, len(faces))
+    record |= _describe(picture, face, squares, len(faces), mesh)
     crops = _cut(data, picture, squares, job.sizes)
     return Outcome(record, crops, _thumb(picture, face))
 
@@ -85,7 +91,9 @@ def dropped(drop: Drop) -> dict[str, Any]:
     return {"verdict": "dropped", "reason": drop.reason, "detail": drop.detail}
 
 
-def _describe(picture: Picture, face: Face, squares: Mapping[str, Square], count: int) -> dict[str, Any]:
+def _describe(
+    picture: Picture, face: Face, squares: Mapping[str, Square], count: int, mesh: MeshNetwork | None
+) -> dict[str, Any]:
     """Box, landmarks, measurements (in the pixels of the file) and hash, the same for every layout."""
     scale, level = picture.scale, ffhq_square(face)
     found = measure(picture, face, level, num_faces=count)
@@ -94,7 +102,7 @@ def _describe(picture: Picture, face: Face, squares: Mapping[str, Square], count
     measurements["crop_side"] = round(smallest * scale, 2)
     places = {name: [round(x * scale, 2), round(y * scale, 2)] for name, (x, y) in face.landmarks.items()}
     box = [round(value * scale, 2) for value in face.box]
-    code = perceptual_hash(cut(picture.pixels, level, _HASHED))
+    code = perceptual_hash(cut(picture.pixels, level, _HASHED), mesh=mesh)
     return {"box": box, "landmarks": places, "measurements": measurements, "hash": code}
 
 

@@ -87,7 +87,7 @@ def prepare(
     where
         A condition on what was measured and on labels: 'abs(yaw) < 15 and sharpness > 0.3'.
     duplicates
-        How alike near-duplicates are: bits of 512 in which their hashes may differ.
+        How alike near-duplicates are: bits of 768 in which their hashes may differ.
     keep_duplicates
         Keep near-duplicates instead of the sharpest of them.
     finder
