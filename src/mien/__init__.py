@@ -2,7 +2,7 @@
 
 The Python API; each name is loaded when first used, so that importing mien costs nothing.
 
-collect          a site's pictures with their fields, politely
+collect_photos   a site's pictures with their fields, politely
 prepare_photos   photos to a packed dataset, with a verdict on each
 render_people    computer-generated heads with every label known
 open_dataset     a zip, a folder, "rendered:2000" or a layout: "celeba:FOLDER"
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 TOOL = f"mien {__version__}"
 
 _PUBLIC = {
-    "collect": ("mien.collect.run", "collect"),
+    "collect_photos": ("mien.collect.run", "collect"),
     "prepare_photos": ("mien.prepare.run", "prepare"),
     "render_people": ("mien.render.people", "render_people"),
     "open_dataset": ("mien.datasets._open", "open_dataset"),

@@ -32,16 +32,13 @@ class _View:
 
 
 class MeshFinder:
-    """Finds near and far, upright and rolled faces. Not thread-safe: one object per thread or process.
-
-    mesh: the network that places the points, for others in the same process to use.
-    """
+    """Finds near and far, upright and rolled faces. Not thread-safe: one object per thread or process."""
 
     name = "mesh"
 
     def __init__(self) -> None:
         self._detector = detector.Detector()
-        self.mesh = mesh.MeshNetwork()
+        self._mesh = mesh.MeshNetwork()
 
     def find(self, image: Bytes, *, most: int = 8) -> list[Face]:
         """Up to `most` faces in an RGB picture uint8 [H, W, 3], largest first.
@@ -101,7 +98,7 @@ class MeshFinder:
 
     def _place(self, image: Bytes, square: Square) -> tuple[Square, Floats, float]:
         """The mesh in one level crop: the crop, its points in the picture, presence."""
-        points, presence = self.mesh.points(cut(image, square, mesh.INPUT_SIZE))
+        points, presence = self._mesh.points(cut(image, square, mesh.INPUT_SIZE))
         placed = np.empty_like(points)
         shares = points[:, :2].astype(np.float64) / mesh.INPUT_SIZE
         placed[:, :2] = square.to_picture(shares)

@@ -16,7 +16,6 @@ from mien.core.picture import BadPicture, Picture, decode
 from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Finder
 from mien.faces.mesh import MeshNetwork
-from mien.faces.mesh_finder import MeshFinder
 from mien.prepare.align import crop, ffhq_square, layout_squares
 from mien.prepare.dedupe import perceptual_hash
 from mien.prepare.judge import NO_FACE, Drop
@@ -59,8 +58,13 @@ class Outcome:
     thumb: bytes = b""
 
 
-def work(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
-    """Look at one input. Whatever is wrong with it ends up in the record; raises nothing for bad input."""
+def work(
+    file: Input, reader: Reader, finder: Finder, job: Job, *, mesh: MeshNetwork | None = None
+) -> Outcome:
+    """Look at one input. Whatever is wrong with it ends up in the record; raises nothing for bad input.
+
+    mesh: levels faces once more before they are hashed.
+    """
     record: dict[str, Any] = {"source": readable(file.name), "sha256": None}
     try:
         data = reader.read(file)
@@ -77,7 +81,6 @@ def work(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
     face = faces[0]
     height, width = picture.pixels.shape[:2]
     squares = layout_squares(face, job.layout, width, height)
-    mesh = finder.mesh if isinstance(finder, MeshFinder) else None
     record |= _describe(picture, face, squares, len(faces), mesh)
     crops = _cut(data, picture, squares, job.sizes)
     return Outcome(record, crops, _thumb(picture, face))

@@ -16,6 +16,7 @@ import cv2
 
 from mien.core.errors import MienError
 from mien.faces.finder import Finder, open_finder
+from mien.faces.mesh import MeshNetwork
 from mien.prepare.judge import Drop
 from mien.prepare.sources import Input, Reader, readable
 from mien.prepare.store import Store
@@ -31,30 +32,32 @@ def main(descriptor: int, finder: Finder | None = None) -> None:
     job, store = Job.from_dict(setup["job"]), Store(Path(setup["store"]))
     with Reader(Path(setup["source"])) as reader:
         finder = finder or open_finder(job.finder)
+        mesh = MeshNetwork() if finder.name == "mesh" else None
         link.send_bytes(b'{"ready": true}')
         while True:
             try:
                 task = json.loads(link.recv_bytes())
                 file = Input(task["name"], task["at"], task["key"])
-                link.send_bytes(json.dumps(_answer(file, reader, finder, job, store)).encode())
+                link.send_bytes(
+                    json.dumps(_answer(_guarded(file, reader, finder, job, mesh), file.key, store)).encode()
+                )
             except (EOFError, ConnectionError):  # the parent has ended
                 return
 
 
-def _answer(file: Input, reader: Reader, finder: Finder, job: Job, store: Store) -> dict[str, object]:
-    outcome = _guarded(file, reader, finder, job)
+def _answer(outcome: Outcome, key: str, store: Store) -> dict[str, object]:
     if outcome.record["sha256"] is None:
         return outcome.record
     try:
-        store.add(file.key, outcome.record, crops=outcome.crops, thumb=outcome.thumb)
+        store.add(key, outcome.record, crops=outcome.crops, thumb=outcome.thumb)
     except MienError as error:
         return {"stop": str(error)}
     return {}
 
 
-def _guarded(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
+def _guarded(file: Input, reader: Reader, finder: Finder, job: Job, mesh: MeshNetwork | None) -> Outcome:
     try:
-        return work(file, reader, finder, job)
+        return work(file, reader, finder, job, mesh=mesh)
     except Exception as error:  # one odd picture must not end the others' run
         message = " ".join(str(error).split())[:160]
         drop = Drop("failed", f"preparing it failed ({type(error).__name__}: {message})")
