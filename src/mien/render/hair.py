@@ -227,7 +227,7 @@ class Hair:
         if self.style.curl:
             d -= self._curls(x, y, z)
         elif self.person.wave and self.style.lift > 0.02:
-            d -= 0.035 * self.person.wave * self._waves(x, y)
+            d += 0.017 * self.person.wave * (1 + self._waves(x, y))  # carved, so that none hides the forehead
         d = smax(d, self.beyond_line(x, y, z, clump), self._taper)
         d -= self._clump * clump
         return d
