@@ -1,4 +1,4 @@
-"""StyleGAN2's forward pass, written slowly from the paper's equations in float64 with numpy and scipy alone."""
+"""StyleGAN2's forward pass, written slowly from the paper's equations, in float64 numpy and scipy alone."""
 
 import math
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """StyleGAN2's generator (Karras et al. 2020, arXiv:1912.04958; conditions as in arXiv:2006.06676).
 
-Module and parameter names are those of the official PyTorch release, so that weights can be exchanged with it.
+Module and parameter names are those of the official PyTorch release, so that weights can be exchanged.
 """
 
 import math
@@ -43,7 +43,7 @@ def unit(x: Tensor) -> Tensor:
 
 
 class Mapping(nn.Module):
-    """Latents and labels to `num_ws` styles; also the discriminator's embedding of labels (z_dim 0, num_ws 0).
+    """Latents and labels to `num_ws` styles; also a discriminator's embedding of labels (z_dim 0, num_ws 0).
 
     w_avg: the running mean of w that truncation pulls towards.
     """
@@ -200,7 +200,7 @@ class Block(nn.Module):
         noise: Noise,
         rng: torch.Generator | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """x: [N, C, H/2, W/2] or None; image: [N, 3, H/2, W/2] or None; ws: one style for each convolution."""
+        """x: [N, C, H/2, W/2] or None; image: [N, 3, H/2, W/2] or None; ws: a style for each convolution."""
         if self.inputs == 0:
             first = next(ws)
             start = self.const[None].expand(len(first), -1, -1, -1)

@@ -1,7 +1,7 @@
 """StyleGAN2 (Karras et al. 2020, arXiv:1912.04958) as trained in StyleGAN2-ADA (arXiv:2006.06676).
 
 Non-saturating logistic loss, R1 and path-length regularisation as lazy phases (arXiv:1912.04958, appendix B),
-style mixing, an averaged generator whose half-life ramps up. Networks are in `_stylegan2_g` and `_stylegan2_d`.
+style mixing, an averaged generator whose half-life ramps up. Networks: `_stylegan2_g`, `_stylegan2_d`.
 """
 
 import math

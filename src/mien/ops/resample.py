@@ -1,7 +1,7 @@
 """Filtered resampling by two: zero-insertion or decimation with a small low-pass filter (Karras et al. 2019).
 
-Filters are float32 [k, k], separable, summing to 1, as `binomial_filter` makes them. Beyond its edge a picture
-is zero (StyleGAN2, arXiv:1912.04958, appendix B).
+Filters are float32 [k, k], separable, summing to 1, as `binomial_filter` makes them. Beyond its edge a
+picture is zero (StyleGAN2, arXiv:1912.04958, appendix B).
 """
 
 import torch
