@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 from mien import __version__
 from mien.core.errors import MienError
 from mien.verbs import data, files, runs
+from mien.verbs.annotate import annotate
 
 app = App(
     name="mien",
@@ -28,6 +29,7 @@ for verb in (
     runs.generate,
     runs.evaluate,
     runs.report,
+    annotate,
     files.verify,
     runs.models,
 ):

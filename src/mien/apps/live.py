@@ -13,7 +13,7 @@ from mien.training.loop import Step
 from mien.training.session import Event, Tick
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_LOSSES = {"Loss/G/loss": "G", "Loss/D/loss": "D"}
+_LOSSES = {"Loss/G/loss": "G", "Loss/D/loss": "D", "Loss/net/loss": "loss", "Eval/auc": "AUC"}
 
 
 class LiveView:
@@ -73,7 +73,8 @@ def _status(tick: Tick, gaps: list[float]) -> str:
     losses = "  ".join(f"{short} {values[name]:.2f}" for name, short in _LOSSES.items() if name in values)
     speed = values.get("Timing/img_per_sec")
     told = f"{speed:.0f} img/s  " if speed else ""
-    return f"{told}{losses}  {_clock(left)} left  D's lead {sparkline(gaps)}"
+    lead = f"  D's lead {sparkline(gaps)}" if "Loss/scores/real" in values else ""
+    return f"{told}{losses}  {_clock(left)} left{lead}"
 
 
 def _clock(seconds: float) -> str:

@@ -1,23 +1,20 @@
 """`mien report`: one page about a run that stands alone; no script, everything inlined."""
 
-import base64
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from mien import TOOL
-from mien.apps.charts import NUM_STYLES, line_chart, number
+from mien.apps.charts import number
 from mien.apps.generate import Loaded, load
 from mien.apps.neighbours import Nearest, nearest
-from mien.apps.report_log import Group, Log, groups, kimg_of, read_log
+from mien.apps.page import files_of, log_parts, render
+from mien.apps.report_log import read_log
 from mien.apps.report_pictures import (
     Samples,
     Shown,
@@ -28,9 +25,8 @@ from mien.apps.report_pictures import (
     show_timelapse,
 )
 from mien.apps.report_scores import quote, read_scores, tables
-from mien.apps.report_words import at_kimg, dig, facts, lead, memorisation, times, verdict
+from mien.apps.report_words import dig, facts, lead, memorisation, verdict
 from mien.apps.train import pick_device
-from mien.core.artefacts import file_sha256
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder
@@ -43,7 +39,6 @@ _NUM_SHOWN = 24
 _NUM_SAMPLES = 64  # compared with the training pictures
 _NUM_NEIGHBOURS = 4
 _NUM_CLOSEST = 8
-_NUM_TABLE_ROWS = 24
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def write_report(
     target = out or folder.report
     if target.is_dir():
         raise InputError(f"{target}: is a folder; give --out the name of a file")
-    page = _render(_gather(folder, data, place, progress))
+    page = render("report.html.j2", _gather(folder, data, place, progress))
     # A log may hold lone surrogates, which UTF-8 cannot.
     write_bytes(target, page.encode("utf-8", "replace"))
     return target
@@ -110,27 +105,11 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
         "nearest_words": [] if found is None else list(memorisation(found)),
         "tables": tables(scores, trained_on=trained_on),
         "num_damaged_scores": num_damaged_scores,
-        "charts": [_chart(group, log) for group in groups(log.ticks)],
-        "log": log,
-        "numbers": _numbers(log),
+        **log_parts(log),
         "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
         "config_note": config_note,
-        "files": list(_files(run, loaded)),
-        "num_styles": NUM_STYLES,
+        "files": _files(run, loaded),
     }
-
-
-def _render(context: Mapping[str, Any]) -> str:
-    loader = PackageLoader("mien.apps", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(number=number, kimg=at_kimg, count=times)
-    style = loader.get_source(environment, "report.css")[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # The hash allows this one style sheet and nothing that a hostile name might smuggle in.
-    template = environment.get_template("report.html.j2")
-    return template.render(context, style=Markup(style), style_hash=f"sha256-{digest}")
 
 
 def _config(run: RunFolder) -> tuple[dict[str, Any], str]:
@@ -243,32 +222,7 @@ def _sides(run: RunFolder) -> list[tuple[str, Shown | None, str]]:
     return sides
 
 
-def _chart(group: Group, log: Log) -> dict[str, Any]:
-    gaps = sum(series.num_gaps for series in group.series)
-    return {
-        "title": group.title,
-        "about": group.about,
-        "names": [series.name for series in group.series],
-        "svg": line_chart(group.series, title=group.title, unit=group.unit, marks=log.marks),
-        "gaps": gaps,
-    }
-
-
-def _numbers(log: Log) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the figures behind the curves, evenly thinned."""
-    count = min(len(log.ticks), _NUM_TABLE_ROWS)
-    chosen = sorted({round(i * (len(log.ticks) - 1) / max(count - 1, 1)) for i in range(count)})
-    curves = [(group, series, dict(series.points)) for group in groups(log.ticks) for series in group.series]
-    headings = [f"{group.title}: {series.name}" for group, series, _ in curves]
-    rows = []
-    for index in chosen:
-        tick = log.ticks[index]
-        kimg = kimg_of(tick) or 0.0
-        rows.append([number(kimg), *(number(p[kimg]) if kimg in p else "" for _, _, p in curves)])
-    return headings, rows
-
-
-def _files(run: RunFolder, loaded: Loaded | None) -> Iterator[tuple[str, str, str, str]]:
+def _files(run: RunFolder, loaded: Loaded | None) -> list[tuple[str, str, str, str]]:
     """Name, what it is, size and SHA-256 of the files behind this page."""
     drawn = run.all_fakes()
     wanted: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
@@ -279,14 +233,4 @@ def _files(run: RunFolder, loaded: Loaded | None) -> Iterator[tuple[str, str, st
     wanted += [(run.reals, "real pictures"), *((path, "newest grid") for path in drawn[-1:])]
     wanted.append((run.timelapse, "timelapse"))
     wanted += [(path, "scores") for path in sorted(run.path.glob("metric-*.jsonl"))]
-    for path, about in wanted:
-        try:
-            yield path.name, about, _bytes(path.stat().st_size), file_sha256(path)
-        except OSError:
-            yield path.name, about, "not there", ""
-
-
-def _bytes(size: int) -> str:
-    return (
-        f"{size} bytes" if size < 1000 else f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
-    )
+    return files_of(wanted)

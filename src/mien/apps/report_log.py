@@ -109,6 +109,12 @@ _TOPICS = {
         "",
         "How strongly each update pulls. Far-apart lines mean that one network outruns the other.",
     ),
+    "evaluation": (
+        "On people kept out",
+        "",
+        "What is read right of people who are not learnt from. AUC: 1 is perfect, 0.5 is guessing.",
+    ),
+    "errors": ("Mean absolute error on people kept out", "", "Of numbers, in their own unit."),
     "speed": ("Speed", "images a second", "The whole loop: grids and checkpoints included."),
     "others": ("Other figures", "", "What else the family logs."),
 }
@@ -123,6 +129,8 @@ def _topic(name: str) -> str:
         return "losses"
     if name.startswith("Grad/"):
         return "gradients"
+    if name.startswith("Eval/"):
+        return "errors" if name.startswith("Eval/mae/") else "evaluation"
     return "speed" if name == "Timing/img_per_sec" else "others"
 
 
@@ -137,6 +145,8 @@ def _short(name: str) -> str:
         return name.rpartition("/")[2].removesuffix("_penalty").upper()
     if name.startswith("Loss/") and name.endswith("/loss"):
         return known.get(name[5:-5].lower(), name[5:-5])
+    if name.startswith("Eval/"):
+        return name[5:].removeprefix("mae/").replace("auc", "mean AUC").replace("accuracy/", "accuracy of ")
     return "whole loop" if name == "Timing/img_per_sec" else name
 
 

@@ -19,20 +19,25 @@ from mien.apps.options import DEFAULT_MINUTES, TrainOptions
 from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
+from mien.core.family import GENERATOR, build, kind_of, lesson_of
 from mien.core.run import RunFolder, find_runs
-from mien.core.types import Dataset, Spec
+from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.datasets._open import open_dataset
+from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
 from mien.training.loop import Budget, Training
 from mien.training.order import Stream
+from mien.training.outputs import Outputs
 from mien.training.precision import NAMES, choose, probe
 from mien.training.session import Session
 
 _MODELS = "mien.models"
+_AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
+_IDENTITY = {"seed", "mirror", "cond", "precision", *_AUGMENT}  # options that make another run
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything resolved: what is trained, on what, and how."""
+    """Everything resolved: what is trained, on what, and how. lesson: what the family makes of the data."""
 
     family: ModuleType
     family_name: str
@@ -42,6 +47,11 @@ class Plan:
     spec: Spec
     options: TrainOptions
     device: torch.device
+    lesson: Lesson | None = None
+
+    def build(self) -> Trainable:
+        """A new model. Raises InputError where the family cannot be built like that."""
+        return build(self.family, self.config, self.spec, self.lesson)
 
     def identity(self) -> str:
         """What makes two commands the same run: all but budget, place, intervals and looks."""
@@ -50,8 +60,11 @@ class Plan:
             "config": self.config.model_dump(),
             "spec": asdict(self.spec),
             "dataset": self.dataset.content_hash,
-            "options": self.options.model_dump(include={"seed", "mirror", "cond", "precision"}),
+            "options": self.options.model_dump(include=_IDENTITY),
         }
+        if self.lesson is not None and self.lesson.train.labels is not None:
+            # Labels may come from the manifest, which the dataset's hash does not cover.
+            parts["labels"] = hashlib.sha256(self.lesson.train.labels.tobytes()).hexdigest()
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -67,7 +80,7 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
     run, is_new = _run_folder(plan)
     with run.lock():
         settings = _settings(plan, run, is_new=is_new, console=console)
-        training, session = _session(plan, run, settings)
+        training, session = _session(plan, run, settings, console)
         resumed = session.resume(lambda line: console.print(f"[yellow]{line}[/]"))
         budget = _budget(options)
         where = f"goes on at {training.nimg / 1000:.1f} kimg" if resumed else "begins"
@@ -75,6 +88,8 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
             f"[bold]{run.path}[/] {where}: {plan.family_name} on {plan.dataset.name}"
             f" ({len(plan.dataset):,} pictures, {plan.spec.resolution} px), {settings['precision']}"
         )
+        for note in plan.lesson.notes if plan.lesson is not None else ():
+            console.print(note, highlight=False)
         if budget.fraction(training.nimg, training.seconds) >= 1:
             console.print("its budget is spent already; give more --minutes or --kimg, or --new")
             return run
@@ -97,8 +112,13 @@ def make_plan(
     dataset = open_dataset(data, progress=progress)
     if options.cond and not dataset.spec.label_dim:
         raise InputError(f"{data}: --cond needs labels, and this dataset has none")
-    spec = dataset.spec if options.cond else dataset.spec.unlabelled()
-    return Plan(family, options.model, config, dataset, data, spec, options, pick_device(options.device))
+    lesson = lesson_of(family, config, dataset)
+    if lesson is not None:
+        spec = lesson.train.spec
+    else:
+        spec = dataset.spec if options.cond else dataset.spec.unlabelled()
+    device = pick_device(options.device)
+    return Plan(family, options.model, config, dataset, data, spec, options, device, lesson)
 
 
 def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence[str]) -> BaseModel:
@@ -144,7 +164,7 @@ def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions
     stored = RunFolder.open(options.resume).read_config()
     try:
         changes = tuple(f"{name}={value}" for name, value in stored["config"].items())
-        taken = {name: stored["options"][name] for name in ("seed", "mirror", "cond", "precision")}
+        taken = {name: stored["options"][name] for name in _IDENTITY if name in stored["options"]}
         update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
         if options.kimg is None and options.minutes is None:
             update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
@@ -169,7 +189,7 @@ def _run_folder(plan: Plan) -> tuple[RunFolder, bool]:
         for run in reversed(find_runs(plan.options.out)):
             if run.read_config().get("identity") == identity:
                 return run, False
-    plan.family.build(plan.config, plan.spec)  # refuse what cannot be built before making a folder
+    plan.build()  # refuse what cannot be built before making a folder
     what = f"{Path(plan.dataset.name).stem}-{plan.family_name}-{plan.spec.resolution}"
     return RunFolder.create(plan.options.out, what), True
 
@@ -199,7 +219,7 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
 def _precision(plan: Plan, console: Console) -> str:
     if plan.options.precision != "auto":
         return plan.options.precision
-    speeds = probe(lambda: plan.family.build(plan.config, plan.spec), _stream(plan), plan.device)
+    speeds = probe(plan.build, _stream(plan), plan.device)
     chosen = choose(speeds)
     told = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
     console.print(f"probed arithmetic: {told}; takes {chosen}")
@@ -207,22 +227,27 @@ def _precision(plan: Plan, console: Console) -> str:
 
 
 def _stream(plan: Plan) -> Stream:
+    lesson = plan.lesson
     return Stream(
-        plan.dataset,
+        plan.dataset if lesson is None else lesson.train,
         batch_size=plan.config.batch_size,  # type: ignore[attr-defined]
         seed=plan.options.seed,
         mirror=plan.options.mirror,
-        labels=plan.options.cond,
+        labels=plan.options.cond or lesson is not None,
         device=plan.device,
+        mirrored_labels=None if lesson is None else lesson.mirrored_labels,
     )
 
 
-def _session(plan: Plan, run: RunFolder, settings: dict[str, Any]) -> tuple[Training, Session]:
+def _session(
+    plan: Plan, run: RunFolder, settings: dict[str, Any], console: Console
+) -> tuple[Training, Session]:
     torch.manual_seed(
         plan.options.seed
     )  # the initial weights are the only thing drawn from the global source
-    trainable = plan.family.build(plan.config, plan.spec)
-    training = Training(trainable, plan.options.seed, plan.device, NAMES[settings["precision"]])
+    trainable = plan.build()
+    precision = NAMES[settings["precision"]]
+    training = Training(trainable, plan.options.seed, plan.device, precision, augment=_augment(plan.options))
     session = Session(
         run,
         training,
@@ -233,8 +258,32 @@ def _session(plan: Plan, run: RunFolder, settings: dict[str, Any]) -> tuple[Trai
         conditional=plan.options.cond,
         tick_nimg=plan.options.tick_kimg * 1000,
         snapshot_nimg=plan.options.snapshot_kimg * 1000,
+        outputs=_outputs(plan, run, training, console),
     )
     return training, session
+
+
+def _augment(options: TrainOptions) -> Schedule | None:
+    if options.augment == "none":
+        return None
+    augmentation = Augmentation(parse_pipe(options.augment_pipe))
+    ada = Adaptive(augmentation, target=options.augment_target, ramp_nimg=options.augment_kimg * 1000)
+    adaptive = ada if options.augment == "ada" else None
+    return Schedule(augmentation, options.augment, options.augment_p, adaptive)
+
+
+def _outputs(plan: Plan, run: RunFolder, training: Training, console: Console) -> Outputs | None:
+    """What this kind of run leaves behind; None for a generator's usual outputs."""
+    kind = kind_of(plan.family)
+    if kind == GENERATOR:
+        return None
+    if kind == "attributes" and plan.lesson is not None:
+        from mien.apps.attribute_outputs import AttributeOutputs  # loads scikit-learn
+
+        return AttributeOutputs(
+            run, training, plan.dataset, plan.lesson, family=plan.family_name, console=console
+        )
+    raise NotImplementedError(f"no outputs are known for the kind {kind!r} of {plan.family_name}")
 
 
 def _budget(options: TrainOptions) -> Budget:

@@ -38,15 +38,17 @@ class DatasetInfo(BaseModel):
 
 
 class GeneratorHeader(BaseModel):
-    """What a generator file says about itself.
+    """What a file of a trained network says about itself.
 
-    format: version of this layout. family, config, spec: enough to build the network again. nimg: images
-    seen. tool: program and version. dataset: what it learned from, if known. created: ISO 8601, or "".
+    kind: what it is for: a "generator" draws, "attributes" are read off pictures. format: version of this
+    layout. family, config, spec: enough to build the network again. nimg: images seen. tool: program and
+    version. dataset: what it learned from, if known. created: ISO 8601, or "".
     """
 
     model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = 1
+    kind: str = "generator"
     family: str
     config: dict[str, Any]
     spec: Spec

@@ -14,7 +14,7 @@ from mien.core.atomic import explain, sweep_temporaries, write_text
 from mien.core.errors import InputError, MienError
 
 _NUMBERED = re.compile(r"([0-9]{5,})-.*")
-_GENERATOR = re.compile(r"generator-[0-9]{6,}\.safetensors")
+_PRODUCT = re.compile(r"([a-z0-9]+)-[0-9]{6,}\.safetensors")
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # strict JSON has none of them
 
 
@@ -129,8 +129,12 @@ class RunFolder:
     def fakes(self, nimg: int) -> Path:
         return self.path / f"fakes{_kimg(nimg)}.png"
 
+    def product(self, kind: str, nimg: int) -> Path:
+        """The file of the network that the run is for. kind: "generator", "attributes", ..."""
+        return self.path / f"{kind}-{_kimg(nimg)}.safetensors"
+
     def generator(self, nimg: int) -> Path:
-        return self.path / f"generator-{_kimg(nimg)}.safetensors"
+        return self.product("generator", nimg)
 
     def state(self, nimg: int) -> Path:
         return self.path / f"state-{_kimg(nimg)}.pt"
@@ -154,17 +158,28 @@ class RunFolder:
         """The grids drawn while training, oldest first."""
         return sorted(self.path.glob("fakes[0-9]*.png"), key=_by_number)
 
+    def products(self, kind: str | None = None) -> list[Path]:
+        """The networks saved, oldest first; of every kind unless told."""
+        matches = ((path, _PRODUCT.fullmatch(path.name)) for path in self.path.iterdir())
+        found = (path for path, match in matches if match and kind in (None, match[1]))
+        return sorted(found, key=_by_number)
+
     def generators(self) -> list[Path]:
         """The generators saved, oldest first."""
-        found = (path for path in self.path.iterdir() if _GENERATOR.fullmatch(path.name))
-        return sorted(found, key=_by_number)
+        return self.products("generator")
+
+    def newest_product(self, kind: str) -> Path:
+        """The network of `kind` saved last. Raises InputError where there is none."""
+        if mine := self.products(kind):
+            return mine[-1]
+        if others := self.products():
+            other = others[-1].name.partition("-")[0]
+            raise InputError(f"{self.path}: this run trains '{other}', and here a '{kind}' is needed")
+        raise InputError(f"{self.path}: the run has saved no {kind} yet; let it train on")
 
     def newest_generator(self) -> Path:
         """The generator saved last. Raises InputError where there is none yet."""
-        generators = self.generators()
-        if not generators:
-            raise InputError(f"{self.path}: the run has saved no generator yet; let it train on")
-        return generators[-1]
+        return self.newest_product("generator")
 
 
 def find_runs(root: Path) -> list[RunFolder]:

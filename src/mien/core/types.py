@@ -135,6 +135,21 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a family makes of a dataset before it learns from it (`lesson` of its module).
+
+    train: the pictures and labels that are learnt from. held_out: those kept aside, for testing; None: none.
+    mirrored_labels: of the training pictures turned left to right, where those are others.
+    notes: lines for the user.
+    """
+
+    train: Dataset
+    held_out: Dataset | None = None
+    mirrored_labels: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Example:
     """One picture with what is known about it. image: uint8 [H, W, C]."""
 

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from mien.core.errors import InputError
+from mien.core.types import Progress
 from mien.training.augment_colour import colour_matrices, recoloured
 from mien.training.augment_extra import cut_out, filtered_bands, noised
 from mien.training.augment_geometry import geometry, warped
 from mien.training.augment_simple import SIMPLE, simple
 
+MODES = ("fixed", "ramp", "ada")
 GROUPS = ("blit", "geometry", "colour", "filter", "noise", "cutout")
 PIPES: dict[str, tuple[str, ...]] = {
     **{"b": GROUPS[:1], "bg": GROUPS[:2], "bgc": GROUPS[:3], "bgcf": GROUPS[:4]},
@@ -101,6 +103,48 @@ class Adaptive:
         """Take back what `state_dict` gave."""
         self.augmentation.p = state["p"]
         self.signs, self.nimg, self.steps = state["signs"], state["nimg"], state["steps"]
+
+
+@dataclass
+class Schedule:
+    """How p moves in a run: "fixed" at `peak`, "ramp" from 0 to it over the budget (a half cosine), "ada" by itself.
+
+    Bit-exact to resume: what the next step will do follows from `state_dict` and progress alone.
+    """
+
+    augmentation: Augmentation
+    mode: str
+    peak: float = 1.0
+    adaptive: Adaptive | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise InputError(f"augmentation mode {self.mode!r} is not known; choose from: {', '.join(MODES)}")
+        if not 0 <= self.peak <= 1:
+            raise InputError(f"augmentation p is a probability from 0 to 1, not {self.peak:g}")
+        if self.mode == "ada" and self.adaptive is None:
+            self.adaptive = Adaptive(self.augmentation)
+
+    def begin_step(self, progress: Progress) -> None:
+        """Set p for the step about to run."""
+        if self.mode == "fixed":
+            self.augmentation.p = self.peak
+        elif self.mode == "ramp":
+            self.augmentation.p = self.peak * (1 - math.cos(math.pi * progress.fraction)) / 2
+
+    def end_step(self, values: Mapping[str, float], nimg: int) -> None:
+        """Learn from what the step logged; it saw `nimg` images."""
+        if self.adaptive is not None and "Loss/signs/real" in values:
+            self.adaptive.observe(values["Loss/signs/real"], nimg)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What adaptive strength must not forget."""
+        return {} if self.adaptive is None else self.adaptive.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        if self.adaptive is not None:
+            self.adaptive.load_state_dict(state)
 
 
 def parse_pipe(text: str) -> tuple[str, ...]:

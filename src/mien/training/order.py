@@ -30,7 +30,8 @@ def mirrored(*, seed: int, nimg: int, batch_size: int) -> np.ndarray:
 class Stream:
     """Batches of a dataset in training order.
 
-    mirror: flip half of the pictures left to right. labels: whether labels are wanted.
+    mirror: flip half of the pictures left to right. labels: whether labels are wanted. mirrored_labels: those
+    of the flipped pictures, where they are others.
     """
 
     def __init__(
@@ -42,19 +43,24 @@ class Stream:
         mirror: bool,
         labels: bool,
         device: torch.device,
+        mirrored_labels: np.ndarray | None = None,
     ) -> None:
         self._dataset, self._batch_size, self._seed = dataset, batch_size, seed
-        self._mirror, self._labels, self._device = mirror, labels, device
+        self._mirror, self._device = mirror, device
+        self._labels = dataset.labels if labels else None
+        self._mirrored_labels = self._labels if mirrored_labels is None else mirrored_labels
 
     def batch(self, nimg: int) -> tuple[Tensor, Tensor | None]:
         """Images float32 [N, C, H, W], channels last in memory, and labels of the step at `nimg`."""
         where = indexes(len(self._dataset), seed=self._seed, nimg=nimg, batch_size=self._batch_size)
         pixels = self._dataset.images(where)
+        flip = np.zeros(len(where), bool)
         if self._mirror:
             flip = mirrored(seed=self._seed, nimg=nimg, batch_size=self._batch_size)
             pixels = np.where(flip[:, None, None, None], pixels[..., ::-1], pixels)
         images = to_float(torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device))
         labels = None
-        if self._labels and self._dataset.labels is not None:
-            labels = torch.from_numpy(self._dataset.labels[where]).to(self._device)
+        if self._labels is not None and self._mirrored_labels is not None:
+            rows = np.where(flip[:, None], self._mirrored_labels[where], self._labels[where])
+            labels = torch.from_numpy(rows).to(self._device)
         return images.contiguous(memory_format=torch.channels_last), labels

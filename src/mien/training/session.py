@@ -9,6 +9,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.training.loop import Batches, Budget, Step, Training, train
 from mien.training.monitor import Monitor, Notice
+from mien.training.outputs import Outputs, Shown
 from mien.training.snapshots import Snapshots, is_grid_due
 from mien.training.states import States
 
@@ -37,6 +38,7 @@ class Session:
     """Trains in `run` until `budget` is spent, yielding steps, ticks and notices.
 
     tick_nimg, snapshot_nimg: images between log lines, and between checkpoints (multiples of 1000).
+    outputs: what the run leaves behind; those of a generator by default.
     The caller holds the folder's lock. Raises DivergedError after `MOST_RESCUES` rescues.
     """
 
@@ -53,12 +55,13 @@ class Session:
         tick_nimg: int = 1000,
         snapshot_nimg: int = 4000,
         monitor: Monitor | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         if tick_nimg < 1000 or snapshot_nimg < 1000:
             raise ValueError("files are named by thousands of images: intervals begin at 1000")
         self._run, self._training, self._batches, self._budget = run, training, batches, budget
         self._tick_nimg, self._snapshot_nimg = tick_nimg, snapshot_nimg
-        self._snapshots = Snapshots(run, training, dataset, family=family, conditional=conditional)
+        self._outputs = outputs or Snapshots(run, training, dataset, family=family, conditional=conditional)
         self._states = States(run, training, family=family)
         self._monitor = monitor or Monitor()
         self._meter = _Meter()
@@ -67,8 +70,7 @@ class Session:
         """Go on from the newest readable state, or prepare a new run; says which by True or False."""
         if self._states.resume(report):
             return True
-        self._snapshots.draw_reals()
-        self._snapshots.draw_fakes()
+        self._outputs.begin()
         self._states.save()
         return False
 
@@ -77,8 +79,7 @@ class Session:
         while (symptom := (yield from self._until_symptom())) is not None:
             yield from self._rescue(symptom)
         self.save()
-        self._snapshots.draw_fakes()
-        self._snapshots.write_timelapse()
+        self._outputs.end()
 
     def _until_symptom(self) -> Generator[Event, None, Notice | None]:
         """Train to the budget's end (None) or to a fatal symptom (which is returned)."""
@@ -99,20 +100,21 @@ class Session:
         before = step.nimg - self._training.trainable.batch_size
         tick = step.nimg // self._tick_nimg
         if tick > before // self._tick_nimg:
-            yield self._tick(step)
-            if is_grid_due(tick):
-                for notice in self._monitor.observe_fakes(self._snapshots.draw_fakes(), step.nimg):
+            shown = self._outputs.show() if is_grid_due(tick) else Shown()
+            yield self._tick(step, shown)
+            if shown.fakes is not None:
+                for notice in self._monitor.observe_fakes(shown.fakes, step.nimg):
                     yield self._logged(notice)
         if step.nimg // self._snapshot_nimg > before // self._snapshot_nimg and self._monitor.calm():
             self.save()
 
     def save(self) -> None:
-        """Write generator and state as training stands."""
-        self._snapshots.save_generator()
+        """Write product and state as training stands."""
+        self._outputs.save()
         self._states.save()
 
-    def _tick(self, step: Step) -> Tick:
-        values = self._meter.flush(self._training.seconds)
+    def _tick(self, step: Step, shown: Shown) -> Tick:
+        values = {**self._meter.flush(self._training.seconds), **shown.values}
         tick = Tick(step.nimg, self._training.seconds, step.fraction, values)
         record = {"nimg": step.nimg, "Progress/kimg": step.nimg / 1000, "step": step.step}
         self._run.append_log({**record, "Timing/total_sec": self._training.seconds, **values})

@@ -1,7 +1,6 @@
 """What a run shows on the way: grids of fixed seeds, generators that stand alone, a timelapse."""
 
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from mien import TOOL
 from mien.core.atomic import write_bytes
-from mien.core.checkpoint import DatasetInfo, GeneratorHeader, save_generator
 from mien.core.image import grid, to_float
 from mien.core.packed import encode_png
 from mien.core.picture import Pixels
@@ -20,13 +18,14 @@ from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator
 from mien.training.loop import Training
+from mien.training.outputs import Shown, save_product
 
 _TIMELAPSE_FRAMES = 120
 _TIMELAPSE_SIDE = 768  # pixels at most
 
 
 class Snapshots:
-    """Writes a run's pictures and generators; the caller holds the folder's lock.
+    """The outputs of a run that trains a generator; the caller holds the folder's lock.
 
     conditional: draw the fakes with labels taken from the dataset, always the same ones.
     """
@@ -46,6 +45,24 @@ class Snapshots:
             raise TypeError("the network named 'g' is not a generator")
         return network
 
+    def begin(self) -> None:
+        """The real pictures, and what the untrained generator makes."""
+        self.draw_reals()
+        self.draw_fakes()
+
+    def show(self) -> Shown:
+        """A grid of fakes."""
+        return Shown(fakes=self.draw_fakes())
+
+    def save(self) -> None:
+        """The generator."""
+        self.save_generator()
+
+    def end(self) -> None:
+        """The last grid, and all grids in one film."""
+        self.draw_fakes()
+        self.write_timelapse()
+
     def draw_reals(self) -> None:
         """Write `reals.png`: as many real pictures as a grid of fakes has, evenly spread."""
         where = np.linspace(0, len(self._dataset) - 1, len(self._z)).astype(int)
@@ -60,18 +77,7 @@ class Snapshots:
 
     def save_generator(self) -> None:
         """Write the averaged generator as a file of its own."""
-        data = self._dataset
-        header = GeneratorHeader(
-            family=self._family,
-            config=self._training.trainable.config.model_dump(),
-            spec=self._generator.spec,
-            nimg=self._training.nimg,
-            tool=TOOL,
-            dataset=DatasetInfo(name=data.name, content_hash=data.content_hash, num_images=len(data)),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        tensors = self._training.averages.networks["g"].state_dict()
-        save_generator(self._run.generator(self._training.nimg), tensors, header)
+        save_product(self._run, self._training, self._dataset, family=self._family)
 
     def write_timelapse(self) -> None:
         """Turn the grids into one animated WebP, thinned to a bearable number of frames."""

@@ -1,5 +1,6 @@
 """Stopping, going on and rolling back: a run's training states."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from mien.core.run import RunFolder
 from mien.training.loop import Training
 
 _KEPT = 3
+_DIGITS = re.compile("[0-9]+")
 
 
 class States:
@@ -63,16 +65,11 @@ class States:
             raise InputError(f"{path}: does not fit this run's configuration ({reason})") from error
 
     def _forget_later(self) -> None:
-        """Remove states, generators and grids of images not yet seen: they led nowhere."""
+        """Remove states, networks and grids of images not yet seen: they led nowhere."""
         run, nimg = self._run, self._training.nimg
-        for paths, last in (
-            (self._paths(), run.state(nimg)),
-            (run.generators(), run.generator(nimg)),
-            (run.all_fakes(), run.fakes(nimg)),
-        ):
-            for path in paths:
-                if path.name > last.name:
-                    path.unlink()
+        for path in (*self._paths(), *run.products(), *run.all_fakes()):
+            if int(_DIGITS.findall(path.name)[-1]) > nimg // 1000:
+                path.unlink()
         run.trim_log(nimg)
 
     def _paths(self) -> list[Path]:

@@ -34,7 +34,7 @@ def train(
     *,
     options: Annotated[TrainOptions, Parameter(name="*")] = _TRAIN_DEFAULTS,
 ) -> None:
-    """Train a generator on DATA; the same command again goes on where it stopped.
+    """Train a generator or another model on DATA; the same command again goes on where it stopped.
 
     Parameters
     ----------
@@ -95,7 +95,10 @@ def evaluate(
     noise_baseline: bool = False,
     device: str = "auto",
 ) -> None:
-    """Measure a generator against a dataset; every score says what it was computed with.
+    """Measure a run's model against a dataset; every score says what it was computed with.
+
+    A generator is compared with the pictures; an attribute model reads labels of people it never saw, and
+    takes no option but --data and --device.
 
     Parameters
     ----------
@@ -121,9 +124,16 @@ def evaluate(
     from mien.apps.bars import bar
     from mien.apps.evaluate import evaluate as measure
     from mien.apps.evaluate import table
+    from mien.apps.products import kind_at, refuse
     from mien.apps.train import pick_device
 
     screen = console()
+    kind = kind_at(run)
+    if kind == "attributes":
+        _evaluate_attributes(run, data, device)
+        return
+    if kind != "generator":
+        raise refuse(run, kind, "evaluate")
     with bar(screen, "measuring") as progress:
         scores = measure(
             run,
@@ -141,6 +151,17 @@ def evaluate(
     screen.print(table(scores))
 
 
+def _evaluate_attributes(run: Path, data: str, device: str) -> None:
+    from mien.apps import attributes
+    from mien.apps.bars import bar
+    from mien.apps.train import pick_device
+
+    screen = console()
+    with bar(screen, "reading labels") as progress:
+        found = attributes.evaluate(run, data, device=pick_device(device), progress=progress)
+    screen.print(attributes.table(found))
+
+
 def report(run: Path, /, *, data: str | None = None, out: Path | None = None) -> None:
     """Write a run's report: one self-contained HTML page.
 
@@ -153,12 +174,18 @@ def report(run: Path, /, *, data: str | None = None, out: Path | None = None) ->
     out
         Where to write the page; report.html in the run folder by default.
     """
+    from mien.apps import attribute_report
+    from mien.apps import report as generator_report
     from mien.apps.bars import bar
-    from mien.apps.report import write_report
+    from mien.apps.products import kind_at, refuse
 
+    writers = {"generator": generator_report.write_report, "attributes": attribute_report.write_report}
+    kind = kind_at(run) if run.is_dir() else "generator"
+    if kind not in writers:
+        raise refuse(run, kind, "report")
     screen = console()
     with bar(screen, "comparing with the training pictures") as progress:
-        path = write_report(run, data=data, out=out, progress=progress)
+        path = writers[kind](run, data=data, out=out, progress=progress)
     screen.print(f"wrote {path}")
 
 

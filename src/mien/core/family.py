@@ -1,0 +1,58 @@
+"""What a family's module says of itself beyond `Config`, `PRESETS` and `build`; generators say nothing.
+
+KIND: what the product is for ("attributes"); it names the run's network files. Default "generator".
+PRODUCT: the key of the product among the trainable's averaged networks. Default "g".
+build_product(config, spec): the product untrained, with a `spec`. For a generator it is `build_generator`.
+lesson(config, dataset) -> Lesson: which pictures and labels are learnt from, which are kept out.
+A trainable's `meet(train)`: called once before training with the pictures that will be learnt from.
+"""
+
+from types import ModuleType
+from typing import Protocol, runtime_checkable
+
+from pydantic import BaseModel
+from torch import nn
+
+from mien.core.types import Dataset, Lesson, Spec, Trainable
+
+GENERATOR = "generator"
+
+
+@runtime_checkable
+class Meets(Protocol):
+    """A trainable that takes something (base rates, scales) from what it will learn from."""
+
+    def meet(self, dataset: Dataset) -> None: ...
+
+
+def kind_of(family: ModuleType) -> str:
+    """What the family's product is for."""
+    return str(getattr(family, "KIND", GENERATOR))
+
+
+def product_of(family: ModuleType) -> str:
+    """The key of the product among the networks."""
+    return str(getattr(family, "PRODUCT", "g"))
+
+
+def build_product(family: ModuleType, config: BaseModel, spec: Spec) -> nn.Module:
+    """The product alone, untrained."""
+    build = family.build_generator if kind_of(family) == GENERATOR else family.build_product
+    network: nn.Module = build(config, spec)
+    return network
+
+
+def lesson_of(family: ModuleType, config: BaseModel, dataset: Dataset) -> Lesson | None:
+    """What the family makes of `dataset`; None if it takes all pictures as they are. Raises InputError."""
+    if not hasattr(family, "lesson"):
+        return None
+    lesson: Lesson = family.lesson(config, dataset)
+    return lesson
+
+
+def build(family: ModuleType, config: BaseModel, spec: Spec, lesson: Lesson | None) -> Trainable:
+    """The trainable, having met what it will learn from."""
+    trainable: Trainable = family.build(config, spec)
+    if lesson is not None and isinstance(trainable, Meets):
+        trainable.meet(lesson.train)
+    return trainable

@@ -1,0 +1,299 @@
+"""What an attribute model learns: label columns by name, whatever their kind, and how they stand in a row.
+
+The names of the columns (`Spec.class_names`) say it all: "Smiling" is a yes or no, "hair=black" one of the
+values of "hair", "age:number" a number. So a model's file needs nothing else to be read.
+"""
+
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mien.core.errors import InputError
+from mien.core.types import Dataset
+
+Kind = Literal["yes-no", "one-of", "number"]
+_MOST_VALUES = 64  # more are names or numbers of people, not kinds
+_BIN = re.compile(r"<(?P<below>[^-+<]+)|(?P<low>-?[^-+<]+)-(?P<high>-?[^+<]+)|(?P<above>-?[^-+<]+)\+")
+_TURNING = ("yaw", "roll")  # their sign changes with the picture's sides
+_NUMBER = ":number"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One label. start: its first column. values: of a one-of, a column each; () otherwise."""
+
+    name: str
+    kind: Kind
+    start: int
+    values: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.start, self.start + max(len(self.values), 1))
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        if self.kind == "one-of":
+            return tuple(f"{self.name}={value}" for value in self.values)
+        return (self.name + _NUMBER if self.kind == "number" else self.name,)
+
+
+def parse(column_names: Sequence[str]) -> tuple[Target, ...]:
+    """The targets that columns of these names stand for; a lone "a=b" is a yes or no of that name."""
+    targets: list[Target] = []
+    start = 0
+    for name, group in itertools.groupby(column_names, key=_owner):
+        members = list(group)
+        if len(members) > 1 and "=" in members[0]:
+            targets.append(Target(name, "one-of", start, tuple(m.partition("=")[2] for m in members)))
+        else:
+            for offset, member in enumerate(members):
+                kind: Kind = "number" if member.endswith(_NUMBER) else "yes-no"
+                targets.append(Target(member.removesuffix(_NUMBER), kind, start + offset))
+        start += len(members)
+    return tuple(targets)
+
+
+def choose(dataset: Dataset, wanted: str) -> tuple[Target, ...]:
+    """The targets that `wanted` ("Smiling,age:20/40/60,hair_colour", "" for every yes-no column) names.
+
+    Raises InputError naming what there is, or why a label cannot be learnt.
+    """
+    names = [name.strip() for name in wanted.split(",") if name.strip()] or _usual(dataset)
+    if not names:
+        raise InputError(
+            f"{dataset.name}: no label is a plain yes or no; say which to learn, --set labels=NAME,...,"
+            f" out of: {_known(dataset)}"
+        )
+    twice = [name for name, count in Counter(name.partition(":")[0] for name in names).items() if count > 1]
+    if twice:
+        raise InputError(f"labels={wanted}: {twice[0]} is named twice; learn it in one way at a time")
+    columns: list[str] = []
+    for name in names:
+        columns += _columns(dataset, name)
+    return parse(columns)
+
+
+def encode(dataset: Dataset, targets: Sequence[Target]) -> np.ndarray:
+    """float32 [N, columns]: 1 and 0, or the number; NaN where it is not known. By name, never by place."""
+    width = targets[-1].columns.stop
+    rows = np.full((len(dataset), width), np.nan, np.float32)
+    for target in targets:
+        for index, value in enumerate(values_of(dataset, target.name)):
+            if value is not None:
+                rows[index, target.columns] = _row(target, value)
+    return rows
+
+
+def values_of(dataset: Dataset, name: str) -> list[Any]:
+    """The label `name` of every picture, None where not known: from the label columns, else the records."""
+    names = _column_names(dataset)
+    labels = dataset.labels
+    if labels is not None and name in names:
+        return [_known_number(value) for value in labels[:, names.index(name)].tolist()]
+    values = _one_hot_values(dataset).get(name)
+    if labels is not None and values:
+        places = [names.index(column) for column in values]
+        return [_hot(row, list(values.values())) for row in labels[:, places]]
+    return [_look_up(record, name) for record in dataset.records]
+
+
+def mirrored(targets: Sequence[Target], rows: np.ndarray) -> np.ndarray:
+    """The labels of the same pictures turned left to right: turned angles, left for right."""
+    turned = rows.copy()
+    names = [name for target in targets for name in target.column_names]
+    for place, name in enumerate(names):
+        if any(part in _TURNING for part in re.split(r"[^a-z]+", name.lower())):
+            turned[:, place] = -rows[:, place]
+        elif (other := _swapped(name)) != name:
+            # Without a partner it is not known what the mirrored picture shows.
+            turned[:, place] = rows[:, names.index(other)] if other in names else np.nan
+    return turned
+
+
+def _owner(column: str) -> str:
+    return column.partition("=")[0]
+
+
+def _swapped(name: str) -> str:
+    swaps = {
+        "left": "right",
+        "right": "left",
+        "Left": "Right",
+        "Right": "Left",
+        "LEFT": "RIGHT",
+        "RIGHT": "LEFT",
+    }
+    return re.sub("left|right|Left|Right|LEFT|RIGHT", lambda match: swaps[match[0]], name)
+
+
+def _usual(dataset: Dataset) -> list[str]:
+    if dataset.labels is not None:
+        grouped = _one_hot_values(dataset)
+        inside = {column for values in grouped.values() for column in values}
+        plain = [name for name in _column_names(dataset) if name not in inside]
+        return [n for n in plain if _kind(values_of(dataset, n)) == "yes-no"] + list(grouped)
+    names = dict.fromkeys(
+        name
+        for record in dataset.records
+        for name, value in _flat(record.get("labels")).items()
+        if isinstance(value, bool)
+    )
+    return list(names)
+
+
+def _columns(dataset: Dataset, wanted: str) -> list[str]:
+    name, colon, how = wanted.partition(":")
+    known = [value for value in values_of(dataset, name) if value is not None]
+    if not known:
+        raise InputError(f"{dataset.name}: no picture has the label {name!r}; there are: {_known(dataset)}")
+    kind = _kind(known)
+    if kind is None:
+        raise InputError(f"{dataset.name}: label {name!r} is a text here and a number there, or neither")
+    if colon and kind == "one-of":
+        raise InputError(f"labels={wanted}: {name!r} is a text and cannot be cut into bins")
+    if colon and how != "number":
+        return [f"{name}={text}" for text in _bins(np.array(known, float), how, wanted)]
+    if kind == "number" or colon:
+        return [name + _NUMBER]
+    if kind == "yes-no":
+        return [name]
+    values = sorted({str(value) for value in known})
+    if not 2 <= len(values) <= _MOST_VALUES:
+        raise InputError(
+            f"{dataset.name}: label {name!r} has {len(values)} values; 2 to {_MOST_VALUES} can be learnt"
+        )
+    return [f"{name}={value}" for value in values]
+
+
+def _bins(known: np.ndarray, how: str, wanted: str) -> list[str]:
+    """Names of the bins between the edges given, or quartiles for "bins"."""
+    try:
+        edges = (
+            np.quantile(known, (0.25, 0.5, 0.75)).round(6)
+            if how == "bins"
+            else np.array([float(edge) for edge in how.split("/")])
+        )
+    except ValueError as error:
+        raise InputError(
+            f"labels={wanted}: after the colon write number, bins (quartiles), or edges like 20/40/60"
+        ) from error
+    if not np.all(np.diff(edges) > 0) or not np.isfinite(edges).all():
+        raise InputError(f"labels={wanted}: edges must rise")
+    texts = [f"{edge:g}" for edge in edges]
+    return [f"<{texts[0]}", *(f"{a}-{b}" for a, b in itertools.pairwise(texts)), f"{texts[-1]}+"]
+
+
+def _row(target: Target, value: Any) -> np.ndarray | float:
+    """What stands in the target's columns; NaN for a value that it does not know."""
+    if target.kind == "one-of":
+        place = _place(target.values, value)
+        hot = np.full(len(target.values), np.nan if place is None else 0.0, np.float32)
+        if place is not None:
+            hot[place] = 1
+        return hot
+    if isinstance(value, bool | int | float) and (target.kind == "number" or value in (0, 1)):
+        return float(value)
+    return math.nan
+
+
+def _place(values: Sequence[str], value: Any) -> int | None:
+    if str(value) in values:
+        return values.index(str(value))
+    if not isinstance(value, int | float):
+        return None
+    for place, text in enumerate(values):
+        match = _BIN.fullmatch(text)
+        if match and _inside(match, value):
+            return place
+    return None
+
+
+def _inside(match: re.Match[str], value: float) -> bool:
+    parts = match.groupdict()
+    low, high = parts["low"] or parts["above"], parts["high"] or parts["below"]
+    try:
+        return (low is None or value >= float(low)) and (high is None or value < float(high))
+    except ValueError:  # a value's name that only looks like a bin
+        return False
+
+
+def _kind(values: Sequence[Any]) -> Kind | None:
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, str) for value in known):
+        return "one-of"
+    if not all(isinstance(value, bool | int | float) for value in known):
+        return None
+    return "yes-no" if set(known) <= {0, 1} else "number"
+
+
+def _column_names(dataset: Dataset) -> tuple[str, ...]:
+    return dataset.spec.class_names or tuple(map(str, range(dataset.spec.label_dim)))
+
+
+def _one_hot_values(dataset: Dataset) -> dict[str, dict[str, str]]:
+    """Groups of columns of which one is 1: label -> column -> value. Columns without "=" are of a "class"."""
+    if dataset.labels is None:
+        return {}
+    names = _column_names(dataset)
+    groups: dict[str, dict[str, str]] = {}
+    for name in names:
+        label, equals, value = name.partition("=")
+        if equals:
+            groups.setdefault(label, {})[name] = value
+    if not groups and (dataset.labels.sum(axis=1) == 1).all():
+        groups = {"class": {name: name for name in names}}
+    return {
+        label: group
+        for label, group in groups.items()
+        if len(group) > 1 and _exclusive(dataset, names, group)
+    }
+
+
+def _exclusive(dataset: Dataset, names: Sequence[str], group: Mapping[str, str]) -> bool:
+    assert dataset.labels is not None
+    columns = dataset.labels[:, [names.index(name) for name in group]]
+    return bool(np.isin(columns, (0, 1)).all() and (columns.sum(axis=1) <= 1).all() and columns.any())
+
+
+def _hot(row: np.ndarray, values: Sequence[str]) -> str | None:
+    return values[int(row.argmax())] if row.any() else None
+
+
+def _look_up(record: Mapping[str, Any], name: str) -> Any:
+    for place in ("labels", "measurements"):
+        value = _flat(record.get(place)).get(name)
+        if isinstance(value, bool | int | float):
+            return _known_number(value)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _flat(values: Any) -> dict[str, Any]:
+    """A record's labels with those of inner objects ("attributes", "action_units") beside the others."""
+    if not isinstance(values, Mapping):
+        return {}
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= value if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _known_number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _known(dataset: Dataset) -> str:
+    names = dict.fromkeys([*_one_hot_values(dataset), *_column_names(dataset)])
+    for record in dataset.records[:200]:
+        for place in ("labels", "measurements"):
+            flat = _flat(record.get(place))
+            names |= dict.fromkeys(n for n, v in flat.items() if isinstance(v, bool | int | float | str))
+    return ", ".join(names) or "none"

@@ -1,0 +1,49 @@
+"""`mien annotate`."""
+
+from pathlib import Path
+
+from mien.verbs._console import console
+
+
+def annotate(
+    dataset: Path,
+    /,
+    *,
+    model: Path | None = None,
+    measure: bool = False,
+    again: bool = False,
+    device: str = "auto",
+) -> None:
+    """Write what a model reads off every picture, or what the face mesh measures, into a dataset's manifest.
+
+    Parameters
+    ----------
+    dataset
+        A zip from `mien prepare`, or a folder of square pictures.
+    model
+        A run that trained `--model attributes`, or its .safetensors file.
+    measure
+        Measure the faces: pose, sharpness, eyes, mouth and whatever else `mien prepare` measures.
+    again
+        Do pictures anew that were done before.
+    device
+        cpu, cuda, mps or auto.
+    """
+    from mien.apps import annotate as app
+    from mien.apps.bars import bar
+    from mien.apps.train import pick_device
+    from mien.core.errors import InputError
+
+    if model is None and not measure:
+        raise InputError("say what to annotate with: --model RUN, --measure, or both")
+    screen = console()
+    if model is not None:
+        with bar(screen, "reading labels") as progress:
+            done, total = app.annotate(
+                dataset, model, again=again, device=pick_device(device), progress=progress
+            )
+        screen.print(f"read the labels of {done:,} of {total:,} pictures; {total - done:,} were read before")
+    if measure:
+        with bar(screen, "measuring faces") as progress:
+            done, total = app.measure(dataset, again=again, progress=progress)
+        screen.print(f"measured {done:,} of {total:,} pictures; {total - done:,} were measured before")
