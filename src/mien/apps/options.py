@@ -37,7 +37,7 @@ class TrainOptions(BaseModel):
     )
     augment_p: float = Field(0.3, ge=0, le=1, description="Chance of each disturbance, for fixed and ramp.")
     augment_target: float = Field(0.6, gt=-1, lt=1, description="What ada holds the real scores' sign at.")
-    augment_kimg: float = Field(500, gt=0, description="Thousand images that ada takes from p = 0 to 1.")
+    augment_kimg: float = Field(500.0, gt=0, description="Thousand images that ada takes from p = 0 to 1.")
     tick_kimg: int = Field(1, ge=1, description="Thousand images between log lines and grids.")
     snapshot_kimg: int = Field(4, ge=1, description="Thousand images between checkpoints.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps or auto.")
