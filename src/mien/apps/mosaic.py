@@ -32,7 +32,9 @@ def mosaic(
     cell: pixels along a side of a face (default: the model's). Raises InputError.
     """
     if out.suffix.lower() != ".png":
-        raise InputError(f"{out}: mosaics are written as .png, line by line, which other formats do not allow")
+        raise InputError(
+            f"{out}: mosaics are written as .png, line by line, which other formats do not allow"
+        )
     seeds = parse_seeds(f"@{keep}" if Path(keep).is_file() else keep)
     across = math.ceil(math.sqrt(len(seeds))) if columns is None else columns
     if not 1 <= across <= _MOST_COLUMNS:

@@ -36,7 +36,9 @@ def _range(part: str, num_ws: int) -> set[int]:
     match = _PART.match(part)
     if match is None:
         known = ", ".join(_GROUPS)
-        raise InputError(f"--layers {part!r}: give {known}, or layers like 0-3 (this model has 0-{num_ws - 1})")
+        raise InputError(
+            f"--layers {part!r}: give {known}, or layers like 0-3 (this model has 0-{num_ws - 1})"
+        )
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first or last >= num_ws:
         raise InputError(f"--layers {part}: a range must rise, and this model has layers 0-{num_ws - 1}")

@@ -34,7 +34,9 @@ def styled(network: object, *, family: str, what: str) -> Styled:
     """`network` if it has styles, otherwise an InputError saying that `what` needs a family with them."""
     if isinstance(network, Styled):
         return network
-    raise InputError(f"{what}: a {family} model has z alone, no w; this needs a family with styles (stylegan2)")
+    raise InputError(
+        f"{what}: a {family} model has z alone, no w; this needs a family with styles (stylegan2)"
+    )
 
 
 @torch.no_grad()
