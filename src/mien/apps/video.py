@@ -63,8 +63,8 @@ def video(
 ) -> Film:
     """Write the film of a walk through the seeds, or of several side by side that share them out evenly.
 
-    grid: "CxR", columns by rows. size: pixels along a side of a face (default: the model's). Raises InputError
-    before anything is drawn; stopped half-way, it leaves no file.
+    grid: "CxR", columns by rows. size: pixels along a side of a face (default: the model's). Raises
+    InputError before drawing; stopped half-way, it leaves no file.
     """
     if out.suffix.lower() not in (".mp4", ".webp"):
         raise InputError(f"{out}: films are written as .mp4 or .webp")
@@ -144,7 +144,7 @@ def _frames(
         codes = torch.stack([route(moments) for route in routes], dim=1)  # [moments, cells, ...]
         flat = codes.flatten(0, 1)
         faces = drawing.from_z(flat) if space == "z" else draw_styles(drawing.styled("--space w"), flat)
-        for cells in faces.unflatten(0, (len(moments), len(routes))):
+        for cells in faces.view(len(moments), len(routes), *faces.shape[1:]):
             tiles = np.stack([sized(face, side) for face in cells])
             tiles = tiles.reshape(-1, columns, side, side, 3).swapaxes(1, 2)
             yield tiles.reshape(-1, columns * side, 3)

@@ -34,6 +34,8 @@ class PngRows:
         """The next lines: uint8 [any, width, 3]."""
         if lines.dtype != np.uint8 or lines.shape[1:] != (self._width, 3) or len(lines) > self._left:
             raise ValueError(f"lines of uint8 [at most {self._left}, {self._width}, 3], not {lines.shape}")
+        if not len(lines):
+            return
         differences = lines - np.concatenate([self._above, lines[:-1]])
         filtered = np.full((len(lines), 1 + self._width * 3), _UP, np.uint8)
         filtered[:, 1:] = differences.reshape(len(lines), -1)

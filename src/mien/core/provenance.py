@@ -120,8 +120,8 @@ def save_animation(
 def verify(path: Path) -> Provenance | None:
     """Read the mark in a picture or film, ours or another tool's; None where a readable one carries none.
 
-    Raises InputError for what is neither (PNG, JPEG, WebP, GIF, BMP, TIFF; MP4, QuickTime), is damaged before a mark was
-    found, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
+    Raises InputError for what is neither (PNG, JPEG, WebP, GIF, BMP, TIFF; MP4, QuickTime), is damaged before
+    a mark was found, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
     """
     film = path.suffix.lower() in FILM_SUFFIXES
     xmp = read_xmp(path, most=_LARGEST_XMP) if film else _read_packet(path)

@@ -1,4 +1,4 @@
-"""Seeds as users write them ("0,1,4-6" or "@kept.txt"), the latents they stand for, and pictures drawn from them."""
+"""Seeds as users write them ("0,1,4-6", "@kept.txt"), the latents they stand for, and pictures of those."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ _MOST_BYTES = 16 << 20  # of a file of seeds
 def parse_seeds(text: str) -> list[int]:
     """Read "0,1,4-6" as [0, 1, 4, 5, 6], and "@kept.txt" as what that file says in the same way.
 
-    A file may have any number of lines, and "#" begins a remark. Raises InputError naming the part that is wrong.
+    A file may have any number of lines, and "#" begins a remark. Raises InputError naming the wrong part.
     """
     if text.startswith("@"):
         return _read_seeds(Path(text[1:]))

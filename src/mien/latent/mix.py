@@ -47,7 +47,6 @@ def _range(part: str, num_ws: int) -> set[int]:
 
 def mixed(face: Tensor, giver: Tensor, layers: Sequence[int]) -> Tensor:
     """ws [..., num_ws, w_dim] of `face` with those of `giver` at `layers`; the two broadcast."""
-    face, giver = torch.broadcast_tensors(face, giver)
     chosen = torch.zeros(face.shape[-2], 1, dtype=torch.bool, device=face.device)
     chosen[list(layers)] = True
     return torch.where(chosen, giver, face)

@@ -1,6 +1,6 @@
 """Walks through latents: positions are counted in keys, so 2.5 lies half-way from key 2 to key 3.
 
-A route is a function from positions float64 [N] to latents [N, ...]; at a whole number it gives that key itself.
+A route is a function from positions float64 [N] to latents [N, ...]; at a whole number it gives that key.
 """
 
 from collections.abc import Callable

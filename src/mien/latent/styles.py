@@ -52,5 +52,5 @@ def styles(generator: Styled, z: Tensor, labels: Tensor | None, *, psi: float = 
 @torch.no_grad()
 def draw_styles(generator: Styled, ws: Tensor) -> Tensor:
     """The pictures of ws [N, num_ws, w_dim]: uint8 [N, C, H, W] on the CPU, always the same."""
-    pieces = [to_uint8(generator.synthesis(piece, noise="const")).cpu() for piece in ws.split(_BATCH)]
-    return torch.cat(pieces)
+    starts = range(0, len(ws), _BATCH)
+    return torch.cat([to_uint8(generator.synthesis(ws[i : i + _BATCH], noise="const")).cpu() for i in starts])
