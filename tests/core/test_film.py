@@ -120,6 +120,13 @@ def test_an_interruption_leaves_no_file(tmp_path: Path) -> None:
     assert path.read_bytes() == b"an older film"
 
 
+def test_names_are_files_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("tcp:x") / "100%d é.mp4"
+    write_film(path, frames(), MARK, fps=12)
+    assert verify(path) == MARK
+
+
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         write_film(tmp_path / name, frames(), MARK, fps=12)

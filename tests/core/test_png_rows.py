@@ -1,10 +1,12 @@
 """PNGs written line by line read back as what was written, with their mark."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mien.core.errors import InputError
 from mien.core.picture import read_picture
 from mien.core.png_rows import png_rows
 from mien.core.provenance import Provenance, verify
@@ -43,3 +45,23 @@ def test_missing_or_wrong_lines_leave_no_file(tmp_path: Path) -> None:
 def test_a_picture_without_pixels(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be 0x7"), png_rows(tmp_path / "wall.png", 0, 7, MARK):
         pass
+
+
+def test_the_mark_of_a_wall_too_large_to_decode(tmp_path: Path) -> None:
+    """Pillow opens no picture with four thousand million pixels, but the mark stands before them."""
+    path = tmp_path / "wall.png"
+    with png_rows(path, 2, 2, MARK) as png:
+        png.write(np.zeros((2, 2, 3), np.uint8))
+    data = path.read_bytes()
+    header = b"IHDR" + (2**16).to_bytes(4, "big") * 2 + data[24:29]
+    path.write_bytes(data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:])
+    assert verify(path) == MARK
+
+
+def test_a_mark_in_a_damaged_chunk_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "wall.png"
+    with png_rows(path, 2, 2, MARK) as png:
+        png.write(np.zeros((2, 2, 3), np.uint8))
+    path.write_bytes(path.read_bytes().replace(b"lite-", b"list-"))
+    with pytest.raises(InputError, match=r"wall\.png: not a picture that can be read"):
+        verify(path)

@@ -40,7 +40,9 @@ def test_easing_rests_at_the_keys() -> None:
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("ease", [False, True])
 def test_keys_are_met_to_the_bit(line: type, loop: bool, ease: bool) -> None:
-    keys = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 16))).float() * 1e3
+    """Even of numbers so unlike in size that rounding would show."""
+    rng = np.random.default_rng(0)
+    keys = torch.from_numpy(rng.normal(size=(5, 16)) * 10 ** rng.uniform(-20, 8, (5, 16))).float()
     walked = line(keys, loop=loop)(positions(5, 3, loop=loop, ease=ease))
     assert walked.dtype == torch.float32
     assert torch.equal(walked[::3], keys)

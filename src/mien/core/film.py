@@ -46,7 +46,8 @@ def write_film(path: Path, frames: Iterable[Pixels], provenance: Provenance, *, 
 
 def _encode(av: ModuleType, path: Path, frames: Iterable[Pixels], provenance: Provenance, fps: int) -> int:
     count = 0
-    with closing(av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})) as film:
+    # "file:" keeps FFmpeg from reading a protocol into a name with a colon
+    with closing(av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"})) as film:
         film.metadata["title"] = f"Synthetic faces ({provenance.source_type.value})"
         film.metadata["comment"] = (
             f"{provenance.source_type.value}; model {provenance.model}; made by {provenance.tool}"

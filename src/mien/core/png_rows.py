@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.core.atomic import open_replacing
 from mien.core.picture import Pixels
-from mien.core.provenance import PNG_KEY, Provenance, packet
+from mien.core.provenance import PNG_XMP, Provenance, packet
 
 _MOST = 2**31 - 1  # of a side, by PNG's standard
 _UP = 2  # the filter: each line less the one above
@@ -28,7 +28,7 @@ class PngRows:
         sizes = width.to_bytes(4, "big") + height.to_bytes(4, "big")
         file.write(b"\x89PNG\r\n\x1a\n")
         self._chunk(b"IHDR", sizes + bytes([8, 2, 0, 0, 0]))  # 8 bits, RGB, not interlaced
-        self._chunk(b"iTXt", PNG_KEY.encode() + bytes(5) + packet(provenance))
+        self._chunk(b"iTXt", PNG_XMP + packet(provenance))
 
     def write(self, lines: Pixels) -> None:
         """The next lines: uint8 [any, width, 3]."""

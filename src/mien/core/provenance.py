@@ -6,6 +6,7 @@ Vocabulary: https://cv.iptc.org/newscodes/digitalsourcetype/
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,7 +31,9 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _OURS = "urn:mien:xmp:1.0/"
-PNG_KEY = "XML:com.adobe.xmp"
+_PNG_KEY = "XML:com.adobe.xmp"
+PNG_XMP = _PNG_KEY.encode() + bytes(5)  # not compressed, no language, no translated keyword
+_MOST_CHUNKS = 1000
 _READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MOST_PIXELS = 1 << 27
@@ -77,7 +80,7 @@ def encode_picture(image: Pixels, suffix: str, provenance: Provenance) -> bytes:
     options: dict[str, Any]
     if form == "PNG":
         text = PngInfo()
-        text.add_itxt(PNG_KEY, xmp.decode())
+        text.add_itxt(_PNG_KEY, xmp.decode())
         options = {"pnginfo": text}
     elif form == "JPEG":
         options = {"xmp": xmp, "quality": 95, "subsampling": 0}
@@ -165,8 +168,30 @@ def _properties(root: Element) -> Iterator[tuple[str, str]]:
             yield str(element.tag), first
 
 
+def _early_packet(path: Path) -> bytes | None:
+    """The XMP that a PNG has before its pixels, which need not be decoded then, however many they are.
+
+    None where there is none or anything is odd: then Pillow is to say what.
+    """
+    with open(path, "rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return None
+        for _ in range(_MOST_CHUNKS):
+            length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+            if kind in (b"IDAT", b"") or length > _LARGEST_XMP:
+                return None
+            data, checksum = file.read(length), file.read(4)
+            if zlib.crc32(data, zlib.crc32(kind)).to_bytes(4, "big") != checksum:
+                return None
+            if kind == b"iTXt" and data.startswith(PNG_XMP):
+                return data[len(PNG_XMP) :]
+    return None
+
+
 def _read_packet(path: Path) -> bytes | None:
     try:
+        if (early := _early_packet(path)) is not None:
+            return early
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the errors are what matters
             with Image.open(path, formats=_READABLE) as picture:
@@ -187,7 +212,7 @@ def _read_packet(path: Path) -> bytes | None:
 
 
 def _info(picture: Image.Image) -> bytes | None:
-    packet = picture.info.get("xmp") or picture.info.get(PNG_KEY)
+    packet = picture.info.get("xmp") or picture.info.get(_PNG_KEY)
     return packet.encode() if isinstance(packet, str) else packet
 
 
