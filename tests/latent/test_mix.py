@@ -1,7 +1,10 @@
 """Style mixing and generators with styles."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor, nn
 
 from drawers import PLAIN, styled_network
 from mien.core.errors import InputError
@@ -80,6 +83,29 @@ def test_a_mixing_grid(generator: Styled) -> None:
     for layers, expected in (((), [0, 1, 2]), (range(generator.num_ws), [1, 1, 1])):
         _, mixtures = list(mixing_rows(generator, ws, ws, layers))[1]
         assert torch.equal(mixtures, plain[expected])
+
+
+def test_a_network_that_still_grows_is_brought_to_size(
+    generator: Styled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = styles(generator, latents([0], generator.z_dim), None)
+    grown = generator.synthesis
+    small = draw_styles(generator, ws)[..., ::2, ::2]
+
+    def growing(ws: Tensor, *, noise: str = "const") -> Tensor:
+        return grown(ws, noise=noise)[..., ::2, ::2]
+
+    monkeypatch.setattr(generator, "synthesis", Growing(growing))
+    drawn = draw_styles(generator, ws)
+    assert torch.equal(drawn, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+class Growing(nn.Module):
+    """A function as a module, which is all that a module lets itself be given."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.forward = function
 
 
 def test_families_without_styles_say_so() -> None:

@@ -3,6 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mien.core.errors import InputError
@@ -51,6 +52,15 @@ def styles(generator: Styled, z: Tensor, labels: Tensor | None, *, psi: float = 
 
 @torch.no_grad()
 def draw_styles(generator: Styled, ws: Tensor) -> Tensor:
-    """The pictures of ws [N, num_ws, w_dim]: uint8 [N, C, H, W] on the CPU, always the same."""
-    starts = range(0, len(ws), _BATCH)
-    return torch.cat([to_uint8(generator.synthesis(ws[i : i + _BATCH], noise="const")).cpu() for i in starts])
+    """The pictures of ws [N, num_ws, w_dim]: uint8 [N, C, H, W] on the CPU, always the same.
+
+    A network that is still growing draws smaller ones; they are brought to size as its own `forward` does.
+    """
+    side = generator.spec.resolution
+    pieces = []
+    for start in range(0, len(ws), _BATCH):
+        images = generator.synthesis(ws[start : start + _BATCH], noise="const")
+        if images.shape[-1] != side:
+            images = F.interpolate(images, size=(side, side), mode="nearest")
+        pieces.append(to_uint8(images).cpu())
+    return torch.cat(pieces)
