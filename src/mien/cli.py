@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from mien import __version__
 from mien.core.errors import MienError
-from mien.verbs import collect, curate, data, datasets, files, runs
+from mien.verbs import collect, curate, data, datasets, files, latent, runs
 from mien.verbs.annotate import annotate
 
 app = App(
@@ -29,6 +29,10 @@ for verb in (
     curate.curate,
     runs.train,
     runs.generate,
+    latent.pick,
+    latent.mosaic,
+    latent.mix,
+    latent.video,
     runs.evaluate,
     runs.report,
     annotate,

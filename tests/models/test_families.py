@@ -20,6 +20,14 @@ class TestLite(FamilyContract):
     small = {"batch_size": 8, "z_dim": 8, "width_g": 4, "width_d": 4, "penalty_interval": 2}  # noqa: RUF012
 
 
+class TestStyleGan2(FamilyContract):
+    family = "stylegan2"
+    small = {  # noqa: RUF012
+        **{"batch_size": 8, "z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 8},
+        **{"r1_interval": 2, "path_interval": 2, "embed_layers": 2},
+    }
+
+
 class TestAttributes(TrainableContract):
     family = "attributes"
     small = {"batch_size": 8, "width": 4, "ema_half_life_nimg": 50}  # noqa: RUF012

@@ -23,6 +23,7 @@ from mien.core.family import GENERATOR, build, kind_of, lesson_of
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.datasets._open import open_dataset
+from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
 from mien.training.loop import Budget, Training
 from mien.training.order import Stream
 from mien.training.outputs import Outputs
@@ -30,6 +31,8 @@ from mien.training.precision import NAMES, choose, probe
 from mien.training.session import Session
 
 _MODELS = "mien.models"
+_AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
+_IDENTITY = {"seed", "mirror", "cond", "precision", *_AUGMENT}  # options that make another run
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Plan:
             "config": self.config.model_dump(),
             "spec": asdict(self.spec),
             "dataset": self.dataset.content_hash,
-            "options": self.options.model_dump(include={"seed", "mirror", "cond", "precision"}),
+            "options": self.options.model_dump(include=_IDENTITY),
         }
         if self.lesson is not None and self.lesson.train.labels is not None:
             # Labels may come from the manifest, which the dataset's hash does not cover.
@@ -161,7 +164,7 @@ def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions
     stored = RunFolder.open(options.resume).read_config()
     try:
         changes = tuple(f"{name}={value}" for name, value in stored["config"].items())
-        taken = {name: stored["options"][name] for name in ("seed", "mirror", "cond", "precision")}
+        taken = {name: stored["options"][name] for name in _IDENTITY if name in stored["options"]}
         update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
         if options.kimg is None and options.minutes is None:
             update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
@@ -243,7 +246,8 @@ def _session(
         plan.options.seed
     )  # the initial weights are the only thing drawn from the global source
     trainable = plan.build()
-    training = Training(trainable, plan.options.seed, plan.device, NAMES[settings["precision"]])
+    precision = NAMES[settings["precision"]]
+    training = Training(trainable, plan.options.seed, plan.device, precision, augment=_augment(plan.options))
     session = Session(
         run,
         training,
@@ -257,6 +261,15 @@ def _session(
         outputs=_outputs(plan, run, training, console),
     )
     return training, session
+
+
+def _augment(options: TrainOptions) -> Schedule | None:
+    if options.augment == "none":
+        return None
+    augmentation = Augmentation(parse_pipe(options.augment_pipe))
+    ada = Adaptive(augmentation, target=options.augment_target, ramp_nimg=options.augment_kimg * 1000)
+    adaptive = ada if options.augment == "ada" else None
+    return Schedule(augmentation, options.augment, options.augment_p, adaptive)
 
 
 def _outputs(plan: Plan, run: RunFolder, training: Training, console: Console) -> Outputs | None:

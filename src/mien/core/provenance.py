@@ -6,6 +6,7 @@ Vocabulary: https://cv.iptc.org/newscodes/digitalsourcetype/
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mien.core.atomic import write_bytes
+from mien.core.boxes import FILM_SUFFIXES, read_xmp
 from mien.core.errors import InputError
 from mien.core.picture import Pixels
 
@@ -30,6 +32,8 @@ _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _OURS = "urn:mien:xmp:1.0/"
 _PNG_KEY = "XML:com.adobe.xmp"
+PNG_XMP = _PNG_KEY.encode() + bytes(5)  # not compressed, no language, no translated keyword
+_MOST_CHUNKS = 1000
 _READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MOST_PIXELS = 1 << 27
@@ -72,16 +76,16 @@ def encode_picture(image: Pixels, suffix: str, provenance: Provenance) -> bytes:
     form = _WRITABLE.get(suffix.lower())
     if form is None:
         raise InputError(f"pictures are written as {', '.join(_WRITABLE)}, not {suffix!r}")
-    packet = _packet(provenance)
+    xmp = packet(provenance)
     options: dict[str, Any]
     if form == "PNG":
         text = PngInfo()
-        text.add_itxt(_PNG_KEY, packet.decode())
+        text.add_itxt(_PNG_KEY, xmp.decode())
         options = {"pnginfo": text}
     elif form == "JPEG":
-        options = {"xmp": packet, "quality": 95, "subsampling": 0}
+        options = {"xmp": xmp, "quality": 95, "subsampling": 0}
     else:
-        options = {"xmp": packet, "quality": 95, "method": 4}
+        options = {"xmp": xmp, "quality": 95, "method": 4}
     buffer = io.BytesIO()
     _picture(image).save(buffer, format=form, **options)
     return buffer.getvalue()
@@ -111,24 +115,25 @@ def save_animation(
         loop=0,
         quality=85,
         method=2,
-        xmp=_packet(provenance),
+        xmp=packet(provenance),
     )
     write_bytes(path, buffer.getvalue())
 
 
 def verify(path: Path) -> Provenance | None:
-    """Read the mark in a picture, ours or another tool's; None where a readable picture carries none.
+    """Read the mark in a picture or film, ours or another tool's; None where a readable one carries none.
 
-    Raises InputError for what is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF), is damaged before a mark was
-    found, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
+    Raises InputError for what is neither (PNG, JPEG, WebP, GIF, BMP, TIFF; MP4, QuickTime), is damaged before
+    a mark was found, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
     """
-    packet = _read_packet(path)
-    if packet is None:
+    film = path.suffix.lower() in FILM_SUFFIXES
+    xmp = read_xmp(path, most=_LARGEST_XMP) if film else _read_packet(path)
+    if xmp is None:
         return None
-    if len(packet) > _LARGEST_XMP:
+    if len(xmp) > _LARGEST_XMP:
         raise InputError(f"{path}: its XMP is larger than 1 MiB, it is not read")
     try:
-        root = defusedxml.ElementTree.fromstring(packet.strip(b"\0 \t\r\n"), forbid_dtd=True)
+        root = defusedxml.ElementTree.fromstring(xmp.strip(b"\0 \t\r\n"), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise InputError(f"{path}: its XMP is damaged or hostile ({type(error).__name__})") from error
     return _interpret(root)
@@ -163,8 +168,30 @@ def _properties(root: Element) -> Iterator[tuple[str, str]]:
             yield str(element.tag), first
 
 
+def _early_packet(path: Path) -> bytes | None:
+    """The XMP that a PNG has before its pixels, which need not be decoded then, however many they are.
+
+    None where there is none or anything is odd: then Pillow is to say what.
+    """
+    with open(path, "rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return None
+        for _ in range(_MOST_CHUNKS):
+            length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+            if kind in (b"IDAT", b"") or length > _LARGEST_XMP:
+                return None
+            data, checksum = file.read(length), file.read(4)
+            if zlib.crc32(data, zlib.crc32(kind)).to_bytes(4, "big") != checksum:
+                return None
+            if kind == b"iTXt" and data.startswith(PNG_XMP):
+                return data[len(PNG_XMP) :]
+    return None
+
+
 def _read_packet(path: Path) -> bytes | None:
     try:
+        if (early := _early_packet(path)) is not None:
+            return early
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the errors are what matters
             with Image.open(path, formats=_READABLE) as picture:
@@ -189,7 +216,8 @@ def _info(picture: Image.Image) -> bytes | None:
     return packet.encode() if isinstance(packet, str) else packet
 
 
-def _packet(provenance: Provenance) -> bytes:
+def packet(provenance: Provenance) -> bytes:
+    """The mark as XMP, to be put where a file's format keeps it."""
     fields = {
         "Iptc4xmpExt:DigitalSourceType": _VOCABULARY + provenance.source_type,
         "xmp:CreatorTool": provenance.tool,

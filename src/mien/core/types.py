@@ -1,6 +1,6 @@
 """The few types that datasets, models and training share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -35,11 +35,17 @@ class Batch:
     images: float32 [N, C, H, W] in [-1, 1]. labels: float32 [N, label_dim] or None.
     rng: the only source of randomness a loss may use; seeded by the loop from (seed, nimg), so that a
     resumed run draws the same numbers.
+    augmentation: how the run disturbs what a discriminator sees, or None.
     """
 
     images: Tensor
     labels: Tensor | None
     rng: torch.Generator
+    augmentation: "Callable[[Tensor, torch.Generator], Tensor] | None" = None
+
+    def augment(self, images: Tensor) -> Tensor:
+        """What a discriminator is to see of `images`, reals and fakes alike; differentiable."""
+        return images if self.augmentation is None else self.augmentation(images, self.rng)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -32,4 +33,5 @@ def load_product(path: Path, kind: str) -> tuple[nn.Module, GeneratorHeader]:
     except (ValidationError, TypeError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: its weights do not fit a {header.family} {kind} ({reason})") from error
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as it was trained
     return network.eval().requires_grad_(False), header

@@ -82,17 +82,19 @@ class Dcgan:
         g, d = self.networks["g"], self.networks["d"]
         z = torch.randn(len(batch.images), self.config.z_dim, generator=batch.rng, device=batch.images.device)
         if phase.name == "g":
-            scores = d(g(z, batch.labels), batch.labels)
+            scores = d(batch.augment(g(z, batch.labels)), batch.labels)
             loss = F.softplus(-scores).mean()
             return loss, {"Loss/G/loss": loss.detach()}
         with torch.no_grad():
             fakes = g(z, batch.labels)
-        real, fake = d(batch.images, batch.labels), d(fakes, batch.labels)
+        real = d(batch.augment(batch.images), batch.labels)
+        fake = d(batch.augment(fakes), batch.labels)
         loss = F.softplus(-real).mean() + F.softplus(fake).mean()
         return loss, {
             "Loss/D/loss": loss.detach(),
             "Loss/scores/real": real.detach().mean(),
             "Loss/scores/fake": fake.detach().mean(),
+            "Loss/signs/real": real.detach().sign().mean(),
         }
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:

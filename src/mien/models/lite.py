@@ -105,34 +105,37 @@ class Lite:
             return self._penalty(batch)
         if phase.name == "d":
             return self._discriminator(batch)
-        fake = self.networks["d"](self._fakes(batch), batch.labels)
+        fake = self._score(self._fakes(batch), batch)
         with torch.no_grad():
-            real = self.networks["d"](batch.images, batch.labels)
+            real = self._score(batch.images, batch)
         loss = F.softplus(real - fake).mean()
         return loss, {"Loss/G/loss": loss.detach()}
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        d = self.networks["d"]
         with torch.no_grad():
             fakes = self._fakes(batch)
-        real, fake = d(batch.images, batch.labels), d(fakes, batch.labels)
+        real, fake = self._score(batch.images, batch), self._score(fakes, batch)
         loss = F.softplus(fake - real).mean()
         return loss, {
             "Loss/D/loss": loss.detach(),
             "Loss/scores/real": real.detach().mean(),
             "Loss/scores/fake": fake.detach().mean(),
+            "Loss/signs/real": (real - fake).detach().sign().mean(),  # only differences mean something here
         }
 
     def _penalty(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        d = self.networks["d"]
         with torch.no_grad():
             fakes = self._fakes(batch)
         real = batch.images.detach().requires_grad_(True)
         fake = fakes.detach().requires_grad_(True)
-        r1 = squared_gradient(d(real, batch.labels), real).mean()
-        r2 = squared_gradient(d(fake, batch.labels), fake).mean()
+        r1 = squared_gradient(self._score(real, batch), real).mean()
+        r2 = squared_gradient(self._score(fake, batch), fake).mean()
         loss = (r1 + r2) * (self._gamma / 2)
         return loss, {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
+
+    def _score(self, images: Tensor, batch: Batch) -> Tensor:
+        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
+        return scores
 
     def _fakes(self, batch: Batch) -> Tensor:
         shape = (len(batch.images), self.config.z_dim)

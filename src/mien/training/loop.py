@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.core.types import Batch, Phase, Progress, Trainable
+from mien.training.augment import Schedule
 from mien.training.ema import Averages
 
 
@@ -44,6 +45,7 @@ class Training:
     step: int = 0
     seconds: float = 0.0
     rescues: int = 0
+    augment: Schedule | None = None
     averages: Averages = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class Training:
             "optimizers": {name: opt.state_dict() for name, opt in self.trainable.optimizers.items()},
             "averages": self.averages.state_dict(),
             "trainable": self.trainable.state_dict(),
+            "augment": {} if self.augment is None else self.augment.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -75,6 +78,8 @@ class Training:
             optimizer.load_state_dict(state["optimizers"][name])
         self.averages.load_state_dict(state["averages"])
         self.trainable.load_state_dict(state["trainable"])
+        if self.augment is not None:
+            self.augment.load_state_dict(state.get("augment", {}))
         for name in _COUNTERS:
             setattr(self, name, state["counters"][name])
 
@@ -115,6 +120,9 @@ def _update(
     """All phases of one step. An update whose gradient is not finite is withheld."""
     trainable = training.trainable
     trainable.begin_step(progress)
+    augment = training.augment
+    if augment is not None:
+        augment.begin_step(progress)
     logs: dict[str, Tensor] = {}
     finite = True
     for index, phase in enumerate(trainable.phases(progress)):
@@ -123,7 +131,9 @@ def _update(
         network = trainable.networks[phase.network]
         _only_this_learns(trainable, network)
         trainable.optimizers[phase.network].zero_grad(set_to_none=True)
-        logs |= _backward(training, phase, Batch(images, labels, rng))
+        logs |= _backward(
+            training, phase, Batch(images, labels, rng, None if augment is None else augment.augmentation)
+        )
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         logs[f"Grad/{phase.name}"] = norm
@@ -132,7 +142,11 @@ def _update(
         else:
             finite = False
     scalars = torch.stack([value.detach().float() for value in logs.values()]).tolist()
-    return dict(zip(logs, scalars, strict=True)), finite
+    values = dict(zip(logs, scalars, strict=True))
+    if augment is not None:
+        values["Progress/augment"] = augment.augmentation.p
+        augment.end_step(values, len(images))
+    return values, finite
 
 
 def _backward(training: Training, phase: Phase, batch: Batch) -> dict[str, Tensor]:

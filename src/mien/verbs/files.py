@@ -6,12 +6,12 @@ from mien.verbs._console import console
 
 
 def verify(file: Path, /) -> None:
-    """Say what a picture's provenance mark claims: who made it, with which model and seed.
+    """Say what the provenance mark of a picture or film claims: who made it, with which model and seed.
 
     Parameters
     ----------
     file
-        A PNG, JPEG or WebP picture.
+        A PNG, JPEG or WebP picture, or an MP4 film.
     """
     from mien.core.provenance import verify as read
 

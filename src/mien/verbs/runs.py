@@ -66,7 +66,7 @@ def generate(
     out
         Folder for the pictures.
     seeds
-        Like 0,1,4-6: one picture each.
+        Like 0,1,4-6, or @kept.txt for a file of seeds: one picture each.
     trunc
         Truncation psi from 0 to 1: lower is safer and less varied.
     label

@@ -1,0 +1,83 @@
+"""What every verb that draws faces asks first: which model, how far truncated, under which label."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from mien import TOOL
+from mien.apps.generate import Loaded, _labels, load
+from mien.core.errors import InputError
+from mien.core.image import resize, to_hwc
+from mien.core.picture import Pixels
+from mien.core.provenance import Provenance
+from mien.core.sampling import draw, latents
+from mien.latent.styles import Styled, styled, styles
+
+_MOST_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A generator with what it is to draw. psi: truncation in [0, 1]. label: as the user wrote it."""
+
+    loaded: Loaded
+    psi: float
+    label: str | None
+
+    @classmethod
+    def of(cls, source: Path, *, trunc: float, label: str | None) -> "Drawing":
+        """Load a run's newest generator or a generator file. Raises InputError, for a bad label too."""
+        if not 0 <= trunc <= 1:
+            raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
+        drawing = cls(load(source), trunc, label)
+        drawing.labels(1)
+        return drawing
+
+    @property
+    def resolution(self) -> int:
+        """Pixels along a side of its pictures."""
+        return self.loaded.header.spec.resolution
+
+    def labels(self, count: int) -> Tensor | None:
+        """The label vectors [count, label_dim]; None for an unconditional model."""
+        return _labels(self.loaded.header, self.label, count)
+
+    def latents(self, seeds: list[int]) -> Tensor:
+        """z of each seed, float32 [N, z_dim]."""
+        return latents(seeds, self.loaded.network.z_dim)  # type: ignore[arg-type]
+
+    def from_z(self, z: Tensor) -> Tensor:
+        """uint8 [N, C, H, W] of latents."""
+        return draw(self.loaded.network, z, self.labels(len(z)), psi=self.psi)  # type: ignore[arg-type]
+
+    def faces(self, seeds: list[int]) -> Tensor:
+        """uint8 [N, C, H, W] of seeds, as `mien generate` draws them."""
+        return self.from_z(self.latents(seeds))
+
+    def styled(self, what: str) -> Styled:
+        """The generator if it has styles; otherwise InputError, saying that `what` needs them."""
+        return styled(self.loaded.network, family=self.loaded.header.family, what=what)
+
+    def styles(self, seeds: list[int], what: str) -> Tensor:
+        """ws [N, num_ws, w_dim] of seeds, truncated; errors as `styled`'s."""
+        return styles(self.styled(what), self.latents(seeds), self.labels(len(seeds)), psi=self.psi)
+
+    def mark(self, seed: int | None = None) -> Provenance:
+        """What its pictures say of themselves."""
+        return Provenance(self.loaded.model, seed, TOOL)
+
+
+def sized(picture: Tensor, side: int) -> Pixels:
+    """uint8 [C, H, W] as RGB [side, side, 3]."""
+    pixels = to_hwc(picture)
+    if pixels.shape[0] != side:
+        pixels = resize(pixels, side)
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+
+
+def check_side(option: str, side: int | None, *, default: int) -> int:
+    """The pixels along a side that a user asked for. Raises InputError."""
+    if side is not None and not 1 <= side <= _MOST_SIDE:
+        raise InputError(f"{option} {side}: between 1 and {_MOST_SIDE} pixels")
+    return default if side is None else side

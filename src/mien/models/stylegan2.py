@@ -1,0 +1,257 @@
+"""StyleGAN2 (Karras et al. 2020, arXiv:1912.04958) as trained in StyleGAN2-ADA (arXiv:2006.06676).
+
+Non-saturating logistic loss, R1 and path-length regularisation as lazy phases (arXiv:1912.04958, appendix B),
+style mixing, an averaged generator whose half-life ramps up. Networks: `_stylegan2_g`, `_stylegan2_d`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._stylegan2_d import DArchitecture, Discriminator
+from mien.models._stylegan2_g import GArchitecture, Generator
+from mien.ops.penalty import squared_gradient
+
+_PATH_DECAY = 0.01  # of the running mean of path lengths
+
+
+class Config(BaseModel):
+    """Every number of the family."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(32, ge=2, description="pictures a step")
+    z_dim: int = Field(512, ge=1, description="size of a latent")
+    w_dim: int = Field(512, ge=1, description="size of a style")
+    mapping_layers: int = Field(2, ge=1, description="full layers from z to w")
+    channel_base: int = Field(
+        16384, ge=16, description="channels at a resolution are this over the resolution"
+    )
+    channel_max: int = Field(512, ge=1, description="most channels of any layer")
+    g_architecture: GArchitecture = Field("skip", description="generator: skip or resnet")
+    d_architecture: DArchitecture = Field("resnet", description="discriminator: resnet, skip or orig")
+    bf16_blocks: int = Field(
+        8, ge=0, description="how many of the finest resolutions compute in bfloat16 where the run does"
+    )
+    w_average_decay: float = Field(0.998, ge=0, lt=1, description="decay of the running mean of w")
+    lr: float = Field(0.0025, gt=0, description="learning rate of both networks (Adam)")
+    lr_final: float = Field(1.0, gt=0, le=1, description="share of lr left at the end of the budget (cosine)")
+    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0")
+    gamma: float | None = Field(
+        None, ge=0, description="weight of R1; by default .0002 resolution^2 / batch_size"
+    )
+    r1_interval: int = Field(16, ge=1, description="steps between two R1 phases")
+    path_weight: float = Field(
+        2.0, ge=0, description="weight of the path-length regulariser; 0 leaves it out"
+    )
+    path_interval: int = Field(4, ge=1, description="steps between two path-length phases")
+    path_batch_share: float = Field(0.5, gt=0, le=1, description="share of a batch that a path phase takes")
+    mixing: float = Field(
+        0.9, ge=0, le=1, description="chance that a picture takes its finer styles from a second latent"
+    )
+    stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
+    embed_layers: int = Field(
+        8, ge=1, description="full layers from labels to the discriminator's projection"
+    )
+    ema_half_life_nimg: float = Field(
+        10_000, ge=0, description="half-life of the averaged generator, in images"
+    )
+    ema_ramp: float | None = Field(
+        0.05, gt=0, description="the half-life is at most this share of the images seen; none: no ramp"
+    )
+
+
+#              batch  base   max  map  lr      gamma  ema_nimg  ramp  path  mixing  D            bf16
+_TABLE: dict[str, tuple[Any, ...]] = {
+    "auto": (32, 16384, 512, 2, 0.0025, None, 10_000, 0.05, 2.0, 0.9, "resnet", 8),
+    "small": (
+        32,
+        2048,
+        512,
+        2,
+        0.0025,
+        None,
+        10_000,
+        0.05,
+        2.0,
+        0.9,
+        "resnet",
+        8,
+    ),  # for two CPU cores at 64 px
+    "paper256": (64, 16384, 512, 8, 0.0025, 1.0, 20_000, None, 2.0, 0.9, "resnet", 4),
+    "cifar": (64, 16384, 512, 2, 0.0025, 0.01, 500_000, 0.05, 0.0, 0.0, "orig", 4),
+}
+_COLUMNS = (
+    *("batch_size", "channel_base", "channel_max", "mapping_layers", "lr", "gamma"),
+    *("ema_half_life_nimg", "ema_ramp", "path_weight", "mixing", "d_architecture", "bf16_blocks"),
+)
+PRESETS = {
+    "default": Config(),
+    **{name: Config(**dict(zip(_COLUMNS, row, strict=True))) for name, row in _TABLE.items()},
+}
+
+
+def build(config: Config, spec: Spec) -> "StyleGan2":
+    """A new StyleGAN2 for pictures as in `spec`; InputError when its resolution does not fit."""
+    return StyleGan2(config, spec)
+
+
+def build_generator(config: Config, spec: Spec) -> Generator:
+    """The generator alone, untrained."""
+    return Generator(
+        spec,
+        z_dim=config.z_dim,
+        w_dim=config.w_dim,
+        mapping_layers=config.mapping_layers,
+        base=config.channel_base,
+        most=config.channel_max,
+        architecture=config.g_architecture,
+        average_decay=config.w_average_decay,
+        low_blocks=config.bf16_blocks,
+    )
+
+
+class StyleGan2:
+    """The networks, their optimisers and four kinds of phase."""
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.config, self.batch_size = config, config.batch_size
+        default = 0.0002 * spec.resolution**2 / config.batch_size
+        self._gamma = self._base_gamma = default if config.gamma is None else config.gamma
+        self._path_mean = torch.zeros([])
+        g = build_generator(config, spec)
+        d = Discriminator(
+            spec,
+            base=config.channel_base,
+            most=config.channel_max,
+            architecture=config.d_architecture,
+            stddev_group=config.stddev_group,
+            embed_layers=config.embed_layers,
+            low_blocks=config.bf16_blocks,
+        )
+        self.networks: dict[str, nn.Module] = {"g": g, "d": d}
+        # Lazy phases take steps of their own: learning rate and decay shrink to match (appendix B).
+        path = config.path_interval if config.path_weight else 0
+        self._shares = {"g": _share(path), "d": _share(config.r1_interval if self._base_gamma else 0)}
+        self.optimizers: dict[str, Optimizer] = {
+            name: Adam(
+                network.parameters(),
+                lr=config.lr * self._shares[name],
+                betas=(0.0, config.beta2 ** self._shares[name]),
+            )
+            for name, network in self.networks.items()
+        }
+
+    def begin_step(self, progress: Progress) -> None:
+        """Cosine from lr to lr * lr_final over the budget, times what the divergence guard asks."""
+        floor = self.config.lr_final
+        share = floor + (1 - floor) * (1 + math.cos(math.pi * progress.fraction)) / 2
+        for name, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = self.config.lr * self._shares[name] * share * progress.lr_scale
+        self._gamma = self._base_gamma * progress.gamma_scale
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """Generator, discriminator, and now and then their regularisers with the interval as gain."""
+        config = self.config
+        yield Phase("g", "g")
+        if config.path_weight and progress.step % config.path_interval == 0:
+            yield Phase("path", "g", gain=config.path_interval, full_precision=True)
+        yield Phase("d", "d")
+        if self._base_gamma and progress.step % config.r1_interval == 0:
+            yield Phase("r1", "d", gain=config.r1_interval, full_precision=True)
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one phase; see the module's docstring for its source."""
+        losses = {"g": self._generator, "path": self._path, "d": self._discriminator, "r1": self._r1}
+        return losses[phase.name](batch)
+
+    def _generator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        fake = self._score(self._fakes(batch), batch)
+        loss = F.softplus(-fake).mean()
+        return loss, {"Loss/G/loss": loss.detach()}
+
+    def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.no_grad():
+            fakes = self._fakes(batch)
+        fake, real = self._score(fakes, batch), self._score(batch.images, batch)
+        loss = F.softplus(fake).mean() + F.softplus(-real).mean()
+        return loss, {
+            "Loss/D/loss": loss.detach(),
+            "Loss/scores/real": real.detach().mean(),
+            "Loss/scores/fake": fake.detach().mean(),
+            "Loss/signs/real": real.detach().sign().mean(),
+        }
+
+    def _r1(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        images = batch.images.detach().requires_grad_(True)
+        penalty = squared_gradient(self._score(images, batch), images).mean()
+        return penalty * (self._gamma / 2), {"Loss/r1_penalty": penalty.detach()}
+
+    def _path(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 4: the lengths of J^T y, y normal noise in picture space, are held to their running mean."""
+        count = max(1, round(len(batch.images) * self.config.path_batch_share))
+        ws = self._styles(batch, count)
+        images = self._g.synthesis(ws, noise="random", rng=batch.rng)
+        noise = torch.randn(images.shape, generator=batch.rng, device=images.device)
+        product = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
+        (gradient,) = torch.autograd.grad(product, ws, create_graph=True)
+        lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()
+        mean = torch.lerp(self._path_mean.to(lengths.device), lengths.detach().mean(), _PATH_DECAY)
+        self._path_mean = mean
+        penalty = (lengths - mean).square().mean()
+        return penalty * self.config.path_weight, {
+            "Loss/pl_penalty": penalty.detach(),
+            "Loss/G/path_length": lengths.detach().mean(),
+        }
+
+    @property
+    def _g(self) -> Generator:
+        return cast(Generator, self.networks["g"])
+
+    def _score(self, images: Tensor, batch: Batch) -> Tensor:
+        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
+        return scores
+
+    def _fakes(self, batch: Batch) -> Tensor:
+        images: Tensor = self._g.synthesis(
+            self._styles(batch, len(batch.images)), noise="random", rng=batch.rng
+        )
+        return images
+
+    def _styles(self, batch: Batch, count: int) -> Tensor:
+        """ws [count, num_ws, w_dim]; beyond a random layer some pictures take those of a second latent."""
+        labels = None if batch.labels is None else batch.labels[:count]
+        z = torch.randn((2, count, self.config.z_dim), generator=batch.rng, device=batch.images.device)
+        ws: Tensor = self._g.mapping(z[0], labels)
+        if not self.config.mixing:
+            return ws
+        cut = torch.rand((2, count), generator=batch.rng, device=ws.device)
+        layers = 1 + (cut[0] * (self._g.num_ws - 1)).long()  # 1 .. num_ws - 1: each latent gives a style
+        layers[cut[1] >= self.config.mixing] = self._g.num_ws
+        second = torch.arange(self._g.num_ws, device=ws.device)[None] >= layers[:, None]
+        return torch.where(second[..., None], self._g.mapping(z[1], labels), ws)
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The generator's, short while little has been seen."""
+        half_life, ramp = self.config.ema_half_life_nimg, self.config.ema_ramp
+        return {"g": half_life if ramp is None else min(half_life, progress.nimg * ramp)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running mean of path lengths."""
+        return {"path_mean": self._path_mean}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._path_mean = state["path_mean"]
+
+
+def _share(interval: int) -> float:
+    """What is left of a learning rate when a lazy phase adds a step every `interval` (0: never)."""
+    return interval / (interval + 1) if interval else 1.0

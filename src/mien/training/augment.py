@@ -1,0 +1,155 @@
+"""Differentiable augmentation of what a discriminator sees, and its adaptive strength.
+
+The pipe of StyleGAN2-ADA (Karras et al. 2020, arXiv:2006.06676, appendix B): blits, geometry, colour,
+and optionally filters in bands, noise and cutout. Each transformation is applied to each picture with
+probability p. The simple policies of DiffAugment (Zhao et al. 2020, arXiv:2006.10738) are here too.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mien.core.errors import InputError
+from mien.core.types import Progress
+from mien.training.augment_colour import colour_matrices, recoloured
+from mien.training.augment_extra import cut_out, filtered_bands, noised
+from mien.training.augment_geometry import geometry, warped
+from mien.training.augment_simple import SIMPLE, simple
+
+MODES = ("fixed", "ramp", "ada")
+GROUPS = ("blit", "geometry", "colour", "filter", "noise", "cutout")
+PIPES: dict[str, tuple[str, ...]] = {
+    **{"b": GROUPS[:1], "bg": GROUPS[:2], "bgc": GROUPS[:3], "bgcf": GROUPS[:4]},
+    **{"bgcfn": GROUPS[:5], "bgcfnc": GROUPS[:6], "c": ("colour",)},
+}
+
+
+@dataclass
+class Augmentation:
+    """Disturbs pictures [N, C, H, W] in [-1, 1] with probability `p` for each transformation.
+
+    groups: which of GROUPS, in their order; or SIMPLE policies of DiffAugment, which know no p below 1.
+    At p = 0 pictures pass through untouched.
+    """
+
+    groups: tuple[str, ...]
+    p: float = 0.0
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.groups if name not in GROUPS and name not in SIMPLE]
+        if unknown:
+            known = ", ".join((*GROUPS, *SIMPLE))
+            raise InputError(f"augmentation {unknown[0]!r} is not known; choose from: {known}")
+
+    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """The disturbed pictures, float32 of the same shape; differentiable twice."""
+        if self.p <= 0:
+            return images
+        with torch.autocast(images.device.type, enabled=False):
+            return self._disturb(images.float(), rng)
+
+    def _disturb(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        groups = self.groups
+        if "blit" in groups or "geometry" in groups:
+            matrices = geometry(x, self.p, rng, blits="blit" in groups, turns="geometry" in groups)
+            x = warped(x, matrices)
+        if "colour" in groups:
+            x = recoloured(x, colour_matrices(x, self.p, rng))
+        if "filter" in groups:
+            x = filtered_bands(x, self.p, rng)
+        if "noise" in groups:
+            x = noised(x, self.p, rng)
+        if "cutout" in groups:
+            x = cut_out(x, self.p, rng)
+        return simple(x, [name for name in groups if name in SIMPLE], rng)
+
+
+@dataclass
+class Adaptive:
+    """Raises p while the discriminator is too sure of reals, else lowers it (arXiv:2006.06676, section 3).
+
+    The sign of its scores of real pictures, averaged over `interval` steps, is held at `target`. From 0 to 1
+    p takes `ramp_nimg` images at the fastest.
+    """
+
+    augmentation: Augmentation
+    target: float = 0.6
+    interval: int = 4
+    ramp_nimg: float = 500_000
+    signs: float = 0.0
+    nimg: int = 0
+    steps: int = 0
+
+    def observe(self, signs: float, nimg: int) -> None:
+        """Take the mean sign of the real scores of a step that saw `nimg` images."""
+        self.signs += signs * nimg
+        self.nimg += nimg
+        self.steps += 1
+        if self.steps < self.interval or not math.isfinite(self.signs):
+            return
+        step = math.copysign(self.nimg / self.ramp_nimg, self.signs / self.nimg - self.target)
+        self.augmentation.p = min(max(self.augmentation.p + step, 0.0), 1.0)
+        self.signs, self.nimg, self.steps = 0.0, 0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """p and the running sums."""
+        return {"p": self.augmentation.p, "signs": self.signs, "nimg": self.nimg, "steps": self.steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.augmentation.p = state["p"]
+        self.signs, self.nimg, self.steps = state["signs"], state["nimg"], state["steps"]
+
+
+@dataclass
+class Schedule:
+    """How p moves in a run: "fixed" at `peak`, "ramp" from 0 to it over the budget (a half cosine), "ada" by itself.
+
+    Bit-exact to resume: what the next step will do follows from `state_dict` and progress alone.
+    """
+
+    augmentation: Augmentation
+    mode: str
+    peak: float = 1.0
+    adaptive: Adaptive | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise InputError(f"augmentation mode {self.mode!r} is not known; choose from: {', '.join(MODES)}")
+        if not 0 <= self.peak <= 1:
+            raise InputError(f"augmentation p is a probability from 0 to 1, not {self.peak:g}")
+        if self.mode == "ada" and self.adaptive is None:
+            self.adaptive = Adaptive(self.augmentation)
+
+    def begin_step(self, progress: Progress) -> None:
+        """Set p for the step about to run."""
+        if self.mode == "fixed":
+            self.augmentation.p = self.peak
+        elif self.mode == "ramp":
+            self.augmentation.p = self.peak * (1 - math.cos(math.pi * progress.fraction)) / 2
+
+    def end_step(self, values: Mapping[str, float], nimg: int) -> None:
+        """Learn from what the step logged; it saw `nimg` images."""
+        if self.adaptive is not None and "Loss/signs/real" in values:
+            self.adaptive.observe(values["Loss/signs/real"], nimg)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What adaptive strength must not forget."""
+        return {} if self.adaptive is None else self.adaptive.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        if self.adaptive is not None:
+            self.adaptive.load_state_dict(state)
+
+
+def parse_pipe(text: str) -> tuple[str, ...]:
+    """Groups from "bgc", or from names with commas: "blit,colour", "translation,cutout-simple"."""
+    if text in PIPES:
+        return PIPES[text]
+    names: Sequence[str] = [name.strip() for name in text.split(",") if name.strip()]
+    return Augmentation(tuple(names)).groups

@@ -1,0 +1,194 @@
+"""Blits and geometry as one warp: each picture is sampled once, through a 3x3 matrix of its own.
+
+Matrices map target to source, in units of the picture with its centre at (0, 0), y down.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mien.training.augment_draws import Draws
+
+_SIZE_SPREAD, _ASPECT_SPREAD, _SHIFT_SPREAD = 0.2, 0.2, 0.125  # log2 units, log2 units, shares of the picture
+_WHOLE_SHIFT = 0.125  # of the picture, for shifts by whole pixels
+# Low-pass filter of the symlet sym6 (Daubechies 1992), as the paper uses it around the warp.
+_SYM6 = (
+    *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
+    *(0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252),
+    *(-0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148),
+)
+
+
+def geometry(x: Tensor, p: float, rng: torch.Generator, *, blits: bool, turns: bool) -> Tensor:
+    """A matrix [N, 3, 3] for each picture of x [N, C, H, W]; the identity where chance leaves it alone."""
+    draws = Draws(len(x), p, rng, x.device)
+    m = torch.eye(3, device=x.device).repeat(len(x), 1, 1)
+    if blits:
+        flips = 1 - 2 * draws.chosen(draws.integers(2).float(), 0.0)
+        m = m @ _scaling(flips, torch.ones_like(flips))
+        m = m @ _rotation(draws.chosen(draws.integers(4).float(), 0.0) * (math.pi / 2))
+        reach = _WHOLE_SHIFT * x.shape[-1]
+        across, down = (torch.round(draws.uniform(-reach, reach)) / x.shape[-1] for _ in range(2))
+        m = m @ _translation(*draws.together(across, down))
+    return m @ _turns(draws) if turns else m
+
+
+def _turns(draws: Draws) -> Tensor:
+    """Scaling, rotation, anisotropic scaling, rotation, fractional shift; the two rotations share their p."""
+    scale = torch.exp2(draws.chosen(draws.normal() * _SIZE_SPREAD, 0.0))
+    m = _scaling(scale, scale)
+    part = 1 - math.sqrt(1 - draws.p)  # so that either happens with probability p
+    m = m @ _rotation(draws.chosen(draws.uniform(-math.pi, math.pi), 0.0, p=part))
+    aspect = torch.exp2(draws.chosen(draws.normal() * _ASPECT_SPREAD, 0.0))
+    m = m @ _scaling(aspect, 1 / aspect)
+    m = m @ _rotation(draws.chosen(draws.uniform(-math.pi, math.pi), 0.0, p=part))
+    across, down = draws.normal() * _SHIFT_SPREAD, draws.normal() * _SHIFT_SPREAD
+    return m @ _translation(*draws.together(across, down))
+
+
+def _matrix(rows: list[list[Tensor]]) -> Tensor:
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def _scaling(x: Tensor, y: Tensor) -> Tensor:
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    return _matrix([[x, zero, zero], [zero, y, zero], [zero, zero, one]])
+
+
+def _rotation(angle: Tensor) -> Tensor:
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
+    return _matrix([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
+
+
+def _translation(x: Tensor, y: Tensor) -> Tensor:
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    return _matrix([[one, zero, x], [zero, one, y], [zero, zero, one]])
+
+
+def warped(x: Tensor, matrices: Tensor) -> Tensor:
+    """Sample x [N, C, H, W] through `matrices` [N, 3, 3], mirrored beyond its edges, without aliasing.
+
+    The picture is doubled, sampled bilinearly at twice its size, filtered and halved. Flips, quarter turns
+    and whole shifts give the very pixels. A picture whose matrix is the identity passes untouched.
+    """
+    still = (matrices - torch.eye(3, device=x.device)).abs().amax(dim=(1, 2)) < 1e-6
+    whole = _is_whole(matrices, x.shape[-1])
+    smooth = _sampled(x, matrices, oversample=True) if not bool(whole.all()) else x
+    exact = _sampled(x, matrices, oversample=False) if bool((whole & ~still).any()) else x
+    y = torch.where(whole[:, None, None, None], exact, smooth)
+    return torch.where(still[:, None, None, None], x, y)
+
+
+def _is_whole(matrices: Tensor, size: int) -> Tensor:
+    """Which matrices move pixels onto pixels."""
+    linear = matrices[:, :2, :2]
+    shift = matrices[:, :2, 2] * size
+    turns = (linear - linear.round()).abs().amax(dim=(1, 2)) < 1e-4
+    unscaled = (torch.linalg.det(linear).abs() - 1).abs() < 1e-3
+    steps = (shift - shift.round()).abs().amax(dim=1) < 1e-3
+    return torch.logical_and(torch.logical_and(turns, unscaled), steps)
+
+
+def _sampled(x: Tensor, matrices: Tensor, *, oversample: bool) -> Tensor:
+    count, channels, height, _ = x.shape
+    taps = len(_SYM6)
+    pad = _margin(matrices, height) + (taps if oversample else 1)
+    source = _mirrored(x, pad)
+    source = _doubled(source) if oversample else source
+    extra = taps if oversample else 0  # target pixels beyond the edge, which the last filter eats
+    factor = 2 if oversample else 1
+    side = factor * (height + 2 * extra)
+    theta = matrices[:, :2].clone()
+    # From units of the picture to grid_sample's: -1..1 over the padded source and over the padded target.
+    theta[:, :, :2] *= (height + 2 * extra) / (height + 2 * pad)
+    theta[:, :, 2] *= 2 * height / (height + 2 * pad)
+    grid = F.affine_grid(theta, [count, channels, side, side], align_corners=False)
+    y = grid_sample(source, grid)
+    return _halved(y, extra) if oversample else y
+
+
+def _margin(matrices: Tensor, size: int) -> int:
+    """Pixels of mirror image that the farthest corner needs; at most one picture on each side."""
+    corners = torch.tensor(
+        [[-0.5, -0.5, 1], [0.5, -0.5, 1], [0.5, 0.5, 1], [-0.5, 0.5, 1]], device=matrices.device
+    )
+    reach = (matrices[:, :2] @ corners.t()).abs().amax() - 0.5
+    return min(max(math.ceil(float(reach) * size), 0) + 2, size - 1)
+
+
+def _mirrored(x: Tensor, pad: int) -> Tensor:
+    while pad > 0:
+        now = min(pad, x.shape[-1] - 1)
+        x = F.pad(x, (now, now, now, now), mode="reflect")
+        pad -= now
+    return x
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Twice as large through the wavelet's filter; pixel centres stay where they are in [-1, 1]."""
+    count, channels, height, width = x.shape
+    spread = x.new_zeros(count, channels, 2 * height, 2 * width)
+    spread[:, :, ::2, ::2] = x
+    return _wavelet(spread, gain=2.0, before=len(_SYM6) // 2, after=len(_SYM6) // 2 - 1)
+
+
+def _halved(x: Tensor, extra: int) -> Tensor:
+    # Turned round, so that what the asymmetric filter moved is moved back.
+    y = _wavelet(x, gain=1.0, turned=True, before=len(_SYM6) // 2 - 1, after=len(_SYM6) // 2)
+    return y[:, :, ::2, ::2][:, :, extra:-extra, extra:-extra]
+
+
+def _wavelet(x: Tensor, *, gain: float, before: int, after: int, turned: bool = False) -> Tensor:
+    channels = x.shape[1]
+    taps = torch.tensor(_SYM6, dtype=x.dtype, device=x.device)
+    taps = (taps.flip(0) if turned else taps) / taps.sum() * gain
+    x = F.pad(x, (before, after, before, after), mode="replicate")
+    x = F.conv2d(x, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return F.conv2d(x, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+def grid_sample(x: Tensor, grid: Tensor) -> Tensor:
+    """Bilinear sampling of x [N, C, H, W] at grid [N, H', W', 2]; zero outside.
+
+    Differentiable twice with respect to x, which PyTorch's own is not; never with respect to the grid.
+    """
+    sampled: Tensor = _Sample.apply(x, grid)  # type: ignore[no-untyped-call]
+    return sampled
+
+
+class _Sample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.shape = x.shape  # type: ignore[attr-defined]
+        return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+        (grid,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        spread: Tensor = _Spread.apply(gradients[0], grid, ctx.shape)  # type: ignore
+        return spread, None
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of sampling, which is linear too: its own gradient is sampling again."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor, grid: Tensor, shape: torch.Size
+    ) -> Tensor:
+        ctx.save_for_backward(grid)
+        empty = gradient.new_zeros(shape)
+        spread, _ = torch.ops.aten.grid_sampler_2d_backward(
+            gradient.contiguous(), empty, grid, 0, 0, False, [True, False]
+        )
+        return torch.as_tensor(spread)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (grid,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        sampled: Tensor = _Sample.apply(gradients[0], grid)  # type: ignore[no-untyped-call]
+        return sampled, None, None
