@@ -139,6 +139,7 @@ class Lesson:
     """What a family makes of a dataset before it learns from it (`lesson` of its module).
 
     train: the pictures and labels that are learnt from. held_out: those kept aside, for testing; None: none.
+    how: by what the two were told apart ("by person"), in words.
     mirrored_labels: of the training pictures turned left to right, where those are others.
     notes: lines for the user.
     """
@@ -146,6 +147,7 @@ class Lesson:
     train: Dataset
     held_out: Dataset | None = None
     mirrored_labels: np.ndarray | None = None
+    how: str = ""
     notes: tuple[str, ...] = ()
 
 
