@@ -28,6 +28,16 @@ class TestStyleGan2(FamilyContract):
     }
 
 
+class TestR3gan(FamilyContract):
+    family = "r3gan"
+    small = {"batch_size": 8, "z_dim": 8, "channel_base": 128, "channel_max": 8, "blocks": 1}  # noqa: RUF012
+
+
+class TestDense(FamilyContract):
+    family = "dense"
+    small = {"batch_size": 8, "z_dim": 8, "channel_base": 128, "channel_max": 8}  # noqa: RUF012
+
+
 class TestAttributes(TrainableContract):
     family = "attributes"
     small = {"batch_size": 8, "width": 4, "ema_half_life_nimg": 50}  # noqa: RUF012
