@@ -2,7 +2,7 @@
 
 Residual stages without normalisation, initialised after Fixup (Zhang et al. 2019, arXiv:1901.09321): the last
 convolution of a block is zero, the others shrink with the number of blocks. In the official networks, whose
-weights these can carry, the filter [1, 2, 1] is spread by [1, 1] to the even [1, 3, 3, 1] that `ops.resample` has.
+weights these can carry, the filter [1, 2, 1] is widened by [1, 1] to [1, 3, 3, 1], which `ops.resample` has.
 """
 
 import math
@@ -109,11 +109,11 @@ class Basis(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         start = self.basis[None] * self.mix(z)[:, :, None, None]
-        return start.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, start.contiguous(memory_format=torch.channels_last))
 
 
 class Head(nn.Module):
-    """A depthwise 4x4 convolution to one number a channel, then a linear layer; in float32, as scores must be."""
+    """A depthwise 4x4 convolution to one number a channel, then a linear layer; scores need float32."""
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Discriminator(nn.Module):
             return x[:, 0].float()
         if labels is None:
             raise ValueError("this discriminator is conditional: labels are needed")
-        return (x.float() * self.embed(labels).float()).sum(dim=1)
+        return cast(Tensor, (x.float() * self.embed(labels).float()).sum(dim=1))
 
 
 def _staged(stage: nn.Module, x: Tensor, *, low: bool) -> Tensor:

@@ -1,8 +1,8 @@
 """R3GAN's game (Huang et al. 2024, arXiv:2501.05441, Eq. 2 and section 3), whatever the networks.
 
-Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734) with R1 and R2 at every step, taken with
-respect to pictures before they are disturbed. Learning rate, Adam's second decay and gamma follow half a cosine
-over the budget.
+Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734) with R1 and R2 at every step, taken
+with respect to pictures before they are disturbed. Learning rate, Adam's second decay and gamma follow half a
+cosine over the budget.
 """
 
 from collections.abc import Iterable, Mapping

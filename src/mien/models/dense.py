@@ -1,7 +1,7 @@
 """dense: R3GAN's game and initialisation with full 3x3 convolutions, which keep a GPU busy.
 
-Grouped convolutions reach about an eighth of a GPU's peak. Two full ones a stage cost about 50 GFLOP a training
-picture of 64 px with exact penalties, a tenth of the published network.
+Grouped convolutions reach about an eighth of a GPU's peak. Two full ones a stage cost about 50 GFLOP a
+training picture of 64 px with exact penalties, a tenth of the published network.
 """
 
 from pydantic import Field

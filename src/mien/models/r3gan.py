@@ -1,7 +1,7 @@
 """R3GAN (Huang et al. 2024, arXiv:2501.05441) with the presets of its release.
 
-The published runs see 20 million pictures; with fewer the same schedules are squeezed into the budget given, and
-the averaged generator's half-life stays below 5 % of the pictures seen.
+The published runs see 20 million pictures; with fewer the same schedules are squeezed into the budget given,
+and the averaged generator's half-life stays below 5 % of the pictures seen.
 """
 
 from collections.abc import Mapping
