@@ -1,10 +1,14 @@
 """A few computer-generated heads, rendered once per test run, with their true landmarks."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from mien.render.dataset import render_people
+from mien.render.heads import render_one
+from mien.render.person import sample_person
+from mien.render.shot import Shot
 
 SIZE = 160
 
@@ -15,6 +19,15 @@ def heads(count: int = 8) -> tuple[list[np.ndarray], list[dict[str, tuple[float,
     images, labels = render_people(count, size=SIZE, seed=3, progress=None)
     pictures = [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in images]
     return pictures, [_five(label["landmarks"]) for label in labels]
+
+
+def head(person: int, shot: Shot | None = None, *, beard: str | None = None) -> np.ndarray:
+    """A person in a shot (default: plain, from the front), uint8 [160, 160, 3]."""
+    who = sample_person(person)
+    if beard is not None:
+        who = replace(who, male=True, beard=beard)
+    image = render_one(who, shot or Shot(seed=person), size=SIZE).image
+    return np.ascontiguousarray(image.transpose(1, 2, 0))
 
 
 def _five(points: dict[str, list[float]]) -> dict[str, tuple[float, float]]:

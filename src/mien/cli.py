@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from mien import __version__
 from mien.core.errors import MienError
-from mien.verbs import data, exchange, files, runs
+from mien.verbs import curate, data, datasets, exchange, files, runs
 from mien.verbs.annotate import annotate
 
 app = App(
@@ -25,6 +25,7 @@ for verb in (
     runs.demo,
     data.render,
     data.prepare,
+    curate.curate,
     runs.train,
     runs.generate,
     runs.evaluate,
@@ -36,6 +37,7 @@ for verb in (
 ):
     app.command(verb)
 app.command(exchange.import_, name="import")
+app.command(datasets.app)
 app.command(artefacts_app)
 artefacts_app.command(files.list_artefacts, name="list")
 artefacts_app.command(files.fetch)

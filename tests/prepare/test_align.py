@@ -8,7 +8,7 @@ import pytest
 
 from mien.core.errors import InputError
 from mien.faces.face import Face
-from mien.prepare.align import crop, crop_square, ffhq_square
+from mien.prepare.align import crop, ffhq_square, layout_squares
 from rendered_heads import heads
 
 
@@ -82,24 +82,50 @@ def test_turning_the_photo_hardly_changes_the_crop():
 
 def test_center_is_upright_and_round_the_box():
     face = face_at((80.0, 100.0), (120.0, 140.0), (90.0, 160.0))
-    square = crop_square(face, "center")
+    (square,) = layout_squares(face, "center", 200, 200).values()
     assert square.across[1] == 0
     assert square.centre == pytest.approx((50.0, 40.0))
     assert square.side == pytest.approx(175.0)
 
 
-def test_unknown_alignment():
+@pytest.mark.parametrize(
+    ("box", "picture", "centre", "side"),
+    [
+        ((60, 60, 80, 80), (300, 200), (100, 100), 200),  # as far left as the square reaches
+        ((110, 60, 80, 80), (300, 200), (150, 100), 200),
+        ((110, 10, 80, 80), (300, 200), (150, 100), 200),  # the shorter side leaves no choice
+        ((50, 100, 80, 80), (200, 400), (100, 140), 200),
+        ((-20, 10, 240, 220), (200, 220), (100, 120), 264),  # a face that fills it: padded, about the face
+    ],
+)
+def test_wild_is_the_picture_itself_around_the_face(box, picture, centre, side):
+    face = Face(box, 80.0, 1.0, (0, 0), (1, 0), (0, 0), (0, 0), (0, 0))
+    (square,) = layout_squares(face, "wild", *picture).values()
+    assert square.across == pytest.approx((side, 0.0))
+    assert square.centre == pytest.approx(centre)
+
+
+def test_eyes_are_two_level_crops_each_about_its_eye():
+    face = face_at((80.0, 100.0), (120.0, 140.0), (90.0, 160.0))
+    squares = layout_squares(face, "eyes", 200, 200)
+    assert list(squares) == ["eye-left", "eye-right"]
+    assert squares["eye-left"].centre == (80.0, 100.0)
+    assert squares["eye-right"].centre == (120.0, 140.0)
+    for square in squares.values():
+        assert square.across == pytest.approx((36.0, 36.0)), "along the line from eye to eye"
+
+
+def test_unknown_layout():
     with pytest.raises(InputError, match="ffhq, center"):
-        crop_square(face_at((0.0, 0.0), (1.0, 0.0), (0.5, 1.0)), "tight")
+        layout_squares(face_at((0.0, 0.0), (1.0, 0.0), (0.5, 1.0)), "tight", 9, 9)
 
 
 @pytest.mark.parametrize("side", [128, 300, 640])
 def test_fine_pattern_does_not_alias(side):
     stripes = np.zeros((700, 700, 3), np.uint8)
     stripes[::2] = 255
-    square = crop_square(
-        Face((300, 310, 100, 100), side / 1.75, 1, (0, 0), (1, 0), (0, 0), (0, 0), (0, 0)), "center"
-    )
+    face = Face((300, 310, 100, 100), side / 1.75, 1, (0, 0), (1, 0), (0, 0), (0, 0), (0, 0))
+    (square,) = layout_squares(face, "center", 700, 700).values()
     assert crop(stripes, square, 64).astype(float).std() < 8
 
 

@@ -18,6 +18,7 @@ from mien.core.errors import InputError, MienError
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
 from mien.faces.finder import needed_artefacts, open_finder
+from mien.prepare.judge import Rules
 from mien.prepare.run import prepare
 from rendered_heads import heads
 
@@ -58,7 +59,7 @@ def photos(tmp_path, found):
 def test_faces_are_packed_and_every_input_has_a_verdict(photos, tmp_path, finder):
     seen = []
     out, sheet = tmp_path / "out.zip", tmp_path / "out-sheet.jpg"
-    result = prepare(photos, out, finder=finder, sheet=sheet, progress=lambda *at: seen.append(at))
+    result = prepare(photos, out, finder=finder, sheet=True, progress=lambda *at: seen.append(at))
     assert (result.kept, result.total) == (4, 6)
     assert result.dropped == {"no-face": 1, "not-a-picture": 1}
     assert seen == [(number, 6) for number in range(1, 7)]
@@ -106,7 +107,8 @@ def test_class_folders_become_labels_in_pack_and_manifest(tmp_path, found, finde
     assert pack.class_names == ("aged", "young")
     assert pack.labels == [0, 0, 1, 1]
     assert [record["labels"]["class"] for record in pack.records] == ["aged", "aged", "young", "young"]
-    again = prepare(tmp_path / "out.zip", tmp_path / "again.zip", finder=finder, size=32, min_face=5)
+    rules = Rules(min_face=5)
+    again = prepare(tmp_path / "out.zip", tmp_path / "again.zip", finder=finder, size=32, rules=rules)
     assert again.kept >= 3
     assert PackReader(tmp_path / "again.zip").class_names == ("aged", "young")
 
@@ -115,19 +117,19 @@ def test_class_folders_become_labels_in_pack_and_manifest(tmp_path, found, finde
     ("options", "reason"),
     [
         ({"size": 512}, "too-small"),
-        ({"min_face": 150}, "too-small"),
-        ({"min_coverage": 0.7, "max_coverage": 0.9}, "covers-too-little"),
-        ({"min_coverage": 0.0, "max_coverage": 0.05}, "covers-too-much"),
+        ({"rules": Rules(min_face=150)}, "too-small"),
+        ({"rules": Rules(min_coverage=0.7, max_coverage=0.9)}, "covers-too-little"),
+        ({"rules": Rules(min_coverage=0.0, max_coverage=0.05)}, "covers-too-much"),
     ],
 )
-def test_each_rule_drops_by_name_and_nothing_is_written(photos, tmp_path, finder, options, reason):
+def test_each_rule_drops_by_name_and_no_dataset_is_written(photos, tmp_path, finder, options, reason):
     with pytest.raises(MienError, match=f"no face was kept of 6 files .*4 {reason}"):
         prepare(photos, tmp_path / "out.zip", finder=finder, **options)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.work", "photos"]
 
 
 def test_center_alignment_is_upright_and_larger_sizes_work(photos, tmp_path, finder):
-    result = prepare(photos, tmp_path / "out.zip", finder=finder, align="center", size=128)
+    result = prepare(photos, tmp_path / "out.zip", finder=finder, layout="center", size=128)
     assert result.kept == 4
     assert read_picture(PackReader(tmp_path / "out.zip").read(0)).shape == (128, 128, 3)
 
@@ -136,7 +138,7 @@ def test_large_jpeg_gives_the_same_face_as_a_small_one_and_true_coordinates(tmp_
     large = found[0].resize((2560, 2560), Image.Resampling.BICUBIC)
     save(tmp_path / "photos", "large.jpg", large, quality=90)
     save(tmp_path / "photos", "small.png", large.resize((640, 640), Image.Resampling.BOX))
-    prepare(tmp_path / "photos", tmp_path / "out.zip", finder=finder, size=512)
+    prepare(tmp_path / "photos", tmp_path / "out.zip", finder=finder, size=512, duplicates=None)
     pack = PackReader(tmp_path / "out.zip")
     one, two = pack.records
     assert (one["width"], two["width"]) == (2560, 640)
@@ -152,9 +154,11 @@ def test_large_jpeg_gives_the_same_face_as_a_small_one_and_true_coordinates(tmp_
     [
         ({"size": 100}, "size 100 is no power of two"),
         ({"size": 0}, "size 0 is no power of two"),
-        ({"align": "tight"}, "'tight' is no alignment"),
+        ({"layout": "tight"}, "'tight' is no layout"),
         ({"finder": "dlib"}, "'dlib' is no finder"),
-        ({"min_coverage": 0.9}, "coverage bounds"),
+        ({"size": (64, 64)}, "one is named twice"),
+        ({"where": "yaw <"}, "not a condition"),
+        ({"where": "jaw < 3"}, "nothing is called 'jaw'; known are: .*yaw"),
     ],
 )
 def test_bad_arguments_are_one_line_before_any_work(photos, tmp_path, options, words):
@@ -259,7 +263,7 @@ EXPECTED = {
 
 @pytest.mark.slow
 def test_two_hundred_odd_files_among_four_hundred(four_hundred, tmp_path, finder):
-    result = prepare(four_hundred, tmp_path / "out.zip", finder=finder)
+    result = prepare(four_hundred, tmp_path / "out.zip", finder=finder, duplicates=None)
     pack = PackReader(tmp_path / "out.zip")
     assert result.total == len(pack.all_records) == 400
     kept_good = kept_odd = 0
@@ -305,7 +309,6 @@ def compare_turned(pack, finder):
 MEASURE = """
 import json, sys
 from pathlib import Path
-from mien.prepare.judge import Rules
 from mien.prepare.sources import Reader, list_inputs
 from mien.prepare.work import Job, work
 
@@ -321,7 +324,7 @@ class Nobody:
 folder = Path(sys.argv[1])
 before, reader = peak(), Reader(folder)
 for file in list_inputs(folder).files:
-    work(file, reader, Nobody(), Job(64, Rules(20)))
+    work(file, reader, Nobody(), Job((64,)))
 print(json.dumps([before, peak(), "torch" in sys.modules]))
 """
 

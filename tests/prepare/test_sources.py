@@ -120,7 +120,7 @@ def test_damaged_member_costs_only_itself(tmp_path):
 
 def test_member_that_unpacks_too_large_is_not_read(tmp_path, monkeypatch):
     source = packed(tmp_path / "photos.zip", {"a.jpg": b"\0" * 5000})
-    monkeypatch.setattr("mien.prepare.sources.MAX_BYTES", 4999)
+    monkeypatch.setattr("mien.prepare.archive.MAX_BYTES", 4999)
     with Reader(source) as reader, pytest.raises(BadPicture) as caught:
         reader.read(Input("a.jpg"))
     assert caught.value.reason == "too-large"

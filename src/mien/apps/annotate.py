@@ -53,7 +53,7 @@ def annotate(
     todo = [
         index for index, record in enumerate(records) if again or not mine <= _given(record, loaded.model)
     ]
-    for chunk in _chunks(todo):
+    for done, chunk in enumerate(_chunks(todo)):
         rows = read(loaded.network, pictures, np.array(chunk))
         append_records(
             dataset,
@@ -63,7 +63,7 @@ def annotate(
             ],
         )
         if progress:
-            progress(todo.index(chunk[-1]) + 1, len(todo))
+            progress(done * _CHUNK + len(chunk), len(todo))
     return len(todo), len(names)
 
 
@@ -92,7 +92,7 @@ def measure(dataset: Path, *, again: bool = False, progress: Tick | None = None)
             lines.append({"file": pack.names[index], "measurements": new, "measured_by": TOOL})
         append_records(dataset, lines)
         if progress:
-            progress(min((done + 1) * _CHUNK, len(todo)), len(todo))
+            progress(done * _CHUNK + len(chunk), len(todo))
     return len(todo), len(pack)
 
 

@@ -61,14 +61,13 @@ class AttributeOutputs:
     def end(self) -> None:
         """Examine the model on everyone who was kept out, write that down and show it."""
         path = self._run.newest_product(KIND)
-        how = self._lesson.notes[0].partition("kept out ")[2]
         found = examine(
             self._network,
             self._held_out,
             model_id(path),
             self._training.nimg,
             unseen=True,
-            how=f"kept out of training {how}",
+            how=f"kept out of training {self._lesson.how}",
         )
         append(self._run, found)
         self._console.print(table(found))

@@ -19,7 +19,7 @@ from mien.apps.attributes import (
     strongest_first,
     summary,
     test_side,
-    told,
+    told_apart,
 )
 from mien.apps.charts import number
 from mien.apps.page import files_of, log_parts, render
@@ -198,33 +198,33 @@ def _other_verdict(found: Examination) -> Iterator[tuple[str, str]]:
         yield "doubt", "No person is known, so the same face may be on both sides; the figures may flatter."
 
 
-def _row(one: YesNo) -> list[str]:
+Cell = tuple[str, str]  # a value, and its interval or ""
+
+
+def _row(one: YesNo) -> tuple[str, list[Cell]]:
     (right_no, wrong_yes), (missed, right_yes) = one.confusion
-    figures = [told(figure) for figure in (one.auc, one.precision, one.recall, one.f1)]
+    figures = [told_apart(figure) for figure in (one.auc, one.precision, one.recall, one.f1)]
+    before = _cells(f"{one.count:,}", f"{one.base_rate:.1%}")
     counts = [f"{count:,}" for count in (right_no, wrong_yes, missed, right_yes)]
-    return [
-        one.name,
-        f"{one.count:,}",
-        f"{one.base_rate:.1%}",
-        *figures,
-        *counts,
-        f"{one.ece:.3f}",
-        f"{one.brier:.3f}",
-    ]
+    return one.name, [*before, *figures, *_cells(*counts, f"{one.ece:.3f}", f"{one.brier:.3f}")]
 
 
 def _confusion(one: OneOf) -> dict[str, Any]:
     rows = []
     for value, counts, reading in zip(one.values, one.confusion, one.each, strict=True):
-        figures = [told(figure) for figure in (reading.auc, reading.precision, reading.recall)]
-        rows.append((value, counts, figures))
+        figures = [told_apart(figure) for figure in (reading.auc, reading.precision, reading.recall)]
+        rows.append((value, [*_cells(*map(str, counts)), *figures]))
     return {"name": one.name, "about": summary(one), "values": one.values, "rows": rows}
 
 
-def _number(one: Number) -> list[str]:
+def _number(one: Number) -> tuple[str, list[Cell]]:
     rest = ["-" if value is None else f"{value:.2f}" for value in (one.r2, one.correlation)]
-    base = f"{one.mae_of_median:.3g}"
-    return [one.name, f"{one.count:,}", told(one.mae), base, told(one.rmse), f"{one.bias:+.3g}", *rest]
+    errors = [told_apart(one.mae), (f"{one.mae_of_median:.3g}", ""), told_apart(one.rmse)]
+    return one.name, [*_cells(f"{one.count:,}"), *errors, *_cells(f"{one.bias:+.3g}", *rest)]
+
+
+def _cells(*texts: str) -> list[Cell]:
+    return [(text, "") for text in texts]
 
 
 def _mistakes(

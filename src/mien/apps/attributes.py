@@ -252,10 +252,16 @@ def summary(reading: OneOf | Number) -> str:
 
 def told(figure: Interval | None) -> str:
     """ "0.953 (0.940-0.964)"."""
+    value, ends = told_apart(figure)
+    return f"{value} ({ends})" if ends else value
+
+
+def told_apart(figure: Interval | None) -> tuple[str, str]:
+    """ "0.953" and "0.940-0.964"."""
     if figure is None:
-        return "-"
+        return "-", ""
     digits = 3 if abs(figure.value) < 10 else 1
-    return f"{figure.value:.{digits}f} ({figure.low:.{digits}f}-{figure.high:.{digits}f})"
+    return f"{figure.value:.{digits}f}", f"{figure.low:.{digits}f}-{figure.high:.{digits}f}"
 
 
 def glance(network: Reader, side: Dataset, most: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from mien.training.loop import Step
 from mien.training.session import Event, Tick
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_LOSSES = {"Loss/G/loss": "G", "Loss/D/loss": "D", "Loss/net/loss": "loss", "Eval/auc": "AUC"}
+_FIGURES = {"Loss/G/loss": "G", "Loss/D/loss": "D", "Loss/net/loss": "loss", "Eval/auc": "AUC"}
 
 
 class LiveView:
@@ -70,11 +70,11 @@ class LiveView:
 def _status(tick: Tick, gaps: list[float]) -> str:
     values = tick.values
     left = tick.seconds / tick.fraction - tick.seconds if tick.fraction > 0 else 0.0
-    losses = "  ".join(f"{short} {values[name]:.2f}" for name, short in _LOSSES.items() if name in values)
+    figures = "  ".join(f"{short} {values[name]:.2f}" for name, short in _FIGURES.items() if name in values)
     speed = values.get("Timing/img_per_sec")
     told = f"{speed:.0f} img/s  " if speed else ""
     lead = f"  D's lead {sparkline(gaps)}" if "Loss/scores/real" in values else ""
-    return f"{told}{losses}  {_clock(left)} left{lead}"
+    return f"{told}{figures}  {_clock(left)} left{lead}"
 
 
 def _clock(seconds: float) -> str:

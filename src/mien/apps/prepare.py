@@ -1,12 +1,19 @@
-"""`mien prepare`: the run with its bar, and what came of it in words."""
+"""`mien prepare`: the run with its bar and its report pages, and what came of it in words."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from mien.apps.bars import bar
+from mien.apps.prepare_report import write_prepare_report
+from mien.core.packed import PackReader
+from mien.prepare.dedupe import DEFAULT_THRESHOLD
+from mien.prepare.judge import Rules
+from mien.prepare.pack import Packed
 from mien.prepare.run import PrepareResult
 from mien.prepare.run import prepare as run
+from mien.prepare.store import size_of, work_folder
 
 _NAMED = 20  # dropped files named on the terminal; the manifest has all
 
@@ -15,46 +22,79 @@ def prepare(
     source: Path,
     out: Path,
     *,
-    size: int,
+    size: Sequence[int] | None,
+    layout: str | None,
     finder: str,
-    align: str,
-    min_coverage: float,
-    max_coverage: float,
-    min_face: float | None,
+    rules: Rules,
+    where: str | None,
+    duplicates: int | None,
+    keep_duplicates: bool,
     workers: int | None,
+    keep_work: bool,
     console: Console,
 ) -> PrepareResult:
-    """Run `mien.prepare.run.prepare` with a bar; print counts, reasons and the first dropped files."""
-    sheet = out.with_name(out.stem + "-sheet.jpg")
+    """Run `mien.prepare.run.prepare` with a bar; print counts, reasons and the first dropped files.
+
+    duplicates: None for the default threshold. Writes a contact sheet and a report page beside each zip.
+    """
+    threshold = None if keep_duplicates else DEFAULT_THRESHOLD if duplicates is None else duplicates
     with bar(console, "finding faces") as progress:
         result = run(
             source,
             out,
             size=size,
+            layout=layout,
             finder=finder,
-            align=align,
-            min_coverage=min_coverage,
-            max_coverage=max_coverage,
-            min_face=min_face,
+            rules=rules,
+            where=where,
+            duplicates=threshold,
             workers=workers,
-            sheet=sheet,
+            keep_work=keep_work,
+            sheet=True,
             progress=progress,
-            announce=console.print,
+            announce=lambda line: console.print(line, soft_wrap=True),
+            report=lambda packed: _report(packed, source),
         )
     _tell(result, console)
-    console.print(f"wrote {out} and {sheet}", soft_wrap=True)
+    work = work_folder(out)
+    if work.exists():
+        megabytes = size_of(out) / 1e6
+        console.print(
+            f"{work} ({megabytes:,.0f} MB) holds every face that was found: the same command with other rules"
+            " takes seconds; delete it when you are content",
+            soft_wrap=True,
+        )
     return result
 
 
+def _report(packed: Packed, source: Path) -> None:
+    records = PackReader(packed.path, with_tossed=True).all_records
+    path = packed.path.with_name(packed.path.stem + "-report.html")
+    title = f"{source.name} prepared as {packed.path.name}"
+    write_prepare_report(path, records=records, bounds=packed.bounds, thumb=packed.thumb, title=title)
+
+
 def _tell(result: PrepareResult, console: Console) -> None:
-    speed = result.total / max(result.seconds, 1e-9)
-    console.print(f"kept {result.kept:,} of {result.total:,} ({speed:.0f} a second)")
+    if result.measured:
+        speed = result.measured / max(result.seconds, 1e-9)
+        console.print(f"looked at {result.measured:,} of {result.total:,} ({speed:.0f} a second)")
+    else:
+        console.print(f"judged {result.total:,} again; no picture had to be looked at")
     for note in result.notes:
         console.print(note, soft_wrap=True)
-    for reason, count in result.dropped.items():
-        console.print(f"  dropped {count:,}: {reason}")
-    for record in result.drops[:_NAMED]:
+    for packed in result.packs:
+        _tell_pack(packed, console)
+    first = result.packs[0]
+    for record in first.drops[:_NAMED]:
         console.print(f"    {record.get('source')}: {record.get('detail')}", soft_wrap=True)
-    more = sum(result.dropped.values()) - _NAMED
+    more = sum(first.dropped.values()) - _NAMED
     if more > 0:
         console.print(f"    and {more:,} more, each named in manifest.jsonl inside the zip")
+
+
+def _tell_pack(packed: Packed, console: Console) -> None:
+    console.print(f"wrote {packed.path}: {packed.kept:,} kept of {packed.total:,}", soft_wrap=True)
+    for reason, count in packed.dropped.items():
+        console.print(f"  dropped {count:,}: {reason}")
+    stem = packed.path.with_suffix("")
+    console.print(f"  look at {stem}-report.html and {stem}-sheet.jpg", soft_wrap=True)

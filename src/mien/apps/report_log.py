@@ -98,7 +98,11 @@ _TOPICS = {
         "How real the discriminator finds real and generated pictures. A gap that grows without end means"
         " that it has won; lines that stay near each other mean a fair game.",
     ),
-    "losses": ("Losses", "", "They show a balance, not quality: a GAN's loss need not fall."),
+    "losses": (
+        "Losses",
+        "",
+        "Generator and discriminator show a balance, not quality: they need not fall. Any other should.",
+    ),
     "penalties": (
         "Gradient penalties",
         "",

@@ -58,6 +58,16 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def move(path: Path, to: Path) -> None:
+    """Move a file that is whole onto `to`, on the same disk, for good when this returns."""
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, to)
+        _fsync(to.parent)
+    except OSError as error:
+        raise explain(error, to) from error
+
+
 def sweep_temporaries(folder: Path) -> int:
     """Remove what killed writers left in `folder`; return how many files that were.
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
+from mien.core.colour import to_srgb
 from mien.core.errors import InputError
 
 Pixels = np.ndarray  # uint8, [H, W, C] or [H, W]; RGB where it comes from here
@@ -54,13 +55,14 @@ class Picture:
     """A decoded picture.
 
     pixels: uint8 [H, W, 3] RGB, upright, perhaps smaller than the file's (`near`). width, height: of the
-    file, upright. format: "JPEG", "PNG", ...
+    file, upright. format: "JPEG", "PNG", ... notes: what was odd about it and did no harm, in words.
     """
 
     pixels: Pixels
     width: int
     height: int
     format: str
+    notes: tuple[str, ...] = ()
 
     @property
     def scale(self) -> float:
@@ -78,7 +80,8 @@ def decode(
 ) -> Picture:
     """Decode a file or bytes: first frame, turned upright by EXIF, no alpha, 8 bits, RGB.
 
-    Transparent parts become white. 16-bit gray is scaled to 8 bits; colour profiles are not applied.
+    Colours become sRGB by the file's profile; a damaged profile is ignored and noted. Transparent parts
+    become white. 16-bit gray is scaled to 8 bits. CMYK is taken as inverted where Adobe's marker says so.
     max_pixels: more than that is refused from the header, before anything is decoded.
     near: a JPEG may be decoded to a half, quarter or eighth whose shorter side is still at least this.
     where: how messages name the source (default: its path). Raises BadPicture, nothing else.
@@ -98,7 +101,7 @@ def decode(
                 image.draft(None, (near, near))
             image.load()
             turn = _orientation(image)
-            upright = _to_rgb(image)
+            upright, note = _to_rgb(image)
             if turn in _TURNS:
                 upright = upright.transpose(_TURNS[turn])
             pixels = np.array(upright)
@@ -106,7 +109,7 @@ def decode(
             raise _explain(name, data, error) from error
     if turn in _SWAPS_SIDES:
         width, height = height, width
-    return Picture(pixels, width, height, kind)
+    return Picture(pixels, width, height, kind, () if note is None else (note,))
 
 
 def read_bytes(path: Path, *, where: str | None = None) -> bytes:
@@ -202,17 +205,33 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, str | None]:
+    """The picture in sRGB on white, and a note about its colour profile or None."""
+    alpha = None
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layered = image.convert("RGBA")
-        opaque = Image.new("RGB", layered.size, (255, 255, 255))
-        opaque.paste(layered, mask=layered.getchannel("A"))
-        return opaque
-    return image.convert("RGB")
+        layered.info.setdefault("icc_profile", image.info.get("icc_profile"))
+        image, alpha = layered, layered.getchannel("A")
+    image, note = _in_srgb(image)
+    image = image.convert("RGB")
+    if alpha is None:
+        return image, note
+    opaque = Image.new("RGB", image.size, (255, 255, 255))
+    opaque.paste(image, mask=alpha)
+    return opaque, note
+
+
+def _in_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        image = ImageChops.invert(
+            image
+        )  # Pillow takes every CMYK JPEG for Adobe's, which store 255 as no ink
+    elif image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("RGB")
+    return to_srgb(image, profile) if isinstance(profile, bytes) and profile else (image, None)
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

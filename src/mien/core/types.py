@@ -82,6 +82,7 @@ class Trainable(Protocol):
     """Everything that learns. Losses live here, never in the loop.
 
     config: the family's frozen pydantic model. Of a generative family's networks, "g" is the generator.
+    batch_size: pictures of the next step; `begin_step` may change it, by what progress says alone.
     """
 
     config: Any
@@ -139,6 +140,7 @@ class Lesson:
     """What a family makes of a dataset before it learns from it (`lesson` of its module).
 
     train: the pictures and labels that are learnt from. held_out: those kept aside, for testing; None: none.
+    how: by what the two were told apart ("by person"), in words.
     mirrored_labels: of the training pictures turned left to right, where those are others.
     notes: lines for the user.
     """
@@ -146,6 +148,7 @@ class Lesson:
     train: Dataset
     held_out: Dataset | None = None
     mirrored_labels: np.ndarray | None = None
+    how: str = ""
     notes: tuple[str, ...] = ()
 
 

@@ -4,16 +4,21 @@ Each layout (celeba, ckplus, sd18, pairs, eyes, table) has a module with
 
     LICENCE, CITATION: str
     def recognise(root: Path) -> bool              cheap: does this folder look like the layout?
-    def index(root: Path, **options) -> Index      reads lists and labels, checks that files are there
+    def index(root: Path, *, ...) -> Index         reads lists and labels, checks that files are there
     def open(where: str, *, progress=None) -> StoredDataset    pictures decoded to one square size
 
-and is reached as "NAME:FOLDER" wherever DATA is taken, as "NAME:FOLDER?size=64&split=train" with options.
+and is reached as "NAME:FOLDER" wherever DATA is taken, as "NAME:FOLDER?size=64&split=train" with options:
+those that all layouts share (`_layout.Options`) and the keyword arguments of its `index`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from mien.core.errors import InputError
+
+Box = tuple[float, float, float, float]  # x, y, width, height in the file's pixels
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,9 @@ class Entry:
     file: relative to the index's root, with "/". labels: name -> bool, number or text; a label that is not
     known is absent, never a default. person: whoever is shown; pictures of one person never fall on both
     sides of a split. role: "front", "profile", "input", "target", ... or "". split: "train", "val", "test" or
-    "". group: what belongs together (a pair, a sequence), or "".
+    "". group: what belongs together (a pair, a sequence), or "". box: what to cut out when it is made square
+    (default: the largest square in the middle). mirror: turn it left to right. part: which picture of a file
+    that holds several, or "".
     """
 
     file: str
@@ -32,6 +39,14 @@ class Entry:
     role: str = ""
     split: str = ""
     group: str = ""
+    box: Box | None = None
+    mirror: bool = False
+    part: str = ""
+
+    def extra(self) -> dict[str, str]:
+        """What a manifest record says of it besides labels; what is not known is absent."""
+        known = {"person": self.person, "role": self.role, "split": self.split, "group": self.group}
+        return {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,9 @@ class Problem:
     where: str
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
 
 @dataclass(frozen=True)
 class Index:
@@ -48,6 +66,9 @@ class Index:
 
     layout: the module's name. entries: in a fixed order. problems: named one by one. notes: lines for the
     user (how many minors were dropped, ...). counts: the table that `mien data info` prints, in order.
+    licence: of the pictures. channels: 3 (RGB) or 1 (gray), how pictures are opened unless told otherwise.
+    label_names: the labels that are opened unless told otherwise. people: pictures of every person in the
+    folder, which splits go by, so that they stay the same whatever options leave out; {}: those of `entries`.
     """
 
     layout: str
@@ -56,3 +77,34 @@ class Index:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    licence: str = ""
+    channels: int = 3
+    label_names: tuple[str, ...] = ()
+    people: Mapping[str, int] = field(default_factory=dict)
+
+
+class Inputs(NamedTuple):
+    """An index as `mien prepare` takes it.
+
+    root: folder. labels: file -> name -> value. extra: file -> what goes into its record. Only these files
+    are to be read: the folder may hold others that were left out for a reason (minors).
+    """
+
+    root: Path
+    labels: dict[str, dict[str, Any]]
+    extra: dict[str, dict[str, Any]]
+
+
+def as_inputs(index: Index) -> Inputs:
+    """The files of an index with what is known of each.
+
+    Raises InputError where entries are no whole files as they are (several in one file, mirrored).
+    """
+    for entry in index.entries:
+        if entry.mirror:
+            raise InputError(f"{index.layout}: pictures cannot be mirrored on the way; leave mirror= out")
+        if entry.part:
+            raise InputError(f"{index.root / entry.file}: it holds many pictures; it cannot be prepared")
+    licence = {"licence": index.licence} if index.licence else {}
+    labels = {entry.file: dict(entry.labels) for entry in index.entries}
+    return Inputs(index.root, labels, {entry.file: entry.extra() | licence for entry in index.entries})

@@ -16,7 +16,10 @@ Report = Callable[[int, int], None]  # done, total
 
 @dataclass(eq=False)
 class StoredDataset:
-    """A `core.types.Dataset` over one uint8 [N, C, H, W] array, usually a memory map."""
+    """A `core.types.Dataset` over one uint8 [N, C, H, W] array, usually a memory map.
+
+    notes: lines for the user about what was left out and why.
+    """
 
     name: str
     spec: Spec
@@ -24,6 +27,7 @@ class StoredDataset:
     labels: np.ndarray | None
     records: Sequence[Mapping[str, Any]]
     pixels: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])

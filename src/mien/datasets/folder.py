@@ -26,6 +26,7 @@ from mien.core.labels import label_array, label_width
 from mien.core.packed import PackReader
 from mien.core.picture import BadPicture, decode
 from mien.core.types import Spec
+from mien.datasets._header import FORMATS, GRAY_MODES
 from mien.datasets._stored import Report, StoredDataset, open_pixels, write_pixels
 
 LICENCE = "that of the pictures themselves; `licence` in manifest.jsonl where it is known"
@@ -33,9 +34,7 @@ CITATION = "none; the layout is the one of NVlabs' stylegan3 dataset_tool.py"
 
 _DECODER = 1  # raise it when the same file would decode to other pixels
 _CHUNK = 128
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 _ADVICE = "leave it out, or use mien prepare, which drops such files"
-_GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
 _PACKED_NAME = re.compile(r"[0-9]{5}/img[0-9]{8}\.png")
 
 
@@ -108,8 +107,8 @@ def _peek(pack: PackReader, index: int) -> tuple[tuple[int, int], bool]:
     """Size and grayness from the picture's header."""
     data = pack.read(index)
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            return picture.size, picture.mode in _GRAY_MODES
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            return picture.size, picture.mode in GRAY_MODES
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         where = f"{pack.path}: {pack.names[index]}"
         raise InputError(f"{where} is not a picture that can be read; {_ADVICE}") from error

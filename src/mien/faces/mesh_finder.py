@@ -94,7 +94,7 @@ class MeshFinder:
             square, points, presence = self._place(image, again)
         if presence < _MIN_PRESENCE or abs(_tilt(points, square)) > 2 * _LEVEL_DEGREES:
             return None
-        return _face(points, square, min(score, presence))
+        return face_at(points, square, min(score, presence))
 
     def _place(self, image: Bytes, square: Square) -> tuple[Square, Floats, float]:
         """The mesh in one level crop: the crop, its points in the picture, presence."""
@@ -165,7 +165,8 @@ def _tilt(points: Floats, square: Square) -> float:
     return math.degrees(math.atan2(x1 * y0 - y1 * x0, x0 * x1 + y0 * y1))
 
 
-def _face(points: Floats, square: Square, score: float) -> Face:
+def face_at(points: Floats, square: Square, score: float) -> Face:
+    """The face of 468 points in pixels of a picture, found in its level `square`."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     inside = square.to_square(points[:, :2].astype(np.float64)) * square.side
     sides = inside.max(axis=0) - inside.min(axis=0)

@@ -2,9 +2,10 @@
 
 Inputs: z float32 [N, z_dim], labels float32 [N, label_dim] where there are any, psi float32 []; output: image
 float32 [N, C, H, W] in about [-1, 1]. The batch is free. Metadata "mien" holds our header as JSON, "model" the
-name of the generator that the file was made from.
+name of the generator that it was made from.
 """
 
+import copy
 import importlib
 import logging
 import warnings
@@ -30,21 +31,37 @@ TOLERANCE = 1e-3  # largest difference from torch, in units of pictures in [-1, 
 _HEADER, _MODEL = "mien", "model"
 
 
+class _Truncated(nn.Module):
+    """A mapping for which psi is a number of the graph; our own decide by it in Python."""
+
+    def __init__(self, mapping: nn.Module) -> None:
+        super().__init__()
+        self.mapping = mapping
+
+    def forward(self, z: Tensor, labels: Tensor | None, *, psi: Tensor, cutoff: int | None = None) -> Tensor:
+        if cutoff is not None:
+            raise ValueError("an exported mapping truncates all styles alike")
+        mean: Any = self.mapping.w_avg
+        return torch.lerp(mean, self.mapping(z, labels), psi)
+
+
 class _Drawing(nn.Module):
-    """A generator with psi as a number that the graph takes in. (A mapping decides by psi in Python.)"""
+    """A copy of a generator as the exporter needs it: psi a tensor, whole numbers (how far it grew) fixed."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network)
+        if isinstance(getattr(network, "mapping", None), nn.Module):
+            self.network.mapping = _Truncated(self.network.mapping)  # type: ignore[arg-type]
+        for module in list(self.network.modules()):
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                if buffer.ndim == 0 and not buffer.is_floating_point():
+                    delattr(module, name)
+                    setattr(module, name, int(buffer))
 
     def forward(self, z: Tensor, labels: Tensor | None, psi: Tensor) -> Tensor:
-        mapping, synthesis = (getattr(self.network, name, None) for name in ("mapping", "synthesis"))
-        if not isinstance(mapping, nn.Module) or not isinstance(synthesis, nn.Module):
-            image: Tensor = self.network(z, labels, psi=psi)
-            return image
-        ws = torch.lerp(mapping.w_avg, mapping(z, labels), psi)  # type: ignore[arg-type]
-        drawn: Tensor = synthesis(ws, noise="const")
-        return drawn
+        image: Tensor = self.network(z, labels, psi=psi)
+        return image
 
 
 def needed(name: str) -> Any:

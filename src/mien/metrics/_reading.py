@@ -48,8 +48,9 @@ class Bin(BaseModel):
 
 
 class YesNo(BaseModel):
-    """precision, recall, f1 at probability 1/2. confusion: rows truth no, yes; columns predicted no, yes.
+    """precision, recall, f1: at probability 1/2; of a value of a one-of, where it is the likeliest.
 
+    confusion: rows truth no, yes; columns predicted no, yes.
     ece: expected calibration error over ten equal bins. brier: mean squared error of the probability.
     None: undefined here (no yes among the truth or among the predictions).
     """
@@ -112,10 +113,21 @@ class Number(BaseModel):
 Reading = YesNo | OneOf | Number
 
 
-def yes_no(name: str, truth: Floats, probability: Floats, people: Sequence[str], *, seed: int = 0) -> YesNo:
-    """truth: 0 or 1 [N]. probability: of 1, [N]. people: who is shown, a name for each."""
+def yes_no(
+    name: str,
+    truth: Floats,
+    probability: Floats,
+    people: Sequence[str],
+    *,
+    said: Floats | None = None,
+    seed: int = 0,
+) -> YesNo:
+    """truth: 0 or 1 [N]. probability: of 1, [N]. people: who is shown, a name for each.
+
+    said: the answers that precision, recall and F1 count; by default a probability of one half or more.
+    """
     truth, probability = truth.astype(bool), probability.astype(float)
-    said = probability >= 0.5
+    said = probability >= 0.5 if said is None else said
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth, said, average="binary", zero_division=np.nan
     )
@@ -164,7 +176,14 @@ def one_of(
     assert interval is not None
     table = confusion_matrix(truth, said, labels=range(len(values)))
     each = tuple(
-        yes_no(f"{name}={value}", truth == place, probabilities[:, place], people, seed=seed)
+        yes_no(
+            f"{name}={value}",
+            truth == place,
+            probabilities[:, place],
+            people,
+            said=said == place,
+            seed=seed,
+        )
         for place, value in enumerate(values)
     )
     return OneOf(

@@ -85,6 +85,11 @@ def encode(dataset: Dataset, targets: Sequence[Target]) -> np.ndarray:
     width = targets[-1].columns.stop
     rows = np.full((len(dataset), width), np.nan, np.float32)
     for target in targets:
+        column = _column(dataset, target.name)
+        if column is not None and target.kind != "one-of":
+            known = np.isfinite(column) if target.kind == "number" else np.isin(column, (0, 1))
+            rows[:, target.start] = np.where(known, column, np.nan)
+            continue
         for index, value in enumerate(values_of(dataset, target.name)):
             if value is not None:
                 rows[index, target.columns] = _row(target, value)
@@ -93,10 +98,10 @@ def encode(dataset: Dataset, targets: Sequence[Target]) -> np.ndarray:
 
 def values_of(dataset: Dataset, name: str) -> list[Any]:
     """The label `name` of every picture, None where not known: from the label columns, else the records."""
-    names = _column_names(dataset)
-    labels = dataset.labels
-    if labels is not None and name in names:
-        return [_known_number(value) for value in labels[:, names.index(name)].tolist()]
+    column = _column(dataset, name)
+    if column is not None:
+        return [_known_number(value) for value in column.tolist()]
+    names, labels = _column_names(dataset), dataset.labels
     values = _one_hot_values(dataset).get(name)
     if labels is not None and values:
         places = [names.index(column) for column in values]
@@ -115,6 +120,12 @@ def mirrored(targets: Sequence[Target], rows: np.ndarray) -> np.ndarray:
             # Without a partner it is not known what the mirrored picture shows.
             turned[:, place] = rows[:, names.index(other)] if other in names else np.nan
     return turned
+
+
+def _column(dataset: Dataset, name: str) -> np.ndarray | None:
+    """The label column of that very name, if there is one."""
+    names = _column_names(dataset)
+    return dataset.labels[:, names.index(name)] if dataset.labels is not None and name in names else None
 
 
 def _owner(column: str) -> str:

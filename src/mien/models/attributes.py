@@ -58,10 +58,10 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     train, held_out = (
         View(dataset, side, labels=rows[side], class_names=names) for side in (split.train, split.held_out)
     )
-    told = (
-        f"learns {len(targets)} labels from {len(train):,} pictures; {len(held_out):,} kept out {split.how}"
-    )
-    return Lesson(train, held_out, _targets.mirrored(targets, rows[split.train]), (told, *notes))
+    count = f"{len(train):,} pictures; {len(held_out):,}"
+    told = f"learns {len(targets)} labels from {count} kept out {split.how}"
+    mirrored = _targets.mirrored(targets, rows[split.train])
+    return Lesson(train, held_out, mirrored, split.how, (told, *notes))
 
 
 def build(config: Config, spec: Spec) -> "Attributes":

@@ -9,25 +9,48 @@ from mien.core.picture import Pixels
 from mien.faces.crop import Square, cut, whole_step
 from mien.faces.face import Face
 
-ALIGNMENTS = ("ffhq", "center")
+LAYOUTS = ("ffhq", "center", "wild", "eyes")
 
 _CENTER_SIDE = 1.75  # side of the upright crop over the face's size: frames a face about as "ffhq" does
 _CENTER_RISE = 0.1  # of the face's size, upwards: the box ends at the forehead, hair needs room
+_WILD_ROOM = 1.1  # a picture too small for its face is padded to this much more than the face's box
+_EYE_SIDE = 0.9  # side of an eye's crop over the distance between the eyes: lid to lid, with the brow
 _FADE = 0.1  # share of the crop's side beyond the picture's edge over which the mirrored margin blurs
 
 
-def crop_square(face: Face, align: str) -> Square:
-    """The square to cut for `face`, by alignment "ffhq" (turned level) or "center" (upright).
+def layout_squares(face: Face, layout: str, width: int, height: int) -> dict[str, Square]:
+    """What to cut out of a picture of width x height pixels, by role: "" for the face, or one for each eye.
 
-    Raises InputError for another alignment.
+    "ffhq" is turned level, "center" upright around the face, "wild" as much of the picture as a square
+    holds, "eyes" both eyes level ("eye-left", "eye-right" as seen). Raises InputError for another layout.
     """
-    if align == "ffhq":
-        return ffhq_square(face)
-    if align == "center":
-        x, y, width, height = face.box
-        middle = (x + width / 2, y + height / 2 - _CENTER_RISE * face.size)
-        return Square(middle, (_CENTER_SIDE * face.size, 0.0))
-    raise InputError(f"{align!r} is no alignment; choose from: {', '.join(ALIGNMENTS)}")
+    if layout == "ffhq":
+        return {"": ffhq_square(face)}
+    if layout == "center":
+        x, y, across, down = face.box
+        middle = (x + across / 2, y + down / 2 - _CENTER_RISE * face.size)
+        return {"": Square(middle, (_CENTER_SIDE * face.size, 0.0))}
+    if layout == "wild":
+        return {"": _wild_square(face, width, height)}
+    if layout == "eyes":
+        return {"eye-left": _eye_square(face, face.eye_left), "eye-right": _eye_square(face, face.eye_right)}
+    raise InputError(f"{layout!r} is no layout; choose from: {', '.join(LAYOUTS)}")
+
+
+def _wild_square(face: Face, width: int, height: int) -> Square:
+    """As large as the picture's shorter side and inside it, as near to the face as that allows."""
+    x, y, across, down = face.box
+    side = max(float(min(width, height)), _WILD_ROOM * max(across, down))
+    places = []
+    for middle, length in ((x + across / 2, width), (y + down / 2, height)):
+        reach = side / 2
+        places.append(min(max(middle, reach), length - reach) if length >= side else middle)
+    return Square((places[0], places[1]), (side, 0.0))
+
+
+def _eye_square(face: Face, eye: tuple[float, float]) -> Square:
+    (x0, y0), (x1, y1) = face.eye_left, face.eye_right
+    return Square(eye, (_EYE_SIDE * (x1 - x0), _EYE_SIDE * (y1 - y0)))
 
 
 def ffhq_square(face: Face) -> Square:

@@ -1,6 +1,6 @@
 """Worker processes that may crash or hang: that costs the one input they were at, nothing else.
 
-Answers come in the order of the tasks, and no worker runs far ahead, so memory stays bounded.
+Answers come as they are ready, so nothing waits and nothing piles up.
 Processes are started afresh (no fork), so threads and loaded libraries of the caller do not matter.
 """
 
@@ -21,7 +21,6 @@ from typing import IO, Any, Self
 from mien.core.errors import MienError
 
 WORKER = (sys.executable, "-m", "mien.prepare.worker")
-_AHEAD = 64  # answers that may wait for an earlier one, for each worker
 _PIPELINE = 2  # tasks given to a worker at a time: the next is there when one is done
 _START_SECONDS = 120.0
 
@@ -31,8 +30,6 @@ class Answer:
     """What came of a task. record: the worker's JSON; None with trouble "crashed" or "timed-out"."""
 
     record: dict[str, Any] | None
-    png: bytes = b""
-    thumb: bytes = b""
     trouble: str = ""
 
 
@@ -76,24 +73,22 @@ class Pool:
             self._end(worker)
         self._complaints.close()
 
-    def run(self, tasks: Sequence[Mapping[str, Any]]) -> Iterator[Answer]:
-        """One answer for each task, in order."""
-        todo, done = deque(range(len(tasks))), dict[int, Answer]()
+    def run(self, tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Answer]]:
+        """(number of the task, answer) for each task, in the order in which they are ready."""
+        todo = deque(range(len(tasks)))
         starting = [self._launch() for _ in range(min(self._count, len(tasks)))]
         for worker in starting:
             self._await_ready(worker)
-        for following in range(len(tasks)):
-            while following not in done:
-                horizon = following + _AHEAD * self._count
-                for worker in self._workers:
-                    self._feed(worker, todo, tasks, horizon)
-                self._collect(todo, done)
-            yield done.pop(following)
+        left = len(tasks)
+        while left:
+            for worker in self._workers:
+                self._feed(worker, todo, tasks)
+            for answer in self._collect(todo):
+                left -= 1
+                yield answer
 
-    def _feed(
-        self, worker: _Worker, todo: deque[int], tasks: Sequence[Mapping[str, Any]], horizon: int
-    ) -> None:
-        while todo and len(worker.given) < _PIPELINE and todo[0] < horizon:
+    def _feed(self, worker: _Worker, todo: deque[int], tasks: Sequence[Mapping[str, Any]]) -> None:
+        while todo and len(worker.given) < _PIPELINE:
             if not worker.given:
                 worker.since = time.monotonic()
             index = todo.popleft()
@@ -103,32 +98,31 @@ class Pool:
             except OSError:  # it is dead; `_collect` will find its link closed
                 return
 
-    def _collect(self, todo: deque[int], done: dict[int, Answer]) -> None:
+    def _collect(self, todo: deque[int]) -> list[tuple[int, Answer]]:
         """Wait for one worker or more and take their answers; replace those that died or hang."""
         busy = {worker.link: worker for worker in self._workers if worker.given}
         slowest = min(worker.since for worker in busy.values()) + self._patience
+        answers = []
         for link in wait(list(busy), timeout=max(0.0, slowest - time.monotonic())):
             worker = busy.pop(link)  # type: ignore[call-overload]  # these are the links given to wait()
             try:
-                answer = self._receive(worker)
+                answer = Answer(json.loads(worker.link.recv_bytes()))
             except (EOFError, OSError):
-                self._replace(worker, "crashed", todo, done)
+                answers.append(self._replace(worker, "crashed", todo))
                 continue
-            done[worker.given.popleft()] = answer
+            answers.append((worker.given.popleft(), answer))
             worker.since = time.monotonic()
         for worker in busy.values():
             if time.monotonic() - worker.since > self._patience:
-                self._replace(worker, "timed-out", todo, done)
+                answers.append(self._replace(worker, "timed-out", todo))
+        return answers
 
-    def _receive(self, worker: _Worker) -> Answer:
-        record = json.loads(worker.link.recv_bytes())
-        return Answer(record, worker.link.recv_bytes(), worker.link.recv_bytes())
-
-    def _replace(self, worker: _Worker, trouble: str, todo: deque[int], done: dict[int, Answer]) -> None:
+    def _replace(self, worker: _Worker, trouble: str, todo: deque[int]) -> tuple[int, Answer]:
         self._end(worker)
-        done[worker.given.popleft()] = Answer(None, trouble=trouble)
+        failed = worker.given.popleft()
         todo.extendleft(reversed(worker.given))
         self._await_ready(self._launch())
+        return failed, Answer(None, trouble)
 
     def _launch(self) -> _Worker:
         ours, theirs = socket.socketpair()

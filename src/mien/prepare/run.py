@@ -1,203 +1,280 @@
-"""Photos in, a packed dataset of aligned faces out, with a verdict on every input."""
+"""Photos in, packed datasets of faces out, with a verdict on every input."""
 
 import os
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mien.core import artefacts
 from mien.core.errors import InputError, MienError
 from mien.core.labels import Label
-from mien.core.manifest import Record
-from mien.core.packed import PackWriter
+from mien.core.manifest import Record, continuation
 from mien.faces.finder import FINDERS, needed_artefacts
-from mien.prepare import judge
-from mien.prepare.align import ALIGNMENTS
-from mien.prepare.pool import Answer, Pool
-from mien.prepare.sheet import Shot, write_sheet
-from mien.prepare.sources import Input, Inputs, list_inputs, readable
-from mien.prepare.work import Job, dropped
+from mien.prepare import store as stores
+from mien.prepare.align import LAYOUTS
+from mien.prepare.candidates import Candidates, Found, Prepared, open_prepared, prepared_size
+from mien.prepare.dedupe import DEFAULT_THRESHOLD
+from mien.prepare.judge import MEASUREMENTS, Rules
+from mien.prepare.pack import Packed, write_pack
+from mien.prepare.pool import Pool
+from mien.prepare.select import Selection, select
+from mien.prepare.sources import Inputs, list_inputs
+from mien.prepare.where import ITSELF, Where
+from mien.prepare.work import Job
 
-_SHEET_KEPT, _SHEET_DROPPED = 96, 96  # examples on the sheet
-_SHEET_PER_REASON, _SHEET_BLANKS = 24, 4  # of one reason, with a picture to show and without
-_MOST_DROPS = 1000
-_TROUBLES = {
-    "crashed": "the process that prepared it died (out of memory, or a defect in a decoder)",
-    "timed-out": "preparing it took too long and was stopped",
-}
+DEFAULT_SIZE = 64
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class PrepareResult:
     """What came of a run.
 
-    kept: number of faces packed. dropped: count for each reason, most frequent first. drops: records of
-    the first 1000 dropped inputs (the manifest in the zip has all). class_names: of folder labels, or ().
-    notes: lines the user should see.
+    packs: one for each size, in the order asked for. seconds: of the whole run. measured: inputs that were
+    looked at in this run; the others were known. class_names: of folder labels, or (). notes: lines the
+    user should see.
     """
 
-    kept: int
-    dropped: dict[str, int]
+    packs: tuple[Packed, ...]
     seconds: float
-    drops: list[Record]
+    measured: int
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def total(self) -> int:
-        """Inputs looked at."""
-        return self.kept + sum(self.dropped.values())
-
-
-@dataclass
-class _Tally:
-    """What is gathered on the way for the result and the sheet; bounded."""
-
-    total: int
-    reasons: Counter[str] = field(default_factory=Counter)
-    drops: list[Record] = field(default_factory=list)
-    kept_shots: list[Shot] = field(default_factory=list)
-    dropped_shots: list[Shot] = field(default_factory=list)
-    kept: int = 0
-
-    def keep(self, index: int, name: str, png: bytes) -> None:
-        """Count a kept picture; take examples evenly over the source."""
-        self.kept += 1
-        if index * _SHEET_KEPT // self.total != (index - 1) * _SHEET_KEPT // self.total:
-            self.kept_shots.append(Shot(png, name))
-
-    def drop(self, record: dict[str, Any], thumb: bytes) -> None:
-        """Count a dropped input; take the first examples of each reason."""
-        reason = record["reason"]
-        self.reasons[reason] += 1
-        if len(self.drops) < _MOST_DROPS:
-            self.drops.append(Record(**record))  # type: ignore[typeddict-item]
-        room = _SHEET_PER_REASON if thumb else _SHEET_BLANKS
-        if self.reasons[reason] <= room and len(self.dropped_shots) < _SHEET_DROPPED:
-            self.dropped_shots.append(Shot(thumb, record["source"], reason))
+    def kept(self) -> int:
+        """Pictures in the first zip."""
+        return self.packs[0].kept
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Reasons by frequency, then name."""
-        return dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))
+    def dropped(self) -> Mapping[str, int]:
+        """Reasons and counts of the first zip."""
+        return self.packs[0].dropped
+
+    @property
+    def drops(self) -> list[Record]:
+        """Records of what the first zip lacks, at most 1000."""
+        return self.packs[0].drops
+
+    @property
+    def total(self) -> int:
+        """Inputs looked at."""
+        return self.packs[0].total
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """How to choose among candidates and where to put them."""
+
+    out: Path
+    rules: Rules
+    where: Where | None
+    duplicates: int | None
+    sheet: bool
+    report: Callable[[Packed], None] | None
 
 
 def prepare(
     source: Path,
     out: Path,
     *,
-    size: int = 64,
+    size: int | Sequence[int] | None = None,
+    layout: str | None = None,
     finder: str = "mesh",
-    align: str = "ffhq",
-    min_coverage: float = judge.DEFAULT_MIN_COVERAGE,
-    max_coverage: float = judge.DEFAULT_MAX_COVERAGE,
-    min_face: float | None = None,
+    rules: Rules | None = None,
+    where: str | None = None,
+    duplicates: int | None = DEFAULT_THRESHOLD,
+    labels: Mapping[str, Label] | None = None,
+    class_names: Sequence[str] = (),
+    extra: Mapping[str, Mapping[str, Any]] | None = None,
     workers: int | None = None,
-    sheet: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    keep_work: bool = True,
+    sheet: bool = False,
+    progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
+    report: Callable[[Packed], None] | None = None,
 ) -> PrepareResult:
-    """Find, align, judge and pack the largest face of every picture in folder or zip `source`.
+    """Find, cut, measure, judge and pack the largest face of every picture in folder or zip `source`.
 
-    size: side of the packed pictures, a power of two. finder: "mesh" or "haar". align: "ffhq" or
-    "center". min_coverage, max_coverage: bounds on the share of the picture that the face covers.
-    min_face: smallest face in pixels (default 0.35 x size). workers: processes (default one a core).
-    sheet: where to draw the contact sheet, None for none. progress: told (done, total) after each input.
-    announce: told when something is downloaded.
-    The same input gives a byte-identical `out`, for any number of workers. Raises InputError for bad
-    arguments or a bad source, MienError if no face was kept or a download fails; `out` is then untouched.
+    size: side of the packed pictures, a power of two; several give `OUT-64.zip`, `OUT-128.zip`, ...
+    (default 64). layout: "ffhq" (default), "center", "wild" or "eyes", see `align.layout_squares`.
+    finder: "mesh" or "haar". rules: bounds on measurements. where: a condition on each record, see `where`.
+    duplicates: bits of 512 in which near-duplicates may differ; the sharpest is kept; None keeps all.
+    labels: by the input's name, in place of the source's own; class_names: what class numbers mean.
+    extra: by the input's name, further keys of its record; "labels" there are added to the source's.
+    workers: processes (default one a core). keep_work: leave `OUT.work` beside the zip. sheet: draw
+    `OUT-sheet.jpg` as well. progress: told (done, total) after each input. announce: told what happens.
+    report: told of each zip while dropped faces can still be shown.
+
+    What was found is kept in `OUT.work` as it is found: a killed run goes on there, and other rules or
+    conditions need no pixel again. If `source` was itself prepared and neither another size nor a layout is
+    asked for, its pictures are copied as they are and its records judged. The same input gives
+    byte-identical zips, for any number of workers and kills. Raises InputError for bad arguments or a bad
+    source, MienError if no face was kept or a download fails; `out` is then untouched.
     """
     begun = time.monotonic()
-    job = _checked_job(out, size, finder, align, min_coverage, max_coverage, min_face, sheet is not None)
-    own = [path for path in (out, sheet) if path is not None]
-    inputs = list_inputs(source, without=own)
-    for name in needed_artefacts(finder):
-        artefacts.obtain(name, announce=announce)
-    tally = _pack(inputs, source, out, job, workers or _cores(), progress)
-    if sheet is not None:
-        kept, lost = tally.kept_shots, tally.dropped_shots
-        write_sheet(sheet, kept=kept, dropped=lost, num_kept=tally.kept, reasons=tally.counts)
+    sizes = _checked_sizes(size)
+    condition = None if where is None else Where(where)
+    _check_target(source, out)
+    _check_names(finder, layout)
+    wish = _Wish(out, rules or Rules(), condition, duplicates, sheet, report)
+    notes: tuple[str, ...] = ()
+    pack = _as_prepared(source, sizes, layout) if labels is None and extra is None else None
+    if pack is not None:
+        candidates: Candidates = Prepared(pack[0])
+        _check_where(condition, candidates)
+        packs, more = _write_all(candidates, (pack[1],), wish, source, out.parent)
+        return PrepareResult(packs, time.monotonic() - begun, 0, candidates.class_names, more)
+    inputs = list_inputs(source, without=_own(out, sizes or (DEFAULT_SIZE,)))
+    inputs = _with_extras(inputs, labels, tuple(class_names), extra or {})
+    job = Job(sizes or (DEFAULT_SIZE,), layout or "ffhq", finder)
+    with stores.opened(out, job.to_dict()) as store:
+        found = Found(inputs, store)
+        _check_where(condition, found)
+        measured = _measure(found, inputs, source, store.path, job, workers or _cores(), progress, announce)
+        packs, notes = _write_all(found, job.sizes, wish, source, store.path.parent)
+    if not keep_work:
+        stores.forget(out)
     seconds = time.monotonic() - begun
-    return PrepareResult(tally.kept, tally.counts, seconds, tally.drops, inputs.class_names, inputs.notes)
+    return PrepareResult(packs, seconds, measured, inputs.class_names, inputs.notes + notes)
 
 
-def _checked_job(
-    out: Path,
-    size: int,
-    finder: str,
-    align: str,
-    min_coverage: float,
-    max_coverage: float,
-    min_face: float | None,
-    thumbs: bool,
-) -> Job:
-    if size < 8 or size > 4096 or size & (size - 1):
-        raise InputError(f"size {size} is no power of two from 8 to 4096")
+def _checked_sizes(size: int | Sequence[int] | None) -> tuple[int, ...]:
+    sizes = () if size is None else (size,) if isinstance(size, int) else tuple(size)
+    for each in sizes:
+        if each < 8 or each > 4096 or each & (each - 1):
+            raise InputError(f"size {each} is no power of two from 8 to 4096")
+    if len(set(sizes)) < len(sizes):
+        raise InputError(f"sizes {', '.join(map(str, sizes))}: one is named twice")
+    return sizes
+
+
+def _check_target(source: Path, out: Path) -> None:
     if out.suffix.lower() != ".zip" or out.is_dir():
         raise InputError(f"{out}: the dataset is written as a zip; give a file name ending in .zip")
-    for value, known, what in ((finder, FINDERS, "finder"), (align, ALIGNMENTS, "alignment")):
-        if value not in known:
-            raise InputError(f"{value!r} is no {what}; choose from: {', '.join(known)}")
-    least = judge.MIN_FACE_SHARE * size if min_face is None else min_face
-    return Job(size, judge.Rules(least, min_coverage, max_coverage), align, finder, thumbs)
+    if out.exists() and source.exists() and out.samefile(source):
+        raise InputError(f"{out}: cannot be prepared into itself; give the result another name")
+    later = continuation(out)
+    if later.exists():
+        raise InputError(
+            f"{later}: holds verdicts on the {out.name} that is there; prepare into another name"
+            f" (`mien prepare {out.name} NEW.zip` keeps the verdicts), or delete it"
+        )
+
+
+def _check_names(finder: str, layout: str | None) -> None:
+    if finder not in FINDERS:
+        raise InputError(f"{finder!r} is no finder; choose from: {', '.join(FINDERS)}")
+    if layout is not None and layout not in LAYOUTS:
+        raise InputError(f"{layout!r} is no layout; choose from: {', '.join(LAYOUTS)}")
+
+
+def _check_where(condition: Where | None, candidates: Candidates) -> None:
+    if condition is not None:
+        condition.check_names({*MEASUREMENTS, *ITSELF} | candidates.known_names())
+
+
+def _as_prepared(source: Path, sizes: tuple[int, ...], layout: str | None) -> Any:
+    """(reader, size) of a source whose pictures can be copied as they are, or None."""
+    if layout is not None or len(sizes) > 1 or not source.exists():
+        return None
+    reader = open_prepared(source)
+    size = None if reader is None else prepared_size(reader)
+    return None if size is None or sizes not in ((), (size,)) else (reader, size)
+
+
+def _own(out: Path, sizes: tuple[int, ...]) -> list[Path]:
+    """What this run writes, which may lie inside the source."""
+    zips = [_pack_path(out, size, sizes) for size in sizes]
+    beside = [_beside(path, ending) for path in zips for ending in ("-sheet.jpg", "-report.html")]
+    return [*zips, *beside, stores.work_folder(out)]
+
+
+def _pack_path(out: Path, size: int, sizes: Sequence[int]) -> Path:
+    return out if len(sizes) == 1 else _beside(out, f"-{size}.zip")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.stem + ending)
+
+
+def _with_extras(
+    inputs: Inputs,
+    labels: Mapping[str, Label] | None,
+    class_names: tuple[str, ...],
+    extra: Mapping[str, Mapping[str, Any]],
+) -> Inputs:
+    """The inputs with labels and record keys from elsewhere."""
+    if labels is not None:
+        inputs = replace(inputs, labels=labels, class_names=class_names)
+    names = {*inputs.extra, *extra}
+    joined = {name: {**inputs.extra.get(name, {}), **extra.get(name, {})} for name in names}
+    return replace(inputs, extra=joined)
+
+
+def _measure(
+    found: Found,
+    inputs: Inputs,
+    source: Path,
+    store: Path,
+    job: Job,
+    workers: int,
+    progress: Progress | None,
+    announce: Callable[[str], None] | None,
+) -> int:
+    """Look at every input of which nothing is known; return how many those were."""
+    missing, total = found.missing(), len(found)
+    if not missing:
+        return 0
+    if announce is not None and len(missing) < total:
+        announce(f"{total - len(missing):,} of {total:,} were looked at before")
+    for name in needed_artefacts(job.finder):
+        artefacts.obtain(name, announce=announce)
+    setup = {"source": str(source), "store": str(store), "job": job.to_dict()}
+    files = [inputs.files[index] for index in missing]
+    tasks = [{"name": file.name, "at": file.at, "key": file.key} for file in files]
+    with Pool(setup, count=workers) as pool:
+        for done, (task, answer) in enumerate(pool.run(tasks), total - len(missing) + 1):
+            if answer.record is not None and "stop" in answer.record:
+                raise MienError(answer.record["stop"])
+            found.take(missing[task], answer)
+            if progress is not None:
+                progress(done, total)
+    found.refresh()
+    return len(missing)
+
+
+def _write_all(
+    candidates: Candidates, sizes: tuple[int, ...], wish: _Wish, source: Path, scratch: Path
+) -> tuple[tuple[Packed, ...], tuple[str, ...]]:
+    """Choose and write for each size; the sizes for which nothing is left become notes."""
+    packs, notes = [], []
+    for size in sizes:
+        rules = wish.rules.for_size(size)
+        chosen = select(candidates, rules, where=wish.where, duplicates=wish.duplicates)
+        path = _pack_path(wish.out, size, sizes)
+        if not chosen.num_kept:
+            notes.append(_nothing(chosen, source, path))
+            continue
+        pack = write_pack(path, size, candidates, chosen, bounds=rules.bounds(), scratch=scratch)
+        if wish.sheet:
+            pack.write_sheet(_beside(path, "-sheet.jpg"))
+        if wish.report is not None:
+            wish.report(pack)
+        packs.append(pack)
+    if not packs:
+        raise MienError(notes[0])
+    return tuple(packs), tuple(notes)
+
+
+def _nothing(chosen: Selection, source: Path, path: Path) -> str:
+    reasons = [drop.reason for drop in chosen.drops if drop is not None]
+    counts = sorted(((reasons.count(reason), reason) for reason in set(reasons)), reverse=True)
+    listed = ", ".join(f"{count} {reason}" for count, reason in counts)
+    return f"{source}: no face was kept of {len(reasons)} files ({listed}); {path} was not written"
 
 
 def _cores() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def _pack(
-    inputs: Inputs,
-    source: Path,
-    out: Path,
-    job: Job,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> _Tally:
-    files = inputs.files
-    tally = _Tally(len(files))
-    setup = {"source": str(source), "job": job.to_dict()}
-    tasks = [{"name": file.name, "at": file.at} for file in files]
-    with PackWriter(out, class_names=inputs.class_names) as pack, Pool(setup, count=workers) as pool:
-        for index, answer in enumerate(pool.run(tasks)):
-            _take(index, files[index], answer, inputs, pack, tally)
-            if progress is not None:
-                progress(index + 1, len(files))
-        if not tally.kept:
-            counts = ", ".join(f"{count} {reason}" for reason, count in tally.counts.items())
-            raise MienError(
-                f"{source}: no face was kept of {len(files)} files ({counts}); nothing was written"
-            )
-    return tally
-
-
-def _take(index: int, file: Input, answer: Answer, inputs: Inputs, pack: PackWriter, tally: _Tally) -> None:
-    """Write one answer into the dataset and the tally."""
-    if answer.record is None:
-        drop = judge.Drop(answer.trouble, _TROUBLES[answer.trouble])
-        record = {"source": readable(file.name), "sha256": None} | dropped(drop)
-    else:
-        record = answer.record
-    label = None if inputs.labels is None else inputs.labels.get(file.name)
-    if record["verdict"] == "kept" and inputs.labels is not None and label is None:
-        record |= dropped(judge.Drop("no-label", "it lies outside the class folders that label the others"))
-    record["labels"] = _label_values(label, inputs.class_names)
-    record["licence"] = None
-    if record["verdict"] == "kept":
-        pack.add_png(answer.png, label, record)
-        tally.keep(index, record["source"], answer.png)
-    else:
-        pack.add_record(record)
-        tally.drop(record, answer.thumb)
-
-
-def _label_values(label: Label | None, class_names: tuple[str, ...]) -> dict[str, Any]:
-    if label is None:
-        return {}
-    if isinstance(label, int):
-        return {"class": class_names[label] if label < len(class_names) else label}
-    names = class_names or tuple(f"label{number}" for number in range(len(label)))
-    return dict(zip(names, label, strict=True))

@@ -1,25 +1,34 @@
 """What there is to prepare: the files of a folder or the members of a zip, with their labels."""
 
+import hashlib
+import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
-from mien.core.picture import MAX_BYTES, PICTURE_SUFFIXES, BadPicture, list_files, read_bytes
+from mien.core.manifest import CONTINUED
+from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
+from mien.prepare.archive import Archive, is_safe
 
-_BESIDE = frozenset({"dataset.json", "manifest.jsonl"})
-_MOST_MEMBERS = 1_000_000
+MANIFEST = "manifest.jsonl"
+# Tables beside the pictures, which are no pictures themselves; at the top of a source only.
+_TABLES = frozenset({"dataset.json", MANIFEST, CONTINUED, "labels.csv", "metadata.csv", "metadata.jsonl"})
 
 
 @dataclass(frozen=True)
 class Input:
-    """One file to look at. name: relative, with "/". at: its number in the zip (0 in a folder)."""
+    """One file to look at. name: relative, with "/". at: its number in the zip (0 in a folder).
+
+    key: changes when name, length or time (in a zip: checksum) do.
+    """
 
     name: str
     at: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,42 +36,55 @@ class Inputs:
     """Everything in a source, sorted by name.
 
     labels: by name; None for an unlabelled source. class_names: what class numbers mean, perhaps ().
-    notes: lines for the user about how the source was understood.
+    extra: by name, what else the source knows for the records. notes: lines for the user about how the
+    source was understood.
     """
 
     files: tuple[Input, ...]
     labels: Mapping[str, Label] | None = None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
-    """List folder or zip `source`, leaving out the files `without` (our own output).
+    """List folder or zip `source`, leaving out the files and folders `without` (our own output).
 
-    Labels come from `dataset.json` if there is one, else from class sub-folders in alphabetical order.
+    Labels come from `dataset.json` if there is one, else from class sub-folders in alphabetical order. A
+    folder filled by `mien collect` is what its manifest says, with fields, licences and addresses.
     Raises InputError if there is no such source, it is no zip, or holds no file at all.
     """
-    if source.is_dir():
-        own = {path.resolve() for path in without}
-        paths = [path for path in list_files(source) if path.resolve() not in own]
-        files = [Input(path.relative_to(source).as_posix()) for path in paths]
-    elif source.is_file():
-        files = _list_zip(source)
-    else:
-        raise InputError(f"{source}: no such folder or zip")
+    files = list_all(source, without=without)
     with Reader(source) as reader:
-        packed = next((file for file in files if file.name == "dataset.json"), None)
-        document = None if packed is None else reader.read(packed).decode("utf-8", "replace")
-    if document is not None:
-        files = [file for file in files if file.name not in _BESIDE]
+        beside = {file.name: file for file in files if file.name in _TABLES}
+        texts = {
+            name: reader.read(file).decode("utf-8", "replace")
+            for name, file in beside.items()
+            if name in ("dataset.json", MANIFEST)
+        }
+    files = [file for file in files if file.name not in _TABLES]
     if not files:
         raise InputError(f"{source}: no pictures in it")
-    pictures = [file.name for file in files if _is_picture(file.name)]
-    if document is None:
-        return _folder_labels(tuple(files), pictures)
-    labels, class_names = parse_labels(document, pictures, str(source))
-    by_name = None if labels is None else dict(zip(pictures, labels, strict=True))
-    return Inputs(tuple(files), by_name, class_names)
+    if "dataset.json" in texts:
+        pictures = [file.name for file in files if _is_picture(file.name)]
+        labels, class_names = parse_labels(texts["dataset.json"], pictures, str(source))
+        by_name = None if labels is None else dict(zip(pictures, labels, strict=True))
+        return Inputs(tuple(files), by_name, class_names)
+    extra = _collected(texts.get(MANIFEST, ""))
+    if extra:
+        return _listed(source, files, extra)
+    return _folder_labels(tuple(files), [file.name for file in files if _is_picture(file.name)])
+
+
+def list_all(source: Path, *, without: Sequence[Path] = ()) -> list[Input]:
+    """Every visible file of a folder or zip, sorted by name."""
+    if source.is_dir():
+        own = {path.resolve() for path in without}
+        paths = [path for path in list_files(source) if not own & {path.resolve(), path.parent.resolve()}]
+        return [_on_disk(path, path.relative_to(source).as_posix()) for path in paths]
+    if source.is_file():
+        return _list_zip(source)
+    raise InputError(f"{source}: no such folder or zip")
 
 
 class Reader:
@@ -70,32 +92,20 @@ class Reader:
 
     def __init__(self, source: Path) -> None:
         self._source = source
-        self._zip = None if source.is_dir() else zipfile.ZipFile(source)
-        self._members = [] if self._zip is None else self._zip.infolist()
+        self._archive = None if source.is_dir() else Archive(source)
 
     def __enter__(self) -> "Reader":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._zip is not None:
-            self._zip.close()
+        if self._archive is not None:
+            self._archive.close()
 
     def read(self, file: Input) -> bytes:
-        """The bytes of one input. Raises BadPicture, whose reason may also be "unsafe-name"."""
-        if self._zip is None:
-            return read_bytes(self._source / file.name, where=file.name)
-        if not _is_safe(file.name):
-            raise BadPicture(file.name, "unsafe-name", "its name leads out of the zip; it was not read")
-        member = self._members[file.at]
-        if member.file_size > MAX_BYTES:
-            limit = f"{MAX_BYTES >> 20} MiB"
-            raise BadPicture(file.name, "too-large", f"it unpacks to more than {limit}; it was not read")
-        try:
-            with self._zip.open(member) as stream:
-                return stream.read(MAX_BYTES)
-        except Exception as error:  # zipfile raises nearly anything for a damaged or encrypted member
-            detail = f"the zip's member cannot be read ({' '.join(str(error).split())[:120]})"
-            raise BadPicture(file.name, "unreadable", detail) from error
+        """The bytes of one input. Raises BadPicture; see `Archive.read` for the reasons of zips."""
+        if self._archive is not None:
+            return self._archive.read(file.at)
+        return read_bytes(self._source / file.name, where=file.name)
 
 
 def readable(name: str) -> str:
@@ -103,30 +113,63 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _list_zip(source: Path) -> list[Input]:
+def _on_disk(path: Path, name: str) -> Input:
     try:
-        with zipfile.ZipFile(source) as archive:
-            members = archive.infolist()
-    except Exception as error:  # zipfile raises nearly anything for a damaged directory
-        raise InputError(f"{source}: neither a folder nor a zip that can be read ({error})") from error
-    if len(members) > _MOST_MEMBERS:
-        raise InputError(f"{source}: more than {_MOST_MEMBERS:,} members; split it, or unpack it yourself")
-    files = [Input(member.filename, at) for at, member in enumerate(members) if not member.is_dir()]
-    shown = [file for file in files if not _hidden(file.name)]
-    return sorted(shown, key=lambda file: (file.name, file.at))
+        found = path.stat()
+        return Input(name, key=_key(name, found.st_size, found.st_mtime_ns))
+    except OSError:  # gone meanwhile; reading it will say so
+        return Input(name, key=_key(name, 0, 0))
+
+
+def _list_zip(source: Path) -> list[Input]:
+    archive = Archive(source)
+    files = [
+        Input(member.filename, at, _key(member.filename, member.file_size, member.CRC, at))
+        for at, member in enumerate(archive.members)
+        if not member.is_dir() and not _hidden(member.filename)
+    ]
+    archive.close()
+    return sorted(files, key=lambda file: (file.name, file.at))
+
+
+def _key(name: str, *state: int) -> str:
+    text = os.fsencode(name) + repr(state).encode()
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
 def _hidden(name: str) -> bool:
-    parts = [part for part in name.split("/") if part not in (".", "..")]
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in (".", "..")]
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _is_safe(name: str) -> bool:
-    return not (name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"))
-
-
 def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and _is_safe(name)
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and is_safe(name)
+
+
+def _collected(manifest: str) -> dict[str, Mapping[str, Any]]:
+    """What the manifest of `mien collect` says of each file (first line first); {} if it is another's."""
+    extra: dict[str, Mapping[str, Any]] = {}
+    for line in manifest.split("\n"):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):  # a crawl that was killed leaves half a line
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("file"), str) and "page" in entry:
+            fields, url, licence = entry.get("fields"), entry.get("source"), entry.get("licence")
+            labels = fields if isinstance(fields, dict) else {}
+            known = {"licence": licence, "source_url": url, "labels": labels}
+            extra.setdefault(entry["file"], known)
+    return extra
+
+
+def _listed(source: Path, files: Sequence[Input], extra: Mapping[str, Mapping[str, Any]]) -> Inputs:
+    """The files that a crawl's manifest names; whatever else lies there is the crawl's own."""
+    listed = tuple(file for file in files if file.name in extra)
+    if not listed:
+        raise InputError(f"{source}: {MANIFEST} names none of the {len(files)} files in it")
+    gone = len(extra) - len(listed)
+    notes = (f"{gone} files that {MANIFEST} names are missing",) if gone else ()
+    return Inputs(listed, notes=notes, extra=extra)
 
 
 def _folder_labels(files: tuple[Input, ...], pictures: list[str]) -> Inputs:

@@ -1,9 +1,10 @@
-"""What is done with one input: read, find, judge, cut."""
+"""What is done with one input: read, find, measure, cut. Judging comes later, from what was measured."""
 
 import hashlib
 import io
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -11,49 +12,53 @@ import numpy as np
 from PIL import Image
 
 from mien.core.packed import encode_png
-from mien.core.picture import BadPicture, Picture, Pixels, decode
-from mien.faces.crop import Square
+from mien.core.picture import BadPicture, Picture, decode
+from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Finder
-from mien.prepare.align import crop, crop_square
-from mien.prepare.judge import NO_FACE, Drop, Rules, judge
+from mien.prepare.align import crop, ffhq_square, layout_squares
+from mien.prepare.dedupe import perceptual_hash
+from mien.prepare.judge import NO_FACE, Drop
 from mien.prepare.measure import measure
 from mien.prepare.sources import Input, Reader, readable
 
 THUMB = 96
 _NEAR = 640  # JPEGs are decoded no larger than finding needs; again larger if the crop then lacks pixels
+_HASHED = 128  # pixels along the side of the level crop whose hash tells doubles, whatever is cut out
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to make of every input. size: of the crop. thumbs: make small pictures of what is dropped."""
+    """What to make of every input. sizes: of the crops, in pixels. layout: see `align.layout_squares`."""
 
-    size: int
-    rules: Rules
-    align: str = "ffhq"
+    sizes: tuple[int, ...]
+    layout: str = "ffhq"
     finder: str = "mesh"
-    thumbs: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return {"sizes": list(self.sizes), "layout": self.layout, "finder": self.finder}
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> "Job":
+    def from_dict(values: Mapping[str, Any]) -> "Job":
         """The inverse of `to_dict`."""
-        return Job(**{**values, "rules": Rules(**values["rules"])})
+        return Job(tuple(values["sizes"]), values["layout"], values["finder"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One input's manifest record (no "file", no labels yet), its PNG if kept, a JPEG thumbnail if not."""
+    """What was found in one input.
+
+    record: its manifest line without "file", labels and what rules decide; "verdict" only where there is no
+    face to judge. crops: PNG by (size, role). thumb: a small JPEG of the picture with the face's box.
+    """
 
     record: dict[str, Any]
-    png: bytes = b""
+    crops: Mapping[tuple[int, str], bytes] = field(default_factory=dict)
     thumb: bytes = b""
 
 
 def work(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
-    """Prepare one input. Whatever is wrong with it ends up in the record; raises nothing for bad input."""
+    """Look at one input. Whatever is wrong with it ends up in the record; raises nothing for bad input."""
     record: dict[str, Any] = {"source": readable(file.name), "sha256": None}
     try:
         data = reader.read(file)
@@ -62,17 +67,17 @@ def work(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:
     except BadPicture as error:
         return Outcome(record | dropped(Drop(error.reason, error.detail)))
     record |= {"width": picture.width, "height": picture.height}
+    if picture.notes:
+        record["notes"] = list(picture.notes)
     faces = finder.find(picture.pixels)
     if not faces:
-        return Outcome(record | dropped(NO_FACE), thumb=_thumb(picture, None) if job.thumbs else b"")
+        return Outcome(record | dropped(NO_FACE), thumb=_thumb(picture, None))
     face = faces[0]
-    square = crop_square(face, job.align)
-    record |= _describe(picture, face, square, len(faces))
-    drop = judge(record["measurements"], job.rules)
-    if drop is not None:
-        return Outcome(record | dropped(drop), thumb=_thumb(picture, face) if job.thumbs else b"")
-    pixels = _cut(data, picture, square, job.size)
-    return Outcome(record | {"verdict": "kept", "reason": None, "detail": None}, png=encode_png(pixels))
+    height, width = picture.pixels.shape[:2]
+    squares = layout_squares(face, job.layout, width, height)
+    record |= _describe(picture, face, squares, len(faces))
+    crops = _cut(data, picture, squares, job.sizes)
+    return Outcome(record, crops, _thumb(picture, face))
 
 
 def dropped(drop: Drop) -> dict[str, Any]:
@@ -80,28 +85,43 @@ def dropped(drop: Drop) -> dict[str, Any]:
     return {"verdict": "dropped", "reason": drop.reason, "detail": drop.detail}
 
 
-def _describe(picture: Picture, face: Face, square: Square, count: int) -> dict[str, Any]:
-    """Box, landmarks and measurements in the pixels of the file."""
-    scale = picture.scale
-    measurements = measure(picture, face, square, num_faces=count)
+def _describe(picture: Picture, face: Face, squares: Mapping[str, Square], count: int) -> dict[str, Any]:
+    """Box, landmarks, measurements (in the pixels of the file) and hash, the same for every layout."""
+    scale, level = picture.scale, ffhq_square(face)
+    found = measure(picture, face, level, num_faces=count)
+    measurements = {name: value for name, value in found.items() if math.isfinite(value)}
+    smallest = min(square.side for square in squares.values())
+    measurements["crop_side"] = round(smallest * scale, 2)
     places = {name: [round(x * scale, 2), round(y * scale, 2)] for name, (x, y) in face.landmarks.items()}
     box = [round(value * scale, 2) for value in face.box]
-    return {"box": box, "landmarks": places, "measurements": measurements}
+    code = perceptual_hash(cut(picture.pixels, level, _HASHED))
+    return {"box": box, "landmarks": places, "measurements": measurements, "hash": code}
 
 
-def _cut(data: bytes, picture: Picture, square: Square, size: int) -> Pixels:
-    if picture.scale > 1.01 and square.side < 2 * size:
-        near = math.ceil(min(picture.pixels.shape[:2]) * 2 * size / square.side)
+def _cut(
+    data: bytes, picture: Picture, squares: Mapping[str, Square], sizes: Sequence[int]
+) -> dict[tuple[int, str], bytes]:
+    """PNG of every square in every size, from a picture decoded larger where it lacks pixels."""
+    smallest, largest = min(square.side for square in squares.values()), max(sizes)
+    grown = 1.0
+    if picture.scale > 1.01 and smallest < 2 * largest:
+        near = math.ceil(min(picture.pixels.shape[:2]) * 2 * largest / smallest)
         larger = decode(data, near=near)
-        grown = picture.scale / larger.scale
-        centre, across = np.multiply(square.centre, grown), np.multiply(square.across, grown)
-        square = Square((float(centre[0]), float(centre[1])), (float(across[0]), float(across[1])))
-        picture = larger
-    return crop(picture.pixels, square, size)
+        grown, picture = picture.scale / larger.scale, larger
+    return {
+        (size, role): encode_png(crop(picture.pixels, _scaled(square, grown), size))
+        for role, square in squares.items()
+        for size in sizes
+    }
+
+
+def _scaled(square: Square, factor: float) -> Square:
+    centre, across = np.multiply(square.centre, factor), np.multiply(square.across, factor)
+    return Square((float(centre[0]), float(centre[1])), (float(across[0]), float(across[1])))
 
 
 def _thumb(picture: Picture, face: Face | None) -> bytes:
-    """A small JPEG of the picture with the face's box, for the contact sheet."""
+    """A small JPEG of the picture with the face's box, for sheet and report."""
     height, width = picture.pixels.shape[:2]
     scale = THUMB / max(height, width)
     shape = max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,7 +1,9 @@
 """One worker process: `python -m mien.prepare.worker DESCRIPTOR`, started by `pool`.
 
-It speaks frames over a socket, plain JSON and bytes, nothing pickled. First it is told source and job and
-answers {"ready": true}; then each {"index", "name", "at"} is answered by a record, a PNG and a thumbnail.
+It speaks JSON frames over a socket, nothing pickled. First it is told source, store and job and answers
+{"ready": true}; then for each {"name", "at", "key"} it puts what it found into the store and answers {}. If
+the file could not even be read it answers its record, which is not stored: the next run shall try again. If
+the store cannot be written it answers {"stop": why}.
 """
 
 import json
@@ -12,31 +14,42 @@ from pathlib import Path
 
 import cv2
 
+from mien.core.errors import MienError
 from mien.faces.finder import Finder, open_finder
 from mien.prepare.judge import Drop
 from mien.prepare.sources import Input, Reader, readable
+from mien.prepare.store import Store
 from mien.prepare.work import Job, Outcome, dropped, work
 
 
-def main(descriptor: int) -> None:
-    """Serve until the other end closes."""
+def main(descriptor: int, finder: Finder | None = None) -> None:
+    """Serve until the other end closes. finder: instead of the job's own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     cv2.setNumThreads(1)  # the workers share the cores already
     link = Connection(descriptor)
     setup = json.loads(link.recv_bytes())
-    job = Job.from_dict(setup["job"])
+    job, store = Job.from_dict(setup["job"]), Store(Path(setup["store"]))
     with Reader(Path(setup["source"])) as reader:
-        finder = open_finder(job.finder)
+        finder = finder or open_finder(job.finder)
         link.send_bytes(b'{"ready": true}')
         while True:
             try:
                 task = json.loads(link.recv_bytes())
-            except EOFError:
+                file = Input(task["name"], task["at"], task["key"])
+                link.send_bytes(json.dumps(_answer(file, reader, finder, job, store)).encode())
+            except (EOFError, ConnectionError):  # the parent has ended
                 return
-            outcome = _guarded(Input(task["name"], task["at"]), reader, finder, job)
-            link.send_bytes(json.dumps(outcome.record).encode())
-            link.send_bytes(outcome.png)
-            link.send_bytes(outcome.thumb)
+
+
+def _answer(file: Input, reader: Reader, finder: Finder, job: Job, store: Store) -> dict[str, object]:
+    outcome = _guarded(file, reader, finder, job)
+    if outcome.record["sha256"] is None:
+        return outcome.record
+    try:
+        store.add(file.key, outcome.record, crops=outcome.crops, thumb=outcome.thumb)
+    except MienError as error:
+        return {"stop": str(error)}
+    return {}
 
 
 def _guarded(file: Input, reader: Reader, finder: Finder, job: Job) -> Outcome:

@@ -1,10 +1,15 @@
 """Verbs that make datasets."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from mien.prepare.judge import DEFAULT_MAX_COVERAGE, DEFAULT_MIN_COVERAGE
+from cyclopts import Parameter, Token
+
+from mien.prepare.judge import Rules
 from mien.verbs._console import console
+
+_RULES = Rules()
 
 
 def render(
@@ -43,41 +48,54 @@ def render(
     screen.print(f"wrote {out}")
 
 
+def _sizes(_: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    """`64,128,256` as numbers."""
+    return tuple(int(part) for part in tokens[0].value.split(","))
+
+
 def prepare(
     source: Path,
     out: Path,
     /,
     *,
-    size: int = 64,
+    size: Annotated[tuple[int, ...] | None, Parameter(converter=_sizes, n_tokens=1, negative="")] = None,
+    layout: Literal["ffhq", "center", "wild", "eyes"] | None = None,
+    rules: Annotated[Rules, Parameter(name="*")] = _RULES,
+    where: str | None = None,
+    duplicates: int | None = None,
+    keep_duplicates: Annotated[bool, Parameter(negative="")] = False,
     finder: Literal["mesh", "haar"] = "mesh",
-    align: Literal["ffhq", "center"] = "ffhq",
-    min_coverage: float = DEFAULT_MIN_COVERAGE,
-    max_coverage: float = DEFAULT_MAX_COVERAGE,
-    min_face: float | None = None,
     workers: int | None = None,
+    keep_work: bool = True,
 ) -> None:
-    """Find, align and pack the faces of a heap of photos, with a verdict on every file.
+    """Find, cut, measure, judge and pack the faces of a heap of photos, with a verdict on every file.
+
+    Run it again with other rules: what was found is known, and only the choice is made anew. A run that was
+    killed goes on. A zip that was prepared before can be the source: its faces are judged again and copied.
 
     Parameters
     ----------
     source
-        A folder or zip of photos; sub-folders become labels.
+        A folder or zip of photos; sub-folders become labels. Or a prepared zip.
     out
-        The zip to write; a contact sheet is written beside it.
+        The zip to write; a contact sheet and a report page are written beside it.
     size
-        Pixels along a side, a power of two.
+        Pixels along a side, a power of two (64 unless given); several with commas give a zip each.
+    layout
+        ffhq (level, by eyes and mouth), center (upright around the face), wild (as much of the picture as a
+        square holds) or eyes (a picture of each eye); ffhq unless given.
+    where
+        A condition on what was measured and on labels: 'abs(yaw) < 15 and sharpness > 0.3'.
+    duplicates
+        How alike near-duplicates are: bits of 512 in which their hashes may differ.
+    keep_duplicates
+        Keep near-duplicates instead of the sharpest of them.
     finder
-        mesh (better, fetched once) or haar (needs no download).
-    align
-        ffhq (by eyes and mouth) or center (upright square around the face).
-    min_coverage
-        Smallest share of the picture that the face may cover, 0 to 1.
-    max_coverage
-        Largest share of the picture that the face may cover, 0 to 1.
-    min_face
-        Smallest face in pixels.
+        mesh (better, fetched once) or haar (needs no download, measures no pose, eyes or mouth).
     workers
         Processes; one a core by default.
+    keep_work
+        Leave OUT.work beside the zip, for other rules later.
     """
     from mien.apps.prepare import prepare as run
 
@@ -85,11 +103,13 @@ def prepare(
         source,
         out,
         size=size,
+        layout=layout,
         finder=finder,
-        align=align,
-        min_coverage=min_coverage,
-        max_coverage=max_coverage,
-        min_face=min_face,
+        rules=rules,
+        where=where,
+        duplicates=duplicates,
+        keep_duplicates=keep_duplicates,
         workers=workers,
+        keep_work=keep_work,
         console=console(),
     )

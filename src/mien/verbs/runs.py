@@ -126,10 +126,13 @@ def evaluate(
     from mien.apps.evaluate import table
     from mien.apps.products import kind_at, refuse
     from mien.apps.train import pick_device
+    from mien.core.errors import InputError
 
     screen = console()
     kind = kind_at(run)
     if kind == "attributes":
+        if network or metric or count is not None or noise_baseline:
+            raise InputError(f"{run}: holds 'attributes'; --network, --metric, --count are for generators")
         _evaluate_attributes(run, data, device)
         return
     if kind != "generator":

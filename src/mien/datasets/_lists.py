@@ -1,0 +1,35 @@
+"""Text lists beside pictures: one record a line, fields between any number of spaces."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mien.core.errors import InputError
+
+_MOST_BYTES = 512 << 20
+
+
+def read_text(path: Path) -> str:
+    """A text file of people's making: UTF-8 with or without a mark; other bytes become question marks.
+
+    Raises InputError where it cannot be read.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; that is no list")
+        return path.read_text("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(number of the line from 1, its fields) for each line that is not blank. Raises InputError."""
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        fields = line.split()
+        if fields:
+            yield number, fields
+
+
+def find_file(root: Path, name: str, folders: tuple[str, ...]) -> Path | None:
+    """`name` in `root` or in one of its `folders`; None if it is in none."""
+    places = (root / folder / name for folder in ("", *folders))
+    return next((place for place in places if place.is_file()), None)

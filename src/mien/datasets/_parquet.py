@@ -1,0 +1,106 @@
+"""Cells and pictures out of parquet files."""
+
+import json
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mien.core.errors import InputError, MienError
+from mien.core.picture import BadPicture
+
+_one_at_a_time = threading.Lock()  # or every thread would read the same row group
+
+
+def parquet_files(root: Path) -> list[str]:
+    """The parquet files of a folder or of its `data`, sorted, relative to `root`."""
+    found = [path for folder in (root, root / "data") for path in folder.glob("*.parquet") if path.is_file()]
+    return sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def read_cells(path: Path) -> list[dict[str, Any]]:
+    """Every row's single values by column; what is null, a list or an object is left out.
+
+    Raises InputError (without the file's name) where there is no column of pictures.
+    """
+    file = _open(path)
+    image, classes = _image_column(file.schema_arrow), _classes(file.schema_arrow)
+    nested = {
+        field.name for field in file.schema_arrow if field.type.num_fields or str(field.type) == "binary"
+    }
+    names = [name for name in file.schema_arrow.names if name != image and name not in nested]
+    if not names:
+        return [{} for _ in range(file.metadata.num_rows)]
+    rows = file.read(columns=names).to_pylist()
+    return [
+        {
+            name: _value(value, classes.get(name))
+            for name, value in row.items()
+            if value is not None and value != ""
+        }
+        for row in rows
+    ]
+
+
+def read_image(path: Path, row: int, *, where: str) -> bytes:
+    """The file of the picture in row `row`. Raises BadPicture."""
+    with _one_at_a_time:
+        starts = _starts(path, path.stat().st_mtime_ns)
+        group = max(number for number, start in enumerate(starts) if start <= row)
+        picture = _pictures(path, path.stat().st_mtime_ns, group)[row - starts[group]]
+    data = (picture or {}).get("bytes")
+    if not isinstance(data, bytes):
+        raise BadPicture(where, "unreadable", "the row holds no picture, at most the path of one")
+    return data
+
+
+def _open(path: Path) -> Any:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise MienError(f"{path}: parquet needs pyarrow: pip install 'mien[parquet]'") from error
+    try:
+        return parquet.ParquetFile(path)
+    except (ArrowException, OSError) as error:
+        raise InputError(
+            f"no parquet file that can be read ({' '.join(str(error).split())[:100]})"
+        ) from error
+
+
+def _image_column(schema: Any) -> str:
+    """The first column that is a struct with bytes."""
+    for field in schema:
+        inside = [field.type.field(at).name for at in range(field.type.num_fields)]
+        if "bytes" in inside and str(field.type).startswith("struct"):
+            return str(field.name)
+    raise InputError("no column of pictures in it (a struct of bytes and path)")
+
+
+def _classes(schema: Any) -> dict[str, list[str]]:
+    """Names of the classes of columns that `datasets` says are numbers of classes."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: list(map(str, told["names"])) for name, told in features.items() if "names" in told}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _value(value: Any, classes: list[str] | None) -> Any:
+    if classes and isinstance(value, int) and 0 <= value < len(classes):
+        return classes[value]
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+@lru_cache(maxsize=16)
+def _starts(path: Path, changed: int) -> tuple[int, ...]:
+    """The first row of each row group."""
+    metadata = _open(path).metadata
+    counts = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+    return tuple(sum(counts[:at]) for at in range(len(counts)))
+
+
+@lru_cache(maxsize=4)
+def _pictures(path: Path, changed: int, group: int) -> list[dict[str, Any] | None]:
+    file = _open(path)
+    name = _image_column(file.schema_arrow)
+    return list(file.read_row_group(group, columns=[name])[name].to_pylist())

@@ -1,0 +1,96 @@
+"""Zips as sources: read member by member, never unpacked to disk, whatever is hostile refused by name."""
+
+import os
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+from mien.core.errors import InputError
+from mien.core.picture import MAX_BYTES, BadPicture
+
+MOST_MEMBERS = 1_000_000
+_BOMB_BYTES, _BOMB_RATIO = 64 << 20, 100  # a member that unpacks to so much, and so many times its size
+_END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+
+
+class Archive:
+    """An open zip. members: what it holds, in its own order. Raises InputError if it is none."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            count = _promised(path)
+            if count <= MOST_MEMBERS:
+                self._zip = zipfile.ZipFile(path)
+                count = len(self._zip.infolist())
+        except Exception as error:  # zipfile raises nearly anything for a damaged directory
+            raise InputError(f"{path}: neither a folder nor a zip that can be read ({error})") from error
+        if count > MOST_MEMBERS:
+            raise InputError(f"{path}: more than {MOST_MEMBERS:,} members; split it, or unpack it yourself")
+        self.members = self._zip.infolist()
+        self._first: dict[str, int] = {}
+        for at, member in enumerate(self.members):
+            self._first.setdefault(member.filename, at)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+    def read(self, at: int) -> bytes:
+        """The bytes of one member.
+
+        Raises BadPicture; beside those of `decode` its reason may be "unsafe-name", "name-twice", "no-file"
+        (a link or a device), "encrypted" or "bomb".
+        """
+        member = self.members[at]
+        refused = self._refusal(at, member)
+        if refused is not None:
+            raise BadPicture(member.filename, *refused)
+        try:
+            with self._zip.open(member) as stream:
+                return stream.read(MAX_BYTES)
+        except Exception as error:  # of a damaged member, too
+            detail = f"the zip's member cannot be read ({' '.join(str(error).split())[:120]})"
+            raise BadPicture(member.filename, "unreadable", detail) from error
+
+    def _refusal(self, at: int, member: zipfile.ZipInfo) -> tuple[str, str] | None:
+        """Reason and sentence why a member is not even opened, or None."""
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if not is_safe(member.filename):
+            return "unsafe-name", "its name leads out of the zip; it was not read"
+        if self._first[member.filename] != at:
+            return "name-twice", "the zip holds this name more than once; only the first was read"
+        if kind not in (0, stat.S_IFREG):
+            return "no-file", "it is a link or a device, not a file; it was not followed"
+        if member.flag_bits & 1:
+            return "encrypted", "it is encrypted; unpack the zip with its password first"
+        if member.file_size > MAX_BYTES:
+            return "too-large", f"it unpacks to more than {MAX_BYTES >> 20} MiB; it was not read"
+        ratio = member.file_size // max(member.compress_size, 1)
+        if member.file_size > _BOMB_BYTES and ratio > _BOMB_RATIO:
+            return "bomb", f"it would unpack to {ratio} times its size; it was not read"
+        return None
+
+
+def is_safe(name: str) -> bool:
+    """Whether a member's name stays inside the zip on every system."""
+    return not (name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"))
+
+
+def _promised(path: Path) -> int:
+    """How many members the end record promises, 0 if it cannot be found: told before all are listed."""
+    with open(path, "rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(-min(length, 22 + 0xFFFF + 20), os.SEEK_END)
+        tail = file.read()
+        place = tail.rfind(_END)
+        if place < 0 or len(tail) < place + 22:
+            return 0
+        (count,) = struct.unpack_from("<H", tail, place + 10)
+        if count == 0xFFFF and place >= 20 and tail[place - 20 :].startswith(_LOCATOR):
+            (offset,) = struct.unpack_from("<Q", tail, place - 20 + 8)
+            file.seek(min(offset, length))
+            record = file.read(56)
+            if record.startswith(_END64) and len(record) == 56:
+                (count,) = struct.unpack_from("<Q", record, 32)
+        return int(count)

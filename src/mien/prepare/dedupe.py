@@ -1,0 +1,150 @@
+"""Near-duplicates: a perceptual hash of each aligned face, and of alike ones the sharpest is kept."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.core.errors import InputError
+from mien.core.picture import Pixels
+from mien.faces.crop import Square, cut
+from mien.faces.mesh import INPUT_SIZE, MeshNetwork
+from mien.faces.mesh_finder import face_at
+from mien.prepare.align import ffhq_square
+
+DUPLICATE = "duplicate"  # the reason in a manifest
+NUM_BITS = 768
+DEFAULT_THRESHOLD = 58  # bits; benchmarks/dedupe_quality.py measures what it finds and what it costs
+
+_SIDE = 48  # all crops are hashed at this size: finer detail than that does not survive a strong JPEG
+# Parts of the crop: left, top, right, bottom. Eyes to mouth tells two moments of a sitting apart, the
+# head tells people apart.
+_FEATURES = (0.3, 0.4, 0.7, 0.8)
+_HEAD = (0.1, 0.1, 0.9, 0.9)
+_CELLS = 16  # along and across
+_BLOCK = 1024  # items searched at a time
+
+
+def perceptual_hash(crop: Pixels, *, mesh: MeshNetwork | None = None) -> str:
+    """Hash of a face aligned as "ffhq", uint8 [S, S, 3] RGB, as hexadecimal digits; S of 64 or more.
+
+    mesh: looks at the crop once more and levels it anew, which undoes most of what a disturbed file moved;
+    compare hashes made with it only with each other. Mirrored copies hash differently: training mirrors
+    pictures on purpose. Of the `NUM_BITS` bits, 512 are differences between neighbouring cells of the
+    features across and along, 256 signs of the head's lowest cosine frequencies.
+    """
+    import imagehash
+
+    if mesh is not None:
+        crop = _levelled(crop, mesh)
+    small = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    features, head = _part(small, *_FEATURES), _part(small, *_HEAD)
+    across, along = imagehash.dhash(features, _CELLS), imagehash.dhash_vertical(features, _CELLS)
+    return f"{across}{along}{imagehash.phash(head, _CELLS)}"
+
+
+def _part(small: Pixels, left: float, top: float, right: float, bottom: float) -> Image.Image:
+    """A part of a picture, its sides given as shares."""
+    x0, y0, x1, y1 = (round(share * _SIDE) for share in (left, top, right, bottom))
+    return Image.fromarray(small[y0:y1, x0:x1])
+
+
+def _levelled(crop: Pixels, mesh: MeshNetwork) -> Pixels:
+    """The crop cut again by the points that the network finds in it; as it is if that sees no face."""
+    size = crop.shape[0]
+    window = Square((0.5 * size, 0.55 * size), (0.9 * size, 0.0))  # how the network sees a face elsewhere
+    points, presence = mesh.points(cut(crop, window, INPUT_SIZE))
+    if presence < 0.5:
+        return crop
+    points[:, :2] = window.to_picture(points[:, :2].astype(np.float64) / INPUT_SIZE)
+    return cut(crop, ffhq_square(face_at(points, window, presence)), size)
+
+
+def find_duplicates(hashes: Sequence[str], sharpness: Sequence[float], *, threshold: int) -> list[int]:
+    """For each item the index of the one to keep instead of it; its own where it is kept.
+
+    The sharpest come first (ties by order), and an item is kept unless one already kept differs in at most
+    `threshold` bits; it then gives way to the nearest such. So alike pictures of a chain of strangers are
+    never joined. Exact; memory grows with the items only. Raises InputError for hashes of unequal length
+    or that are not hexadecimal.
+    """
+    if len(hashes) != len(sharpness):
+        raise InputError(f"{len(hashes)} hashes, but {len(sharpness)} values of sharpness")
+    if not hashes:
+        return []
+    bits = _unpack(hashes)
+    order = np.argsort(-np.asarray(sharpness, np.float64), kind="stable")
+    keeper = np.arange(len(bits))
+    index = _open_index(bits.shape[1])
+    kept = np.empty(0, np.int64)
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        new = _sort_block(bits, block, *_nearest(index, kept, bits[block]), threshold, keeper)
+        index.add(bits[new])
+        kept = np.concatenate([kept, new])
+    return [int(item) for item in keeper]
+
+
+def nearest(hashes: Sequence[str], among: Sequence[str]) -> list[tuple[int, int]]:
+    """Of each hash the place of the one in `among` that is most like it, and in how many bits they differ.
+
+    Raises InputError as `find_duplicates` does.
+    """
+    bits = _unpack([*among, *hashes])
+    index = _open_index(bits.shape[1])
+    index.add(bits[: len(among)])
+    places, distances = _nearest(index, np.arange(len(among)), bits[len(among) :])
+    return list(zip(places.tolist(), distances.tolist(), strict=True))
+
+
+def _sort_block(
+    bits: NDArray[np.uint8],
+    block: NDArray[np.int64],
+    near: NDArray[np.int64],
+    distances: NDArray[np.int64],
+    threshold: int,
+    keeper: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Write into `keeper` what each item of a block gives way to; return those that are kept."""
+    new = np.empty(len(block), np.int64)
+    count = 0
+    for item, other, distance in zip(block, near, distances, strict=True):
+        among = np.bitwise_count(bits[new[:count]] ^ bits[item]).sum(axis=1)
+        if count and among.min() < distance:
+            other, distance = new[among.argmin()], among.min()
+        if distance <= threshold:
+            keeper[item] = other
+        else:
+            new[count] = item
+            count += 1
+    return new[:count]
+
+
+def _nearest(
+    index: Any, kept: NDArray[np.int64], queries: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each query the nearest item kept so far and its distance, infinitely far while there is none."""
+    if not len(kept):
+        return np.zeros(len(queries), np.int64), np.full(len(queries), np.iinfo(np.int64).max)
+    distances, places = index.search(queries, 1)
+    return kept[places[:, 0]], distances[:, 0].astype(np.int64)
+
+
+def _open_index(num_bytes: int) -> Any:
+    import faiss
+
+    return faiss.IndexBinaryFlat(8 * num_bytes)
+
+
+def _unpack(hashes: Sequence[str]) -> NDArray[np.uint8]:
+    """uint8 [N, bytes]."""
+    length = len(hashes[0])
+    try:
+        if not length or any(len(text) != length for text in hashes):
+            raise ValueError("they differ in length")
+        return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1)
+    except ValueError as error:
+        raise InputError(f"the perceptual hashes cannot be compared ({error}); prepare anew") from error

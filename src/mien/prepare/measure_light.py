@@ -1,0 +1,79 @@
+"""What light makes of a face: exposure, contrast, colour, and how sharp the picture of it is."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.core.picture import Pixels
+from mien.faces.crop import Square, cut
+from mien.faces.face import Face, Floats
+
+_LARGEST, _SMALLEST = 96, 40  # pixels across the face that sharpness is measured at, at most and at least
+_SCALES = (1.0, 1.8, 2.7)  # detail is what a blur by the first takes away; structure lies between the others
+_FLAT = 9  # pixels along the side of the window in which noise is looked for
+_NOISE_AT = 0.2  # this share of the windows is taken for flat
+_NOISE_BIAS = 1.25  # the flattest windows hold less noise than the mean one
+_STRUCTURED = 0.7  # share of the face without much structure, which says nothing of sharpness
+_FULL = 2.0  # detail over structure that no lens exceeds; sharpness 1
+
+
+def face_view(image: Pixels, face: Face) -> Pixels:
+    """The face without its surroundings, level: uint8 [S, S, 3], forehead to chin, S 40 to 96 by its size."""
+    x, y, width, height = face.box
+    right = np.subtract(face.eye_right, face.eye_left)
+    right *= face.size / max(float(np.hypot(*right)), 1e-6)
+    square = Square((x + width / 2, y + height / 2), (float(right[0]), float(right[1])))
+    return cut(image, square, int(np.clip(round(face.size), _SMALLEST, _LARGEST)))
+
+
+def measure_light(view: Pixels) -> dict[str, float]:
+    """Measurements of a `face_view`, each 0 to 1.
+
+    exposure: mean luma of the face. contrast: luma that 90 % of its pixels span. colour: mean distance from
+    gray (chroma of YCbCr over 128); skin has 0.1 to 0.35, gray pictures under 0.02 whatever their file says.
+    sharpness: see `sharpness`.
+    """
+    coded = cv2.cvtColor(view, cv2.COLOR_RGB2YCrCb)[_oval(view.shape[0])]
+    counts = np.bincount(coded[:, 0], minlength=256)
+    low, high = np.searchsorted(np.cumsum(counts), np.array((0.05, 0.95)) * len(coded))
+    chroma = coded[:, 1:].astype(np.float32) - 128
+    return {
+        "exposure": float(counts @ np.arange(256) / (255 * len(coded))),
+        "contrast": float((high - low) / 255),
+        "colour": float(min(np.hypot(chroma[:, 0], chroma[:, 1]).mean() / 128, 1.0)),
+        "sharpness": sharpness(view),
+    }
+
+
+def sharpness(view: Pixels) -> float:
+    """0 (nothing finer than the features themselves) to 1: how much detail the features' edges show.
+
+    The ratio of the energy finer than about a pixel to that of some three pixels, where there is structure,
+    with the energy of the flattest skin subtracted from the former as noise. A ratio does not depend on
+    contrast, and the view's size makes it independent of the file's. With 96 pixels across the face a
+    portrait in focus has 0.4 to 0.7. A blur with a sigma of 1 % of the face's width brings it to 0.33, of
+    1.5 % to 0.27 (soft to the eye even in a thumbnail), of 2 % to 0.22, of 3 % to 0.18.
+    """
+    gray = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    inside = _oval(view.shape[0])
+    fine, middle, coarse = (cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in _SCALES)
+    detail = (gray - fine) ** 2
+    noise = _NOISE_BIAS * float(np.quantile(cv2.blur(detail, (_FLAT, _FLAT))[inside], _NOISE_AT))
+    structure = _spread((middle - coarse) ** 2)[inside]
+    where = structure > np.quantile(structure, _STRUCTURED)
+    if not where.any():
+        return 0.0
+    energy = float(_spread(detail)[inside][where].mean()) - noise
+    return min(float(np.sqrt(max(energy, 0.0) / float(structure[where].mean()))) / _FULL, 1.0)
+
+
+def _spread(energy: Floats) -> Floats:
+    return np.asarray(cv2.GaussianBlur(energy, (0, 0), 2.0), np.float32)
+
+
+@cache
+def _oval(size: int) -> NDArray[np.bool_]:
+    middles = (np.arange(size) + 0.5) * (2 / size) - 1
+    return np.asarray(middles[:, np.newaxis] ** 2 + middles**2 < 1)

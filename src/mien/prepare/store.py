@@ -1,0 +1,154 @@
+"""What was found so far: records and crops of every picture, in an SQLite file beside the dataset.
+
+Workers write to it themselves, one transaction a picture, so a kill at any moment costs each worker the
+picture it was at and no other. A rerun skips what is there; other rules need no pixel again.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mien import TOOL
+from mien.core.atomic import explain, sweep_temporaries
+from mien.core.errors import MienError
+
+_VERSION = 1  # of the tables and of what is measured; a store of another version is begun anew
+_PATIENCE_SECONDS = 60.0
+_TABLES = """
+CREATE TABLE IF NOT EXISTS found (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, record TEXT NOT NULL,
+                                  thumb BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS crops (id INTEGER NOT NULL, size INTEGER NOT NULL, role TEXT NOT NULL,
+                                  png BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS crops_of ON crops (id, size);
+"""
+
+
+class Store:
+    """One open store. Safe for several processes; not for several threads.
+
+    Raises MienError, naming the file, where the disk is full or the store is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._explained():
+            self._db = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut costs some pictures, not the file
+            self._db.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Let go of the file; what was added is in it."""
+        self._db.close()
+
+    def add(
+        self,
+        key: str,
+        record: Mapping[str, Any],
+        *,
+        crops: Mapping[tuple[int, str], bytes],
+        thumb: bytes = b"",
+    ) -> None:
+        """Keep what was found in one picture, all of it or nothing. crops: PNG by (size, role)."""
+        row = (key, json.dumps(record, allow_nan=False), thumb)
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            done = self._db.execute("INSERT OR IGNORE INTO found (key, record, thumb) VALUES (?, ?, ?)", row)
+            if done.rowcount == 1:  # else an orphan of a killed run was quicker
+                rows = [(done.lastrowid, size, role, png) for (size, role), png in crops.items()]
+                self._db.executemany("INSERT INTO crops VALUES (?, ?, ?, ?)", rows)
+            self._db.execute("COMMIT")
+
+    def keys(self) -> dict[str, int]:
+        """Every key that is there, with its number."""
+        with self._explained():
+            return dict(self._db.execute("SELECT key, id FROM found"))
+
+    def record(self, number: int) -> dict[str, Any]:
+        """The record with this number."""
+        with self._explained():
+            (text,) = self._db.execute("SELECT record FROM found WHERE id = ?", (number,)).fetchone()
+            record: dict[str, Any] = json.loads(text)
+            return record
+
+    def crops(self, number: int, size: int) -> list[tuple[str, bytes]]:
+        """(role, PNG) of the crops of one size, in the order of their roles."""
+        with self._explained():
+            asked = "SELECT role, png FROM crops WHERE id = ? AND size = ? ORDER BY role"
+            return list(self._db.execute(asked, (number, size)))
+
+    def thumb(self, number: int) -> bytes:
+        """The small JPEG of the whole picture, b"" if there is none."""
+        with self._explained():
+            found = self._db.execute("SELECT thumb FROM found WHERE id = ?", (number,)).fetchone()
+            return bytes(found[0])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if "full" in str(error):
+                message = "no space left on disk; what was found is kept, free some and run again"
+            else:
+                message = f"cannot be used ({error}); delete its folder and run again"
+            raise MienError(f"{self.path}: {message}") from error
+
+
+def work_folder(out: Path) -> Path:
+    """Where the store of a dataset lies: `NAME.work` beside `NAME.zip`."""
+    return out.with_name(out.stem + ".work")
+
+
+@contextmanager
+def opened(out: Path, job: Mapping[str, Any]) -> Iterator[Store]:
+    """The store for the dataset `out` and what is asked of each picture; empty if that was never asked.
+
+    Stores of other jobs are removed. Raises MienError while another run works on the same dataset.
+    """
+    folder = work_folder(out)
+    with _locked(folder, out):
+        path = folder / f"{_digest(job)}.sqlite"
+        for other in folder.glob("*.sqlite*"):
+            if not other.name.startswith(path.name):
+                other.unlink(missing_ok=True)
+        sweep_temporaries(folder)
+        store = Store(path)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@contextmanager
+def _locked(folder: Path, out: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as error:
+        raise MienError(f"{out}: another run is preparing it; wait for its end") from error
+    except OSError as error:
+        raise explain(error, folder) from error
+
+
+def forget(out: Path) -> None:
+    """Remove the work folder of a dataset."""
+    shutil.rmtree(work_folder(out), ignore_errors=True)
+
+
+def size_of(out: Path) -> int:
+    """Bytes that the work folder of a dataset takes."""
+    return sum(path.stat().st_size for path in work_folder(out).glob("*") if path.is_file())
+
+
+def _digest(job: Mapping[str, Any]) -> str:
+    text = json.dumps([_VERSION, TOOL, job], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

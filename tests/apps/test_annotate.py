@@ -1,0 +1,259 @@
+"""An attribute model from training to manifest: honest figures, a report, predictions written once."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.apps import annotate as app
+from mien.apps.attributes import Examination, evaluate, load, read, read_examinations
+from mien.cli import main
+from mien.core.artefacts import artefact_path
+from mien.core.checkpoint import read_header
+from mien.core.errors import InputError
+from mien.core.manifest import continuation, read_continuation
+from mien.core.packed import PackReader, PackWriter, encode_png
+from mien.core.run import RunFolder, find_runs
+from mien.datasets._open import open_dataset
+from mien.metrics._reading import Number, OneOf, YesNo
+from rendered_heads import heads
+
+QUICK = [
+    *("--model", "attributes", "--set", "width=8", "--set", "batch_size=50", "--set", "lr=0.004"),
+    *(
+        "--set",
+        "labels=dark,coin,hue,level",
+        "--precision",
+        "fp32",
+        "--device",
+        "cpu",
+        "--snapshot-kimg",
+        "2",
+    ),
+]
+
+
+def write_blobs(path: Path, *, count: int = 420, size: int = 16, gray: bool = False, seed: int = 0) -> Path:
+    """Three pictures of each person. dark, hue and level can be seen; coin is thrown anew for each."""
+    rng = np.random.default_rng(seed)
+    with PackWriter(path) as pack:
+        for index in range(count):
+            dark, coin, hue = (int(rng.integers(2)) for _ in range(3))
+            level = int(rng.integers(40, 160))
+            picture = rng.integers(0, 60, (4, 4, 3)).repeat(size // 4, 0).repeat(size // 4, 1)
+            picture[..., 1] += level
+            picture[: size // 2, :, 0] += 120 * (1 - dark)
+            picture[size // 2 :, :, 2] += 120 * hue
+            labels = {"dark": bool(dark), "coin": bool(coin), "hue": ("warm", "cold")[hue], "level": level}
+            if index % 10 == 0:
+                del labels["dark"]  # not known, which is not the same as light
+            record = {"labels": {**labels, "person": index // 3}}
+            pixels = picture[..., :1] if gray else picture
+            pack.add_png(encode_png(pixels.astype(np.uint8)), None, record)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunFolder, Path]]:
+    """A run of some seconds and its dataset."""
+    root = tmp_path_factory.mktemp("attributes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("MIEN_CACHE", str(root / "cache"))
+        data = write_blobs(root / "blobs.zip")
+        assert main(["train", str(data), "--kimg", "6", *QUICK]) == 0
+        (run,) = find_runs(root / "runs")
+        yield run, data
+
+
+@pytest.fixture
+def copied(trained: tuple[RunFolder, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """The model's file, and a dataset of its own to write into."""
+    run, data = trained
+    return run.newest_product("attributes"), Path(shutil.copy(data, tmp_path / "blobs.zip"))
+
+
+def found(run: RunFolder) -> Examination:
+    return read_examinations(run)[0]
+
+
+def test_what_can_be_seen_is_learnt_and_a_coin_is_not(trained: tuple[RunFolder, Path]) -> None:
+    readings = {reading.name: reading for reading in found(trained[0]).readings}
+    dark, coin, hue, level = (readings[name] for name in ("dark", "coin", "hue", "level"))
+    assert isinstance(dark, YesNo)
+    assert isinstance(coin, YesNo)
+    assert isinstance(hue, OneOf)
+    assert isinstance(level, Number)
+    assert dark.auc is not None
+    assert coin.auc is not None
+    assert dark.auc.value > 0.95
+    assert coin.auc.low < 0.5 < coin.auc.high
+    assert hue.accuracy.low > hue.most_common
+    assert level.mae.high < level.mae_of_median / 2
+    assert level.rmse.value > level.mae.value
+
+
+def test_figures_are_of_people_kept_out(trained: tuple[RunFolder, Path]) -> None:
+    run, _ = trained
+    examination = found(run)
+    assert examination.unseen
+    assert examination.how == "kept out of training by person"
+    assert examination.num_pictures == 3 * examination.num_people
+    assert 60 <= examination.num_pictures <= 110
+    dark = next(reading for reading in examination.readings if reading.name == "dark")
+    assert dark.count < examination.num_pictures  # of some it is not known
+    assert read_header(run.newest_product("attributes")).kind == "attributes"
+    tick = next(record for record in run.read_log() if "event" not in record)
+    assert {"Eval/auc", "Eval/mae/level", "Eval/accuracy/hue", "Loss/net/loss"} <= set(tick)
+
+
+def test_evaluating_again_gives_the_same_and_other_data_is_owned_up_to(
+    trained: tuple[RunFolder, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = trained
+    assert main(["evaluate", str(run.path), "--data", str(data), "--device", "cpu"]) == 0
+    assert "kept out of training by person" in " ".join(capsys.readouterr().out.split())
+    first, again = read_examinations(run)[:: len(read_examinations(run)) - 1]
+    assert first.readings == again.readings
+    other = evaluate(
+        run.newest_product("attributes"), str(write_blobs(tmp_path / "o.zip", seed=1)), device="cpu"
+    )  # type: ignore[arg-type]
+    assert not other.unseen
+    assert other.num_pictures == 420
+
+
+def test_the_report_tells_the_figures_and_stands_alone(trained: tuple[RunFolder, Path]) -> None:
+    run, _ = trained
+    assert main(["report", str(run.path)]) == 0
+    page = run.report.read_text("utf-8")
+    examination = found(run)
+    dark = next(one for one in examination.readings if isinstance(one, YesNo) and one.name == "dark")
+    assert dark.auc is not None
+    ends = f"{dark.auc.low:.3f}-{dark.auc.high:.3f}"
+    assert f'{dark.auc.value:.3f}<span class="better">{ends}</span>' in page
+    assert "Not told from guessing: coin." in page
+    assert page.count("said 0.") >= 8
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    "verb", [["generate", "--out", "x"], ["evaluate", "--data", "DATA", "--metric", "swd"]]
+)
+def test_verbs_of_generators_say_in_a_line_that_this_is_none(
+    verb: list[str], trained: tuple[RunFolder, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = trained
+    arguments = [str(data) if one == "DATA" else one for one in verb[1:]]
+    for source in (run.path, run.newest_product("attributes")):
+        capsys.readouterr()
+        assert main([verb[0], str(source), *arguments]) == 2
+        error = capsys.readouterr().err.strip()
+        assert "\n" not in error
+        assert "attributes" in error
+
+
+def test_killed_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped by kill -9 and started again by the same command, it ends at its budget with whole files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    data = write_blobs(tmp_path / "blobs.zip", count=90)
+    command = [sys.executable, "-m", "mien", "train", str(data), "--kimg", "8", *QUICK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "3.0 kimg " not in (line := process.stdout.readline()):
+            assert line
+        process.send_signal(signal.SIGKILL)
+    (run,) = find_runs(tmp_path / "runs")
+    assert main(["train", str(data), "--kimg", "8", *QUICK]) == 0
+    assert len(find_runs(tmp_path / "runs")) == 1
+    seen = [record["nimg"] for record in run.read_log() if "event" not in record]
+    assert seen == list(range(1000, 9000, 1000))
+    assert [load(path).header.nimg for path in run.products()] == [2000, 4000, 6000, 8000]
+    assert read_examinations(run)[-1].nimg == 8000
+
+
+def test_predictions_are_what_the_model_reads(copied: tuple[Path, Path]) -> None:
+    model, data = copied
+    assert app.annotate(data, model) == (420, 420)
+    loaded, pack = load(model), PackReader(data)
+    rows = read(loaded.network, open_dataset(str(data)), np.arange(420))
+    names = list(loaded.header.spec.class_names)
+    for row, record in zip(rows, pack.records, strict=True):
+        said = record["predictions"]
+        assert said["dark"] == pytest.approx(row[names.index("dark")], abs=1e-4)
+        assert said["level"] == pytest.approx(row[names.index("level:number")], rel=1e-4)
+        assert said["hue"] == ("cold", "warm")[int(said["hue=warm"] > 0.5)]
+        assert said["predicted_by"] == {loaded.model: ["dark", "coin", "hue", "level"]}
+        assert record["labels"]["level"]  # what was known stays
+    right = [said["predictions"]["hue"] == said["labels"]["hue"] for said in pack.records]
+    assert np.mean(right) > 0.9
+
+
+def test_annotating_again_writes_nothing_and_a_stopped_one_is_finished(copied: tuple[Path, Path]) -> None:
+    model, data = copied
+    app.annotate(data, model)
+    path = continuation(data)
+    whole = path.read_bytes()
+    assert app.annotate(data, model) == (0, 420)
+    assert path.read_bytes() == whole
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:300]) + lines[300][:40])  # as a kill in the middle of a write leaves it
+    assert app.annotate(data, model) == (120, 420)
+    assert {json.dumps(record) for record in read_continuation(data)} == {
+        json.dumps(json.loads(line)) for line in lines
+    }
+    assert app.annotate(data, model, again=True) == (420, 420)
+
+
+def test_each_label_says_which_model_gave_it_last(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    record = {
+        "predictions": {"dark": 0.5, "age": 30.0, "predicted_by": {"old": ["dark", "age"], "older": ["coin"]}}
+    }
+    loaded = load(copied[0])
+    given = app._predictions(loaded, np.zeros(5), record)["predicted_by"]
+    assert given == {"old": ["age"], loaded.model: ["dark", "coin", "hue", "level"]}
+    assert app._given({"predictions": {"predicted_by": given}}, "old") == {"age"}
+
+
+def test_pictures_of_another_size_are_resized_and_gray_ones_refused(
+    copied: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, _ = copied
+    large = write_blobs(tmp_path / "large.zip", count=60, size=32)
+    assert app.annotate(large, model) == (60, 60)
+    right = [r["predictions"]["hue"] == r["labels"]["hue"] for r in PackReader(large).records]
+    assert np.mean(right) > 0.9
+    with pytest.raises(InputError, match="is gray, the model reads coloured"):
+        app.annotate(write_blobs(tmp_path / "gray.zip", count=9, gray=True), model)
+    assert not continuation(tmp_path / "gray.zip").exists()
+    with pytest.raises(InputError, match="no such zip or folder"):
+        app.annotate(tmp_path / "absent.zip", model)
+    assert main(["annotate", str(large)]) == 2  # with what?
+
+
+@pytest.mark.skipif(artefact_path("face-mesh") is None, reason="the face mesh is not here")
+def test_measuring_fills_in_what_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, _ = heads()
+    data = tmp_path / "heads.zip"
+    with PackWriter(data) as pack:
+        for picture in pictures[:4]:
+            pack.add_png(encode_png(picture), None, {"measurements": {"coverage": 0.123}})
+        pack.add_png(encode_png(np.zeros_like(pictures[0])), None, {})
+    assert app.measure(data) == (5, 5)
+    records = PackReader(data).records
+    for record in records[:4]:
+        assert record["measurements"]["coverage"] == 0.123  # of the photo, which is gone
+        assert record["measurements"]["score"] > 0.5
+        assert -90 < record["measurements"]["roll"] < 90
+    assert records[4]["measurements"] == {"score": 0.0}
+    before = continuation(data).read_bytes()
+    assert app.measure(data) == (0, 5)
+    assert continuation(data).read_bytes() == before
+    assert app.measure(data, again=True) == (5, 5)
+    assert PackReader(data).records[0]["measurements"]["coverage"] == 0.123

@@ -1,0 +1,203 @@
+"""What `mien data info` says of each layout, and that everything amiss is named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layouts import halves, head, labelled, mpiigaze, paired_folders, save, unityeyes
+from mien.apps.data_info import inspect
+from mien.apps.data_stats import label_stats, on_two_sides
+from mien.cli import main
+from mien.core.errors import InputError
+from mien.core.manifest import append_records
+from mien.core.packed import PackWriter, encode_png
+from mien.datasets._index import Entry
+from mien.datasets._open import open_index
+from miniatures_celeba import celeba_rows, write_celeba
+from miniatures_ckplus import write_ckplus
+from miniatures_sd18 import write_sd18
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+def folder_of_classes(root: Path) -> Path:
+    for number in range(4):
+        save(root / ("one" if number else "two") / f"{number}.png", head(number))
+    return root
+
+
+def pack(path: Path, *, count: int = 4) -> Path:
+    with PackWriter(path, class_names=("dull", "bright")) as writer:
+        for number in range(count):
+            record = {"licence": "CC0", "labels": {"person": number // 2, "hair": "dark", "hidden": ["a"]}}
+            writer.add_png(encode_png(head(number)), number % 2, record)
+        writer.add_record({"source": "x.jpg", "reason": "no-face"})
+    return path
+
+
+LAYOUTS = {
+    "celeba": lambda root: write_celeba(root, celeba_rows()),
+    "ckplus": write_ckplus,
+    "sd18": write_sd18,
+    "pairs": paired_folders,
+    "eyes": unityeyes,
+    "table": labelled,
+    "folder": folder_of_classes,
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_is_recognised_with_its_counts(tmp_path, name):
+    root = tmp_path / "here"
+    LAYOUTS[name](root)
+    info = inspect(str(root))
+    assert info.layout == name
+    assert info.broken == ()
+    assert sum(info.sizes.values()) > 0
+    assert info.licence
+    assert info.citation
+    if name != "folder":
+        assert info.counts == dict(open_index(f"{name}:{root}").counts)
+        assert info.pictures == len(open_index(f"{name}:{root}").entries)
+
+
+def test_halves_and_matlab_files_are_looked_at_as_they_are_stored(tmp_path):
+    assert inspect(str(halves(tmp_path / "halves"))).sizes == {"96x48 RGB": 4}
+    assert inspect(str(mpiigaze(tmp_path / "eyes"))).sizes == {"60x36 L": 12}
+
+
+def test_a_packed_dataset_tells_classes_people_licence_and_what_was_dropped(tmp_path):
+    path = pack(tmp_path / "a.zip")
+    append_records(path, [{"file": "00000/img00000003.png", "verdict": "dropped", "reason": "tossed"}])
+    info = inspect(str(path))
+    assert (info.layout, info.pictures) == ("packed", 3)
+    assert info.counts == {"pictures": 3, "people": 2, "tossed": 1, "dropped": 1}
+    assert info.licence == "CC0 (3)"
+    assert {label.name: label.values for label in info.labels} == {
+        "class": {"dull": 2, "bright": 1},
+        "hair": {"dark": 3},
+    }
+    assert any("no-face" in note for note in info.notes)
+
+
+def test_label_figures():
+    values = [(True, 1, 0.5, "a"), (False, 2, 1.5, "a"), (True, 2, 9.25, "b")]
+    entries = [
+        Entry(str(at), dict(zip(("y", "n", "f", "t"), row, strict=True))) for at, row in enumerate(values)
+    ]
+    yes, whole, number, text = label_stats([*entries, Entry("bare")])
+    assert (yes.kind, yes.known, yes.values) == ("yes or no", 3, {"yes": 2, "no": 1})
+    assert (whole.values, whole.low, whole.middle, whole.high) == ({"2": 2, "1": 1}, 1, 2, 2)
+    assert (number.kind, number.values, number.low, number.middle, number.high) == (
+        "number",
+        {},
+        0.5,
+        1.5,
+        9.25,
+    )
+    assert (text.kind, text.values) == ("text", {"a": 2, "b": 1})
+
+
+def test_people_on_two_sides_are_named(tmp_path, capsys):
+    """Defect 12: a split that put one person's frames on both sides."""
+    entries = [
+        Entry("1", person="p", split="train"),
+        Entry("2", person="p", split="test"),
+        Entry("3", person="q"),
+    ]
+    assert on_two_sides(entries) == ("p",)
+    assert on_two_sides(entries[::2]) == ()
+    root = labelled(tmp_path / "t")
+    rows = (root / "labels.csv").read_text().splitlines()
+    sides = ["split", *("train" if at < 3 else "test" for at in range(6))]
+    (root / "labels.csv").write_text(
+        "\n".join(f"{row},{side}" for row, side in zip(rows, sides, strict=True))
+    )
+    assert main(["data", "info", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "1 people are on two sides of the split: p1" in said
+
+
+def test_missing_and_broken_files_are_named_and_the_exit_code_is_0(tmp_path, capsys):
+    root = labelled(tmp_path / "t")
+    (root / "pictures" / "0.png").unlink()
+    (root / "pictures" / "1.png").write_bytes((root / "pictures" / "1.png").read_bytes()[:-300])
+    (root / "pictures" / "2.png").write_text("hello")
+    assert main(["data", "info", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "labels.csv:2: pictures/0.png is not there" in said
+    assert "pictures/1.png: the file is cut off" in said
+    assert "pictures/2.png: it is no picture but text" in said
+    quick = inspect(str(root), quick=True)
+    assert [problem.where for problem in quick.broken] == ["pictures/2.png"]  # only decoding finds the other
+    assert not quick.decoded
+
+
+def test_a_damaged_member_of_a_zip_is_named(tmp_path):
+    path = pack(tmp_path / "a.zip")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"IDAT") + 40
+    data[at] ^= 255
+    path.write_bytes(data)
+    (broken,) = inspect(str(path)).broken
+    assert broken.where == "00000/img00000000.png"
+    assert "damaged" in broken.text
+
+
+def test_json_holds_everything(tmp_path, capsys):
+    assert main(["data", "info", str(labelled(tmp_path / "t")), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["layout"] == "table"
+    assert told["opened_as"] == f"table:{tmp_path / 't'}"
+    assert told["sizes"] == {"48x48 RGB": 6}
+    assert [label["name"] for label in told["labels"]] == ["age", "smiling", "hair"]
+    assert told["problems"] == told["broken"] == []
+
+
+def test_what_cannot_be_recognised_is_bad_input(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.zip").write_text("no zip")
+    for source in (tmp_path / "empty", tmp_path / "text.zip", tmp_path / "absent", "nonsense:4", ""):
+        assert main(["data", "info", str(source)]) == 2
+        assert capsys.readouterr().err.startswith("mien: ")
+
+
+def test_rendered_heads_are_described(tmp_path):
+    info = inspect("rendered:3:16")
+    assert (info.layout, info.pictures, info.sizes) == ("rendered", 3, {"16x16 RGB": 3})
+    assert "Smiling" in {label.name for label in info.labels}
+
+
+def test_progress_counts_every_picture(tmp_path):
+    told: list[tuple[int, int]] = []
+    inspect(str(paired_folders(tmp_path / "p")), progress=lambda done, total: told.append((done, total)))
+    assert told == [(n, 8) for n in range(1, 9)]
+
+
+def test_pictures_of_several_sizes_are_hinted_at(tmp_path):
+    root = folder_of_classes(tmp_path / "f")
+    save(root / "one" / "9.png", np.zeros((20, 30), np.uint8))
+    info = inspect(str(root))
+    assert info.sizes == {"48x48 RGB": 4, "30x20 L": 1}
+    assert any("mien prepare" in note for note in info.notes)
+    with pytest.raises(InputError):
+        inspect(f"table:{root}")
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "pictures", "label"),
+    [
+        ("faces", "folder", 4000, "class"),
+        ("eyes", "folder", 847, "class"),
+        ("photos", "folder", 879, None),
+    ],
+)
+def test_real_folders(shared_data, name, layout, pictures, label):
+    info = inspect(str(shared_data / name), quick=True)
+    assert (info.layout, info.pictures, info.broken) == (layout, pictures, ())
+    assert [found.name for found in info.labels] == ([label] if label else [])

@@ -1,0 +1,101 @@
+"""Datasets to curate, and servers of `mien curate`, for tests."""
+
+import colorsys
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.apps.curate_faces import Faces
+from mien.core.packed import PackReader, PackWriter, encode_png
+
+SECRET = "secret"
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+
+
+def yaw(number: int, count: int = 200) -> float:
+    """Different for each picture and in another order than names."""
+    return float((number * 37) % count) - count / 2
+
+
+def make_dataset(path: Path, *, count: int = 200, record: Mapping[str, Any] | None = None) -> Path:
+    """Coloured squares with yaw, gender and a guessed age; three inputs were dropped.
+
+    record: put into every record, over what stands there.
+    """
+    with PackWriter(path) as writer:
+        for number in range(count):
+            colour = np.array(colorsys.hsv_to_rgb(number / count, 0.5, 0.8)) * 255
+            pixels = np.full((16, 16, 3), colour, np.uint8)
+            known: dict[str, Any] = {
+                "source": f"people/{number:03d}.jpg",
+                "measurements": {"yaw": yaw(number, count)},
+                "labels": {"gender": ("female", "male")[number % 2]},
+                "predictions": {"age": 20 + number / 4} if number % 10 else {},
+                "licence": "CC0-1.0",
+            }
+            writer.add_png(encode_png(pixels), None, known | dict(record or {}))
+        writer.add_record({"source": "people/blurred.jpg", "reason": "blurred", "detail": "too soft"})
+        writer.add_record({"source": "people/empty.jpg", "reason": "empty", "detail": "no bytes in it"})
+        writer.add_record({"source": "wall.jpg", "reason": "no-face", "detail": "no face was found"})
+    return path
+
+
+def tossed_on_disk(path: Path) -> set[int]:
+    """Numbers of the pictures that are left out of the dataset, read anew."""
+    return {int(name[-12:-4]) for name in PackReader(path, with_tossed=True).tossed}
+
+
+@contextmanager
+def serving(faces: Path | Faces, *, hosts: frozenset[str] | None = LOOPBACK) -> Iterator[str]:
+    """A server in a thread of this process; gives its address."""
+    import uvicorn
+
+    from mien.apps.curate_web import build_app
+
+    opened = Faces(faces) if isinstance(faces, Path) else faces
+    app = build_app(opened, secret=SECRET, hosts=hosts)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/{SECRET}/"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def running(path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """`mien curate` as a user starts it; gives the process and its address."""
+    command = [sys.executable, "-u", "-m", "mien", "curate", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = None
+            while found is None:
+                line = process.stdout.readline()
+                assert line, process.communicate()
+                found = re.search(r"http://\S+", line)
+            yield process, found[0]
+        finally:
+            process.kill()
+
+
+def until(holds: Any, *, what: str) -> None:
+    """Wait till `holds()`; no test takes long where the program is right."""
+    for _ in range(1600):
+        if holds():
+            return
+        time.sleep(0.025)
+    raise AssertionError(f"never: {what}")

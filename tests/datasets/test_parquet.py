@@ -1,0 +1,91 @@
+"""Parquet as `mien data export` and Hugging Face's `datasets` write it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.dataset_contract import DatasetContract
+from layouts import head
+from mien.core.packed import encode_png
+from mien.datasets._open import open_dataset, open_index, recognise
+
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def rows(numbers):
+    return [
+        {
+            "image": {"bytes": encode_png(head(n)), "path": None},
+            "age": 20 + n,
+            "mood": n % 2,
+            "person": f"p{n}",
+        }
+        for n in numbers
+    ]
+
+
+def write(path: Path, rows) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    features = {"image": {"_type": "Image"}, "mood": {"names": ["sad", "glad"], "_type": "ClassLabel"}}
+    table = pyarrow.Table.from_pylist(rows)
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(table.replace_schema_metadata(metadata), path, row_group_size=2)
+
+
+def folder(root: Path, *, last: int = 5) -> Path:
+    write(root / "data" / "train-00000-of-00001.parquet", rows([0, 1, 2, 3, 4]))
+    write(root / "data" / "validation-00000-of-00001.parquet", rows([last]))
+    return root
+
+
+class TestParquet(DatasetContract):
+    def make(self, root):
+        return f"parquet:{folder(root)}?size=32"
+
+    def make_other(self, root):
+        return f"parquet:{folder(root, last=6)}?size=32"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+def test_pictures_stay_with_their_labels(tmp_path):
+    root = folder(tmp_path / "hf")
+    assert recognise(root) == "parquet"
+    index = open_index(f"parquet:{root}")
+    assert [entry.split for entry in index.entries] == ["train"] * 5 + ["val"]
+    dataset = open_dataset(f"parquet:{root}?size=48")
+    for number, entry in enumerate(index.entries):
+        assert dict(entry.labels) == {"age": 20 + number, "mood": ("sad", "glad")[number % 2]}
+        assert entry.person == f"p{number}"
+        np.testing.assert_array_equal(dataset.images(np.array([number]))[0], head(number).transpose(2, 0, 1))
+
+
+def test_null_is_a_label_that_is_absent(tmp_path):
+    some = rows([0, 1])
+    some[0]["age"] = None
+    write(tmp_path / "hf" / "a.parquet", some)
+    first, second = open_index(f"parquet:{tmp_path / 'hf'}").entries
+    assert "age" not in first.labels
+    assert second.labels["age"] == 21
+
+
+def test_what_is_broken_is_named_and_costs_only_itself(tmp_path):
+    root = folder(tmp_path / "hf")
+    (root / "data" / "test-1.parquet").write_bytes(b"PAR1 and nothing")
+    parquet.write_table(pyarrow.table({"text": ["no picture"]}), root / "data" / "test-2.parquet")
+    some = rows([0, 1])
+    some[0]["image"]["bytes"] = None
+    write(root / "data" / "test-3.parquet", some)
+    index = open_index(f"parquet:{root}")
+    named = {problem.where: problem.text for problem in index.problems}
+    assert "no parquet file" in named["data/test-1.parquet"]
+    assert "no column of pictures" in named["data/test-2.parquet"]
+    dataset = open_dataset(f"parquet:{root}")
+    assert len(dataset) == 7
+    assert any("test-3.parquet#0: the row holds no picture" in note for note in dataset.notes)

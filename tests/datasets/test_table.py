@@ -1,0 +1,204 @@
+"""Tables of labels: types, quoting, and what a wrong row costs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from contracts.dataset_contract import DatasetContract
+from layouts import head, labelled, save
+from mien.core.errors import InputError
+from mien.datasets._open import open_dataset, open_index, recognise
+
+
+class TestTable(DatasetContract):
+    def make(self, root):
+        return f"table:{labelled(root)}?size=32"
+
+    def make_other(self, root):
+        labelled(root)
+        text = (root / "labels.csv").read_text()
+        (root / "labels.csv").write_text(text.replace(",21,", ",91,"))
+        return f"table:{root}?size=32"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a table beside three pictures; give its index."""
+
+    def run(text, name="labels.csv", *, files=("a.png", "b.png", "c.png"), encoding="utf-8"):
+        for number, file in enumerate(files):
+            save(tmp_path / "t" / file, head(number))
+        (tmp_path / "t" / name).write_bytes(text.encode(encoding))
+        return open_index(f"table:{tmp_path / 't'}")
+
+    return run
+
+
+def labels(index):
+    return {entry.file: dict(entry.labels) for entry in index.entries}
+
+
+def problems(index):
+    return {problem.where: problem.text for problem in index.problems}
+
+
+def test_types_follow_from_all_values(write):
+    index = write(
+        "file,yes,whole,number,text,code\na.png,True,3,0.5,x,007\nb.png,no,-4,2,y,12\nc.png,YES,0,1e3,3,1\n"
+    )
+    assert labels(index) == {
+        "a.png": {"yes": True, "whole": 3, "number": 0.5, "text": "x", "code": "007"},
+        "b.png": {"yes": False, "whole": -4, "number": 2.0, "text": "y", "code": "12"},
+        "c.png": {"yes": True, "whole": 0, "number": 1000.0, "text": "3", "code": "1"},
+    }
+    assert [type(labels(index)["b.png"][name]) for name in ("yes", "whole", "number")] == [bool, int, float]
+
+
+def test_an_empty_cell_is_a_label_that_is_absent(write):
+    index = write("file,age,hair\na.png,,\nb.png,30,None\nc.png,nan,dark\n")
+    assert labels(index) == {"a.png": {}, "b.png": {"age": 30, "hair": "None"}, "c.png": {"hair": "dark"}}
+    assert index.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("\ufefffile;age\r\na.png;1\r\nb.png;2\r\nc.png;3\r\n", "utf-8"),
+        ("file\tage\na.png\t1\nb.png\t2\nc.png\t3", "utf-8"),
+        ("Age , Image\n1, a.png\n2, b.png\n\n3, c.png\n", "utf-8"),
+        ("file\tage\na.png\t1\nb.png\t2\nc.png\t3\n", "utf-16"),
+    ],
+)
+def test_marks_semicolons_tabs_and_other_names_are_understood(write, text, encoding):
+    index = write(text, encoding=encoding)
+    assert [list(row.values()) for row in labels(index).values()] == [[1], [2], [3]]
+    assert index.problems == ()
+
+
+def test_quoted_cells_hold_delimiters_quotes_and_lines(write):
+    index = write('file,said\na.png,"one, ""two"""\n"b.png","three\nfour"\nc.png,five\n')
+    assert labels(index)["a.png"] == {"said": 'one, "two"'}
+    assert labels(index)["b.png"] == {"said": "three\nfour"}
+    assert index.problems == ()
+
+
+def test_a_row_of_wrong_width_costs_only_itself(write):
+    index = write("file,age\na.png,1,2\nb.png\nc.png,3\n")
+    assert labels(index) == {"c.png": {"age": 3}}
+    found = problems(index)
+    assert "3 cells, the header has 2" in found["labels.csv:2"]
+    assert "1 cells, the header has 2" in found["labels.csv:3"]
+
+
+def test_a_stray_quotation_mark_costs_one_line(write):
+    index = write('file,age\na.png,"1\nb.png,2\nc.png,3\n')
+    assert labels(index) == {"b.png": {"age": 2}, "c.png": {"age": 3}}
+    assert "labels.csv:2" in problems(index)
+
+
+def test_missing_doubled_extra_and_hostile_files_are_named(write, tmp_path):
+    save(tmp_path / "secret.png", head(5))
+    index = write("file,age\na.png,1\ngone.png,2\na.png,3\n../secret.png,4\n/etc/passwd,5\n,6\nb.png,7\n")
+    assert labels(index) == {"a.png": {"age": 1}, "b.png": {"age": 7}}
+    found = problems(index)
+    assert "gone.png is not there" in found["labels.csv:3"]
+    assert "first at labels.csv:2" in found["labels.csv:4"]
+    assert "leads out" in found["labels.csv:5"]
+    assert "leads out" in found["labels.csv:6"]
+    assert "names no file" in found["labels.csv:7"]
+    assert "no whole row" in found["c.png"]
+
+
+def test_person_split_role_and_licence_are_no_labels(write):
+    index = write(
+        "file,subject,split,role,licence,age\na.png,7,train,front,CC0,1\nb.png,7,Validation,side,CC0,2\n"
+    )
+    first, second = index.entries
+    assert (first.person, first.split, first.role, dict(first.labels)) == ("7", "train", "front", {"age": 1})
+    assert (second.person, second.split) == ("7", "val")
+    assert index.licence == "CC0"
+    assert index.counts["people"] == 1
+
+
+def test_a_split_of_other_words_is_a_label(write):
+    index = write("file,split\na.png,north\nb.png,south\n")
+    assert labels(index)["a.png"] == {"split": "north"}
+
+
+def imagefolder(root):
+    for side, numbers in (("train", (0, 1)), ("validation", (2,)), ("test", (3,))):
+        lines = []
+        for number in numbers:
+            save(root / side / f"{number}.png", head(number))
+            lines.append({"file_name": f"{number}.png", "age": number + 20, "smiling": number % 2 == 0})
+        lines[0] |= {"objects": {"bbox": [[1, 2, 3, 4]]}, "hair": None}
+        (root / side / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return root
+
+
+def test_imagefolder_takes_its_splits_from_its_folders(tmp_path):
+    root = imagefolder(tmp_path / "hf")
+    assert recognise(root) == "table"
+    index = open_index(f"table:{root}")
+    assert [(entry.file, entry.split) for entry in index.entries] == [
+        ("test/3.png", "test"),
+        ("train/0.png", "train"),
+        ("train/1.png", "train"),
+        ("validation/2.png", "val"),
+    ]
+    assert labels(index)["train/0.png"] == {"age": 20, "smiling": True}
+    assert all("objects" in note for note in index.notes)
+    assert len(open_dataset(f"table:{root}?split=train")) == 2
+
+
+def test_lines_that_are_no_json_cost_only_themselves(write):
+    text = '{"file_name": "a.png", "age": 1}\nnonsense\n[1]\n{"age": 2}\n{"file_name": "c.png", "age": NaN}\n'
+    index = write(text, "metadata.jsonl")
+    assert labels(index) == {"a.png": {"age": 1}, "c.png": {}}
+    assert {"metadata.jsonl:2", "metadata.jsonl:3", "metadata.jsonl:4"} <= problems(index).keys()
+
+
+def test_a_column_of_mixed_kinds_becomes_text_and_is_told(write):
+    index = write('{"file": "a.png", "size": 3}\n{"file": "b.png", "size": "large"}\n', "metadata.jsonl")
+    assert labels(index) == {"a.png": {"size": "3"}, "b.png": {"size": "large"}}
+    assert any("size" in note for note in index.notes)
+
+
+def test_several_tables_must_be_chosen_from(write, tmp_path):
+    write("file,age\na.png,1\n", "one.csv")
+    with pytest.raises(InputError, match=r"table=one\.csv"):
+        write("file,age\nb.png,2\n", "two.csv")
+    assert labels(open_index(f"table:{tmp_path / 't'}?table=two.csv")) == {"b.png": {"age": 2}}
+    with pytest.raises(InputError, match="no such table"):
+        open_index(f"table:{tmp_path / 't'}?table=three.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("name,age\nx,1\n", "no CSV"), ("file,age,age\na.png,1,2\n", "two columns"), ("", "no CSV")],
+)
+def test_a_table_that_cannot_be_read_is_named(write, text, words):
+    with pytest.raises(InputError, match=words):
+        write(text)
+
+
+def test_text_that_is_not_utf8_is_named_with_its_line(write):
+    with pytest.raises(InputError, match=r"labels\.csv:3: not UTF-8"):
+        write("file,name\na.png,Ann\nb.png,J\u00f6rg\n", encoding="latin-1")
+
+
+def test_names_of_people_are_not_learnt_unasked(tmp_path):
+    root = labelled(tmp_path / "t")
+    text = (root / "labels.csv").read_text().splitlines()
+    rows = [f"{row},{'name' if at == 0 else f'n{at}'}" for at, row in enumerate(text)]
+    (root / "labels.csv").write_text("\n".join(rows))
+    dataset = open_dataset(f"table:{root}")
+    assert dataset.spec.class_names == ("age", "smiling", "hair=dark", "hair=fair")
+    np.testing.assert_array_equal(dataset.labels[0], [20, 1, 0, 1])
+    assert open_dataset(f"table:{root}?labels=name").spec.label_dim == 6

@@ -1,0 +1,336 @@
+"""Sizes, layouts, rules anew, conditions, doubles, labels from elsewhere: on faces that a stub finds."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.core.errors import InputError, MienError
+from mien.core.manifest import append_records
+from mien.core.packed import PackReader
+from mien.core.picture import read_picture
+from mien.faces.face import Face
+from mien.prepare import run, work
+from mien.prepare.judge import Rules
+from mien.prepare.pool import Answer
+from mien.prepare.run import prepare
+from mien.prepare.sources import Input, Reader
+from mien.prepare.store import Store
+
+EASY = Rules(min_sharpness=None, min_exposure=None, max_exposure=None, max_coverage=0.95, max_yaw=None)
+
+
+class Everywhere:
+    """A finder that sees a face in the middle of every picture but dark ones."""
+
+    name = "everywhere"
+
+    def find(self, image, *, most=8):
+        height, width = image.shape[:2]
+        if image.mean() < 5:
+            return []
+        at = [
+            (width * x, height * y)
+            for x, y in ((0.35, 0.4), (0.65, 0.4), (0.5, 0.55), (0.4, 0.7), (0.6, 0.7))
+        ]
+        box = (width * 0.2, height * 0.2, width * 0.6, height * 0.7)
+        return [Face(box, width * 0.6, 0.9, *at)]
+
+
+class Here:
+    """A pool in this process. looked_at: names of the inputs it was given."""
+
+    looked_at: list[str] = []  # noqa: RUF012 - shared on purpose; the fixture empties it
+
+    def __init__(self, setup, *, count):
+        self._job = work.Job.from_dict(setup["job"])
+        self._source, self._store = setup["source"], setup["store"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def run(self, tasks):
+        from pathlib import Path
+
+        store = Store(Path(self._store))
+        with Reader(Path(self._source)) as reader:
+            for number, task in enumerate(tasks):
+                self.looked_at.append(task["name"])
+                file = Input(task["name"], task["at"], task["key"])
+                outcome = work.work(file, reader, Everywhere(), self._job)
+                if outcome.record["sha256"] is None:
+                    yield number, Answer(outcome.record)
+                else:
+                    store.add(file.key, outcome.record, crops=outcome.crops, thumb=outcome.thumb)
+                    yield number, Answer({})
+        store.close()
+
+
+@pytest.fixture(autouse=True)
+def _stub(monkeypatch):
+    monkeypatch.setattr(run, "Pool", Here)
+    monkeypatch.setattr(run, "needed_artefacts", lambda name: ())
+    Here.looked_at.clear()
+
+
+def noise(seed, side=96):
+    coarse = np.random.default_rng(seed).integers(40, 220, (12, 12, 3), np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.NEAREST)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six pictures of growing size, one dark one, one file that is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(6):
+        noise(number, 64 + 32 * number).save(folder / f"{number}.png")
+    Image.new("RGB", (50, 50)).save(folder / "dark.png")
+    (folder / "note.txt").write_text("no picture\n")
+    return folder
+
+
+def sources(pack):
+    return [record["source"] for record in pack.records]
+
+
+def test_several_sizes_are_one_pass_and_a_zip_each(photos, tmp_path):
+    result = prepare(photos, tmp_path / "out.zip", size=(16, 64, 128), rules=EASY)
+    assert sorted(Here.looked_at) == sorted(path.name for path in photos.iterdir())
+    assert [pack.path.name for pack in result.packs] == ["out-16.zip", "out-64.zip", "out-128.zip"]
+    packs = [PackReader(pack.path) for pack in result.packs]
+    assert [read_picture(pack.read(0)).shape[0] for pack in packs] == [16, 64, 128]
+    # The crop is 1.2 times the picture's width here, and a crop may be enlarged by two thirds.
+    assert sources(packs[1]) == [f"{number}.png" for number in range(6)]
+    assert sources(packs[2]) == [
+        f"{number}.png" for number in range(6) if 1.2 * (64 + 32 * number) >= 0.6 * 128
+    ]
+    alone = prepare(photos, tmp_path / "alone.zip", size=64, rules=EASY)
+    assert alone.packs[0].path.read_bytes() == packs[1].path.read_bytes()
+    assert not (tmp_path / "out.zip").exists()
+
+
+def test_a_size_without_pictures_is_said_and_the_others_are_written(photos, tmp_path):
+    result = prepare(photos, tmp_path / "out.zip", size=(64, 1024), rules=EASY)
+    assert [pack.size for pack in result.packs] == [64]
+    assert any("out-1024.zip was not written" in note and "too-small" in note for note in result.notes)
+
+
+def test_small_crops_are_antialiased(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    stripes = np.full((600, 600, 3), 40, np.uint8)
+    stripes[:, ::2] = 215
+    Image.fromarray(stripes).save(folder / "a.png")
+    prepare(folder, tmp_path / "out.zip", size=(16, 64, 256), rules=EASY)
+    for size in (16, 64):
+        inner = read_picture(PackReader(tmp_path / f"out-{size}.zip").read(0))[
+            size // 4 : -size // 4, size // 4 : -size // 4
+        ]
+        assert inner.astype(float).std() < 6
+
+
+def test_other_rules_and_conditions_need_no_pixel_again(photos, tmp_path):
+    out = tmp_path / "out.zip"
+    first = prepare(photos, out, size=16, rules=EASY)
+    assert (first.kept, first.measured) == (6, 8)
+    Here.looked_at.clear()
+    shutil.move(photos / "0.png", tmp_path / "0.png")  # reading it would fail
+    (photos / "0.png").symlink_to(tmp_path / "0.png")
+    second = prepare(photos, out, size=16, rules=EASY, where="width > 100 and not face_size > 120")
+    assert set(Here.looked_at) <= {"note.txt"} | {"0.png"}
+    assert [record["width"] for record in PackReader(out).records] == [128, 160, 192]
+    assert second.dropped == {"where": 3, "no-face": 1, "not-a-picture": 1}
+    bytes_of_first = [prepare(photos, out, size=16, rules=EASY).kept, out.read_bytes()]
+    assert bytes_of_first == [
+        6,
+        prepare(photos, tmp_path / "new.zip", size=16, rules=EASY).packs[0].path.read_bytes(),
+    ]
+
+
+def test_a_changed_file_is_looked_at_again_and_a_new_one_too(photos, tmp_path):
+    out = tmp_path / "out.zip"
+    prepare(photos, out, size=16, rules=EASY)
+    Here.looked_at.clear()
+    noise(77, 70).save(photos / "0.png")
+    noise(78, 70).save(photos / "new.png")
+    result = prepare(photos, out, size=16, rules=EASY)
+    assert sorted(Here.looked_at) == ["0.png", "new.png"]
+    assert (result.measured, result.kept) == (2, 7)
+
+
+def test_work_is_forgotten_on_request(photos, tmp_path):
+    prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, keep_work=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.zip", "photos"]
+
+
+def test_a_condition_that_some_cannot_answer_counts_them(photos, tmp_path):
+    extra = {f"{number}.png": {"labels": {"age": 10 * number}} for number in range(4)}
+    result = prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, extra=extra, where="age >= 20")
+    assert result.kept == 2
+    assert (result.dropped["where"], result.dropped["where-unknown"]) == (2, 2)
+    (detail, *_) = [drop["detail"] for drop in result.drops if drop["reason"] == "where-unknown"]
+    assert "age, which this picture lacks" in detail
+
+
+def test_labels_and_keys_from_elsewhere(photos, tmp_path):
+    labels = {f"{number}.png": number % 2 for number in range(5)}
+    extra = {"0.png": {"licence": "CC0", "source_url": "https://example.org/0", "labels": {"age": 31}}}
+    result = prepare(
+        photos,
+        tmp_path / "out.zip",
+        size=16,
+        rules=EASY,
+        labels=labels,
+        class_names=["no", "yes"],
+        extra=extra,
+    )
+    pack = PackReader(tmp_path / "out.zip")
+    assert pack.labels == [0, 1, 0, 1, 0]
+    assert pack.class_names == ("no", "yes")
+    assert pack.records[0]["labels"] == {"class": "no", "age": 31}
+    assert (pack.records[0]["licence"], pack.records[0]["source_url"]) == ("CC0", "https://example.org/0")
+    assert result.dropped["no-label"] == 1
+
+
+def test_a_crawl_brings_fields_licence_and_address_and_only_its_own_files(photos, tmp_path):
+    lines = [
+        {"file": f"{number}.png", "source": f"https://e.org/{number}.png", "page": f"https://e.org/{number}",
+         "licence": "CC BY 4.0", "fields": {"height_cm": 150 + number, "name": "A"}, "sha256": "0"}
+        for number in (0, 1, 2)
+    ]  # fmt: skip
+    lines.append({**lines[0], "fields": {"height_cm": 1}})  # the same picture on another page
+    lines.append({**lines[0], "file": "gone.png"})
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"file": "3.png", "pa'
+    (photos / "manifest.jsonl").write_text(text)
+    result = prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="height_cm > 150")
+    assert result.total == 3
+    assert "1 files that manifest.jsonl names are missing" in result.notes
+    pack = PackReader(tmp_path / "out.zip")
+    assert pack.labels is None
+    record = pack.records[0]
+    assert record["labels"] == {"height_cm": 151, "name": "A"}
+    assert (record["licence"], record["source_url"]) == ("CC BY 4.0", "https://e.org/1.png")
+
+
+def test_doubles_give_way_to_the_sharpest(photos, tmp_path):
+    noise(2, 128).resize((64, 64), Image.Resampling.BOX).resize((128, 128), Image.Resampling.BICUBIC).save(
+        photos / "a-soft-copy.png"
+    )
+    result = prepare(photos, tmp_path / "out.zip", size=32, rules=EASY)
+    assert result.dropped["duplicate"] == 1
+    pack = PackReader(tmp_path / "out.zip")
+    (double,) = [record for record in pack.all_records if record.get("reason") == "duplicate"]
+    assert (double["source"], double["duplicate_of"]) == ("a-soft-copy.png", "2.png")
+    assert "2.png" in double["detail"]
+    assert prepare(photos, tmp_path / "out.zip", size=32, rules=EASY, duplicates=None).kept == 7
+
+
+def test_what_a_rule_drops_makes_no_double_of_what_passes(photos, tmp_path):
+    """The sharper copy breaks a rule, so the other one stays."""
+    noise(2, 128).resize((512, 512), Image.Resampling.NEAREST).save(photos / "large.png")
+    result = prepare(photos, tmp_path / "out.zip", size=32, rules=EASY, where="width < 500")
+    assert "2.png" in sources(PackReader(result.packs[0].path))
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_a_prepared_dataset_is_judged_again_and_its_pictures_copied(photos, tmp_path, kind):
+    made, out = tmp_path / "made.zip", tmp_path / "out.zip"
+    prepare(photos, made, size=16, rules=EASY)
+    before = PackReader(made)
+    if kind == "folder":
+        made = tmp_path / "made"
+        shutil.unpack_archive(tmp_path / "made.zip", made)
+    append_records(made, [{"file": before.names[1], "verdict": "dropped", "reason": "ugly"},
+                          {"file": before.names[2], "verdict": "dropped"},
+                          {"file": before.names[3], "verdict": "dropped"},
+                          {"file": before.names[3], "verdict": "kept"},
+                          {"file": before.names[5], "predictions": {"age": 44}}])  # fmt: skip
+    Here.looked_at.clear()
+    result = prepare(made, out, rules=EASY, where="width > 64")
+    assert (Here.looked_at, result.measured) == ([], 0)
+    assert result.dropped == {"no-face": 1, "not-a-picture": 1, "tossed": 1, "ugly": 1, "where": 1}
+    after = PackReader(out)
+    assert sources(after) == ["3.png", "4.png", "5.png"]
+    assert [after.read(number) for number in range(3)] == [before.read(number) for number in (3, 4, 5)]
+    assert after.records[2]["predictions"] == {"age": 44}
+    assert after.records[0]["sha256"] == before.records[3]["sha256"]
+    assert len(after.all_records) == 8
+
+
+def test_a_prepared_dataset_in_another_size_is_looked_at_like_photos(photos, tmp_path):
+    prepare(photos, tmp_path / "made.zip", size=64, rules=EASY)
+    Here.looked_at.clear()
+    result = prepare(tmp_path / "made.zip", tmp_path / "out.zip", size=32, rules=EASY)
+    assert result.measured == len(Here.looked_at) == 6
+
+
+def test_eyes_are_two_pictures_a_face_with_their_roles(photos, tmp_path):
+    prepare(photos, tmp_path / "out.zip", size=16, layout="eyes", rules=EASY)
+    pack = PackReader(tmp_path / "out.zip")
+    assert len(pack) == 12
+    assert [record["role"] for record in pack.records[:4]] == ["eye-left", "eye-right"] * 2
+    assert sources(pack)[:4] == ["0.png", "0.png", "1.png", "1.png"]
+    faces = [read_picture(pack.read(number)).astype(int) for number in range(2)]
+    assert np.abs(faces[0] - faces[1]).mean() > 10
+    again = prepare(
+        tmp_path / "out.zip", tmp_path / "again.zip", rules=EASY, where="width > 64", duplicates=None
+    )
+    assert again.kept == 10
+
+
+def test_wild_keeps_the_picture_as_it_is(photos, tmp_path):
+    prepare(photos, tmp_path / "out.zip", size=64, layout="wild", rules=EASY)
+    pack = PackReader(tmp_path / "out.zip")
+    first = read_picture(pack.read(0)).astype(int)
+    assert np.abs(first - np.asarray(noise(0, 64)).astype(int)).mean() < 2
+
+
+def test_a_dropped_face_can_still_be_shown(photos, tmp_path):
+    shown = []
+
+    def look(packed):
+        records = PackReader(packed.path).all_records
+        shown.extend((record["source"], packed.thumb(record)) for record in records)
+
+    prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="width > 100", report=look)
+    thumbs = dict(shown)
+    assert thumbs["note.txt"] is None
+    assert read_picture(thumbs["0.png"]).shape == (16, 16, 3), "dropped, but found"
+    assert read_picture(thumbs["3.png"]).shape == (16, 16, 3)
+    assert read_picture(thumbs["dark.png"]).shape[:2] == (96, 96), "no face: the whole picture"
+
+
+def test_verdicts_by_hand_are_never_left_to_another_dataset(photos, tmp_path):
+    out = tmp_path / "out.zip"
+    prepare(photos, out, size=16, rules=EASY)
+    append_records(out, [{"file": "00000/img00000000.png", "verdict": "dropped"}])
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"out\.manifest\.jsonl: holds verdicts .* NEW\.zip"):
+        prepare(photos, out, size=16, rules=EASY)
+    assert out.read_bytes() == before
+    with pytest.raises(InputError, match="into itself"):
+        prepare(out, out)
+
+
+def test_nothing_kept_says_why_and_the_work_is_not_lost(photos, tmp_path):
+    with pytest.raises(
+        MienError, match=r"no face was kept of 8 files \(6 where, 1 not-a-picture, 1 no-face\)"
+    ):
+        prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="width > 9999")
+    Here.looked_at.clear()
+    assert prepare(photos, tmp_path / "out.zip", size=16, rules=EASY).measured == 0
+
+
+def test_colour_profile_notes_reach_the_record(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    noise(1).save(folder / "a.png", icc_profile=b"nonsense" * 20)
+    prepare(folder, tmp_path / "out.zip", size=16, rules=EASY)
+    (record,) = PackReader(tmp_path / "out.zip").records
+    assert "profile is damaged" in record["notes"][0]
