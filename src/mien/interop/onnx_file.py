@@ -1,8 +1,8 @@
 """Generators as ONNX files: written through torch's exporter, checked and run by onnxruntime.
 
 Inputs: z float32 [N, z_dim], labels float32 [N, label_dim] where there are any, psi float32 []; output: image
-float32 [N, C, H, W] in about [-1, 1]. The batch is free. Metadata "mien" holds our header as JSON, "model" the
-name of the generator that it was made from.
+float32 [N, C, H, W] in about [-1, 1]. The batch is free. Metadata "mien" holds our header as JSON, "model"
+the name of the generator that it was made from.
 """
 
 import copy
