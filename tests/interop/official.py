@@ -1,4 +1,4 @@
-"""Pickles as NVlabs' and R3GAN's programs write them, made here: their modules exist only while one is written."""
+"""Pickles as NVlabs' and R3GAN's programs write them; their modules exist only while one is written."""
 
 import collections
 import pickle

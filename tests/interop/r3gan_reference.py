@@ -1,6 +1,6 @@
 """R3GAN's published classes as far as their names and equations go, written anew for the tests.
 
-Huang et al. 2024, arXiv:2501.05441, section 4. They pickle as plain classes of `training.networks` and `R3GAN.*`.
+Huang et al. 2024, arXiv:2501.05441, section 4. They pickle as plain classes.
 """
 
 import collections

@@ -62,7 +62,7 @@ def file_content(state: dict[str, Tensor], **more: object) -> dict[str, object]:
 
 
 def picture(state: dict[str, Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
-    """w [N, style] and picture [N, 3, H, W] of latents, with the fixed noise pictures (randomize_noise=False)."""
+    """w [N, style] and picture [N, 3, H, W] of latents, with the fixed noise (randomize_noise=False)."""
     weights = {name: value.double() for name, value in state.items()}
     w = _map(weights, z.double())
     x = weights["input.input"].repeat(len(z), 1, 1, 1)

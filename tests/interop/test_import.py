@@ -13,21 +13,24 @@ import torch
 
 from interop import official, r3gan_reference, rosinality_reference
 from interop.official import Persistent, checkpoint, persistent_discriminator, persistent_generator
-from mien.apps.import_ import describe, import_file
+from mien.apps import import_
+from mien.apps.import_ import Imported, describe
 from mien.cli import main
 from mien.core.checkpoint import load_generator
 from mien.core.errors import InputError
 from mien.core.sampling import latents
 from mien.interop import _readers, convert
-from mien.interop._facts import Contents
 from mien.interop._network import Network
 from mien.models._load import load_generator_network
 
 
 def read(data: bytes, key: str = "G_ema") -> Network:
     """In this process, for speed; the sandbox has tests of its own."""
-    contents: Contents = _readers.read_pickle(io.BytesIO(data), key)
-    return convert.convert(contents, key)
+    return convert.convert(_readers.read_pickle(io.BytesIO(data), [key]))
+
+
+def import_file(path: Path, out: Path | None = None, network: str | None = None) -> Imported:
+    return import_.save(path, import_.read(path, network), out)
 
 
 def same(found: Network, network: torch.nn.Module) -> bool:
@@ -92,9 +95,10 @@ def test_command_writes_a_generator_that_draws(tmp_path: Path, capsys: pytest.Ca
         assert part in shown
     path = tmp_path / "official.safetensors"
     loaded, header = load_generator_network(path)
-    assert digest not in header.origin and "official.pkl" in header.origin
+    assert "official.pkl" in header.origin
     z, labels = latents([0, 1], 16), torch.eye(2)
-    assert torch.equal(loaded(z, labels, psi=0.7), network.eval()(z, labels, psi=0.7))
+    expected = network.eval()(z, labels, psi=0.7)
+    assert torch.allclose(loaded(z, labels, psi=0.7), expected, atol=1e-4)  # channels lie otherwise
     arguments = ["generate", str(path), "--seeds", "0", "--label", "class1", "--out", str(tmp_path / "o")]
     assert main(arguments) == 0
     assert (tmp_path / "o" / "seed0000.png").exists()
@@ -174,7 +178,7 @@ def test_sizes_that_contradict_the_weights_are_refused() -> None:
     for more in ({"img_resolution": 64}, {"c_dim": 5}, {"z_dim": 99}):
         network = persistent_generator(official.generator())
         network.more |= more
-        with pytest.raises(InputError, match="lacks|is \\["):
+        with pytest.raises(InputError, match=r"lacks|is \["):
             read(checkpoint(G_ema=network))
 
 
@@ -213,7 +217,7 @@ def _torch_zip() -> bytes:
         (pickle.dumps({"a": 1}), "no network"),
         (_torch_zip(), "neither g_ema nor g"),
         (_torch_zip()[:200], "not a torch file that can be read"),
-        (checkpoint(G_ema=persistent_generator(official.generator()))[:5000], "cut off|not a pickle"),
+        (checkpoint(G_ema=persistent_generator(official.generator()))[:5000], r"cut off|not a pickle"),
     ],
 )
 def test_bad_files(tmp_path: Path, content: bytes, words: str) -> None:
@@ -245,10 +249,10 @@ def test_r3gan_draws_what_its_own_network_draws() -> None:
     reference = r3gan_reference.Generator(8, [16, 16, 8], 2, labels=2)
     z, labels = torch.randn(2, 8), torch.eye(2)
     data = r3gan_reference.pickled(G_ema=reference)
-    contents = _readers.read_pickle(io.BytesIO(data), "G_ema")
+    contents = _readers.read_pickle(io.BytesIO(data), ["G_ema"])
     assert contents.facts.networks["G_ema"].full_name == "training.networks.Generator"
     assert contents.facts.other["cur_nimg"] == 12345
-    found = convert.convert(contents, "G_ema")
+    found = convert.convert(contents)
     assert (found.family, found.spec.resolution, found.spec.label_dim) == ("r3gan", 16, 2)
     ours = _built(found)
     with torch.no_grad():
@@ -267,7 +271,7 @@ def test_r3gan_discriminator_scores_as_its_own() -> None:
 def test_r3gan_of_another_filter_is_refused() -> None:
     reference = r3gan_reference.Generator(8, [8, 8], 1, labels=0)
     reference.Model.MainLayers[1].Layers[0].Resampler.Kernel.mul_(2)  # type: ignore[union-attr,index,operator]
-    with pytest.raises(InputError, match="stages.1.0.filter is not the filter"):
+    with pytest.raises(InputError, match=r"stages\.1\.0\.filter is not the filter"):
         read(r3gan_reference.pickled(G_ema=reference))
 
 
@@ -319,10 +323,10 @@ def test_rosinality_of_another_kernel_or_kind_is_refused(tmp_path: Path) -> None
     state = rosinality_reference.state_dict(8, 6, 2, {4: 8, 8: 8})
     path = tmp_path / "a.pt"
     torch.save({"g_ema": {**state, "convs.0.conv.blur.kernel": torch.ones(4, 4)}}, path)
-    with pytest.raises(InputError, match="blur.kernel is not the filter"):
+    with pytest.raises(InputError, match=r"blur\.kernel is not the filter"):
         import_file(path)
     torch.save({"g_ema": {**state, "iwt.ll": torch.ones(2)}}, path)
-    with pytest.raises(InputError, match="'iwt.ll'"):
+    with pytest.raises(InputError, match=r"'iwt\.ll'"):
         import_file(path)
     torch.save({"g_ema": state, "x": types.SimpleNamespace()}, path)
     with pytest.raises(InputError, match="restricted loader"):

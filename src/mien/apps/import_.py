@@ -11,8 +11,8 @@ from mien import TOOL
 from mien.core.checkpoint import GeneratorHeader, save_generator
 from mien.core.errors import InputError
 from mien.interop import sandbox
-from mien.interop._facts import FileFacts, NetworkFacts
-from mien.interop.convert import choose, convert
+from mien.interop._facts import Contents, FileFacts, NetworkFacts
+from mien.interop.convert import convert, wanted
 
 _WIDE = 400  # characters of arguments shown
 
@@ -26,25 +26,30 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def describe(source: Path) -> list[str]:
-    """What a checkpoint holds, in lines: class, arguments, sizes and the hash of the embedded source."""
-    return list(_lines(source, sandbox.read(source).facts))
-
-
-def import_file(source: Path, out: Path | None = None, *, network: str | None = None) -> Imported:
-    """Write a network of a checkpoint as a file of ours, beside it unless told.
+def read(source: Path, network: str | None = None) -> Contents:
+    """What a checkpoint holds, with the tensors of a network.
 
     network: "G_ema", "G" or "D"; by default the averaged generator, else the generator. Raises InputError.
     """
+    return sandbox.read(source, wanted(network))
+
+
+def describe(source: Path, contents: Contents | None = None) -> list[str]:
+    """What a checkpoint holds, in lines: class, arguments, sizes and the hash of the embedded source."""
+    return list(_lines(source, (contents or sandbox.read(source)).facts))
+
+
+def save(source: Path, contents: Contents, out: Path | None = None) -> Imported:
+    """Write the network that was read of `source` as a file of ours, beside it unless told otherwise."""
     path = source.with_suffix(".safetensors") if out is None else out
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: what is imported is written as .safetensors")
-    facts = sandbox.read(source).facts
     try:
-        key = choose(facts.networks, network)
-        found = convert(sandbox.read(source, key), key)
+        found = convert(contents)
     except InputError as error:
-        raise error if str(source) in str(error) else InputError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {error}") from error
+    facts = contents.facts
+    name = facts.networks[str(contents.chosen)].full_name
     header = GeneratorHeader(
         kind=found.kind,
         family=found.family,
@@ -53,7 +58,7 @@ def import_file(source: Path, out: Path | None = None, *, network: str | None = 
         nimg=_seen(facts.other),
         tool=TOOL,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        origin=f"{key} ({facts.networks[key].full_name}) of {source.name}, sha256 {_sha256(source)}",
+        origin=f"{contents.chosen} ({name}) of {source.name}, sha256 {_sha256(source)}",
     )
     save_generator(path, found.tensors, header)
     return Imported(path, header, found.notes)

@@ -1,4 +1,4 @@
-"""The sandbox's inside: `python -P -m mien.interop._child FILE FOLDER [KEY]`, started by `sandbox` alone.
+"""The sandbox's inside: `python -P -m mien.interop._child FILE FOLDER [KEY ...]`, started by `sandbox` alone.
 
 Everything is imported first; then come the limits, then the file. What it holds is written to FOLDER as JSON
 and safetensors, a refusal as text; nothing is ever handed over as a pickle.
@@ -18,7 +18,7 @@ from mien.interop._facts import Contents
 from mien.interop._limits import Limits
 
 READY = b"ready\n"
-FACTS, WEIGHTS, REFUSAL = "facts.json", "weights.safetensors", "refusal.txt"
+FACTS, CHOSEN, WEIGHTS, REFUSAL = "facts.json", "chosen.txt", "weights.safetensors", "refusal.txt"
 REFUSED = 3  # exit code
 
 # What reading never does. The reader has no way to do it either: this is a second lock on the same door.
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
     try:
-        _write(_readers.read(path, arguments[2] if len(arguments) > 2 else None), folder)
+        _write(_readers.read(path, arguments[2:]), folder)
     except InputError as error:
         return _refuse(folder, str(error))
     except (MemoryError, RuntimeError) as error:
@@ -77,6 +77,7 @@ def _write(contents: Contents, folder: Path) -> None:
         plain = {name: tensor.detach().contiguous().clone() for name, tensor in contents.weights.items()}
         safetensors.torch.save_file(plain, folder / WEIGHTS)
     (folder / FACTS).write_text(contents.facts.model_dump_json(), "utf-8")
+    (folder / CHOSEN).write_text(contents.chosen or "", "utf-8")
 
 
 def _refuse(folder: Path, reason: str) -> int:

@@ -48,9 +48,10 @@ class FileFacts(BaseModel):
 
 @dataclass(frozen=True)
 class Contents:
-    """What was read of a file. weights: tensors of the network asked for, by its key's names, or {}."""
+    """What was read of a file. chosen: the network asked for. weights: its tensors, by the file's names."""
 
     facts: FileFacts
+    chosen: str | None
     weights: Mapping[str, Tensor]
 
 

@@ -4,7 +4,7 @@ import argparse
 import mmap
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -26,15 +26,18 @@ _STATE_DICTS = {"G_ema": "g_ema", "G": "g"}  # our keys, and rosinality's
 _MOST_ATTRIBUTES = 20_000
 
 
-def read(path: Path, key: str | None) -> Contents:
-    """Read a non-empty file. key: the network whose tensors are wanted. Raises InputError."""
+def read(path: Path, keys: Sequence[str]) -> Contents:
+    """Read a non-empty file. Raises InputError.
+
+    keys: networks whose tensors are wanted, of which the first is taken that is there.
+    """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         head = data[:16]
         if not head.startswith((_ZIP, _TORCH_LEGACY)):
             _refuse_others(head)
             # mmap reads what is there, however much a damaged length asks for.
-            return read_pickle(cast(IO[bytes], data), key)
-    return read_state_dicts(path, key)
+            return read_pickle(cast(IO[bytes], data), keys)
+    return read_state_dicts(path, keys)
 
 
 def _refuse_others(head: bytes) -> None:
@@ -44,7 +47,7 @@ def _refuse_others(head: bytes) -> None:
         raise InputError("it is no checkpoint: neither a pickle (.pkl) nor a torch file (.pt)")
 
 
-def read_pickle(stream: IO[bytes], key: str | None) -> Contents:
+def read_pickle(stream: IO[bytes], keys: Sequence[str]) -> Contents:
     """NVlabs' and R3GAN's networks. Raises InputError saying what the file asks for, or how it is damaged."""
     found = resolve(Machine(allowed=is_known).read(stream))
     if not isinstance(found, dict):
@@ -58,7 +61,7 @@ def read_pickle(stream: IO[bytes], key: str | None) -> Contents:
         networks={name: _of_module(module, tensors[name]) for name, module in networks.items()},
         other={str(name): plain(value) for name, value in found.items() if name not in networks},
     )
-    return Contents(facts, _wanted(tensors, key))
+    return _with_weights(facts, tensors, keys)
 
 
 def _of_module(module: Module, tensors: Mapping[str, Tensor]) -> NetworkFacts:
@@ -75,15 +78,16 @@ def _of_module(module: Module, tensors: Mapping[str, Tensor]) -> NetworkFacts:
     )
 
 
-def _wanted(networks: Mapping[str, Mapping[str, Tensor]], key: str | None) -> Mapping[str, Tensor]:
-    if key is None:
-        return {}
-    if key not in networks:
-        raise InputError(f"it has no {key}; it holds: {', '.join(networks)}")
-    return networks[key]
+def _with_weights(
+    facts: FileFacts, networks: Mapping[str, Mapping[str, Tensor]], keys: Sequence[str]
+) -> Contents:
+    chosen = next((key for key in keys if key in networks), None)
+    if keys and chosen is None:
+        raise InputError(f"it has no {' or '.join(keys)}; it holds: {', '.join(networks)}")
+    return Contents(facts, chosen, networks[chosen] if chosen else {})
 
 
-def read_state_dicts(path: Path, key: str | None) -> Contents:
+def read_state_dicts(path: Path, keys: Sequence[str]) -> Contents:
     """rosinality's `.pt`: dictionaries of tensors by torch's own restricted loader. Raises InputError."""
     found = _load(path)
     if not isinstance(found, dict):
@@ -103,7 +107,7 @@ def read_state_dicts(path: Path, key: str | None) -> Contents:
         },
         other={str(name): plain(value) for name, value in found.items() if is_plain(value)},
     )
-    return Contents(facts, _wanted(networks, key))
+    return _with_weights(facts, networks, keys)
 
 
 def _load(path: Path) -> Any:

@@ -1,27 +1,25 @@
 """From what a foreign file holds to a network of ours: which reader of names and conventions it needs."""
 
-from mien.core.errors import InputError
 from mien.interop import nvlabs, r3gan, rosinality
-from mien.interop._facts import Contents, NetworkFacts
+from mien.interop._facts import Contents
 from mien.interop._network import Network
 
 GENERATORS = ("G_ema", "G")
-KEYS = (*GENERATORS, "D")
 
 
-def choose(networks: dict[str, NetworkFacts], key: str | None) -> str:
-    """The key asked for, else that of the averaged generator, else of the generator. Raises InputError."""
-    for name in [key] if key else GENERATORS:
-        if name in networks:
-            return name
-    raise InputError(f"it has no {key or 'G_ema or G'}; it holds: {', '.join(networks)}")
+def wanted(key: str | None) -> tuple[str, ...]:
+    """The network asked for, else the averaged generator, else the generator."""
+    return (key,) if key else GENERATORS
 
 
-def convert(contents: Contents, key: str) -> Network:
-    """The network `key` for one of our families. Raises InputError where none can hold it."""
-    facts, tensors = contents.facts.networks[key], contents.weights
+def convert(contents: Contents) -> Network:
+    """The chosen network for one of our families. Raises InputError where none can hold it."""
+    if contents.chosen is None:
+        raise ValueError("no network was asked for")
+    facts, tensors = contents.facts.networks[contents.chosen], contents.weights
+    is_d = contents.chosen == "D"
     if contents.facts.maker == "rosinality":
-        return rosinality.generator(facts, tensors)
+        return rosinality.generator(tensors)
     if r3gan.is_r3gan(tensors):
-        return r3gan.discriminator(tensors) if key == "D" else r3gan.generator(facts, tensors)
-    return nvlabs.discriminator(facts, tensors) if key == "D" else nvlabs.generator(facts, tensors)
+        return r3gan.discriminator(tensors) if is_d else r3gan.generator(facts, tensors)
+    return nvlabs.discriminator(facts, tensors) if is_d else nvlabs.generator(facts, tensors)

@@ -35,7 +35,7 @@ def is_r3gan(tensors: Mapping[str, Tensor]) -> bool:
 def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
     """A generator. Raises InputError where ours cannot hold it."""
     renamed = _renamed(tensors)
-    widths = _stage_widths(renamed, reverse=False)
+    widths = _by_size(_stage_widths(renamed, first=1))
     inputs = _shape(renamed, "stages.0.0.mix.weight", 2)[1]
     labels = _labels(renamed)
     z_dim = facts.attributes.get("z_dim", inputs // 2 if labels else inputs)
@@ -46,7 +46,7 @@ def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
 def discriminator(tensors: Mapping[str, Tensor]) -> Network:
     """A discriminator. Raises InputError where ours cannot hold it."""
     renamed = _renamed(tensors)
-    widths = _stage_widths(renamed, reverse=True)
+    widths = _by_size(_stage_widths(renamed, first=0)[::-1])
     config = _sizes(renamed, widths, first=0)
     return _fitted("discriminator", config, renamed, widths, _labels(renamed), "from_rgb.weight", axis=1)
 
@@ -77,21 +77,25 @@ def _name(name: str) -> str:
     return f"stages.{match[1]}.{match[2]}.{_PARTS[match[3]]}" if match and match[3] in _PARTS else name
 
 
-def _stage_widths(tensors: Mapping[str, Tensor], *, reverse: bool) -> dict[int, int]:
-    """Channels by resolution; a discriminator begins (reverse) with the finest."""
-    stages = count(tensors, "stages.{}.1.conv1.weight")
-    found = [_shape(tensors, f"stages.{stage}.1.conv1.weight", 4)[1] for stage in range(stages)]
-    if not found or stages > 9:
+def _by_size(widths: list[int]) -> dict[int, int]:
+    """By resolution, from 4 px up."""
+    return {4 * 2**index: width for index, width in enumerate(widths)}
+
+
+def _stage_widths(tensors: Mapping[str, Tensor], *, first: int) -> list[int]:
+    """Channels of each stage, in their order. first: the number of a stage's first block."""
+    stages = count(tensors, f"stages.{{}}.{first}.conv1.weight")
+    if not 0 < stages < 10:
         raise InputError("it has no stages of residual blocks, or too many")
-    return {4 * 2**index: width for index, width in enumerate(reversed(found) if reverse else found)}
+    return [_shape(tensors, f"stages.{stage}.{first}.conv1.weight", 4)[1] for stage in range(stages)]
 
 
 def _sizes(tensors: Mapping[str, Tensor], widths: Mapping[int, int], *, first: int) -> dict[str, int]:
-    """Blocks a stage (numbered from `first`), channels, and channels a group."""
+    """Blocks a stage, channels, and channels a group."""
     blocks = 0
     while f"stages.0.{first + blocks}.conv1.weight" in tensors:
         blocks += 1
-    group = _shape(tensors, "stages.0.1.conv2.weight", 4)[1]
+    group = _shape(tensors, f"stages.0.{first}.conv2.weight", 4)[1]
     return {"blocks": blocks, "group_size": group, **channels(widths)}
 
 

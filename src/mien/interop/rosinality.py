@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.interop._facts import LATENT_MEAN, NetworkFacts
+from mien.interop._facts import LATENT_MEAN
 from mien.interop._network import Network, channels, count, fitted
 from mien.models import stylegan2
 from mien.ops.resample import binomial_filter
@@ -32,7 +32,7 @@ _INDEXED = re.compile(r"(style|convs|to_rgbs|noises)\.(?:noise_)?(\d{1,2})(?:\.(
 _MEAN_SAMPLES, _MEAN_SEED = 10_000, 123  # NVlabs' choice for statistics of w
 
 
-def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
+def generator(tensors: Mapping[str, Tensor]) -> Network:
     """A generator. Raises InputError where ours cannot hold it.
 
     The mean of w is the file's `latent_avg`, or measured, since training does not keep one there.

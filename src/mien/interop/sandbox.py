@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -21,8 +22,8 @@ _START_SECONDS = 180  # to import torch on a busy machine; nothing of the file i
 _MOST_FACTS = 16 << 20  # bytes of JSON
 
 
-def read(path: Path, key: str | None = None) -> Contents:
-    """What the checkpoint at `path` holds; with `key` ("G_ema", "G", "D") also that network's tensors.
+def read(path: Path, keys: Sequence[str] = ()) -> Contents:
+    """What the checkpoint at `path` holds, with the tensors of the first of `keys` ("G_ema", "G", "D") in it.
 
     Raises InputError, naming the file, where it is no checkpoint, is damaged, or asks for more than weights
     need: it is read as data, nothing of it is run.
@@ -34,7 +35,7 @@ def read(path: Path, key: str | None = None) -> Contents:
     limits = Limits.of(path.stat().st_size)
     with tempfile.TemporaryDirectory(prefix="mien-import-") as name:
         folder = Path(name)
-        code = _run(path, folder, key, limits)
+        code = _run(path, folder, keys, limits)
         if code == _child.REFUSED:
             raise InputError(f"{path}: {(folder / _child.REFUSAL).read_text('utf-8')}")
         if code:
@@ -42,12 +43,12 @@ def read(path: Path, key: str | None = None) -> Contents:
         return _take(path, folder)
 
 
-def _run(path: Path, folder: Path, key: str | None, limits: Limits) -> int:
+def _run(path: Path, folder: Path, keys: Sequence[str], limits: Limits) -> int:
     """The exit code of the reading process, negative for a signal."""
     # -P: no module is looked for in the current folder, which may be where the file came with company.
     command = [sys.executable, "-P", "-m", _child.__name__, str(path.resolve()), str(folder)]
     with subprocess.Popen(
-        [*command, *([key] if key else [])],
+        [*command, *keys],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -90,6 +91,7 @@ def _take(path: Path, folder: Path) -> Contents:
         if facts.stat().st_size > _MOST_FACTS:
             raise InputError(f"{path}: it says more of itself than any checkpoint does")
         found = FileFacts.model_validate_json(facts.read_bytes())
-        return Contents(found, safetensors.torch.load_file(weights) if weights.exists() else {})
+        chosen = (folder / _child.CHOSEN).read_text("utf-8") or None
+        return Contents(found, chosen, safetensors.torch.load_file(weights) if chosen else {})
     except (OSError, ValidationError, SafetensorError) as error:
         raise InputError(f"{path}: what was read of it makes no sense") from error

@@ -29,14 +29,15 @@ def import_(
     info
         Only show what the file holds.
     """
-    from mien.apps.import_ import describe, import_file
+    from mien.apps.import_ import describe, read, save
 
     screen = console()
-    for line in describe(source):
+    contents = None if info else read(source, network)
+    for line in describe(source, contents):
         screen.print(line, markup=False)
-    if info:
+    if contents is None:
         return
-    imported = import_file(source, out, network=network)
+    imported = save(source, contents, out)
     for note in imported.notes:
         screen.print(f"note: {note}", markup=False)
     spec = imported.header.spec
