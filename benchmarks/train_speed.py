@@ -92,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     module = discover.load("mien.models", arguments.model)
     config, data = module.PRESETS["default"], Noise(arguments.resolution)
-    stream = Stream(data, batch_size=config.batch_size, seed=0, mirror=True, labels=False, device=CPU)
+    stream = Stream(data, seed=0, mirror=True, labels=False, device=CPU)
     speeds = probe(lambda: module.build(config, data.spec), stream, CPU)
     precision = NAMES[choose(speeds)]
     print("probe:", {name: round(speed) for name, speed in speeds.items()}, "->", precision)
@@ -103,7 +103,9 @@ def main() -> None:
         session = Session(run, training, stream, data, Budget(nimg=10**9), family=arguments.model)
         session.resume(print)
         sides = {
-            "bare step": bare(module.build(config, data.spec), stream.batch(0)[0], precision),
+            "bare step": bare(
+                module.build(config, data.spec), stream.batch(0, config.batch_size)[0], precision
+            ),
             "whole loop": whole(session),
         }
         for steps in sides.values():

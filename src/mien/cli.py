@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from mien import __version__
 from mien.core.errors import MienError
-from mien.verbs import collect, curate, data, datasets, files, latent, runs
+from mien.verbs import collect, curate, data, datasets, exchange, files, latent, runs
 from mien.verbs.annotate import annotate
 
 app = App(
@@ -36,10 +36,12 @@ for verb in (
     runs.evaluate,
     runs.report,
     annotate,
+    exchange.export,
     files.verify,
     runs.models,
 ):
     app.command(verb)
+app.command(exchange.import_, name="import")
 app.command(datasets.app)
 app.command(artefacts_app)
 artefacts_app.command(files.list_artefacts, name="list")

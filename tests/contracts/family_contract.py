@@ -43,7 +43,6 @@ class TrainableContract:
     def run(self, training: Training, dataset: ArrayDataset, steps: int, total: int = 1000) -> list[Step]:
         stream = Stream(
             dataset,
-            batch_size=training.trainable.batch_size,
             seed=0,
             mirror=True,
             labels=dataset.labels is not None,

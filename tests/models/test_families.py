@@ -28,6 +28,26 @@ class TestStyleGan2(FamilyContract):
     }
 
 
+class TestStyleGan1(FamilyContract):
+    """Of its steps at 16 px, two see pictures of 8 px, one a fading picture with a smaller batch."""
+
+    family = "stylegan1"
+    small = {  # noqa: RUF012
+        **{"batch_base": 128, "batch_min": 4, "stable_nimg": 16, "fade_nimg": 24, "z_dim": 8, "w_dim": 8},
+        **{"mapping_layers": 2, "channel_base": 64, "channel_max": 8, "embed_layers": 2},
+    }
+
+
+class TestR3gan(FamilyContract):
+    family = "r3gan"
+    small = {"batch_size": 8, "z_dim": 8, "channel_base": 128, "channel_max": 8, "blocks": 1}  # noqa: RUF012
+
+
+class TestDense(FamilyContract):
+    family = "dense"
+    small = {"batch_size": 8, "z_dim": 8, "channel_base": 128, "channel_max": 8}  # noqa: RUF012
+
+
 class TestAttributes(TrainableContract):
     family = "attributes"
     small = {"batch_size": 8, "width": 4, "ema_half_life_nimg": 50}  # noqa: RUF012

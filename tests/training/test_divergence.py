@@ -50,7 +50,7 @@ def test_real_divergence_is_caught_and_handled(tmp_path: Path) -> None:
     torch.manual_seed(0)
     dataset = ArrayDataset(400, resolution=16)
     training = Training(lite.build(WILD, dataset.spec), 0, CPU, torch.bfloat16)
-    stream = Stream(dataset, batch_size=50, seed=0, mirror=True, labels=False, device=CPU)
+    stream = Stream(dataset, seed=0, mirror=True, labels=False, device=CPU)
     run = RunFolder(tmp_path)
     run.write_config({})
     session = Session(run, training, stream, dataset, Budget(nimg=30_000), family="lite", snapshot_nimg=1000)

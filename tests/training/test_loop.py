@@ -21,7 +21,7 @@ def make(trainable: lite.Lite | None = None) -> tuple[Training, Stream]:
     torch.manual_seed(0)
     dataset = ArrayDataset()
     training = Training(trainable or lite.build(SMALL, dataset.spec), 0, CPU)
-    return training, Stream(dataset, batch_size=8, seed=0, mirror=True, labels=False, device=CPU)
+    return training, Stream(dataset, seed=0, mirror=True, labels=False, device=CPU)
 
 
 class NanOnce(lite.Lite):

@@ -31,9 +31,9 @@ def test_epochs_and_seeds_differ() -> None:
 def test_about_half_are_mirrored_and_a_mirrored_picture_is_its_mirror() -> None:
     assert 0.45 < mirrored(seed=0, nimg=0, batch_size=4000).mean() < 0.55
     dataset = ArrayDataset(32)
-    kwargs = {"batch_size": 32, "seed": 3, "labels": False, "device": torch.device("cpu")}
-    plain, _ = Stream(dataset, mirror=False, **kwargs).batch(0)
-    flipped, _ = Stream(dataset, mirror=True, **kwargs).batch(0)
+    kwargs = {"seed": 3, "labels": False, "device": torch.device("cpu")}
+    plain, _ = Stream(dataset, mirror=False, **kwargs).batch(0, 32)
+    flipped, _ = Stream(dataset, mirror=True, **kwargs).batch(0, 32)
     which = mirrored(seed=3, nimg=0, batch_size=32)
     assert 0 < which.sum() < 32
     assert torch.equal(flipped[which], plain[which].flip(3))
@@ -42,8 +42,8 @@ def test_about_half_are_mirrored_and_a_mirrored_picture_is_its_mirror() -> None:
 
 def test_labels_stay_with_their_pictures() -> None:
     dataset = ArrayDataset(20, labelled=True)
-    stream = Stream(dataset, batch_size=20, seed=0, mirror=True, labels=True, device=torch.device("cpu"))
-    images, labels = stream.batch(0)
+    stream = Stream(dataset, seed=0, mirror=True, labels=True, device=torch.device("cpu"))
+    images, labels = stream.batch(0, 20)
     assert labels is not None
     red = images[:, 0].mean(dim=(1, 2)) - images[:, 1].mean(dim=(1, 2))
     assert red[labels[:, 1] == 1].mean() > red[labels[:, 0] == 1].mean() + 0.2

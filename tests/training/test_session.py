@@ -33,7 +33,7 @@ def session(
     torch.manual_seed(0)
     dataset = ArrayDataset(resolution=8)
     training = Training(trainable or lite.build(SMALL, dataset.spec), 0, CPU)
-    stream = Stream(dataset, batch_size=50, seed=0, mirror=True, labels=False, device=CPU)
+    stream = Stream(dataset, seed=0, mirror=True, labels=False, device=CPU)
     run = RunFolder(folder)
     folder.mkdir(exist_ok=True)
     run.write_config({})

@@ -1,8 +1,9 @@
-"""`mien generate`: faces from a run or a generator file."""
+"""`mien generate`: faces from a run, a generator file or an exported ONNX file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from mien.core.image import grid, to_hwc
 from mien.core.provenance import Provenance, save_picture
 from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents, parse_seeds
+from mien.core.types import Generator
+from mien.interop.onnx_file import OnnxGenerator
 from mien.models._load import load_generator_network
 
 FORMATS = ("png", "jpg", "webp")
@@ -58,33 +61,50 @@ def generate(
     if image_format not in FORMATS:
         raise InputError(f"--format {image_format}: choose from {', '.join(FORMATS)}")
     wanted = parse_seeds(seeds)
-    loaded = load(source)
-    labels = _labels(loaded.header, label, len(wanted))
+    drawing = _opened(source)
+    labels = _labels(drawing.header, label, len(wanted))
     written, pictures = [], []
     for start in range(0, len(wanted), _BATCH):
         piece = wanted[start : start + _BATCH]
-        drawn = _draw(loaded, piece, None if labels is None else labels[: len(piece)], trunc)
+        drawn = _draw(drawing, piece, None if labels is None else labels[: len(piece)], trunc)
         if as_grid:
             pictures.append(drawn)
         else:
-            written += [_save(loaded, out, image_format, s, p) for s, p in zip(piece, drawn, strict=True)]
+            written += [
+                _save(drawing.model, out, image_format, s, p) for s, p in zip(piece, drawn, strict=True)
+            ]
         if progress:
             progress(start + len(piece), len(wanted))
     if as_grid:
         path = out / f"grid-{wanted[0]:04d}-{wanted[-1]:04d}.{image_format}"
-        save_picture(path, grid(torch.cat(pictures)), Provenance(loaded.model, None, TOOL))
+        save_picture(path, grid(torch.cat(pictures)), Provenance(drawing.model, None, TOOL))
         written.append(path)
     return written
 
 
-def _draw(loaded: Loaded, seeds: list[int], labels: Tensor | None, psi: float) -> Tensor:
-    z = latents(seeds, loaded.network.z_dim)  # type: ignore[arg-type]
-    return draw(loaded.network, z, labels, psi=psi)  # type: ignore[arg-type]
+class _Drawing(NamedTuple):
+    """What draws, whether torch or onnxruntime runs it."""
+
+    generator: Generator
+    header: GeneratorHeader
+    model: str
 
 
-def _save(loaded: Loaded, out: Path, image_format: str, seed: int, picture: Tensor) -> Path:
+def _opened(source: Path) -> _Drawing:
+    if source.suffix == ".onnx":
+        exported = OnnxGenerator(source)
+        return _Drawing(exported, exported.header, exported.model)
+    loaded = load(source)
+    return _Drawing(cast(Generator, loaded.network), loaded.header, loaded.model)
+
+
+def _draw(drawing: _Drawing, seeds: list[int], labels: Tensor | None, psi: float) -> Tensor:
+    return draw(drawing.generator, latents(seeds, drawing.generator.z_dim), labels, psi=psi)
+
+
+def _save(model: str, out: Path, image_format: str, seed: int, picture: Tensor) -> Path:
     path = out / f"seed{seed:04d}.{image_format}"
-    save_picture(path, to_hwc(picture), Provenance(loaded.model, seed, TOOL))
+    save_picture(path, to_hwc(picture), Provenance(model, seed, TOOL))
     return path
 
 

@@ -27,9 +27,10 @@ class TrainOptions(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Arithmetic; auto measures which one is faster here."
     )
-    augment: Literal["none", "fixed", "ramp", "ada"] = Field(
-        "none",
-        description="Disturb what the discriminator sees: at p, rising to p, or as strongly as it needs.",
+    augment: Literal["auto", "none", "fixed", "ramp", "ada"] = Field(
+        "auto",
+        description="Disturb what the discriminator sees: at p, rising to p, or as strongly as it needs;"
+        " auto does as the model family's authors did.",
     )
     augment_pipe: str = Field(
         "bgc",
@@ -38,6 +39,9 @@ class TrainOptions(BaseModel):
     augment_p: float = Field(0.3, ge=0, le=1, description="Chance of each disturbance, for fixed and ramp.")
     augment_target: float = Field(0.6, gt=-1, lt=1, description="What ada holds the real scores' sign at.")
     augment_kimg: float = Field(500.0, gt=0, description="Thousand images that ada takes from p = 0 to 1.")
+    micro_batch: int | None = Field(
+        None, ge=1, description="Pictures computed at once, where a whole step does not fit in memory."
+    )
     tick_kimg: int = Field(1, ge=1, description="Thousand images between log lines and grids.")
     snapshot_kimg: int = Field(4, ge=1, description="Thousand images between checkpoints.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps or auto.")

@@ -19,7 +19,7 @@ from mien.apps.options import DEFAULT_MINUTES, TrainOptions
 from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
-from mien.core.family import GENERATOR, build, kind_of, lesson_of
+from mien.core.family import GENERATOR, augmentation_of, build, kind_of, lesson_of
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.datasets._open import open_dataset
@@ -32,7 +32,7 @@ from mien.training.session import Session
 
 _MODELS = "mien.models"
 _AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
-_IDENTITY = {"seed", "mirror", "cond", "precision", *_AUGMENT}  # options that make another run
+_IDENTITY = {"seed", "mirror", "cond", "precision", "micro_batch", *_AUGMENT}  # options that make another run
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Plan:
             "config": self.config.model_dump(),
             "spec": asdict(self.spec),
             "dataset": self.dataset.content_hash,
-            "options": self.options.model_dump(include=_IDENTITY),
+            "options": self.options.model_dump(include=_IDENTITY, exclude_none=True),
         }
         if self.lesson is not None and self.lesson.train.labels is not None:
             # Labels may come from the manifest, which the dataset's hash does not cover.
@@ -118,6 +118,8 @@ def make_plan(
     else:
         spec = dataset.spec if options.cond else dataset.spec.unlabelled()
     device = pick_device(options.device)
+    if options.augment == "auto":
+        options = options.model_copy(update={"augment": augmentation_of(family)})
     return Plan(family, options.model, config, dataset, data, spec, options, device, lesson)
 
 
@@ -219,7 +221,7 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
 def _precision(plan: Plan, console: Console) -> str:
     if plan.options.precision != "auto":
         return plan.options.precision
-    speeds = probe(plan.build, _stream(plan), plan.device)
+    speeds = probe(plan.build, _stream(plan), plan.device, micro_batch=plan.options.micro_batch)
     chosen = choose(speeds)
     told = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
     console.print(f"probed arithmetic: {told}; takes {chosen}")
@@ -230,7 +232,6 @@ def _stream(plan: Plan) -> Stream:
     lesson = plan.lesson
     return Stream(
         plan.dataset if lesson is None else lesson.train,
-        batch_size=plan.config.batch_size,  # type: ignore[attr-defined]
         seed=plan.options.seed,
         mirror=plan.options.mirror,
         labels=plan.options.cond or lesson is not None,
@@ -247,7 +248,14 @@ def _session(
     )  # the initial weights are the only thing drawn from the global source
     trainable = plan.build()
     precision = NAMES[settings["precision"]]
-    training = Training(trainable, plan.options.seed, plan.device, precision, augment=_augment(plan.options))
+    training = Training(
+        trainable,
+        plan.options.seed,
+        plan.device,
+        precision,
+        augment=_augment(plan.options),
+        micro_batch=plan.options.micro_batch,
+    )
     session = Session(
         run,
         training,

@@ -42,7 +42,8 @@ class GeneratorHeader(BaseModel):
 
     kind: what it is for: a "generator" draws, "attributes" are read off pictures. format: version of this
     layout. family, config, spec: enough to build the network again. nimg: images seen. tool: program and
-    version. dataset: what it learned from, if known. created: ISO 8601, or "".
+    version. dataset: what it learned from, if known. created: ISO 8601, or "". origin: for an imported
+    network, the file and class that it came from, else "".
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +57,7 @@ class GeneratorHeader(BaseModel):
     tool: str
     dataset: DatasetInfo | None = None
     created: str = ""
+    origin: str = ""
 
 
 def save_generator(path: Path, tensors: Mapping[str, Tensor], header: GeneratorHeader) -> None:

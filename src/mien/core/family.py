@@ -3,6 +3,7 @@
 KIND: what the product is for ("attributes"); it names the run's network files. Default "generator".
 PRODUCT: the key of the product among the trainable's averaged networks. Default "g".
 build_product(config, spec): the product untrained, with a `spec`. For a generator it is `build_generator`.
+AUGMENT: how a run disturbs what its discriminator sees unless told ("ramp", "ada"...). Default "none".
 lesson(config, dataset) -> Lesson: which pictures and labels are learnt from, which are kept out.
 A trainable's `meet(train)`: called once before training with the pictures that will be learnt from.
 """
@@ -33,6 +34,11 @@ def kind_of(family: ModuleType) -> str:
 def product_of(family: ModuleType) -> str:
     """The key of the product among the networks."""
     return str(getattr(family, "PRODUCT", "g"))
+
+
+def augmentation_of(family: ModuleType) -> str:
+    """The mode of augmentation that the family wants."""
+    return str(getattr(family, "AUGMENT", "none"))
 
 
 def build_product(family: ModuleType, config: BaseModel, spec: Spec) -> nn.Module:

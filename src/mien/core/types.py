@@ -82,6 +82,7 @@ class Trainable(Protocol):
     """Everything that learns. Losses live here, never in the loop.
 
     config: the family's frozen pydantic model. Of a generative family's networks, "g" is the generator.
+    batch_size: pictures of the next step; `begin_step` may change it, by what progress says alone.
     """
 
     config: Any

@@ -1,8 +1,8 @@
 """A pickle read as data: a small stack machine that builds inert values and can call nothing.
 
 Python's own unpickler imports what a file names and calls it. This one knows no import and no call: a global
-becomes a `Name`, a call a `Made`, with whatever the file wants to build it from. Which names may occur is decided
-by an allow-list; the rest of this package gives the few known ones a meaning. The standard library's
+becomes a `Name`, a call a `Made`, with whatever the file wants to build it from. An allow-list decides which
+names may occur; the rest of this package gives the few known ones a meaning. The standard library's
 `pickletools.genops` splits the file into opcodes without running them.
 """
 
@@ -14,9 +14,9 @@ from typing import IO, Any
 
 from mien.core.errors import InputError
 
-MOST_OPCODES = 5_000_000
-MOST_MEMO = 5_000_000
-_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+MOST_OPCODES = 1_000_000  # the largest official files have about a tenth
+_PLAIN_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFUSED = {
     "PERSID": "a reference to something outside",
     "BINPERSID": "a reference to something outside",
@@ -34,7 +34,7 @@ class Unsafe(InputError):  # noqa: N818 - named for what the file is
     """A file that asks for more than weights need, or is no whole pickle."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Name:
     """A global that the file names, as text."""
 
@@ -45,7 +45,7 @@ class Name:
         return f"{self.module}.{self.name}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Made:
     """What the file would have made by calling `what`. state: what it would have been given afterwards.
 
@@ -60,7 +60,7 @@ class Made:
     members: list[Any] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Outside:
     """A persistent reference; only torch's own storages hold one."""
 
@@ -219,8 +219,8 @@ class Machine:
         self._remember(len(self._memo))
 
     def _remember(self, index: int) -> None:
-        if not index >= 0 or len(self._memo) >= MOST_MEMO:
-            raise Unsafe("its memo is larger than any checkpoint's")
+        if index < 0:
+            raise Unsafe("a memo below zero; the file is damaged")
         self._memo[index] = self._top()
 
     def _op_get(self, index: Any) -> None:
@@ -242,8 +242,8 @@ class Machine:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise Unsafe("a global whose name is no text")
         found = Name(module, name)
-        if not _PLAIN_NAME.fullmatch(module) or "." in name or not name.isidentifier():
-            raise Unsafe(f"the global {str(found)[:80]!r} is no plain name; it was not read")
+        if not _PLAIN_MODULE.fullmatch(module) or not _PLAIN_NAME.fullmatch(name):
+            raise Unsafe(f"the global {str(found)[:80]!a} is no plain name; nothing of it was run")
         if not self._allowed(found):
             raise Unsafe(f"it names {str(found)[:80]}, which weights do not need; nothing of it was run")
         return found
@@ -285,7 +285,7 @@ def _opcodes(stream: IO[bytes]) -> Iterator[tuple[pickletools.OpcodeInfo, Any, i
             if count > MOST_OPCODES:
                 raise Unsafe(f"more than {MOST_OPCODES:,} opcodes; no checkpoint has so many")
             yield item
-    except Unsafe:
+    except (Unsafe, MemoryError):
         raise
     except Exception as error:  # pickletools raises nearly anything for damaged input
         raise Unsafe(f"not a pickle that can be read ({' '.join(str(error).split())[:100]})") from error

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_ARRAY_KINDS = "biuf"
+_ARRAY_TYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +38,15 @@ class Storage:
 
 
 def load_storage(data: bytes) -> Storage:
-    """Read torch's legacy bytes of one storage: magic, protocol, system, root, keys, then count and raw values.
+    """Read torch's legacy bytes of a storage: magic, protocol, system, root, keys, then count and raw values.
 
     Every length must fit exactly. Raises Unsafe.
     """
     stream = io.BytesIO(data)
     if _inner(stream) != _MAGIC or _inner(stream) != _PROTOCOL:
         raise Unsafe("a tensor's storage does not begin as torch's do")
-    if _inner(stream).get("little_endian") is not True:
+    system = _inner(stream)
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise Unsafe("a tensor's storage is not little-endian")
     root, keys = _inner(stream), _inner(stream)
     dtype, key, count = _described(root)
@@ -91,7 +93,7 @@ def _is_count(value: object) -> bool:
 
 
 def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
-    """A copy of the view of `storage` that torch would have made. Raises Unsafe where it leads outside of it."""
+    """A copy of the view of `storage` that torch would have made. Raises Unsafe where it leads outside."""
     if not isinstance(storage, Storage) or not isinstance(size, tuple) or not isinstance(stride, tuple):
         raise Unsafe("a tensor is made of no storage")
     if (
@@ -102,12 +104,11 @@ def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
         raise Unsafe("a tensor's shape makes no sense")
     if any(step == 0 and length > 1 for length, step in zip(size, stride, strict=True)):
         raise Unsafe("a tensor repeats its values by a stride of 0")
-    empty = any(length == 0 for length in size)
-    extent = 0 if empty else offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if extent > len(storage.values) or (not empty and math.prod(size) > len(storage.values)):
+    if 0 in size:
+        raise Unsafe("a tensor without values; no network has one")
+    extent = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if extent > len(storage.values) or math.prod(size) > len(storage.values):
         raise Unsafe("a tensor reaches beyond its storage")
-    if empty:
-        return torch.empty(size, dtype=storage.values.dtype)
     return torch.as_strided(storage.values, size, stride, offset).clone(memory_format=torch.contiguous_format)
 
 
@@ -116,15 +117,12 @@ def rebuild_dtype(made: Made) -> np.dtype[Any]:
     if not made.arguments or not isinstance(made.arguments[0], str):
         raise Unsafe("a numpy type without a name")
     text = made.arguments[0]
-    if len(text) > 4 or text[:1] not in _ARRAY_KINDS:
-        raise Unsafe(f"numpy type {text[:20]!r} is no number")
+    if not _ARRAY_TYPE.fullmatch(text):
+        raise Unsafe(f"numpy type {text[:20]!a} is no number")
     order = made.state[1] if isinstance(made.state, tuple) and len(made.state) > 1 else "="
-    if order not in ("<", ">", "|", "="):
+    if not isinstance(order, str) or order not in ("<", ">", "|", "="):
         raise Unsafe("a numpy type of unknown byte order")
-    try:
-        return np.dtype(text).newbyteorder(order)
-    except TypeError as error:
-        raise Unsafe(f"numpy type {text[:20]!r} is not known") from error
+    return np.dtype(text).newbyteorder(order)  # type: ignore[arg-type]
 
 
 def rebuild_scalar(dtype: Any, data: Any) -> Any:

@@ -1,13 +1,15 @@
-"""Gives the few names that NVlabs' and R3GAN's checkpoints use a meaning; everything else was refused before."""
+"""Gives the few names that NVlabs' and R3GAN's checkpoints use a meaning; all else was refused before."""
 
 import hashlib
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
+from mien.core.errors import InputError
 from mien.interop._machine import Made, Name, Unsafe
+from mien.interop._modules import Module
 from mien.interop._tensors import (
     Storage,
     load_storage,
@@ -19,78 +21,38 @@ from mien.interop._tensors import (
 
 _MOST_DEPTH = 200
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
-_CALLS = frozenset(
+_DICTS = frozenset(("collections.OrderedDict", "dnnlib.util.EasyDict"))
+_ARRAYS = frozenset(("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"))
+_NAMES = frozenset(
     (
-        _PERSISTENT,
-        *("collections.OrderedDict", "dnnlib.util.EasyDict", "builtins.set", "_codecs.encode"),
-        *(
-            "torch._utils._rebuild_parameter",
-            "torch._utils._rebuild_tensor_v2",
-            "torch.storage._load_from_bytes",
-        ),
-        *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "numpy.ndarray"),
-        *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "torch.Size"),
+        *("torch.float32", "torch.bfloat16", "torch.float16", "torch.float64"),
+        *("numpy.ndarray", "torch.nn.parameter.Parameter"),
     )
 )
-_DTYPES = frozenset(("torch.float32", "torch.bfloat16", "torch.float16", "torch.float64"))
-_CLASSES = ("training.networks", "R3GAN.", "torch.nn.modules.")
-
-
-@dataclass(eq=False)
-class Module:
-    """A network as the file holds it: nothing of it was run.
-
-    name: of its class. module: where that class lived. source: SHA-256 of the source text embedded with it, or "".
-    state: the attributes it had.
-    """
-
-    name: str
-    module: str
-    source: str
-    state: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The keyword arguments it was built with, where the file has them."""
-        found = self.state.get("_init_kwargs", {})
-        return found if isinstance(found, dict) else {}
-
-    def tensors(self, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, as `state_dict` would name them."""
-        found: dict[str, Tensor] = {}
-        passing = self.state.get("_non_persistent_buffers_set") or ()
-        for kind in ("_parameters", "_buffers"):
-            for name, value in _mapping(self.state.get(kind)).items():
-                if isinstance(value, Tensor) and name not in passing:
-                    found[prefix + name] = value
-        for name, child in _mapping(self.state.get("_modules")).items():
-            if isinstance(child, Module):
-                found |= child.tensors(f"{prefix}{name}.")
-        return found
-
-    def sources(self) -> set[str]:
-        """SHA-256 of every source text embedded here and below."""
-        below = (
-            child for child in _mapping(self.state.get("_modules")).values() if isinstance(child, Module)
-        )
-        own = {self.source} - {""}
-        return own.union(*(child.sources() for child in below))
+_CLASS_HOME = re.compile(
+    r"training\.networks(_stylegan2|_stylegan3)?|R3GAN\.[A-Za-z]+|torch\.nn\.modules\.[a-z]+"
+)
+_CLASS = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
+_TENSORFLOW = re.compile(r"dnnlib\.tflib\b.*|tfutil|tensorflow\b.*")
 
 
 def is_known(name: Name) -> bool:
-    """Whether checkpoints may name this global at all. Raises Unsafe for TensorFlow's, which has its own advice."""
-    text = str(name)
-    if name.module.startswith("dnnlib.tflib"):
-        raise Unsafe(
+    """Whether checkpoints may name this global at all. Raises InputError, with advice, for TensorFlow's."""
+    if _TENSORFLOW.fullmatch(name.module):
+        raise InputError(
             "this is a TensorFlow checkpoint, which mien does not read; convert it first with legacy.py of"
-            " NVlabs' stylegan3 repository"
+            " NVlabs' stylegan3 repository (legacy.py --source=IN.pkl --dest=OUT.pkl)"
         )
-    text = text.replace("__builtin__.", "builtins.")
-    return text in _CALLS or text in _DTYPES or _is_class(name)
+    text = _modern(name)
+    return text == _PERSISTENT or text in _DICTS | _ARRAYS | _NAMES or text in _CALLS or _is_class(name)
+
+
+def _modern(name: Name) -> str:
+    return str(name).replace("__builtin__.", "builtins.")
 
 
 def _is_class(name: Name) -> bool:
-    return name.module.startswith(_CLASSES) and name.name[:1].isupper()
+    return bool(_CLASS_HOME.fullmatch(name.module) and _CLASS.fullmatch(name.name))
 
 
 def resolve(value: Any) -> Any:
@@ -135,63 +97,69 @@ class _Resolver:
         raise Unsafe(f"a {type(value).__name__} stands where no checkpoint has one")
 
     def _made(self, made: Made, depth: int) -> Any:
-        name = str(made.what).replace("__builtin__.", "builtins.")
+        name = _modern(made.what)
+        if made.keywords or made.members or (made.items and name not in _DICTS):
+            raise Unsafe(f"{name} is filled in a way that no checkpoint does")
         if _is_class(made.what):
-            return self._module(made.what.name, made.what.module, "", self.of(made.state, depth))
+            return self._module(made, depth)
         arguments = tuple(self.of(part, depth) for part in made.arguments)
+        state = self.of(made.state, depth)
+        if name in _DICTS:
+            return self._dict(made, arguments, depth)  # its state is torch's _metadata, of no use here
         if name == "numpy.dtype":
-            return rebuild_dtype(Made(made.what, arguments, state=self.of(made.state, depth)))
-        if name in ("collections.OrderedDict", "dnnlib.util.EasyDict"):
-            return self._dict(made, arguments, depth)
-        if name.endswith("._reconstruct"):
-            return rebuild_array(self.of(made.state, depth))
-        if name == _PERSISTENT:
-            return self._persistent(arguments)
-        return _called(name, arguments)
+            return rebuild_dtype(Made(made.what, arguments, state=state))
+        if name in _ARRAYS:
+            return rebuild_array(state)
+        if state is not None:
+            raise Unsafe(f"what {name} makes is given a state, which no checkpoint does")
+        return _persistent(arguments) if name == _PERSISTENT else _called(name, arguments)
+
+    def _module(self, made: Made, depth: int) -> Module:
+        if made.arguments:
+            raise Unsafe(f"{made.what} is made with arguments, which no checkpoint does")
+        return _as_module(made.what.name, made.what.module, "", self.of(made.state, depth))
 
     def _dict(self, made: Made, arguments: tuple[Any, ...], depth: int) -> dict[Any, Any]:
         first = arguments[0] if arguments else []
+        if not isinstance(first, dict | list | tuple):
+            raise Unsafe("a dictionary made of something else")
         pairs = list(first.items()) if isinstance(first, dict) else list(first)
         pairs += [(self.of(key, depth), self.of(item, depth)) for key, item in made.items]
         if any(not isinstance(pair, tuple | list) or len(pair) != 2 for pair in pairs):
             raise Unsafe("a dictionary of no pairs")
         if any(not isinstance(key, str | int) for key, _ in pairs):
             raise Unsafe("a dictionary whose keys are neither text nor numbers")
-        return {key: item for key, item in pairs}
+        return dict(pairs)
 
-    def _persistent(self, arguments: tuple[Any, ...]) -> Module:
-        meta = arguments[0] if len(arguments) == 1 else None
-        if not isinstance(meta, dict) or meta.get("type") != "class":
-            raise Unsafe("an embedded object that is no class")
-        source, name = meta.get("module_src"), meta.get("class_name")
-        if not isinstance(source, str) or not isinstance(name, str):
-            raise Unsafe("an embedded class without its name or source")
-        return self._module(name, "", hashlib.sha256(source.encode()).hexdigest(), meta.get("state"))
 
-    def _module(self, name: str, module: str, source: str, state: Any) -> Module:
-        if not isinstance(state, dict):
-            raise Unsafe(f"the network {name[:60]} has no state")
-        return Module(name, module, source, state)
+def _persistent(arguments: tuple[Any, ...]) -> Module:
+    """An object with its source embedded: only a class, and its text is hashed, never run."""
+    meta = arguments[0] if len(arguments) == 1 else None
+    if not isinstance(meta, dict) or meta.get("type") != "class":
+        raise Unsafe("an embedded object that is no class")
+    source, name = meta.get("module_src"), meta.get("class_name")
+    if not isinstance(source, str) or not isinstance(name, str) or not _CLASS.fullmatch(name):
+        raise Unsafe("an embedded class without a plain name, or without its source")
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return _as_module(name, "", digest, meta.get("state"))
+
+
+def _as_module(name: str, module: str, source: str, state: Any) -> Module:
+    if not isinstance(state, dict):
+        raise Unsafe(f"the network {name} has no state")
+    return Module(name, module, source, state)
 
 
 def _called(name: str, arguments: tuple[Any, ...]) -> Any:
     """What a known function would have returned."""
+    if name not in _CALLS:
+        raise Unsafe(f"{name} is called, which no checkpoint does")
     try:
-        if name == "torch.storage._load_from_bytes":
-            return _storage(*arguments)
-        if name == "torch._utils._rebuild_tensor_v2":
-            return rebuild_tensor(*arguments[:4])
-        if name == "torch._utils._rebuild_parameter":
-            return _tensor(arguments[0])
-        if name.endswith(".scalar"):
-            return rebuild_scalar(*arguments)
-        if name == "_codecs.encode":
-            return _latin1(*arguments)
-        if name in ("builtins.set", "torch.Size"):
-            return tuple(arguments[0]) if arguments else ()
-    except (TypeError, IndexError, ValueError) as error:
+        return _CALLS[name](*arguments)
+    except RuntimeError as error:  # torch's way to say that memory is out
+        raise MemoryError(str(error)) from error
+    except (TypeError, IndexError, ValueError, OverflowError) as error:
         raise Unsafe(f"{name} is called with arguments that make no sense") from error
-    raise Unsafe(f"{name} is called, which no checkpoint does")
 
 
 def _storage(data: Any) -> Storage:
@@ -200,7 +168,11 @@ def _storage(data: Any) -> Storage:
     return load_storage(bytes(data))
 
 
-def _tensor(value: Any) -> Tensor:
+def _view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+    return rebuild_tensor(storage, offset, size, stride)
+
+
+def _parameter(value: Any, *_: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise Unsafe("a parameter made of something other than a tensor")
     return value
@@ -212,18 +184,20 @@ def _latin1(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    return {k: v for k, v in value.items() if isinstance(k, str)} if isinstance(value, dict) else {}
+def _sequence(values: Any = ()) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise Unsafe("a set made of something other than a list")
+    return tuple(values)
 
 
-def plain(value: Any) -> Any:
-    """For showing: arrays and tensors by their shape, other values as JSON has them."""
-    if isinstance(value, Tensor | np.ndarray):
-        return f"{type(value).__name__}{list(value.shape)}"
-    if isinstance(value, dict):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if isinstance(value, Module):
-        return value.name
-    return value if isinstance(value, str | int | float | bool | type(None)) else str(type(value).__name__)
+_CALLS: dict[str, Callable[..., Any]] = {
+    "torch.storage._load_from_bytes": _storage,
+    "torch._utils._rebuild_tensor_v2": _view,
+    "torch._utils._rebuild_parameter": _parameter,
+    "numpy.core.multiarray.scalar": rebuild_scalar,
+    "numpy._core.multiarray.scalar": rebuild_scalar,
+    "numpy.dtype": rebuild_dtype,
+    "_codecs.encode": _latin1,
+    "builtins.set": _sequence,
+    "torch.Size": _sequence,
+}

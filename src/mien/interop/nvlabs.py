@@ -1,144 +1,114 @@
-"""NVlabs' checkpoints (`.pkl`): read as data, never executed.
+"""StyleGAN2 of NVlabs' PyTorch releases (stylegan2-ada-pytorch, and stylegan3's stylegan2 configuration).
 
-Official loading runs the source text inside the file. Here the pickle passes a machine that can call nothing
-(`_machine`), known names get a meaning (`_values`), and tensors go into our
-networks by strict name and shape.
+Our networks bear the official names, so that only sizes and conventions are to be read and checked.
 """
 
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.interop._machine import Machine, Unsafe
-from mien.interop._values import Module, is_known, plain, resolve
-from mien.models import stylegan2
+from mien.interop._facts import NetworkFacts
+from mien.interop._network import Network, channels, class_names, count, fitted, whole
+
+_ACTIVATIONS = ("lrelu", "linear")
+_MAPPING_GAIN = 0.01  # learning rate multiplier of mapping layers
+_ALL = 64  # a minibatch-stddev group of a whole batch, in effect
 
 
-@dataclass(frozen=True)
-class Network:
-    """One of a checkpoint's networks, in our terms.
-
-    key: "G_ema", "G" or "D". family: ours that can hold it. config, spec: for that family. tensors: by name.
-    """
-
-    key: str
-    family: str
-    config: dict[str, Any]
-    spec: Spec
-    tensors: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a file holds. networks: by key, as found. other: its other entries, for showing."""
-
-    networks: Mapping[str, Module]
-    other: Mapping[str, Any]
-
-    def describe(self) -> dict[str, Any]:
-        """For `mien import --info`: class, arguments, sizes and hash of the embedded source of each network."""
-        return {key: _describe(module) for key, module in self.networks.items()}
-
-
-def read_checkpoint(data: bytes) -> Checkpoint:
-    """Read a `.pkl`. Raises InputError saying what it asks for, or how it is damaged; runs nothing of it."""
-    stream = io.BytesIO(data)
-    found = resolve(Machine(allowed=is_known).read(stream))
-    if not isinstance(found, dict):
-        raise Unsafe("it holds no dictionary of networks")
-    networks = {key: value for key, value in found.items() if isinstance(value, Module)}
-    if not networks:
-        raise InputError("it holds no network (looked for G_ema, G and D)")
-    other = {str(key): plain(value) for key, value in found.items() if key not in networks}
-    return Checkpoint(networks, other)
-
-
-def _describe(module: Module) -> dict[str, Any]:
-    tensors = module.tensors()
-    return {
-        "class": f"{module.module}.{module.name}".lstrip("."),
-        "arguments": plain(module.arguments),
-        "tensors": len(tensors),
-        "numbers": sum(tensor.numel() for tensor in tensors.values()),
-        "sources": sorted(module.sources()),
-    }
-
-
-def to_generator(checkpoint: Checkpoint, key: str | None = None) -> Network:
-    """The generator (G_ema, else G) for our families. Raises InputError where none of ours can hold it."""
-    for name in [key] if key else ["G_ema", "G"]:
-        if name in checkpoint.networks:
-            return _stylegan2(name, checkpoint.networks[name])
-    raise InputError(f"it has no {key or 'G_ema or G'}; it holds: {', '.join(checkpoint.networks)}")
-
-
-def _stylegan2(key: str, module: Module) -> Network:
-    tensors = module.tensors()
-    _refuse_alias_free(module, tensors)
-    arguments = module.arguments
-    synthesis, mapping = _part(arguments, "synthesis_kwargs"), _part(arguments, "mapping_kwargs")
-    config = {
-        "z_dim": _number(module, "z_dim"),
-        "w_dim": _number(module, "w_dim"),
-        "mapping_layers": mapping.get("num_layers", 8),
-        "channel_base": synthesis.get("channel_base", 32768),
-        "channel_max": synthesis.get("channel_max", 512),
-        "g_architecture": synthesis.get(
-            "architecture", _part(synthesis, "block_kwargs").get("architecture", "skip")
-        ),
-    }
-    spec = Spec(_number(module, "img_resolution"), _number(module, "img_channels"), _number(module, "c_dim"))
-    network = Network(key, "stylegan2", _checked(config), spec, tensors)
-    _match(network)
-    return network
-
-
-def _refuse_alias_free(module: Module, tensors: Mapping[str, Tensor]) -> None:
+def refuse_others(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> None:
+    """Raise InputError for an alias-free network, naming it, and for what is no StyleGAN2."""
     if any(name.startswith("synthesis.input.") for name in tensors):
         raise InputError(
-            f"{module.name} is an alias-free StyleGAN3 network (stylegan3-t or -r), which mien cannot run;"
-            " take a stylegan2 checkpoint"
+            f"{facts.full_name} is an alias-free StyleGAN3 network (stylegan3-t or -r), which mien cannot"
+            " run; take a checkpoint of the stylegan2 configuration"
         )
-    if not any(name.startswith("synthesis.b4.") for name in tensors):
-        raise InputError(f"{module.name} is no generator that mien knows (StyleGAN2 and its like)")
+    if not any(name.startswith(("synthesis.b4.", "b4.")) for name in tensors):
+        raise InputError(f"{facts.full_name} is no network that mien knows (StyleGAN2 or R3GAN)")
 
 
-def _part(arguments: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = arguments.get(name, {})
-    return found if isinstance(found, dict) else {}
+def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
+    """A generator with its running mean of w. Raises InputError where ours cannot hold it."""
+    refuse_others(facts, tensors)
+    _check_conventions(facts)
+    resolution, labels = whole(facts, "img_resolution"), whole(facts, "c_dim")
+    config = {
+        "z_dim": whole(facts, "z_dim"),
+        "w_dim": whole(facts, "w_dim"),
+        "mapping_layers": count(tensors, "mapping.fc{}.weight"),
+        **channels(_widths(tensors, "synthesis.b{}.conv1.weight", resolution)),
+        "g_architecture": "resnet" if "synthesis.b8.skip.weight" in tensors else "skip",
+        **_decay(facts),
+    }
+    spec = Spec(resolution, whole(facts, "img_channels"), labels, class_names(labels))
+    return fitted("stylegan2", "generator", config, spec, tensors, notes=_notes(facts))
 
 
-def _number(module: Module, name: str) -> int:
-    value = module.state.get(name, module.arguments.get(name))
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{module.name} does not say its {name}")
-    return value
+def discriminator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
+    """A discriminator. Raises InputError where ours cannot hold it."""
+    refuse_others(facts, tensors)
+    _check_conventions(facts)
+    resolution, labels = whole(facts, "img_resolution"), whole(facts, "c_dim")
+    widths = _widths(tensors, "b{}.conv0.weight", resolution, first=8)
+    widths[4] = len(tensors["b4.conv.weight"]) if "b4.conv.weight" in tensors else 1
+    architecture = "resnet" if f"b{resolution}.skip.weight" in tensors else "orig"
+    config = {
+        **channels(widths),
+        "d_architecture": "skip" if "b4.fromrgb.weight" in tensors else architecture,
+        "stddev_group": _group(facts, tensors),
+        "embed_layers": count(tensors, "mapping.fc{}.weight") or 8,
+    }
+    spec = Spec(resolution, whole(facts, "img_channels"), labels, class_names(labels))
+    return fitted("stylegan2", "discriminator", config, spec, tensors, notes=_notes(facts))
 
 
-def _checked(config: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return stylegan2.Config(**config).model_dump()
-    except ValueError as error:
-        raise InputError(f"its arguments make no StyleGAN2 ({' '.join(str(error).split())[:160]})") from error
+def _widths(
+    tensors: Mapping[str, Tensor], pattern: str, resolution: int, *, first: int = 4
+) -> dict[int, int]:
+    """Channels by resolution, as the weights have them."""
+    sizes = [2**power for power in range(first.bit_length() - 1, max(resolution, 1).bit_length())]
+    found = {size: len(tensors[name]) for size in sizes if (name := pattern.format(size)) in tensors}
+    if not found:
+        raise InputError(f"it has no blocks for pictures of {resolution} px")
+    return found
 
 
-def _match(network: Network) -> None:
-    """Every tensor must be one of ours, of the same shape, and none may be missing."""
-    ours = stylegan2.build_generator(stylegan2.Config(**network.config), network.spec).state_dict()
-    missing, unknown = (
-        sorted(ours.keys() - network.tensors.keys()),
-        sorted(network.tensors.keys() - ours.keys()),
-    )
-    if missing or unknown:
-        what = f"lacks {missing[0]}" if missing else f"has {unknown[0]}, which ours has not"
-        raise InputError(f"its {network.key} {what}; it is another kind of network")
-    for name, tensor in ours.items():
-        theirs = network.tensors[name]
-        if theirs.shape != tensor.shape:
-            shapes = f"{list(theirs.shape)}, its arguments promise {list(tensor.shape)}"
-            raise InputError(f"its {network.key}'s {name} is {shapes}")
+def _group(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> int:
+    if "b4.mbstd.group_size" not in facts.attributes:
+        weight = tensors.get("b4.conv.weight")
+        return 4 if weight is not None and weight.ndim == 4 and weight.shape[1] > len(weight) else 1
+    group = facts.attributes["b4.mbstd.group_size"]
+    return group if isinstance(group, int) and group > 1 else _ALL
+
+
+def _check_conventions(facts: NetworkFacts) -> None:
+    """Refuse what changes the pictures without changing any tensor's shape."""
+    for name, value in facts.attributes.items():
+        last = name.rpartition(".")[2]
+        if last == "activation" and value not in _ACTIVATIONS:
+            raise InputError(f"its {name} is {str(value)[:20]!a}; mien has leaky ReLU alone")
+        layer = name.startswith("mapping.fc") and last == "bias_gain"
+        if layer and (not isinstance(value, float) or abs(value - _MAPPING_GAIN) > 1e-9):
+            raise InputError(f"its {name} is {value}; mien's mapping has {_MAPPING_GAIN}")
+
+
+def _decay(facts: NetworkFacts) -> dict[str, float]:
+    value = facts.attributes.get("mapping.w_avg_beta")
+    return {"w_average_decay": value} if isinstance(value, float) and 0 <= value < 1 else {}
+
+
+def _notes(facts: NetworkFacts) -> tuple[str, ...]:
+    notes = []
+    kwargs = [facts.arguments, *(v for v in facts.arguments.values() if isinstance(v, dict))]
+    clamp, low = _first(kwargs, "conv_clamp"), _first(kwargs, "num_fp16_res")
+    if clamp is not None:
+        notes.append(f"conv_clamp {clamp} is left out: mien clamps colours at 256 and computes in float32")
+    if low:
+        notes.append(f"num_fp16_res {low} is left out: weights are float32 here")
+    return tuple(notes)
+
+
+def _first(places: list[dict[str, Any]], name: str) -> Any:
+    return next((place[name] for place in places if place.get(name) is not None), None)

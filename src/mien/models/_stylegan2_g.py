@@ -139,7 +139,7 @@ class StyledConv(nn.Module):
             return None
         if noise == "const":
             return (self.noise_const * self.noise_strength).to(y.dtype)
-        shape = (len(y), 1, self.resolution, self.resolution)
+        shape = (y.shape[0], 1, self.resolution, self.resolution)
         drawn = torch.randn(shape, device=y.device, generator=rng)
         return (drawn * self.noise_strength).to(y.dtype)
 
@@ -203,7 +203,7 @@ class Block(nn.Module):
         """x: [N, C, H/2, W/2] or None; image: [N, 3, H/2, W/2] or None; ws: a style for each convolution."""
         if self.inputs == 0:
             first = next(ws)
-            start = self.const[None].expand(len(first), -1, -1, -1)
+            start = self.const[None].expand(first.shape[0], -1, -1, -1)
             start = start.contiguous(memory_format=torch.channels_last)
             y = self.conv1(start, first, noise=noise, rng=rng)
         else:

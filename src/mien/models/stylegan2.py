@@ -17,6 +17,7 @@ from torch.optim import Adam, Optimizer
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._stylegan2_d import DArchitecture, Discriminator
 from mien.models._stylegan2_g import GArchitecture, Generator
+from mien.models._styles import mixed_styles
 from mien.ops.penalty import squared_gradient
 
 _PATH_DECAY = 0.01  # of the running mean of path lengths
@@ -226,17 +227,11 @@ class StyleGan2:
         return images
 
     def _styles(self, batch: Batch, count: int) -> Tensor:
-        """ws [count, num_ws, w_dim]; beyond a random layer some pictures take those of a second latent."""
+        """ws [count, num_ws, w_dim] of new latents."""
         labels = None if batch.labels is None else batch.labels[:count]
-        z = torch.randn((2, count, self.config.z_dim), generator=batch.rng, device=batch.images.device)
-        ws: Tensor = self._g.mapping(z[0], labels)
-        if not self.config.mixing:
-            return ws
-        cut = torch.rand((2, count), generator=batch.rng, device=ws.device)
-        layers = 1 + (cut[0] * (self._g.num_ws - 1)).long()  # 1 .. num_ws - 1: each latent gives a style
-        layers[cut[1] >= self.config.mixing] = self._g.num_ws
-        second = torch.arange(self._g.num_ws, device=ws.device)[None] >= layers[:, None]
-        return torch.where(second[..., None], self._g.mapping(z[1], labels), ws)
+        return mixed_styles(
+            self._g.mapping, labels, count, layers=self._g.num_ws, mixing=self.config.mixing, rng=batch.rng
+        )
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen."""

@@ -1,13 +1,14 @@
-"""Style modulation of convolutions (Karras et al. 2020, arXiv:1912.04958, section 2.2)."""
+"""Styles acting on features: by modulated convolutions (StyleGAN2) and by their statistics (StyleGAN)."""
 
 import torch
 from torch import Tensor
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
-    """Eq. 3: one over the standard deviation of each output channel, for unit inputs: float32 [N, D].
+    """One over the standard deviation of each output channel, for unit inputs: float32 [N, D].
 
-    weight: [D, C, k, k]. styles: [N, C], the factors on the input channels.
+    weight: [D, C, k, k]. styles: [N, C], the factors on the input channels. Karras et al. 2020
+    (arXiv:1912.04958), Eq. 3.
     """
     energy = weight.float().square().sum(dim=(2, 3))  # [D, C]
     return torch.rsqrt(styles.float().square() @ energy.t() + 1e-8)
@@ -16,3 +17,16 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
 def scaled(x: Tensor, factors: Tensor) -> Tensor:
     """x [N, C, H, W] times one factor for each sample and channel [N, C], in x's precision."""
     return x * factors.to(x.dtype)[:, :, None, None]
+
+
+def adaptive_instance_norm(x: Tensor, styles: Tensor) -> Tensor:
+    """Give each channel of each picture the mean and the deviation that its style asks for, in x's precision.
+
+    x: [N, C, H, W]. styles: [N, 2C], first the deviations less one, then the means. Karras et al. 2019
+    (arXiv:1812.04948), Eq. 1.
+    """
+    deviation, mean = styles.float()[:, :, None, None].chunk(2, dim=1)
+    wide = x.float()
+    centred = wide - wide.mean(dim=(2, 3), keepdim=True)
+    unit = centred * torch.rsqrt(centred.square().mean(dim=(2, 3), keepdim=True) + 1e-8)
+    return (unit * (deviation + 1) + mean).to(x.dtype)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -14,9 +14,9 @@ from mien.training.ema import Averages
 
 
 class Batches(Protocol):
-    """Anything that gives the images and labels of the step that begins at `nimg`."""
+    """Anything that gives the `count` images and labels of the step that begins at `nimg`."""
 
-    def batch(self, nimg: int) -> tuple[Tensor, Tensor | None]: ...
+    def batch(self, nimg: int, count: int) -> tuple[Tensor, Tensor | None]: ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,11 @@ class Budget:
 
 @dataclass
 class Training:
-    """All that a stop must preserve. nimg: images seen. rescues: how often the guard had to step in."""
+    """All that a stop must preserve. nimg: images seen. rescues: how often the guard had to step in.
+
+    micro_batch: images computed at once, where a step's do not fit in memory; gradients add up. Layers that
+    look across a batch (batch norm, minibatch stddev) then see less of it.
+    """
 
     trainable: Trainable
     seed: int
@@ -46,6 +50,7 @@ class Training:
     seconds: float = 0.0
     rescues: int = 0
     augment: Schedule | None = None
+    micro_batch: int | None = None
     averages: Averages = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,7 +108,8 @@ def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step
     started, before = time.perf_counter(), training.seconds
     while budget.fraction(training.nimg, training.seconds) < 1:
         progress = training.progress(budget)
-        images, labels = batches.batch(training.nimg)
+        training.trainable.begin_step(progress)
+        images, labels = batches.batch(training.nimg, training.trainable.batch_size)
         values, finite = _update(training, progress, images, labels)
         training.averages.update(
             training.trainable.networks, training.trainable.half_lives(progress), len(images)
@@ -119,7 +125,6 @@ def _update(
 ) -> tuple[dict[str, float], bool]:
     """All phases of one step. An update whose gradient is not finite is withheld."""
     trainable = training.trainable
-    trainable.begin_step(progress)
     augment = training.augment
     if augment is not None:
         augment.begin_step(progress)
@@ -150,11 +155,25 @@ def _update(
 
 
 def _backward(training: Training, phase: Phase, batch: Batch) -> dict[str, Tensor]:
+    """Add up the gradients of the batch's parts; logs are means over all pictures."""
     low = training.precision != torch.float32 and not phase.full_precision
-    with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=low):
-        loss, logs = training.trainable.loss(phase, batch)
-    (loss * phase.gain).backward()  # type: ignore[no-untyped-call]
+    logs: dict[str, Tensor] = {}
+    for part in _parts(batch, training.micro_batch):
+        share = len(part.images) / len(batch.images)
+        with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=low):
+            loss, values = training.trainable.loss(phase, part)
+        (loss * (phase.gain * share)).backward()  # type: ignore[no-untyped-call]
+        logs = {name: logs.get(name, 0) + value.detach() * share for name, value in values.items()}
     return logs
+
+
+def _parts(batch: Batch, most: int | None) -> list[Batch]:
+    """The batch in pieces of at most `most` pictures, all drawing from its generator in turn."""
+    if most is None or len(batch.images) <= most:
+        return [batch]
+    images = torch.split(batch.images, most)
+    labels = [None] * len(images) if batch.labels is None else torch.split(batch.labels, most)
+    return [replace(batch, images=i, labels=c) for i, c in zip(images, labels, strict=True)]
 
 
 def _only_this_learns(trainable: Trainable, network: nn.Module) -> None:

@@ -38,25 +38,24 @@ class Stream:
         self,
         dataset: Dataset,
         *,
-        batch_size: int,
         seed: int,
         mirror: bool,
         labels: bool,
         device: torch.device,
         mirrored_labels: np.ndarray | None = None,
     ) -> None:
-        self._dataset, self._batch_size, self._seed = dataset, batch_size, seed
+        self._dataset, self._seed = dataset, seed
         self._mirror, self._device = mirror, device
         self._labels = dataset.labels if labels else None
         self._mirrored_labels = self._labels if mirrored_labels is None else mirrored_labels
 
-    def batch(self, nimg: int) -> tuple[Tensor, Tensor | None]:
-        """Images float32 [N, C, H, W], channels last in memory, and labels of the step at `nimg`."""
-        where = indexes(len(self._dataset), seed=self._seed, nimg=nimg, batch_size=self._batch_size)
+    def batch(self, nimg: int, count: int) -> tuple[Tensor, Tensor | None]:
+        """The `count` images after `nimg`, float32 [N, C, H, W], channels last in memory, and labels."""
+        where = indexes(len(self._dataset), seed=self._seed, nimg=nimg, batch_size=count)
         pixels = self._dataset.images(where)
         flip = np.zeros(len(where), bool)
         if self._mirror:
-            flip = mirrored(seed=self._seed, nimg=nimg, batch_size=self._batch_size)
+            flip = mirrored(seed=self._seed, nimg=nimg, batch_size=count)
             pixels = np.where(flip[:, None, None, None], pixels[..., ::-1], pixels)
         images = to_float(torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device))
         labels = None

@@ -12,18 +12,29 @@ from mien.training.loop import Batches, Budget, Training, train
 NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
+_LATE = 10**9  # images: a model that grows is timed as it will be in the end
+
+
 class _Same:
     """The same batch again and again."""
 
     def __init__(self, batches: Batches) -> None:
-        self._batch = batches.batch(0)
+        self._batches = batches
+        self._batch: tuple[Tensor, Tensor | None] | None = None
 
-    def batch(self, nimg: int) -> tuple[Tensor, Tensor | None]:
+    def batch(self, nimg: int, count: int) -> tuple[Tensor, Tensor | None]:
+        if self._batch is None:
+            self._batch = self._batches.batch(0, count)
         return self._batch
 
 
 def probe(
-    build: Callable[[], Trainable], batches: Batches, device: torch.device, *, rounds: int = 3
+    build: Callable[[], Trainable],
+    batches: Batches,
+    device: torch.device,
+    *,
+    rounds: int = 3,
+    micro_batch: int | None = None,
 ) -> dict[str, float]:
     """Images a second of throw-away copies of the model in each arithmetic.
 
@@ -32,7 +43,10 @@ def probe(
     if not _bf16_works(device):
         return {"fp32": 1.0}
     same = _Same(batches)
-    copies = {name: Training(build(), 0, device, precision) for name, precision in NAMES.items()}
+    copies = {
+        name: Training(build(), 0, device, precision, nimg=_LATE, micro_batch=micro_batch)
+        for name, precision in NAMES.items()
+    }
     streams = {name: train(copy, same, Budget()) for name, copy in copies.items()}
     best: dict[str, float] = dict.fromkeys(streams, float("inf"))
     for _ in range(rounds + 1):  # the first round warms up and its times are beaten by the later ones

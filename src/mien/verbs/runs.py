@@ -62,7 +62,7 @@ def generate(
     Parameters
     ----------
     source
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator), a .safetensors or an exported .onnx file.
     out
         Folder for the pictures.
     seeds

@@ -1,0 +1,103 @@
+"""`mien import`: networks of other programs, shown and turned into files of ours; nothing in them is run."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mien import TOOL
+from mien.core.checkpoint import GeneratorHeader, save_generator
+from mien.core.errors import InputError
+from mien.interop import sandbox
+from mien.interop._facts import Contents, FileFacts, NetworkFacts
+from mien.interop.convert import convert, wanted
+
+_WIDE = 400  # characters of arguments shown
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A file of ours that was made of a foreign one. notes: what was not carried over, for the user."""
+
+    path: Path
+    header: GeneratorHeader
+    notes: tuple[str, ...]
+
+
+def read(source: Path, network: str | None = None) -> Contents:
+    """What a checkpoint holds, with the tensors of a network.
+
+    network: "G_ema", "G" or "D"; by default the averaged generator, else the generator. Raises InputError.
+    """
+    return sandbox.read(source, wanted(network))
+
+
+def describe(source: Path, contents: Contents | None = None) -> list[str]:
+    """What a checkpoint holds, in lines: class, arguments, sizes and the hash of the embedded source."""
+    return list(_lines(source, (contents or sandbox.read(source)).facts))
+
+
+def save(source: Path, contents: Contents, out: Path | None = None) -> Imported:
+    """Write the network that was read of `source` as a file of ours, beside it unless told otherwise."""
+    path = source.with_suffix(".safetensors") if out is None else out
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: what is imported is written as .safetensors")
+    try:
+        found = convert(contents)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    facts = contents.facts
+    name = facts.networks[str(contents.chosen)].full_name
+    header = GeneratorHeader(
+        kind=found.kind,
+        family=found.family,
+        config=found.config,
+        spec=found.spec,
+        nimg=_seen(facts.other),
+        tool=TOOL,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        origin=f"{contents.chosen} ({name}) of {source.name}, sha256 {_sha256(source)}",
+    )
+    save_generator(path, found.tensors, header)
+    return Imported(path, header, found.notes)
+
+
+def _seen(other: Mapping[str, Any]) -> int:
+    """Images seen, where the file says so (R3GAN's do)."""
+    value = other.get("cur_nimg")
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lines(path: Path, facts: FileFacts) -> Iterator[str]:
+    yield f"{path}: {path.stat().st_size / 1e6:,.1f} MB, sha256 {_sha256(path)}"
+    for key, network in facts.networks.items():
+        yield from _network_lines(key, network)
+    if facts.other:
+        yield _printable(f"also: {_words(facts.other)}")
+
+
+def _network_lines(key: str, network: NetworkFacts) -> Iterator[str]:
+    yield _printable(
+        f"{key}: {network.full_name}, {network.numbers:,} numbers in {network.tensors:,} tensors"
+    )
+    if network.arguments:
+        yield _printable(f"  arguments: {_words(network.arguments)}")
+    for source in network.sources:
+        yield f"  embedded source (not run): sha256 {source}"
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    text = ", ".join(f"{name}={value}" for name, value in values.items())
+    return text if len(text) <= _WIDE else text[:_WIDE] + " ..."
+
+
+def _printable(text: str) -> str:
+    """Without what could steer a terminal: the text is the file's."""
+    return "".join(char if char.isprintable() else "?" for char in text)

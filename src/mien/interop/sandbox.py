@@ -1,0 +1,97 @@
+"""Foreign checkpoints, read in a process of their own with little memory and time and nothing to lose."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors.torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from mien.core.errors import InputError, MienError
+from mien.interop import _child
+from mien.interop._facts import Contents, FileFacts
+from mien.interop._limits import Limits
+
+_START_SECONDS = 180  # to import torch on a busy machine; nothing of the file is touched before
+_MOST_FACTS = 16 << 20  # bytes of JSON
+
+
+def read(path: Path, keys: Sequence[str] = ()) -> Contents:
+    """What the checkpoint at `path` holds, with the tensors of the first of `keys` ("G_ema", "G", "D") in it.
+
+    Raises InputError, naming the file, where it is no checkpoint, is damaged, or asks for more than weights
+    need: it is read as data, nothing of it is run.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if not path.stat().st_size:
+        raise InputError(f"{path}: it is empty")
+    limits = Limits.of(path.stat().st_size)
+    with tempfile.TemporaryDirectory(prefix="mien-import-") as name:
+        folder = Path(name)
+        code = _run(path, folder, keys, limits)
+        if code == _child.REFUSED:
+            raise InputError(f"{path}: {(folder / _child.REFUSAL).read_text('utf-8')}")
+        if code:
+            raise InputError(f"{path}: {_ended(code, limits)}; nothing was imported")
+        return _take(path, folder)
+
+
+def _run(path: Path, folder: Path, keys: Sequence[str], limits: Limits) -> int:
+    """The exit code of the reading process, negative for a signal."""
+    # -P: no module is looked for in the current folder, which may be where the file came with company.
+    command = [sys.executable, "-P", "-m", _child.__name__, str(path.resolve()), str(folder)]
+    with subprocess.Popen(
+        [*command, *keys],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=_environment(),
+    ) as process:
+        try:
+            _await_start(process)
+            return process.wait(limits.wall_seconds)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGXCPU
+        finally:
+            process.kill()
+
+
+def _environment() -> dict[str, str]:
+    """Ours with absolute search paths, since the process starts elsewhere, and one thread a library."""
+    found = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    paths = found.get("PYTHONPATH", "").split(os.pathsep)
+    found["PYTHONPATH"] = os.pathsep.join(str(Path(path).resolve()) for path in paths if path)
+    return found
+
+
+def _await_start(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
+    if not ready or process.stdout.read(len(_child.READY)) != _child.READY:
+        raise MienError("the process that reads foreign files does not start; is torch installed well?")
+
+
+def _ended(code: int, limits: Limits) -> str:
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"reading it took more than {limits.wall_seconds:.0f} s, which no checkpoint of its size does"
+    return "reading it failed in a way that no checkpoint does, or for want of memory"
+
+
+def _take(path: Path, folder: Path) -> Contents:
+    facts, weights = folder / _child.FACTS, folder / _child.WEIGHTS
+    try:
+        if facts.stat().st_size > _MOST_FACTS:
+            raise InputError(f"{path}: it says more of itself than any checkpoint does")
+        found = FileFacts.model_validate_json(facts.read_bytes())
+        chosen = (folder / _child.CHOSEN).read_text("utf-8") or None
+        return Contents(found, chosen, safetensors.torch.load_file(weights) if chosen else {})
+    except (OSError, ValidationError, SafetensorError) as error:
+        raise InputError(f"{path}: what was read of it makes no sense") from error

@@ -1,0 +1,125 @@
+"""R3GAN's game (Huang et al. 2024, arXiv:2501.05441, Eq. 2 and section 3), whatever the networks.
+
+Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734) with R1 and R2 at every step, taken
+with respect to pictures before they are disturbed. Learning rate, Adam's second decay and gamma follow half a
+cosine over the budget.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.types import Batch, Phase, Progress
+from mien.ops.penalty import squared_gradient
+from mien.ops.schedule import cosine
+
+
+class Game(BaseModel):
+    """The numbers of the game; a family adds those of its networks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(256, ge=2, description="pictures a step")
+    z_dim: int = Field(64, ge=1, description="size of a latent")
+    lr: float = Field(2e-4, gt=0, description="learning rate of both networks at first (Adam)")
+    lr_final: float = Field(0.25, gt=0, le=1, description="share of lr left at the end of the budget")
+    beta2: float = Field(0.9, ge=0, lt=1, description="Adam's second moment decay at first; the first is 0")
+    beta2_final: float = Field(0.99, ge=0, lt=1, description="the same at the end of the budget")
+    gamma: float | None = Field(
+        None, gt=0, description="weight of R1 and R2 at first; by default 2 (resolution / 64)^3.1"
+    )
+    gamma_final: float = Field(0.1, gt=0, le=1, description="share of gamma left at the end of the budget")
+    penalty_bf16: bool = Field(
+        True, description="the discriminator's phase in bfloat16 too, penalties with it, where the run is"
+    )
+    ema_half_life_nimg: float = Field(
+        500_000, ge=0, description="half-life of the averaged generator, in images"
+    )
+    ema_ramp: float = Field(0.05, gt=0, description="the half-life is at most this share of the images seen")
+
+
+def default_gamma(resolution: int) -> float:
+    """2 at 64 px, 17 at 128, 147 at 256: a power law through the published 2 and 150."""
+    return float(2.0 * (resolution / 64) ** 3.1)
+
+
+class Relativistic:
+    """Generator, discriminator, their optimisers, the pairing loss and its penalties."""
+
+    def __init__(self, config: Game, g: nn.Module, d: nn.Module, *, resolution: int) -> None:
+        self.config, self.batch_size = config, config.batch_size
+        self._first_gamma = default_gamma(resolution) if config.gamma is None else config.gamma
+        self._gamma = self._first_gamma
+        self.networks: dict[str, nn.Module] = {"g": g, "d": d}
+        self.optimizers: dict[str, Optimizer] = {
+            name: Adam(network.parameters(), lr=config.lr, betas=(0.0, config.beta2), eps=1e-8)
+            for name, network in self.networks.items()
+        }
+
+    def begin_step(self, progress: Progress) -> None:
+        """Move learning rate, beta2 and gamma along, times what the divergence guard asks."""
+        config, fraction = self.config, progress.fraction
+        for optimizer in self.optimizers.values():
+            group = optimizer.param_groups[0]
+            group["lr"] = cosine(config.lr, config.lr * config.lr_final, fraction) * progress.lr_scale
+            group["betas"] = (0.0, cosine(config.beta2, config.beta2_final, fraction))
+        gamma = cosine(self._first_gamma, self._first_gamma * config.gamma_final, fraction)
+        self._gamma = gamma * progress.gamma_scale
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """Discriminator with its penalties, then generator."""
+        yield Phase("d", "d", full_precision=not self.config.penalty_bf16)
+        yield Phase("g", "g")
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one phase; see the module's docstring for its source."""
+        if phase.name == "d":
+            return self._discriminator(batch)
+        fake = self._score(self._fakes(batch), batch)
+        with torch.no_grad():
+            real = self._score(batch.images, batch)
+        loss = F.softplus(real - fake).mean()
+        return loss, {"Loss/G/loss": loss.detach()}
+
+    def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.no_grad():
+            fakes = self._fakes(batch)
+        reals = batch.images.detach().requires_grad_(True)
+        fakes = fakes.detach().requires_grad_(True)
+        real, fake = self._score(reals, batch), self._score(fakes, batch)
+        loss = F.softplus(fake - real).mean()
+        r1, r2 = squared_gradient(real, reals).mean(), squared_gradient(fake, fakes).mean()
+        return loss + (r1 + r2) * (self._gamma / 2), {
+            "Loss/D/loss": loss.detach(),
+            "Loss/r1_penalty": r1.detach(),
+            "Loss/r2_penalty": r2.detach(),
+            "Loss/scores/real": real.detach().mean(),
+            "Loss/scores/fake": fake.detach().mean(),
+            "Loss/signs/real": (real - fake).detach().sign().mean(),  # only differences mean something here
+        }
+
+    def _score(self, images: Tensor, batch: Batch) -> Tensor:
+        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
+        return scores
+
+    def _fakes(self, batch: Batch) -> Tensor:
+        shape = (len(batch.images), self.config.z_dim)
+        z = torch.randn(shape, generator=batch.rng, device=batch.images.device)
+        fakes: Tensor = self.networks["g"](z, batch.labels)
+        return fakes
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The generator's, short while little has been seen."""
+        return {"g": min(self.config.ema_half_life_nimg, self.config.ema_ramp * progress.nimg)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond networks and optimisers: schedules follow from progress."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""

@@ -1,0 +1,209 @@
+"""StyleGAN, the first (Karras et al. 2019, arXiv:1812.04948), grown progressively (2018, arXiv:1710.10196).
+
+Pictures of 8 px first; each next size fades in over a number of images and then settles. The larger the
+pictures are, the smaller is the batch. Non-saturating loss with R1, or WGAN-GP. Networks: `_stylegan1`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._stylegan1 import ONE, Discriminator, Generator, doubled, halved, level_at, shown
+from mien.models._styles import mixed_styles
+from mien.ops.penalty import squared_gradient
+
+_DRIFT = 0.001  # WGAN-GP: keeps scores of reals near zero (arXiv:1710.10196, appendix A.1)
+
+
+class Config(BaseModel):
+    """Every number of the family."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_base: int = Field(2048, ge=16, description="pictures a step are this over the size being learnt")
+    batch_min: int = Field(8, ge=2, description="fewest pictures a step")
+    first_size: Literal[4, 8] = Field(8, description="pixels along a side at the beginning")
+    stable_nimg: int = Field(600_000, ge=1, description="images that every size is trained for alone")
+    fade_nimg: int = Field(600_000, ge=0, description="images during which a new size fades in")
+    z_dim: int = Field(512, ge=1, description="size of a latent")
+    w_dim: int = Field(512, ge=1, description="size of a style")
+    mapping_layers: int = Field(8, ge=1, description="full layers from z to w")
+    channel_base: int = Field(
+        16384, ge=16, description="channels at a resolution are this over the resolution"
+    )
+    channel_max: int = Field(512, ge=1, description="most channels of any layer")
+    w_average_decay: float = Field(0.995, ge=0, lt=1, description="decay of the running mean of w")
+    lr: float = Field(1e-3, gt=0, description="learning rate of both networks (Adam)")
+    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0")
+    loss: Literal["r1", "wgan-gp"] = Field("r1", description="non-saturating with R1, or WGAN-GP")
+    gamma: float = Field(10.0, gt=0, description="weight of R1 (halved) or of the gradient penalty")
+    mixing: float = Field(
+        0.9, ge=0, le=1, description="chance that a picture takes its finer styles from a second latent"
+    )
+    stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
+    embed_layers: int = Field(
+        8, ge=1, description="full layers from labels to the discriminator's projection"
+    )
+    ema_half_life_nimg: float = Field(
+        10_000, ge=0, description="half-life of the averaged generator, in images"
+    )
+    ema_ramp: float = Field(0.05, gt=0, description="the half-life is at most this share of the images seen")
+
+
+PRESETS = {
+    "default": Config(),
+    "wgan-gp": Config(loss="wgan-gp"),
+    "tiny": Config(  # for two CPU cores at 32 px
+        **{"batch_base": 1024, "batch_min": 16, "stable_nimg": 4000, "fade_nimg": 4000},
+        **{"z_dim": 64, "w_dim": 64, "mapping_layers": 4, "channel_base": 1024, "channel_max": 64},
+        **{"embed_layers": 2, "ema_half_life_nimg": 2000},
+    ),
+}
+
+
+def build(config: Config, spec: Spec) -> "StyleGan1":
+    """A new StyleGAN for pictures as in `spec`; InputError when its resolution does not fit."""
+    return StyleGan1(config, spec)
+
+
+def build_generator(config: Config, spec: Spec) -> Generator:
+    """The generator alone, untrained and not grown."""
+    return Generator(
+        spec,
+        z_dim=config.z_dim,
+        w_dim=config.w_dim,
+        mapping_layers=config.mapping_layers,
+        base=config.channel_base,
+        most=config.channel_max,
+        first=config.first_size,
+        average_decay=config.w_average_decay,
+    )
+
+
+class StyleGan1:
+    """The networks, their growth, their optimisers and losses."""
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.config, self._gamma = config, config.gamma
+        d = Discriminator(
+            spec,
+            base=config.channel_base,
+            most=config.channel_max,
+            first=config.first_size,
+            stddev_group=config.stddev_group,
+            embed_layers=config.embed_layers,
+        )
+        self.networks: dict[str, nn.Module] = {"g": build_generator(config, spec), "d": d}
+        self.optimizers: dict[str, Optimizer] = {
+            name: Adam(network.parameters(), lr=config.lr, betas=(0.0, config.beta2), eps=1e-8)
+            for name, network in self.networks.items()
+        }
+        self._grow(0)
+
+    def begin_step(self, progress: Progress) -> None:
+        """Growth by images seen, and what the divergence guard asks."""
+        self._grow(progress.nimg)
+        for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = self.config.lr * progress.lr_scale
+        self._gamma = self.config.gamma * progress.gamma_scale
+
+    def _grow(self, nimg: int) -> None:
+        config, sizes = self.config, self._g.synthesis.sizes
+        level = level_at(nimg, stable=config.stable_nimg, fade=config.fade_nimg, sizes=len(sizes))
+        self._g.synthesis.level.fill_(level)
+        self._d.level.fill_(level)
+        top, self._share = shown(level)
+        self._size, self._level = sizes[top], level / ONE
+        self.batch_size = max(config.batch_base // self._size, config.batch_min)
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """Discriminator with its penalty, generator."""
+        yield Phase("d", "d", full_precision=True)
+        yield Phase("g", "g")
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one phase; see the module's docstring for its source."""
+        if phase.name == "g":
+            fake = self._score(self._fakes(batch), batch)
+            loss = -fake.mean() if self.config.loss == "wgan-gp" else F.softplus(-fake).mean()
+            return loss, {"Loss/G/loss": loss.detach()}
+        with torch.no_grad():
+            fakes = self._fakes(batch)
+        reals = self._seen(batch.images)
+        if self.config.loss == "wgan-gp":
+            return self._critic(reals, fakes, batch)
+        return self._logistic(reals, fakes, batch)
+
+    def _logistic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        reals = reals.detach().requires_grad_(True)
+        real, fake = self._score(reals, batch), self._score(fakes, batch)
+        loss = F.softplus(fake).mean() + F.softplus(-real).mean()
+        r1 = squared_gradient(real, reals).mean()
+        logs = {"Loss/r1_penalty": r1.detach(), "Loss/signs/real": real.detach().sign().mean()}
+        return loss + r1 * (self._gamma / 2), logs | self._logs(loss, real, fake)
+
+    def _critic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Between reals and fakes the score's slope is held at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
+        real, fake = self._score(reals, batch), self._score(fakes, batch)
+        loss = fake.mean() - real.mean()
+        where = torch.rand((len(reals), 1, 1, 1), generator=batch.rng, device=reals.device)
+        between = torch.lerp(reals, fakes, where).requires_grad_(True)
+        slope = (squared_gradient(self._score(between, batch), between) + 1e-12).sqrt()
+        penalty = (slope - 1).square().mean()
+        total = loss + penalty * self._gamma + real.square().mean() * _DRIFT
+        logs = {"Loss/gradient_penalty": penalty.detach(), "Loss/slope": slope.detach().mean()}
+        logs["Loss/signs/real"] = (real - fake).detach().sign().mean()  # only differences mean something here
+        return total, logs | self._logs(loss, real, fake)
+
+    def _logs(self, loss: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {
+            "Loss/D/loss": loss.detach(),
+            "Loss/scores/real": real.detach().mean(),
+            "Loss/scores/fake": fake.detach().mean(),
+            "Progress/level": torch.tensor(self._level, device=loss.device),
+        }
+
+    def _seen(self, images: Tensor) -> Tensor:
+        """The reals as they look at the present size, faded like the fakes."""
+        images = F.avg_pool2d(images, images.shape[-1] // self._size)
+        return images if self._share == 1 else torch.lerp(doubled(halved(images)), images, self._share)
+
+    def _score(self, images: Tensor, batch: Batch) -> Tensor:
+        return cast(Tensor, self._d(batch.augment(images), batch.labels))
+
+    def _fakes(self, batch: Batch) -> Tensor:
+        synthesis = self._g.synthesis
+        ws = mixed_styles(
+            self._g.mapping,
+            batch.labels,
+            len(batch.images),
+            layers=synthesis.layers(),
+            mixing=self.config.mixing,
+            rng=batch.rng,
+        )
+        return cast(Tensor, synthesis(ws, noise="random", rng=batch.rng))
+
+    @property
+    def _g(self) -> Generator:
+        return cast(Generator, self.networks["g"])
+
+    @property
+    def _d(self) -> Discriminator:
+        return cast(Discriminator, self.networks["d"])
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The generator's, short while little has been seen."""
+        return {"g": min(self.config.ema_half_life_nimg, self.config.ema_ramp * progress.nimg)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond networks and optimisers: growth follows from progress."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""

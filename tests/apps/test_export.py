@@ -1,0 +1,175 @@
+"""What `mien export` writes draws as the generator does, with onnxruntime and nothing else."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from mien.apps.export import export
+from mien.apps.generate import generate
+from mien.cli import main
+from mien.core import discover
+from mien.core.checkpoint import DatasetInfo, GeneratorHeader, load_generator, model_id, save_generator
+from mien.core.errors import InputError, MienError
+from mien.core.family import GENERATOR, kind_of
+from mien.core.provenance import verify
+from mien.core.run import RunFolder
+from mien.core.types import Spec
+from mien.interop import onnx_file
+from mien.models._load import load_generator_network
+
+SMALL = {
+    "dcgan": {"z_dim": 8, "width_g": 4},
+    "lite": {"z_dim": 8, "width_g": 4},
+    "stylegan2": {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 8},
+    "stylegan1": {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64, "channel_max": 8},
+    "r3gan": {"z_dim": 8, "channel_base": 128, "channel_max": 8, "blocks": 1},
+    "dense": {"z_dim": 8, "channel_base": 128, "channel_max": 8},
+}
+NAMES = ("man", "woman")
+
+
+def saved(path: Path, family: str, *, labels: int = 0) -> Path:
+    """A generator of random weights (no zeros, which would hide a part) as a file of ours."""
+    torch.manual_seed(3)
+    module = discover.load("mien.models", family)
+    spec = Spec(16, 3, labels, NAMES[:labels])
+    config = module.Config(**SMALL[family])
+    network = module.build_generator(config, spec)
+    state = {
+        name: value + 0.3 * torch.randn(value.shape)
+        if value.is_floating_point() and "filter" not in name
+        else value
+        for name, value in network.state_dict().items()
+    }
+    state |= {name: value.abs() for name, value in state.items() if name.endswith("running_var")}
+    data = DatasetInfo(name="faces", content_hash="ab" * 32, num_images=123)
+    header = GeneratorHeader(
+        family=family, config=config.model_dump(), spec=spec, nimg=5000, tool="mien test", dataset=data
+    )
+    save_generator(path, state, header)
+    return path
+
+
+def test_no_generator_family_is_left_out() -> None:
+    families = discover.names("mien.models")
+    assert {name for name in families if kind_of(discover.load("mien.models", name)) == GENERATOR} == set(
+        SMALL
+    )
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_onnx_draws_as_torch_does(tmp_path: Path, family: str) -> None:
+    labels = 2 if family in ("lite", "stylegan2") else 0
+    source = saved(tmp_path / "g.safetensors", family, labels=labels)
+    written = export(source, tmp_path / "g.onnx")
+    assert written.difference is not None
+    assert written.difference < 1e-3
+    network, _ = load_generator_network(source)
+    exported = onnx_file.OnnxGenerator(tmp_path / "g.onnx")
+    for count, psi in ((1, 1.0), (5, 0.4)):
+        z = torch.randn(count, 8)
+        label = torch.eye(2)[torch.arange(count) % 2] if labels else None
+        ours = network(z, label, psi=psi)
+        assert ours.std() > 1e-3  # a blank picture would agree with anything
+        assert torch.allclose(exported(z, label, psi=psi), ours, atol=1e-3)
+    if labels:  # and labels matter
+        swapped = torch.eye(2)[(torch.arange(count) + 1) % 2]
+        assert (exported(z, swapped, psi=psi) - ours).abs().max() > 1e-3
+
+
+def test_generate_draws_the_same_files_from_onnx(tmp_path: Path) -> None:
+    source = saved(tmp_path / "g.safetensors", "stylegan2", labels=2)
+    export(source, tmp_path / "g.onnx")
+    for path, out in ((source, "a"), (tmp_path / "g.onnx", "b")):
+        arguments = ["generate", str(path), "--seeds", "0-2", "--label", "woman", "--trunc", "0.7"]
+        assert main([*arguments, "--out", str(tmp_path / out)]) == 0
+    for seed in range(3):
+        first, second = (tmp_path / out / f"seed000{seed}.png" for out in "ab")
+        pixels = [np.asarray(Image.open(path)).astype(int) for path in (first, second)]
+        assert abs(pixels[0] - pixels[1]).max() <= 1
+        assert verify(second) == verify(first)
+        assert verify(second).model == model_id(source)  # type: ignore[union-attr]
+
+
+def test_onnx_asks_for_a_label_and_knows_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(saved(tmp_path / "g.safetensors", "lite", labels=2), tmp_path / "g.onnx")
+    assert main(["generate", str(tmp_path / "g.onnx"), "--out", str(tmp_path / "o")]) == 2
+    assert "man, woman" in capsys.readouterr().err
+    command = ["generate", str(tmp_path / "g.onnx"), "--label", "dog", "--out", str(tmp_path / "o")]
+    assert main(command) == 2
+    assert "man, woman" in capsys.readouterr().err
+
+
+def test_safetensors_are_the_same_network_with_a_card(tmp_path: Path) -> None:
+    source = saved(tmp_path / "g.safetensors", "lite")
+    written = export(source, tmp_path / "out" / "faces.safetensors")
+    mine, theirs = load_generator(source), load_generator(written.path)
+    assert mine[1] == theirs[1]
+    assert all(torch.equal(theirs[0][name], value) for name, value in mine[0].items())
+    card = written.card.read_text("utf-8")
+    assert written.card == tmp_path / "out" / "faces.md"
+    for fact in ("ab" * 32, "123 pictures", "16x16", "5,000", model_id(source), "Intended use", "Limits"):
+        assert fact in card
+    assert "not known" in card  # the licence
+
+
+def test_card_names_the_licences_of_the_data(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "runs", "x")
+    run.write_config({"family": "lite", "dataset": {"source": "rendered:20:16"}})
+    saved(run.generator(5000), "lite")
+    assert "CC0-1.0" in export(run.path, tmp_path / "g.safetensors").card.read_text("utf-8")
+    pictures = tmp_path / "data.zip"
+    assert main(["render", str(pictures), "--count", "2", "--size", "16"]) == 0
+    run.write_config({"family": "lite", "dataset": {"source": str(pictures)}})
+    assert "CC0-1.0 (2)" in export(run.path, tmp_path / "g.safetensors").card.read_text("utf-8")
+
+
+def test_a_wrong_onnx_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = saved(tmp_path / "g.safetensors", "lite")
+    monkeypatch.setattr(onnx_file, "TOLERANCE", 0.0)
+    with pytest.raises(MienError, match="differ"):
+        export(source, tmp_path / "g.onnx")
+    assert not (tmp_path / "g.onnx").exists()
+
+
+def test_bad_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = saved(tmp_path / "g.safetensors", "lite")
+    for out, words in (("g.pt", ".onnx"), ("g.safetensors", "another name")):
+        with pytest.raises(InputError, match=words):
+            export(source, tmp_path / out)
+    with pytest.raises(InputError, match="exported already"):
+        export(tmp_path / "g.onnx", tmp_path / "h.onnx")
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"pip install 'mien\[export\]'"):
+        export(source, tmp_path / "g.onnx")
+
+
+def test_bad_onnx_files(tmp_path: Path) -> None:
+    path = tmp_path / "g.onnx"
+    path.write_bytes(b"not onnx")
+    with pytest.raises(InputError, match=r"g\.onnx: not an ONNX file"):
+        generate(path, tmp_path / "o")
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Neg", ["x"], ["y"])],
+        "g",
+        [value],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+    onnx.save(model, path)
+    with pytest.raises(InputError, match="not a generator exported by mien"):
+        generate(path, tmp_path / "o")
+    for key, text in (("mien", json.dumps({"family": 1})), ("model", "x")):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, text
+    onnx.save(model, path)
+    with pytest.raises(InputError, match="header is damaged"):
+        generate(path, tmp_path / "o")

@@ -1,0 +1,174 @@
+"""Hostile and damaged checkpoints: nothing in them runs, each is refused in one line, in bounded time."""
+
+import functools
+import io
+import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from interop import hostile, official
+from interop.official import checkpoint, persistent_generator
+from mien.cli import main
+from mien.core.errors import InputError
+from mien.core.types import Spec
+from mien.interop import _readers, convert, sandbox
+from mien.interop._limits import Limits
+from mien.models import stylegan2
+
+CANARY = "/nonexistent"  # replaced by a real path when a pickle is built
+NAMES = sorted(hostile.pickles(CANARY))
+FLOODS = sorted(hostile._floods())
+MUTATIONS = 5000
+
+
+@functools.cache
+def built(canary: str) -> dict[str, bytes]:
+    return hostile.pickles(canary)
+
+
+@pytest.fixture(scope="module")
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cage") / "canary"
+
+
+def refused(data: bytes) -> str:
+    """The message with which reading ends, in this process."""
+    with pytest.raises(InputError) as caught:
+        convert.convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))
+    return str(caught.value)
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(NAMES) - len(FLOODS) >= 60
+
+
+def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
+    """So that its silence below means something."""
+    script = "from pathlib import Path; from interop import hostile; hostile.carried_out(Path(sys.argv[1]))"
+    paths = [path for path in sys.path if path]
+    subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {script}", str(tmp_path)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+    )
+    silent = [
+        title for index, title in enumerate(hostile.PROVEN) if not (tmp_path / f"canary-{index}").exists()
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("title", [name for name in NAMES if name not in FLOODS])
+def test_nothing_runs(title: str, canary: Path) -> None:
+    data = built(str(canary))[title]
+    if title == "source with code":  # an honest file else: it is read, and its source stays text
+        assert convert.convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"])).family == "stylegan2"
+    else:
+        message = refused(data)
+        assert message
+        assert "\n" not in message
+        assert message.isprintable()
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "title", [*FLOODS, "global", "nested torch.load", "zip in torch.load", "bytes of 4 GB"]
+)
+def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
+    """The limits are the process's own: time is cut off by it, memory measured here."""
+    canary, path = tmp_path / "canary", tmp_path / "x.pkl"
+    path.write_bytes(built(str(canary))[title] if title not in FLOODS else hostile._floods()[title])
+    with pytest.raises(InputError) as caught:
+        convert.convert(sandbox.read(path, ["G_ema"]))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert not canary.exists()
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_000_000  # kB
+
+
+def test_limits_grow_with_the_file() -> None:
+    small, large = Limits.of(1000), Limits.of(400 << 20)
+    assert small.wall_seconds <= 10.01
+    assert small.memory < 2 << 30
+    assert large.memory > 1500 << 20
+    assert large.cpu_seconds > 20
+
+
+def test_a_large_honest_file_passes(tmp_path: Path) -> None:
+    """130 MB: far more than the sandbox has for small files, were everything kept many times."""
+    network = official.generator(channel_base=32, channel_max=1)
+    network.extra = torch.nn.Parameter(torch.randn(32 << 20))
+    path = tmp_path / "large.pkl"
+    path.write_bytes(checkpoint(G_ema=persistent_generator(network)))
+    contents = sandbox.read(path, ["G_ema"])
+    assert torch.equal(contents.weights["extra"], network.extra)
+
+
+def test_command_gives_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    canary, path = tmp_path / "canary", tmp_path / "evil.pkl"
+    path.write_bytes(built(str(canary))["global"])
+    assert main(["import", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"mien: {path}: ")
+    assert "os.system" in error
+    assert "nothing of it was run" in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is read, or refused with InputError; any other exception fails the test."""
+    data = _small()
+    rng = random.Random(7)
+    before, found = set(sys.modules), {"read": 0, "refused": 0}
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("something was looked up to be called")
+
+    monkeypatch.setattr("pickle.Unpickler", forbidden)
+    monkeypatch.setattr("torch.load", forbidden)
+    for _ in range(MUTATIONS):
+        try:
+            contents = _readers.read_pickle(io.BytesIO(_mutated(data, rng)), ["G_ema"])
+            convert.convert(contents)
+            contents.facts.model_dump_json()
+            found["read"] += 1
+        except InputError:
+            found["refused"] += 1
+    assert found["refused"] > MUTATIONS // 4
+    assert found["read"] > 10  # bytes of a tensor may be any
+    assert set(sys.modules) <= before
+
+
+def _small() -> bytes:
+    """A whole checkpoint, as small as they come, so that most of it is structure."""
+    sizes = {"z_dim": 2, "w_dim": 2, "mapping_layers": 1, "channel_base": 32, "channel_max": 1}
+    network = stylegan2.build_generator(stylegan2.Config(**sizes), Spec(4))
+    part = persistent_generator(official.randomised(network))
+    part.more |= {"z_dim": 2, "w_dim": 2, "img_resolution": 4}
+    return checkpoint(G_ema=part)
+
+
+def _mutated(data: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(data)
+    kind = rng.randrange(5)
+    at, other = rng.randrange(len(data)), rng.randrange(len(data))
+    if kind == 0:
+        for _ in range(rng.randrange(1, 4)):
+            changed[rng.randrange(len(changed))] = rng.randrange(256)
+    elif kind == 1:
+        return data[:at]
+    elif kind == 2:
+        changed[at] ^= 1 << rng.randrange(8)
+    elif kind == 3:
+        length = rng.randrange(1, 40)
+        changed[at:at] = data[other : other + length]
+    else:
+        del changed[at : at + rng.randrange(1, 20)]
+    return bytes(changed)

@@ -1,0 +1,80 @@
+"""Resampling and styles against plain float64 rewrites."""
+
+import numpy as np
+import pytest
+import torch
+
+from mien.ops.modulation import adaptive_instance_norm
+from mien.ops.resample import binomial_filter, downsample, upsample
+from mien.ops.schedule import cosine
+
+TAPS = {"even": (1, 3, 3, 1), "odd": (1, 2, 1)}
+
+
+def spread(row: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """A row doubled: every pixel adds the taps, times two, around its place."""
+    size = len(taps)
+    wide = np.zeros(2 * len(row) + size)
+    for index, value in enumerate(row):
+        wide[2 * index : 2 * index + size] += 2 * value * taps
+    return wide[size // 2 - 1 :][: 2 * len(row)]
+
+
+def gathered(row: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """A row halved: every second sum of neighbours, zero beyond the edge."""
+    size = len(taps)
+    padded = np.concatenate([np.zeros((size - 1) // 2), row, np.zeros(size)])
+    return np.array([padded[i : i + size] @ taps[::-1] for i in range(0, len(row), 2)])
+
+
+def both_ways(image: np.ndarray, along: object) -> np.ndarray:
+    return np.apply_along_axis(along, 1, np.apply_along_axis(along, 0, image))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("name", TAPS)
+def test_resampling_is_the_sum_it_says(name: str) -> None:
+    taps = np.array(TAPS[name], dtype=np.float64)
+    taps /= taps.sum()
+    image = np.random.default_rng(0).normal(size=(6, 6))
+    x = torch.from_numpy(image)[None, None]
+    kernel = binomial_filter(TAPS[name])
+    larger = both_ways(image, lambda row: spread(row, taps))
+    smaller = both_ways(image, lambda row: gathered(row, taps))
+    np.testing.assert_allclose(upsample(x, kernel)[0, 0].numpy(), larger, atol=1e-6)
+    np.testing.assert_allclose(downsample(x, kernel)[0, 0].numpy(), smaller, atol=1e-6)
+
+
+def test_the_even_filter_is_r3gans_transposed_convolution() -> None:
+    """Its release widens [1, 2, 1] by [1, 1] and resamples with stride 2 and one pixel of padding."""
+    row = np.convolve([1.0, 2.0, 1.0], [1.0, 1.0])
+    kernel = torch.from_numpy(np.outer(row, row) / row.sum() ** 2)[None, None]
+    x = torch.randn(2, 1, 5, 5, dtype=torch.float64)
+    grown = torch.nn.functional.conv_transpose2d(x, kernel * 4, stride=2, padding=1)
+    shrunk = torch.nn.functional.conv2d(grown, kernel, stride=2, padding=1)
+    ours = upsample(x, binomial_filter())
+    assert torch.allclose(ours, grown, atol=1e-6)
+    assert torch.allclose(downsample(grown, binomial_filter()), shrunk, atol=1e-6)
+
+
+def test_adaptive_instance_norm_gives_each_channel_its_statistics() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 16, 16) * 7 + 5
+    styles = torch.randn(3, 8)
+    y = adaptive_instance_norm(x, styles)
+    assert torch.allclose(y.mean(dim=(2, 3)), styles[:, 4:], atol=1e-4)
+    deviation = y.std(dim=(2, 3), unbiased=False)
+    assert torch.allclose(deviation, (styles[:, :4] + 1).abs(), atol=1e-4)
+
+
+def test_adaptive_instance_norm_keeps_the_precision_it_was_given() -> None:
+    """Statistics are taken in float32: in bfloat16 a large mean would drown the deviation."""
+    x = torch.randn(2, 3, 32, 32) + 20
+    exact = adaptive_instance_norm(x.bfloat16().float(), torch.zeros(2, 6))
+    low = adaptive_instance_norm(x.bfloat16(), torch.zeros(2, 6))
+    assert low.dtype == torch.bfloat16
+    assert torch.allclose(low.float(), exact, atol=0.02)
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(0.0, 2.0), (0.5, 1.1), (1.0, 0.2)])
+def test_cosine_at_its_ends_and_its_middle(fraction: float, expected: float) -> None:
+    assert cosine(2.0, 0.2, fraction) == pytest.approx(expected)
