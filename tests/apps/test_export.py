@@ -83,7 +83,7 @@ def test_onnx_draws_as_torch_does(tmp_path: Path, family: str) -> None:
 
 
 def test_generate_draws_the_same_files_from_onnx(tmp_path: Path) -> None:
-    source = saved(tmp_path / "g.safetensors", "stylegan2", labels=2)
+    source = saved(tmp_path / "g.safetensors", "lite", labels=2)
     export(source, tmp_path / "g.onnx")
     for path, out in ((source, "a"), (tmp_path / "g.onnx", "b")):
         arguments = ["generate", str(path), "--seeds", "0-2", "--label", "woman", "--trunc", "0.7"]

@@ -1,7 +1,6 @@
 """Pickles that would do harm: every kind of bypass known to us, each aimed at making a file, the canary.
 
-`PROVEN` are those that Python's own unpickler carries out: a test has it do so in a process of its own, to show
-that the canary sings.
+`PROVEN` are those that Python's own unpickler carries out; a test has it do so in a process of its own.
 """
 
 import contextlib
@@ -422,7 +421,7 @@ def _floods() -> dict[str, bytes]:
         "billion laughs": proto(b"}" + text("x") + last(b"]\x94" + lists, 200) + b"s"),
         "billion laughs of tuples": proto(b"}" + text("x") + last(b")\x94" + tuples, 200) + b"s"),
         "arguments that double": network(
-            b"}" + text("_init_kwargs") + b"}" + text("a") + last(b"]\x94" + lists[: 9 * 150], 150) + b"ss"
+            b"}" + text("_init_kwargs") + b"}" + text("a") + last(b"]\x94" + lists[: 8 * 150], 150) + b"ss"
         ),
         "networks that double": proto(b"}" + text("G_ema") + last(_doubling_modules(60), 61) + b"s"),
         "deep tuples": proto(b"N" + b"\x85" * 100_000),

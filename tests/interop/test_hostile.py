@@ -22,7 +22,9 @@ from mien.models import stylegan2
 
 CANARY = "/nonexistent"  # replaced by a real path when a pickle is built
 NAMES = sorted(hostile.pickles(CANARY))
-FLOODS = sorted(hostile._floods())
+# These are stopped by the sandbox's limits alone, or take long; the others by checks that need no sandbox.
+LIMITED = ("object flood", "storage parsed again and again", "one storage copied again and again")
+LIMITED += ("long text as a key", "opcode flood")
 MUTATIONS = 5000
 
 
@@ -44,7 +46,7 @@ def refused(data: bytes) -> str:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(NAMES) - len(FLOODS) >= 60
+    assert len(NAMES) - len(LIMITED) >= 60
 
 
 def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
     assert not silent
 
 
-@pytest.mark.parametrize("title", [name for name in NAMES if name not in FLOODS])
+@pytest.mark.parametrize("title", [name for name in NAMES if name not in LIMITED])
 def test_nothing_runs(title: str, canary: Path) -> None:
     data = built(str(canary))[title]
     if title == "source with code":  # an honest file else: it is read, and its source stays text
@@ -77,13 +79,11 @@ def test_nothing_runs(title: str, canary: Path) -> None:
     assert not canary.exists()
 
 
-@pytest.mark.parametrize(
-    "title", [*FLOODS, "global", "nested torch.load", "zip in torch.load", "bytes of 4 GB"]
-)
+@pytest.mark.parametrize("title", [*LIMITED, "nested torch.load", "zip in torch.load"])
 def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
     """The limits are the process's own: time is cut off by it, memory measured here."""
     canary, path = tmp_path / "canary", tmp_path / "x.pkl"
-    path.write_bytes(built(str(canary))[title] if title not in FLOODS else hostile._floods()[title])
+    path.write_bytes(built(str(canary))[title])
     with pytest.raises(InputError) as caught:
         convert.convert(sandbox.read(path, ["G_ema"]))
     assert "\n" not in str(caught.value)
@@ -126,13 +126,14 @@ def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> Non
     """Each is read, or refused with InputError; any other exception fails the test."""
     data = _small()
     rng = random.Random(7)
+    convert.convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))  # imports what it needs
     before, found = set(sys.modules), {"read": 0, "refused": 0}
 
     def forbidden(*_: object) -> None:
-        raise AssertionError("something was looked up to be called")
+        raise AssertionError("something was called")
 
-    monkeypatch.setattr("pickle.Unpickler", forbidden)
-    monkeypatch.setattr("torch.load", forbidden)
+    for name in ("pickle.loads", "pickle.load", "torch.load", "builtins.exec", "os.system"):
+        monkeypatch.setattr(name, forbidden)
     for _ in range(MUTATIONS):
         try:
             contents = _readers.read_pickle(io.BytesIO(_mutated(data, rng)), ["G_ema"])
@@ -147,8 +148,8 @@ def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def _small() -> bytes:
-    """A whole checkpoint, as small as they come, so that most of it is structure."""
-    sizes = {"z_dim": 2, "w_dim": 2, "mapping_layers": 1, "channel_base": 32, "channel_max": 1}
+    """A whole checkpoint, as small as they come, so that much of it is structure."""
+    sizes = {"z_dim": 2, "w_dim": 2, "mapping_layers": 1, "channel_base": 32, "channel_max": 8}
     network = stylegan2.build_generator(stylegan2.Config(**sizes), Spec(4))
     part = persistent_generator(official.randomised(network))
     part.more |= {"z_dim": 2, "w_dim": 2, "img_resolution": 4}

@@ -189,7 +189,7 @@ class Machine:
         elif isinstance(target, list):
             target.extend(values)
         else:
-            raise Unsafe(f"a {type(target).__name__} is appended to; the file is damaged")
+            raise Unsafe(f"{_kind(target)} is appended to; the file is damaged")
 
     def _op_setitem(self, _: Any) -> None:
         value, key = self._pop(), self._pop()
@@ -208,7 +208,7 @@ class Machine:
         elif isinstance(target, dict):
             target.update((_key(key), value) for key, value in pairs)
         else:
-            raise Unsafe(f"keys are set on a {type(target).__name__}; the file is damaged")
+            raise Unsafe(f"keys are set on {_kind(target)}; the file is damaged")
 
     def _op_put(self, index: Any) -> None:
         self._remember(index)
@@ -261,7 +261,7 @@ class Machine:
 
     def _make(self, what: Any, arguments: Any, keywords: Any) -> None:
         if not isinstance(what, Name):
-            raise Unsafe(f"it calls a {type(what).__name__}; only names are called in a checkpoint")
+            raise Unsafe(f"it calls {_kind(what)}; only names are called in a checkpoint")
         if not isinstance(arguments, tuple) or not isinstance(keywords, dict):
             raise Unsafe(f"{what} is called with no tuple of arguments; the file is damaged")
         self._stack.append(Made(what, arguments, keywords))
@@ -269,7 +269,7 @@ class Machine:
     def _op_build(self, _: Any) -> None:
         state, target = self._pop(), self._top()
         if not isinstance(target, Made):
-            raise Unsafe(f"a {type(target).__name__} is given a state; only objects take one")
+            raise Unsafe(f"{_kind(target)} is given a state; only objects take one")
         target.state = state
 
     def _op_binpersid(self, _: Any) -> None:
@@ -291,6 +291,11 @@ def _opcodes(stream: IO[bytes]) -> Iterator[tuple[pickletools.OpcodeInfo, Any, i
         raise Unsafe(f"not a pickle that can be read ({' '.join(str(error).split())[:100]})") from error
 
 
+def _kind(value: Any) -> str:
+    """What to call it in a message."""
+    return {"Made": "what a call made", "Name": "a name"}.get(type(value).__name__, type(value).__name__)
+
+
 def _key(key: Any) -> Any:
     """Keys of plain kinds only: hashing a deep tuple could exhaust the stack."""
     if isinstance(key, str | int | float | bool | bytes | type(None)):
@@ -299,7 +304,7 @@ def _key(key: Any) -> Any:
         isinstance(part, str | int | float | bool | type(None)) for part in key
     ):
         return key
-    raise Unsafe(f"a {type(key).__name__} is used as a key")
+    raise Unsafe(f"{_kind(key)} is used as a key")
 
 
 _CONSTANTS: Mapping[str, Callable[[], Any]] = {
