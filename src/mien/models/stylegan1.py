@@ -149,7 +149,7 @@ class StyleGan1:
         return loss + r1 * (self._gamma / 2), logs | self._logs(loss, real, fake)
 
     def _critic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Between reals and fakes the score's slope is held at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
+        """Holds the score's slope between reals and fakes at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
         real, fake = self._score(reals, batch), self._score(fakes, batch)
         loss = fake.mean() - real.mean()
         where = torch.rand((len(reals), 1, 1, 1), generator=batch.rng, device=reals.device)
