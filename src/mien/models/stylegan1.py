@@ -60,7 +60,7 @@ PRESETS = {
     "default": Config(),
     "wgan-gp": Config(loss="wgan-gp"),
     "tiny": Config(  # for two CPU cores at 32 px
-        **{"batch_base": 512, "batch_min": 16, "stable_nimg": 4000, "fade_nimg": 2000, "lr": 2e-3},
+        **{"batch_base": 256, "batch_min": 16, "stable_nimg": 8000, "fade_nimg": 4000, "lr": 3e-3},
         **{"z_dim": 64, "w_dim": 64, "mapping_layers": 4, "channel_base": 512, "channel_max": 48},
         **{"embed_layers": 2, "ema_half_life_nimg": 2000},
     ),
