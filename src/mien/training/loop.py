@@ -35,7 +35,10 @@ class Budget:
 
 @dataclass
 class Training:
-    """All that a stop must preserve. nimg: images seen. rescues: how often the guard had to step in."""
+    """All that a stop must preserve. nimg: images seen. rescues: how often the guard had to step in.
+
+    frozen: parameters that stay as they are, whichever network learns.
+    """
 
     trainable: Trainable
     seed: int
@@ -46,6 +49,7 @@ class Training:
     seconds: float = 0.0
     rescues: int = 0
     augment: Schedule | None = None
+    frozen: tuple[nn.Parameter, ...] = ()
     averages: Averages = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,7 +133,7 @@ def _update(
         rng = torch.Generator(training.device)
         rng.manual_seed(_phase_seed(training, index))
         network = trainable.networks[phase.network]
-        _only_this_learns(trainable, network)
+        _only_this_learns(training, network)
         trainable.optimizers[phase.network].zero_grad(set_to_none=True)
         logs |= _backward(
             training, phase, Batch(images, labels, rng, None if augment is None else augment.augmentation)
@@ -157,9 +161,11 @@ def _backward(training: Training, phase: Phase, batch: Batch) -> dict[str, Tenso
     return logs
 
 
-def _only_this_learns(trainable: Trainable, network: nn.Module) -> None:
-    for other in trainable.networks.values():
+def _only_this_learns(training: Training, network: nn.Module) -> None:
+    for other in training.trainable.networks.values():
         other.requires_grad_(other is network)
+    for parameter in training.frozen:
+        parameter.requires_grad_(False)
 
 
 def _phase_seed(training: Training, index: int) -> int:
