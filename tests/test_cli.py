@@ -53,22 +53,6 @@ def trained(faces: Path) -> RunFolder:
 Fails = Callable[..., str]
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
-    """Run a command that must fail with a code and one line; give the line."""
-
-    def run(*arguments: object, code: int = 2) -> str:
-        capsys.readouterr()
-        assert main([str(argument) for argument in arguments]) == code
-        error = capsys.readouterr().err.strip()
-        assert error.startswith("mien: ")
-        assert "\n" not in error
-        assert "Traceback" not in error
-        return error
-
-    return run
-
-
 def test_help_needs_nothing_heavy() -> None:
     code = (
         "import sys, mien.cli\n"
