@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from mien.core.checkpoint import GeneratorHeader, load_generator, load_state
+from mien.apps.options import TrainOptions
+from mien.core.checkpoint import GeneratorHeader, load_generator, load_state, newest_state
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
@@ -37,18 +38,44 @@ class Start:
     notes: tuple[str, ...] = ()
 
 
-def read_start(source: Path) -> Start:
-    """Weights out of a run folder (its newest generator) or a generator file.
+def start_of(family: ModuleType, options: TrainOptions) -> tuple[Start | None, str]:
+    """The weights to begin with and their digest; of a resumed run only the digest. Raises InputError."""
+    if options.resume is not None:
+        return None, str((RunFolder.open(options.resume).read_config().get("start") or {}).get("digest", ""))
+    if options.start is None:
+        if options.freeze_d:
+            raise InputError("--freeze-d holds what a discriminator has learnt; say from whom with --from")
+        return None, ""
+    start = read_start(options.start)
+    _check_family(start, family, options.model)
+    if options.freeze_d and start.d is None:
+        raise InputError(
+            f"--freeze-d: {start.path} comes without a discriminator; give a run folder to --from"
+        )
+    return start, start.digest
 
-    The discriminator is taken from the run's training state of the same moment, or from a file beside it,
-    `NAME.discriminator.safetensors` for `NAME.safetensors`. Raises InputError.
-    """
+
+def check_resumable(run: RunFolder) -> None:
+    """That a run can go on without the weights that it began with. Raises InputError."""
+    if newest_state(run.path, report=lambda line: None) is None:
+        raise InputError(f"{run.path}: none of its training states can be read; begin anew with --from")
+
+
+class Weights(NamedTuple):
+    """Tensors of a generator, of its discriminator if known, and what the file says of itself."""
+
+    g: Mapping[str, Tensor]
+    d: Mapping[str, Tensor] | None
+    header: GeneratorHeader
+
+
+def read_start(source: Path) -> Start:
+    """Weights out of a run folder (its newest generator) or a generator file. Raises InputError."""
     path = RunFolder.open(source).newest_generator() if source.is_dir() else source
-    g, header = read_weights(path)
+    notes: list[str] = []
+    g, d, header = read_weights(path, notes.append)
     if header.kind != GENERATOR:
         raise InputError(f"--from {path}: it holds '{header.kind}', and here a 'generator' is needed")
-    notes: list[str] = []
-    d = _discriminator(path, notes.append)
     if d is None:
         notes.append(
             f"{path.name} comes without a discriminator, which begins anew: --from a run folder has both"
@@ -56,11 +83,17 @@ def read_start(source: Path) -> Start:
     return Start(path, header, g, d, _digest(path, d), tuple(notes))
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], GeneratorHeader]:
-    """The tensors and header of a file of weights. Other formats are to be turned into ours here."""
+def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
+    """What `path` holds; this is where other formats than ours are to be read.
+
+    The discriminator is taken from a file beside it, `NAME.discriminator.safetensors` for
+    `NAME.safetensors`, else from the run's training state of the same moment.
+    report: told why a discriminator cannot be used. Raises InputError.
+    """
     if path.suffix.lower() == ".pkl":
         raise InputError(f"--from {path}: turn it into .safetensors first: mien import {path}")
-    return load_generator(path)
+    tensors, header = load_generator(path)
+    return Weights(tensors, _discriminator(path, report), header)
 
 
 def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> tuple[str, ...]:
@@ -81,7 +114,7 @@ def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) ->
     return (*told, *_changed_labels(start, spec))
 
 
-def check_family(start: Start, family: ModuleType, name: str) -> None:
+def _check_family(start: Start, family: ModuleType, name: str) -> None:
     """That this family can use the weights. Raises InputError."""
     if kind_of(family) != GENERATOR:
         raise InputError(f"--from: {name} is no family of generators and cannot begin with another's weights")

@@ -17,10 +17,9 @@ from mien.apps import conditions
 from mien.apps.bars import bar
 from mien.apps.live import LiveView
 from mien.apps.options import DEFAULT_MINUTES, TrainOptions
-from mien.apps.start import Start, begin, check_family, read_start
+from mien.apps.start import Start, begin, check_resumable, start_of
 from mien.apps.stop import Stop
 from mien.core import discover
-from mien.core.checkpoint import newest_state
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, build, kind_of, lesson_of
 from mien.core.run import RunFolder, find_runs
@@ -118,7 +117,8 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
         plan = make_plan(data, options, progress=progress)
     run, is_new = _run_folder(plan)
     with run.lock():
-        _check_resumable(plan, run)
+        if plan.start_digest and plan.start is None:
+            check_resumable(run)
         settings = _settings(plan, run, is_new=is_new, console=console)
         training, session = _session(plan, run, settings, console)
         resumed = session.resume(lambda line: console.print(f"[yellow]{line}[/]"))
@@ -150,7 +150,7 @@ def make_plan(
     """Open the dataset and resolve the family's configuration. Raises InputError."""
     family = discover.load(_MODELS, options.model)
     config = resolve_config(family, options.model, options.preset, options.set)
-    start, start_digest = _start(family, options)
+    start, start_digest = start_of(family, options)
     dataset = open_dataset(data, progress=progress)
     lesson = _lesson(family, config, dataset, options)
     if lesson is not None:
@@ -176,23 +176,6 @@ def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: Tr
             " manifest with --labels"
         )
     return lesson
-
-
-def _start(family: ModuleType, options: TrainOptions) -> tuple[Start | None, str]:
-    """The weights to begin with and their digest; of a resumed run only the digest. Raises InputError."""
-    if options.resume is not None:
-        return None, str((RunFolder.open(options.resume).read_config().get("start") or {}).get("digest", ""))
-    if options.start is None:
-        if options.freeze_d:
-            raise InputError("--freeze-d holds what a discriminator has learnt; say from whom with --from")
-        return None, ""
-    start = read_start(options.start)
-    check_family(start, family, options.model)
-    if options.freeze_d and start.d is None:
-        raise InputError(
-            f"--freeze-d: {start.path} comes without a discriminator; give a run folder to --from"
-        )
-    return start, start.digest
 
 
 def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence[str]) -> BaseModel:
@@ -266,12 +249,6 @@ def _run_folder(plan: Plan) -> tuple[RunFolder, bool]:
     plan.build()  # refuse what cannot be built before making a folder
     what = f"{Path(plan.dataset.name).stem}-{plan.family_name}-{plan.spec.resolution}"
     return RunFolder.create(plan.options.out, what), True
-
-
-def _check_resumable(plan: Plan, run: RunFolder) -> None:
-    """A resumed run that began with another's weights cannot begin once more. Raises InputError."""
-    if plan.start_digest and plan.start is None and newest_state(run.path, report=lambda line: None) is None:
-        raise InputError(f"{run.path}: none of its training states can be read; begin anew with --from")
 
 
 def _digest(dataset: Dataset) -> str:
