@@ -1,12 +1,14 @@
 """What every verb that draws faces asks first: which model, how far truncated, under which label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from mien import TOOL
-from mien.apps.generate import Loaded, _labels, load
+from mien.apps.asked_labels import label_vectors
+from mien.apps.generate import Loaded, load
 from mien.core.errors import InputError
 from mien.core.image import resize, to_hwc
 from mien.core.picture import Pixels
@@ -19,19 +21,19 @@ _MOST_SIDE = 2048
 
 @dataclass(frozen=True)
 class Drawing:
-    """A generator with what it is to draw. psi: truncation in [0, 1]. label: as the user wrote it."""
+    """A generator with what it is to draw. psi: truncation in [0, 1]. label: what the user asked for."""
 
     loaded: Loaded
     psi: float
-    label: str | None
+    label: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Path, *, trunc: float, label: str | None) -> "Drawing":
+    def of(cls, source: Path, *, trunc: float, label: Sequence[str]) -> "Drawing":
         """Load a run's newest generator or a generator file. Raises InputError, for a bad label too."""
         if not 0 <= trunc <= 1:
             raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
-        drawing = cls(load(source), trunc, label)
-        drawing.labels(1)
+        drawing = cls(load(source), trunc, tuple(label))
+        drawing.labels([0])
         return drawing
 
     @property
@@ -39,21 +41,22 @@ class Drawing:
         """Pixels along a side of its pictures."""
         return self.loaded.header.spec.resolution
 
-    def labels(self, count: int) -> Tensor | None:
-        """The label vectors [count, label_dim]; None for an unconditional model."""
-        return _labels(self.loaded.header, self.label, count)
+    def labels(self, seeds: Sequence[int]) -> Tensor | None:
+        """The label vectors [len(seeds), label_dim]; None for an unconditional model."""
+        return label_vectors(self.loaded.header, self.label, seeds)
 
     def latents(self, seeds: list[int]) -> Tensor:
         """z of each seed, float32 [N, z_dim]."""
         return latents(seeds, self.loaded.network.z_dim)  # type: ignore[arg-type]
 
-    def from_z(self, z: Tensor) -> Tensor:
-        """uint8 [N, C, H, W] of latents."""
-        return draw(self.loaded.network, z, self.labels(len(z)), psi=self.psi)  # type: ignore[arg-type]
+    def from_z(self, z: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+        """uint8 [N, C, H, W] of latents. seeds: what labels not asked for follow; by default all alike."""
+        labels = self.labels([0] * len(z) if seeds is None else seeds)
+        return draw(self.loaded.network, z, labels, psi=self.psi)  # type: ignore[arg-type]
 
     def faces(self, seeds: list[int]) -> Tensor:
         """uint8 [N, C, H, W] of seeds, as `mien generate` draws them."""
-        return self.from_z(self.latents(seeds))
+        return self.from_z(self.latents(seeds), seeds)
 
     def styled(self, what: str) -> Styled:
         """The generator if it has styles; otherwise InputError, saying that `what` needs them."""
@@ -61,7 +64,7 @@ class Drawing:
 
     def styles(self, seeds: list[int], what: str) -> Tensor:
         """ws [N, num_ws, w_dim] of seeds, truncated; errors as `styled`'s."""
-        return styles(self.styled(what), self.latents(seeds), self.labels(len(seeds)), psi=self.psi)
+        return styles(self.styled(what), self.latents(seeds), self.labels(seeds), psi=self.psi)
 
     def mark(self, seed: int | None = None) -> Provenance:
         """What its pictures say of themselves."""

@@ -13,10 +13,11 @@ from rich.table import Table
 from torch import Tensor
 
 import mien
+from mien.apps.conditions import rows_for
 from mien.core import artefacts, discover
 from mien.core.atomic import replacing, write_text
 from mien.core.cache import cache_root
-from mien.core.checkpoint import model_id
+from mien.core.checkpoint import GeneratorHeader, model_id
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents
@@ -112,7 +113,8 @@ def evaluate(
     keep = _pixel_count(context, min(fakes, reals))
     tick = _Ticker(progress, reals + fakes * (2 if noise_baseline else 1))
     real = _look_at_reals(context, reals, keep, tick)
-    drawn = _draw(generator, _labels(generator, dataset, fakes, seed), fakes, seed, psi, torch.device(device))
+    labels = _labels(header, dataset, fakes, seed)
+    drawn = _draw(generator, labels, fakes, seed, psi, torch.device(device))
     fake = _look(drawn, opened, fakes, keep, tick)
     about = {
         "model_id": model_id(file),
@@ -319,16 +321,22 @@ def _draw(
         yield draw(generator, z, None if labels is None else labels[start:stop].to(device), psi=psi)
 
 
-def _labels(generator: Generator, dataset: Dataset, count: int, seed: int) -> Tensor | None:
-    """Labels drawn as often as the data has them, since a metric compares whole distributions."""
-    wanted = generator.spec.label_dim
-    if not wanted:
+def _labels(header: GeneratorHeader, dataset: Dataset, count: int, seed: int) -> Tensor | None:
+    """Labels drawn as often as the data has them, since a metric compares whole distributions.
+
+    Of a dataset without them: as often as the data has them that the generator learnt from.
+    """
+    if not header.spec.label_dim:
         return None
-    if dataset.labels is None or dataset.labels.shape[1] != wanted:
+    rows = rows_for(header.spec, dataset)
+    if rows is None and header.label_rows:
+        rows = np.array(header.label_rows, np.float32)
+    if rows is None:
         width = 0 if dataset.labels is None else dataset.labels.shape[1]
-        raise InputError(f"the generator takes labels of width {wanted}, {dataset.name} has width {width}")
-    chosen = np.random.RandomState(seed).randint(0, len(dataset), count)
-    return torch.from_numpy(np.asarray(dataset.labels[chosen], np.float32))
+        raise InputError(
+            f"the generator takes labels of width {header.spec.label_dim}, {dataset.name} has width {width}"
+        )
+    return torch.from_numpy(rows[np.random.RandomState(seed).randint(0, len(rows), count)])
 
 
 def _noise(dataset: Dataset, count: int, seed: int) -> Iterator[Tensor]:

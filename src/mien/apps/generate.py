@@ -1,6 +1,6 @@
 """`mien generate`: faces from a run, a generator file or an exported ONNX file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mien import TOOL
+from mien.apps.asked_labels import label_vectors
 from mien.core.checkpoint import GeneratorHeader, model_id
 from mien.core.errors import InputError
 from mien.core.image import grid, to_hwc
@@ -46,15 +47,16 @@ def generate(
     *,
     seeds: str = "0-15",
     trunc: float = 1.0,
-    label: str | None = None,
+    label: str | Sequence[str] = (),
     as_grid: bool = False,
     image_format: str = "png",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write one picture a seed (`seed0000.png`), or all of them as one grid; return the paths.
 
-    seeds: like "0,1,4-6". trunc: psi in [0, 1]; below 1 trades variety for safety. label: a class name or
-    number for a conditional model. Every picture says in its XMP that a model made it.
+    seeds: like "0,1,4-6". trunc: psi in [0, 1]; below 1 trades variety for safety. label: of a conditional
+    model a class ("light"), or what it is to show: ("smiling=1", "hair_colour=black"); what is not said is
+    drawn from labels that it learnt from. Every picture says in its XMP that a model made it.
     """
     if not 0 <= trunc <= 1:
         raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
@@ -62,11 +64,11 @@ def generate(
         raise InputError(f"--format {image_format}: choose from {', '.join(FORMATS)}")
     wanted = parse_seeds(seeds)
     drawing = _opened(source)
-    labels = _labels(drawing.header, label, len(wanted))
+    labels = label_vectors(drawing.header, (label,) if isinstance(label, str) else label, wanted)
     written, pictures = [], []
     for start in range(0, len(wanted), _BATCH):
         piece = wanted[start : start + _BATCH]
-        drawn = _draw(drawing, piece, None if labels is None else labels[: len(piece)], trunc)
+        drawn = _draw(drawing, piece, None if labels is None else labels[start : start + _BATCH], trunc)
         if as_grid:
             pictures.append(drawn)
         else:
@@ -106,22 +108,3 @@ def _save(model: str, out: Path, image_format: str, seed: int, picture: Tensor) 
     path = out / f"seed{seed:04d}.{image_format}"
     save_picture(path, to_hwc(picture), Provenance(model, seed, TOOL))
     return path
-
-
-def _labels(header: GeneratorHeader, label: str | None, count: int) -> Tensor | None:
-    """The label vector of `label` for each picture; None for an unconditional model."""
-    spec = header.spec
-    names = spec.class_names or tuple(str(index) for index in range(spec.label_dim))
-    if not spec.label_dim:
-        if label is not None:
-            raise InputError("--label: this model was trained without labels")
-        return None
-    if label is None:
-        raise InputError(f"this model is conditional; say which with --label: {', '.join(names)}")
-    if label in names:
-        index = names.index(label)
-    elif label.isdigit() and int(label) < spec.label_dim:
-        index = int(label)
-    else:
-        raise InputError(f"--label {label}: not known; choose from {', '.join(names)}")
-    return torch.eye(spec.label_dim)[index].repeat(count, 1)

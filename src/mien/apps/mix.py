@@ -1,6 +1,6 @@
 """`mien mix`: a grid of faces, each a column's with some layers of a row's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ def mix(
     columns: str,
     layers: str = "coarse",
     trunc: float = 1.0,
-    label: str | None = None,
+    label: Sequence[str] = (),
     size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, ...]:

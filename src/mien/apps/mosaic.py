@@ -1,7 +1,7 @@
 """`mien mosaic`: a wall of chosen faces of any size, drawn and written row by row."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ def mosaic(
     columns: int | None = None,
     cell: int | None = None,
     trunc: float = 1.0,
-    label: str | None = None,
+    label: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int]:
     """Write the wall as a PNG and return its (rows, columns); only a row of it is held at a time.

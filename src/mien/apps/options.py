@@ -1,8 +1,9 @@
 """What a training run can be asked for. Imports no torch, so that `mien --help` stays quick."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_MINUTES = 60.0
@@ -21,7 +22,18 @@ class TrainOptions(BaseModel):
     out: Path = Field(Path("runs"), description="Folder in which the run's folder is made.")
     resume: Path | None = Field(None, description="Go on with this run folder.")
     new: bool = Field(False, description="Begin anew even where the same command ran before.")
-    cond: bool = Field(False, description="Train conditionally on the dataset's labels.")
+    cond: bool = Field(False, description="Train conditionally on the dataset's label columns.")
+    labels: str = Field(
+        "", description="Train conditionally on these labels, by name: Smiling,hair_colour,age:20/40/60."
+    )
+    start: Annotated[Path | None, Parameter(name="--from")] = Field(
+        None, description="Begin with the weights of this run folder, or generator file."
+    )
+    freeze_d: int = Field(
+        0,
+        ge=0,
+        description="Hold that many layers of the discriminator fixed, the picture's first (with --from).",
+    )
     mirror: bool = Field(True, description="Flip half of the pictures left to right.")
     seed: int = Field(0, ge=0, description="Seed of initial weights, order and latents.")
     precision: Literal["auto", "fp32", "bf16"] = Field(

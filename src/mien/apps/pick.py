@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def pick(
     *,
     seeds: str = "0-199",
     trunc: float = 1.0,
-    label: str | None = None,
+    label: Sequence[str] = (),
     size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:

@@ -12,7 +12,9 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from mien import TOOL
+from mien.apps.conditions import rows_for
 from mien.apps.generate import Loaded
+from mien.core.checkpoint import GeneratorHeader
 from mien.core.image import to_hwc
 from mien.core.picture import BadPicture, Pixels, read_picture
 from mien.core.provenance import Provenance, encode_picture, save_animation
@@ -54,7 +56,7 @@ def draw_samples(loaded: Loaded, dataset: Dataset | None, count: int) -> Samples
     seeds = list(range(count))
     network, spec = loaded.network, loaded.header.spec
     device = next(network.parameters()).device
-    labels = _labels(spec.label_dim, dataset, count)
+    labels = _labels(loaded.header, dataset, count)
     z = latents(seeds, network.z_dim).to(device)  # type: ignore[arg-type]
     pictures = draw(network, z, None if labels is None else labels.to(device))  # type: ignore[arg-type]
     names = spec.class_names or tuple(f"class {index}" for index in range(spec.label_dim))
@@ -135,12 +137,15 @@ def _animated(frames: list[Pixels], milliseconds: int) -> bytes:
         return path.read_bytes()
 
 
-def _labels(width: int, dataset: Dataset | None, count: int) -> Tensor | None:
+def _labels(header: GeneratorHeader, dataset: Dataset | None, count: int) -> Tensor | None:
+    width = header.spec.label_dim
     if not width:
         return None
-    if dataset is not None and dataset.labels is not None and dataset.labels.shape[1] == width:
-        chosen = np.random.RandomState(0).randint(0, len(dataset), count)
-        return torch.from_numpy(np.asarray(dataset.labels[chosen], np.float32))
+    rows = None if dataset is None else rows_for(header.spec, dataset)
+    if rows is None and header.label_rows:
+        rows = np.array(header.label_rows, np.float32)
+    if rows is not None:
+        return torch.from_numpy(rows[np.random.RandomState(0).randint(0, len(rows), count)])
     return torch.eye(width)[torch.arange(count) % width]
 
 

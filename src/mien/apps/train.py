@@ -6,22 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from mien import TOOL
+from mien.apps import conditions
 from mien.apps.bars import bar
 from mien.apps.live import LiveView
 from mien.apps.options import DEFAULT_MINUTES, TrainOptions
+from mien.apps.start import Start, begin, check_resumable, start_of
 from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, augmentation_of, build, kind_of, lesson_of
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Dataset, Lesson, Spec, Trainable
+from mien.core.views import View
 from mien.datasets._open import open_dataset
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
 from mien.training.loop import Budget, Training
@@ -29,15 +32,37 @@ from mien.training.order import Stream
 from mien.training.outputs import Outputs
 from mien.training.precision import NAMES, choose, probe
 from mien.training.session import Session
+from mien.training.transfer import first_layers
 
 _MODELS = "mien.models"
 _AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
-_IDENTITY = {"seed", "mirror", "cond", "precision", "micro_batch", *_AUGMENT}  # options that make another run
+_IDENTITY = {
+    "seed",
+    "mirror",
+    "cond",
+    "labels",
+    "freeze_d",
+    "precision",
+    "micro_batch",
+    *_AUGMENT,
+}  # options that make another run
+
+
+class Built(NamedTuple):
+    """A new model. frozen: its parameters that will not learn. told: what it began with, in lines."""
+
+    trainable: Trainable
+    frozen: tuple[torch.nn.Parameter, ...]
+    told: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything resolved: what is trained, on what, and how. lesson: what the family makes of the data."""
+    """Everything resolved: what is trained, on what, and how.
+
+    lesson: what is made of the data before it is learnt from. start: the weights to begin with; a resumed run
+    no longer needs them, and start_digest alone says which they were ("" without).
+    """
 
     family: ModuleType
     family_name: str
@@ -48,10 +73,20 @@ class Plan:
     options: TrainOptions
     device: torch.device
     lesson: Lesson | None = None
+    start: Start | None = None
+    start_digest: str = ""
 
-    def build(self) -> Trainable:
+    @property
+    def learnt_from(self) -> Dataset:
+        return self.dataset if self.lesson is None else self.lesson.train
+
+    def build(self) -> Built:
         """A new model. Raises InputError where the family cannot be built like that."""
-        return build(self.family, self.config, self.spec, self.lesson)
+        trainable = build(self.family, self.config, self.spec, self.lesson)
+        told = () if self.start is None else begin(trainable, self.start, self.family, self.spec)
+        held = self.options.freeze_d
+        frozen = first_layers(trainable.networks["d"], held) if held else ()
+        return Built(trainable, frozen, told)
 
     def identity(self) -> str:
         """What makes two commands the same run: all but budget, place, intervals and looks."""
@@ -62,9 +97,11 @@ class Plan:
             "dataset": self.dataset.content_hash,
             "options": self.options.model_dump(include=_IDENTITY, exclude_none=True),
         }
-        if self.lesson is not None and self.lesson.train.labels is not None:
+        if self.lesson is not None:
             # Labels may come from the manifest, which the dataset's hash does not cover.
-            parts["labels"] = hashlib.sha256(self.lesson.train.labels.tobytes()).hexdigest()
+            parts["labels"] = _digest(self.lesson.train)
+        if self.start_digest:
+            parts["start"] = self.start_digest
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -75,10 +112,14 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
     Raises InputError for unusable input, MienError when the run fails.
     """
     data, options = _resumed(data, options)
+    if options.labels:
+        options = options.model_copy(update={"cond": True})
     with bar(console, "opening pictures") as progress:
         plan = make_plan(data, options, progress=progress)
     run, is_new = _run_folder(plan)
     with run.lock():
+        if plan.start_digest and plan.start is None:
+            check_resumable(run)
         settings = _settings(plan, run, is_new=is_new, console=console)
         training, session = _session(plan, run, settings, console)
         resumed = session.resume(lambda line: console.print(f"[yellow]{line}[/]"))
@@ -88,7 +129,9 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
             f"[bold]{run.path}[/] {where}: {plan.family_name} on {plan.dataset.name}"
             f" ({len(plan.dataset):,} pictures, {plan.spec.resolution} px), {settings['precision']}"
         )
-        for note in (*getattr(plan.dataset, "notes", ()), *(plan.lesson.notes if plan.lesson else ())):
+        begun_with = () if resumed or plan.start is None else settings["start"]["told"]
+        known = getattr(plan.dataset, "notes", ())
+        for note in (*known, *(plan.lesson.notes if plan.lesson is not None else ()), *begun_with):
             console.print(note, highlight=False)
         if budget.fraction(training.nimg, training.seconds) >= 1:
             console.print("its budget is spent already; give more --minutes or --kimg, or --new")
@@ -109,10 +152,9 @@ def make_plan(
     """Open the dataset and resolve the family's configuration. Raises InputError."""
     family = discover.load(_MODELS, options.model)
     config = resolve_config(family, options.model, options.preset, options.set)
+    start, start_digest = start_of(family, options)
     dataset = open_dataset(data, progress=progress)
-    if options.cond and not dataset.spec.label_dim:
-        raise InputError(f"{data}: --cond needs labels, and this dataset has none")
-    lesson = lesson_of(family, config, dataset)
+    lesson = _lesson(family, config, dataset, options)
     if lesson is not None:
         spec = lesson.train.spec
     else:
@@ -120,7 +162,24 @@ def make_plan(
     device = pick_device(options.device)
     if options.augment == "auto":
         options = options.model_copy(update={"augment": augmentation_of(family)})
-    return Plan(family, options.model, config, dataset, data, spec, options, device, lesson)
+    return Plan(
+        *(family, options.model, config, dataset, data, spec, options, device, lesson, start, start_digest)
+    )
+
+
+def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: TrainOptions) -> Lesson | None:
+    """What the family makes of the data, or --labels; None for the pictures as they are."""
+    lesson = lesson_of(family, config, dataset)
+    if options.labels:
+        if lesson is not None:
+            raise InputError(f"--labels is for generators; {options.model} is told with --set labels=...")
+        return conditions.conditions(dataset, options.labels, mirror=options.mirror)
+    if options.cond and not dataset.spec.label_dim:
+        raise InputError(
+            f"{dataset.name}: --cond needs label columns, and this dataset has none; name labels of its"
+            " manifest with --labels"
+        )
+    return lesson
 
 
 def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence[str]) -> BaseModel:
@@ -196,6 +255,13 @@ def _run_folder(plan: Plan) -> tuple[RunFolder, bool]:
     return RunFolder.create(plan.options.out, what), True
 
 
+def _digest(dataset: Dataset) -> str:
+    """Of which pictures these are, and of their labels."""
+    digest = hashlib.sha256(b"" if dataset.labels is None else dataset.labels.tobytes())
+    digest.update(dataset.indexes.tobytes() if isinstance(dataset, View) else b"")
+    return digest.hexdigest()
+
+
 def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> dict[str, Any]:
     if not is_new:
         return run.read_config()
@@ -214,6 +280,13 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
         "precision": _precision(plan, console),
         "identity": plan.identity(),
     }
+    if plan.start is not None:
+        told = plan.build().told
+        settings["start"] = {
+            "from": str(plan.start.path.resolve()),
+            "digest": plan.start_digest,
+            "told": told,
+        }
     run.write_config(settings)
     return settings
 
@@ -221,7 +294,9 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
 def _precision(plan: Plan, console: Console) -> str:
     if plan.options.precision != "auto":
         return plan.options.precision
-    speeds = probe(plan.build, _stream(plan), plan.device, micro_batch=plan.options.micro_batch)
+    speeds = probe(
+        lambda: plan.build().trainable, _stream(plan), plan.device, micro_batch=plan.options.micro_batch
+    )
     chosen = choose(speeds)
     told = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
     console.print(f"probed arithmetic: {told}; takes {chosen}")
@@ -231,7 +306,7 @@ def _precision(plan: Plan, console: Console) -> str:
 def _stream(plan: Plan) -> Stream:
     lesson = plan.lesson
     return Stream(
-        plan.dataset if lesson is None else lesson.train,
+        plan.learnt_from,
         seed=plan.options.seed,
         mirror=plan.options.mirror,
         labels=plan.options.cond or lesson is not None,
@@ -246,21 +321,21 @@ def _session(
     torch.manual_seed(
         plan.options.seed
     )  # the initial weights are the only thing drawn from the global source
-    trainable = plan.build()
-    precision = NAMES[settings["precision"]]
+    built = plan.build()
     training = Training(
-        trainable,
+        built.trainable,
         plan.options.seed,
         plan.device,
-        precision,
+        NAMES[settings["precision"]],
         augment=_augment(plan.options),
         micro_batch=plan.options.micro_batch,
+        frozen=built.frozen,
     )
     session = Session(
         run,
         training,
         _stream(plan),
-        plan.dataset,
+        plan.learnt_from,
         _budget(plan.options),
         family=plan.family_name,
         conditional=plan.options.cond,

@@ -1,7 +1,7 @@
 """`mien video`: one face turning into the next, as MP4 or animated WebP."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def video(
     grid: str = "1x1",
     size: int | None = None,
     trunc: float = 1.0,
-    label: str | None = None,
+    label: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Film:
     """Write the film of a walk through the seeds, or of several side by side that share them out evenly.

@@ -9,13 +9,13 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 from torch import Tensor
 
 from mien.core.atomic import write_bytes, write_text
@@ -43,7 +43,8 @@ class GeneratorHeader(BaseModel):
     kind: what it is for: a "generator" draws, "attributes" are read off pictures. format: version of this
     layout. family, config, spec: enough to build the network again. nimg: images seen. tool: program and
     version. dataset: what it learned from, if known. created: ISO 8601, or "". origin: for an imported
-    network, the file and class that it came from, else "".
+    network, the file and class that it came from, else "". label_rows: of a conditional generator, labels as
+    they occur together in the pictures it learned from; older files have none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +59,13 @@ class GeneratorHeader(BaseModel):
     dataset: DatasetInfo | None = None
     created: str = ""
     origin: str = ""
+    label_rows: tuple[tuple[FiniteFloat, ...], ...] = ()
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> Self:
+        if any(len(row) != self.spec.label_dim for row in self.label_rows):
+            raise ValueError(f"a label row is not {self.spec.label_dim} wide")
+        return self
 
 
 def save_generator(path: Path, tensors: Mapping[str, Tensor], header: GeneratorHeader) -> None:

@@ -10,6 +10,8 @@ from mien.core.errors import InputError
 
 Label = int | tuple[float, ...]
 MOST_CLASSES = 1 << 16  # a slip of the pen must not ask for a one-hot of gigabytes
+MOST_ROWS = 512  # that a generator's file keeps
+_MOST_NUMBERS = 1 << 17  # in them: about half a megabyte
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -71,6 +73,13 @@ def label_array(labels: Sequence[Label], width: int) -> np.ndarray:
         array[np.arange(len(labels)), np.asarray(labels)] = 1
         return array
     return np.asarray(labels, np.float32)
+
+
+def spread_rows(labels: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    """Up to 512 rows of labels [N, D], evenly out of all of them; fewer where they are very wide."""
+    most = min(len(labels), MOST_ROWS, max(_MOST_NUMBERS // labels.shape[1], 1))
+    chosen = np.linspace(0, len(labels) - 1, most).astype(int)
+    return tuple(tuple(map(float, row)) for row in labels[chosen].tolist())
 
 
 def _is_number(value: object) -> bool:

@@ -110,6 +110,14 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class Freezable(Protocol):
+    """A discriminator that says which of its layers can be held fixed (FreezeD), the picture's first."""
+
+    @property
+    def freezable(self) -> Sequence[nn.Module]: ...
+
+
+@runtime_checkable
 class Generator(Protocol):
     """A network that turns latents into pictures; an `nn.Module`."""
 

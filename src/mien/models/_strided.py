@@ -29,6 +29,8 @@ class Generator(nn.Module):
         super().__init__()
         self.spec, self.z_dim = spec, z_dim
         self.embed = nn.Linear(spec.label_dim, z_dim, bias=False) if spec.label_dim else None
+        if self.embed is not None:
+            nn.init.normal_(self.embed.weight)  # labels then speak as loudly as the latent
         doublings = stages(spec.resolution)
         widths = [min(width * 2**i, max_width) for i in reversed(range(doublings))]
         inputs = z_dim * 2 if spec.label_dim else z_dim
@@ -75,8 +77,23 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         outputs = widths[-1] if spec.label_dim else 1
         self.head = nn.Conv2d(widths[-1] + (stddev_group > 1), outputs, 4, bias=bias)
-        self.embed = nn.Linear(spec.label_dim, outputs, bias=False) if spec.label_dim else None
+        self.embed = nn.Linear(spec.label_dim, outputs) if spec.label_dim else None
         self.apply(initialise)
+        if self.embed is not None:
+            # The bias is the score that no label changes: without it a row of zeros would score nothing.
+            nn.init.normal_(self.embed.weight)
+            nn.init.normal_(self.embed.bias)
+
+    @property
+    def freezable(self) -> list[nn.Module]:
+        """Each convolution with its batch norm, if it has one; the picture's first."""
+        parts: list[nn.Module] = []
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                parts.append(layer)
+            elif isinstance(layer, nn.BatchNorm2d):
+                parts[-1] = nn.ModuleList([parts[-1], layer])
+        return parts
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """images: [N, C, H, W] in [-1, 1] -> scores, float32 [N]; the higher the more real."""

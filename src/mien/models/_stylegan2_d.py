@@ -107,6 +107,11 @@ class Discriminator(nn.Module):
             sizes[4], embedded or 1, spec.channels, stddev_group=stddev_group, architecture=architecture
         )
 
+    @property
+    def freezable(self) -> list[nn.Module]:
+        """The blocks above 4 px; the picture's first."""
+        return [getattr(self, f"b{size}") for size in self.block_resolutions]
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """images: [N, C, H, W] in [-1, 1], labels: [N, label_dim] -> scores, float32 [N]."""
         x: Tensor | None = None

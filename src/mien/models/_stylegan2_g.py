@@ -65,6 +65,8 @@ class Mapping(nn.Module):
         self.average_decay = average_decay
         if c_dim:
             self.embed = FullyConnected(c_dim, w_dim)
+            # As loud as a label: a row of zeros, none of several labels, must say something too.
+            nn.init.normal_(self.embed.bias, std=c_dim**-0.5)
         inputs = z_dim + (w_dim if c_dim else 0)
         for index in range(layers):
             layer = FullyConnected(inputs if index == 0 else w_dim, w_dim, linear=False, lr_multiplier=0.01)

@@ -19,7 +19,7 @@ from mien.core.types import Dataset
 
 Kind = Literal["yes-no", "one-of", "number"]
 _MOST_VALUES = 64  # more are names or numbers of people, not kinds
-_BIN = re.compile(r"<(?P<below>[^-+<]+)|(?P<low>-?[^-+<]+)-(?P<high>-?[^+<]+)|(?P<above>-?[^-+<]+)\+")
+_BIN = re.compile(r"<(?P<below>-?[^-+<]+)|(?P<low>-?[^-+<]+)-(?P<high>-?[^+<]+)|(?P<above>-?[^-+<]+)\+")
 _TURNING = ("yaw", "roll")  # their sign changes with the picture's sides
 _NUMBER = ":number"
 
@@ -109,17 +109,50 @@ def values_of(dataset: Dataset, name: str) -> list[Any]:
     return [_look_up(record, name) for record in dataset.records]
 
 
+def place_of(values: Sequence[str], value: Any) -> int | None:
+    """Which of a one-of's values that is, a number by its bin; None if it is none of them."""
+    if str(value) in values:
+        return values.index(str(value))
+    if not isinstance(value, int | float):
+        return None
+    for place, text in enumerate(values):
+        bounds = _bounds(text)
+        if bounds and bounds[0] <= value < bounds[1]:
+            return place
+    return None
+
+
 def mirrored(targets: Sequence[Target], rows: np.ndarray) -> np.ndarray:
     """The labels of the same pictures turned left to right: turned angles, left for right."""
     turned = rows.copy()
     names = [name for target in targets for name in target.column_names]
+    for target in targets:
+        if target.kind == "one-of" and _turns(target.name):
+            turned[:, target.columns] = _turned_bins(target, rows[:, target.columns])
     for place, name in enumerate(names):
-        if any(part in _TURNING for part in re.split(r"[^a-z]+", name.lower())):
+        if _turns(name) and name.endswith(_NUMBER):
             turned[:, place] = -rows[:, place]
         elif (other := _swapped(name)) != name:
             # Without a partner it is not known what the mirrored picture shows.
             turned[:, place] = rows[:, names.index(other)] if other in names else np.nan
     return turned
+
+
+def _turns(name: str) -> bool:
+    return any(part in _TURNING for part in re.split(r"[^a-z]+", name.lower()))
+
+
+def _turned_bins(target: Target, rows: np.ndarray) -> np.ndarray:
+    """Bins of an angle that changes sign; a row whose bin has no counterpart is not known."""
+    bounds = [_bounds(value) for value in target.values]
+    out = np.full_like(rows, np.nan)
+    for place, bound in enumerate(bounds):
+        other = None if bound is None else (-bound[1], -bound[0])
+        if other in bounds:
+            hot = rows[:, place] == 1
+            out[hot] = 0
+            out[hot, bounds.index(other)] = 1
+    return out
 
 
 def _column(dataset: Dataset, name: str) -> np.ndarray | None:
@@ -204,7 +237,7 @@ def _bins(known: np.ndarray, how: str, wanted: str) -> list[str]:
 def _row(target: Target, value: Any) -> np.ndarray | float:
     """What stands in the target's columns; NaN for a value that it does not know."""
     if target.kind == "one-of":
-        place = _place(target.values, value)
+        place = place_of(target.values, value)
         hot = np.full(len(target.values), np.nan if place is None else 0.0, np.float32)
         if place is not None:
             hot[place] = 1
@@ -214,25 +247,17 @@ def _row(target: Target, value: Any) -> np.ndarray | float:
     return math.nan
 
 
-def _place(values: Sequence[str], value: Any) -> int | None:
-    if str(value) in values:
-        return values.index(str(value))
-    if not isinstance(value, int | float):
+def _bounds(text: str) -> tuple[float, float] | None:
+    """From (inclusive) and to of the bin that a value's name stands for; None if it is none."""
+    match = _BIN.fullmatch(text)
+    if match is None:
         return None
-    for place, text in enumerate(values):
-        match = _BIN.fullmatch(text)
-        if match and _inside(match, value):
-            return place
-    return None
-
-
-def _inside(match: re.Match[str], value: float) -> bool:
     parts = match.groupdict()
     low, high = parts["low"] or parts["above"], parts["high"] or parts["below"]
     try:
-        return (low is None or value >= float(low)) and (high is None or value < float(high))
+        return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
     except ValueError:  # a value's name that only looks like a bin
-        return False
+        return None
 
 
 def _kind(values: Sequence[Any]) -> Kind | None:

@@ -107,7 +107,7 @@ class Adaptive:
 
 @dataclass
 class Schedule:
-    """How p moves in a run: "fixed" at `peak`, "ramp" from 0 to it over the budget (a half cosine), "ada" by itself.
+    """How p moves in a run: "fixed" at `peak`, "ramp" from 0 to it (a half cosine over the budget), or "ada".
 
     Bit-exact to resume: what the next step will do follows from `state_dict` and progress alone.
     """

@@ -39,6 +39,7 @@ class Training:
 
     micro_batch: images computed at once, where a step's do not fit in memory; gradients add up. Layers that
     look across a batch (batch norm, minibatch stddev) then see less of it.
+    frozen: parameters that stay as they are, whichever network learns.
     """
 
     trainable: Trainable
@@ -51,6 +52,7 @@ class Training:
     rescues: int = 0
     augment: Schedule | None = None
     micro_batch: int | None = None
+    frozen: tuple[nn.Parameter, ...] = ()
     averages: Averages = field(init=False)
 
     def __post_init__(self) -> None:
@@ -134,7 +136,7 @@ def _update(
         rng = torch.Generator(training.device)
         rng.manual_seed(_phase_seed(training, index))
         network = trainable.networks[phase.network]
-        _only_this_learns(trainable, network)
+        _only_this_learns(training, network)
         trainable.optimizers[phase.network].zero_grad(set_to_none=True)
         logs |= _backward(
             training, phase, Batch(images, labels, rng, None if augment is None else augment.augmentation)
@@ -176,9 +178,11 @@ def _parts(batch: Batch, most: int | None) -> list[Batch]:
     return [replace(batch, images=i, labels=c) for i, c in zip(images, labels, strict=True)]
 
 
-def _only_this_learns(trainable: Trainable, network: nn.Module) -> None:
-    for other in trainable.networks.values():
+def _only_this_learns(training: Training, network: nn.Module) -> None:
+    for other in training.trainable.networks.values():
         other.requires_grad_(other is network)
+    for parameter in training.frozen:
+        parameter.requires_grad_(False)
 
 
 def _phase_seed(training: Training, index: int) -> int:

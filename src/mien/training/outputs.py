@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
 from mien import TOOL
 from mien.core.checkpoint import DatasetInfo, GeneratorHeader, save_generator
+from mien.core.labels import spread_rows
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.training.loop import Training
@@ -49,8 +51,12 @@ def save_product(
     family: str,
     kind: str = "generator",
     network: str = "g",
+    labels: np.ndarray | None = None,
 ) -> None:
-    """Write the averaged network named `network` as a file of its own, `<kind>-<kimg>.safetensors`."""
+    """Write the averaged network named `network` as a file of its own, `<kind>-<kimg>.safetensors`.
+
+    labels: float32 [N, label_dim] of all pictures, of which the file keeps some; None: it keeps none.
+    """
     product = training.averages.networks[network]
     header = GeneratorHeader(
         kind=kind,
@@ -61,5 +67,6 @@ def save_product(
         tool=TOOL,
         dataset=DatasetInfo(name=dataset.name, content_hash=dataset.content_hash, num_images=len(dataset)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        label_rows=() if labels is None else spread_rows(labels),
     )
     save_generator(run.product(kind, training.nimg), product.state_dict(), header)

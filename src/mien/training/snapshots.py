@@ -77,7 +77,8 @@ class Snapshots:
 
     def save_generator(self) -> None:
         """Write the averaged generator as a file of its own."""
-        save_product(self._run, self._training, self._dataset, family=self._family)
+        labels = None if self._labels is None else self._dataset.labels
+        save_product(self._run, self._training, self._dataset, family=self._family, labels=labels)
 
     def write_timelapse(self) -> None:
         """Turn the grids into one animated WebP, thinned to a bearable number of frames."""

@@ -15,7 +15,7 @@ def mix(
     out: Path,
     layers: str = "coarse",
     trunc: float = 1.0,
-    label: str | None = None,
+    label: tuple[str, ...] = (),
     size: int | None = None,
 ) -> None:
     """Mix styles: a grid in which each column's face takes some layers from each row's.
@@ -35,7 +35,7 @@ def mix(
     trunc
         Truncation psi from 0 to 1.
     label
-        Class name or number, for a model trained with --cond.
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
     size
         Pixels along a side of a face; the model's by default.
     """
@@ -73,7 +73,7 @@ def video(
     grid: str = "1x1",
     size: int | None = None,
     trunc: float = 1.0,
-    label: str | None = None,
+    label: tuple[str, ...] = (),
 ) -> None:
     """Film one face turning into the next: MP4 (needs mien[video]) or animated WebP.
 
@@ -104,7 +104,7 @@ def video(
     trunc
         Truncation psi from 0 to 1.
     label
-        Class name or number, for a model trained with --cond.
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
     from mien.apps.bars import bar
     from mien.apps.video import Walk
@@ -140,7 +140,7 @@ def mosaic(
     columns: int | None = None,
     cell: int | None = None,
     trunc: float = 1.0,
-    label: str | None = None,
+    label: tuple[str, ...] = (),
 ) -> None:
     """Lay chosen faces out as a wall of any size, row by row, so that memory does not limit it.
 
@@ -159,7 +159,7 @@ def mosaic(
     trunc
         Truncation psi from 0 to 1.
     label
-        Class name or number, for a model trained with --cond.
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
     from mien.apps.bars import bar
     from mien.apps.mosaic import mosaic as run
@@ -179,7 +179,7 @@ def pick(
     out: Path = Path("pick.html"),
     seeds: str = "0-199",
     trunc: float = 1.0,
-    label: str | None = None,
+    label: tuple[str, ...] = (),
     size: int | None = None,
 ) -> None:
     """Write a page on which to choose faces by click or key; `mosaic` and `generate` read what it gives.
@@ -195,7 +195,7 @@ def pick(
     trunc
         Truncation psi from 0 to 1.
     label
-        Class name or number, for a model trained with --cond.
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
     size
         Pixels along a side of a face; the model's by default.
     """

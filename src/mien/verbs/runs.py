@@ -53,7 +53,7 @@ def generate(
     out: Path,
     seeds: str = "0-15",
     trunc: float = 1.0,
-    label: str | None = None,
+    label: tuple[str, ...] = (),
     grid: bool = False,
     format: Literal["png", "jpg", "webp"] = "png",
 ) -> None:
@@ -70,7 +70,8 @@ def generate(
     trunc
         Truncation psi from 0 to 1: lower is safer and less varied.
     label
-        Class name or number, for a model trained with --cond.
+        Of a model trained with --cond or --labels, what to show: a class, or NAME=VALUE, like smiling=1,
+        hair_colour=black; may be repeated. What is not said is drawn from labels that it learnt from.
     grid
         One picture of them all instead of one file each.
     format

@@ -1,0 +1,138 @@
+"""Does a conditional generator show what it is asked for? An independent attribute model says.
+
+    python benchmarks/conditional.py [--minutes 8] [--people 2000] [--count 300]
+
+Trains (or with --run takes) a generator conditioned on Smiling, Eyeglasses and hair_colour of rendered
+people, and (or with --reader takes) an attribute model on other rendered people. For each label `--count`
+pictures are drawn, asking for that label alone; the others vary as they do in the training pictures. Beside
+the share that agrees stands what the reader says of real pictures with that label, of a third set of people,
+which is the most that can be expected, and the share of it among pictures drawn as the data has them: chance.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mien.apps.asked_labels import label_vectors
+from mien.apps.attributes import load as load_reader
+from mien.apps.attributes import read
+from mien.apps.conditions import rows_for
+from mien.apps.generate import Loaded, load
+from mien.apps.options import TrainOptions
+from mien.apps.train import train
+from mien.core.image import to_float
+from mien.core.sampling import draw, latents
+from mien.datasets._open import open_dataset
+from mien.models._targets import Target
+from mien.models.attributes import Reader
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--labels", default="Smiling,Eyeglasses,hair_colour")
+    parser.add_argument("--people", type=int, default=2000, help="that the generator learns from")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--minutes", type=float, default=8.0, help="of training the generator")
+    parser.add_argument("--kimg", type=float, help="stop the generator there already")
+    parser.add_argument("--model", default="lite")
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--set", action="append", default=[], help="a number of the family: lr=0.001")
+    parser.add_argument("--run", type=Path, help="a run or generator file to take instead of training one")
+    parser.add_argument(
+        "--reader", type=Path, help="an attribute run or file to take instead of training one"
+    )
+    parser.add_argument("--reader-people", type=int, default=2000)
+    parser.add_argument("--reader-minutes", type=float, default=3.0)
+    parser.add_argument("--count", type=int, default=300, help="pictures for each asked label")
+    parser.add_argument("--psi", type=float, default=1.0)
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    console = Console()
+    reader = load_reader(arguments.reader or train_reader(arguments, console)).network
+    loaded = load(arguments.run or train_generator(arguments, console))
+    real = open_dataset(f"rendered:{max(arguments.count * 3, 600)}:{arguments.size}:2")
+    console.print(table(loaded, reader, real, arguments.count, arguments.psi))
+
+
+def train_generator(arguments: argparse.Namespace, console: Console) -> Path:
+    options = TrainOptions(
+        model=arguments.model,
+        preset=arguments.preset,
+        set=tuple(arguments.set),
+        labels=arguments.labels,
+        minutes=arguments.minutes,
+        kimg=arguments.kimg,
+        out=arguments.out,
+    )
+    return train(f"rendered:{arguments.people}:{arguments.size}:0", options, console=console).path
+
+
+def train_reader(arguments: argparse.Namespace, console: Console) -> Path:
+    options = TrainOptions(
+        model="attributes",
+        preset="quick",
+        set=(f"labels={arguments.labels}",),
+        minutes=arguments.reader_minutes,
+        out=arguments.out,
+    )
+    return train(f"rendered:{arguments.reader_people}:{arguments.size}:1", options, console=console).path
+
+
+def table(loaded: Loaded, reader: Reader, real, count: int, psi: float) -> Table:
+    """A row for each value that can be asked for, and the mean of each label."""
+    header = loaded.header
+    truth, said_of_real = rows_for(reader.spec, real), read(reader, real, np.arange(len(real)))
+    usual = np.array(header.label_rows, np.float32)
+    usual = torch.from_numpy(usual[np.random.default_rng(0).integers(len(usual), size=count)])
+    said_of_usual = said(reader, pictures(loaded, usual, psi))
+    grid = Table(title=f"{loaded.model}, {header.nimg / 1000:.0f} kimg, psi {psi:g}, {count} pictures each")
+    for heading in ("asked", "reader agrees", "of real pictures", "drawn as the data is"):
+        grid.add_column(heading, justify="left" if heading == "asked" else "right")
+    for target in reader.targets:
+        shares = []
+        for value, name in enumerate(asked_names(target)):
+            labels = label_vectors(header, [name], range(count))
+            agrees = answers(target, said(reader, pictures(loaded, labels, psi))) == value
+            truly = answers(target, truth) == value
+            of_real = (answers(target, said_of_real)[truly] == value).mean() if truly.any() else float("nan")
+            chance = (answers(target, said_of_usual) == value).mean()
+            shares.append((agrees.mean(), of_real, chance))
+            grid.add_row(name, *(f"{share:.1%}" for share in shares[-1]))
+        mean = np.mean(shares, axis=0)
+        grid.add_row(
+            f"[bold]{target.name}[/]", *(f"[bold]{share:.1%}[/]" for share in mean), end_section=True
+        )
+    return grid
+
+
+def asked_names(target: Target) -> list[str]:
+    """What can be asked of a label, in the order of `answers`."""
+    if target.kind == "one-of":
+        return list(target.column_names)
+    return [f"{target.name}=0", f"{target.name}=1"]
+
+
+def answers(target: Target, rows: np.ndarray) -> np.ndarray:
+    """Which of `asked_names` each row says."""
+    part = rows[:, target.columns]
+    return part.argmax(axis=1) if target.kind == "one-of" else (part[:, 0] >= 0.5).astype(int)
+
+
+def pictures(loaded: Loaded, labels: torch.Tensor, psi: float) -> torch.Tensor:
+    """uint8 [N, C, H, W], of seeds from 0 on."""
+    z = latents(list(range(len(labels))), loaded.network.z_dim)
+    return draw(loaded.network, z, labels, psi=psi)
+
+
+def said(reader: Reader, images: torch.Tensor) -> np.ndarray:
+    """What the reader says of uint8 pictures of its own size."""
+    parts = [reader.read(to_float(part)) for part in images.split(128)]
+    return torch.cat(parts).numpy()
+
+
+if __name__ == "__main__":
+    main()

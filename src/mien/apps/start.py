@@ -1,0 +1,198 @@
+"""`mien train --from`: the weights that a run begins with, and whether they fit it."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from mien.apps.options import TrainOptions
+from mien.core.checkpoint import GeneratorHeader, load_generator, load_state, newest_state
+from mien.core.errors import InputError
+from mien.core.family import GENERATOR, kind_of
+from mien.core.run import RunFolder
+from mien.core.types import Spec, Trainable
+from mien.training.transfer import check, take
+
+_NUMBER = re.compile("[0-9]{6,}")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with. d: of the discriminator, None where only a generator is known.
+
+    digest: of all weights; part of a run's identity. notes: lines for the user.
+    """
+
+    path: Path
+    header: GeneratorHeader
+    g: Mapping[str, Tensor]
+    d: Mapping[str, Tensor] | None
+    digest: str
+    notes: tuple[str, ...] = ()
+
+
+def start_of(family: ModuleType, options: TrainOptions) -> tuple[Start | None, str]:
+    """The weights to begin with and their digest; of a resumed run only the digest. Raises InputError."""
+    if options.resume is not None:
+        return None, str((RunFolder.open(options.resume).read_config().get("start") or {}).get("digest", ""))
+    if options.start is None:
+        if options.freeze_d:
+            raise InputError("--freeze-d holds what a discriminator has learnt; say from whom with --from")
+        return None, ""
+    start = read_start(options.start)
+    _check_family(start, family, options.model)
+    if options.freeze_d and start.d is None:
+        raise InputError(
+            f"--freeze-d: {start.path} comes without a discriminator; give a run folder to --from"
+        )
+    return start, start.digest
+
+
+def check_resumable(run: RunFolder) -> None:
+    """That a run can go on without the weights that it began with. Raises InputError."""
+    if newest_state(run.path, report=lambda line: None) is None:
+        raise InputError(f"{run.path}: none of its training states can be read; begin anew with --from")
+
+
+class Weights(NamedTuple):
+    """Tensors of a generator, of its discriminator if known, and what the file says of itself."""
+
+    g: Mapping[str, Tensor]
+    d: Mapping[str, Tensor] | None
+    header: GeneratorHeader
+
+
+def read_start(source: Path) -> Start:
+    """Weights out of a run folder (its newest generator) or a generator file. Raises InputError."""
+    path = RunFolder.open(source).newest_generator() if source.is_dir() else source
+    notes: list[str] = []
+    g, d, header = read_weights(path, notes.append)
+    if header.kind != GENERATOR:
+        raise InputError(f"--from {path}: it holds '{header.kind}', and here a 'generator' is needed")
+    if d is None:
+        notes.append(
+            f"{path.name} comes without a discriminator, which begins anew: --from a run folder has both"
+        )
+    return Start(path, header, g, d, _digest(path, d), tuple(notes))
+
+
+def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
+    """What `path` holds; this is where other formats than ours are to be read.
+
+    The discriminator is taken from a file beside it, `NAME.discriminator.safetensors` for
+    `NAME.safetensors`, else from the run's training state of the same moment.
+    report: told why a discriminator cannot be used. Raises InputError.
+    """
+    if path.suffix.lower() == ".pkl":
+        raise InputError(f"--from {path}: turn it into .safetensors first: mien import {path}")
+    tensors, header = load_generator(path)
+    return Weights(tensors, _discriminator(path, report), header)
+
+
+def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> tuple[str, ...]:
+    """Put the weights into a new model; what was taken, in words. Raises InputError where they do not fit."""
+    _check_spec(start, spec)
+    # The same model for the labels of the file: its weights must fit that one exactly, and what differs
+    # between the two is what has to do with labels.
+    like = family.build(trainable.config, start.header.spec)
+    told = list(start.notes)
+    words = {"g": "generator", "d": "discriminator"}
+    for name, weights in (("g", start.g), ("d", start.d)):
+        if weights is not None and name in trainable.networks:
+            if problem := check(weights, like.networks[name]):
+                hint = _hint(start, family, trainable.config)
+                raise InputError(f"--from {start.path}: its {words[name]} does not fit ({problem}){hint}")
+            taken = take(trainable.networks[name], weights)
+            told.append(f"{words[name]} from {start.path.name}: {taken.told()}")
+    return (*told, *_changed_labels(start, spec))
+
+
+def _check_family(start: Start, family: ModuleType, name: str) -> None:
+    """That this family can use the weights. Raises InputError."""
+    if kind_of(family) != GENERATOR:
+        raise InputError(f"--from: {name} is no family of generators and cannot begin with another's weights")
+    if start.header.family != name:
+        theirs = start.header.family
+        raise InputError(
+            f"--from {start.path}: it is of the family {theirs}, not {name}; add --model {theirs}"
+        )
+
+
+def _check_spec(start: Start, spec: Spec) -> None:
+    theirs = start.header.spec
+    where = f"--from {start.path}"
+    if theirs.resolution != spec.resolution:
+        raise InputError(f"{where}: it draws {theirs.resolution} px, and the data has {spec.resolution} px")
+    if theirs.channels != spec.channels:
+        raise InputError(f"{where}: it draws {theirs.channels} channels, and the data has {spec.channels}")
+    if theirs.label_dim and spec.label_dim and theirs.label_dim != spec.label_dim:
+        raise InputError(
+            f"{where}: it takes {theirs.label_dim} label columns, and here there are {spec.label_dim};"
+            " choose the same --labels, or train without"
+        )
+
+
+def _hint(start: Start, family: ModuleType, config: BaseModel) -> str:
+    """Which numbers of the family would make a network of the file's shapes, as far as can be told."""
+    theirs = {name: value for name, value in start.header.config.items() if name in type(config).model_fields}
+    plain = _shapes(family, config, start.header.spec)
+    needed = [
+        f"--set {name}={value}"
+        for name, value in theirs.items()
+        if value != getattr(config, name)
+        and _shapes(family, config.model_copy(update={name: value}), start.header.spec) != plain
+    ]
+    return f"; it was made with {' '.join(needed)}" if needed else ""
+
+
+def _shapes(family: ModuleType, config: BaseModel, spec: Spec) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):  # nothing is computed
+        networks = family.build(config, spec).networks
+    return {
+        f"{network}.{name}": tuple(tensor.shape)
+        for network, module in networks.items()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def _changed_labels(start: Start, spec: Spec) -> tuple[str, ...]:
+    theirs = start.header.spec
+    if theirs.label_dim == spec.label_dim:
+        if theirs.class_names == spec.class_names:
+            return ()
+        return (f"its labels were {', '.join(theirs.class_names) or 'without names'}; they are learnt anew",)
+    ours = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
+    return (f"it took {theirs.label_dim or 'no'} label columns, this run takes {ours}",)
+
+
+def _discriminator(path: Path, report: Callable[[str], None]) -> Mapping[str, Tensor] | None:
+    beside = path.with_name(path.stem + ".discriminator.safetensors")
+    if beside.is_file():
+        return load_generator(beside)[0]
+    number = _NUMBER.search(path.name)
+    state_path = path.with_name(f"state-{number[0]}.pt") if number else None
+    if state_path is None or not state_path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = load_state(state_path)
+        weights: Mapping[str, Tensor] | None = state["networks"].get("d")
+    except (InputError, KeyError, AttributeError) as error:
+        report(f"{state_path}: cannot be used for the discriminator ({error})")
+        return None
+    return weights
+
+
+def _digest(path: Path, d: Mapping[str, Tensor] | None) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    for name, tensor in sorted((d or {}).items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().contiguous().float().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,170 @@
+"""`mien train --from`: what is taken, what is refused, and that it is part of a run's identity."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from mien.apps.start import read_start
+from mien.cli import main
+from mien.core.checkpoint import load_generator, newest_state, save_generator
+from mien.core.run import RunFolder, find_runs
+from test_cli import Fails, pictures
+
+SMALL = [
+    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=50"),
+    *("--precision", "fp32", "--snapshot-kimg", "1", "--device", "cpu"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    for name in ("dark", "light"):
+        pictures(tmp_path / "classes" / name)
+    for name in ("ann", "bob", "cleo"):
+        pictures(tmp_path / "three" / name, 8)
+
+
+def trained(*arguments: str, kimg: str = "1") -> RunFolder:
+    before = {run.path for run in find_runs(Path("runs"))}
+    assert main(["train", *arguments, "--kimg", kimg, *SMALL]) == 0
+    (new,) = [run for run in find_runs(Path("runs")) if run.path not in before]
+    return new
+
+
+@pytest.fixture
+def base() -> RunFolder:
+    return trained("classes")
+
+
+def first_state(run: RunFolder) -> dict:
+    """What a run of one thousand images began with."""
+    (run.path / "state-000001.pt").unlink()
+    found = newest_state(run.path, report=pytest.fail)
+    assert found is not None
+    assert found[1]["counters"]["nimg"] == 0
+    return found[1]
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_gives_generator_and_discriminator(base: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    found = newest_state(base.path, report=pytest.fail)
+    assert found is not None
+    new = trained("three", "--from", str(base.path), "--freeze-d", "1")
+    out = said(capsys)
+    assert "generator from generator-000001.safetensors" in out
+    assert "discriminator from generator-000001.safetensors" in out
+    held = newest_state(new.path, report=pytest.fail)[1]["networks"]["d"]["layers.0.weight"]
+    state = first_state(new)
+    given = found[1]["networks"]["d"]
+    assert all(torch.equal(state["networks"]["d"][name], given[name]) for name in given)
+    assert torch.equal(held, given["layers.0.weight"])
+    averaged, _ = load_generator(base.newest_generator())
+    assert all(torch.equal(state["networks"]["g"][name], averaged[name]) for name in averaged)
+    assert all(torch.equal(state["averages"]["g"][name], averaged[name]) for name in averaged)
+
+
+def test_a_lone_file_gives_the_generator_and_says_so(
+    base: RunFolder, capsys: pytest.CaptureFixture[str], fails: Fails
+) -> None:
+    shutil.copy(base.newest_generator(), "alone.safetensors")
+    trained("three", "--from", "alone.safetensors")
+    out = said(capsys)
+    assert "generator from alone.safetensors" in out
+    assert "alone.safetensors comes without a discriminator" in out
+    assert "discriminator from" not in out
+    error = fails("train", "three", "--from", "alone.safetensors", "--freeze-d", "1", *SMALL)
+    assert "comes without a discriminator" in error
+
+
+def test_a_discriminator_may_lie_beside_its_generator(base: RunFolder) -> None:
+    shutil.copy(base.newest_generator(), "alone.safetensors")
+    tensors = newest_state(base.path, report=pytest.fail)[1]["networks"]["d"]
+    _, header = load_generator(Path("alone.safetensors"))
+    save_generator(
+        Path("alone.discriminator.safetensors"), tensors, header.model_copy(update={"kind": "discriminator"})
+    )
+    start = read_start(Path("alone.safetensors"))
+    assert start.notes == ()
+    assert start.d is not None
+    assert all(torch.equal(start.d[name], tensors[name]) for name in tensors)
+    assert start.digest == read_start(base.path).digest  # the same weights, wherever they lie
+
+
+def test_a_damaged_state_costs_only_the_discriminator(base: RunFolder) -> None:
+    state = base.path / "state-000001.pt"
+    state.write_bytes(state.read_bytes()[:-20])
+    start = read_start(base.path)
+    assert start.d is None
+    assert "damaged" in start.notes[0]
+
+
+def test_labels_may_be_new_or_gone_and_both_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = trained("classes")
+    labelled = trained("three", "--cond", "--from", str(plain.path))
+    out = said(capsys)
+    assert "in part: layers.0.weight; new: embed.weight" in out
+    assert "it took no label columns, this run takes 3 label columns" in out
+    trained("classes", "--from", str(labelled.path))
+    assert "it took 3 label columns, this run takes no labels" in said(capsys)
+    trained("three", "--cond", "--seed", "5", "--from", str(labelled.path))
+    assert "in part" not in said(capsys)
+
+
+def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails, tmp_path: Path) -> None:
+    run = base.path
+    large = pictures(tmp_path / "large", size=32)
+    assert "it draws 16 px, and the data has 32 px" in fails("train", large, "--from", run, *SMALL)
+    error = fails("train", "three", "--model", "dcgan", "--from", run)
+    assert "of the family lite, not dcgan; add --model lite" in error
+    error = fails("train", "three", "--from", run, *SMALL, "--set", "width_g=8", "--set", "batch_size=20")
+    assert "generator does not fit" in error
+    assert error.endswith("it was made with --set width_g=4")  # the size of a batch changes no shape
+    error = fails("train", "three", "--from", run, *SMALL, "--set", "width_d=8")
+    assert "discriminator does not fit" in error
+    assert "this discriminator has 2 layers" in fails(
+        "train", "three", "--from", run, "--freeze-d", "3", *SMALL
+    )
+    assert "say from whom with --from" in fails("train", "three", "--freeze-d", "1", *SMALL)
+    assert "no such" in fails("train", "three", "--from", "nowhere", *SMALL)
+    assert "mien import" in fails("train", "three", "--from", "other.pkl", *SMALL)
+    assert "no family of generators" in fails("train", "three", "--from", run, "--model", "attributes")
+    assert len(find_runs(Path("runs"))) == 1  # nothing was begun
+
+
+def test_another_number_of_classes_is_refused(fails: Fails) -> None:
+    two = trained("classes", "--cond")
+    error = fails("train", "three", "--cond", "--from", two.path, *SMALL)
+    assert "it takes 2 label columns, and here there are 3" in error
+
+
+def test_the_weights_are_part_of_the_identity(base: RunFolder) -> None:
+    scratch = trained("three")
+    new = trained("three", "--from", str(base.path))
+    assert main(["train", "three", "--from", str(base.path), "--kimg", "2", *SMALL]) == 0
+    assert new.newest_generator().name == "generator-000002.safetensors"  # goes on
+    assert scratch.newest_generator().name == "generator-000001.safetensors"
+    trained("three", "--from", str(base.path), "--freeze-d", "1")
+    assert len(find_runs(Path("runs"))) == 4
+
+
+def test_a_run_goes_on_without_the_weights_it_began_with(base: RunFolder, fails: Fails) -> None:
+    new = trained("three", "--from", str(base.path), "--freeze-d", "1")
+    shutil.rmtree(base.path)
+    assert main(["train", "--resume", str(new.path), "--kimg", "2", "--device", "cpu"]) == 0
+    assert new.newest_generator().name == "generator-000002.safetensors"
+    first, second = (
+        torch.load(new.path / f"state-00000{n}.pt", weights_only=True)["networks"]["d"] for n in (0, 2)
+    )
+    assert torch.equal(first["layers.0.weight"], second["layers.0.weight"])  # still held
+    assert not torch.equal(first["layers.2.weight"], second["layers.2.weight"])
+    for state in new.path.glob("state-*.pt"):
+        state.write_bytes(b"gone")
+    error = fails("train", "--resume", new.path, "--kimg", "3", "--device", "cpu")
+    assert "none of its training states can be read" in error
