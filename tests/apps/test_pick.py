@@ -195,7 +195,7 @@ def test_what_is_saved_is_what_other_verbs_read(tab: Tab, tmp_path: Path, model:
     downloading.value.save_as(kept)
     assert parse_seeds(f"@{kept}") == [3, 17, 18, 19]
     assert re.match(r"# kept faces of stylegan2-[0-9a-f]{12} with --trunc 0.7 --label ", kept.read_text())
-    assert mosaic(model, tmp_path / "wall.png", keep=str(kept), label="plain") == (2, 2)
+    assert mosaic(model, tmp_path / "wall.png", keep=str(kept), label=("plain",)) == (2, 2)
     assert len(generate(model, tmp_path / "faces", seeds=f"@{kept}", label="plain")) == 4
 
 

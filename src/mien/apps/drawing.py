@@ -28,11 +28,11 @@ class Drawing:
     label: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Path, *, trunc: float, label: Sequence[str]) -> "Drawing":
+    def of(cls, source: Path, *, trunc: float, label: str | Sequence[str]) -> "Drawing":
         """Load a run's newest generator or a generator file. Raises InputError, for a bad label too."""
         if not 0 <= trunc <= 1:
             raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
-        drawing = cls(load(source), trunc, tuple(label))
+        drawing = cls(load(source), trunc, (label,) if isinstance(label, str) else tuple(label))
         drawing.labels([0])
         return drawing
 

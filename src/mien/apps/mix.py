@@ -25,7 +25,7 @@ def mix(
     columns: str,
     layers: str = "coarse",
     trunc: float = 1.0,
-    label: Sequence[str] = (),
+    label: str | Sequence[str] = (),
     size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, ...]:

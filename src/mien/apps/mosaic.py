@@ -23,7 +23,7 @@ def mosaic(
     columns: int | None = None,
     cell: int | None = None,
     trunc: float = 1.0,
-    label: Sequence[str] = (),
+    label: str | Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int]:
     """Write the wall as a PNG and return its (rows, columns); only a row of it is held at a time.

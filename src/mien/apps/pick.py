@@ -34,7 +34,7 @@ def pick(
     *,
     seeds: str = "0-199",
     trunc: float = 1.0,
-    label: Sequence[str] = (),
+    label: str | Sequence[str] = (),
     size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
@@ -67,7 +67,7 @@ def _context(drawing: Drawing, seeds: list[int], side: int) -> dict[str, Any]:
     """What the page says; `store` is the name under which a browser remembers what was kept on it."""
     model = drawing.loaded.model
     options = "" if drawing.psi == 1 else f" --trunc {drawing.psi:g}"
-    options += "" if drawing.label is None else f" --label {shlex.quote(drawing.label)}"
+    options += "".join(f" --label {shlex.quote(asked)}" for asked in drawing.label)
     identity = hashlib.sha256(f"{model}{options} {write_seeds(seeds)}".encode()).hexdigest()[:16]
     how = f" with{options}" if options else ""
     return {

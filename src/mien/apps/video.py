@@ -58,7 +58,7 @@ def video(
     grid: str = "1x1",
     size: int | None = None,
     trunc: float = 1.0,
-    label: Sequence[str] = (),
+    label: str | Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Film:
     """Write the film of a walk through the seeds, or of several side by side that share them out evenly.
