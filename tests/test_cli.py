@@ -119,7 +119,7 @@ def test_labels_for_missing_images(tmp_path: Path, faces: Path, fails: Fails) ->
 
 
 def test_bad_options(faces: Path, fails: Fails) -> None:
-    assert "dcgan, lite" in fails("train", faces, "--model", "nonsense")
+    assert "dcgan, dense, lite" in fails("train", faces, "--model", "nonsense")
     assert "quick" in fails("train", faces, "--preset", "nonsense")
     assert "gamma" in fails("train", faces, "--set", "nonsense=1")
     assert "lr" in fails("train", faces, "--set", "lr=-1")
