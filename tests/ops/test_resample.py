@@ -1,8 +1,11 @@
 """Resampling and styles against plain float64 rewrites."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from mien.ops.modulation import adaptive_instance_norm
 from mien.ops.resample import binomial_filter, downsample, upsample
@@ -54,6 +57,34 @@ def test_the_even_filter_is_r3gans_transposed_convolution() -> None:
     ours = upsample(x, binomial_filter())
     assert torch.allclose(ours, grown, atol=1e-6)
     assert torch.allclose(downsample(grown, binomial_filter()), shrunk, atol=1e-6)
+
+
+@pytest.mark.parametrize("resample", [upsample, downsample])
+def test_derivatives_of_resampling_agree_with_differences(resample: Callable[..., Tensor]) -> None:
+    """First and second, as gradient penalties need them; sizes that the stride does not use up included."""
+    kernel = binomial_filter().double()
+    x = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    bent = lambda x: resample(torch.tanh(x), kernel).square()  # noqa: E731
+    assert torch.autograd.gradcheck(bent, x)
+    assert torch.autograd.gradgradcheck(bent, x)
+
+
+def test_a_penalty_computes_all_channels_at_once() -> None:
+    """torch's own second derivative of a depthwise convolution takes one channel after the other."""
+    x = torch.randn(1, 64, 8, 8, requires_grad=True)
+    (gradient,) = torch.autograd.grad(downsample(x, binomial_filter()).square().sum(), x, create_graph=True)
+    with torch.profiler.profile() as profile:
+        gradient.square().sum().backward()
+    calls = {event.key: event.count for event in profile.key_averages()}
+    assert calls["aten::convolution"] <= 8
+
+
+def test_resampling_computes_in_the_run_s_precision() -> None:
+    x = torch.randn(1, 2, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = upsample(x, binomial_filter())
+    assert low.dtype == torch.bfloat16
+    assert torch.allclose(low.float(), upsample(x, binomial_filter()), atol=0.05)
 
 
 def test_adaptive_instance_norm_gives_each_channel_its_statistics() -> None:

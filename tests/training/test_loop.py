@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from contracts.family_contract import assert_same
 from mien.core.types import Batch, Phase, Progress
 from mien.models import lite
-from mien.training.loop import Budget, Training, train
+from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
 from mien.training.precision import choose, probe
 from pictures import ArrayDataset
@@ -84,6 +85,85 @@ def test_bfloat16_stays_close_to_float32() -> None:
         results.append(first["Loss/D/loss"])
     assert results[0] != results[1]
     assert results[0] == pytest.approx(results[1], rel=0.05)
+
+
+class Quadratic:
+    """Learns the weight that makes pictures vanish; draws nothing, so that parts and wholes compare."""
+
+    config = None
+    batch_size = 8
+
+    def __init__(self) -> None:
+        network = torch.nn.Conv2d(3, 3, 1)
+        self.networks: dict[str, torch.nn.Module] = {"g": network}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"g": torch.optim.SGD(network.parameters(), 0.1)}
+        self.counts: list[int] = []
+
+    def begin_step(self, progress: Progress) -> None: ...
+
+    def phases(self, progress: Progress) -> list[Phase]:
+        return [Phase("g", "g", gain=2.0)]
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
+        self.counts.append(len(batch.images))
+        weight = 1.0 if batch.labels is None else batch.labels[:, 1].mean()
+        loss = self.networks["g"](batch.images).square().mean() * weight
+        return loss, {"Loss/G/loss": loss.detach()}
+
+    def half_lives(self, progress: Progress) -> dict[str, float]:
+        return {"g": 0.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def accumulated(micro_batch: int | None) -> tuple[Training, Step, list[int]]:
+    torch.manual_seed(0)
+    model = Quadratic()
+    training = Training(model, 0, CPU, micro_batch=micro_batch)
+    stream = Stream(ArrayDataset(), seed=0, mirror=True, labels=False, device=CPU)
+    return training, next(train(training, stream, Budget())), model.counts
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    """8 pictures as 3 + 3 + 2: gradients and logs are the whole batch's, each picture counting alike."""
+    whole, step, _ = accumulated(None)
+    parts, step_in_parts, counts = accumulated(3)
+    assert counts == [3, 3, 2]
+    assert step_in_parts.nimg == step.nimg == 8
+    assert step_in_parts.values == pytest.approx(step.values, rel=1e-5)
+    for ours, theirs in zip(*(t.trainable.networks["g"].parameters() for t in (parts, whole)), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_labels_go_with_their_part() -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    class Watching(Quadratic):
+        def loss(self, phase: Phase, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
+            assert batch.labels is not None
+            seen.append((batch.images, batch.labels))
+            return super().loss(phase, batch)
+
+    stream = Stream(ArrayDataset(labelled=True), seed=0, mirror=True, labels=True, device=CPU)
+    next(train(Training(Watching(), 0, CPU, micro_batch=3), stream, Budget()))
+    images, labels = stream.batch(0, 8)
+    assert torch.equal(torch.cat([i for i, _ in seen]), images)
+    assert torch.equal(torch.cat([c for _, c in seen]), labels)
+
+
+def test_a_batch_that_fits_is_left_whole_bit_for_bit() -> None:
+    results = []
+    for micro_batch in (None, 8, 100):
+        training, stream = make()
+        training.micro_batch = micro_batch
+        steps = list(itertools.islice(train(training, stream, Budget()), 3))
+        results.append((steps, training.state_dict()))
+    for steps, state in results[1:]:
+        assert steps == results[0][0]
+        assert_same(state, results[0][1])
 
 
 def test_the_probe_measures_both_and_leaves_no_trace() -> None:

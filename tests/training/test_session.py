@@ -57,6 +57,25 @@ def test_a_run_leaves_what_formats_say(tmp_path: Path) -> None:
     assert sum(event.nimg == 3000 for event in events) >= 1
 
 
+class Shrinking(lite.Lite):
+    """Takes 300 pictures a step, then 70, as a growing model does."""
+
+    def begin_step(self, progress: Progress) -> None:
+        super().begin_step(progress)
+        self.batch_size = 300 if progress.nimg < 1200 else 70
+
+
+def test_ticks_and_checkpoints_come_once_where_the_batch_changes(tmp_path: Path) -> None:
+    """Steps end at 300, 600, 900, 1200, then every 70: what is due at 1000 is done at 1200, and only then."""
+    _, running = session(tmp_path, kimg=3, trainable=Shrinking(SMALL, ArrayDataset(resolution=8).spec))
+    running.resume(pytest.fail)
+    list(running.events())
+    ticks = [record["nimg"] for record in RunFolder(tmp_path).read_log() if "event" not in record]
+    assert ticks == [1200, 2040, 3020]
+    kept = {load_state(path)["counters"]["nimg"] for path in tmp_path.glob("state-*.pt")}
+    assert kept == {1200, 2040, 3020}
+
+
 def test_grids_are_marked_as_generated_and_reals_are_not(tmp_path: Path) -> None:
     _, running = session(tmp_path, kimg=1)
     running.resume(pytest.fail)

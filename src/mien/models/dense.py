@@ -29,7 +29,9 @@ class Config(Game):
 PRESETS = {
     "default": Config(),  # 512, 512, 256, 128, 64 channels from 4 to 64 px
     "128": Config(channel_base=8192),  # 64 channels at 128 px
-    "tiny": Config(batch_size=32, channel_base=1024, channel_max=128, lr=1e-3),  # for two CPU cores
+    "tiny": Config(  # for two CPU cores at 32 px
+        batch_size=32, channel_base=512, channel_max=64, lr=1e-3, ema_half_life_nimg=2000
+    ),
 }
 
 

@@ -36,7 +36,9 @@ PRESETS = {
     "FFHQ-64": Config(gamma=2.0),
     "FFHQ-256": Config(gamma=150.0),
     "CIFAR": Config(batch_size=512, gamma=0.05, bf16_stages=3, ema_half_life_nimg=5_000_000),
-    "tiny": Config(batch_size=32, channel_base=1024, channel_max=64, lr=1e-3),  # for two CPU cores at 32 px
+    "tiny": Config(  # for two CPU cores at 32 px
+        batch_size=32, channel_base=512, channel_max=64, blocks=1, lr=1e-3, ema_half_life_nimg=2000
+    ),
 }
 
 

@@ -60,8 +60,8 @@ PRESETS = {
     "default": Config(),
     "wgan-gp": Config(loss="wgan-gp"),
     "tiny": Config(  # for two CPU cores at 32 px
-        **{"batch_base": 1024, "batch_min": 16, "stable_nimg": 4000, "fade_nimg": 4000},
-        **{"z_dim": 64, "w_dim": 64, "mapping_layers": 4, "channel_base": 1024, "channel_max": 64},
+        **{"batch_base": 256, "batch_min": 16, "stable_nimg": 8000, "fade_nimg": 4000, "lr": 3e-3},
+        **{"z_dim": 64, "w_dim": 64, "mapping_layers": 4, "channel_base": 512, "channel_max": 48},
         **{"embed_layers": 2, "ema_half_life_nimg": 2000},
     ),
 }
@@ -149,7 +149,7 @@ class StyleGan1:
         return loss + r1 * (self._gamma / 2), logs | self._logs(loss, real, fake)
 
     def _critic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Between reals and fakes the score's slope is held at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
+        """Holds the score's slope between reals and fakes at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
         real, fake = self._score(reals, batch), self._score(fakes, batch)
         loss = fake.mean() - real.mean()
         where = torch.rand((len(reals), 1, 1, 1), generator=batch.rng, device=reals.device)
@@ -158,7 +158,7 @@ class StyleGan1:
         penalty = (slope - 1).square().mean()
         total = loss + penalty * self._gamma + real.square().mean() * _DRIFT
         logs = {"Loss/gradient_penalty": penalty.detach(), "Loss/slope": slope.detach().mean()}
-        logs["Loss/signs/real"] = (real - fake).detach().sign().mean()  # only differences mean something here
+        logs["Loss/signs/real"] = (real - fake).detach().sign().mean()  # a critic's zero means nothing
         return total, logs | self._logs(loss, real, fake)
 
     def _logs(self, loss: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:

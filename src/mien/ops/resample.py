@@ -4,11 +4,14 @@ Filters are float32 [k, k], separable, summing to 1, as `binomial_filter` makes 
 picture is zero (StyleGAN2, arXiv:1912.04958, appendix B).
 """
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Pad = tuple[int, int]  # before and after, along height and width alike
+Pair = tuple[int, int]  # height, width
 
 
 def binomial_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
@@ -23,15 +26,60 @@ def filtered(x: Tensor, kernel: Tensor, *, pad: Pad, gain: float = 1.0, stride: 
 
     Returns [N, C, (H + pad - k) // stride + 1, ...]. A separable kernel is applied as a column and a row.
     """
-    channels = x.shape[1]
+    channels, device = x.shape[1], x.device.type
+    if torch.is_autocast_enabled(device):
+        x = x.to(torch.get_autocast_dtype(device))
     row = (kernel.sum(dim=0) * gain**0.5).to(x.dtype)
     taps = row.flip(0)  # conv2d correlates
     before, after = pad
     x = F.pad(x, (before, after, before, after))
     across = taps.view(1, 1, 1, -1).expand(channels, 1, 1, len(taps))
     down = taps.view(1, 1, -1, 1).expand(channels, 1, len(taps), 1)
-    x = F.conv2d(x, across, groups=channels, stride=(1, stride))
-    return F.conv2d(x, down, groups=channels, stride=(stride, 1))
+    depthwise = _Depthwise.apply if x.requires_grad and torch.is_grad_enabled() else _depthwise
+    with torch.autocast(device, enabled=False):
+        return cast(Tensor, depthwise(depthwise(x, across, (1, stride)), down, (stride, 1)))
+
+
+def _depthwise(x: Tensor, weight: Tensor, stride: Pair) -> Tensor:
+    return F.conv2d(x, weight, groups=x.shape[1], stride=stride)
+
+
+class _Depthwise(torch.autograd.Function):
+    """A convolution of each channel with fixed weights, differentiable any number of times.
+
+    torch's own second derivative looks at one channel after the other, though none asks for the weights'
+    gradient: hundreds of tiny steps in every gradient penalty.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.stride, ctx.size = stride, x.shape[2:]
+        return _depthwise(x, weight, stride)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (weight,) = ctx.saved_tensors
+        x = _Spread.apply(gradient, weight, ctx.stride, ctx.size)  # type: ignore[no-untyped-call]
+        return x, None, None
+
+
+class _Spread(torch.autograd.Function):
+    """The adjoint of `_Depthwise` for inputs of `size`; each is the other's derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, weight: Tensor, stride: Pair, size: Pair) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.stride = stride
+        reached = [(n - 1) * s + k for n, s, k in zip(y.shape[2:], stride, weight.shape[2:], strict=True)]
+        rest = [whole - part for whole, part in zip(size, reached, strict=True)]
+        return F.conv_transpose2d(y, weight, groups=y.shape[1], stride=stride, output_padding=rest)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (weight,) = ctx.saved_tensors
+        y = _Depthwise.apply(gradient, weight, ctx.stride)  # type: ignore[no-untyped-call]
+        return y, None, None, None
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:

@@ -1,0 +1,83 @@
+"""What `mien train` makes of its options, and runs that stop while their model grows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.apps.options import TrainOptions
+from mien.apps.train import Plan, make_plan
+from mien.cli import main
+from mien.core.checkpoint import read_header
+from mien.core.run import find_runs
+
+
+@pytest.fixture
+def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "faces").mkdir()
+    for number in range(24):
+        coarse = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((16, 16)).save(tmp_path / "faces" / f"{number:03d}.png")
+    return tmp_path / "faces"
+
+
+def plan(faces: Path, **options: object) -> Plan:
+    return make_plan(str(faces), TrainOptions(device="cpu", **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "taken"),
+    [
+        *[("lite", "auto", "none"), ("stylegan1", "auto", "none"), ("r3gan", "auto", "ramp")],
+        *[("dense", "auto", "ramp"), ("dense", "none", "none"), ("lite", "ada", "ada")],
+    ],
+)
+def test_a_family_has_an_augmentation_of_its_own(faces: Path, model: str, asked: str, taken: str) -> None:
+    assert plan(faces, model=model, augment=asked).options.augment == taken
+
+
+def test_what_auto_stands_for_is_the_same_run(faces: Path) -> None:
+    assert plan(faces, model="dense").identity() == plan(faces, model="dense", augment="ramp").identity()
+    assert plan(faces, model="dense").identity() != plan(faces, model="dense", augment="none").identity()
+
+
+def test_parts_of_a_batch_make_another_run_only_when_asked_for(faces: Path) -> None:
+    """Rounding differs with the parts; runs from before there were any keep their identity."""
+    assert plan(faces, micro_batch=4).identity() != plan(faces).identity()
+    assert "micro_batch" not in plan(faces).options.model_dump(exclude_none=True)
+
+
+def test_defaults_are_written_like_the_values_read_back() -> None:
+    """An identity hashes JSON, where 500 and 500.0 differ: a resumed run would not know itself."""
+    for name, field in TrainOptions.model_fields.items():
+        if "float" in str(field.annotation) and field.default is not None:
+            assert isinstance(field.default, float), name
+
+
+def test_a_growing_run_stops_goes_on_and_draws_what_it_has_become(faces: Path, tmp_path: Path) -> None:
+    """At 1 kimg its pictures are 8 px, enlarged; at 2 kimg they have grown to 16."""
+    small = {
+        "batch_base": 400,
+        "batch_min": 25,
+        "stable_nimg": 1200,
+        "fade_nimg": 500,
+        "z_dim": 8,
+        "w_dim": 8,
+    }
+    small |= {"mapping_layers": 2, "channel_base": 64, "channel_max": 8, "embed_layers": 2}
+    settings = [part for name, value in small.items() for part in ("--set", f"{name}={value}")]
+    command = ["train", str(faces), "--model", "stylegan1", *settings, "--precision", "fp32"]
+    pictures = []
+    for kimg in ("1", "2"):
+        assert main([*command, "--kimg", kimg, "--snapshot-kimg", "1", "--device", "cpu"]) == 0
+        (run,) = find_runs(Path("runs"))
+        assert read_header(run.path / f"generator-00000{kimg}.safetensors").nimg >= int(kimg) * 1000
+        assert main(["generate", str(run.path), "--seeds", "0", "--out", f"out{kimg}"]) == 0
+        (path,) = Path(f"out{kimg}").glob("seed*.png")
+        pictures.append(np.asarray(Image.open(path)))
+    coarse = [np.array_equal(p[::2, ::2].repeat(2, axis=0).repeat(2, axis=1), p) for p in pictures]
+    assert coarse == [True, False]
