@@ -55,6 +55,24 @@ def test_lite_pairs_reals_with_fakes() -> None:
     assert g_loss.item() == pytest.approx(math.log1p(math.exp(0.5)), rel=1e-5)
 
 
+def test_lite_tells_a_pictures_own_labels_from_anothers() -> None:
+    """softplus(score with the neighbour's labels - score with its own), times its weight."""
+    spec = Spec(8, 3, 2, ("a", "b"))
+    labels = torch.eye(2)[[0, 1, 1, 0]]
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    losses = []
+    for weight in (0.0, 0.5):
+        torch.manual_seed(0)
+        model = lite.build(lite.Config(match_weight=weight, batch_size=4), spec)
+        batch = Batch(images, labels, torch.Generator().manual_seed(2))
+        losses.append(model.loss(Phase("d", "d"), batch)[0])
+    d = model.networks["d"]
+    apart = d(images, labels[[3, 0, 1, 2]]) - d(images, labels)
+    expected = 0.5 * torch.log1p(apart.exp()).mean()
+    assert (losses[1] - losses[0]).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert (apart == 0).tolist() == [True, False, True, False]  # the same labels: nothing to learn
+
+
 def test_dcgan_is_binary_cross_entropy() -> None:
     model = with_fixed(dcgan.build(dcgan.Config(), Spec(8)))
     d_loss, _ = model.loss(Phase("d", "d"), batch_of(0.75))

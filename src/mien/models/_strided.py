@@ -97,16 +97,23 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """images: [N, C, H, W] in [-1, 1] -> scores, float32 [N]; the higher the more real."""
+        return self.score(self.features(images), labels)
+
+    def features(self, images: Tensor) -> Tensor:
+        """float32 [N, outputs]: what is seen, before any label is looked at."""
         x = self.layers(images)
         if self.stddev_group > 1:
             x = minibatch_stddev(x, group_size=self.stddev_group)
-        x = cast(Tensor, self.head(x)).flatten(1).float()
+        return cast(Tensor, self.head(x)).flatten(1).float()
+
+    def score(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Scores [N] of pictures with these features and labels."""
         if self.embed is None:
-            return x[:, 0]
+            return features[:, 0]
         if labels is None:
             raise ValueError("this discriminator is conditional: labels are needed")
         wanted = cast(Tensor, self.embed(labels)).float()
-        return (x * wanted).sum(dim=1) / math.sqrt(x.shape[1])
+        return (features * wanted).sum(dim=1) / math.sqrt(features.shape[1])
 
 
 def initialise(module: nn.Module) -> None:

@@ -2,12 +2,13 @@
 
 Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441,
 Eq. 2) with R1 and R2 penalties as a lazy phase (Karras et al. 2020, arXiv:1912.04958, appendix B), batch norm
-in the generator only, minibatch standard deviation, averaged generator.
+in the generator only, minibatch standard deviation, averaged generator. With labels the discriminator also
+learns that a real picture with another's labels is wrong (Reed et al. 2016, arXiv:1605.05396, GAN-CLS).
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,9 @@ class Config(BaseModel):
     gamma: float = Field(2.0, ge=0, description="weight of the R1 and R2 penalties")
     penalty_interval: int = Field(4, ge=1, description="steps between two penalty phases")
     penalty_bf16: bool = Field(False, description="penalties in bfloat16 too (unstable; for experiments)")
+    match_weight: float = Field(
+        1.0, ge=0, description="with labels: weight of telling a picture's own labels from another's"
+    )
     stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
     ema_half_life_nimg: float = Field(
         2000, ge=0, description="half-life of the averaged generator, in images"
@@ -114,8 +118,17 @@ class Lite:
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
             fakes = self._fakes(batch)
-        real, fake = self._score(batch.images, batch), self._score(fakes, batch)
+        if batch.labels is None:
+            real, wrong = self._score(batch.images, batch), None
+        else:
+            seen = self._d.features(batch.augment(batch.images))
+            real = self._d.score(seen, batch.labels)
+            wrong = self._d.score(seen, batch.labels.roll(1, dims=0))
+        fake = self._score(fakes, batch)
         loss = F.softplus(fake - real).mean()
+        if wrong is not None:
+            # Where both pictures have the same labels the two scores are one, and nothing is learnt.
+            loss = loss + self.config.match_weight * F.softplus(wrong - real).mean()
         return loss, {
             "Loss/D/loss": loss.detach(),
             "Loss/scores/real": real.detach().mean(),
@@ -132,6 +145,10 @@ class Lite:
         r2 = squared_gradient(self._score(fake, batch), fake).mean()
         loss = (r1 + r2) * (self._gamma / 2)
         return loss, {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
+
+    @property
+    def _d(self) -> Discriminator:
+        return cast(Discriminator, self.networks["d"])
 
     def _score(self, images: Tensor, batch: Batch) -> Tensor:
         scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
