@@ -7,6 +7,9 @@ people, and (or with --reader takes) an attribute model on other rendered people
 pictures are drawn, asking for that label alone; the others vary as they do in the training pictures. Beside
 the share that agrees stands what the reader says of real pictures with that label, of a third set of people,
 which is the most that can be expected, and the share of it among pictures drawn as the data has them: chance.
+Variety is how much the pictures of one label differ (standard deviation of a pixel) over how much real ones
+do: the same good example again and again would agree well and be worth nothing. The last row asks for one
+value of every label at once. Look at the faces too.
 """
 
 import argparse
@@ -90,23 +93,37 @@ def table(loaded: Loaded, reader: Reader, real, count: int, psi: float) -> Table
     usual = torch.from_numpy(usual[np.random.default_rng(0).integers(len(usual), size=count)])
     said_of_usual = said(reader, pictures(loaded, usual, psi))
     grid = Table(title=f"{loaded.model}, {header.nimg / 1000:.0f} kimg, psi {psi:g}, {count} pictures each")
-    for heading in ("asked", "reader agrees", "of real pictures", "drawn as the data is"):
+    for heading in ("asked", "reader agrees", "of real pictures", "drawn as the data is", "variety"):
         grid.add_column(heading, justify="left" if heading == "asked" else "right")
     for target in reader.targets:
         shares = []
         for value, name in enumerate(asked_names(target)):
             labels = label_vectors(header, [name], range(count))
-            agrees = answers(target, said(reader, pictures(loaded, labels, psi))) == value
+            drawn = pictures(loaded, labels, psi)
+            agrees = answers(target, said(reader, drawn)) == value
             truly = answers(target, truth) == value
             of_real = (answers(target, said_of_real)[truly] == value).mean() if truly.any() else float("nan")
             chance = (answers(target, said_of_usual) == value).mean()
-            shares.append((agrees.mean(), of_real, chance))
+            variety = spread(drawn) / spread(torch.from_numpy(real.images(np.flatnonzero(truly))))
+            shares.append((agrees.mean(), of_real, chance, variety))
             grid.add_row(name, *(f"{share:.1%}" for share in shares[-1]))
         mean = np.mean(shares, axis=0)
         grid.add_row(
             f"[bold]{target.name}[/]", *(f"[bold]{share:.1%}[/]" for share in mean), end_section=True
         )
+    grid.add_row(*together(loaded, reader, truth, real, count, psi))
     return grid
+
+
+def together(loaded: Loaded, reader: Reader, truth: np.ndarray, real, count: int, psi: float) -> list[str]:
+    """The row of all labels at once: yes to each, and the second value of each that has several."""
+    names = [asked_names(target)[1] for target in reader.targets]
+    drawn = pictures(loaded, label_vectors(loaded.header, names, range(count)), psi)
+    rows = said(reader, drawn)
+    agrees = np.all([answers(target, rows) == 1 for target in reader.targets], axis=0).mean()
+    alike = np.all([answers(target, truth) == 1 for target in reader.targets], axis=0)
+    variety = spread(drawn) / spread(torch.from_numpy(real.images(np.flatnonzero(alike))))
+    return [" ".join(names), f"{agrees:.1%}", f"{alike.sum()} pictures", "", f"{variety:.1%}"]
 
 
 def asked_names(target: Target) -> list[str]:
@@ -126,6 +143,11 @@ def pictures(loaded: Loaded, labels: torch.Tensor, psi: float) -> torch.Tensor:
     """uint8 [N, C, H, W], of seeds from 0 on."""
     z = latents(list(range(len(labels))), loaded.network.z_dim)
     return draw(loaded.network, z, labels, psi=psi)
+
+
+def spread(images: torch.Tensor) -> float:
+    """How much a pixel varies from picture to picture, on average."""
+    return images.float().std(dim=0).mean().item()
 
 
 def said(reader: Reader, images: torch.Tensor) -> np.ndarray:

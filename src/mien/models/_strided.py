@@ -30,7 +30,8 @@ class Generator(nn.Module):
         self.spec, self.z_dim = spec, z_dim
         self.embed = nn.Linear(spec.label_dim, z_dim, bias=False) if spec.label_dim else None
         if self.embed is not None:
-            nn.init.normal_(self.embed.weight)  # labels then speak as loudly as the latent
+            # Several labels at once must not drown the latent: all who share them would look the same.
+            nn.init.normal_(self.embed.weight, std=spec.label_dim**-0.5)
         doublings = stages(spec.resolution)
         widths = [min(width * 2**i, max_width) for i in reversed(range(doublings))]
         inputs = z_dim * 2 if spec.label_dim else z_dim

@@ -40,7 +40,7 @@ class Config(BaseModel):
     penalty_interval: int = Field(4, ge=1, description="steps between two penalty phases")
     penalty_bf16: bool = Field(False, description="penalties in bfloat16 too (unstable; for experiments)")
     match_weight: float = Field(
-        1.0, ge=0, description="with labels: weight of telling a picture's own labels from another's"
+        0.2, ge=0, description="with labels: weight of telling a picture's own labels from another's"
     )
     stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
     ema_half_life_nimg: float = Field(
