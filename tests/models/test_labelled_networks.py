@@ -6,6 +6,7 @@ import torch
 from mien.core import discover
 from mien.core.family import GENERATOR, kind_of
 from mien.core.types import Spec
+from mien.models._stylegan1 import ONE
 
 SPEC = Spec(16, 3, 3, ("smile", "glasses", "hat"))
 GENERATORS = [
@@ -18,6 +19,9 @@ def networks(request: pytest.FixtureRequest) -> dict[str, torch.nn.Module]:
     torch.manual_seed(0)
     module = discover.load("mien.models", request.param)
     networks = module.build(module.PRESETS["default"], SPEC).networks
+    if request.param == "stylegan1":  # as it is when it has grown
+        for network in networks.values():
+            network.level.fill_((len(networks["d"].sizes) - 1) * ONE)
     return {name: network.eval() for name, network in networks.items()}
 
 

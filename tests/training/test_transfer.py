@@ -33,7 +33,7 @@ def training_of(family: str, dataset: ArrayDataset, held: int) -> Training:
 
 
 def run(training: Training, dataset: ArrayDataset, steps: int) -> None:
-    stream = Stream(dataset, batch_size=8, seed=0, mirror=True, labels=True, device=CPU)
+    stream = Stream(dataset, seed=0, mirror=True, labels=True, device=CPU)
     list(itertools.islice(train(training, stream, Budget(nimg=8000)), steps))
 
 

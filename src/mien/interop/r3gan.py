@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from mien.core.errors import InputError
@@ -46,6 +47,8 @@ def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
 def discriminator(tensors: Mapping[str, Tensor]) -> Network:
     """A discriminator. Raises InputError where ours cannot hold it."""
     renamed = _renamed(tensors)
+    if "embed.weight" in renamed:  # ours has a part that no label changes; theirs has none
+        renamed["common"] = torch.zeros(_shape(renamed, "embed.weight", 2)[0])
     widths = _by_size(_stage_widths(renamed, first=0)[::-1])
     config = _sizes(renamed, widths, first=0)
     return _fitted("discriminator", config, renamed, widths, _labels(renamed), "from_rgb.weight", axis=1)

@@ -187,17 +187,26 @@ class Discriminator(nn.Module):
         # Miyato and Koyama 2018, arXiv:1802.05637
         gain = 1 / math.sqrt(embedded) if embedded else 0.0
         self.embed = linear(spec.label_dim, embedded, gain=gain) if embedded else None
+        # The score that no label changes: without it a row of zeros would score nothing. 0 as published.
+        self.common = nn.Parameter(torch.randn(embedded) * gain) if embedded else None
+
+    @property
+    def freezable(self) -> list[nn.Module]:
+        """The stages, the picture's first and with its colours; the last is the head."""
+        first, *others = self.stages
+        return [nn.ModuleList([self.from_rgb, first]), *others[:-1]]
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """images: [N, C, H, W] in [-1, 1], labels: [N, label_dim] -> scores, float32 [N]."""
         x = cast(Tensor, self.from_rgb(images))
         for index, stage in enumerate(self.stages):
             x = _staged(stage, x, low=index < self.low_stages)
-        if self.embed is None:
+        if self.embed is None or self.common is None:
             return x[:, 0].float()
         if labels is None:
             raise ValueError("this discriminator is conditional: labels are needed")
-        return cast(Tensor, (x.float() * self.embed(labels).float()).sum(dim=1))
+        wanted = self.embed(labels).float() + self.common
+        return cast(Tensor, (x.float() * wanted).sum(dim=1))
 
 
 def _staged(stage: nn.Module, x: Tensor, *, low: bool) -> Tensor:

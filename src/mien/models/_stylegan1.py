@@ -204,6 +204,12 @@ class Discriminator(nn.Module):
             channels[4], embedded or 1, spec.channels, stddev_group=stddev_group, architecture="orig"
         )
 
+    @property
+    def freezable(self) -> list[nn.Module]:
+        """The blocks with what brings colours to their size, the largest first; not the head."""
+        names = [(f"rgb{size}", f"b{size}") for size in self.sizes[::-1] if size > 4]
+        return [nn.ModuleList([getattr(self, rgb), getattr(self, block)]) for rgb, block in names]
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """images: [N, C, H, W] in [-1, 1], labels: [N, label_dim] -> scores, float32 [N]."""
         top, share = shown(int(self.level))

@@ -1,5 +1,6 @@
 """Many heads at once, on several processes when it pays."""
 
+import contextlib
 import json
 import os
 import queue
@@ -140,7 +141,8 @@ def _in_workers(jobs: list[Job], size: int, count: int) -> Iterator[tuple[NDArra
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with contextlib.suppress(OSError):  # what was still to be sent to one that died
+                        pipe.close()
 
 
 def render_people(
