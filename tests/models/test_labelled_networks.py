@@ -20,8 +20,9 @@ def networks(request: pytest.FixtureRequest) -> dict[str, torch.nn.Module]:
     module = discover.load("mien.models", request.param)
     networks = module.build(module.PRESETS["default"], SPEC).networks
     if request.param == "stylegan1":  # as it is when it has grown
-        for network in networks.values():
-            network.level.fill_((len(networks["d"].sizes) - 1) * ONE)
+        levels = (buffer for n in networks.values() for name, buffer in n.named_buffers() if "level" in name)
+        for level in levels:
+            level.fill_((len(networks["d"].sizes) - 1) * ONE)
     return {name: network.eval() for name, network in networks.items()}
 
 

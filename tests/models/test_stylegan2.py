@@ -101,11 +101,12 @@ def test_discriminator_follows_the_equations(how: dict[str, int], architecture: 
     rng = np.random.default_rng(how["seed"])
     images = rng.uniform(-1, 1, (how["count"], spec.channels, spec.resolution, spec.resolution))
     c = np.eye(3)[rng.integers(0, 3, how["count"])] if how["classes"] else None
-    expected = oracle.discriminator(
+    expected, size = oracle.discriminator(
         images, c, weights, spec.resolution, architecture, group=group, layers=how["layers"]
     )
     labels = None if c is None else torch.from_numpy(c).float()
-    assert relative(d(torch.from_numpy(images).float(), labels), expected) < 1e-4
+    ours = d(torch.from_numpy(images).float(), labels).numpy()
+    assert (np.abs(ours - expected) <= 2e-5 * size).all()  # float32, where terms may cancel to almost nothing
 
 
 @torch.no_grad()
