@@ -153,15 +153,11 @@ def discriminator(
         extra = np.broadcast_to(np.tile(spread, members)[:, None, None, None], (len(x), 1, 4, 4))
         x = np.concatenate([x, extra], axis=1)
     x = np.stack([plain(one, weights, "b4.conv") for one in x])
-    x = lrelu(dense(x.reshape(len(x), -1), weights, "b4.fc"))
-    w, b = weights["b4.out.weight"], weights["b4.out.bias"]
-    size = np.abs(x) @ np.abs(w).T / math.sqrt(w.shape[1]) + np.abs(b)
-    x = dense(x, weights, "b4.out")
+    x = dense(lrelu(dense(x.reshape(len(x), -1), weights, "b4.fc")), weights, "b4.out")
     if c is None:
-        return x[:, 0], size[:, 0]
+        return x[:, 0]
     embedded = mapping(np.zeros((len(c), 0)), c, weights, layers)
-    root = math.sqrt(embedded.shape[1])
-    return (x * embedded).sum(axis=1) / root, (size * np.abs(embedded)).sum(axis=1) / root
+    return (x * embedded).sum(axis=1) / math.sqrt(embedded.shape[1])
 
 
 def _trunk(image: Array, weights: Weights, resolution: int, architecture: str) -> Array:

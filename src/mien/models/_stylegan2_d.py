@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mien.core.types import Spec
 from mien.models._stylegan2_g import Mapping, resolutions, widths
 from mien.ops.equalised import Conv2d, FullyConnected
-from mien.ops.precision import arithmetic
+from mien.ops.precision import arithmetic, wide
 from mien.ops.resample import binomial_filter, downsample
 from mien.ops.stddev import minibatch_stddev
 
@@ -67,7 +67,7 @@ class Epilogue(nn.Module):
     def forward(self, x: Tensor, image: Tensor | None, embedded: Tensor | None) -> Tensor:
         if self.architecture == "skip":
             x = x + self.fromrgb(image)
-        x = x.float()
+        x = wide(x)
         if self.stddev_group > 1:
             x = minibatch_stddev(x, group_size=self.stddev_group)
         x = self.out(self.fc(self.conv(x).flatten(1)))

@@ -15,7 +15,7 @@ from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.ops.equalised import CLAMP, Conv2d, FullyConnected, activate
 from mien.ops.modulation import demodulation, scaled
-from mien.ops.precision import arithmetic
+from mien.ops.precision import arithmetic, wide
 from mien.ops.resample import binomial_filter, upsample, upsampling_conv
 
 Noise = Literal["const", "random", "none"]
@@ -39,7 +39,7 @@ def widths(resolution: int, *, base: int, most: int) -> dict[int, int]:
 
 def unit(x: Tensor) -> Tensor:
     """Scale each row of [N, D] to a mean square of 1 (pixel norm of a latent)."""
-    return x * torch.rsqrt(x.float().square().mean(dim=1, keepdim=True) + 1e-8).to(x.dtype)
+    return x * torch.rsqrt(wide(x).square().mean(dim=1, keepdim=True) + 1e-8).to(x.dtype)
 
 
 class Mapping(nn.Module):
@@ -81,11 +81,11 @@ class Mapping(nn.Module):
 
         psi: truncation of the first `cutoff` styles (None: all) towards `w_avg`.
         """
-        parts = [unit(z.float())] if z is not None and self.z_dim else []
+        parts = [unit(wide(z))] if z is not None and self.z_dim else []
         if self.c_dim:
             if c is None:
                 raise ValueError("this network is conditional: labels are needed")
-            parts.append(unit(self.embed(c.float())))
+            parts.append(unit(self.embed(wide(c))))
         w = torch.cat(parts, dim=1)
         for index in range(self.num_layers):
             w = getattr(self, f"fc{index}")(w)
@@ -101,7 +101,7 @@ class Mapping(nn.Module):
 
     @torch.no_grad()
     def _follow(self, w: Tensor) -> None:
-        self.w_avg.lerp_(w.detach().mean(dim=0).float(), 1 - self.average_decay)
+        self.w_avg.lerp_(wide(w.detach().mean(dim=0)), 1 - self.average_decay)
 
 
 class StyledConv(nn.Module):
@@ -213,7 +213,7 @@ class Block(nn.Module):
         if image is not None:
             image = upsample(image, self.resample_filter)
         if self.num_torgb:
-            drawn = self.torgb(y, next(ws)).float()
+            drawn = wide(self.torgb(y, next(ws)))
             image = drawn if image is None else image + drawn
         return y, image
 
@@ -279,7 +279,7 @@ class Synthesis(nn.Module):
             with arithmetic(ws.device, low=low):
                 x, image = block(x, image, iter(styles), noise=noise, rng=rng)
         assert image is not None
-        return image.float()
+        return wide(image)
 
 
 class Generator(nn.Module):

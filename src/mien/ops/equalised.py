@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.ops.precision import wide
 from mien.ops.resample import binomial_filter, downsampling_conv, upsampling_conv
 
 SLOPE = 0.2
@@ -48,7 +49,7 @@ class FullyConnected(nn.Module):
         """In float32, whatever precision the run computes in: styles and scores need it."""
         bias = self.bias if self.bias_gain == 1 else self.bias * self.bias_gain
         with torch.autocast(x.device.type, enabled=False):
-            y = F.linear(x.float(), self.weight * self.weight_gain)
+            y = F.linear(wide(x), self.weight * self.weight_gain)
             return activate(y, bias, linear=self.linear)
 
 

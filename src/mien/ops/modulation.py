@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from mien.ops.precision import wide
+
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """One over the standard deviation of each output channel, for unit inputs: float32 [N, D].
@@ -10,8 +12,8 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     weight: [D, C, k, k]. styles: [N, C], the factors on the input channels. Karras et al. 2020
     (arXiv:1912.04958), Eq. 3.
     """
-    energy = weight.float().square().sum(dim=(2, 3))  # [D, C]
-    return torch.rsqrt(styles.float().square() @ energy.t() + 1e-8)
+    energy = wide(weight).square().sum(dim=(2, 3))  # [D, C]
+    return torch.rsqrt(wide(styles).square() @ energy.t() + 1e-8)
 
 
 def scaled(x: Tensor, factors: Tensor) -> Tensor:
@@ -26,7 +28,7 @@ def adaptive_instance_norm(x: Tensor, styles: Tensor) -> Tensor:
     (arXiv:1812.04948), Eq. 1.
     """
     deviation, mean = styles.float()[:, :, None, None].chunk(2, dim=1)
-    wide = x.float()
-    centred = wide - wide.mean(dim=(2, 3), keepdim=True)
+    full = x.float()
+    centred = full - full.mean(dim=(2, 3), keepdim=True)
     unit = centred * torch.rsqrt(centred.square().mean(dim=(2, 3), keepdim=True) + 1e-8)
     return (unit * (deviation + 1) + mean).to(x.dtype)

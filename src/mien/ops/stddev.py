@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from mien.ops.precision import wide
+
 
 def minibatch_stddev(x: Tensor, *, group_size: int = 4) -> Tensor:
     """Append one channel holding the mean standard deviation over groups of samples.
@@ -12,7 +14,7 @@ def minibatch_stddev(x: Tensor, *, group_size: int = 4) -> Tensor:
     """
     count, channels, height, width = x.shape
     group = next(size for size in range(min(group_size, count), 0, -1) if count % size == 0)
-    grouped = x.float().reshape(group, count // group, channels, height, width)
+    grouped = wide(x).reshape(group, count // group, channels, height, width)
     deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
     feature = deviation.repeat(group).view(count, 1, 1, 1).expand(count, 1, height, width)
     return torch.cat([x, feature.to(x.dtype)], dim=1)
