@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,17 +57,39 @@ def person_of(record: Mapping[str, Any]) -> str:
     return ""
 
 
+def in_line(people: Iterable[str], seed: int) -> list[str]:
+    """People in the order of the hash of (seed, name), in whatever order they are given."""
+    return sorted(people, key=lambda name: place_in_line(name, seed))
+
+
+def place_in_line(name: str, seed: int) -> bytes:
+    """Where a person stands, whoever else there is."""
+    return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def cut_line(people: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """The side of each person: the line is cut where the shares of pictures say, never through a person.
+
+    people: pictures of each. shares: of each side, summing to 1. A person falls on the side in which the
+    middle of its stretch of the line lies, so a side is off its share by one person's pictures at most.
+    """
+    line = in_line(people, seed)
+    total = sum(people.values())
+    edges = [total * edge for edge in accumulate(shares.values())]
+    edges[-1] = total  # the sum of shares is 1 only up to rounding
+    sides: dict[str, str] = {}
+    stretches = pairwise(accumulate((people[name] for name in line), initial=0))
+    for name, (start, stop) in zip(line, stretches, strict=True):
+        side = sum((start + stop) / 2 >= edge for edge in edges)
+        sides[name] = tuple(shares)[side]
+    return sides
+
+
 def _first(named: Sequence[str], share: float, seed: int) -> set[str]:
-    """The people at the head of the line, until they make up `share` of the pictures."""
+    """The people at the head of the line who make up `share` of the pictures; at least one."""
     pictures = Counter(named)
-    chosen: set[str] = set()
-    taken = 0
-    for name in sorted(pictures, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode()).digest()):
-        if chosen and taken + pictures[name] / 2 > share * len(named):
-            break
-        chosen.add(name)
-        taken += pictures[name]
-    return chosen
+    sides = cut_line(pictures, {"out": share, "in": 1 - share}, seed)
+    return {name for name, side in sides.items() if side == "out"} or set(in_line(pictures, seed)[:1])
 
 
 def _how(people: Sequence[str]) -> str:

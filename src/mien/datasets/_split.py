@@ -1,12 +1,11 @@
 """Splits by person: nobody is ever on two sides."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
 
 from mien.core.errors import InputError
+from mien.core.split import cut_line, place_in_line
 from mien.datasets._index import Entry
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -30,7 +29,7 @@ def split_people(
     """
     if not all(share >= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-9:
         raise InputError(f"the shares of a split must not be negative and must sum to 1, not {dict(shares)}")
-    sides = _cut(people or count_people(entries), shares, seed)
+    sides = cut_line(people or count_people(entries), shares, seed)
     return tuple(replace(entry, split=sides[person_of(entry)]) for entry in entries)
 
 
@@ -72,25 +71,7 @@ def _deal(people: Mapping[str, int], folds: int, seed: int) -> dict[str, int]:
     """The fold of each person: whoever has most pictures first, always into the emptiest fold."""
     load = dict.fromkeys(range(1, folds + 1), 0)
     number = {}
-    for name in sorted(people, key=lambda name: (-people[name], _place(seed, name))):
+    for name in sorted(people, key=lambda name: (-people[name], place_in_line(name, seed))):
         number[name] = min(load, key=lambda fold: load[fold])
         load[number[name]] += people[name]
     return number
-
-
-def _cut(people: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """A person falls on the side in which the middle of its stretch of the line lies."""
-    line = sorted(people, key=lambda name: _place(seed, name))
-    total = sum(people.values())
-    edges = [total * edge for edge in accumulate(shares.values())]
-    edges[-1] = total  # the sum of shares is 1 only up to rounding
-    sides: dict[str, str] = {}
-    stretches = pairwise(accumulate((people[name] for name in line), initial=0))
-    for name, (start, stop) in zip(line, stretches, strict=True):
-        side = sum((start + stop) / 2 >= edge for edge in edges)
-        sides[name] = tuple(shares)[side]
-    return sides
-
-
-def _place(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest()

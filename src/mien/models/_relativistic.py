@@ -6,7 +6,6 @@ cosine over the budget.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress
+from mien.models._pairing import Pairing, told
 from mien.ops.penalty import squared_gradient
 from mien.ops.schedule import cosine
 
@@ -48,7 +48,7 @@ def default_gamma(resolution: int) -> float:
     return float(2.0 * (resolution / 64) ** 3.1)
 
 
-class Relativistic:
+class Relativistic(Pairing):
     """Generator, discriminator, their optimisers, the pairing loss and its penalties."""
 
     def __init__(self, config: Game, g: nn.Module, d: nn.Module, *, resolution: int) -> None:
@@ -80,46 +80,19 @@ class Relativistic:
         """The loss of one phase; see the module's docstring for its source."""
         if phase.name == "d":
             return self._discriminator(batch)
-        fake = self._score(self._fakes(batch), batch)
-        with torch.no_grad():
-            real = self._score(batch.images, batch)
-        loss = F.softplus(real - fake).mean()
-        return loss, {"Loss/G/loss": loss.detach()}
+        return self.generator_loss(batch)
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            fakes = self._fakes(batch)
+            fakes = self.fakes(batch)
         reals = batch.images.detach().requires_grad_(True)
         fakes = fakes.detach().requires_grad_(True)
-        real, fake = self._score(reals, batch), self._score(fakes, batch)
+        real, fake = self.score(reals, batch), self.score(fakes, batch)
         loss = F.softplus(fake - real).mean()
         r1, r2 = squared_gradient(real, reals).mean(), squared_gradient(fake, fakes).mean()
-        return loss + (r1 + r2) * (self._gamma / 2), {
-            "Loss/D/loss": loss.detach(),
-            "Loss/r1_penalty": r1.detach(),
-            "Loss/r2_penalty": r2.detach(),
-            "Loss/scores/real": real.detach().mean(),
-            "Loss/scores/fake": fake.detach().mean(),
-            "Loss/signs/real": (real - fake).detach().sign().mean(),  # only differences mean something here
-        }
-
-    def _score(self, images: Tensor, batch: Batch) -> Tensor:
-        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
-        return scores
-
-    def _fakes(self, batch: Batch) -> Tensor:
-        shape = (len(batch.images), self.config.z_dim)
-        z = torch.randn(shape, generator=batch.rng, device=batch.images.device)
-        fakes: Tensor = self.networks["g"](z, batch.labels)
-        return fakes
+        penalties = {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
+        return loss + (r1 + r2) * (self._gamma / 2), told(loss, real, fake) | penalties
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen."""
         return {"g": min(self.config.ema_half_life_nimg, self.config.ema_ramp * progress.nimg)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond networks and optimisers: schedules follow from progress."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""

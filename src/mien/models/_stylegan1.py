@@ -16,7 +16,7 @@ from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.models._stylegan2_d import Block as Halving
 from mien.models._stylegan2_d import Epilogue
-from mien.models._stylegan2_g import Mapping, Noise, resolutions, widths
+from mien.models._stylegan2_g import MappedGenerator, Mapping, Noise, resolutions, widths
 from mien.ops.equalised import Conv2d, FullyConnected, activate
 from mien.ops.modulation import adaptive_instance_norm
 from mien.ops.precision import arithmetic
@@ -135,8 +135,10 @@ class Synthesis(nn.Module):
         return torch.lerp(doubled(coarse), image, share)
 
 
-class Generator(nn.Module):
+class Generator(MappedGenerator):
     """Mapping and synthesis. While it grows, its pictures are enlarged to the full size."""
+
+    synthesis: Synthesis
 
     def __init__(
         self,
@@ -150,16 +152,12 @@ class Generator(nn.Module):
         first: int,
         average_decay: float,
     ) -> None:
-        super().__init__()
-        self.spec, self.z_dim, self.w_dim = spec, z_dim, w_dim
-        self.synthesis = Synthesis(w_dim, spec, base=base, most=most, first=first)
-        self.num_ws = self.synthesis.num_ws
-        self.mapping = Mapping(
-            z_dim,
-            spec.label_dim,
-            w_dim,
-            num_ws=self.num_ws,
-            layers=mapping_layers,
+        super().__init__(
+            spec,
+            Synthesis(w_dim, spec, base=base, most=most, first=first),
+            z_dim=z_dim,
+            w_dim=w_dim,
+            mapping_layers=mapping_layers,
             average_decay=average_decay,
         )
 
@@ -173,9 +171,8 @@ class Generator(nn.Module):
         noise: Noise = "const",
         rng: torch.Generator | None = None,
     ) -> Tensor:
-        """z: [N, z_dim], labels: [N, label_dim] -> float32 [N, C, H, W] in about [-1, 1]."""
-        ws = self.mapping(z, labels, psi=psi, cutoff=cutoff)
-        images = self.synthesis(ws, noise=noise, rng=rng)
+        """As `MappedGenerator`, brought to the full size while growing."""
+        images = super().forward(z, labels, psi=psi, cutoff=cutoff, noise=noise, rng=rng)
         return F.interpolate(images, size=(self.spec.resolution,) * 2, mode="nearest")
 
 

@@ -282,29 +282,25 @@ class Synthesis(nn.Module):
         return wide(image)
 
 
-class Generator(nn.Module):
-    """Mapping and synthesis. noise: what `forward` adds unless told otherwise; "const" repeats exactly."""
+class MappedGenerator(nn.Module):
+    """Mapping and any synthesis that has `num_ws` and takes ws, `noise` and `rng`."""
+
+    synthesis: nn.Module
 
     def __init__(
         self,
         spec: Spec,
+        synthesis: nn.Module,
         *,
-        z_dim: int = 512,
-        w_dim: int = 512,
-        mapping_layers: int = 8,
-        base: int = 32768,
-        most: int = 512,
-        architecture: GArchitecture = "skip",
-        average_decay: float = 0.998,
-        noise: bool = True,
-        low_blocks: int = 8,
+        z_dim: int,
+        w_dim: int,
+        mapping_layers: int,
+        average_decay: float,
     ) -> None:
         super().__init__()
         self.spec, self.z_dim, self.w_dim = spec, z_dim, w_dim
-        self.synthesis = Synthesis(
-            w_dim, spec, base=base, most=most, architecture=architecture, noise=noise, low_blocks=low_blocks
-        )
-        self.num_ws = self.synthesis.num_ws
+        self.synthesis = synthesis
+        self.num_ws = cast(int, synthesis.num_ws)
         self.mapping = Mapping(
             z_dim,
             spec.label_dim,
@@ -327,3 +323,35 @@ class Generator(nn.Module):
         """z: [N, z_dim], labels: [N, label_dim] -> float32 [N, C, H, W] in about [-1, 1]."""
         ws = self.mapping(z, labels, psi=psi, cutoff=cutoff)
         return cast(Tensor, self.synthesis(ws, noise=noise, rng=rng))
+
+
+class Generator(MappedGenerator):
+    """StyleGAN2's. noise: what `forward` adds unless told otherwise; "const" repeats exactly."""
+
+    synthesis: Synthesis
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        mapping_layers: int = 8,
+        base: int = 32768,
+        most: int = 512,
+        architecture: GArchitecture = "skip",
+        average_decay: float = 0.998,
+        noise: bool = True,
+        low_blocks: int = 8,
+    ) -> None:
+        synthesis = Synthesis(
+            w_dim, spec, base=base, most=most, architecture=architecture, noise=noise, low_blocks=low_blocks
+        )
+        super().__init__(
+            spec,
+            synthesis,
+            z_dim=z_dim,
+            w_dim=w_dim,
+            mapping_layers=mapping_layers,
+            average_decay=average_decay,
+        )

@@ -8,7 +8,7 @@ learns that a real picture with another's labels is wrong (Reed et al. 2016, arX
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._pairing import Pairing, told
 from mien.models._strided import Discriminator, Generator
 from mien.ops.penalty import squared_gradient
 
@@ -66,7 +67,7 @@ def build_generator(config: Config, spec: Spec) -> Generator:
     return Generator(spec, z_dim=config.z_dim, width=config.width_g, max_width=config.max_width)
 
 
-class Lite:
+class Lite(Pairing):
     """The networks, their optimisers, the pairing loss and its penalties."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -109,40 +110,31 @@ class Lite:
             return self._penalty(batch)
         if phase.name == "d":
             return self._discriminator(batch)
-        fake = self._score(self._fakes(batch), batch)
-        with torch.no_grad():
-            real = self._score(batch.images, batch)
-        loss = F.softplus(real - fake).mean()
-        return loss, {"Loss/G/loss": loss.detach()}
+        return self.generator_loss(batch)
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            fakes = self._fakes(batch)
+            fakes = self.fakes(batch)
         if batch.labels is None:
-            real, wrong = self._score(batch.images, batch), None
+            real, wrong = self.score(batch.images, batch), None
         else:
             seen = self._d.features(batch.augment(batch.images))
             real = self._d.score(seen, batch.labels)
             wrong = self._d.score(seen, batch.labels.roll(1, dims=0))
-        fake = self._score(fakes, batch)
+        fake = self.score(fakes, batch)
         loss = F.softplus(fake - real).mean()
         if wrong is not None:
             # Where both pictures have the same labels the two scores are one, and nothing is learnt.
             loss = loss + self.config.match_weight * F.softplus(wrong - real).mean()
-        return loss, {
-            "Loss/D/loss": loss.detach(),
-            "Loss/scores/real": real.detach().mean(),
-            "Loss/scores/fake": fake.detach().mean(),
-            "Loss/signs/real": (real - fake).detach().sign().mean(),  # only differences mean something here
-        }
+        return loss, told(loss, real, fake)
 
     def _penalty(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            fakes = self._fakes(batch)
+            fakes = self.fakes(batch)
         real = batch.images.detach().requires_grad_(True)
         fake = fakes.detach().requires_grad_(True)
-        r1 = squared_gradient(self._score(real, batch), real).mean()
-        r2 = squared_gradient(self._score(fake, batch), fake).mean()
+        r1 = squared_gradient(self.score(real, batch), real).mean()
+        r2 = squared_gradient(self.score(fake, batch), fake).mean()
         loss = (r1 + r2) * (self._gamma / 2)
         return loss, {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
 
@@ -150,23 +142,6 @@ class Lite:
     def _d(self) -> Discriminator:
         return cast(Discriminator, self.networks["d"])
 
-    def _score(self, images: Tensor, batch: Batch) -> Tensor:
-        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
-        return scores
-
-    def _fakes(self, batch: Batch) -> Tensor:
-        shape = (len(batch.images), self.config.z_dim)
-        z = torch.randn(shape, generator=batch.rng, device=batch.images.device)
-        fakes: Tensor = self.networks["g"](z, batch.labels)
-        return fakes
-
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen (StyleGAN2-ADA's ramp of 5 %)."""
         return {"g": min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond networks and optimisers: schedules follow from progress."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
