@@ -12,6 +12,7 @@ test:
 # PHOTOS=folder also times `prepare`
 bench:
 	python benchmarks/train_speed.py
+	python benchmarks/stylegan2_speed.py
 	python benchmarks/render_speed.py
 	python benchmarks/metric_speed.py
 	$(if $(PHOTOS),python benchmarks/prepare_speed.py $(PHOTOS))

@@ -16,7 +16,7 @@ from mien.core.types import Spec
 from mien.ops.equalised import CLAMP, Conv2d, FullyConnected, activate
 from mien.ops.modulation import demodulation, scaled
 from mien.ops.precision import arithmetic, wide
-from mien.ops.resample import binomial_filter, upsample, upsampling_conv
+from mien.ops.resample import binomial_filter, memory_format_of, upsample, upsampling_conv
 
 Noise = Literal["const", "random", "none"]
 GArchitecture = Literal["skip", "resnet"]
@@ -206,7 +206,7 @@ class Block(nn.Module):
         if self.inputs == 0:
             first = next(ws)
             start = self.const[None].expand(first.shape[0], -1, -1, -1)
-            start = start.contiguous(memory_format=torch.channels_last)
+            start = start.contiguous(memory_format=memory_format_of(self.conv1.weight))
             y = self.conv1(start, first, noise=noise, rng=rng)
         else:
             y = self._grow(cast(Tensor, x), ws, noise=noise, rng=rng)

@@ -86,7 +86,7 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """Twice as large: zeros between the pixels of x [N, C, H, W], then the filter with gain 4."""
     size = kernel.shape[-1]
     count, channels, height, width = x.shape
-    spread = x.new_zeros(count, channels, 2 * height, 2 * width).contiguous(memory_format=_format(x))
+    spread = x.new_zeros(count, channels, 2 * height, 2 * width).contiguous(memory_format=memory_format_of(x))
     spread[:, :, ::2, ::2] = x
     return filtered(spread, kernel, pad=((size + 1) // 2, (size - 2) // 2), gain=4.0)
 
@@ -126,6 +126,7 @@ def downsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(filtered(x, kernel, pad=pad), weight, stride=2)
 
 
-def _format(x: Tensor) -> torch.memory_format:
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Channels last, or plain, as x [N, C, H, W] lies in memory."""
     last = x.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if last else torch.contiguous_format

@@ -1,0 +1,128 @@
+"""StyleGAN2 at 64 px against a plain float32 NCHW version of itself: training and drawing, side by side.
+
+    python benchmarks/stylegan2_speed.py [--rounds 3]
+
+Channel base 2048, batch 32, mapping depth 2, R1 every 16 steps, path length every 4. The variants take turns of
+16 steps, a whole cycle of the lazy phases, so that a noisy neighbour slows all. Drawing is timed on batches of 32.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from mien.core.checkpoint import GeneratorHeader
+from mien.core.types import Spec
+from mien.interop import onnx_file
+from mien.models import stylegan2
+from mien.training.loop import Budget, Step, Training, train
+
+CPU, SPEC, BATCH, TURN = torch.device("cpu"), Spec(64), 32, 16
+CONFIG = stylegan2.PRESETS["small"]
+DRAWN = 640  # pictures a turn of drawing
+
+
+class Noise:
+    """Batches of random pictures in one memory layout."""
+
+    def __init__(self, layout: torch.memory_format) -> None:
+        self._layout = layout
+
+    def batch(self, nimg: int, count: int) -> tuple[torch.Tensor, None]:
+        rng = torch.Generator().manual_seed(nimg)
+        images = torch.rand(count, 3, 64, 64, generator=rng) * 2 - 1
+        return images.contiguous(memory_format=self._layout), None
+
+
+def trained(precision: torch.dtype, layout: torch.memory_format) -> Iterator[Step]:
+    torch.manual_seed(0)
+    training = Training(stylegan2.build(CONFIG, SPEC), 0, CPU, precision)
+    for network in (*training.trainable.networks.values(), *training.averages.networks.values()):
+        network.to(memory_format=layout)
+    return train(training, Noise(layout), Budget(nimg=10**9))
+
+
+def drawers(folder: Path) -> dict[str, Callable[[torch.Tensor], object]]:
+    """Ways of drawing the same generator."""
+    torch.manual_seed(0)
+    g = stylegan2.build_generator(CONFIG, SPEC).eval().requires_grad_(False)
+    path = folder / "g.onnx"
+    header = GeneratorHeader(
+        family="stylegan2", config=CONFIG.model_dump(), spec=SPEC, nimg=0, tool="benchmark"
+    )
+    onnx_file.write(path, g, header, "benchmark")
+    exported = onnx_file.OnnxGenerator(path)
+    last = stylegan2.build_generator(CONFIG, SPEC).eval().requires_grad_(False)
+    last.load_state_dict(g.state_dict())
+    last.to(memory_format=torch.channels_last)
+
+    def low(z: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return last(z)
+
+    return {
+        "plain float32 NCHW": g,
+        "float32 channels last": last,
+        "bf16 channels last": low,
+        "onnx": exported,
+    }
+
+
+def turns(timed: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Images a second of each, `rounds` times in turn."""
+    found: dict[str, list[float]] = {name: [] for name in timed}
+    for _ in range(rounds):
+        for name, run in timed.items():
+            found[name].append(run())
+    return found
+
+
+def table(title: str, found: dict[str, list[float]], plain: str) -> None:
+    print(f"\n{title:28}  best  median  against plain (median of turns)")
+    for name, speeds in found.items():
+        ratio = statistics.median(a / b for a, b in zip(speeds, found[plain], strict=True))
+        print(f"{name:28} {max(speeds):5.1f}  {statistics.median(speeds):6.1f}  {ratio:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    plain = "plain float32 NCHW"
+    runs = {
+        plain: trained(torch.float32, torch.contiguous_format),
+        "float32 channels last": trained(torch.float32, torch.channels_last),
+        "bf16 channels last": trained(torch.bfloat16, torch.channels_last),
+    }
+
+    def stepping(steps: Iterator[Step]) -> float:
+        begun = time.perf_counter()
+        for _ in range(TURN):
+            next(steps)
+        return TURN * BATCH / (time.perf_counter() - begun)
+
+    def drawing(draw: Callable[[torch.Tensor], object]) -> float:
+        z = torch.randn(BATCH, CONFIG.z_dim)
+        begun = time.perf_counter()
+        with torch.no_grad():
+            for _ in range(DRAWN // BATCH):
+                draw(z)
+        return DRAWN / (time.perf_counter() - begun)
+
+    for steps in runs.values():
+        for _ in range(TURN):  # what is done once stays out, and every turn is a whole cycle
+            next(steps)
+    table("training, img/s", turns({n: lambda s=s: stepping(s) for n, s in runs.items()}, rounds), plain)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = drawers(Path(folder))
+        for draw in ways.values():
+            drawing(draw)
+        table("drawing, img/s", turns({n: lambda d=d: drawing(d) for n, d in ways.items()}, rounds), plain)
+
+
+if __name__ == "__main__":
+    main()
