@@ -3,8 +3,8 @@
     python benchmarks/stylegan2_speed.py [--rounds 3]
 
 Channel base 2048, batch 32, mapping depth 2, R1 every 16 steps, path length every 4. The variants take turns
-of 16 steps, a whole cycle of the lazy phases, so that a noisy neighbour slows all. Drawing is timed on batches
-of 32.
+of 16 steps, a whole cycle of the lazy phases, so that a noisy neighbour slows all. Drawing is timed on
+batches of 32.
 """
 
 import argparse
