@@ -15,7 +15,7 @@ _LEAST = 8  # pixels a side, of which the local scores leave 2 x 2
 class Refiner(nn.Module):
     """Pictures to the same pictures, more real: a convolution, residual blocks, a 1x1 convolution, tanh.
 
-    Fully convolutional: any height and width will do, if `fold` divides them. fold: squares of fold x fold
+    Fully convolutional: any height and width will do. fold: squares of fold x fold
     pixels become channels before the first layer and pixels again after the last, so that all layers between
     work on a smaller plane, and see as much farther. reach: block after block looks around by 1, 2, 4, ...
     pixels, up to this many.
@@ -23,10 +23,8 @@ class Refiner(nn.Module):
 
     def __init__(self, spec: Spec, *, width: int, blocks: int, fold: int, reach: int) -> None:
         super().__init__()
-        if spec.resolution < _LEAST or spec.resolution % fold:
-            raise InputError(
-                f"pictures of {spec.resolution} px: a refiner needs {_LEAST} or more, a multiple of {fold}"
-            )
+        if spec.resolution < _LEAST:
+            raise InputError(f"pictures of {spec.resolution} px: a refiner needs {_LEAST} or more")
         self.spec, self.fold = spec, fold
         channels = spec.channels * fold**2
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
@@ -37,8 +35,10 @@ class Refiner(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """float [N, C, H, W] in [-1, 1] -> float32 [N, C, H, W] in [-1, 1]."""
-        x = self.layers(F.pixel_unshuffle(images, self.fold))
-        return torch.tanh(F.pixel_shuffle(x, self.fold).float())
+        height, width = images.shape[-2:]
+        whole = F.pad(images, (0, -width % self.fold, 0, -height % self.fold), mode="replicate")
+        x = self.layers(F.pixel_unshuffle(whole, self.fold))
+        return torch.tanh(F.pixel_shuffle(x, self.fold)[..., :height, :width].float())
 
 
 class _Block(nn.Module):
