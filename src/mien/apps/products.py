@@ -1,15 +1,38 @@
 """What the network of a run or file is for, and which part of the program deals with it."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import torch
+from torch import nn
+
 from mien.core import discover
-from mien.core.checkpoint import read_header
+from mien.core.checkpoint import GeneratorHeader, model_id, read_header
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
+from mien.models._load import load_product
+
+
+@dataclass(frozen=True)
+class Product:
+    """A network ready to use, and what its file says. model: its id."""
+
+    network: nn.Module
+    header: GeneratorHeader
+    path: Path
+    model: str
+
+
+def load(source: Path, kind: str, device: torch.device) -> Product:
+    """Load a run's newest network of `kind`, or a file of one. Raises InputError."""
+    path = RunFolder.open(source).newest_product(kind) if source.is_dir() else source
+    network, header = load_product(path, kind)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Product(network, header, path, model_id(path))
 
 
 class Parts(NamedTuple):
