@@ -39,7 +39,8 @@ class Parts(NamedTuple):
     """Of one kind of product, the modules of this package that deal with it; "" where there is none.
 
     outputs: "module:class" of what a run leaves behind (`training.outputs.Outputs`).
-    scores: has `evaluate(source, data, *, device, progress)` and `table(found)`.
+    scores: has `evaluate(source, data, *, device, progress)`, `table(found)` and, for reports, `newest(run)`:
+    what was found last, or None.
     report: has `write_report(run, *, data, out, progress)`.
     """
 
@@ -52,9 +53,9 @@ class Parts(NamedTuple):
 _PARTS = {
     GENERATOR: Parts("", "evaluate", "report"),
     "attributes": Parts("attribute_outputs:AttributeOutputs", "attributes", "attribute_report"),
-    "translator": Parts("translator_outputs:TranslatorOutputs", "translator_scores", ""),
-    "denoiser": Parts("denoiser_outputs:DenoiserOutputs", "denoiser_scores", ""),
-    "refiner": Parts("refiner_outputs:RefinerOutputs", "refiner_scores", ""),
+    "translator": Parts("translator_outputs:TranslatorOutputs", "translator_scores", "change_report"),
+    "denoiser": Parts("denoiser_outputs:DenoiserOutputs", "denoiser_scores", "change_report"),
+    "refiner": Parts("refiner_outputs:RefinerOutputs", "refiner_scores", "change_report"),
 }
 
 
