@@ -110,7 +110,7 @@ def test_a_gray_network_sees_gray(tmp_path: Path) -> None:
 def test_results_never_fall_upon_their_inputs(tmp_path: Path) -> None:
     image = write(tmp_path / "in/a.png", picture(0))
     for sources in ([str(image)], [str(tmp_path / "in")]):
-        with pytest.raises(InputError, match="choose another|go elsewhere"):
+        with pytest.raises(InputError, match="go elsewhere"):
             transform(sources, tmp_path / "in", WAY)
     assert np.array_equal(read_picture(image), picture(0))
 

@@ -1,5 +1,6 @@
 """Pictures through a network: what `mien translate`, `mien denoise` and `mien refine` share."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -112,7 +113,7 @@ def _results(pictures: Sequence[Input], way: Way, progress: Report | None) -> It
     waiting: list[tuple[Input, Pixels]] = []
     for number, picture in enumerate(pictures, 1):
         try:
-            pixels = _fitted(picture.read(), way)
+            pixels = _fitted(picture, way)
         except BadPicture as error:
             yield from _changed(waiting, way)
             waiting = []
@@ -138,13 +139,15 @@ def _changed(waiting: Sequence[tuple[Input, Pixels]], way: Way) -> Iterator[_Res
         yield _Result(picture, to_hwc(image))
 
 
-def _fitted(pixels: Pixels, way: Way) -> Pixels:
-    """uint8 [H, W, C] as `way` takes it."""
+def _fitted(picture: Input, way: Way) -> Pixels:
+    """uint8 [H, W, C] as `way` takes it. Raises BadPicture, also where the header lied about the size."""
+    pixels = picture.read()
+    height, width = pixels.shape[:2]
+    if not way.any_size and not _fits((width, height), way):
+        raise BadPicture(picture.where, "wrong-size", f"it is {width}x{height}")
     if way.spec.channels == 1:
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-    if way.any_size or pixels.shape[0] == pixels.shape[1] == way.spec.resolution:
-        return pixels
-    return resized(pixels, way.spec.resolution)
+    return pixels if way.any_size or width == way.spec.resolution else resized(pixels, way.spec.resolution)
 
 
 def _check_sizes(pictures: Sequence[Input], way: Way) -> None:
@@ -170,16 +173,14 @@ def _check_place(sources: Sequence[str], out: Path) -> None:
     for source in sources:
         path = Path(source).resolve()
         if path.exists() and here in (path, path.parent if path.is_file() else path):
-            raise InputError(
-                f"--out {out}: the inputs lie there, and results bear their names; choose another"
-            )
+            raise InputError(f"--out {out}: the inputs lie there, and results take their names; go elsewhere")
 
 
 def _unique(names: Sequence[str]) -> list[str]:
     """Each name with .png for its suffix; where that would make two alike, added to it; then numbered."""
     short = [PurePosixPath(name).with_suffix(".png").as_posix() for name in names]
-    twice = {name for name in short if short.count(name) > 1} if len(set(short)) < len(short) else set()
-    long = [f"{name}.png" if s in twice else s for name, s in zip(names, short, strict=True)]
+    count_of = Counter(short)
+    long = [f"{name}.png" if count_of[s] > 1 else s for name, s in zip(names, short, strict=True)]
     seen: dict[str, int] = {}
     result = []
     for name in long:

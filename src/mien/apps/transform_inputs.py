@@ -79,9 +79,8 @@ def _of_pack(pack: PackReader) -> Inputs:
         data = partial(pack.read, index)
         label = None if pack.labels is None else pack.labels[index]
         record = pack.records[index] or None
-        pictures.append(
-            Input(name, where, partial(_decoded, data, where), partial(_size, data), label, record)
-        )
+        read, size = partial(_decoded, data, where), partial(_size, data)
+        pictures.append(Input(name, where, read, size, label, record))
     return Inputs(tuple(pictures), pack.class_names)
 
 
