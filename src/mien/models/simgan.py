@@ -154,7 +154,8 @@ class SimGan:
         """Equation 4 of the paper: look real patch by patch, and keep `keep_what`."""
         refined = self._r(images)
         realism = F.softplus(-self._scores(refined, batch)).mean()
-        kept = F.l1_loss(*(features(side, self.config.keep_what) for side in (refined, images)))
+        what = self.config.keep_what
+        kept = F.l1_loss(features(refined, what), features(images, what))
         loss = realism + self.config.keep * kept
         told = {"Loss/G/loss": loss, "Loss/R/realism": realism, "Loss/R/kept": kept}
         return loss, {name: value.detach() for name, value in told.items()}
@@ -177,11 +178,11 @@ class SimGan:
 
     @torch.no_grad()
     def _refined(self, images: Tensor) -> Tensor:
-        return self._r(images)
+        return cast(Tensor, self._r(images))
 
     def _scores(self, pictures: Tensor, batch: Batch) -> Tensor:
         """Of pictures disturbed as those of the other domain are."""
-        return self._d(warped(batch.augment(pictures), self._warp, batch.rng))
+        return cast(Tensor, self._d(warped(batch.augment(pictures), self._warp, batch.rng)))
 
     @staticmethod
     def _reals(batch: Batch) -> Tensor:
