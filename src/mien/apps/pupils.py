@@ -4,7 +4,8 @@ import numpy as np
 
 from mien.core.types import Dataset
 
-_WINDOW = 0.12  # of the picture's side: about an iris' radius in pictures of `mien render --eyes`
+_WINDOW = 0.08  # of the picture's side: most of an iris' radius in pictures of `mien render --eyes`
+_SURE = 1.0  # pixels: a pupil that is measured farther from where it is known to be is not measured well
 _DARKEST = 0.25  # share of the window's pixels that count as pupil and iris
 
 
@@ -45,8 +46,14 @@ def pupil_centre(picture: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 
 def moved(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Pixels between the pupil's middle in pictures uint8 [M, C, H, W] before and after."""
-    pairs = zip(before, after, places, strict=True)
-    return np.array(
-        [np.hypot(*(pupil_centre(old, near) - pupil_centre(new, near))) for old, new, near in pairs]
-    )
+    """Pixels between the pupil's middle in pictures uint8 [M, C, H, W] before and after.
+
+    Only of pupils that are measured within 1 px of their known places before: lids, lashes and bright
+    reflections hide others from the measure.
+    """
+    far = []
+    for old, new, place in zip(before, after, places, strict=True):
+        middle = pupil_centre(old, place)
+        if np.hypot(*(middle - place)) <= _SURE:
+            far.append(np.hypot(*(middle - pupil_centre(new, place))))
+    return np.array(far)

@@ -137,9 +137,9 @@ def mean_of(values: np.ndarray) -> Interval:
 
 def _pupils(dataset: Dataset, raw: np.ndarray, refined: np.ndarray) -> Moved | None:
     where, places = known_pupils(dataset)
-    if not len(where):
-        return None
     far = moved(raw[where], refined[where], places)
+    if not len(far):
+        return None
     return Moved(
         count=len(far),
         median=float(np.median(far)),
