@@ -25,7 +25,7 @@ from pictures import ArrayDataset
 
 CPU = torch.device("cpu")
 SMALL = {"batch_size": 4, "width": 4, "blocks": 2, "width_d": 6, "pretrain_r": 3, "pretrain_d": 2}
-SMALL |= {"keep_what": "pixels", "style": 0, "halvings": 2, "stddev_group": 1}
+SMALL |= {"keep_what": "pixels", "style": 0, "halvings": 2, "stddev_group": 1, "k_g": 2}
 STILL = {"shear": 0, "shift": 0, "turn": 0, "zoom": 0, "noise": 0}
 
 
@@ -91,7 +91,7 @@ def test_phases_follow_the_paper() -> None:
 
 
 def test_pretraining_teaches_the_refiner_to_change_nothing() -> None:
-    training = make(pretrain_r=1000, width=16, lr_pretrain=5e-3)
+    training = make(pretrain_r=1000, width=16, lr_r=5e-3)
     losses = [step.values["Loss/R/prefit"] for step in steps(training, 120)]
     assert losses[-1] < 0.3 * losses[0]
 
@@ -277,7 +277,7 @@ def test_more_passthrough_changes_less() -> None:
 
 def test_training_changes_pictures() -> None:
     """The project's "after 20,000 epochs the same picture": refined was equal to its input."""
-    training = make(pretrain_r=60, pretrain_d=10, width=12, keep=0.05, lr_pretrain=5e-3, lr_r=2e-3, lr_d=2e-3)
+    training = make(pretrain_r=60, pretrain_d=10, width=12, keep=0.05, lr_r=5e-3, lr_d=2e-3)
     inputs = stream().batch(0, 8).images
     steps(training, 60)
     with torch.no_grad():
