@@ -97,7 +97,11 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | 
     real = run.read_config().get("options", {}).get("real")
     if not isinstance(real, str):
         raise InputError(f"{source}/config.json: does not say which pictures were the real ones")
-    found = examine(product, open_dataset(data), open_dataset(real), seeds=SEEDS, progress=progress)
+    try:
+        reals = open_dataset(real)
+    except InputError as error:
+        raise InputError(f"the real pictures that {source} was trained with: {error}") from error
+    found = examine(product, open_dataset(data), reals, seeds=SEEDS, progress=progress)
     append(run, found)
     return found
 
