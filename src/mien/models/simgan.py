@@ -4,6 +4,10 @@ Shrivastava et al. 2017 (arXiv:1612.07828). A refiner learns to fool a discrimin
 change as little as that takes (self-regularisation). First the refiner learns to leave pictures alone, then
 the discriminator to tell reals from what that refiner makes, then both in turn. Half of the refined pictures
 that the discriminator sees are of earlier steps.
+
+Beyond the paper, and off in the preset "paper": layers on a folded plane, a style by chance, variety seen by
+the discriminator, gradient penalties (arXiv:1801.04406); and edges are kept rather than pixels, so that skin
+may take another colour while lids and pupil stay where they are.
 """
 
 import math
@@ -97,13 +101,7 @@ def build(config: Config, spec: Spec) -> "SimGan":
 
 def build_product(config: Config, spec: Spec) -> Refiner:
     """The refiner alone, untrained."""
-    return Refiner(
-        spec,
-        width=config.width,
-        blocks=config.blocks,
-        fold=config.fold,
-        style=config.style,
-    )
+    return Refiner(spec, width=config.width, blocks=config.blocks, fold=config.fold, style=config.style)
 
 
 class SimGan:
@@ -111,13 +109,10 @@ class SimGan:
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
-        r, d = (
-            build_product(config, spec),
-            LocalDiscriminator(
-                spec, width=config.width_d, halvings=config.halvings, stddev_group=config.stddev_group
-            ),
+        d = LocalDiscriminator(
+            spec, width=config.width_d, halvings=config.halvings, stddev_group=config.stddev_group
         )
-        self.networks: dict[str, nn.Module] = {PRODUCT: r, "d": d}
+        self.networks: dict[str, nn.Module] = {PRODUCT: build_product(config, spec), "d": d}
         self.optimizers: dict[str, Optimizer] = {
             name: Adam(network.parameters(), lr=config.lr_r, betas=(config.beta1, 0.999))
             for name, network in self.networks.items()
