@@ -65,6 +65,13 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     return product
 
 
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """The same at full size alone (Wang et al. 2004): a, b uint8 [N, C, S, S] -> float32 [N]."""
+    if min(a.shape[-2:]) < _WINDOW:
+        raise InputError(f"SSIM needs pictures of at least {_WINDOW} x {_WINDOW} pixels")
+    return _ssim(a.float() / 255, b.float() / 255)[0]
+
+
 def _ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean SSIM and its contrast-structure part for [0, 1] pictures, each [N] (Wang et al. 2004)."""
     c1, c2 = 0.01**2, 0.03**2
