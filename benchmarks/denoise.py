@@ -2,9 +2,9 @@
 
     python benchmarks/denoise.py [--data faces.zip] [--kimg 12] [--preset quick] [--set noise=gaussian]
 
-Trains twice, with the same seed, order, inputs and budget of images: once against pictures with noise of their
-own, once against the clean ones. Both are measured on the same people, who were kept out, spoilt by the same
-noise as a file would hold it (8 bits, clipped), beside non-local means and medians with the settings that
+Trains twice, with the same seed, order, inputs and budget of images: once against pictures with noise of
+their own, once against the clean ones. Both are measured on the same people, who were kept out, spoilt by the
+same noise as a file would hold it (8 bits, clipped), beside non-local means and medians with settings that
 suit those very pictures best. The same command again finds its runs and only tells what was found.
 
 The data is a prepared zip, or a folder of photos, which is prepared first.
