@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--set", action="append", default=[], help="a number of the family: strength=15")
     parser.add_argument("--kimg", type=float, default=12, help="of either training")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--targets", nargs="+", default=["noisy", "clean"], choices=["noisy", "clean"])
     parser.add_argument("--out", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
@@ -58,7 +59,7 @@ def examined(arguments: argparse.Namespace, data: str, targets: str, console: Co
         model="noise2noise",
         preset=arguments.preset,
         set=(*arguments.set, f"targets={targets}"),
-        precision="fp32",  # the same for both, so that nothing but the targets differs
+        precision=arguments.precision,  # the same for both, so that nothing but the targets differs
         kimg=arguments.kimg,
         out=arguments.out,
     )
