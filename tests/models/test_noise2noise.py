@@ -304,7 +304,7 @@ def test_it_learns_to_clean_from_noisy_targets_alone(kind: str) -> None:
     torch.manual_seed(0)
     training = Training(build(config, dataset.spec), 0, torch.device("cpu"))
     stream = Stream(dataset, seed=0, mirror=True, labels=False, device=training.device)
-    for _ in train(training, stream, Budget(nimg=4000)):
+    for _ in train(training, stream, Budget(nimg=2000)):
         pass
     clean = stream.batch(0, 32).images
     spoilt = noise(kind, strength)(clean, seeded(77)).clamp(-1, 1)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from mien.datasets._stored import Report
 from mien.models._denoise_unet import Denoiser
 from mien.models.noise2noise import KIND
 
-_TILE = 512  # pixels a side of what is computed at once, its surroundings aside
+_TILE = 768  # pixels a side of what is computed at once, its surroundings aside
 
 
 def run(

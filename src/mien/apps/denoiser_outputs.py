@@ -6,7 +6,7 @@ from rich.console import Console
 
 from mien import TOOL
 from mien.apps.denoiser_scores import Test, append, examine, table
-from mien.apps.denoiser_trials import chosen, denoise, psnr, spoil, trial_noises
+from mien.apps.denoiser_trials import chosen, denoise, spoil, trial_noises
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import model_id, read_header
 from mien.core.image import grid
@@ -14,6 +14,7 @@ from mien.core.packed import encode_png
 from mien.core.provenance import Provenance, SourceType, save_picture
 from mien.core.run import RunFolder
 from mien.core.types import Dataset, Lesson
+from mien.metrics._closeness import psnr
 from mien.models.noise2noise import KIND, PRODUCT
 from mien.training.loop import Training
 from mien.training.outputs import Shown, save_product

@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import nn
 
 from mien import TOOL
-from mien.apps.denoiser_trials import BEST_PSNR, Trial, chosen, compare, spoil, told, trial_noises
+from mien.apps.denoiser_trials import Trial, chosen, compare, spoil, told, trial_noises
 from mien.apps.products import Product, load
 from mien.apps.sides import pairs_to_examine
 from mien.core.atomic import write_text
@@ -27,6 +27,7 @@ from mien.datasets._stored import Report
 from mien.models.noise2noise import KIND, Config, sides
 
 METRIC = "denoiser"
+_LEAST = 1e-6  # squared levels, of noise that is none
 
 
 class Examination(BaseModel):
@@ -155,11 +156,10 @@ def _trial_table(trial: Trial) -> Table:
 
 def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
     """Two noisy pictures differ by the noise of both: half of that remains of a perfect answer."""
-    half = np.square(one.astype(np.float64) - two).mean() / 2
-    best = 10 * np.log10(255**2 / half) if half else BEST_PSNR
+    half = max(np.square(one.astype(np.float64) - two).mean() / 2, _LEAST)
     return (
-        f"compared with pictures that are noisy themselves: a perfect answer would have about {best:.2f} dB;"
-        " compare the rows, not with figures from elsewhere"
+        f"compared with pictures that are noisy themselves: a perfect answer would have about"
+        f" {10 * np.log10(255**2 / half):.2f} dB; compare the rows, not with figures from elsewhere"
     )
 
 

@@ -3,16 +3,15 @@
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
+from torch import nn
 
 from mien.apps.denoiser_filters import Filtered, classical
 from mien.core.image import to_float, to_uint8
 from mien.core.types import Dataset
+from mien.metrics._closeness import psnr
 from mien.metrics.ms_ssim import ssim
 from mien.models._noise import Noise
 from mien.models.noise2noise import Config, noise_of
-
-BEST_PSNR = 100.0  # of equal pictures
 
 _MOST_PICTURES = 400
 _MOST_PIXELS = _MOST_PICTURES * 128**2  # of all pictures together, since non-local means are slow
@@ -84,12 +83,6 @@ def spoil(pictures: np.ndarray, noise: Noise, seed: int = 0) -> np.ndarray:
     """uint8 [N, C, H, W] with noise, as a file would hold it: cut to its range and rounded."""
     spoilt = noise(to_float(torch.from_numpy(pictures)), torch.Generator().manual_seed(seed))
     return to_uint8(spoilt).numpy()
-
-
-def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal to noise of each pair, dB: uint8 [N, C, H, W] -> [N]; 100 for equal pictures."""
-    error = (a.double() - b.double()).square().mean(dim=(1, 2, 3))
-    return (10 * torch.log10(255**2 / error)).clamp(max=BEST_PSNR)
 
 
 def trial_noises(config: Config) -> list[Noise]:

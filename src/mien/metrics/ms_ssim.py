@@ -66,8 +66,8 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """The same at full size alone (Wang et al. 2004): a, b uint8 [N, C, S, S] -> float32 [N]."""
-    if min(a.shape[-2:]) < _WINDOW:
+    """Similarity at one scale (Wang et al. 2004); arguments, windows and result as of `ms_ssim`."""
+    if a.shape[-1] < _WINDOW or a.shape[-2] < _WINDOW:
         raise InputError(f"SSIM needs pictures of at least {_WINDOW} x {_WINDOW} pixels")
     return _ssim(a.float() / 255, b.float() / 255)[0]
 
