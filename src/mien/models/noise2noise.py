@@ -34,7 +34,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     noise: Literal["gaussian", "poisson", "text", "impulse", "pairs"] = Field(
-        "gaussian", description="what is added to pictures; pairs: nothing, two noisy ones of each are given"
+        "gaussian", description="what spoils pictures; pairs: two noisy ones of each are given"
     )
     strength: str = Field(
         "",
@@ -75,10 +75,6 @@ PRESETS = {
     "default": Config(),  # the paper's
     "quick": Config(width=24, residual=True, lr=2e-3),  # for minutes on a CPU
     "blind": Config(strength="0-50"),
-    "poisson": Config(noise="poisson"),
-    "text": Config(noise="text"),
-    "impulse": Config(noise="impulse"),
-    "pairs": Config(noise="pairs"),
 }
 
 
