@@ -12,6 +12,7 @@ from mien import __version__
 from mien.core.errors import MienError
 from mien.verbs import collect, curate, data, datasets, exchange, files, latent, runs
 from mien.verbs.annotate import annotate
+from mien.verbs.denoise import denoise
 from mien.verbs.refine import refine
 
 app = App(
@@ -35,6 +36,7 @@ for verb in (
     latent.mosaic,
     latent.mix,
     latent.video,
+    denoise,
     runs.evaluate,
     runs.report,
     annotate,

@@ -86,6 +86,24 @@ class TestSimGan(TrainableContract):
         return ArrayDataset(31, resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=3)
 
 
+class TestNoise2Noise(TrainableContract):
+    family = "noise2noise"
+    small = {"batch_size": 8, "width": 6, "levels": 2, "ema_half_life_nimg": 50}  # noqa: RUF012
+
+
+class TestNoise2NoiseOfText(TestNoise2Noise):
+    """Its noise is drawn with numpy and OpenCV, from a seed of the batch's."""
+
+    small = {**TestNoise2Noise.small, "noise": "text", "strength": "0.1-0.4"}  # noqa: RUF012
+
+
+class TestNoise2NoiseOfPairs(TestNoise2Noise):
+    small = {**TestNoise2Noise.small, "noise": "pairs", "crop": 16}  # noqa: RUF012
+
+    def others(self, dataset: ArrayDataset) -> ArrayDataset:
+        return ArrayDataset(resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=1)
+
+
 def test_no_family_without_contract() -> None:
     contracts = (*TrainableContract.__subclasses__(), *FamilyContract.__subclasses__())
     covered = {test.family for test in contracts if test is not FamilyContract}
