@@ -1,12 +1,13 @@
 """Pictures beside what a network makes of them."""
 
+from collections.abc import Sized
+
 import numpy as np
 import torch
 from torch import nn
 
 from mien.core.image import grid, to_float, to_uint8
 from mien.core.picture import Pixels
-from mien.core.types import Dataset
 
 _BATCH = 64
 _ROWS = 8
@@ -30,6 +31,6 @@ def side_by_side(*columns: np.ndarray) -> Pixels:
     return grid(torch.from_numpy(cells), len(columns))
 
 
-def chosen(dataset: Dataset, count: int = _ROWS) -> np.ndarray:
-    """Indexes of up to `count` pictures, evenly spread."""
-    return np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
+def chosen(pictures: Sized, count: int = _ROWS) -> np.ndarray:
+    """Indexes of up to `count` of them, evenly spread."""
+    return np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int))

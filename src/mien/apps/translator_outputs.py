@@ -42,7 +42,7 @@ class TranslatorOutputs:
         self._inputs, self._targets = (
             side.images(where) for side in (lesson.held_out, lesson.held_out_others)
         )
-        self._rows = np.searchsorted(where, chosen(lesson.held_out))
+        self._rows = chosen(where)
 
     def begin(self) -> None:
         """Some of the targets that are learnt, and what is made of the unseen inputs before that."""

@@ -21,5 +21,5 @@ def jittered(sides: Sequence[Tensor], share: float, rng: torch.Generator) -> tup
     with torch.autocast(device.type, enabled=False):
         both = F.interpolate(torch.cat(tuple(sides), dim=1).float(), (large, large), mode="bicubic")
         cut = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(both, at, strict=True)])
-        parts = cut.clamp(-1, 1).split([pictures.shape[1] for pictures in sides], dim=1)
+        parts = torch.split(cut.clamp(-1, 1), [pictures.shape[1] for pictures in sides], dim=1)
     return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)

@@ -65,7 +65,7 @@ class PatchGan(nn.Module):
     def freezable(self) -> list[nn.Module]:
         """Each convolution but the last with its norm, if it has one; the picture's first."""
         parts: list[nn.Module] = []
-        for layer in self.layers[:-1]:
+        for layer in list(self.layers)[:-1]:
             if isinstance(layer, nn.Conv2d):
                 parts.append(layer)
             elif not isinstance(layer, nn.LeakyReLU):

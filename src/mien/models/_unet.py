@@ -110,6 +110,7 @@ def edges_of(images: Tensor) -> Tensor:
     kernels = torch.stack([across, across.T])[:, None].repeat(channels, 1, 1, 1)
     with torch.autocast(images.device.type, enabled=False):
         padded = F.pad(images.float(), (1, 1, 1, 1), mode="reflect")
-        slopes = F.conv2d(padded, kernels, groups=channels).unflatten(1, (channels, 2))
+        slopes = F.conv2d(padded, kernels, groups=channels)
+        slopes = slopes.view(len(images), channels, 2, *images.shape[2:])
         steep = slopes.square().sum(dim=2).sqrt().clamp(max=1)
     return (2 * steep - 1).contiguous(memory_format=torch.channels_last)

@@ -52,7 +52,9 @@ class Config(BaseModel):
         30 / 256, ge=0, lt=1, description="pairs are enlarged by this share and cut out somewhere"
     )
     edges: bool = Field(False, description="the input's edges are looked at, not the input")
-    ema_half_life_nimg: float = Field(1000, ge=0, description="half-life of the averaged generator, in images")
+    ema_half_life_nimg: float = Field(
+        1000, ge=0, description="half-life of the averaged generator, in images"
+    )
 
 
 PRESETS = {
