@@ -67,6 +67,35 @@ class TestAttributes(TrainableContract):
         return View(base, np.arange(len(base)), labels=rows.astype(np.float32), class_names=names)
 
 
+class _OfPairs:
+    """Pictures, and others that they are to become."""
+
+    least = Spec(64)
+
+    @pytest.fixture(params=[(32, 3), (16, 1)], ids=["rgb", "gray"])
+    def dataset(self, request: pytest.FixtureRequest) -> ArrayDataset:
+        resolution, channels = request.param
+        return ArrayDataset(resolution=resolution, channels=channels)
+
+    def others(self, dataset: ArrayDataset) -> ArrayDataset:
+        return ArrayDataset(resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=1)
+
+
+class TestPix2Pix(_OfPairs, TrainableContract):
+    family = "pix2pix"
+    small = {"batch_size": 8, "width": 4, "width_d": 4, "d_layers": 2, "ema_half_life_nimg": 50}  # noqa: RUF012
+
+
+class TestPix2PixOtherwise(_OfPairs, TrainableContract):
+    """Its other loss and norm, edges and the perceptual term."""
+
+    family = "pix2pix"
+    small = {  # noqa: RUF012
+        **{"batch_size": 4, "width": 4, "width_d": 4, "d_layers": 1, "loss": "relativistic"},
+        **{"norm": "instance", "edges": True, "perceptual": 1.0, "noise_at_test": True},
+    }
+
+
 def test_no_family_without_contract() -> None:
     contracts = (*TrainableContract.__subclasses__(), *FamilyContract.__subclasses__())
     covered = {test.family for test in contracts if test is not FamilyContract}
