@@ -60,7 +60,8 @@ class Config(BaseModel):
 PRESETS = {
     "default": Config(),
     "paper": Config(batch_size=1, norm="instance", noise_at_test=True, ema_half_life_nimg=0),
-    "quick": Config(batch_size=16, width=32, width_d=32, d_layers=2),
+    # For 64 px on a CPU. Aligned faces are tested at the size they have: little is gained by enlarging them.
+    "quick": Config(width=32, width_d=32, d_layers=2, jitter=2 / 64),
 }
 
 
