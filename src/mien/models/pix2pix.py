@@ -61,7 +61,7 @@ PRESETS = {
     "default": Config(),
     "paper": Config(batch_size=1, norm="instance", noise_at_test=True, ema_half_life_nimg=0),
     # For 64 px on a CPU. Aligned faces are tested at the size they have: little is gained by enlarging them.
-    "quick": Config(width=32, width_d=32, d_layers=2, jitter=2 / 64),
+    "quick": Config(batch_size=8, width=32, width_d=32, d_layers=2, lr=1e-3, jitter=2 / 64),
 }
 
 
