@@ -14,6 +14,7 @@ from mien.verbs import collect, curate, data, datasets, exchange, files, latent,
 from mien.verbs.annotate import annotate
 from mien.verbs.denoise import denoise
 from mien.verbs.refine import refine
+from mien.verbs.translate import translate
 
 app = App(
     name="mien",
@@ -40,6 +41,7 @@ for verb in (
     runs.evaluate,
     runs.report,
     annotate,
+    translate,
     exchange.export,
     files.verify,
     runs.models,

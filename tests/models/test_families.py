@@ -78,6 +78,14 @@ class TestSimGan(TrainableContract):
     aligned = False
 
     @pytest.fixture(params=[(16, 3), (8, 1)], ids=["rgb", "gray"])
+
+
+class _OfPairs:
+    """Pictures, and others that they are to become."""
+
+    least = Spec(64)
+
+    @pytest.fixture(params=[(32, 3), (16, 1)], ids=["rgb", "gray"])
     def dataset(self, request: pytest.FixtureRequest) -> ArrayDataset:
         resolution, channels = request.param
         return ArrayDataset(resolution=resolution, channels=channels)
@@ -102,6 +110,26 @@ class TestNoise2NoiseOfPairs(TestNoise2Noise):
 
     def others(self, dataset: ArrayDataset) -> ArrayDataset:
         return ArrayDataset(resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=1)
+
+
+
+
+        return ArrayDataset(resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=1)
+
+
+class TestPix2Pix(_OfPairs, TrainableContract):
+    family = "pix2pix"
+    small = {"batch_size": 8, "width": 4, "width_d": 4, "d_layers": 2, "ema_half_life_nimg": 50}  # noqa: RUF012
+
+
+class TestPix2PixOtherwise(_OfPairs, TrainableContract):
+    """Its other loss and norm, edges and the perceptual term."""
+
+    family = "pix2pix"
+    small = {  # noqa: RUF012
+        **{"batch_size": 4, "width": 4, "width_d": 4, "d_layers": 1, "loss": "relativistic"},
+        **{"norm": "instance", "edges": True, "perceptual": 1.0, "noise_at_test": True},
+    }
 
 
 def test_no_family_without_contract() -> None:

@@ -224,6 +224,12 @@ def auc(truth: Floats, score: Floats) -> float:
     return float(roc_auc_score(truth, score))
 
 
+def mean_of(values: Floats, people: Sequence[str], *, seed: int = 0) -> Interval:
+    """The mean of finite values [N], a value a picture, of one or more people."""
+    ends = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None], seed)
+    return Interval(value=float(np.mean(values)), low=float(ends[0, 0]), high=float(ends[1, 0]))
+
+
 def reliability(truth: Floats, probability: Floats) -> tuple[Bin, ...]:
     """Pictures in ten equal bins of predicted probability; empty bins are left out."""
     places = np.minimum((probability * _BINS).astype(int), _BINS - 1)
