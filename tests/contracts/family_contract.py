@@ -23,12 +23,17 @@ Case = tuple[int, int, bool]  # resolution, channels, labelled
 class TrainableContract:
     """family: file name in mien.models. small: configuration values that make it quick.
 
-    least: pictures and labels that every preset can be built for.
+    least: pictures and labels that every preset can be built for. others: the pictures of the other side, for
+    families that have two; aligned: are those the partners of the dataset's?
     """
 
     family: str
     small: dict[str, Any]
     least = Spec(8)
+    aligned = True
+
+    def others(self, dataset: ArrayDataset) -> ArrayDataset | None:
+        return None
 
     @pytest.fixture(params=[(16, 3, False), (8, 1, False), (16, 3, True)], ids=["rgb", "gray", "labelled"])
     def dataset(self, request: pytest.FixtureRequest) -> ArrayDataset:
@@ -47,6 +52,8 @@ class TrainableContract:
             mirror=True,
             labels=dataset.labels is not None,
             device=CPU,
+            others=self.others(dataset),
+            aligned=self.aligned,
         )
         batch = training.trainable.batch_size
         records = train(training, stream, Budget(nimg=total * batch))

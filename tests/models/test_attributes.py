@@ -81,7 +81,7 @@ def test_a_short_last_batch_keeps_labels_with_their_pictures(mirror: bool) -> No
     )
     signs = set()
     for nimg in range(0, 200, 8):  # several epochs, none of which 8 divides
-        images, labels = stream.batch(nimg, 8)
+        images, labels, _ = stream.batch(nimg, 8)
         assert labels is not None
         shown = (images[:, 0, 0, 0] + 1) * 127.5
         assert torch.allclose(labels[:, 0], shown + 10, atol=1e-3)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from contracts.family_contract import assert_same
 from mien.core.checkpoint import load_state, save_state
 from mien.core.errors import InputError
-from mien.core.types import Batch, Phase, Progress, Spec
+from mien.core.types import Batch, Drawn, Phase, Progress, Spec
 from mien.models import stylegan1
 from mien.models._stylegan1 import ONE, StyledLayer, doubled, halved, level_at, shown
 from mien.training.loop import Budget, Training, train
@@ -256,10 +256,10 @@ def test_no_picture_is_left_out_where_the_batch_changes() -> None:
     taken: list[Tensor] = []
 
     class Watched:
-        def batch(self, nimg: int, count: int) -> tuple[Tensor, Tensor | None]:
-            images, labels = stream.batch(nimg, count)
-            taken.append(images)
-            return images, labels
+        def batch(self, nimg: int, count: int) -> Drawn:
+            drawn = stream.batch(nimg, count)
+            taken.append(drawn.images)
+            return drawn
 
     list(train(training, Watched(), Budget(nimg=48)))
     assert [len(images) for images in taken] == [16, 16, 8, 8]

@@ -149,7 +149,7 @@ def test_labels_go_with_their_part() -> None:
 
     stream = Stream(ArrayDataset(labelled=True), seed=0, mirror=True, labels=True, device=CPU)
     next(train(Training(Watching(), 0, CPU, micro_batch=3), stream, Budget()))
-    images, labels = stream.batch(0, 8)
+    images, labels, _ = stream.batch(0, 8)
     assert torch.equal(torch.cat([i for i, _ in seen]), images)
     assert torch.equal(torch.cat([c for _, c in seen]), labels)
 

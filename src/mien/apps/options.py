@@ -34,7 +34,15 @@ class TrainOptions(BaseModel):
         ge=0,
         description="Hold that many layers of the discriminator fixed, the picture's first (with --from).",
     )
-    mirror: bool = Field(True, description="Flip half of the pictures left to right.")
+    direction: str = Field("", description="Of pairs, what is to become what: front-profile.")
+    real: str | None = Field(
+        None, description="Of a refiner, the dataset that its pictures are to look like."
+    )
+    mirror: bool | None = Field(
+        None,
+        description="Flip half of the pictures left to right; done unless they are fronts and profiles,"
+        " where a front would have two answers.",
+    )
     seed: int = Field(0, ge=0, description="Seed of initial weights, order and latents.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Arithmetic; auto measures which one is faster here."

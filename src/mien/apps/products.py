@@ -1,12 +1,60 @@
 """What the network of a run or file is for, and which part of the program deals with it."""
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from mien.core import discover
 from mien.core.checkpoint import read_header
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
+
+
+class Parts(NamedTuple):
+    """Of one kind of product, the modules of this package that deal with it; "" where there is none.
+
+    outputs: "module:class" of what a run leaves behind (`training.outputs.Outputs`).
+    scores: has `evaluate(source, data, *, device, progress)` and `table(found)`.
+    report: has `write_report(run, *, data, out, progress)`.
+    """
+
+    outputs: str
+    scores: str
+    report: str
+
+
+# Loaded when needed: some bring scikit-learn with them.
+_PARTS = {
+    GENERATOR: Parts("", "evaluate", "report"),
+    "attributes": Parts("attribute_outputs:AttributeOutputs", "attributes", "attribute_report"),
+    "translator": Parts("translator_outputs:TranslatorOutputs", "translator_scores", ""),
+    "denoiser": Parts("denoiser_outputs:DenoiserOutputs", "denoiser_scores", ""),
+    "refiner": Parts("refiner_outputs:RefinerOutputs", "refiner_scores", ""),
+}
+
+
+def outputs_for(kind: str) -> Any:
+    """The class of what runs of `kind` leave behind."""
+    module, _, name = _PARTS[kind].outputs.partition(":")
+    return getattr(import_module(f"mien.apps.{module}"), name)
+
+
+def scores_for(path: Path, kind: str) -> ModuleType:
+    """The module that measures networks of `kind`. Raises InputError where nothing does."""
+    return _module(path, kind, "evaluate", _PARTS[kind].scores if kind in _PARTS else "")
+
+
+def report_for(path: Path, kind: str) -> ModuleType:
+    """The module that writes reports on runs of `kind`. Raises InputError where nothing does."""
+    return _module(path, kind, "report", _PARTS[kind].report if kind in _PARTS else "")
+
+
+def _module(path: Path, kind: str, verb: str, name: str) -> ModuleType:
+    if not name:
+        raise InputError(f"{path}: mien {verb} does not know networks of the kind '{kind}'")
+    return import_module(f"mien.apps.{name}")
 
 
 def kind_at(path: Path) -> str:
@@ -23,8 +71,3 @@ def kind_at(path: Path) -> str:
     if family in discover.names("mien.models"):
         return kind_of(discover.load("mien.models", str(family)))
     return GENERATOR
-
-
-def refuse(path: Path, kind: str, verb: str) -> InputError:
-    """That `verb` has nothing for networks of `kind`, to be raised."""
-    return InputError(f"{path}: mien {verb} does not know networks of the kind '{kind}'")

@@ -17,11 +17,13 @@ from mien.apps import conditions
 from mien.apps.bars import bar
 from mien.apps.live import LiveView
 from mien.apps.options import DEFAULT_MINUTES, TrainOptions
+from mien.apps.products import outputs_for
+from mien.apps.sides import learn_from
 from mien.apps.start import Start, begin, check_resumable, start_of
 from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
-from mien.core.family import GENERATOR, augmentation_of, build, kind_of, lesson_of
+from mien.core.family import GENERATOR, augmentation_of, build, kind_of, lesson_of, sides_of
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.core.views import View
@@ -46,6 +48,8 @@ _IDENTITY = {
     "micro_batch",
     *_AUGMENT,
 }  # options that make another run
+_KEPT = _IDENTITY | {"direction", "real"}  # what these mean for a run's identity, the pictures' hashes say
+_BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
 
 
 class Built(NamedTuple):
@@ -100,6 +104,8 @@ class Plan:
         if self.lesson is not None:
             # Labels may come from the manifest, which the dataset's hash does not cover.
             parts["labels"] = _digest(self.lesson.train)
+            if self.lesson.others is not None:
+                parts["others"] = self.lesson.others.content_hash
         if self.start_digest:
             parts["start"] = self.start_digest
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -153,8 +159,10 @@ def make_plan(
     family = discover.load(_MODELS, options.model)
     config = resolve_config(family, options.model, options.preset, options.set)
     start, start_digest = start_of(family, options)
-    dataset = open_dataset(data, progress=progress)
-    lesson = _lesson(family, config, dataset, options)
+    dataset, lesson = _opened(family, config, data, options, progress)
+    if options.mirror is None:
+        both = lesson is not None and set(lesson.roles) == _BOTH_WAYS
+        options = options.model_copy(update={"mirror": not both})
     if lesson is not None:
         spec = lesson.train.spec
     else:
@@ -167,13 +175,31 @@ def make_plan(
     )
 
 
+def _opened(
+    family: ModuleType,
+    config: BaseModel,
+    data: str,
+    options: TrainOptions,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Dataset, Lesson | None]:
+    sides = sides_of(family, config)
+    if sides != "one":
+        return learn_from(sides, data, options, config, progress=progress)
+    if options.real is not None or options.direction:
+        raise InputError(
+            f"--real and --direction are for models that turn pictures into others, not {options.model}"
+        )
+    dataset = open_dataset(data, progress=progress)
+    return dataset, _lesson(family, config, dataset, options)
+
+
 def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: TrainOptions) -> Lesson | None:
     """What the family makes of the data, or --labels; None for the pictures as they are."""
     lesson = lesson_of(family, config, dataset)
     if options.labels:
         if lesson is not None:
             raise InputError(f"--labels is for generators; {options.model} is told with --set labels=...")
-        return conditions.conditions(dataset, options.labels, mirror=options.mirror)
+        return conditions.conditions(dataset, options.labels, mirror=options.mirror is not False)
     if options.cond and not dataset.spec.label_dim:
         raise InputError(
             f"{dataset.name}: --cond needs label columns, and this dataset has none; name labels of its"
@@ -225,7 +251,7 @@ def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions
     stored = RunFolder.open(options.resume).read_config()
     try:
         changes = tuple(f"{name}={value}" for name, value in stored["config"].items())
-        taken = {name: stored["options"][name] for name in _IDENTITY if name in stored["options"]}
+        taken = {name: stored["options"][name] for name in _KEPT if name in stored["options"]}
         update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
         if options.kimg is None and options.minutes is None:
             update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
@@ -308,10 +334,12 @@ def _stream(plan: Plan) -> Stream:
     return Stream(
         plan.learnt_from,
         seed=plan.options.seed,
-        mirror=plan.options.mirror,
+        mirror=plan.options.mirror is not False,
         labels=plan.options.cond or lesson is not None,
         device=plan.device,
         mirrored_labels=None if lesson is None else lesson.mirrored_labels,
+        others=None if lesson is None else lesson.others,
+        aligned=lesson is not None and lesson.aligned,
     )
 
 
@@ -358,15 +386,13 @@ def _augment(options: TrainOptions) -> Schedule | None:
 def _outputs(plan: Plan, run: RunFolder, training: Training, console: Console) -> Outputs | None:
     """What this kind of run leaves behind; None for a generator's usual outputs."""
     kind = kind_of(plan.family)
-    if kind == GENERATOR:
+    if kind == GENERATOR or plan.lesson is None:
         return None
-    if kind == "attributes" and plan.lesson is not None:
-        from mien.apps.attribute_outputs import AttributeOutputs  # loads scikit-learn
-
-        return AttributeOutputs(
-            run, training, plan.dataset, plan.lesson, family=plan.family_name, console=console
-        )
-    raise NotImplementedError(f"no outputs are known for the kind {kind!r} of {plan.family_name}")
+    make = outputs_for(kind)
+    outputs: Outputs = make(
+        run, training, plan.dataset, plan.lesson, family=plan.family_name, console=console
+    )
+    return outputs
 
 
 def _budget(options: TrainOptions) -> Budget:

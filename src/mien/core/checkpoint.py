@@ -44,7 +44,8 @@ class GeneratorHeader(BaseModel):
     layout. family, config, spec: enough to build the network again. nimg: images seen. tool: program and
     version. dataset: what it learned from, if known. created: ISO 8601, or "". origin: for an imported
     network, the file and class that it came from, else "". label_rows: of a conditional generator, labels as
-    they occur together in the pictures it learned from; older files have none.
+    they occur together in the pictures it learned from; older files have none. roles: of a translator, what
+    it turns into what: ("front", "profile").
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +61,7 @@ class GeneratorHeader(BaseModel):
     created: str = ""
     origin: str = ""
     label_rows: tuple[tuple[FiniteFloat, ...], ...] = ()
+    roles: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _rows_fit(self) -> Self:

@@ -5,11 +5,13 @@ PRODUCT: the key of the product among the trainable's averaged networks. Default
 build_product(config, spec): the product untrained, with a `spec`. For a generator it is `build_generator`.
 AUGMENT: how a run disturbs what its discriminator sees unless told ("ramp", "ada"...). Default "none".
 lesson(config, dataset) -> Lesson: which pictures and labels are learnt from, which are kept out.
+sides(config): "one" (the default); "pairs": it learns what the inputs of pairs are to become; "domains": it
+learns to make its pictures look like those of another dataset.
 A trainable's `meet(train)`: called once before training with the pictures that will be learnt from.
 """
 
 from types import ModuleType
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 from torch import nn
@@ -17,6 +19,7 @@ from torch import nn
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 
 GENERATOR = "generator"
+Sides = Literal["one", "pairs", "domains"]
 
 
 @runtime_checkable
@@ -39,6 +42,12 @@ def product_of(family: ModuleType) -> str:
 def augmentation_of(family: ModuleType) -> str:
     """The mode of augmentation that the family wants."""
     return str(getattr(family, "AUGMENT", "none"))
+
+
+def sides_of(family: ModuleType, config: BaseModel) -> Sides:
+    """What the family learns from."""
+    sides: Sides = family.sides(config) if hasattr(family, "sides") else "one"
+    return sides
 
 
 def build_product(family: ModuleType, config: BaseModel, spec: Spec) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ class Batch:
     """What one phase learns from.
 
     images: float32 [N, C, H, W] in [-1, 1]. labels: float32 [N, label_dim] or None.
+    others: as many pictures of the other side, or None: what `images` are to become (pairs), or whatever
+    comes next in another domain.
     rng: the only source of randomness a loss may use; seeded by the loop from (seed, nimg), so that a
     resumed run draws the same numbers.
     augmentation: how the run disturbs what a discriminator sees, or None.
@@ -42,6 +44,7 @@ class Batch:
     labels: Tensor | None
     rng: torch.Generator
     augmentation: "Callable[[Tensor, torch.Generator], Tensor] | None" = None
+    others: Tensor | None = None
 
     def augment(self, images: Tensor) -> Tensor:
         """What a discriminator is to see of `images`, reals and fakes alike; differentiable."""
@@ -109,6 +112,14 @@ class Trainable(Protocol):
         """Take back what `state_dict` gave."""
 
 
+class Drawn(NamedTuple):
+    """What one step learns from; see `Batch`."""
+
+    images: Tensor
+    labels: Tensor | None
+    others: Tensor | None = None
+
+
 @runtime_checkable
 class Freezable(Protocol):
     """A discriminator that says which of its layers can be held fixed (FreezeD), the picture's first."""
@@ -150,7 +161,9 @@ class Lesson:
     train: the pictures and labels that are learnt from. held_out: those kept aside, for testing; None: none.
     how: by what the two were told apart ("by person"), in words.
     mirrored_labels: of the training pictures turned left to right, where those are others.
-    notes: lines for the user.
+    notes: lines for the user. others, held_out_others: the pictures of the other side, where there are two.
+    aligned: others[i] belongs to train[i], and held_out_others[i] to held_out[i]. roles: of pairs, what is to
+    become what: ("front", "profile").
     """
 
     train: Dataset
@@ -158,6 +171,10 @@ class Lesson:
     mirrored_labels: np.ndarray | None = None
     how: str = ""
     notes: tuple[str, ...] = ()
+    others: Dataset | None = None
+    held_out_others: Dataset | None = None
+    aligned: bool = False
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.types import Dataset, Spec
+from mien.core.views import View
 from mien.datasets import pairs, sd18
 from mien.datasets._layout import read_index
 from mien.datasets._open import open_dataset, open_index
@@ -45,10 +46,25 @@ class PairedDataset:
         told = json.dumps([self.both.content_hash, self.roles, self.names])
         return hashlib.sha256(told.encode()).hexdigest()
 
+    @property
+    def inputs(self) -> Dataset:
+        """The first side as a dataset of its own, which goes by the pairs' hash."""
+        return self._side(self.first)
+
+    @property
+    def targets(self) -> Dataset:
+        """The second side, in the same order."""
+        return self._side(self.second)
+
     def images(self, indexes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(inputs, targets), each uint8 [len(indexes), C, H, W]: copies that may be flipped alike."""
         at = np.asarray(indexes, np.int64)
         return self.both.images(self.first[at]), self.both.images(self.second[at])
+
+    def _side(self, at: np.ndarray) -> Dataset:
+        side = View(self.both, at, labels=None, class_names=())
+        side.content_hash = self.content_hash
+        return side
 
     def subset(self, indexes: Sequence[int]) -> "PairedDataset":
         """The pairs at `indexes` alone, in that order."""

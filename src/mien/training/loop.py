@@ -8,15 +8,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from mien.core.types import Batch, Phase, Progress, Trainable
+from mien.core.types import Batch, Drawn, Phase, Progress, Trainable
 from mien.training.augment import Schedule
 from mien.training.ema import Averages
 
 
 class Batches(Protocol):
-    """Anything that gives the `count` images and labels of the step that begins at `nimg`."""
+    """Anything that gives the `count` images of the step that begins at `nimg`, and what goes with them."""
 
-    def batch(self, nimg: int, count: int) -> tuple[Tensor, Tensor | None]: ...
+    def batch(self, nimg: int, count: int) -> Drawn: ...
 
 
 @dataclass(frozen=True)
@@ -111,25 +111,23 @@ def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step
     while budget.fraction(training.nimg, training.seconds) < 1:
         progress = training.progress(budget)
         training.trainable.begin_step(progress)
-        images, labels = batches.batch(training.nimg, training.trainable.batch_size)
-        values, finite = _update(training, progress, images, labels)
-        training.averages.update(
-            training.trainable.networks, training.trainable.half_lives(progress), len(images)
-        )
-        training.nimg += len(images)
+        drawn = batches.batch(training.nimg, training.trainable.batch_size)
+        values, finite = _update(training, progress, drawn)
+        count = len(drawn.images)
+        training.averages.update(training.trainable.networks, training.trainable.half_lives(progress), count)
+        training.nimg += count
         training.step += 1
         training.seconds = before + time.perf_counter() - started
         yield Step(training.nimg, training.step, progress.fraction, values, finite)
 
 
-def _update(
-    training: Training, progress: Progress, images: Tensor, labels: Tensor | None
-) -> tuple[dict[str, float], bool]:
+def _update(training: Training, progress: Progress, drawn: Drawn) -> tuple[dict[str, float], bool]:
     """All phases of one step. An update whose gradient is not finite is withheld."""
     trainable = training.trainable
     augment = training.augment
     if augment is not None:
         augment.begin_step(progress)
+    augmentation = None if augment is None else augment.augmentation
     logs: dict[str, Tensor] = {}
     finite = True
     for index, phase in enumerate(trainable.phases(progress)):
@@ -138,9 +136,8 @@ def _update(
         network = trainable.networks[phase.network]
         _only_this_learns(training, network)
         trainable.optimizers[phase.network].zero_grad(set_to_none=True)
-        logs |= _backward(
-            training, phase, Batch(images, labels, rng, None if augment is None else augment.augmentation)
-        )
+        batch = Batch(drawn.images, drawn.labels, rng, augmentation, drawn.others)
+        logs |= _backward(training, phase, batch)
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         logs[f"Grad/{phase.name}"] = norm
@@ -152,7 +149,7 @@ def _update(
     values = dict(zip(logs, scalars, strict=True))
     if augment is not None:
         values["Progress/augment"] = augment.augmentation.p
-        augment.end_step(values, len(images))
+        augment.end_step(values, len(drawn.images))
     return values, finite
 
 
@@ -174,8 +171,13 @@ def _parts(batch: Batch, most: int | None) -> list[Batch]:
     if most is None or len(batch.images) <= most:
         return [batch]
     images = torch.split(batch.images, most)
-    labels = [None] * len(images) if batch.labels is None else torch.split(batch.labels, most)
-    return [replace(batch, images=i, labels=c) for i, c in zip(images, labels, strict=True)]
+    labels, others = (
+        [None] * len(images) if rows is None else torch.split(rows, most)
+        for rows in (batch.labels, batch.others)
+    )
+    return [
+        replace(batch, images=i, labels=c, others=o) for i, c, o in zip(images, labels, others, strict=True)
+    ]
 
 
 def _only_this_learns(training: Training, network: nn.Module) -> None:

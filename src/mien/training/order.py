@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from mien.core.image import to_float
-from mien.core.types import Dataset
+from mien.core.types import Dataset, Drawn
+
+_ANOTHER = 1_000_003  # added to the seed, for an order of its own
 
 
 @lru_cache(maxsize=2)
@@ -31,7 +33,8 @@ class Stream:
     """Batches of a dataset in training order.
 
     mirror: flip half of the pictures left to right. labels: whether labels are wanted. mirrored_labels: those
-    of the flipped pictures, where they are others.
+    of the flipped pictures, where they are others. others: pictures of the other side; where `aligned`, the
+    partner of each picture comes with it, and both are flipped or neither; else they have their own order.
     """
 
     def __init__(
@@ -43,23 +46,38 @@ class Stream:
         labels: bool,
         device: torch.device,
         mirrored_labels: np.ndarray | None = None,
+        others: Dataset | None = None,
+        aligned: bool = False,
     ) -> None:
-        self._dataset, self._seed = dataset, seed
-        self._mirror, self._device = mirror, device
+        self._dataset, self._others, self._aligned = dataset, others, aligned
+        self._seed, self._mirror, self._device = seed, mirror, device
         self._labels = dataset.labels if labels else None
         self._mirrored_labels = self._labels if mirrored_labels is None else mirrored_labels
 
-    def batch(self, nimg: int, count: int) -> tuple[Tensor, Tensor | None]:
-        """The `count` images after `nimg`, float32 [N, C, H, W], channels last in memory, and labels."""
+    def batch(self, nimg: int, count: int) -> Drawn:
+        """The `count` images after `nimg`, float32 [N, C, H, W], channels last, and what goes along."""
         where = indexes(len(self._dataset), seed=self._seed, nimg=nimg, batch_size=count)
-        pixels = self._dataset.images(where)
-        flip = np.zeros(len(where), bool)
-        if self._mirror:
-            flip = mirrored(seed=self._seed, nimg=nimg, batch_size=count)
-            pixels = np.where(flip[:, None, None, None], pixels[..., ::-1], pixels)
-        images = to_float(torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device))
+        flip = self._flip(self._seed, nimg, count)
         labels = None
         if self._labels is not None and self._mirrored_labels is not None:
             rows = np.where(flip[:, None], self._mirrored_labels[where], self._labels[where])
             labels = torch.from_numpy(rows).to(self._device)
-        return images.contiguous(memory_format=torch.channels_last), labels
+        others = None
+        if self._others is not None and self._aligned:
+            others = self._pictures(self._others, where, flip)
+        elif self._others is not None:
+            seed = self._seed + _ANOTHER
+            theirs = indexes(len(self._others), seed=seed, nimg=nimg, batch_size=count)
+            others = self._pictures(self._others, theirs, self._flip(seed, nimg, count))
+        return Drawn(self._pictures(self._dataset, where, flip), labels, others)
+
+    def _flip(self, seed: int, nimg: int, count: int) -> np.ndarray:
+        """Which of the pictures are to be flipped."""
+        return mirrored(seed=seed, nimg=nimg, batch_size=count) if self._mirror else np.zeros(count, bool)
+
+    def _pictures(self, dataset: Dataset, where: np.ndarray, flip: np.ndarray) -> Tensor:
+        pixels = dataset.images(where)
+        if flip.any():
+            pixels = np.where(flip[:, None, None, None], pixels[..., ::-1], pixels)
+        images = to_float(torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device))
+        return images.contiguous(memory_format=torch.channels_last)

@@ -52,10 +52,12 @@ def save_product(
     kind: str = "generator",
     network: str = "g",
     labels: np.ndarray | None = None,
+    roles: tuple[str, ...] = (),
 ) -> None:
     """Write the averaged network named `network` as a file of its own, `<kind>-<kimg>.safetensors`.
 
     labels: float32 [N, label_dim] of all pictures, of which the file keeps some; None: it keeps none.
+    roles: what it turns into what, of a translator.
     """
     product = training.averages.networks[network]
     header = GeneratorHeader(
@@ -68,5 +70,6 @@ def save_product(
         dataset=DatasetInfo(name=dataset.name, content_hash=dataset.content_hash, num_images=len(dataset)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         label_rows=() if labels is None else spread_rows(labels),
+        roles=roles,
     )
     save_generator(run.product(kind, training.nimg), product.state_dict(), header)

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
-from mien.core.types import Trainable
+from mien.core.types import Drawn, Trainable
 from mien.training.loop import Batches, Budget, Training, train
 
 NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -20,9 +19,9 @@ class _Same:
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
-        self._batch: tuple[Tensor, Tensor | None] | None = None
+        self._batch: Drawn | None = None
 
-    def batch(self, nimg: int, count: int) -> tuple[Tensor, Tensor | None]:
+    def batch(self, nimg: int, count: int) -> Drawn:
         if self._batch is None:
             self._batch = self._batches.batch(0, count)
         return self._batch

@@ -81,16 +81,20 @@ class Snapshots:
         save_product(self._run, self._training, self._dataset, family=self._family, labels=labels)
 
     def write_timelapse(self) -> None:
-        """Turn the grids into one animated WebP, thinned to a bearable number of frames."""
-        paths = self._run.all_fakes()
-        if paths:
-            count = min(len(paths), _TIMELAPSE_FRAMES)
-            chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, count).astype(int)]
-            frames = [_frame(path) for path in chosen]
-            save_animation(self._run.timelapse, frames, self._provenance(), milliseconds=120)
+        """Turn the grids into one animated WebP."""
+        write_timelapse(self._run, self._provenance())
 
     def _provenance(self) -> Provenance:
         return Provenance(f"{self._family}-{self._run.name}-{self._training.nimg}", None, TOOL)
+
+
+def write_timelapse(run: RunFolder, provenance: Provenance) -> None:
+    """Turn the pictures drawn while training into one animated WebP, thinned to a bearable number."""
+    paths = run.all_fakes()
+    if paths:
+        count = min(len(paths), _TIMELAPSE_FRAMES)
+        chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, count).astype(int)]
+        save_animation(run.timelapse, [_frame(path) for path in chosen], provenance, milliseconds=120)
 
 
 def _frame(path: Path) -> Pixels:

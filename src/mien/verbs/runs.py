@@ -98,8 +98,8 @@ def evaluate(
 ) -> None:
     """Measure a run's model against a dataset; every score says what it was computed with.
 
-    A generator is compared with the pictures; an attribute model reads labels of people it never saw, and
-    takes no option but --data and --device.
+    A generator is compared with the pictures. Every other model is tried on what was kept out of its
+    training, and takes no option but --data and --device.
 
     Parameters
     ----------
@@ -125,19 +125,17 @@ def evaluate(
     from mien.apps.bars import bar
     from mien.apps.evaluate import evaluate as measure
     from mien.apps.evaluate import table
-    from mien.apps.products import kind_at, refuse
+    from mien.apps.products import kind_at
     from mien.apps.train import pick_device
     from mien.core.errors import InputError
 
     screen = console()
     kind = kind_at(run)
-    if kind == "attributes":
-        if network or metric or count is not None or noise_baseline:
-            raise InputError(f"{run}: holds 'attributes'; --network, --metric, --count are for generators")
-        _evaluate_attributes(run, data, device)
-        return
     if kind != "generator":
-        raise refuse(run, kind, "evaluate")
+        if network or metric or count is not None or noise_baseline:
+            raise InputError(f"{run}: holds '{kind}'; --network, --metric, --count are for generators")
+        _examine(run, kind, data, device)
+        return
     with bar(screen, "measuring") as progress:
         scores = measure(
             run,
@@ -155,15 +153,16 @@ def evaluate(
     screen.print(table(scores))
 
 
-def _evaluate_attributes(run: Path, data: str, device: str) -> None:
-    from mien.apps import attributes
+def _examine(run: Path, kind: str, data: str, device: str) -> None:
     from mien.apps.bars import bar
+    from mien.apps.products import scores_for
     from mien.apps.train import pick_device
 
     screen = console()
-    with bar(screen, "reading labels") as progress:
-        found = attributes.evaluate(run, data, device=pick_device(device), progress=progress)
-    screen.print(attributes.table(found))
+    scores = scores_for(run, kind)
+    with bar(screen, "measuring") as progress:
+        found = scores.evaluate(run, data, device=pick_device(device), progress=progress)
+    screen.print(scores.table(found))
 
 
 def report(run: Path, /, *, data: str | None = None, out: Path | None = None) -> None:
@@ -178,18 +177,13 @@ def report(run: Path, /, *, data: str | None = None, out: Path | None = None) ->
     out
         Where to write the page; report.html in the run folder by default.
     """
-    from mien.apps import attribute_report
-    from mien.apps import report as generator_report
     from mien.apps.bars import bar
-    from mien.apps.products import kind_at, refuse
+    from mien.apps.products import kind_at, report_for
 
-    writers = {"generator": generator_report.write_report, "attributes": attribute_report.write_report}
-    kind = kind_at(run) if run.is_dir() else "generator"
-    if kind not in writers:
-        raise refuse(run, kind, "report")
+    writer = report_for(run, kind_at(run) if run.is_dir() else "generator")
     screen = console()
     with bar(screen, "comparing with the training pictures") as progress:
-        path = writers[kind](run, data=data, out=out, progress=progress)
+        path = writer.write_report(run, data=data, out=out, progress=progress)
     screen.print(f"wrote {path}")
 
 
