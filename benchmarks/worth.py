@@ -2,8 +2,8 @@
 
     python benchmarks/worth.py [--out worth-eyes]
 
-"Real" pictures are eyes of other rendered people, seen through a camera (`camera`): other colours and contrast,
-vignette, blur, noise, JPEG.
+"Real" pictures are eyes of other rendered people, seen through a camera (`camera`): other colours and
+contrast, vignette, blur, noise, JPEG.
 """
 
 import io
@@ -23,11 +23,12 @@ from mien.render.people import person_id
 from mien.render.person import sample_person
 from mien.render.shot import sample_shot
 
+_TINT = np.array([0.8, 1.0, 0.85])
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def eyes(count: int, *, size: int, seed: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """Both open eyes of `count` people, uint8 [3, size, size] and labels; each looks somewhere of its own."""
+    """Both eyes of `count` people, open, each with a gaze of its own: uint8 [3, size, size] and labels."""
     for index in range(count):
         number = person_id(seed, index)
         person = sample_person(number)
@@ -50,7 +51,7 @@ def camera(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     light = (image / 255.0) ** rng.uniform(1.0, 1.3)
     gray = light.mean(axis=0, keepdims=True)
     light = gray + rng.uniform(0.3, 0.5) * (light - gray)
-    light = light * np.array([0.8, 1.0, 0.85])[:, None, None] * rng.uniform(0.9, 1.1)
+    light = light * _TINT[:, None, None] * rng.uniform(0.9, 1.1)
     light = 0.16 + 0.62 * light
     side = np.linspace(-1, 1, image.shape[1])
     distance = side[:, None] ** 2 + side**2

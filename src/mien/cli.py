@@ -12,6 +12,7 @@ from mien import __version__
 from mien.core.errors import MienError
 from mien.verbs import collect, curate, data, datasets, exchange, files, latent, runs
 from mien.verbs.annotate import annotate
+from mien.verbs.worth import worth
 
 app = App(
     name="mien",
@@ -36,6 +37,7 @@ for verb in (
     runs.evaluate,
     runs.report,
     annotate,
+    worth,
     exchange.export,
     files.verify,
     runs.models,
