@@ -47,7 +47,7 @@ def eyes(count: int, *, size: int, seed: int) -> Iterator[tuple[np.ndarray, dict
 
 
 def camera(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture uint8 [3, S, S] as a cheap camera in poor light would have taken it; `rng`: of this shot."""
+    """The picture uint8 [3, S, S] as a cheap camera in poor light takes it; `rng` is of this shot alone."""
     light = (image / 255.0) ** rng.uniform(1.0, 1.3)
     gray = light.mean(axis=0, keepdims=True)
     light = gray + rng.uniform(0.3, 0.5) * (light - gray)
