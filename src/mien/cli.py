@@ -12,6 +12,7 @@ from mien import __version__
 from mien.core.errors import MienError
 from mien.verbs import collect, curate, data, datasets, exchange, files, latent, runs
 from mien.verbs.annotate import annotate
+from mien.verbs.refine import refine
 from mien.verbs.worth import worth
 
 app = App(
@@ -30,6 +31,7 @@ for verb in (
     curate.curate,
     runs.train,
     runs.generate,
+    refine,
     latent.pick,
     latent.mosaic,
     latent.mix,

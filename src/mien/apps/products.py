@@ -1,22 +1,46 @@
 """What the network of a run or file is for, and which part of the program deals with it."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import torch
+from torch import nn
+
 from mien.core import discover
-from mien.core.checkpoint import read_header
+from mien.core.checkpoint import GeneratorHeader, model_id, read_header
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
+from mien.models._load import load_product
+
+
+@dataclass(frozen=True)
+class Product:
+    """A network ready to use, and what its file says. model: its id."""
+
+    network: nn.Module
+    header: GeneratorHeader
+    path: Path
+    model: str
+
+
+def load(source: Path, kind: str, device: torch.device) -> Product:
+    """Load a run's newest network of `kind`, or a file of one. Raises InputError."""
+    path = RunFolder.open(source).newest_product(kind) if source.is_dir() else source
+    network, header = load_product(path, kind)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Product(network, header, path, model_id(path))
 
 
 class Parts(NamedTuple):
     """Of one kind of product, the modules of this package that deal with it; "" where there is none.
 
     outputs: "module:class" of what a run leaves behind (`training.outputs.Outputs`).
-    scores: has `evaluate(source, data, *, device, progress)` and `table(found)`.
+    scores: has `evaluate(source, data, *, device, progress)`, `table(found)` and, for reports, `newest(run)`:
+    what was found last, or None.
     report: has `write_report(run, *, data, out, progress)`.
     """
 
@@ -29,9 +53,9 @@ class Parts(NamedTuple):
 _PARTS = {
     GENERATOR: Parts("", "evaluate", "report"),
     "attributes": Parts("attribute_outputs:AttributeOutputs", "attributes", "attribute_report"),
-    "translator": Parts("translator_outputs:TranslatorOutputs", "translator_scores", ""),
-    "denoiser": Parts("denoiser_outputs:DenoiserOutputs", "denoiser_scores", ""),
-    "refiner": Parts("refiner_outputs:RefinerOutputs", "refiner_scores", ""),
+    "translator": Parts("translator_outputs:TranslatorOutputs", "translator_scores", "change_report"),
+    "denoiser": Parts("denoiser_outputs:DenoiserOutputs", "denoiser_scores", "change_report"),
+    "refiner": Parts("refiner_outputs:RefinerOutputs", "refiner_scores", "change_report"),
 }
 
 

@@ -46,6 +46,7 @@ class SourceType(StrEnum):
 
     TRAINED = "trainedAlgorithmicMedia"  # a generative model made it
     ALGORITHMIC = "algorithmicMedia"  # a renderer made it, no training data involved
+    ENHANCED = "algorithmicallyEnhanced"  # a photo that a model cleaned or corrected
     COMPOSITE = "compositeWithTrainedAlgorithmicMedia"  # a photo with generated parts
 
 

@@ -1,0 +1,227 @@
+"""SimGAN: computer-generated pictures made to look real, while what is known of them stays true.
+
+Shrivastava et al. 2017 (arXiv:1612.07828). A refiner learns to fool a discriminator of local patches, and to
+change as little as that takes (self-regularisation). First the refiner learns to leave pictures alone, then
+the discriminator to tell reals from what that refiner makes, then both in turn. Half of the refined pictures
+that the discriminator sees are of earlier steps.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._history import History
+from mien.models._refiner import LocalDiscriminator, Refiner
+from mien.models._warp import Warp, warped
+
+KIND = "refiner"
+PRODUCT = "r"
+_SCALES = 3  # of edges: 1, 2 and 4 pixels
+
+
+class Config(BaseModel):
+    """Every number of the family."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(16, ge=2, description="pictures an update, of either domain")
+    width: int = Field(64, ge=1, description="channels of the refiner")
+    blocks: int = Field(4, ge=1, description="residual blocks of the refiner")
+    fold: int = Field(2, ge=1, description="pixels a side that become channels; 1 is the paper's")
+    reach: int = Field(1, ge=1, description="blocks look around by 1, 2, 4 ... up to this; 1 is the paper's")
+    width_d: int = Field(96, ge=3, description="channels of the discriminator's first layer")
+    keep: float = Field(1.0, ge=0, description="weight of leaving pictures as they are")
+    keep_what: Literal["pixels", "gray", "edges"] = Field(
+        "pixels", description="of which: pixels, their gray values, or the edges of these"
+    )
+    pretrain_r: int = Field(1000, ge=0, description="updates in which the refiner learns to change nothing")
+    pretrain_d: int = Field(200, ge=0, description="updates of the discriminator alone after that")
+    k_g: int = Field(2, ge=1, description="refiner updates a step")
+    k_d: int = Field(1, ge=1, description="discriminator updates a step")
+    history: int = Field(512, ge=1, description="refined pictures that are shown again")
+    lr_r: float = Field(2e-4, gt=0, description="learning rate of the refiner (Adam)")
+    lr_d: float = Field(2e-4, gt=0, description="learning rate of the discriminator (Adam)")
+    lr_pretrain: float = Field(1e-3, gt=0, description="learning rate of the refiner's first updates")
+    lr_final: float = Field(0.1, gt=0, le=1, description="share of both left at the budget's end (cosine)")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay; the second is 0.999")
+    shear: float = Field(0.1, ge=0, lt=1, description="the discriminator sees pictures sheared by up to this")
+    shift: float = Field(0.1, ge=0, lt=0.5, description="moved by up to this share of a side")
+    turn: float = Field(10.0, ge=0, le=180, description="turned by up to so many degrees")
+    zoom: float = Field(0.1, ge=0, lt=0.5, description="scaled either way by up to this share")
+    noise: float = Field(0.02, ge=0, description="with noise of this standard deviation (of 2)")
+    ema_half_life_nimg: float = Field(1000, ge=0, description="half-life of the averaged refiner, in images")
+
+
+#                     keep
+_PASSTHROUGH = {"normal": 1.0, "more": 4.0, "less": 0.25}
+PRESETS = {
+    "default": Config(),
+    **{name: Config(keep=keep) for name, keep in _PASSTHROUGH.items()},
+    "quick": Config(width=32, pretrain_r=200, pretrain_d=50),
+}
+
+
+def sides(config: Config) -> Literal["domains"]:
+    """It learns from rendered pictures and real ones that have nothing to do with each other."""
+    return "domains"
+
+
+def build(config: Config, spec: Spec) -> "SimGan":
+    """A new refiner and discriminator; InputError for pictures too small."""
+    return SimGan(config, spec)
+
+
+def build_product(config: Config, spec: Spec) -> Refiner:
+    """The refiner alone, untrained."""
+    return Refiner(spec, width=config.width, blocks=config.blocks, fold=config.fold, reach=config.reach)
+
+
+class SimGan:
+    """The networks, their optimisers, the schedule of phases, the losses and the history."""
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.config, self.batch_size = config, config.batch_size
+        r, d = build_product(config, spec), LocalDiscriminator(spec, width=config.width_d)
+        self.networks: dict[str, nn.Module] = {PRODUCT: r, "d": d}
+        self.optimizers: dict[str, Optimizer] = {
+            name: Adam(network.parameters(), lr=config.lr_r, betas=(config.beta1, 0.999))
+            for name, network in self.networks.items()
+        }
+        self.history = History(config.history)
+        self._warp = Warp(config.shear, config.shift, config.turn, config.zoom, config.noise)
+
+    def stage(self, progress: Progress) -> Literal["prefit", "warm", "game"]:
+        """What is learnt at this step: to change nothing, to tell apart, or both networks in turn."""
+        if progress.step < self.config.pretrain_r:
+            return "prefit"
+        warm = progress.step < self.config.pretrain_r + self.config.pretrain_d
+        return "warm" if warm else "game"
+
+    def begin_step(self, progress: Progress) -> None:
+        """Learning rates; and pictures for every update of the step, since each takes its own."""
+        config, stage = self.config, self.stage(progress)
+        share = config.lr_final + (1 - config.lr_final) * (1 + math.cos(math.pi * progress.fraction)) / 2
+        rates = {PRODUCT: config.lr_r * share, "d": config.lr_d * share}
+        if stage == "prefit":
+            rates[PRODUCT] = config.lr_pretrain
+        for name, rate in rates.items():
+            self.optimizers[name].param_groups[0]["lr"] = rate * progress.lr_scale
+        self.batch_size = config.batch_size * (self._most_updates if stage == "game" else 1)
+
+    @property
+    def _most_updates(self) -> int:
+        return max(self.config.k_g, self.config.k_d)
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """One update of one network while pretraining; then k_g of the refiner, k_d of the discriminator."""
+        stage = self.stage(progress)
+        if stage == "prefit":
+            return (Phase("prefit", PRODUCT),)
+        if stage == "warm":
+            return (Phase("warm", "d"),)
+        return (Phase("r", PRODUCT),) * self.config.k_g + (Phase("d", "d"),) * self.config.k_d
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one phase; "prefit" and "warm" are the pretraining of refiner and discriminator."""
+        if phase.name == "prefit":
+            return self._prefit(batch)
+        if phase.name == "warm":
+            return self._tell_apart(self._refined(batch.images), self._reals(batch), batch)
+        images, reals = self._share(batch.images, batch), self._share(self._reals(batch), batch)
+        if phase.name == "r":
+            return self._refine(images, batch)
+        return self._tell_apart(self._with_history(self._refined(images), batch), reals, batch)
+
+    def _share(self, pictures: Tensor, batch: Batch) -> Tensor:
+        """One update's share of a step's pictures, by chance."""
+        count = math.ceil(len(pictures) / self._most_updates)
+        where = torch.randperm(len(pictures), generator=batch.rng, device=pictures.device)[:count]
+        return pictures[where]
+
+    def _prefit(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """L1 to the input, of pixels, whatever is kept later."""
+        loss = F.l1_loss(self._r(batch.images), batch.images)
+        return loss, {"Loss/R/prefit": loss.detach()}
+
+    def _refine(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Equation 4 of the paper: look real patch by patch, and keep `keep_what`."""
+        refined = self._r(images)
+        realism = F.softplus(-self._scores(refined, batch)).mean()
+        kept = F.l1_loss(*(features(side, self.config.keep_what) for side in (refined, images)))
+        loss = realism + self.config.keep * kept
+        told = {"Loss/G/loss": loss, "Loss/R/realism": realism, "Loss/R/kept": kept}
+        return loss, {name: value.detach() for name, value in told.items()}
+
+    def _tell_apart(self, fakes: Tensor, reals: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Equation 2: the mean over patches, each domain weighing one half however many pictures it has."""
+        real, fake = self._scores(reals, batch), self._scores(fakes, batch)
+        loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+        told = {"Loss/D/loss": loss, "Loss/scores/real": real.mean(), "Loss/scores/fake": fake.mean()}
+        return loss, {name: value.detach() for name, value in told.items()}
+
+    def _with_history(self, fresh: Tensor, batch: Batch) -> Tensor:
+        """Half of them give way to pictures of earlier steps, once there are enough; some are remembered."""
+        half = len(fresh) // 2
+        shown = fresh
+        if half and len(self.history) >= half:
+            shown = torch.cat([fresh[half:], self.history.draw(half, batch.rng)])
+        self.history.keep(fresh[: max(half, 1)], batch.rng)
+        return shown
+
+    @torch.no_grad()
+    def _refined(self, images: Tensor) -> Tensor:
+        return self._r(images)
+
+    def _scores(self, pictures: Tensor, batch: Batch) -> Tensor:
+        """Of pictures disturbed as those of the other domain are."""
+        return self._d(warped(batch.augment(pictures), self._warp, batch.rng))
+
+    @staticmethod
+    def _reals(batch: Batch) -> Tensor:
+        if batch.others is None:
+            raise ValueError("a refiner needs pictures of a second domain")
+        return batch.others
+
+    @property
+    def _r(self) -> Refiner:
+        return cast(Refiner, self.networks[PRODUCT])
+
+    @property
+    def _d(self) -> LocalDiscriminator:
+        return cast(LocalDiscriminator, self.networks["d"])
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The refiner's, short while little has been seen."""
+        return {PRODUCT: min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history."""
+        return dict(self.history.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the history back."""
+        self.history.load_state_dict(state, next(self._r.parameters()).device)
+
+
+def features(images: Tensor, what: str) -> Tensor:
+    """What of float pictures [N, C, H, W] is to stay: [N, anything].
+
+    edges: differences of neighbours across and down in gray pictures reduced 1, 2 and 4 times.
+    """
+    if what == "pixels":
+        return images.flatten(1)
+    gray = images.mean(dim=1, keepdim=True)
+    if what == "gray":
+        return gray.flatten(1)
+    found: list[Tensor] = []
+    for _ in range(_SCALES):
+        found += [gray.diff(dim=2).flatten(1), gray.diff(dim=3).flatten(1)]
+        gray = F.avg_pool2d(gray, 2)
+    return torch.cat(found, dim=1)
