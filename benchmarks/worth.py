@@ -2,12 +2,19 @@
 
     python benchmarks/worth.py [--out worth-eyes]
 
-"Real" pictures are eyes of other rendered people, seen through a camera (`camera`): other colours and
-contrast, vignette, blur, noise, JPEG.
+Three sets of eyes, of different people: rendered ones with known gaze; and two that stand for real pictures,
+as a cheap camera in poor light would have taken them (`camera`): other colours and contrast, vignette, blur,
+noise, JPEG. One of these two has no labels: from it a refiner learns how real eyes look. The other one has a
+few labelled pictures to learn from (--real-count) and those of other people to test on. `mien worth` then
+compares rendered, refined, and rendered pictures whose mean and spread of each colour are made those of the
+unlabelled ones: what can be had without a refiner.
+
+The same command again goes on where it was stopped.
 """
 
+import argparse
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +23,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from mien import cli
 from mien.core.packed import PackWriter, encode_png
+from mien.core.run import find_runs
+from mien.datasets._open import open_dataset
 from mien.render.dataset import record_of
 from mien.render.eyes import render_eye
 from mien.render.people import person_id
@@ -78,3 +88,63 @@ def write_eyes(out: Path, count: int, *, size: int, seed: int, change: Change | 
             rng = np.random.default_rng([seed, place])
             seen = image if change is None else change(image, rng)
             pack.add_png(encode_png(seen.transpose(1, 2, 0)), record=record_of(labels, {}, size))
+
+
+def match(source: Path, like: Path, out: Path) -> None:
+    """Pack the pictures of `source` with mean and spread of each colour as in `like`: what needs no refiner."""
+    pictures, wanted = open_dataset(str(source)), open_dataset(str(like))
+    ours, theirs = (set_.images(np.arange(len(set_))).astype(float) for set_ in (pictures, wanted))
+    axes = (0, 2, 3)
+    scaled = (ours - ours.mean(axes, keepdims=True)) / ours.std(axes, keepdims=True)
+    matched = scaled * theirs.std(axes, keepdims=True) + theirs.mean(axes, keepdims=True)
+    with PackWriter(out) as pack:
+        for image, record in zip(matched, pictures.records, strict=True):
+            pixels = image.clip(0, 255).round().astype(np.uint8)
+            pack.add_png(encode_png(pixels.transpose(1, 2, 0)), record=record)
+
+
+def refine(folder: Path, kimg: float, changes: Sequence[str]) -> None:
+    """Train a refiner from rendered to unlabelled pictures, which needs no label; refine the rendered ones."""
+    rendered, runs = folder / "rendered.zip", folder / "runs"
+    options = [part for change in changes for part in ("--set", change)]
+    command = ["train", rendered, "--real", folder / "unlabelled.zip", "--model", "simgan"]
+    mien(*command, "--preset", "quick", *options, "--kimg", kimg, "--out", runs)
+    mien("refine", find_runs(runs)[-1].path, rendered, "--out", folder / "refined.zip")
+
+
+def mien(*arguments: object) -> None:
+    """Run a command, and stop where it fails."""
+    texts = [str(argument) for argument in arguments]
+    print("mien", *texts, flush=True)
+    if code := cli.main(texts):
+        raise SystemExit(code)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("worth-eyes"))
+    parser.add_argument("--people", type=int, default=1000, help="rendered, two eyes each")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=1, help="other people altogether")
+    parser.add_argument("--refiner-kimg", type=float, default=60.0)
+    parser.add_argument("--refiner-set", action="append", default=["keep_what=edges"])
+    parser.add_argument("--kimg", type=float, default=20.0, help="of each small model")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--real-count", type=int, default=100)
+    arguments = parser.parse_args()
+    folder, size, seed = arguments.out, arguments.size, 3 * arguments.seed
+    folder.mkdir(parents=True, exist_ok=True)
+    write_eyes(folder / "rendered.zip", arguments.people, size=size, seed=seed)
+    half = arguments.people // 2
+    write_eyes(folder / "unlabelled.zip", half, size=size, seed=seed + 1, change=camera)
+    write_eyes(folder / "real.zip", half, size=size, seed=seed + 2, change=camera)
+    refine(folder, arguments.refiner_kimg, arguments.refiner_set)
+    match(folder / "rendered.zip", folder / "unlabelled.zip", folder / "matched.zip")
+    sets = [f"--synthetic={name}={folder / name}.zip" for name in ("rendered", "matched", "refined")]
+    command = ["worth", "--real", folder / "real.zip", "--label", "gaze", *sets]
+    budget = ["--seeds", arguments.seeds, "--kimg", arguments.kimg, "--real-count", arguments.real_count]
+    mien(*command, *budget, "--out", folder / "worth")
+
+
+if __name__ == "__main__":
+    main()

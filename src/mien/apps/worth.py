@@ -30,7 +30,7 @@ from mien.apps.worth_scores import (
     scale_of,
     score,
 )
-from mien.apps.worth_sets import REAL, Sets
+from mien.apps.worth_sets import BESIDE, REAL, Sets
 from mien.apps.worth_words import verdict
 from mien.core.atomic import sweep_temporaries, write_text
 from mien.core.errors import InputError
@@ -162,11 +162,11 @@ def _arm_score(
 
 
 def _compared_with(arm: Arm, synthetic: Sequence[str]) -> list[str]:
-    """The arms to hold it against: real, and the same with the synthetic set that was named first."""
-    against = [] if arm.name == REAL else [REAL]
-    if arm.synthetic and arm.synthetic != synthetic[0]:
-        against.append(arm.name.replace(arm.synthetic, synthetic[0]))
-    return against
+    """The arms to hold it against: real, and the same with each synthetic set that was named before."""
+    if not arm.synthetic:
+        return [] if arm.name == REAL else [REAL]
+    earlier = synthetic[: synthetic.index(arm.synthetic)]
+    return [REAL, *((BESIDE if arm.real else "") + name for name in earlier)]
 
 
 def _backwards(sets: Sets, results: Mapping[str, Sequence[Result]]) -> list[str]:

@@ -183,7 +183,6 @@ def _key(plan: Plan, config: Config, lesson: Lesson, seed: int) -> str:
         "config": config.model_dump(),
         "spec": asdict(lesson.train.spec),
         "train": _digest(lesson.train),
-        "real": [_digest(plan.sets.train), plan.real_count],
         "test": _digest(plan.sets.test),
         "turned": "" if lesson.mirrored_labels is None else _hash(lesson.mirrored_labels.tobytes()),
         "nimg": plan.nimg,
@@ -193,12 +192,13 @@ def _key(plan: Plan, config: Config, lesson: Lesson, seed: int) -> str:
 
 
 def _digest(dataset: Dataset) -> str:
-    """Of which pictures these are, and of their labels: those of a manifest are not in the hash."""
+    """Of which pictures these are, and of their labels: those of a manifest are not in the content's hash."""
     if isinstance(dataset, Joined):
         return _hash(" ".join(map(_digest, dataset.parts)).encode())
-    assert dataset.labels is not None
-    places = dataset.indexes.tobytes() if isinstance(dataset, View) else b""
-    return _hash(dataset.content_hash.encode() + places + dataset.labels.tobytes())
+    if not isinstance(dataset, View):
+        return dataset.content_hash
+    labels = b"" if dataset.labels is None else dataset.labels.tobytes()
+    return _hash(_digest(dataset.base).encode() + dataset.indexes.tobytes() + labels)
 
 
 def _hash(data: bytes) -> str:

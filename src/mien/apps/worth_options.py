@@ -10,7 +10,7 @@ class WorthOptions(BaseModel):
 
     synthetic: tuple[str, ...] = Field(
         (),
-        description="NAME=DATASET; may be repeated; the others are also compared with the first. DATASET may"
+        description="NAME=DATASET; may be repeated; each is also compared with those before it. DATASET may"
         " be a run that trained a generator with --labels.",
     )
     seeds: int = Field(5, ge=2, le=100, description="How many models of each kind.")

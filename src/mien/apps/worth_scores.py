@@ -35,7 +35,7 @@ class Scale:
 
     def told(self, value: float, *, signed: bool = False) -> str:
         """ "6.21°"."""
-        digits = 3 if self.higher or abs(value) < 1 else 2
+        digits = 2 if self.unit or abs(value) >= 10 else 3
         return f"{value:{'+' if signed else ''}.{digits}f}{self.unit}"
 
 

@@ -236,10 +236,11 @@ def _labelled(
 def _explain(name: str, dataset: Dataset, targets: tuple[Target, ...], label: str) -> None:
     """Raise InputError for a set of which the label is not known, or is another kind of label."""
     known = with_predictions(dataset)
-    try:
-        _chosen(known, label)
-    except InputError as error:
-        raise InputError(f"--synthetic {name}: {error}") from error
+    if all(value is None for value in _targets.values_of(known, targets[0].name)):
+        try:
+            _chosen(known, label)
+        except InputError as error:  # it lists the labels that there are
+            raise InputError(f"--synthetic {name}: {error}") from error
     kinds = {
         "yes-no": "a yes or no",
         "one-of": f"one of {', '.join(targets[0].values)}",

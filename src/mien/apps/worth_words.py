@@ -63,15 +63,13 @@ def table(found: Worth) -> Group:
     """A row for each kind of training pictures, then the verdicts."""
     grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     grid.add_column("learnt from", no_wrap=True)
-    against = compared(found)
-    headings = ("real", "synthetic", *found.figures, *(f"gain over {name}" for name in against))
-    for heading in headings:
-        grid.add_column(heading, justify="right")
+    for heading in ("real", "synthetic", *found.figures, f"gain over {REAL}"):
+        grid.add_column(heading, justify="right", no_wrap=True)
     for arm in found.arms:
         figures = [_cell(figure, found.scale) for figure in arm.figures.values()]
-        gains = [gain_over(arm, name) for name in against]
-        said = ["" if one is None else _cell(one.gain, found.scale, signed=True) for one in gains]
-        grid.add_row(arm.name, f"{arm.num_real:,}", f"{arm.num_synthetic:,}", *figures, *said)
+        gain = gain_over(arm, REAL)
+        said = "" if gain is None else _cell(gain.gain, found.scale, signed=True)
+        grid.add_row(arm.name, f"{arm.num_real:,}", f"{arm.num_synthetic:,}", *figures, said)
     lines: list[RenderableType] = [
         about(found),
         grid,

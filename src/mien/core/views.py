@@ -19,7 +19,7 @@ class View:
     def __init__(
         self, base: Dataset, indexes: np.ndarray, *, labels: np.ndarray | None, class_names: tuple[str, ...]
     ) -> None:
-        self._base, self.indexes = base, np.asarray(indexes, np.int64)
+        self.base, self.indexes = base, np.asarray(indexes, np.int64)
         self.name, self.content_hash, self.labels = base.name, base.content_hash, labels
         self.spec: Spec = replace(base.spec, label_dim=len(class_names), class_names=class_names)
         self.records: Sequence[Mapping[str, Any]] = [base.records[int(index)] for index in self.indexes]
@@ -29,7 +29,7 @@ class View:
 
     def images(self, indexes: np.ndarray) -> np.ndarray:
         """uint8 [len(indexes), C, H, W]."""
-        return self._base.images(self.indexes[indexes])
+        return self.base.images(self.indexes[indexes])
 
 
 class Joined:
