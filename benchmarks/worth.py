@@ -91,7 +91,7 @@ def write_eyes(out: Path, count: int, *, size: int, seed: int, change: Change | 
 
 
 def match(source: Path, like: Path, out: Path) -> None:
-    """Pack the pictures of `source` with mean and spread of each colour as in `like`: what needs no refiner."""
+    """Pack the pictures of `source` with the mean and spread of each colour as in `like`."""
     pictures, wanted = open_dataset(str(source)), open_dataset(str(like))
     ours, theirs = (set_.images(np.arange(len(set_))).astype(float) for set_ in (pictures, wanted))
     axes = (0, 2, 3)
@@ -104,7 +104,7 @@ def match(source: Path, like: Path, out: Path) -> None:
 
 
 def refine(folder: Path, kimg: float, changes: Sequence[str]) -> None:
-    """Train a refiner from rendered to unlabelled pictures, which needs no label; refine the rendered ones."""
+    """Train a refiner from rendered to unlabelled pictures, without any label; refine the rendered ones."""
     rendered, runs = folder / "rendered.zip", folder / "runs"
     options = [part for change in changes for part in ("--set", change)]
     command = ["train", rendered, "--real", folder / "unlabelled.zip", "--model", "simgan"]
