@@ -314,3 +314,34 @@ def test_real_folders_have_their_classes(shared_data):
     assert dataset.spec.resolution == 512
     assert list(dataset.spec.class_names) == names
     assert dataset.labels.sum(0).tolist() == [102, 102]
+
+
+def test_pictures_of_any_size_become_squares_of_the_size_asked_for(tmp_path):
+    for index, (width, height) in enumerate([(40, 24), (24, 40), (32, 32)]):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[height // 2 - 12 : height // 2 + 12, width // 2 - 12 : width // 2 + 12] = 60 * (index + 1)
+        save(tmp_path / "eyes" / f"{index}.png", image)
+    with pytest.raises(InputError, match=r"folder:FOLDER\?size=64"):
+        open_dataset(str(tmp_path / "eyes"))
+    dataset = open_dataset(f"folder:{tmp_path / 'eyes'}?size=16")
+    assert (dataset.name, dataset.spec.resolution, dataset.labels) == ("eyes", 16, None)
+    middles = dataset.images(np.arange(3))[:, 0, 4:12, 4:12].astype(int)
+    assert np.abs(middles - np.array([60, 120, 180])[:, None, None]).max() <= 3  # Lanczos rings a little
+    assert [record["source"] for record in dataset.records] == ["0.png", "1.png", "2.png"]
+
+
+def test_sub_folders_are_classes_when_resized_too(tmp_path):
+    for name in ("real", "drawn"):
+        save(tmp_path / name / "1.png", picture(0, size=12))
+    dataset = open_dataset(f"folder:{tmp_path}?size=8&channels=1")
+    assert dataset.spec.class_names == ("drawn", "real")
+    assert dataset.labels.tolist() == [[1, 0], [0, 1]]
+    assert dataset.spec.channels == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "told"), [("?size=x", "size=x"), ("?size=16&sise=8", "sise"), ("?size=16", "nothing")]
+)
+def test_a_resized_folder_that_cannot_be(tmp_path, where, told):
+    with pytest.raises(InputError, match=told):
+        open_dataset(f"folder:{tmp_path}{where}")

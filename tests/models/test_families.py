@@ -67,6 +67,25 @@ class TestAttributes(TrainableContract):
         return View(base, np.arange(len(base)), labels=rows.astype(np.float32), class_names=names)
 
 
+class TestSimGan(TrainableContract):
+    """Of ten steps, four are pretraining; the history is partly filled where the run is stopped."""
+
+    family = "simgan"
+    small = {  # noqa: RUF012
+        **{"batch_size": 4, "width": 8, "blocks": 1, "width_d": 6, "pretrain_r": 1, "pretrain_d": 1},
+        **{"history": 12, "style": 2, "grain": 1, "stddev_group": 2, "ema_half_life_nimg": 50},
+    }
+    aligned = False
+
+    @pytest.fixture(params=[(16, 3), (8, 1)], ids=["rgb", "gray"])
+    def dataset(self, request: pytest.FixtureRequest) -> ArrayDataset:
+        resolution, channels = request.param
+        return ArrayDataset(resolution=resolution, channels=channels)
+
+    def others(self, dataset: ArrayDataset) -> ArrayDataset:
+        return ArrayDataset(31, resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=3)
+
+
 def test_no_family_without_contract() -> None:
     contracts = (*TrainableContract.__subclasses__(), *FamilyContract.__subclasses__())
     covered = {test.family for test in contracts if test is not FamilyContract}

@@ -11,7 +11,7 @@ from mien.core.types import Dataset
 
 _BATCH = 64
 _LOOK = 16  # pixels a side at which pictures are compared: what counts is the whole, not the grain
-_ROWS, _COLUMNS = 8, 2
+_ROWS = 8
 
 
 @torch.no_grad()
@@ -30,18 +30,13 @@ def nearest(pictures: np.ndarray, reals: np.ndarray) -> np.ndarray:
 
 
 def strip(inputs: np.ndarray, refined: np.ndarray, reals: np.ndarray) -> Pixels:
-    """Up to 16 rows of input | refined | nearest real, in two columns; all uint8 [N, C, H, W]."""
+    """A row a picture: input | refined | the real nearest to that; all uint8 [N, C, H, W]."""
     near = reals[nearest(refined, reals)]
-    cells = np.stack([inputs, refined, near], axis=1)
-    rows = min(_ROWS, len(cells))
-    columns = -(-len(cells) // rows)
-    cells = np.concatenate([cells, np.zeros((rows * columns - len(cells), *cells.shape[1:]), np.uint8)])
-    ordered = cells.reshape(columns, rows, *cells.shape[1:]).swapaxes(0, 1)
-    flat = ordered.reshape(-1, *cells.shape[2:])
-    return grid(torch.from_numpy(np.ascontiguousarray(flat)), columns * 3)
+    cells = np.stack([inputs, refined, near], axis=1).reshape(-1, *inputs.shape[1:])
+    return grid(torch.from_numpy(cells), 3)
 
 
-def chosen(dataset: Dataset, count: int = _ROWS * _COLUMNS) -> np.ndarray:
+def chosen(dataset: Dataset, count: int = _ROWS) -> np.ndarray:
     """Indexes of up to `count` pictures, evenly spread."""
     return np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int))
 

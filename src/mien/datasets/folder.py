@@ -4,8 +4,9 @@
 - A folder without it whose pictures all lie in two or more sub-folders has a class for each sub-folder.
 - Anything else has no labels.
 
-Nothing is resized: `mien prepare` does that. Decoded pictures are kept in the cache under their content's
-hash, so a dataset opens at once the second time, wherever it lies.
+Nothing is resized: `mien prepare` does that. For pictures that are no faces, "folder:FOLDER?size=64" does:
+whatever their sizes, it cuts the middle square out of each and shrinks it. Decoded pictures are kept in the
+cache under their content's hash, so a dataset opens at once the second time, wherever it lies.
 """
 
 import io
@@ -24,9 +25,11 @@ from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.core.labels import label_array, label_width
 from mien.core.packed import PackReader
-from mien.core.picture import BadPicture, decode
+from mien.core.picture import BadPicture, decode, list_pictures
 from mien.core.types import Spec
+from mien.datasets import _layout
 from mien.datasets._header import FORMATS, GRAY_MODES
+from mien.datasets._index import Entry, Index
 from mien.datasets._stored import Report, StoredDataset, open_pixels, write_pixels
 
 LICENCE = "that of the pictures themselves; `licence` in manifest.jsonl where it is known"
@@ -39,13 +42,17 @@ _PACKED_NAME = re.compile(r"[0-9]{5}/img[0-9]{8}\.png")
 
 
 def open(source: str | Path, *, progress: Report | None = None) -> StoredDataset:
-    """Open the pictures in a zip or folder.
+    """Open the pictures in a zip or folder, or of "FOLDER?size=64" (`_layout.Options`).
 
     progress: called with (done, total) while pictures are decoded, the first time only.
     Raises InputError, naming the file, for pictures of several sizes, not square or damaged, a source
     without pictures, labels that do not match, a corrupt zip.
     """
     path = Path(source)
+    if not path.exists() and "?" in str(source):
+        sized = _layout.open_layout("folder", _index, str(source), progress=progress)
+        sized.name = _name(Path(str(source).rpartition("?")[0]))
+        return sized
     pack = PackReader(path)
     labels, class_names = _labels(pack)
     cache = cache_root() / "decoded" / f"{pack.content_hash}-{_DECODER}.npy"
@@ -57,6 +64,16 @@ def open(source: str | Path, *, progress: Report | None = None) -> StoredDataset
             raise InputError(f"{cache}: the cache does not hold what was just written; check that disk")
     spec = Spec(pixels.shape[2], pixels.shape[1], 0 if labels is None else labels.shape[1], class_names)
     return StoredDataset(_name(path), spec, pack.content_hash, labels, pack.records, pixels)
+
+
+def _index(root: Path) -> Index:
+    """The picture files under `root`, with the sub-folder as label where there are two or more."""
+    files = [path.relative_to(root).as_posix() for path in list_pictures(root)]
+    classes = {file.partition("/")[0] for file in files if "/" in file}
+    if len(classes) < 2 or not all("/" in file for file in files):
+        return Index("folder", root, tuple(map(Entry, files)))
+    entries = tuple(Entry(file, {"class": file.partition("/")[0]}) for file in files)
+    return Index("folder", root, entries, label_names=("class",))
 
 
 def _decode_into(cache: Path, pack: PackReader, progress: Report | None) -> None:
@@ -94,11 +111,12 @@ def _measure(pack: PackReader) -> tuple[int, int]:
         if size != (width, height):
             raise InputError(
                 f"{pack.path}: {pack.names[0]} is {width}x{height}, {name} is {size[0]}x{size[1]};"
-                f" all pictures must have one size, see mien prepare"
+                f" all pictures must have one size, see mien prepare, or folder:FOLDER?size=64"
             )
     if width != height:
         raise InputError(
-            f"{pack.path}: {pack.names[0]} is {width}x{height}, not square; crop with mien prepare"
+            f"{pack.path}: {pack.names[0]} is {width}x{height}, not square; crop with mien prepare, or"
+            " folder:FOLDER?size=64"
         )
     return width, 1 if gray else 3
 

@@ -1,96 +1,139 @@
 """The two networks of SimGAN (Shrivastava et al. 2017, arXiv:1612.07828): a refiner and local scores."""
 
-from typing import cast
+import zlib
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.errors import InputError
+from mien.core.image import to_uint8
 from mien.core.types import Spec
+from mien.ops.stddev import minibatch_stddev
 
 _LEAST = 8  # pixels a side, of which the local scores leave 2 x 2
 
 
 class Refiner(nn.Module):
-    """Pictures to the same pictures, more real: a convolution, residual blocks, a 1x1 convolution, tanh.
+    """Pictures to the same pictures, more real: a convolution, residual blocks, a convolution, tanh.
 
-    Fully convolutional: any height and width will do. fold: squares of fold x fold
-    pixels become channels before the first layer and pixels again after the last, so that all layers between
-    work on a smaller plane, and see as much farther. reach: block after block looks around by 1, 2, 4, ...
-    pixels, up to this many.
+    Fully convolutional: any height and width will do. fold: squares of fold x fold pixels become channels
+    before the first layer and pixels again before the last, so that all layers between work on a smaller
+    plane, and see as much farther; 1 is the paper's. style, grain: numbers by chance that go in beside the
+    picture, the same everywhere and others in each pixel: of one drawing that has no grain and one light,
+    the paper's refiner makes one photo.
     """
 
-    def __init__(self, spec: Spec, *, width: int, blocks: int, fold: int, reach: int) -> None:
+    def __init__(
+        self, spec: Spec, *, width: int, blocks: int, fold: int, style: int = 0, grain: int = 0
+    ) -> None:
         super().__init__()
         if spec.resolution < _LEAST:
             raise InputError(f"pictures of {spec.resolution} px: a refiner needs {_LEAST} or more")
-        self.spec, self.fold = spec, fold
-        channels = spec.channels * fold**2
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
-        layers += [_Block(width, blocks, min(2**index, reach)) for index in range(blocks)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 1))
-        _initialise(self.layers[0], 1.0)
-        _initialise(self.layers[-1], 0.1)
+        if width % fold**2:
+            raise InputError(f"width={width}: with fold={fold} it must be a multiple of {fold**2}")
+        self.spec, self.fold, self.style, self.grain = spec, fold, style, grain
+        channels = (spec.channels + grain) * fold**2 + style
+        layers: list[nn.Module] = [_conv(channels, width, 3)]
+        layers += [_Block(width, blocks) for _ in range(blocks)]
+        # The last layer smooths over what was folded, or its squares would show.
+        last = _conv(width // fold**2, spec.channels, 1 if fold == 1 else 3, scale=0.1)
+        self.layers = nn.Sequential(*layers, nn.PixelShuffle(fold), last)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """float [N, C, H, W] in [-1, 1] -> float32 [N, C, H, W] in [-1, 1]."""
+    def forward(self, images: Tensor, chance: "Chance | None" = None) -> Tensor:
+        """float [N, C, H, W] in [-1, 1] -> float32 [N, C, H, W] in [-1, 1].
+
+        chance: as `draw` gives it; by default it follows from each picture's pixels, so that a picture always
+        becomes the same.
+        """
         height, width = images.shape[-2:]
-        whole = F.pad(images, (0, -width % self.fold, 0, -height % self.fold), mode="replicate")
-        x = self.layers(F.pixel_unshuffle(whole, self.fold))
-        return torch.tanh(F.pixel_shuffle(x, self.fold)[..., :height, :width].float())
+        style, grain = chance if chance is not None else self._from_pixels(images)
+        seen = torch.cat([images, grain], dim=1) if self.grain else images
+        whole = F.pad(seen, (0, -width % self.fold, 0, -height % self.fold), mode="replicate")
+        x = F.pixel_unshuffle(whole, self.fold)
+        if self.style:
+            x = torch.cat([x, style[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        return torch.tanh(self.layers(x)[..., :height, :width].float())
+
+    def draw(self, images: Tensor, rng: torch.Generator) -> "Chance":
+        """Numbers for pictures [N, C, H, W]."""
+        count, _, height, width = images.shape
+        style = torch.randn(count, self.style, generator=rng, device=rng.device)
+        grain = torch.randn(count, self.grain, height, width, generator=rng, device=rng.device)
+        return Chance(style.to(images.device), grain.to(images.device))
+
+    def _from_pixels(self, images: Tensor) -> "Chance":
+        drawn = []
+        for picture in to_uint8(images).cpu().contiguous():
+            rng = torch.Generator().manual_seed(zlib.crc32(picture.numpy().tobytes()))
+            drawn.append(self.draw(picture[None], rng))
+        return Chance(*(torch.cat(parts).to(images.device) for parts in zip(*drawn, strict=True)))
+
+
+class Chance(NamedTuple):
+    """style: [N, style]. grain: [N, grain, H, W]."""
+
+    style: Tensor
+    grain: Tensor
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, blocks: int, step: int) -> None:
+    def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
-        first, second = (nn.Conv2d(width, width, 3, padding=step, dilation=step) for _ in range(2))
-        _initialise(first, 1.0)
-        _initialise(second, blocks**-0.5)  # so that the sum of all blocks keeps its scale
-        self.layers = nn.Sequential(first, nn.ReLU(inplace=True), second)
+        # So that the sum of all blocks keeps its scale.
+        second = _conv(width, width, 3, scale=blocks**-0.5)
+        self.layers = nn.Sequential(_conv(width, width, 3), nn.ReLU(inplace=True), second)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.layers(x))
 
 
 class LocalDiscriminator(nn.Module):
-    """Pictures to a map of scores, each of a patch of 23 x 23 pixels; the paper's layers, leaky ReLU.
+    """Pictures to a map of scores, each of one patch; leaky ReLU.
 
-    width: channels of the first layer; the paper's 96, 64, 32, 32 in proportion.
+    width: channels of the first layer; the paper's 96, 64, 32, 32 in proportion. halvings: layers of stride
+    2; the paper's 2 give patches of 23 x 23 pixels, 3 give 47 x 47. stddev_group: pictures of which the
+    scores also see how much they differ; 1 is the paper's.
     """
 
-    def __init__(self, spec: Spec, *, width: int) -> None:
+    def __init__(self, spec: Spec, *, width: int, halvings: int, stddev_group: int) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.stddev_group = spec, stddev_group
         second, third = max(width * 2 // 3, 1), max(width // 3, 1)
-        self.layers = nn.Sequential(
-            nn.Conv2d(spec.channels, width, 3, stride=2, padding=1),
+        layers: list[nn.Module] = []
+        for before, after in zip(
+            [spec.channels, width, *[second] * halvings], [width, *[second] * (halvings - 1)], strict=False
+        ):
+            layers += [_conv(before, after, 3, stride=2), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.MaxPool2d(3, stride=1, padding=1))
+        self.head = nn.Sequential(
+            _conv(second + (stddev_group > 1), third, 3),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(width, second, 3, stride=2, padding=1),
+            _conv(third, third, 1),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.MaxPool2d(3, stride=1, padding=1),
-            nn.Conv2d(second, third, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(third, third, 1),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(third, 1, 1),
+            _conv(third, 1, 1),
         )
-        for layer in self.freezable:
-            _initialise(layer, 1.0)
 
     @property
     def freezable(self) -> list[nn.Module]:
         """Each convolution, the picture's first."""
-        return [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
+        return [layer for layer in (*self.layers, *self.head) if isinstance(layer, nn.Conv2d)]
 
     def forward(self, images: Tensor) -> Tensor:
         """float [N, C, H, W] in [-1, 1] -> float32 [N, H/4, W/4]; the higher the more real a patch looks."""
-        return cast(Tensor, self.layers(images)).squeeze(1).float()
+        x = self.layers(images)
+        if self.stddev_group > 1:
+            x = minibatch_stddev(x, group_size=self.stddev_group)
+        return cast(Tensor, self.head(x)).squeeze(1).float()
 
 
-def _initialise(layer: nn.Module, scale: float) -> None:
-    assert isinstance(layer, nn.Conv2d)
+def _conv(before: int, after: int, kernel: int, *, stride: int = 1, scale: float = 1.0) -> nn.Conv2d:
+    """He's initialisation times `scale`; beyond the edge, pictures go on as they end."""
+    layer = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, padding_mode="replicate")
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(cast(Tensor, layer.bias))
     with torch.no_grad():
         layer.weight.mul_(scale)
-    nn.init.zeros_(cast(Tensor, layer.bias))
+    return layer

@@ -35,8 +35,11 @@ class Config(BaseModel):
     width: int = Field(64, ge=1, description="channels of the refiner")
     blocks: int = Field(4, ge=1, description="residual blocks of the refiner")
     fold: int = Field(2, ge=1, description="pixels a side that become channels; 1 is the paper's")
-    reach: int = Field(1, ge=1, description="blocks look around by 1, 2, 4 ... up to this; 1 is the paper's")
+    style: int = Field(8, ge=0, description="numbers by chance for each picture; 0 is the paper's")
+    grain: int = Field(1, ge=0, description="numbers by chance for each pixel; 0 is the paper's")
     width_d: int = Field(96, ge=3, description="channels of the discriminator's first layer")
+    halvings: int = Field(2, ge=1, le=5, description="layers of stride 2; 2: patches of 23 px, 3: of 47 px")
+    stddev_group: int = Field(1, ge=1, description="pictures whose variety the discriminator sees; 1: none")
     keep: float = Field(1.0, ge=0, description="weight of leaving pictures as they are")
     keep_what: Literal["pixels", "gray", "edges"] = Field(
         "pixels", description="of which: pixels, their gray values, or the edges of these"
@@ -80,7 +83,14 @@ def build(config: Config, spec: Spec) -> "SimGan":
 
 def build_product(config: Config, spec: Spec) -> Refiner:
     """The refiner alone, untrained."""
-    return Refiner(spec, width=config.width, blocks=config.blocks, fold=config.fold, reach=config.reach)
+    return Refiner(
+        spec,
+        width=config.width,
+        blocks=config.blocks,
+        fold=config.fold,
+        style=config.style,
+        grain=config.grain,
+    )
 
 
 class SimGan:
@@ -88,7 +98,12 @@ class SimGan:
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
-        r, d = build_product(config, spec), LocalDiscriminator(spec, width=config.width_d)
+        r, d = (
+            build_product(config, spec),
+            LocalDiscriminator(
+                spec, width=config.width_d, halvings=config.halvings, stddev_group=config.stddev_group
+            ),
+        )
         self.networks: dict[str, nn.Module] = {PRODUCT: r, "d": d}
         self.optimizers: dict[str, Optimizer] = {
             name: Adam(network.parameters(), lr=config.lr_r, betas=(config.beta1, 0.999))
@@ -133,11 +148,11 @@ class SimGan:
         if phase.name == "prefit":
             return self._prefit(batch)
         if phase.name == "warm":
-            return self._tell_apart(self._refined(batch.images), self._reals(batch), batch)
+            return self._tell_apart(self._refined(batch.images, batch), self._reals(batch), batch)
         images, reals = self._share(batch.images, batch), self._share(self._reals(batch), batch)
         if phase.name == "r":
             return self._refine(images, batch)
-        return self._tell_apart(self._with_history(self._refined(images), batch), reals, batch)
+        return self._tell_apart(self._with_history(self._refined(images, batch), batch), reals, batch)
 
     def _share(self, pictures: Tensor, batch: Batch) -> Tensor:
         """One update's share of a step's pictures, by chance."""
@@ -147,14 +162,15 @@ class SimGan:
 
     def _prefit(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """L1 to the input, of pixels, whatever is kept later."""
-        loss = F.l1_loss(self._r(batch.images), batch.images)
+        loss = F.l1_loss(self._made(batch.images, batch), batch.images)
         return loss, {"Loss/R/prefit": loss.detach()}
 
     def _refine(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Equation 4 of the paper: look real patch by patch, and keep `keep_what`."""
-        refined = self._r(images)
+        refined = self._made(images, batch)
         realism = F.softplus(-self._scores(refined, batch)).mean()
-        kept = F.l1_loss(*(features(side, self.config.keep_what) for side in (refined, images)))
+        what = self.config.keep_what
+        kept = F.l1_loss(features(refined, what), features(images, what))
         loss = realism + self.config.keep * kept
         told = {"Loss/G/loss": loss, "Loss/R/realism": realism, "Loss/R/kept": kept}
         return loss, {name: value.detach() for name, value in told.items()}
@@ -176,12 +192,15 @@ class SimGan:
         return shown
 
     @torch.no_grad()
-    def _refined(self, images: Tensor) -> Tensor:
-        return self._r(images)
+    def _refined(self, images: Tensor, batch: Batch) -> Tensor:
+        return self._made(images, batch)
+
+    def _made(self, images: Tensor, batch: Batch) -> Tensor:
+        return cast(Tensor, self._r(images, self._r.draw(images, batch.rng)))
 
     def _scores(self, pictures: Tensor, batch: Batch) -> Tensor:
         """Of pictures disturbed as those of the other domain are."""
-        return self._d(warped(batch.augment(pictures), self._warp, batch.rng))
+        return cast(Tensor, self._d(warped(batch.augment(pictures), self._warp, batch.rng)))
 
     @staticmethod
     def _reals(batch: Batch) -> Tensor:
