@@ -1,6 +1,10 @@
 """`mien worth`: who learns from what, who is tested, what is kept, and what the table says of it."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,6 +259,27 @@ def test_a_stopped_run_goes_on_and_finds_the_same(real: Path, made: Path, tmp_pa
     more = run(real, out, f"made={made}", seeds=3)
     assert len(stub.calls) == 2 * calls + 5  # one more seed of four arms
     assert more.seeds == 3
+
+
+def test_a_killed_run_finds_the_same_as_a_whole_one(real: Path, made: Path, tmp_path: Path) -> None:
+    """True models, and a kill that nothing can catch while one of them learns."""
+    numbers = ("--seeds", "2", "--kimg", "1", "--set", "batch_size=16", "--set", "width=4")
+    command = ["worth", "--real", str(real), "--label", "level", "--synthetic", f"made={made}", *numbers]
+    out = tmp_path / "killed"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mien", *command, "--out", str(out)], stdout=subprocess.DEVNULL
+    )
+    while len(list(out.glob("models/[!.]*.json"))) < 2 and child.poll() is None:
+        time.sleep(0.01)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("models/[!.]*.json")}
+    assert 2 <= len(kept) < 8
+    for folder in (out, tmp_path / "whole"):
+        assert main([*command, "--out", str(folder)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert (out / "worth.json").read_text() == (tmp_path / "whole" / "worth.json").read_text()
+    assert not [path for path in out.rglob("*") if path.name.startswith(".tmp")]
 
 
 def test_other_labels_are_another_question(real: Path, made: Path, tmp_path: Path, stub: Stub) -> None:

@@ -134,11 +134,9 @@ def _facts(found: Worth) -> list[tuple[str, str]]:
 
 
 def _pictures(sets: Sets) -> list[tuple[str, Shown]]:
-    """Some pictures of each set, the real test pictures first."""
+    """Some pictures of each set, the real test pictures first; a mark says that the others are synthetic."""
     shown = [(REAL, _strip(REAL, sets.test, None))]
-    return shown + [
-        (name, _strip(name, view, SourceType.ALGORITHMIC)) for name, view in sets.synthetic.items()
-    ]
+    return shown + [(name, _strip(name, view, SourceType.TRAINED)) for name, view in sets.synthetic.items()]
 
 
 def _strip(name: str, dataset: Dataset, made: SourceType | None) -> Shown:
