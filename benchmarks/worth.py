@@ -132,12 +132,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--real-count", type=int, default=100)
     arguments = parser.parse_args()
-    folder, size, seed = arguments.out, arguments.size, 3 * arguments.seed
+    folder, size, people, seed = arguments.out, arguments.size, arguments.people, 3 * arguments.seed - 2
     folder.mkdir(parents=True, exist_ok=True)
-    write_eyes(folder / "rendered.zip", arguments.people, size=size, seed=seed)
-    half = arguments.people // 2
-    write_eyes(folder / "unlabelled.zip", half, size=size, seed=seed + 1, change=camera)
-    write_eyes(folder / "real.zip", half, size=size, seed=seed + 2, change=camera)
+    write_eyes(folder / "rendered.zip", people, size=size, seed=seed)
+    write_eyes(folder / "unlabelled.zip", people // 2, size=size, seed=seed + 1, change=camera)
+    write_eyes(folder / "real.zip", people * 3 // 5, size=size, seed=seed + 2, change=camera)
     refine(folder, arguments.refiner_kimg, arguments.refiner_set)
     match(folder / "rendered.zip", folder / "unlabelled.zip", folder / "matched.zip")
     sets = [f"--synthetic={name}={folder / name}.zip" for name in ("rendered", "matched", "refined")]
