@@ -154,9 +154,15 @@ def one_gain(value: float, low: float, high: float, over: str = "real") -> Gain:
             "refined is better than raw: MAE better by 2.00° (1.00° to 3.00°)",
         ),
         (
+            "refined",
+            one_gain(0.5, -1, 2),
+            "refined is neither better nor worse, as far as can be seen, than real:"
+            " MAE better by 0.50° (-1.00° to 2.00°)",
+        ),
+        (
             "raw",
             one_gain(-2, -3, -1),
-            "raw is worse than real: MAE worse by 2.00° (1.00° to 3.00°) than real alone",
+            "raw is worse than real: MAE worse by 2.00° (1.00° to 3.00°)",
         ),
     ],
 )

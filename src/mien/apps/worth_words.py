@@ -9,21 +9,17 @@ from mien.apps.worth_sets import AUGMENTED, BESIDE, REAL
 from mien.metrics._reading import Interval
 
 _ADDED = ("helps", "makes no difference that can be seen", "hurts")
-_OTHER = ("is better than", "cannot be told from", "is worse than")
+_OTHER = ("is better than", "is neither better nor worse, as far as can be seen, than", "is worse than")
 _PLACE = {"better": 0, "unclear": 1, "worse": 2}
 
 
 def verdict(arm: str, found: Gain, scale: Scale) -> str:
     """A sentence: "adding refined helps: MAE better by 1.20° than with real alone (0.80° to 1.60°)"."""
-    place = _PLACE[found.verdict]
-    if found.over == REAL and arm == AUGMENTED:
-        claim = f"classical augmentation {_ADDED[place]}"
-    elif found.over == REAL and arm.startswith(BESIDE):
-        claim = f"adding {arm.removeprefix(BESIDE)} {_ADDED[place]}"
-    else:
-        claim = f"{arm} {_OTHER[place]} {found.over}"
-    beside = f" than {found.over} alone" if found.over == REAL else ""
-    return f"{claim}: {scale.names[0]} {_by(found.gain, scale)}{beside}"
+    place, by = _PLACE[found.verdict], f"{scale.names[0]} {_by(found.gain, scale)}"
+    if found.over == REAL and (arm == AUGMENTED or arm.startswith(BESIDE)):
+        what = "classical augmentation" if arm == AUGMENTED else f"adding {arm.removeprefix(BESIDE)}"
+        return f"{what} {_ADDED[place]}: {by} than {REAL} alone"
+    return f"{arm} {_OTHER[place]} {found.over}: {by}"
 
 
 def _by(gain: Interval, scale: Scale) -> str:
