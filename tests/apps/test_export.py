@@ -21,6 +21,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Spec
 from mien.interop import onnx_file
 from mien.models._load import load_generator_network
+from mien.models._stylegan1 import ONE
 
 SMALL = {
     "dcgan": {"z_dim": 8, "width_g": 4},
@@ -60,6 +61,23 @@ def test_no_generator_family_is_left_out() -> None:
     assert {name for name in families if kind_of(discover.load("mien.models", name)) == GENERATOR} == set(
         SMALL
     )
+
+
+@pytest.mark.parametrize("grown", [0.0, 0.4, 1.0])
+def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, grown: float) -> None:
+    tensors, header = load_generator(saved(tmp_path / "full.safetensors", "stylegan1"))
+    tensors["synthesis.level"].fill_(round(grown * ONE))
+    source = tmp_path / "half.safetensors"
+    save_generator(source, tensors, header)
+    written = export(source, tmp_path / "half.onnx")
+    assert written.difference is not None
+    assert written.difference < 1e-3
+    z = torch.randn(2, 8)
+    ours = load_generator_network(source)[0](z)
+    assert torch.allclose(onnx_file.OnnxGenerator(tmp_path / "half.onnx")(z), ours, atol=1e-3)
+    blocks = ours.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).transpose(3, 4)
+    flat = bool((blocks == blocks[..., :1, :1]).all())
+    assert flat == (grown == 0)  # from 8 px, every pixel shows four times
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.apps.fresh_classifier import accuracy, split
+from mien.apps import refiner_scores
+from mien.apps.fresh_classifier import UPDATES, Sight, accuracies, split
 from mien.apps.pupils import known_pupils, moved, pupil_centre
-from mien.apps.refiner_scores import Examination, mean_of, newest, table
+from mien.apps.refiner_scores import mean_of, newest
 from mien.apps.refiner_strips import nearest, strip
 from mien.cli import main
 from mien.core.packed import PackReader, PackWriter, encode_png
@@ -138,22 +139,28 @@ def test_refine_takes_other_sizes_only_when_asked(
 
 
 def test_evaluate_says_what_changed_and_what_did_not(
-    trained: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(refiner_scores, "SEEDS", 2)
     run = RunFolder.open(run_of(trained))
     assert newest(run) is None
     assert main(["evaluate", str(run.path), "--data", str(trained / "drawn.zip")]) == 0
-    told = capsys.readouterr().out
+    shown = capsys.readouterr().out
     found = newest(run)
     assert found is not None
     assert (found.num_pictures, found.num_reals, found.learnt_from) == (24, 30, True)
-    assert min(found.raw) > 0.9  # white against brown
-    assert len(found.refined) == 3
+    assert [(told.sight, told.updates) for told in found.told] == [
+        (sight, updates) for sight in ("pictures", "patches") for updates in UPDATES
+    ]
+    for told in found.told:
+        assert len(told.raw) == len(told.refined) == 2
+        assert told.fall.value == pytest.approx(np.mean(told.raw) - np.mean(told.refined))
+    assert min(found.told[-1].raw) > 0.9  # white against brown
     assert 0.02 < found.l1 < 0.6
     assert found.pupils is not None
     assert found.pupils.count > 20
     for words in ("raw", "refined", "points", "which it learnt from", "pupils"):
-        assert words in told
+        assert words in shown
 
 
 def test_a_lone_file_cannot_be_evaluated(trained: Path, fails: Callable[..., str]) -> None:
@@ -192,17 +199,23 @@ def test_a_fresh_classifier_tells_what_differs_and_nothing_else() -> None:
     dull, same = ArrayDataset(60, seed=1), ArrayDataset(60, seed=2)
     pictures, others = (side.images(np.arange(60)) for side in (dull, same))
     bright = np.uint8(np.clip(others.astype(int) + 60, 0, 255))
-    assert accuracy(pictures[:40], bright[:40], (pictures[40:], bright[40:]), seed=0) > 0.9
-    alike = [accuracy(pictures[:40], others[:40], (pictures[40:], others[40:]), seed=seed) for seed in (0, 1)]
+
+    def tell(one: np.ndarray, two: np.ndarray, sight: Sight = "pictures", seed: int = 0) -> tuple[float, ...]:
+        return accuracies(one[:40], two[:40], (one[40:], two[40:]), sight=sight, seed=seed)
+
+    assert tell(pictures, bright)[-1] > 0.9
+    assert tell(pictures, bright, "patches")[-1] > 0.8
+    alike = tell(pictures, others)
+    assert len(alike) == len(UPDATES)
     assert 0.3 < np.mean(alike) < 0.7
-    again = accuracy(pictures[:40], others[:40], (pictures[40:], others[40:]), seed=1)
-    assert again == alike[1]
+    assert tell(pictures, others) == alike
+    assert tell(pictures, others, seed=1) != alike
 
 
 def test_a_few_of_the_rare_kind_weigh_as_much() -> None:
     """Balanced: calling everything the common kind scores a half."""
     few, many = np.zeros((6, 3, 16, 16), np.uint8), np.zeros((94, 3, 16, 16), np.uint8)
-    assert accuracy(few, many, (few, many), seed=0) == 0.5
+    assert accuracies(few, many, (few, many), sight="patches", seed=0) == (0.5, 0.5, 0.5)
 
 
 def test_frames_of_a_film_are_not_parted_one_by_one() -> None:
@@ -255,18 +268,3 @@ def test_the_interval_is_students() -> None:
     assert found.value == pytest.approx(0.2)
     assert found.high - found.value == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
     assert mean_of(np.array([0.25])).low == 0.25
-
-
-def test_figures_without_pupils_are_shown() -> None:
-    common = {"model_id": "m", "nimg": 1, "dataset_name": "d", "dataset_hash": "", "num_pictures": 20}
-    common |= {
-        "real_name": "r",
-        "real_hash": "",
-        "num_reals": 30,
-        "learnt_from": False,
-        "l1": 0.2,
-        "pupils": None,
-    }
-    fall = {"value": 0.2, "low": 0.1, "high": 0.3}
-    found = Examination.model_validate({**common, "raw": (0.9,), "refined": (0.7,), "fall": fall})
-    assert table(found) is not None

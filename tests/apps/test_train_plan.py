@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from mien.apps.options import TrainOptions
-from mien.apps.train import Plan, make_plan
+from mien.apps.train import Plan, make_plan, resolve_config
 from mien.cli import main
 from mien.core.checkpoint import read_header
+from mien.core.errors import InputError
 from mien.core.run import find_runs
+from mien.models import stylegan2
 
 
 @pytest.fixture
@@ -81,3 +83,11 @@ def test_a_growing_run_stops_goes_on_and_draws_what_it_has_become(faces: Path, t
         pictures.append(np.asarray(Image.open(path)))
     coarse = [np.array_equal(p[::2, ::2].repeat(2, axis=0).repeat(2, axis=1), p) for p in pictures]
     assert coarse == [True, False]
+
+
+def test_none_is_a_value_where_a_number_may_be_left_out() -> None:
+    """A run of stylegan2 could not be resumed: its config says gamma: none."""
+    config = resolve_config(stylegan2, "stylegan2", "default", ("ema_ramp=none", "gamma=None"))
+    assert (config.ema_ramp, config.gamma) == (None, None)  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="batch_size=none"):
+        resolve_config(stylegan2, "stylegan2", "default", ("batch_size=none",))

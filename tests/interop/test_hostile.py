@@ -2,9 +2,12 @@
 
 import functools
 import io
+import json
+import os
 import random
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from interop import hostile, official
+from interop import forked_readers, hostile, official
 from interop.official import checkpoint, persistent_generator
 from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.interop import _readers, convert, sandbox
+from mien.interop import _child, _readers, convert, sandbox
 from mien.interop._limits import Limits
 from mien.models import stylegan2
 
@@ -108,6 +111,37 @@ def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
     assert len(str(caught.value)) < 600
     assert not canary.exists()
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_000_000  # kB
+
+
+def test_the_real_process_runs_none_of_them(tmp_path: Path) -> None:
+    """Every one through the sandbox's own code: refused or killed by its limits, with nothing carried out."""
+    canary, names = tmp_path / "canary", [name for name in NAMES if name != "source with code"]
+    for index, title in enumerate(names):
+        (tmp_path / f"{index:03d}.pkl").write_bytes(built(str(canary))[title])
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-m", "interop.forked_readers", str(tmp_path)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+    )
+    ended = json.loads(done.stdout)
+    assert len(ended) == len(names) > 100
+    killed = {-signal.SIGXCPU, -signal.SIGKILL}
+    for title, (file, end) in zip(names, ended.items(), strict=True):
+        folder = tmp_path / f"{file}.out"
+        if end["code"] == 0:  # read as data, and then it is no network
+            with pytest.raises(InputError):
+                convert.convert(sandbox._take(tmp_path / file, folder))
+        elif end["code"] == _child.REFUSED:
+            assert (folder / _child.REFUSAL).read_text("utf-8").strip(), title
+        else:
+            assert end["code"] in killed, (title, end)
+            assert title in LIMITED
+        assert end["megabytes"] < 2000, (title, end)
+        assert end["seconds"] < forked_readers.SECONDS, (title, end)  # of its own, however busy the machine
+    assert not canary.exists()
 
 
 def test_limits_grow_with_the_file() -> None:

@@ -73,7 +73,7 @@ class TestSimGan(TrainableContract):
     family = "simgan"
     small = {  # noqa: RUF012
         **{"batch_size": 4, "width": 8, "blocks": 1, "width_d": 6, "pretrain_r": 1, "pretrain_d": 1},
-        **{"history": 12, "style": 2, "grain": 1, "stddev_group": 2, "ema_half_life_nimg": 50},
+        **{"history": 12, "style": 2, "stddev_group": 2, "ema_half_life_nimg": 50},
     }
     aligned = False
 

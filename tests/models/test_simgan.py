@@ -17,7 +17,7 @@ from mien.core.image import to_float, to_uint8
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import simgan
 from mien.models._history import History
-from mien.models._refiner import Chance, LocalDiscriminator, Refiner
+from mien.models._refiner import LocalDiscriminator, Refiner
 from mien.models._warp import Warp, warped
 from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
@@ -25,7 +25,7 @@ from pictures import ArrayDataset
 
 CPU = torch.device("cpu")
 SMALL = {"batch_size": 4, "width": 4, "blocks": 2, "width_d": 6, "pretrain_r": 3, "pretrain_d": 2}
-SMALL |= {"keep_what": "pixels", "style": 0, "grain": 0, "halvings": 2, "stddev_group": 1}
+SMALL |= {"keep_what": "pixels", "style": 0, "halvings": 2, "stddev_group": 1, "k_g": 2}
 STILL = {"shear": 0, "shift": 0, "turn": 0, "zoom": 0, "noise": 0}
 
 
@@ -91,7 +91,7 @@ def test_phases_follow_the_paper() -> None:
 
 
 def test_pretraining_teaches_the_refiner_to_change_nothing() -> None:
-    training = make(pretrain_r=1000, width=16, lr_pretrain=5e-3)
+    training = make(pretrain_r=1000, width=16, lr_r=5e-3)
     losses = [step.values["Loss/R/prefit"] for step in steps(training, 120)]
     assert losses[-1] < 0.3 * losses[0]
 
@@ -113,7 +113,10 @@ def test_each_network_learns_in_its_own_phases_alone() -> None:
 @pytest.mark.parametrize("phase", ["warm", "d"])
 def test_the_discriminator_sees_refined_pictures_from_its_first_batch(phase: str) -> None:
     """Defect 2: it saw real images against raw renders and never a refined one."""
+    torch.manual_seed(0)
     model = simgan.build(simgan.Config(**{**SMALL, **STILL, "k_g": 1}), Spec(16))
+    with torch.no_grad():
+        list(model.networks["r"].parameters())[-1].fill_(0.5)  # brighter, so that it can be told
     watched, given = watch(model), batch()
     model.loss(Phase(phase, "d"), given)
     with torch.no_grad():
@@ -128,7 +131,7 @@ def test_the_discriminator_sees_refined_pictures_from_its_first_batch(phase: str
 @pytest.mark.parametrize(("images", "reals"), [(8, 3), (2, 7), (5, 1)])
 def test_a_short_batch_mixes_up_no_targets(images: int, reals: int) -> None:
     """Defect 3: the labels of a mixed batch were assigned for equal halves though the last was short."""
-    model = simgan.build(simgan.Config(**{**SMALL, "k_g": 1}), Spec(16))
+    model = simgan.build(simgan.Config(**{**SMALL, "k_g": 1, "gamma": 0}), Spec(16))
 
     class Knows(nn.Module):
         """Bright is real; it is never wrong."""
@@ -137,10 +140,10 @@ def test_a_short_batch_mixes_up_no_targets(images: int, reals: int) -> None:
             return torch.where(pictures.mean(dim=(1, 2, 3), keepdim=True)[..., 0] > 0, 30.0, -30.0)
 
     class Darkens(Refiner):
-        def forward(self, images: Tensor, chance: Chance | None = None) -> Tensor:
+        def forward(self, images: Tensor, style: Tensor | None = None) -> Tensor:
             return torch.full_like(images, -0.8)
 
-    model.networks |= {"d": Knows(), "r": Darkens(Spec(16), width=4, blocks=1, fold=2)}
+    model.networks |= {"d": Knows(), "r": Darkens(Spec(16), width=4, blocks=1, fold=2, style=0)}
     pictures, rng = torch.zeros(images, 3, 16, 16), torch.Generator().manual_seed(0)
     given = Batch(pictures, None, rng, None, torch.full((reals, 3, 16, 16), 0.8))
     for phase in ("warm", "d", "d"):
@@ -193,7 +196,7 @@ def test_a_full_history_gives_up_old_pictures_by_chance() -> None:
 
 
 def test_losses_against_plain_arithmetic() -> None:
-    config = simgan.Config(**{**SMALL, **STILL, "k_g": 1, "keep": 3.0})
+    config = simgan.Config(**{**SMALL, **STILL, "k_g": 1, "keep": 3.0, "gamma": 0})
     model = simgan.build(config, Spec(16))
     given = batch()
     assert given.others is not None
@@ -209,6 +212,41 @@ def test_losses_against_plain_arithmetic() -> None:
     wrong = np.mean([math.log(1 + math.exp(-value)) for value in real])
     wrong += np.mean([math.log(1 + math.exp(value)) for value in fake])
     assert loss.item() == pytest.approx(wrong / 2, rel=1e-5)
+
+
+def test_the_penalty_is_that_of_a_patch() -> None:
+    """Two scores with the gradients u and v, which do not overlap: the mean of their squared norms."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.linspace(-1, 1, 3 * 16 * 16).reshape(3, 16, 16))
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            weighted = pictures * self.weight
+            return torch.stack([weighted[..., :8].sum((1, 2, 3)), weighted[..., 8:].sum((1, 2, 3))], 1)[
+                :, None
+            ]
+
+    model = simgan.build(simgan.Config(**{**SMALL, **STILL, "k_g": 1, "gamma": 3.0}), Spec(16))
+    model.networks["d"] = two = Two()
+    loss, told = model.loss(Phase("warm", "d"), batch())
+    expected = 3.0 / 2 * float((two.weight**2).sum().detach()) / 2
+    assert float(told["Loss/r1_penalty"]) == pytest.approx(expected, rel=1e-4)
+    assert float(told["Loss/r2_penalty"]) == pytest.approx(expected, rel=1e-4)
+    assert loss.item() == pytest.approx(float(told["Loss/D/loss"]) + expected, rel=1e-4)
+
+
+def test_a_refiner_that_made_everything_black_comes_back() -> None:
+    """There a tanh has no slope, and pictures stayed black whatever the discriminator said."""
+    model = simgan.build(simgan.Config(**SMALL), Spec(16))
+    last = list(model.networks["r"].parameters())[-1]
+    with torch.no_grad():
+        last.fill_(-12)
+    for _ in range(2):
+        loss, _ = model.loss(Phase("r", "r"), batch())
+        (gradient,) = torch.autograd.grad(loss, last)
+        assert (gradient < -0.1).all()  # brighter
 
 
 def test_what_is_kept() -> None:
@@ -239,7 +277,7 @@ def test_more_passthrough_changes_less() -> None:
 
 def test_training_changes_pictures() -> None:
     """The project's "after 20,000 epochs the same picture": refined was equal to its input."""
-    training = make(pretrain_r=60, pretrain_d=10, width=12, keep=0.05, lr_pretrain=5e-3, lr_r=2e-3, lr_d=2e-3)
+    training = make(pretrain_r=60, pretrain_d=10, width=12, keep=0.05, lr_r=5e-3, lr_d=2e-3)
     inputs = stream().batch(0, 8).images
     steps(training, 60)
     with torch.no_grad():
@@ -267,7 +305,7 @@ def test_resuming_restores_the_history_bit_for_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fold", [1, 2])
 def test_the_refiner_is_fully_convolutional(fold: int) -> None:
     """Any size goes in; and moving a picture moves what is made of it."""
-    refiner = Refiner(Spec(16), width=8, blocks=1, fold=fold)
+    refiner = Refiner(Spec(16), width=8, blocks=1, fold=fold, style=0)
     with torch.no_grad():
         for height, width in ((16, 16), (33, 20), (9, 31)):
             assert refiner(torch.rand(2, 3, height, width)).shape == (2, 3, height, width)
@@ -281,14 +319,14 @@ def test_the_refiner_is_fully_convolutional(fold: int) -> None:
 
 def test_chance_follows_from_the_picture_unless_it_is_given() -> None:
     """One picture always becomes the same, wherever it stands; two alike drawings become two photos."""
-    refiner = Refiner(Spec(16), width=8, blocks=1, fold=2, style=4, grain=1)
+    refiner = Refiner(Spec(16), width=8, blocks=1, fold=2, style=4)
     pictures = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     pictures[3] = pictures[0]
     pictures[3, 0, 0, 0] += 0.1 if pictures[0, 0, 0, 0] < 0 else -0.1
     with torch.no_grad():
         whole = refiner(pictures)
         again = torch.cat([refiner(pictures[3:]), refiner(pictures[:1])])
-        other = refiner(pictures, refiner.draw(pictures, torch.Generator().manual_seed(5)))
+        other = refiner(pictures, refiner.draw(4, torch.Generator().manual_seed(5)))
     assert torch.allclose(again[0], whole[3], atol=1e-6)
     assert torch.allclose(again[1], whole[0], atol=1e-6)
     assert (whole[3] - whole[0])[:, 8:, 8:].abs().mean() > 0.01

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from mien import TOOL
 from mien.core.checkpoint import GeneratorHeader, save_generator
 from mien.core.errors import InputError
 from mien.interop import sandbox
 from mien.interop._facts import Contents, FileFacts, NetworkFacts
-from mien.interop.convert import convert, wanted
+from mien.interop._network import Network, fitted, joined
+from mien.interop.convert import GENERATORS, convert, wanted
 
 _WIDE = 400  # characters of arguments shown
 
@@ -24,6 +27,20 @@ class Imported:
     path: Path
     header: GeneratorHeader
     notes: tuple[str, ...]
+    discriminator: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generator of a foreign file, with the discriminator that it was trained against, if there is one.
+
+    header: of the generator; its configuration is that of both. notes: for the user.
+    """
+
+    header: GeneratorHeader
+    g: Mapping[str, Tensor]
+    d: Mapping[str, Tensor] | None
+    notes: tuple[str, ...] = ()
 
 
 def read(source: Path, network: str | None = None) -> Contents:
@@ -39,18 +56,54 @@ def describe(source: Path, contents: Contents | None = None) -> list[str]:
     return list(_lines(source, (contents or sandbox.read(source)).facts))
 
 
-def save(source: Path, contents: Contents, out: Path | None = None) -> Imported:
-    """Write the network that was read of `source` as a file of ours, beside it unless told otherwise."""
+def read_pair(source: Path, contents: Contents | None = None) -> Pair:
+    """Generator and discriminator of a checkpoint. Raises InputError where there is no generator that fits.
+
+    contents: what was read of it with its generator, if that has been done.
+    """
+    contents = contents or read(source)
+    found = _converted(source, contents)
+    d, note = _discriminator(source, contents, found)
+    config = found.config if d is None else d.config
+    header = _header(source, contents, found).model_copy(update={"config": config})
+    notes = (*found.notes, note) if note else found.notes
+    return Pair(header, found.tensors, None if d is None else d.tensors, notes)
+
+
+def save(source: Path, contents: Contents, out: Path | None = None, *, alone: bool = False) -> Imported:
+    """Write the network that was read of `source` as a file of ours, beside it unless told otherwise.
+
+    With a generator its discriminator is written too, as NAME.discriminator.safetensors, which
+    `mien train --from` finds; alone: without.
+    """
     path = source.with_suffix(".safetensors") if out is None else out
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: what is imported is written as .safetensors")
+    if alone or contents.chosen not in GENERATORS:
+        found = _converted(source, contents)
+        header = _header(source, contents, found)
+        save_generator(path, found.tensors, header)
+        return Imported(path, header, found.notes)
+    pair = read_pair(source, contents)
+    save_generator(path, pair.g, pair.header)
+    if pair.d is None:
+        return Imported(path, pair.header, pair.notes)
+    beside = path.with_name(path.stem + ".discriminator.safetensors")
+    save_generator(beside, pair.d, pair.header.model_copy(update={"kind": "discriminator"}))
+    return Imported(path, pair.header, pair.notes, beside)
+
+
+def _converted(source: Path, contents: Contents) -> Network:
     try:
-        found = convert(contents)
+        return convert(contents)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def _header(source: Path, contents: Contents, found: Network) -> GeneratorHeader:
     facts = contents.facts
     name = facts.networks[str(contents.chosen)].full_name
-    header = GeneratorHeader(
+    return GeneratorHeader(
         kind=found.kind,
         family=found.family,
         config=found.config,
@@ -60,8 +113,19 @@ def save(source: Path, contents: Contents, out: Path | None = None) -> Imported:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         origin=f"{contents.chosen} ({name}) of {source.name}, sha256 {_sha256(source)}",
     )
-    save_generator(path, found.tensors, header)
-    return Imported(path, header, found.notes)
+
+
+def _discriminator(source: Path, contents: Contents, g: Network) -> tuple[Network | None, str]:
+    """The discriminator, with the configuration of both, or why there is none."""
+    if "D" not in contents.facts.networks:
+        return None, ""
+    try:
+        d = convert(read(source, "D"))
+        config = joined(g, d)
+        fitted(g.family, g.kind, config, g.spec, g.tensors)  # both must fit one configuration
+        return fitted(d.family, d.kind, config, g.spec, d.tensors), ""
+    except InputError as error:
+        return None, f"its discriminator cannot be used ({error})"
 
 
 def _seen(other: Mapping[str, Any]) -> int:

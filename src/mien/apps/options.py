@@ -27,7 +27,8 @@ class TrainOptions(BaseModel):
         "", description="Train conditionally on these labels, by name: Smiling,hair_colour,age:20/40/60."
     )
     start: Annotated[Path | None, Parameter(name="--from")] = Field(
-        None, description="Begin with the weights of this run folder, or generator file."
+        None,
+        description="Begin with the weights of this run folder, generator file, .pkl or .pt.",
     )
     freeze_d: int = Field(
         0,

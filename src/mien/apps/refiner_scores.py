@@ -13,7 +13,7 @@ from rich.table import Table
 from scipy import stats
 
 from mien import TOOL
-from mien.apps.fresh_classifier import accuracy, split
+from mien.apps.fresh_classifier import UPDATES, Sight, accuracies, split
 from mien.apps.products import Product, load
 from mien.apps.pupils import known_pupils, moved
 from mien.apps.refiner_strips import refine
@@ -44,12 +44,28 @@ class Moved(BaseModel):
     near: float
 
 
+class Told(BaseModel):
+    """How well a fresh classifier tells real pictures from others after so many updates.
+
+    sight: whether it sees whole "pictures" or one of "patches" at a time. raw, refined: balanced accuracy of
+    each seed, on pictures it did not learn from. fall: what the second has less than the first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sight: Sight
+    updates: int
+    raw: tuple[float, ...]
+    refined: tuple[float, ...]
+    fall: Interval
+
+
 class Examination(BaseModel):
     """What was found of a refiner; a line of `metric-refiner.jsonl`.
 
-    raw, refined: balanced accuracy of a fresh classifier, real against raw and against refined, of each seed.
-    fall: what the second has less than the first. l1: mean change of a value, in shares of its whole range.
-    pupils: None where no place of a pupil is known. learnt_from: are these the pictures that it learnt from?
+    told: how well real pictures are told from raw and from refined ones. l1: mean change of a value, in
+    shares of its whole range. pupils: None where no place of a pupil is known. learnt_from: are these the
+    pictures that it learnt from?
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -63,9 +79,7 @@ class Examination(BaseModel):
     real_hash: str
     num_reals: int
     learnt_from: bool
-    raw: tuple[float, ...]
-    refined: tuple[float, ...]
-    fall: Interval
+    told: tuple[Told, ...]
     l1: float
     pupils: Moved | None
     tool: str = TOOL
@@ -83,13 +97,17 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | 
     real = run.read_config().get("options", {}).get("real")
     if not isinstance(real, str):
         raise InputError(f"{source}/config.json: does not say which pictures were the real ones")
-    found = examine(product, open_dataset(data), open_dataset(real), progress=progress)
+    try:
+        reals = open_dataset(real)
+    except InputError as error:
+        raise InputError(f"the real pictures that {source} was trained with: {error}") from error
+    found = examine(product, open_dataset(data), reals, seeds=SEEDS, progress=progress)
     append(run, found)
     return found
 
 
 def examine(
-    product: Product, dataset: Dataset, real: Dataset, *, seeds: int = SEEDS, progress: Tick | None = None
+    product: Product, dataset: Dataset, real: Dataset, *, seeds: int, progress: Tick | None = None
 ) -> Examination:
     """Compare `dataset`, raw and refined, with `real`. Raises InputError where they do not fit together."""
     check_alike(dataset, real)
@@ -97,17 +115,9 @@ def examine(
         raise InputError(f"{dataset.name}: {product.model} refines pictures of other colours (gray or not)")
     if min(len(dataset), len(real)) < _FEWEST:
         raise InputError(f"{dataset.name}, {real.name}: a classifier needs {_FEWEST} pictures of each")
-    raw, reals = (side.images(np.arange(len(side))) for side in (dataset, real))
+    raw = dataset.images(np.arange(len(dataset)))
     refined = refine(product.network, raw)
-    kinds = (raw, refined)
-    found: list[list[float]] = [[], []]
-    for seed in range(seeds):
-        sides, others = split(dataset, seed), split(real, seed)
-        for number, (pictures, values) in enumerate(zip(kinds, found, strict=True)):
-            tests = pictures[sides.test], reals[others.test]
-            values.append(accuracy(pictures[sides.train], reals[others.train], tests, seed=seed))
-            if progress:
-                progress(seed * len(kinds) + number + 1, seeds * len(kinds))
+    told = _told_apart(dataset, real, (raw, refined), seeds, progress)
     header = product.header
     return Examination(
         model_id=product.model,
@@ -119,11 +129,40 @@ def examine(
         real_hash=real.content_hash,
         num_reals=len(real),
         learnt_from=header.dataset is not None and header.dataset.content_hash == dataset.content_hash,
-        raw=tuple(found[0]),
-        refined=tuple(found[1]),
-        fall=mean_of(np.array(found[0]) - found[1]),
+        told=told,
         l1=float(np.abs(raw.astype(np.int16) - refined).mean() / 255),
         pupils=_pupils(dataset, raw, refined),
+    )
+
+
+def _told_apart(
+    dataset: Dataset, real: Dataset, kinds: tuple[np.ndarray, np.ndarray], seeds: int, progress: Tick | None
+) -> tuple[Told, ...]:
+    """Classifiers of either sight, trained on reals and either of `kinds` (raw, refined), with every seed."""
+    reals = real.images(np.arange(len(real)))
+    sights: tuple[Sight, ...] = ("pictures", "patches")
+    found = np.zeros((len(sights), seeds, len(kinds), len(UPDATES)))
+    for done, (sight, seed, kind) in enumerate(np.ndindex(found.shape[:3]), 1):
+        ours, theirs = split(dataset, seed), split(real, seed)
+        pictures = kinds[kind]
+        found[sight, seed, kind] = accuracies(
+            pictures[ours.train],
+            reals[theirs.train],
+            (pictures[ours.test], reals[theirs.test]),
+            sight=sights[sight],
+            seed=seed,
+        )
+        if progress:
+            progress(done, found[..., 0].size)
+    return tuple(
+        Told(
+            sight=sights[sight],
+            updates=UPDATES[at],
+            raw=tuple(found[sight, :, 0, at]),
+            refined=tuple(found[sight, :, 1, at]),
+            fall=mean_of(found[sight, :, 0, at] - found[sight, :, 1, at]),
+        )
+        for sight, at in np.ndindex(len(sights), len(UPDATES))
     )
 
 
@@ -168,33 +207,36 @@ def newest(run: RunFolder) -> Examination | None:
 
 
 def table(found: Examination) -> RenderableType:
-    """Both accuracies by seed, and what was left alone."""
+    """How well reals are told from raw and refined pictures, and what was left alone."""
     grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    grid.add_column("fresh classifier, real against")
-    for seed in range(len(found.raw)):
-        grid.add_column(f"seed {seed}", justify="right")
-    grid.add_column("mean", justify="right")
-    for name, values in (("raw", found.raw), ("refined", found.refined)):
-        grid.add_row(name, *(f"{value:.1%}" for value in values), f"{np.mean(values):.1%}")
+    grid.add_column("classifier of", no_wrap=True)
+    for heading in ("updates", "raw", "refined", "points less"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for told in found.told:
+        means = [f"{np.mean(values):.1%}" for values in (told.raw, told.refined)]
+        grid.add_row(_SEES[told.sight], str(told.updates), *means, _points(told.fall))
     whose = "which it learnt from" if found.learnt_from else "which it did not learn from"
     lines: list[RenderableType] = [
         f"[bold]{found.model_id}[/] on {found.num_pictures:,} pictures of {found.dataset_name}, {whose};"
         f" {found.num_reals:,} reals of {found.real_name}",
         grid,
-        f"balanced accuracy on pictures kept from it (50 %: a coin's); it falls by {_points(found)}",
+        f"balanced accuracy of fresh classifiers, real against raw and against refined, on pictures kept from"
+        f" them (50 %: a coin's); mean of {len(found.told[0].raw)} seeds, 95 % interval of the difference",
         f"pictures change by {found.l1:.1%} of the range on average",
     ]
     if found.pupils is not None:
-        lines.append(_told(found.pupils))
+        lines.append(_of_pupils(found.pupils))
     return Group(*lines)
 
 
-def _points(found: Examination) -> str:
-    fall = found.fall
-    return f"{100 * fall.value:.1f} points ({100 * fall.low:.1f} to {100 * fall.high:.1f})"
+_SEES: dict[Sight, str] = {"pictures": "whole pictures", "patches": "patches of 23 px"}
 
 
-def _told(pupils: Moved) -> str:
+def _points(fall: Interval) -> str:
+    return f"{100 * fall.value:.1f} ({100 * fall.low:.1f} to {100 * fall.high:.1f})"
+
+
+def _of_pupils(pupils: Moved) -> str:
     return (
         f"{pupils.count:,} pupils whose place is known move by {pupils.median:.2f} px (median),"
         f" {pupils.p95:.2f} px (95 %); {pupils.near:.1%} by {_FAR:g} px at most"

@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from mien.apps.import_ import read_pair
 from mien.apps.options import TrainOptions
 from mien.core.checkpoint import GeneratorHeader, load_generator, load_state, newest_state
 from mien.core.errors import InputError
@@ -20,6 +21,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
 from mien.training.transfer import check, take
 
+_FOREIGN = (".pkl", ".pt")
 _NUMBER = re.compile("[0-9]{6,}")
 
 
@@ -84,16 +86,25 @@ def read_start(source: Path) -> Start:
 
 
 def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
-    """What `path` holds; this is where other formats than ours are to be read.
+    """What `path` holds: a file of ours, or a checkpoint of another program (`mien import` reads the same).
 
-    The discriminator is taken from a file beside it, `NAME.discriminator.safetensors` for
+    The discriminator of ours is taken from a file beside it, `NAME.discriminator.safetensors` for
     `NAME.safetensors`, else from the run's training state of the same moment.
     report: told why a discriminator cannot be used. Raises InputError.
     """
-    if path.suffix.lower() == ".pkl":
-        raise InputError(f"--from {path}: turn it into .safetensors first: mien import {path}")
+    if path.suffix.lower() in _FOREIGN:
+        return _foreign(path, report)
     tensors, header = load_generator(path)
     return Weights(tensors, _discriminator(path, report), header)
+
+
+def _foreign(path: Path, report: Callable[[str], None]) -> Weights:
+    if path.name.startswith("state-"):
+        raise InputError(f"--from {path}: a training state; give the folder of its run")
+    pair = read_pair(path)
+    for note in pair.notes:
+        report(note)
+    return Weights(pair.g, pair.d, pair.header)
 
 
 def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -219,13 +219,17 @@ def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence
         key = key.strip().replace("-", "_")
         if not equals or key not in values:
             raise InputError(f"--set {change}: not NAME=VALUE with a NAME from: {', '.join(values)}")
-        values[key] = value.strip()
+        values[key] = None if value.strip().lower() == "none" and _may_be_none(family, key) else value.strip()
     try:
         config: BaseModel = family.Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"--set {first['loc'][0]}={first['input']}: {first['msg']}") from error
     return config
+
+
+def _may_be_none(family: ModuleType, name: str) -> bool:
+    return type(None) in get_args(family.Config.model_fields[name].annotation)
 
 
 def pick_device(name: str) -> torch.device:

@@ -57,6 +57,15 @@ def fitted(
     return Network(family, kind, checked.model_dump(), spec, _floats(tensors), notes)
 
 
+def joined(g: Network, d: Network) -> dict[str, Any]:
+    """One configuration for both: the generator's, with what only the discriminator's file could tell.
+
+    A number that the two contradict stays the generator's, whose file is drawn from.
+    """
+    usual = discover.load("mien.models", g.family).Config().model_dump()
+    return {name: d.config[name] if value == usual[name] else value for name, value in g.config.items()}
+
+
 def _build(module: Any, kind: Kind, config: BaseModel, spec: Spec) -> nn.Module:
     network: nn.Module = (
         module.build_generator(config, spec)

@@ -1,7 +1,7 @@
 """The two networks of SimGAN (Shrivastava et al. 2017, arXiv:1612.07828): a refiner and local scores."""
 
 import zlib
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from mien.core.image import to_uint8
 from mien.core.types import Spec
 from mien.ops.stddev import minibatch_stddev
 
+_REACH = 0.95  # of white, where no change is asked for
 _LEAST = 8  # pixels a side, of which the local scores leave 2 x 2
 
 
@@ -19,64 +20,50 @@ class Refiner(nn.Module):
     """Pictures to the same pictures, more real: a convolution, residual blocks, a convolution, tanh.
 
     Fully convolutional: any height and width will do. fold: squares of fold x fold pixels become channels
-    before the first layer and pixels again before the last, so that all layers between work on a smaller
-    plane, and see as much farther; 1 is the paper's. style, grain: numbers by chance that go in beside the
-    picture, the same everywhere and others in each pixel: of one drawing that has no grain and one light,
-    the paper's refiner makes one photo.
+    before the first layer and are interpolated before the last, so that all layers between work on a smaller
+    plane, and see as much farther; 1 is the paper's. style: numbers drawn by chance for each picture that go
+    in beside it; with none, as in the paper, one drawing becomes one photo, in one light.
     """
 
-    def __init__(
-        self, spec: Spec, *, width: int, blocks: int, fold: int, style: int = 0, grain: int = 0
-    ) -> None:
+    def __init__(self, spec: Spec, *, width: int, blocks: int, fold: int, style: int) -> None:
         super().__init__()
         if spec.resolution < _LEAST:
             raise InputError(f"pictures of {spec.resolution} px: a refiner needs {_LEAST} or more")
-        if width % fold**2:
-            raise InputError(f"width={width}: with fold={fold} it must be a multiple of {fold**2}")
-        self.spec, self.fold, self.style, self.grain = spec, fold, style, grain
-        channels = (spec.channels + grain) * fold**2 + style
-        layers: list[nn.Module] = [_conv(channels, width, 3)]
+        self.spec, self.fold, self.style = spec, fold, style
+        layers: list[nn.Module] = [_conv(spec.channels * fold**2 + style, width, 3)]
         layers += [_Block(width, blocks) for _ in range(blocks)]
-        # The last layer smooths over what was folded, or its squares would show.
-        last = _conv(width // fold**2, spec.channels, 1 if fold == 1 else 3, scale=0.1)
-        self.layers = nn.Sequential(*layers, nn.PixelShuffle(fold), last)
+        if fold > 1:  # interpolated and smoothed, or the squares would show
+            layers += [nn.Upsample(scale_factor=fold, mode="bilinear")]
+        self.layers = nn.Sequential(*layers, _conv(width, spec.channels, 1 if fold == 1 else 3, scale=0.1))
 
-    def forward(self, images: Tensor, chance: "Chance | None" = None) -> Tensor:
+    def forward(self, images: Tensor, style: Tensor | None = None) -> Tensor:
         """float [N, C, H, W] in [-1, 1] -> float32 [N, C, H, W] in [-1, 1].
 
-        chance: as `draw` gives it; by default it follows from each picture's pixels, so that a picture always
-        becomes the same.
+        style: [N, style]; by default it follows from each picture's pixels, so that a picture always becomes
+        the same.
         """
+        return torch.tanh(self.before_tanh(images, self.from_pixels(images) if style is None else style))
+
+    def before_tanh(self, images: Tensor, style: Tensor) -> Tensor:
+        """float32 [N, C, H, W], any numbers."""
         height, width = images.shape[-2:]
-        style, grain = chance if chance is not None else self._from_pixels(images)
-        seen = torch.cat([images, grain], dim=1) if self.grain else images
-        whole = F.pad(seen, (0, -width % self.fold, 0, -height % self.fold), mode="replicate")
+        whole = F.pad(images, (0, -width % self.fold, 0, -height % self.fold), mode="replicate")
         x = F.pixel_unshuffle(whole, self.fold)
         if self.style:
             x = torch.cat([x, style[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
-        x = x.contiguous(memory_format=torch.channels_last)
-        return torch.tanh(self.layers(x)[..., :height, :width].float())
+        change = self.layers(x.contiguous(memory_format=torch.channels_last))[..., :height, :width].float()
+        # Added before the tanh, not after, and to less than white: so a bright picture can still be darkened.
+        return cast(Tensor, torch.atanh(images.float() * _REACH) + change)
 
-    def draw(self, images: Tensor, rng: torch.Generator) -> "Chance":
-        """Numbers for pictures [N, C, H, W]."""
-        count, _, height, width = images.shape
-        style = torch.randn(count, self.style, generator=rng, device=rng.device)
-        grain = torch.randn(count, self.grain, height, width, generator=rng, device=rng.device)
-        return Chance(style.to(images.device), grain.to(images.device))
+    def draw(self, count: int, rng: torch.Generator) -> Tensor:
+        """Styles for `count` pictures: float32 [count, style]."""
+        return torch.randn(count, self.style, generator=rng, device=rng.device)
 
-    def _from_pixels(self, images: Tensor) -> "Chance":
-        drawn = []
-        for picture in to_uint8(images).cpu().contiguous():
-            rng = torch.Generator().manual_seed(zlib.crc32(picture.numpy().tobytes()))
-            drawn.append(self.draw(picture[None], rng))
-        return Chance(*(torch.cat(parts).to(images.device) for parts in zip(*drawn, strict=True)))
-
-
-class Chance(NamedTuple):
-    """style: [N, style]. grain: [N, grain, H, W]."""
-
-    style: Tensor
-    grain: Tensor
+    def from_pixels(self, images: Tensor) -> Tensor:
+        """The style of each picture, by what it shows in 8 bits."""
+        sums = [zlib.crc32(picture.numpy().tobytes()) for picture in to_uint8(images).cpu().contiguous()]
+        drawn = [self.draw(1, torch.Generator().manual_seed(sum_)) for sum_ in sums]
+        return torch.cat(drawn).to(images.device)
 
 
 class _Block(nn.Module):

@@ -20,9 +20,11 @@ from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._history import History
 from mien.models._refiner import LocalDiscriminator, Refiner
 from mien.models._warp import Warp, warped
+from mien.ops.penalty import squared_gradient
 
 KIND = "refiner"
 PRODUCT = "r"
+_STEEP = 2.2  # where tanh is .976, and its slope .05
 _SCALES = 3  # of edges: 1, 2 and 4 pixels
 
 
@@ -32,26 +34,25 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: int = Field(16, ge=2, description="pictures an update, of either domain")
-    width: int = Field(64, ge=1, description="channels of the refiner")
+    width: int = Field(32, ge=1, description="channels of the refiner")
     blocks: int = Field(4, ge=1, description="residual blocks of the refiner")
     fold: int = Field(2, ge=1, description="pixels a side that become channels; 1 is the paper's")
-    style: int = Field(8, ge=0, description="numbers by chance for each picture; 0 is the paper's")
-    grain: int = Field(1, ge=0, description="numbers by chance for each pixel; 0 is the paper's")
-    width_d: int = Field(96, ge=3, description="channels of the discriminator's first layer")
+    style: int = Field(8, ge=0, description="numbers by chance beside each picture; 0 is the paper's")
+    width_d: int = Field(48, ge=3, description="channels of the discriminator's first layer")
     halvings: int = Field(2, ge=1, le=5, description="layers of stride 2; 2: patches of 23 px, 3: of 47 px")
-    stddev_group: int = Field(1, ge=1, description="pictures whose variety the discriminator sees; 1: none")
+    stddev_group: int = Field(4, ge=1, description="pictures whose variety the discriminator sees; 1: none")
     keep: float = Field(1.0, ge=0, description="weight of leaving pictures as they are")
     keep_what: Literal["pixels", "gray", "edges"] = Field(
-        "pixels", description="of which: pixels, their gray values, or the edges of these"
+        "edges", description="of which: pixels, their gray values, or the edges of these"
     )
-    pretrain_r: int = Field(1000, ge=0, description="updates in which the refiner learns to change nothing")
-    pretrain_d: int = Field(200, ge=0, description="updates of the discriminator alone after that")
-    k_g: int = Field(2, ge=1, description="refiner updates a step")
+    pretrain_r: int = Field(100, ge=0, description="updates in which the refiner learns to change nothing")
+    pretrain_d: int = Field(50, ge=0, description="updates of the discriminator alone after that")
+    k_g: int = Field(1, ge=1, description="refiner updates a step")
     k_d: int = Field(1, ge=1, description="discriminator updates a step")
+    gamma: float = Field(0.3, ge=0, description="weight of the R1 and R2 penalties of a patch's score")
     history: int = Field(512, ge=1, description="refined pictures that are shown again")
-    lr_r: float = Field(2e-4, gt=0, description="learning rate of the refiner (Adam)")
-    lr_d: float = Field(2e-4, gt=0, description="learning rate of the discriminator (Adam)")
-    lr_pretrain: float = Field(1e-3, gt=0, description="learning rate of the refiner's first updates")
+    lr_r: float = Field(5e-4, gt=0, description="learning rate of the refiner (Adam)")
+    lr_d: float = Field(1e-3, gt=0, description="learning rate of the discriminator (Adam)")
     lr_final: float = Field(0.1, gt=0, le=1, description="share of both left at the budget's end (cosine)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay; the second is 0.999")
     shear: float = Field(0.1, ge=0, lt=1, description="the discriminator sees pictures sheared by up to this")
@@ -62,12 +63,25 @@ class Config(BaseModel):
     ema_half_life_nimg: float = Field(1000, ge=0, description="half-life of the averaged refiner, in images")
 
 
-#                     keep
-_PASSTHROUGH = {"normal": 1.0, "more": 4.0, "less": 0.25}
+# The weightings that the project called normal, more and less passthrough.
+_KEEP = {"default": 1.0, "normal": 1.0, "more": 4.0, "less": 0.25}
 PRESETS = {
-    "default": Config(),
-    **{name: Config(keep=keep) for name, keep in _PASSTHROUGH.items()},
-    "quick": Config(width=32, pretrain_r=200, pretrain_d=50),
+    **{name: Config(keep=keep) for name, keep in _KEEP.items()},
+    "quick": Config(width=16, width_d=24),  # to see something after a minute
+    "paper": Config(
+        width=64,
+        fold=1,
+        style=0,
+        width_d=96,
+        stddev_group=1,
+        keep_what="pixels",
+        pretrain_r=1000,
+        pretrain_d=200,
+        k_g=2,
+        gamma=0,
+        lr_r=2e-4,
+        lr_d=2e-4,
+    ),
 }
 
 
@@ -89,7 +103,6 @@ def build_product(config: Config, spec: Spec) -> Refiner:
         blocks=config.blocks,
         fold=config.fold,
         style=config.style,
-        grain=config.grain,
     )
 
 
@@ -109,6 +122,7 @@ class SimGan:
             name: Adam(network.parameters(), lr=config.lr_r, betas=(config.beta1, 0.999))
             for name, network in self.networks.items()
         }
+        self._gamma = config.gamma
         self.history = History(config.history)
         self._warp = Warp(config.shear, config.shift, config.turn, config.zoom, config.noise)
 
@@ -121,14 +135,13 @@ class SimGan:
 
     def begin_step(self, progress: Progress) -> None:
         """Learning rates; and pictures for every update of the step, since each takes its own."""
-        config, stage = self.config, self.stage(progress)
+        config = self.config
         share = config.lr_final + (1 - config.lr_final) * (1 + math.cos(math.pi * progress.fraction)) / 2
         rates = {PRODUCT: config.lr_r * share, "d": config.lr_d * share}
-        if stage == "prefit":
-            rates[PRODUCT] = config.lr_pretrain
         for name, rate in rates.items():
             self.optimizers[name].param_groups[0]["lr"] = rate * progress.lr_scale
-        self.batch_size = config.batch_size * (self._most_updates if stage == "game" else 1)
+        self._gamma = config.gamma * progress.gamma_scale
+        self.batch_size = config.batch_size * (self._most_updates if self.stage(progress) == "game" else 1)
 
     @property
     def _most_updates(self) -> int:
@@ -136,12 +149,13 @@ class SimGan:
 
     def phases(self, progress: Progress) -> Iterable[Phase]:
         """One update of one network while pretraining; then k_g of the refiner, k_d of the discriminator."""
-        stage = self.stage(progress)
+        stage, steep = self.stage(progress), self.config.gamma > 0
         if stage == "prefit":
             return (Phase("prefit", PRODUCT),)
         if stage == "warm":
-            return (Phase("warm", "d"),)
-        return (Phase("r", PRODUCT),) * self.config.k_g + (Phase("d", "d"),) * self.config.k_d
+            return (Phase("warm", "d", full_precision=steep),)
+        d = Phase("d", "d", full_precision=steep)
+        return (Phase("r", PRODUCT),) * self.config.k_g + (d,) * self.config.k_d
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one phase; "prefit" and "warm" are the pretraining of refiner and discriminator."""
@@ -167,19 +181,34 @@ class SimGan:
 
     def _refine(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Equation 4 of the paper: look real patch by patch, and keep `keep_what`."""
-        refined = self._made(images, batch)
+        raw = self._r.before_tanh(images, self._r.draw(len(images), batch.rng))
+        refined = torch.tanh(raw)
         realism = F.softplus(-self._scores(refined, batch)).mean()
         what = self.config.keep_what
         kept = F.l1_loss(features(refined, what), features(images, what))
-        loss = realism + self.config.keep * kept
+        # Where a tanh has no slope left nothing can be learnt any more: all black would stay black.
+        flat = F.relu(raw.abs() - _STEEP).mean()
+        loss = realism + self.config.keep * kept + flat
         told = {"Loss/G/loss": loss, "Loss/R/realism": realism, "Loss/R/kept": kept}
         return loss, {name: value.detach() for name, value in told.items()}
 
     def _tell_apart(self, fakes: Tensor, reals: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Equation 2: the mean over patches, each domain weighing one half however many pictures it has."""
+        """Equation 2: the mean over patches, each domain weighing one half however many pictures it has.
+
+        And the gradient penalties that keep scores from running away where all pictures are alike.
+        """
+        steep = self._gamma > 0
+        reals, fakes = (side.detach().requires_grad_(steep) for side in (reals, fakes))
         real, fake = self._scores(reals, batch), self._scores(fakes, batch)
         loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
         told = {"Loss/D/loss": loss, "Loss/scores/real": real.mean(), "Loss/scores/fake": fake.mean()}
+        if steep:
+            told["Loss/r1_penalty"], told["Loss/r2_penalty"] = (
+                squared_gradient(scores.flatten(1).sum(dim=1) / scores[0].numel() ** 0.5, pictures).mean()
+                * (self._gamma / 2)
+                for scores, pictures in ((real, reals), (fake, fakes))
+            )
+            loss = loss + (told["Loss/r1_penalty"] + told["Loss/r2_penalty"]) / 2
         return loss, {name: value.detach() for name, value in told.items()}
 
     def _with_history(self, fresh: Tensor, batch: Batch) -> Tensor:
@@ -196,7 +225,7 @@ class SimGan:
         return self._made(images, batch)
 
     def _made(self, images: Tensor, batch: Batch) -> Tensor:
-        return cast(Tensor, self._r(images, self._r.draw(images, batch.rng)))
+        return cast(Tensor, self._r(images, self._r.draw(len(images), batch.rng)))
 
     def _scores(self, pictures: Tensor, batch: Batch) -> Tensor:
         """Of pictures disturbed as those of the other domain are."""

@@ -25,7 +25,8 @@ def import_(
     out
         The .safetensors file to write; beside the source by default.
     network
-        Which network; by default the averaged generator (G_ema), else the generator (G).
+        Write this network alone; by default the averaged generator (G_ema), else the generator (G), and the
+        discriminator beside it, for mien train --from.
     info
         Only show what the file holds.
     """
@@ -37,12 +38,14 @@ def import_(
         screen.print(line, markup=False)
     if contents is None:
         return
-    imported = save(source, contents, out)
+    imported = save(source, contents, out, alone=network is not None)
     for note in imported.notes:
         screen.print(f"note: {note}", markup=False)
     spec = imported.header.spec
     size = f"{spec.resolution} px" + (f", {spec.label_dim} labels" if spec.label_dim else "")
     screen.print(f"wrote {imported.path} ({imported.header.family}, {size})", markup=False)
+    if imported.discriminator is not None:
+        screen.print(f"wrote {imported.discriminator} (its discriminator)", markup=False)
 
 
 def export(source: Path, out: Path, /) -> None:

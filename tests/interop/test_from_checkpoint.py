@@ -1,0 +1,130 @@
+"""`mien train --from` another program's checkpoint, which is read as `mien import` reads it: as data."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from interop import official
+from interop.official import checkpoint, persistent_discriminator, persistent_generator
+from mien.apps.import_ import read_pair
+from mien.apps.start import read_start
+from mien.cli import main
+from mien.core.checkpoint import load_generator, load_state
+from mien.core.run import find_runs
+from test_cli import Fails, pictures
+
+LIKE_IT = [
+    *("--model", "stylegan2", "--device", "cpu", "--precision", "fp32", "--set", "batch_size=50"),
+    *(word for name, value in official.SIZES.items() for word in ("--set", f"{name}={value}")),
+]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+def write(**networks: Any) -> Path:
+    path = Path("official.pkl")
+    path.write_bytes(checkpoint(**networks))
+    return path
+
+
+def both(**sizes: Any) -> tuple[Path, torch.nn.Module, torch.nn.Module]:
+    g, d = official.generator(), official.discriminator(**sizes)
+    return write(G_ema=persistent_generator(g), D=persistent_discriminator(d)), g, d
+
+
+def same(tensors: Any, network: torch.nn.Module) -> bool:
+    state = network.state_dict()
+    return tensors.keys() == state.keys() and all(torch.equal(tensors[n], state[n]) for n in state)
+
+
+def test_training_begins_with_both_networks_and_goes_on_without_the_file(
+    capsys: pytest.CaptureFixture[str], fails: Fails
+) -> None:
+    path, _, d = both(d_architecture="orig")
+    data = str(pictures(Path("faces"), size=32))
+    command = ["train", data, *LIKE_IT, "--from", str(path), "--freeze-d", "1", "--kimg", "0.05"]
+    assert "it was made with --set d_architecture=orig" in fails(*command)
+    assert not find_runs(Path("runs"))
+    command += ["--set", "d_architecture=orig"]
+    assert main(command) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "generator from official.pkl" in out
+    assert "discriminator from official.pkl" in out
+    (run,) = find_runs(Path("runs"))
+    first = load_state(run.state(0))
+    assert first["counters"]["nimg"] == 50  # the state at the end of so short a run replaced the first
+    learnt = first["networks"]["d"]
+    held = [name for name, value in d.state_dict().items() if torch.equal(value, learnt[name])]
+    assert "b32.fromrgb.weight" in held  # frozen
+    assert len(held) < len(d.state_dict())
+    shutil.move(path, "elsewhere.pkl")
+    assert main(["train", "--resume", str(run.path), "--kimg", "0.1", "--device", "cpu"]) == 0
+    assert load_state(run.state(0))["counters"]["nimg"] == 100
+
+
+def test_a_pair_is_read_bit_exact_and_digested() -> None:
+    path, g, d = both(stddev_group=8)
+    start = read_start(path)
+    assert same(start.g, g)
+    assert start.d is not None
+    assert same(start.d, d)
+    other = read_start(both(stddev_group=8, d_architecture="skip")[0])
+    assert other.digest != start.digest
+
+
+def test_import_writes_the_discriminator_that_from_finds(capsys: pytest.CaptureFixture[str]) -> None:
+    path, g, d = both()
+    assert main(["import", str(path), "ours.safetensors"]) == 0
+    assert "ours.discriminator.safetensors (its discriminator)" in " ".join(capsys.readouterr().out.split())
+    path.unlink()
+    start = read_start(Path("ours.safetensors"))
+    assert start.notes == ()
+    assert start.d is not None
+    assert same(start.g, g)
+    assert same(start.d, d)
+
+
+def test_asked_for_one_network_import_writes_that_alone() -> None:
+    path, g, _ = both()
+    assert main(["import", str(path), "g.safetensors", "--network", "G_ema"]) == 0
+    assert sorted(file.name for file in Path().glob("*.safetensors")) == ["g.safetensors"]
+    assert same(load_generator(Path("g.safetensors"))[0], g)
+
+
+def test_a_discriminator_of_other_widths_costs_only_itself() -> None:
+    path, g, _ = both(channel_base=512)
+    pair = read_pair(path)
+    assert pair.d is None
+    assert "its discriminator cannot be used" in pair.notes[-1]
+    start = read_start(path)
+    assert same(start.g, g)
+    assert any("comes without a discriminator" in note for note in start.notes)
+
+
+def test_bad_files_are_one_line(fails: Fails) -> None:
+    data = pictures(Path("faces"), size=32)
+    Path("tf.pkl").write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81}b.")
+    assert "this is a TensorFlow checkpoint" in fails("train", data, "--from", "tf.pkl", *LIKE_IT)
+    canary = Path("canary").resolve()
+    command = f"touch {canary}".encode()
+    told = len(command).to_bytes(4, "little") + command
+    Path("evil.pt").write_bytes(b"\x80\x02cos\nsystem\nX" + told + b"\x85R.")
+    fails("train", data, "--from", "evil.pt", *LIKE_IT)
+    assert not canary.exists()
+    path, *_ = both()
+    assert "add --model stylegan2" in fails("train", data, "--from", path, "--model", "lite")
+    small = pictures(Path("small"))
+    assert "it draws 32 px, and the data has 16 px" in fails("train", small, "--from", path, *LIKE_IT)
+    labelled = write(G_ema=persistent_generator(official.generator(labels=3), labels=3))
+    for name in ("a", "b"):
+        pictures(Path("classes") / name, 8, 32)
+    error = fails("train", "classes", "--cond", "--from", labelled, *LIKE_IT)
+    assert "it takes 3 label columns, and here there are 2" in error
+    assert not find_runs(Path("runs"))
