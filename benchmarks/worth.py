@@ -108,7 +108,7 @@ def refine(folder: Path, kimg: float, changes: Sequence[str]) -> None:
     rendered, runs = folder / "rendered.zip", folder / "runs"
     options = [part for change in changes for part in ("--set", change)]
     command = ["train", rendered, "--real", folder / "unlabelled.zip", "--model", "simgan"]
-    mien(*command, "--preset", "quick", *options, "--kimg", kimg, "--out", runs)
+    mien(*command, *options, "--kimg", kimg, "--out", runs)
     mien("refine", find_runs(runs)[-1].path, rendered, "--out", folder / "refined.zip")
 
 
@@ -126,9 +126,9 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1000, help="rendered, two eyes each")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1, help="other people altogether")
-    parser.add_argument("--refiner-kimg", type=float, default=60.0)
-    parser.add_argument("--refiner-set", action="append", default=["keep_what=edges"])
-    parser.add_argument("--kimg", type=float, default=20.0, help="of each small model")
+    parser.add_argument("--refiner-kimg", type=float, default=40.0)
+    parser.add_argument("--refiner-set", action="append", default=[], help="as of mien train")
+    parser.add_argument("--kimg", type=float, default=12.0, help="of each small model")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--real-count", type=int, default=100)
     arguments = parser.parse_args()
