@@ -15,6 +15,7 @@ from mien.verbs.annotate import annotate
 from mien.verbs.denoise import denoise
 from mien.verbs.refine import refine
 from mien.verbs.translate import translate
+from mien.verbs.worth import worth
 
 app = App(
     name="mien",
@@ -42,6 +43,7 @@ for verb in (
     runs.report,
     annotate,
     translate,
+    worth,
     exchange.export,
     files.verify,
     runs.models,
