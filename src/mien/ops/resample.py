@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Pad = tuple[int, int]  # before and after, along height and width alike
-Pair = tuple[int, int]  # height, width
+Size = tuple[int, int]  # height, width
 
 
 def binomial_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
@@ -24,24 +24,43 @@ def binomial_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
 def filtered(x: Tensor, kernel: Tensor, *, pad: Pad, gain: float = 1.0, stride: int = 1) -> Tensor:
     """Convolve each channel of x [N, C, H, W] with `kernel` times `gain`; keep every `stride`-th pixel.
 
-    Returns [N, C, (H + pad - k) // stride + 1, ...]. A separable kernel is applied as a column and a row.
+    Returns [N, C, (H + pad - k) // stride + 1, ...].
     """
-    channels, device = x.shape[1], x.device.type
+    x, weight = _prepared(x, kernel, gain)
+    with torch.autocast(x.device.type, enabled=False):
+        return cast(Tensor, _Depthwise.apply(x, weight, stride, pad))  # type: ignore[no-untyped-call]
+
+
+def _prepared(x: Tensor, kernel: Tensor, gain: float) -> tuple[Tensor, Tensor]:
+    """x in the run's precision and the kernel likewise, one for each channel, turned for a correlation."""
+    device = x.device.type
     if torch.is_autocast_enabled(device):
         x = x.to(torch.get_autocast_dtype(device))
-    row = (kernel.sum(dim=0) * gain**0.5).to(x.dtype)
-    taps = row.flip(0)  # conv2d correlates
+    weight = (kernel * gain).flip(0, 1).to(x.dtype)
+    return x, weight.expand(x.shape[1], 1, *weight.shape)
+
+
+def _depthwise(x: Tensor, weight: Tensor, stride: int, pad: Pad) -> Tensor:
     before, after = pad
-    x = F.pad(x, (before, after, before, after))
-    across = taps.view(1, 1, 1, -1).expand(channels, 1, 1, len(taps))
-    down = taps.view(1, 1, -1, 1).expand(channels, 1, len(taps), 1)
-    depthwise = _Depthwise.apply if x.requires_grad and torch.is_grad_enabled() else _depthwise
-    with torch.autocast(device, enabled=False):
-        return cast(Tensor, depthwise(depthwise(x, across, (1, stride)), down, (stride, 1)))
+    if before != after:
+        x, before = F.pad(x, (before, after, before, after)), 0
+    return F.conv2d(x, weight, groups=x.shape[1], stride=stride, padding=before)
 
 
-def _depthwise(x: Tensor, weight: Tensor, stride: Pair) -> Tensor:
-    return F.conv2d(x, weight, groups=x.shape[1], stride=stride)
+def _spread(y: Tensor, weight: Tensor, stride: int, pad: Pad, size: Size) -> Tensor:
+    """The adjoint of `_depthwise` for inputs of `size`.
+
+    A convolution as well, of y with zeros between its pixels: oneDNN's transposed convolution of single
+    channels takes up to fifty times as long in bfloat16.
+    """
+    (before, after), last = pad, weight.shape[-1] - 1
+    if stride > 1:
+        height, width = (n + before + after - last for n in size)
+        form = memory_format_of(y)
+        grown = torch.empty((*y.shape[:2], height, width), dtype=y.dtype, device=y.device, memory_format=form)
+        grown.zero_()[:, :, ::stride, ::stride] = y
+        y = grown
+    return _depthwise(y, weight.flip(2, 3), 1, (last - before, last - after))
 
 
 class _Depthwise(torch.autograd.Function):
@@ -52,43 +71,41 @@ class _Depthwise(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, pad: Pad) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.stride, ctx.size = stride, x.shape[2:]
-        return _depthwise(x, weight, stride)
+        ctx.stride, ctx.pad, ctx.size = stride, pad, x.shape[2:]
+        return _depthwise(x, weight, stride, pad)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         (weight,) = ctx.saved_tensors
-        x = _Spread.apply(gradient, weight, ctx.stride, ctx.size)  # type: ignore[no-untyped-call]
-        return x, None, None
+        x = _Spread.apply(gradient, weight, ctx.stride, ctx.pad, ctx.size)  # type: ignore[no-untyped-call]
+        return x, None, None, None
 
 
 class _Spread(torch.autograd.Function):
     """The adjoint of `_Depthwise` for inputs of `size`; each is the other's derivative."""
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, weight: Tensor, stride: Pair, size: Pair) -> Tensor:
+    def forward(ctx: Any, y: Tensor, weight: Tensor, stride: int, pad: Pad, size: Size) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.stride = stride
-        reached = [(n - 1) * s + k for n, s, k in zip(y.shape[2:], stride, weight.shape[2:], strict=True)]
-        rest = [whole - part for whole, part in zip(size, reached, strict=True)]
-        return F.conv_transpose2d(y, weight, groups=y.shape[1], stride=stride, output_padding=rest)
+        ctx.stride, ctx.pad = stride, pad
+        return _spread(y, weight, stride, pad, size)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         (weight,) = ctx.saved_tensors
-        y = _Depthwise.apply(gradient, weight, ctx.stride)  # type: ignore[no-untyped-call]
-        return y, None, None, None
+        y = _Depthwise.apply(gradient, weight, ctx.stride, ctx.pad)  # type: ignore[no-untyped-call]
+        return y, None, None, None, None
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """Twice as large: zeros between the pixels of x [N, C, H, W], then the filter with gain 4."""
-    size = kernel.shape[-1]
-    count, channels, height, width = x.shape
-    spread = x.new_zeros(count, channels, 2 * height, 2 * width).contiguous(memory_format=memory_format_of(x))
-    spread[:, :, ::2, ::2] = x
-    return filtered(spread, kernel, pad=((size + 1) // 2, (size - 2) // 2), gain=4.0)
+    x, weight = _prepared(x, kernel, 4.0)
+    taps, size = kernel.shape[-1], (2 * x.shape[2], 2 * x.shape[3])
+    pad = ((taps - 2) // 2, (taps - 1) // 2)  # of the halving whose adjoint this is
+    with torch.autocast(x.device.type, enabled=False):
+        return cast(Tensor, _Spread.apply(x, weight.flip(2, 3), 2, pad, size))  # type: ignore[no-untyped-call]
 
 
 def downsample(x: Tensor, kernel: Tensor) -> Tensor:
