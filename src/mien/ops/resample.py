@@ -130,17 +130,17 @@ def upsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     return filtered(grown, kernel, pad=(before, after), gain=4.0)
 
 
-def downsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+def downsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     """A convolution that halves the size: the filter, then a stride-2 convolution.
 
-    x: [N, C, H, W], weight: [D, C, k, k] -> [N, D, H/2, W/2].
+    x: [N, C, H, W], weight: [D, C, k, k], bias: [D] -> [N, D, H/2, W/2].
     """
     size = weight.shape[-1]
     if size == 1:
-        return F.conv2d(downsample(x, kernel), weight)
+        return F.conv2d(downsample(x, kernel), weight, bias)
     taps, edge = kernel.shape[-1], size // 2
     pad = (edge + (taps - 1) // 2, edge + (taps - 2) // 2)
-    return F.conv2d(filtered(x, kernel, pad=pad), weight, stride=2)
+    return F.conv2d(filtered(x, kernel, pad=pad), weight, bias, stride=2)
 
 
 def memory_format_of(x: Tensor) -> torch.memory_format:
