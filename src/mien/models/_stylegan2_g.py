@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
+from mien.ops.convolution import convolution
 from mien.ops.equalised import CLAMP, LRELU_GAIN, Conv2d, FullyConnected, leaky
 from mien.ops.modulation import demodulation, scaled
 from mien.ops.precision import arithmetic, wide
@@ -129,9 +129,8 @@ class StyledConv(nn.Module):
         gain *= LRELU_GAIN
         styles = self.affine(w)
         factors = demodulation(self.weight, styles) * gain
-        weight = self.weight.to(x.dtype)
         x = scaled(x, styles)
-        y = upsampling_conv(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
+        y = upsampling_conv(x, self.weight, self.resample_filter) if self.up else convolution(x, self.weight)
         y = scaled(y, factors, plus=self.bias * gain)
         grain = self._grain(y, noise, rng, gain)
         return leaky(y if grain is None else y + grain)
@@ -159,8 +158,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = scaled(x, self.affine(w) * self.weight_gain)
-        y = F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
-        return y.clamp(-CLAMP, CLAMP)
+        return convolution(x, self.weight, self.bias).clamp(-CLAMP, CLAMP)
 
 
 class Block(nn.Module):

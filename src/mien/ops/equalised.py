@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.ops.convolution import convolution
 from mien.ops.precision import wide
 from mien.ops.resample import binomial_filter, downsampling_conv, upsampling_conv
 
@@ -20,7 +21,7 @@ CLAMP = 256.0  # of activations, where half precision would overflow
 
 
 class _Leaky(torch.autograd.Function):
-    """A leaky ReLU whose second derivative is None: torch's own is a picture of zeros, carried back all the way."""
+    """A leaky ReLU without a second derivative: torch's is a picture of zeros, carried all the way back."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -79,7 +80,9 @@ class FullyConnected(nn.Module):
         gain = 1.0 if self.linear else LRELU_GAIN
         with torch.autocast(x.device.type, enabled=False):
             # Scaled are the inputs, which are fewer than the weights.
-            y = F.linear(wide(x) * (self.weight_gain * gain), self.weight, self.bias * (self.bias_gain * gain))
+            y = F.linear(
+                wide(x) * (self.weight_gain * gain), self.weight, self.bias * (self.bias_gain * gain)
+            )
             return y if self.linear else leaky(y)
 
 
@@ -108,13 +111,13 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor, *, gain: float = 1.0) -> Tensor:
         gain *= 1.0 if self.linear else LRELU_GAIN
-        weight = (self.weight * (self.weight_gain * gain)).to(x.dtype)
-        bias = None if self.bias is None else (self.bias * gain).to(x.dtype)
+        weight = self.weight * (self.weight_gain * gain)
+        bias = None if self.bias is None else self.bias * gain
         if self.up:
             y = upsampling_conv(x, weight, self.resample_filter)
-            y = y if bias is None else y + bias[:, None, None]
+            y = y if bias is None else y + bias.to(y.dtype)[:, None, None]
         elif self.down:
             y = downsampling_conv(x, weight, self.resample_filter, bias)
         else:
-            y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+            y = convolution(x, weight, bias)
         return y if self.linear else leaky(y)
