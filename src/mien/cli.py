@@ -12,7 +12,10 @@ from mien import __version__
 from mien.core.errors import MienError
 from mien.verbs import collect, curate, data, datasets, exchange, files, latent, runs
 from mien.verbs.annotate import annotate
+from mien.verbs.denoise import denoise
 from mien.verbs.refine import refine
+from mien.verbs.translate import translate
+from mien.verbs.worth import worth
 
 app = App(
     name="mien",
@@ -35,9 +38,12 @@ for verb in (
     latent.mosaic,
     latent.mix,
     latent.video,
+    denoise,
     runs.evaluate,
     runs.report,
     annotate,
+    translate,
+    worth,
     exchange.export,
     files.verify,
     runs.models,

@@ -1,9 +1,10 @@
-"""rosinality's StyleGAN2 generator: its names and layouts, and a picture by the equations, in float64.
+"""rosinality's StyleGAN2: its names and layouts, pictures and scores by the equations, in float64.
 
 Written anew from Karras et al. 2020 (arXiv:1912.04958) and the repository's conventions; every sum is plain.
 """
 
 import argparse
+import itertools
 import math
 
 import torch
@@ -59,6 +60,66 @@ def state_dict(
 def file_content(state: dict[str, Tensor], **more: object) -> dict[str, object]:
     """As its training saves."""
     return {"g": state, "d": {}, "g_ema": state, "args": argparse.Namespace(size=32, n_mlp=8), **more}
+
+
+def discriminator_state(widths: dict[int, int], seed: int = 1) -> dict[str, Tensor]:
+    """Random weights of a discriminator under the repository's names. widths: channels by size, from 4 px."""
+    rng = torch.Generator().manual_seed(seed)
+    found: dict[str, Tensor] = {}
+
+    def layer(name: str, inputs: int, outputs: int, kernel: int, *, bias: str = "") -> None:
+        found[f"{name}.weight"] = torch.randn((outputs, inputs, kernel, kernel), generator=rng)
+        if bias:
+            found[f"{bias}.bias"] = 0.3 * torch.randn(outputs, generator=rng)
+
+    sizes = sorted(widths, reverse=True)
+    layer("convs.0.0", 3, widths[sizes[0]], 1, bias="convs.0.1")
+    for index, (here, below) in enumerate(itertools.pairwise(sizes), start=1):
+        name, inputs, outputs = f"convs.{index}", widths[here], widths[below]
+        layer(f"{name}.conv1.0", inputs, inputs, 3, bias=f"{name}.conv1.1")
+        layer(f"{name}.conv2.1", inputs, outputs, 3, bias=f"{name}.conv2.2")
+        layer(f"{name}.skip.1", inputs, outputs, 1)
+        found[f"{name}.conv2.0.kernel"] = found[f"{name}.skip.0.kernel"] = KERNEL
+    layer("final_conv.0", widths[4] + 1, widths[4], 3, bias="final_conv.1")
+    for number, (inputs, outputs) in enumerate([(widths[4] * 16, widths[4]), (widths[4], 1)]):
+        found[f"final_linear.{number}.weight"] = torch.randn((outputs, inputs), generator=rng)
+        found[f"final_linear.{number}.bias"] = 0.3 * torch.randn(outputs, generator=rng)
+    return found
+
+
+def score(state: dict[str, Tensor], images: Tensor) -> Tensor:
+    """Scores [N] of at most 4 pictures [N, 3, H, W]."""
+    weights = {name: value.double() for name, value in state.items()}
+
+    def convolved(x: Tensor, name: str, bias: str = "", **options: int) -> Tensor:
+        weight = weights[f"{name}.weight"]
+        y = F.conv2d(x, weight / math.sqrt(weight[0].numel()), **options)
+        return _leaky(y + weights[f"{bias}.bias"][:, None, None]) if bias else y
+
+    x = convolved(images.double(), "convs.0.0", "convs.0.1")
+    index = 1
+    while f"convs.{index}.skip.1.weight" in weights:
+        name = f"convs.{index}"
+        y = convolved(x, f"{name}.conv1.0", f"{name}.conv1.1", padding=1)
+        y = convolved(_smoothed(y, 2), f"{name}.conv2.1", f"{name}.conv2.2", stride=2)
+        x = (y + convolved(_smoothed(x, 1), f"{name}.skip.1", stride=2)) / math.sqrt(2)
+        index += 1
+    deviation = (x.var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
+    x = torch.cat([x, deviation.expand(len(x), 1, 4, 4)], dim=1)
+    x = convolved(x, "final_conv.0", "final_conv.1", padding=1).flatten(1)
+    first, last = (weights[f"final_linear.{n}.weight"] for n in (0, 1))
+    x = _leaky(x @ first.T / math.sqrt(first.shape[1]) + weights["final_linear.0.bias"])
+    return (x @ last.T / math.sqrt(last.shape[1]) + weights["final_linear.1.bias"])[:, 0]
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+def _smoothed(x: Tensor, pad: int) -> Tensor:
+    """So many zeros on each side, then the kernel."""
+    padded = F.pad(x, (pad,) * 4).flatten(0, 1)[:, None]
+    return F.conv2d(padded, KERNEL.double()[None, None]).unflatten(0, x.shape[:2])[:, :, 0]
 
 
 def picture(state: dict[str, Tensor], z: Tensor) -> tuple[Tensor, Tensor]:

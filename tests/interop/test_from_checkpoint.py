@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from interop import official
+from interop import official, rosinality_reference
 from interop.official import checkpoint, persistent_discriminator, persistent_generator
 from mien.apps.import_ import read_pair
 from mien.apps.start import read_start
@@ -89,6 +89,33 @@ def test_import_writes_the_discriminator_that_from_finds(capsys: pytest.CaptureF
     assert start.d is not None
     assert same(start.g, g)
     assert same(start.d, d)
+
+
+def test_a_discriminator_of_another_file_is_not_taken() -> None:
+    """It would fit, and be wrong."""
+    both()
+    assert main(["import", "official.pkl", "ours.safetensors"]) == 0
+    write(G_ema=persistent_generator(official.generator(), note="another"))
+    assert main(["import", "official.pkl", "ours.safetensors"]) == 0
+    start = read_start(Path("ours.safetensors"))
+    assert start.d is None
+    assert "ours.discriminator.safetensors: came from another file" in start.notes[0]
+
+
+def test_rosinality_gives_both_networks() -> None:
+    g = rosinality_reference.state_dict(16, 12, 3, {4: 24, 8: 16, 16: 8})
+    d = rosinality_reference.discriminator_state({4: 24, 8: 16, 16: 8})
+    torch.save(rosinality_reference.file_content(g, d=d), "100000.pt")
+    pair = read_pair(Path("100000.pt"))
+    assert pair.d is not None
+    assert torch.equal(pair.d["b16.fromrgb.weight"], d["convs.0.0.weight"])
+    assert torch.equal(pair.g["synthesis.b16.conv1.bias"], g["convs.3.activate.bias"])
+    words = (("channel_base", 128), ("channel_max", 24), ("z_dim", 12), ("w_dim", 12), ("mapping_layers", 3))
+    sizes = [word for name, value in words for word in ("--set", f"{name}={value}")]
+    command = ["train", str(pictures(Path("faces"))), "--from", "100000.pt", "--model", "stylegan2", *sizes]
+    assert main([*command, "--kimg", "0.02", "--set", "batch_size=20", "--device", "cpu"]) == 0
+    told = find_runs(Path("runs"))[0].read_config()["start"]["told"]
+    assert any(line.startswith("discriminator from 100000.pt") for line in told)
 
 
 def test_asked_for_one_network_import_writes_that_alone() -> None:

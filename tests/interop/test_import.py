@@ -103,6 +103,16 @@ def test_command_writes_a_generator_that_draws(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "o" / "seed0000.png").exists()
 
 
+def test_a_conditional_one_must_be_told_what_to_draw(tmp_path: Path, fails: Callable[..., str]) -> None:
+    network = persistent_generator(official.generator(labels=2), labels=2)
+    (tmp_path / "a.pkl").write_bytes(checkpoint(G_ema=network))
+    imported = import_file(tmp_path / "a.pkl").path
+    out = ("--out", tmp_path / "o")
+    assert "conditional; say which with --label: class0, class1" in fails("generate", imported, *out)
+    assert "choose from class0, class1" in fails("generate", imported, "--label", "class2", *out)
+    assert not (tmp_path / "o").exists()
+
+
 def test_info_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "a.pkl"
     source.write_bytes(checkpoint(G_ema=persistent_generator(official.generator())))
@@ -307,6 +317,29 @@ def test_rosinality_draws_what_its_equations_say(tmp_path: Path, new_format: boo
 def _rosinality(path: Path) -> Network:
     """In this process, for speed."""
     return convert.convert(_readers.read(path, ["G_ema"]))
+
+
+@pytest.mark.parametrize("new_bias", [True, False])
+def test_rosinality_discriminator_scores_as_its_equations_say(tmp_path: Path, new_bias: bool) -> None:
+    state = rosinality_reference.discriminator_state({4: 24, 8: 16, 16: 8})
+    path = tmp_path / "a.pt"
+    kept = dict(state) if new_bias else {n: _old_bias(n, value) for n, value in state.items()}
+    torch.save({"d": kept}, path)
+    found = convert.convert(_readers.read(path, ["D"]))
+    images = torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        ours = _built(found)(images).double()
+    expected = rosinality_reference.score(state, images)
+    assert torch.allclose(ours, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    state["convs.1.conv2.0.kernel"] = torch.ones(4, 4) / 16
+    torch.save({"d": state}, path)
+    with pytest.raises(InputError, match=r"convs\.1\.conv2\.0\.kernel is not the filter"):
+        convert.convert(_readers.read(path, ["D"]))
+
+
+def _old_bias(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Its earlier versions keep the biases of convolutions broadcast."""
+    return value.view(1, -1, 1, 1) if name.endswith("bias") and "linear" not in name else value
 
 
 def test_rosinality_mean_of_w(tmp_path: Path) -> None:

@@ -67,7 +67,20 @@ class TestAttributes(TrainableContract):
         return View(base, np.arange(len(base)), labels=rows.astype(np.float32), class_names=names)
 
 
-class TestSimGan(TrainableContract):
+class _Sided(TrainableContract):
+    """Pictures with others: their partners, or those of another domain."""
+
+    @pytest.fixture(params=[(32, 3), (16, 1)], ids=["rgb", "gray"])
+    def dataset(self, request: pytest.FixtureRequest) -> ArrayDataset:
+        resolution, channels = request.param
+        return ArrayDataset(resolution=resolution, channels=channels)
+
+    def others(self, dataset: ArrayDataset) -> ArrayDataset:
+        count = 48 if self.aligned else 31
+        return ArrayDataset(count, resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=3)
+
+
+class TestSimGan(_Sided):
     """Of ten steps, four are pretraining; the history is partly filled where the run is stopped."""
 
     family = "simgan"
@@ -77,16 +90,41 @@ class TestSimGan(TrainableContract):
     }
     aligned = False
 
-    @pytest.fixture(params=[(16, 3), (8, 1)], ids=["rgb", "gray"])
-    def dataset(self, request: pytest.FixtureRequest) -> ArrayDataset:
-        resolution, channels = request.param
-        return ArrayDataset(resolution=resolution, channels=channels)
 
-    def others(self, dataset: ArrayDataset) -> ArrayDataset:
-        return ArrayDataset(31, resolution=dataset.spec.resolution, channels=dataset.spec.channels, seed=3)
+class TestNoise2Noise(TrainableContract):
+    family = "noise2noise"
+    small = {"batch_size": 8, "width": 6, "levels": 2, "ema_half_life_nimg": 50}  # noqa: RUF012
+
+
+class TestNoise2NoiseOfText(TestNoise2Noise):
+    """Its noise is drawn with numpy and OpenCV, from a seed of the batch's."""
+
+    small = {**TestNoise2Noise.small, "noise": "text", "strength": "0.1-0.4"}  # noqa: RUF012
+
+
+class TestNoise2NoiseOfPairs(_Sided):
+    family = "noise2noise"
+    small = {**TestNoise2Noise.small, "noise": "pairs", "crop": 16}  # noqa: RUF012
+
+
+class TestPix2Pix(_Sided):
+    family = "pix2pix"
+    least = Spec(64)
+    small = {"batch_size": 8, "width": 4, "width_d": 4, "d_layers": 2, "ema_half_life_nimg": 50}  # noqa: RUF012
+
+
+class TestPix2PixOtherwise(_Sided):
+    """Its other loss and norm, edges and the perceptual term."""
+
+    family = "pix2pix"
+    least = Spec(64)
+    small = {  # noqa: RUF012
+        **{"batch_size": 4, "width": 4, "width_d": 4, "d_layers": 1, "loss": "relativistic"},
+        **{"norm": "instance", "edges": True, "perceptual": 1.0, "noise_at_test": True},
+    }
 
 
 def test_no_family_without_contract() -> None:
-    contracts = (*TrainableContract.__subclasses__(), *FamilyContract.__subclasses__())
-    covered = {test.family for test in contracts if test is not FamilyContract}
+    contracts = [TrainableContract, FamilyContract, _Sided]
+    covered = {test.family for base in contracts for test in base.__subclasses__() if test not in contracts}
     assert covered == set(discover.names("mien.models"))

@@ -21,7 +21,7 @@ def conditions(dataset: Dataset, wanted: str, *, mirror: bool) -> Lesson:
     mirror: whether pictures are turned left to right while training; their labels turn with them.
     Raises InputError for unknown labels, a number without bins, labels that cannot be mirrored.
     """
-    known = _with_predictions(dataset)
+    known = with_predictions(dataset)
     targets = _targets.choose(known, wanted)
     for target in targets:
         _check_kind(target)
@@ -49,7 +49,7 @@ def rows_for(spec: Spec, dataset: Dataset) -> np.ndarray | None:
         return np.asarray(dataset.labels, np.float32)
     if not spec.class_names:
         return None
-    rows = _targets.encode(_with_predictions(dataset), _targets.parse(spec.class_names))
+    rows = _targets.encode(with_predictions(dataset), _targets.parse(spec.class_names))
     rows = rows[~np.isnan(rows).any(axis=1)]
     return rows if len(rows) else None
 
@@ -77,7 +77,7 @@ def _turned(targets: tuple[Target, ...], rows: np.ndarray) -> np.ndarray:
     return turned
 
 
-def _with_predictions(dataset: Dataset) -> Dataset:
+def with_predictions(dataset: Dataset) -> Dataset:
     """The same, predictions standing among the labels where neither label nor measurement has that name."""
     if not any(record.get("predictions") for record in dataset.records):
         return dataset

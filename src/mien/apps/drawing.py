@@ -13,7 +13,7 @@ from mien.core.errors import InputError
 from mien.core.image import resize, to_hwc
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance
-from mien.core.sampling import draw, latents
+from mien.core.sampling import check_psi, draw, latents
 from mien.latent.styles import Styled, styled, styles
 
 _MOST_SIDE = 2048
@@ -30,9 +30,8 @@ class Drawing:
     @classmethod
     def of(cls, source: Path, *, trunc: float, label: str | Sequence[str]) -> "Drawing":
         """Load a run's newest generator or a generator file. Raises InputError, for a bad label too."""
-        if not 0 <= trunc <= 1:
-            raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
-        drawing = cls(load(source), trunc, (label,) if isinstance(label, str) else tuple(label))
+        psi = check_psi(trunc)
+        drawing = cls(load(source), psi, (label,) if isinstance(label, str) else tuple(label))
         drawing.labels([0])
         return drawing
 

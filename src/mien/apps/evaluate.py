@@ -20,7 +20,7 @@ from mien.core.cache import cache_root
 from mien.core.checkpoint import GeneratorHeader, model_id
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder
-from mien.core.sampling import draw, latents
+from mien.core.sampling import check_psi, draw, latents
 from mien.core.types import Dataset, Generator
 from mien.datasets._open import open_dataset
 from mien.metrics._features import FeatureNetwork, open_network
@@ -100,6 +100,7 @@ def evaluate(
     In a run folder the scores are appended to `metric-<module>.jsonl`.
     Raises InputError when data and generator do not fit, or there are too few pictures.
     """
+    psi = check_psi(psi)
     run, file = _locate(run_or_file)
     network, header = load_generator_network(file)
     generator = cast(Generator, network.to(device))

@@ -15,7 +15,7 @@ from mien.core.errors import InputError
 from mien.core.image import grid, to_hwc
 from mien.core.provenance import Provenance, save_picture
 from mien.core.run import RunFolder
-from mien.core.sampling import draw, latents, parse_seeds
+from mien.core.sampling import check_psi, draw, latents, parse_seeds
 from mien.core.types import Generator
 from mien.interop.onnx_file import OnnxGenerator
 from mien.models._load import load_generator_network
@@ -58,8 +58,7 @@ def generate(
     model a class ("light"), or what it is to show: ("smiling=1", "hair_colour=black"); what is not said is
     drawn from labels that it learnt from. Every picture says in its XMP that a model made it.
     """
-    if not 0 <= trunc <= 1:
-        raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
+    check_psi(trunc)
     if image_format not in FORMATS:
         raise InputError(f"--format {image_format}: choose from {', '.join(FORMATS)}")
     wanted = parse_seeds(seeds)

@@ -15,9 +15,9 @@ from mien import TOOL
 from mien.apps.conditions import rows_for
 from mien.apps.generate import Loaded
 from mien.core.checkpoint import GeneratorHeader
-from mien.core.image import to_hwc
+from mien.core.image import grid, to_hwc
 from mien.core.picture import BadPicture, Pixels, read_picture
-from mien.core.provenance import Provenance, encode_picture, save_animation
+from mien.core.provenance import Provenance, SourceType, encode_picture, save_animation
 from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset
@@ -80,6 +80,14 @@ def show_real(dataset: Dataset, index: int, caption: str) -> Shown:
     source = str(dataset.records[index].get("source", "")) if index < len(dataset.records) else ""
     alt = f"training picture {index}" + (f", {source}" if source else "")
     return Shown(_webp(image), image.shape[1], image.shape[0], alt, caption)
+
+
+def show_strip(pictures: np.ndarray, alt: str, *, made: SourceType | None) -> Shown:
+    """uint8 [N, C, H, W] side by side. made: how, where they are not photos."""
+    image = grid(torch.from_numpy(pictures), len(pictures))
+    mark = None if made is None else Provenance("", None, TOOL, made)
+    uri = _webp(image) if mark is None else _uri(encode_picture(image, ".webp", mark))
+    return Shown(uri, image.shape[1], image.shape[0], alt)
 
 
 def show_grid(path: Path, alt: str, *, generated: bool) -> Shown:

@@ -95,7 +95,7 @@ def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
     if path.suffix.lower() in _FOREIGN:
         return _foreign(path, report)
     tensors, header = load_generator(path)
-    return Weights(tensors, _discriminator(path, report), header)
+    return Weights(tensors, _discriminator(path, header, report), header)
 
 
 def _foreign(path: Path, report: Callable[[str], None]) -> Weights:
@@ -183,10 +183,15 @@ def _changed_labels(start: Start, spec: Spec) -> tuple[str, ...]:
     return (f"it took {theirs.label_dim or 'no'} label columns, this run takes {ours}",)
 
 
-def _discriminator(path: Path, report: Callable[[str], None]) -> Mapping[str, Tensor] | None:
+def _discriminator(
+    path: Path, header: GeneratorHeader, report: Callable[[str], None]
+) -> Mapping[str, Tensor] | None:
     beside = path.with_name(path.stem + ".discriminator.safetensors")
     if beside.is_file():
-        return load_generator(beside)[0]
+        tensors, found = load_generator(beside)
+        if found.origin == header.origin:
+            return tensors
+        report(f"{beside.name}: came from another file than {path.name}, and is not used")
     number = _NUMBER.search(path.name)
     state_path = path.with_name(f"state-{number[0]}.pt") if number else None
     if state_path is None or not state_path.is_file():

@@ -72,6 +72,13 @@ def _seeds(parts: list[str], where: str, *, already: int = 0) -> list[int]:
     return seeds
 
 
+def check_psi(trunc: float) -> float:
+    """The truncation that a user asked for. Raises InputError outside [0, 1]."""
+    if not 0 <= trunc <= 1:
+        raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
+    return trunc
+
+
 def latents(seeds: list[int], z_dim: int) -> Tensor:
     """The standard normal latent of each seed, float32 [len(seeds), z_dim], as NVlabs' tools draw it."""
     draws = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]

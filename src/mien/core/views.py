@@ -1,4 +1,4 @@
-"""A part of a dataset, or the same pictures with other labels."""
+"""A part of a dataset, the same pictures with other labels, or two datasets as one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ class View:
     def __init__(
         self, base: Dataset, indexes: np.ndarray, *, labels: np.ndarray | None, class_names: tuple[str, ...]
     ) -> None:
-        self._base, self.indexes = base, np.asarray(indexes, np.int64)
+        self.base, self.indexes = base, np.asarray(indexes, np.int64)
         self.name, self.content_hash, self.labels = base.name, base.content_hash, labels
         self.spec: Spec = replace(base.spec, label_dim=len(class_names), class_names=class_names)
         self.records: Sequence[Mapping[str, Any]] = [base.records[int(index)] for index in self.indexes]
@@ -29,4 +29,34 @@ class View:
 
     def images(self, indexes: np.ndarray) -> np.ndarray:
         """uint8 [len(indexes), C, H, W]."""
-        return self._base.images(self.indexes[indexes])
+        return self.base.images(self.indexes[indexes])
+
+
+class Joined:
+    """The pictures of `first`, then those of `second`; both have the same spec."""
+
+    def __init__(self, first: Dataset, second: Dataset) -> None:
+        if first.spec != second.spec:
+            raise ValueError(f"{first.name} and {second.name} differ: {first.spec}, {second.spec}")
+        self.parts = (first, second)
+        self.name = f"{first.name} + {second.name}"
+        self.spec = first.spec
+        self.content_hash = f"{first.content_hash}+{second.content_hash}"
+        self.labels = None
+        if first.labels is not None and second.labels is not None:
+            self.labels = np.concatenate([first.labels, second.labels])
+        self.records: Sequence[Mapping[str, Any]] = [*first.records, *second.records]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def images(self, indexes: np.ndarray) -> np.ndarray:
+        """uint8 [len(indexes), C, H, W], in the order asked for."""
+        where = np.asarray(indexes, np.int64)
+        first, second = self.parts
+        side = self.spec.resolution
+        out = np.empty((len(where), self.spec.channels, side, side), np.uint8)
+        late = where >= len(first)
+        out[~late] = first.images(where[~late])
+        out[late] = second.images(where[late] - len(first))
+        return out

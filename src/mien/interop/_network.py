@@ -115,10 +115,10 @@ def whole(facts: NetworkFacts, name: str) -> int:
     return value
 
 
-def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many of pattern.format(0), pattern.format(1), ... there are in a row."""
+def count(tensors: Mapping[str, Tensor], pattern: str, *, first: int = 0) -> int:
+    """How many of pattern.format(first), pattern.format(first + 1), ... there are in a row."""
     found = 0
-    while pattern.format(found) in tensors:
+    while pattern.format(first + found) in tensors:
         found += 1
     return found
 

@@ -22,7 +22,8 @@ _TORCH_LEGACY = (
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number that torch.save wrote before zips
 )
 _OLD_PICKLE = re.compile(rb"[(}\]c]")  # how a pickle of protocol 0 or 1 begins
-_STATE_DICTS = {"G_ema": "g_ema", "G": "g"}  # our keys, and rosinality's
+_STATE_DICTS = {"G_ema": "g_ema", "G": "g", "D": "d"}  # our keys, and rosinality's
+_CLASSES = {"G_ema": "Generator", "G": "Generator", "D": "Discriminator"}
 _MOST_ATTRIBUTES = 20_000
 
 
@@ -92,17 +93,19 @@ def read_state_dicts(path: Path, keys: Sequence[str]) -> Contents:
     found = _load(path)
     if not isinstance(found, dict):
         raise InputError("it is a torch file without a dictionary; rosinality's .pt has g_ema")
-    networks = {ours: _tensors(found[theirs]) for ours, theirs in _STATE_DICTS.items() if theirs in found}
+    networks = {
+        ours: _tensors(found[theirs], theirs) for ours, theirs in _STATE_DICTS.items() if found.get(theirs)
+    }
     if not networks:
         raise InputError("it is a torch file, but holds neither g_ema nor g, as rosinality's .pt does")
     mean = found.get(LATENT_MEAN)
     if isinstance(mean, Tensor):
-        networks = {name: {**tensors, LATENT_MEAN: mean} for name, tensors in networks.items()}
+        networks |= {name: {**networks[name], LATENT_MEAN: mean} for name in networks if name != "D"}
     arguments = _arguments(found.get("args"))
     facts = FileFacts(
         maker="rosinality",
         networks={
-            name: NetworkFacts(name="Generator", arguments=arguments, **counted(tensors))
+            name: NetworkFacts(name=_CLASSES[name], arguments=arguments, **counted(tensors))
             for name, tensors in networks.items()
         },
         other={str(name): plain(value) for name, value in found.items() if is_plain(value)},
@@ -125,10 +128,10 @@ def _load(path: Path) -> Any:
         raise InputError(f"not a torch file that can be read ({reason_text})") from error
 
 
-def _tensors(found: Any) -> dict[str, Tensor]:
+def _tensors(found: Any, name: str) -> dict[str, Tensor]:
     values = found if isinstance(found, dict) else {}
     if not values or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in values.items()):
-        raise InputError("its g_ema or g is no dictionary of tensors")
+        raise InputError(f"its {name} is no dictionary of tensors")
     return values
 
 

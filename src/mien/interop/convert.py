@@ -19,7 +19,7 @@ def convert(contents: Contents) -> Network:
     facts, tensors = contents.facts.networks[contents.chosen], contents.weights
     is_d = contents.chosen == "D"
     if contents.facts.maker == "rosinality":
-        return rosinality.generator(tensors)
+        return rosinality.discriminator(tensors) if is_d else rosinality.generator(tensors)
     if r3gan.is_r3gan(tensors):
         return r3gan.discriminator(tensors) if is_d else r3gan.generator(facts, tensors)
     return nvlabs.discriminator(facts, tensors) if is_d else nvlabs.generator(facts, tensors)

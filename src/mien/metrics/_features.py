@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.core.errors import InputError
+from mien.ops.random_vgg import WIDTHS, convolutions, filled
 
 NETWORKS = ("vgg-random", "mesh", "inception")
 
@@ -94,13 +95,11 @@ class VggRandom:
     dims = 64
     resize = "bicubic antialiased to 64"
     _SIZE = 64
-    _WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 
     def __init__(self, *, device: str | torch.device = "cpu", batch_size: int = 32) -> None:
         self._device = torch.device(device)
         self._batch_size = batch_size
-        net = _vgg(self._WIDTHS, self._SIZE, self.dims)
-        _fill_uniform(net, seed=0)
+        net = _vgg(self._SIZE, self.dims)
         self.hash = hash_tensors(net.state_dict(), about=f"{self.name} {self.resize}")
         self._net = net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -114,30 +113,11 @@ class VggRandom:
         return torch.cat(out).numpy() if out else np.zeros((0, self.dims), np.float32)
 
 
-def _vgg(widths: tuple[int, ...], size: int, dims: int) -> nn.Sequential:
-    """The topology; a width of 0 stands for a pool. On the meta device: weights come from `_fill_uniform`."""
-    layers: list[nn.Module] = []
-    channels = 3
+def _vgg(size: int, dims: int) -> nn.Sequential:
+    """The topology with its weights."""
+    layers = convolutions()
+    side = size >> WIDTHS.count(0)
     with torch.device("meta"):
-        for width in widths:
-            if width == 0:
-                layers.append(nn.MaxPool2d(2))
-                continue
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-            channels = width
-        side = size >> widths.count(0)
-        layers += [nn.Flatten(), nn.Linear(channels * side * side, 4096), nn.ReLU(inplace=True)]
+        layers += [nn.Flatten(), nn.Linear(WIDTHS[-2] * side * side, 4096), nn.ReLU(inplace=True)]
         layers.append(nn.Linear(4096, dims))
-    return nn.Sequential(*layers).to_empty(device="cpu").eval().requires_grad_(False)
-
-
-def _fill_uniform(net: nn.Module, *, seed: int) -> None:
-    """He's uniform initialisation from numpy's frozen stream; biases zero."""
-    rng = np.random.RandomState(seed)
-    for parameter in net.parameters():
-        if parameter.ndim == 1:
-            parameter.data.zero_()
-            continue
-        bound = (6 / parameter[0].numel()) ** 0.5
-        draws = rng.random_sample(parameter.numel()) * (2 * bound) - bound
-        parameter.data.copy_(torch.from_numpy(draws.astype(np.float32)).view_as(parameter))
+    return filled(layers)

@@ -224,6 +224,35 @@ def auc(truth: Floats, score: Floats) -> float:
     return float(roc_auc_score(truth, score))
 
 
+def mean_of(values: Floats, people: Sequence[str], *, seed: int = 0) -> Interval:
+    """The mean of finite values [N], a value a picture, of one or more people."""
+    ends = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None], seed)
+    return Interval(value=float(np.mean(values)), low=float(ends[0, 0]), high=float(ends[1, 0]))
+
+
+def weighted_auc(truth: Floats, score: Floats) -> Callable[[Floats], Floats]:
+    """A function of weights [B, N], one for each picture, that gives the AUC under each row: [B]."""
+    ranking = _ranking(truth, score)
+    return lambda weights: _weighted_auc(ranking, weights)
+
+
+def resampled(people: Sequence[str], figures: Callable[[Floats], Floats], *, seed: int = 0) -> Floats:
+    """`figures` (weights [B, N] -> [K, B]) of 1,000 draws of as many people, with replacement: [K, 1000].
+
+    The same people and seed give the same draws, whatever the figures. NaN where one is undefined.
+    """
+    names, owner = np.unique(np.asarray(people), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    step = max(1, min(_RESAMPLES, _AT_ONCE // len(owner)))
+    found = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for start in range(0, _RESAMPLES, step):
+            size = min(step, _RESAMPLES - start)
+            drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
+            found.append(figures(drawn[:, owner].astype(float)))
+    return np.concatenate(found, axis=1)
+
+
 def reliability(truth: Floats, probability: Floats) -> tuple[Bin, ...]:
     """Pictures in ten equal bins of predicted probability; empty bins are left out."""
     places = np.minimum((probability * _BINS).astype(int), _BINS - 1)
@@ -276,16 +305,7 @@ def _bootstrap(people: Sequence[str], figures: Callable[[Floats], Floats], seed:
 
     Resamples in which a figure is undefined do not count for it.
     """
-    names, owner = np.unique(np.asarray(people), return_inverse=True)
-    rng = np.random.default_rng(seed)
-    step = max(1, min(_RESAMPLES, _AT_ONCE // len(owner)))
-    found = []
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for start in range(0, _RESAMPLES, step):
-            size = min(step, _RESAMPLES - start)
-            drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
-            found.append(figures(drawn[:, owner].astype(float)))
-    several = np.concatenate(found, axis=1)
+    several = resampled(people, figures, seed=seed)
     defined = [row[~np.isnan(row)] for row in several]
     return np.array([np.percentile(row, (2.5, 97.5)) if len(row) else (np.nan, np.nan) for row in defined]).T
 

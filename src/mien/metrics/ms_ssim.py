@@ -65,6 +65,13 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     return product
 
 
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Similarity at one scale (Wang et al. 2004); arguments, windows and result as of `ms_ssim`."""
+    if a.shape[-1] < _WINDOW or a.shape[-2] < _WINDOW:
+        raise InputError(f"SSIM needs pictures of at least {_WINDOW} x {_WINDOW} pixels")
+    return _ssim(a.float() / 255, b.float() / 255)[0]
+
+
 def _ssim(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean SSIM and its contrast-structure part for [0, 1] pictures, each [N] (Wang et al. 2004)."""
     c1, c2 = 0.01**2, 0.03**2

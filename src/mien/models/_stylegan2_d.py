@@ -6,6 +6,7 @@ Module and parameter names are those of the official PyTorch release.
 import math
 from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from mien.core.types import Spec
@@ -37,6 +38,7 @@ class Block(nn.Module):
             self.skip = Conv2d(width, outputs, 1, bias=False, linear=True, down=True)
 
     def forward(self, x: Tensor | None, image: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x, image = _entering(x), _entering(image)
         if self.inputs == 0 or self.architecture == "skip":
             seen = self.fromrgb(image)
             x = seen if x is None else x + seen
@@ -48,6 +50,11 @@ class Block(nn.Module):
             past = self.skip(x, gain=half)
             return past + self.conv1(self.conv0(x), gain=half), image
         return self.conv1(self.conv0(x)), image
+
+
+def _entering(x: Tensor | None) -> Tensor | None:
+    """In float32 where a block computes in it: what comes from a finer one may be in bfloat16."""
+    return x if x is None or torch.is_autocast_enabled(x.device.type) else wide(x)
 
 
 class Epilogue(nn.Module):
@@ -66,8 +73,8 @@ class Epilogue(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor | None, embedded: Tensor | None) -> Tensor:
         if self.architecture == "skip":
-            x = x + self.fromrgb(image)
-        x = wide(x)
+            x = x + self.fromrgb(_entering(image))
+        x = cast(Tensor, _entering(x))
         if self.stddev_group > 1:
             x = minibatch_stddev(x, group_size=self.stddev_group)
         x = self.out(self.fc(self.conv(x).flatten(1)))
@@ -119,6 +126,6 @@ class Discriminator(nn.Module):
         for index, size in enumerate(self.block_resolutions):
             with arithmetic(images.device, low=index < self.low_blocks):
                 x, image = getattr(self, f"b{size}")(x, image)
-        with arithmetic(images.device, low=False):
+        with arithmetic(images.device, low=len(self.block_resolutions) < self.low_blocks):
             embedded = self.mapping(None, labels) if self.spec.label_dim else None
             return cast(Tensor, self.b4(x, image, embedded))

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.ops.equalised import CLAMP, Conv2d, FullyConnected, activate
+from mien.ops.convolution import convolution
+from mien.ops.equalised import CLAMP, LRELU_GAIN, Conv2d, FullyConnected, leaky
 from mien.ops.modulation import demodulation, scaled
 from mien.ops.precision import arithmetic, wide
 from mien.ops.resample import binomial_filter, memory_format_of, upsample, upsampling_conv
@@ -126,24 +126,24 @@ class StyledConv(nn.Module):
     def forward(
         self, x: Tensor, w: Tensor, *, noise: Noise, rng: torch.Generator | None, gain: float = 1.0
     ) -> Tensor:
+        gain *= LRELU_GAIN
         styles = self.affine(w)
-        factors = demodulation(self.weight, styles)
-        weight = self.weight.to(x.dtype)
+        factors = demodulation(self.weight, styles) * gain
         x = scaled(x, styles)
-        y = upsampling_conv(x, weight, self.resample_filter) if self.up else F.conv2d(x, weight, padding=1)
-        y = scaled(y, factors)
-        grain = self._grain(y, noise, rng)
-        return activate(y if grain is None else y + grain, self.bias, gain=gain)
+        y = upsampling_conv(x, self.weight, self.resample_filter) if self.up else convolution(x, self.weight)
+        y = scaled(y, factors, plus=self.bias * gain)
+        grain = self._grain(y, noise, rng, gain)
+        return leaky(y if grain is None else y + grain)
 
-    def _grain(self, y: Tensor, noise: Noise, rng: torch.Generator | None) -> Tensor | None:
+    def _grain(self, y: Tensor, noise: Noise, rng: torch.Generator | None, gain: float) -> Tensor | None:
         """What is added to all channels alike, or None."""
         if not self.use_noise or noise == "none":
             return None
         if noise == "const":
-            return (self.noise_const * self.noise_strength).to(y.dtype)
+            return (self.noise_const * (self.noise_strength * gain)).to(y.dtype)
         shape = (y.shape[0], 1, self.resolution, self.resolution)
         drawn = torch.randn(shape, device=y.device, generator=rng)
-        return (drawn * self.noise_strength).to(y.dtype)
+        return (drawn * (self.noise_strength * gain)).to(y.dtype)
 
 
 class ToRGB(nn.Module):
@@ -157,8 +157,8 @@ class ToRGB(nn.Module):
         self.weight_gain = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        y = F.conv2d(scaled(x, self.affine(w) * self.weight_gain), self.weight.to(x.dtype))
-        return activate(y, self.bias, linear=True).clamp(-CLAMP, CLAMP)
+        x = scaled(x, self.affine(w) * self.weight_gain)
+        return convolution(x, self.weight, self.bias).clamp(-CLAMP, CLAMP)
 
 
 class Block(nn.Module):

@@ -5,11 +5,13 @@ those of the official PyTorch release of StyleGAN2-ADA: they are facts of its fi
 """
 
 import math
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.ops.convolution import convolution
 from mien.ops.precision import wide
 from mien.ops.resample import binomial_filter, downsampling_conv, upsampling_conv
 
@@ -18,13 +20,41 @@ LRELU_GAIN = math.sqrt(2)  # keeps the variance of unit noise through the leaky 
 CLAMP = 256.0  # of activations, where half precision would overflow
 
 
-def activate(x: Tensor, bias: Tensor | None, *, linear: bool = False, gain: float = 1.0) -> Tensor:
-    """Add the bias (one for each channel), then leaky ReLU with its gain unless `linear`."""
-    if bias is not None:
-        x = x + bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))
-    if not linear:
-        x, gain = F.leaky_relu(x, SLOPE), gain * LRELU_GAIN
-    return x if gain == 1 else x * gain
+class _Leaky(torch.autograd.Function):
+    """A leaky ReLU without a second derivative: torch's is a picture of zeros, carried all the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = F.leaky_relu(x, SLOPE)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _Slope.apply(gradient, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+
+
+class _Slope(torch.autograd.Function):
+    """`gradient` times the slope where y, a leaky ReLU's result, is negative; linear in `gradient`."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(y)
+        return cast(Tensor, torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _Slope.apply(gradient, *ctx.saved_tensors), None  # type: ignore[no-untyped-call]
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Leaky ReLU without its gain: what is positive and comes in comes out, so the gain goes into weights."""
+    return cast(Tensor, _Leaky.apply(x))  # type: ignore[no-untyped-call]
+
+
+def activate(x: Tensor, bias: Tensor) -> Tensor:
+    """Add the bias (one for each channel), then leaky ReLU with its gain."""
+    return leaky(x + bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))) * LRELU_GAIN
 
 
 class FullyConnected(nn.Module):
@@ -47,10 +77,13 @@ class FullyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """In float32, whatever precision the run computes in: styles and scores need it."""
-        bias = self.bias if self.bias_gain == 1 else self.bias * self.bias_gain
+        gain = 1.0 if self.linear else LRELU_GAIN
         with torch.autocast(x.device.type, enabled=False):
-            y = F.linear(wide(x), self.weight * self.weight_gain)
-            return activate(y, bias, linear=self.linear)
+            # Scaled are the inputs, which are fewer than the weights.
+            y = F.linear(
+                wide(x) * (self.weight_gain * gain), self.weight, self.bias * (self.bias_gain * gain)
+            )
+            return y if self.linear else leaky(y)
 
 
 class Conv2d(nn.Module):
@@ -77,11 +110,14 @@ class Conv2d(nn.Module):
         self.register_buffer("resample_filter", binomial_filter())
 
     def forward(self, x: Tensor, *, gain: float = 1.0) -> Tensor:
-        weight = (self.weight * self.weight_gain).to(x.dtype)
+        gain *= 1.0 if self.linear else LRELU_GAIN
+        weight = self.weight * (self.weight_gain * gain)
+        bias = None if self.bias is None else self.bias * gain
         if self.up:
             y = upsampling_conv(x, weight, self.resample_filter)
+            y = y if bias is None else y + bias.to(y.dtype)[:, None, None]
         elif self.down:
-            y = downsampling_conv(x, weight, self.resample_filter)
+            y = downsampling_conv(x, weight, self.resample_filter, bias)
         else:
-            y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        return activate(y, self.bias, linear=self.linear, gain=gain)
+            y = convolution(x, weight, bias)
+        return y if self.linear else leaky(y)

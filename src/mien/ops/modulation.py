@@ -16,9 +16,10 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     return torch.rsqrt(wide(styles).square() @ energy.t() + 1e-8)
 
 
-def scaled(x: Tensor, factors: Tensor) -> Tensor:
-    """x [N, C, H, W] times one factor for each sample and channel [N, C], in x's precision."""
-    return x * factors.to(x.dtype)[:, :, None, None]
+def scaled(x: Tensor, factors: Tensor, *, plus: Tensor | None = None) -> Tensor:
+    """x [N, C, H, W] times one factor for each sample and channel [N, C], plus [C], in x's precision."""
+    factors = factors.to(x.dtype)[:, :, None, None]
+    return x * factors if plus is None else torch.addcmul(plus.to(x.dtype)[:, None, None], x, factors)
 
 
 def adaptive_instance_norm(x: Tensor, styles: Tensor) -> Tensor:

@@ -12,6 +12,12 @@ def arithmetic(device: torch.device, *, low: bool) -> AbstractContextManager[Non
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
+def narrow(x: Tensor) -> Tensor:
+    """x in the low precision that the run computes in, if it does."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
 def wide(x: Tensor) -> Tensor:
     """x in float32 at least: half precision is widened, float64 stays."""
     return x if x.dtype == torch.float64 else x.float()

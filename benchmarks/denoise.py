@@ -1,0 +1,89 @@
+"""Does it matter that a denoiser never sees a clean picture? Noisy and clean targets side by side.
+
+    python benchmarks/denoise.py [--data faces.zip] [--kimg 12] [--preset quick] [--set noise=gaussian]
+
+Trains twice, with the same seed, order, inputs and budget of images: once against pictures with noise of
+their own, once against the clean ones. Both are measured on the same people, who were kept out, spoilt by the
+same noise as a file would hold it (8 bits, clipped), beside non-local means and medians with settings that
+suit those very pictures best. The same command again finds its runs and only tells what was found.
+
+The data is a prepared zip, or a folder of photos, which is prepared first.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from mien.apps.denoiser_scores import Examination, newest, table
+from mien.apps.options import TrainOptions
+from mien.apps.train import train
+from mien.prepare.run import prepare
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/faces"))
+    parser.add_argument("--size", type=int, default=64, help="to which a folder of photos is prepared")
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--set", action="append", default=[], help="a number of the family: strength=15")
+    parser.add_argument("--kimg", type=float, default=12, help="of either training")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--targets", nargs="+", default=["noisy", "clean"], choices=["noisy", "clean"])
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    console = Console()
+    data = prepared(arguments.data, arguments.size, console)
+    found = {targets: examined(arguments, data, targets, console) for targets in arguments.targets}
+    for one in found.values():
+        console.print(table(one))
+        console.print(against_filters(one))
+    if len(found) == 2:
+        console.print(against_clean(found["noisy"], found["clean"]))
+
+
+def prepared(data: Path, size: int, console: Console) -> str:
+    """The zip, or one made of a folder of photos."""
+    if data.is_file():
+        return str(data)
+    path = Path(tempfile.gettempdir()) / f"{data.name}-{size}.zip"
+    if not path.exists():
+        prepare(data, path, size=size, announce=console.print)
+    return str(path)
+
+
+def examined(arguments: argparse.Namespace, data: str, targets: str, console: Console) -> Examination:
+    """What a run found when it ended."""
+    options = TrainOptions(
+        model="noise2noise",
+        preset=arguments.preset,
+        set=(*arguments.set, f"targets={targets}"),
+        precision=arguments.precision,  # the same for both, so that nothing but the targets differs
+        kimg=arguments.kimg,
+        out=arguments.out,
+    )
+    run = train(data, options, console=console)
+    found = newest(run)
+    assert found is not None
+    return found
+
+
+def against_filters(found: Examination) -> str:
+    """By how much the model is ahead of the best filter, at each noise."""
+    told = []
+    for trial in found.trials:
+        best = min(trial.figures[2:], key=lambda figure: figure.ahead)
+        told.append(f"{trial.noise}: {best.ahead:+.2f} +- {best.give_or_take:.2f} dB over {best.name}")
+    return f"{found.targets} targets, {'; '.join(told)}"
+
+
+def against_clean(noisy: Examination, clean: Examination) -> str:
+    """How far noisy targets fall behind clean ones, at each noise."""
+    pairs = zip(noisy.trials, clean.trials, strict=True)
+    gaps = [f"{one.noise}: {one.figures[1].psnr - two.figures[1].psnr:+.3f} dB" for one, two in pairs]
+    return f"noisy against clean targets: {'; '.join(gaps)}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Do translated pictures show the same person, and smile when they should? pix2pix on a CPU, 64 px.
+
+    python benchmarks/translate.py --out DIR [--only people|smiles] [--minutes 9] [--data ../shared/data]
+
+people: fronts and profiles of 1,500 rendered people; trains front to profile and back, each for --minutes,
+and evaluates both on the people who were kept out. smiles: the 102 real people of `expressions`, neutral to
+smiling, half as long, about ten kept out; the face mesh measures how much inputs, results and targets smile.
+What is in DIR already is taken, so it may be stopped and run again.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from mien.apps.options import TrainOptions
+from mien.apps.products import load
+from mien.apps.sides import pairs_to_examine
+from mien.apps.strips import changed, side_by_side
+from mien.apps.train import train
+from mien.apps.translator_scores import evaluate, table
+from mien.core import discover
+from mien.core.image import resize
+from mien.core.run import RunFolder
+from mien.faces.face import Finder
+from mien.faces.finder import open_finder
+
+_CPU = torch.device("cpu")
+_SIZE = 256  # pixels at which faces are looked for
+# Mesh points: corners of the mouth, the middle of the lips' inner edge, the face's sides at the ears.
+_CORNERS, _MIDDLE, _SIDES = (61, 291), (13, 14), (234, 454)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", choices=["people", "smiles"])
+    parser.add_argument("--minutes", type=float, default=9, help="of each training on people")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    console = Console()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.only != "smiles":
+        people(options.out, options.minutes, console)
+    if options.only != "people":
+        smiles(options.out, options.data, options.minutes / 2, console)
+
+
+def people(out: Path, minutes: float, console: Console) -> None:
+    pairs = out / "pairs.zip"
+    if not pairs.exists():
+        render = ["render", str(pairs), "--pairs", "front-profile", "--count", "1500"]
+        subprocess.run([sys.executable, "-m", "mien", *render], check=True)  # its workers need a main module
+    for direction in ("front-profile", "profile-front"):
+        run = trained(str(pairs), out / f"runs-{direction}", minutes, console, direction=direction)
+        console.print(table(evaluate(run.path, str(pairs), device=_CPU)))
+
+
+def trained(data: str, out: Path, minutes: float, console: Console, *, direction: str = "") -> RunFolder:
+    asked = TrainOptions(
+        model="pix2pix",
+        preset="quick",
+        direction=direction,
+        minutes=minutes,
+        out=out,
+        precision="bf16",
+        device="cpu",
+    )
+    return train(data, asked, console=console)
+
+
+def smiles(out: Path, data: Path, minutes: float, console: Console) -> None:
+    source = f"pairs:{data / 'expressions'}?until=_&size=64"
+    run = trained(source, out / "runs-smiles", minutes, console)
+    product = load(run.path, "translator", _CPU)
+    config = discover.load("mien.models", "pix2pix").Config(**product.header.config)
+    pairs = pairs_to_examine(product.header, config, source, progress=None)
+    every = np.arange(len(pairs.inputs))
+    inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
+    made = changed(product.network, inputs)
+    Image.fromarray(side_by_side(inputs, made, targets)).save(out / "smiles.png")
+    finder = open_finder("mesh")
+    found = np.array([[smile(side[at], finder) for side in (inputs, made, targets)] for at in every])
+    console.print(smile_table(found))
+    console.print(table(evaluate(run.path, source, device=_CPU)))
+
+
+def smile(image: np.ndarray, finder: Finder) -> float:
+    """How wide the mouth is, and how far its corners lie above its middle, over the face's width.
+
+    image: uint8 [C, H, W]. NaN where no face is found. A smile both widens the mouth and lifts its corners.
+    """
+    faces = finder.find(resize(image.transpose(1, 2, 0), _SIZE))
+    if not faces or faces[0].points is None:
+        return float("nan")
+    points = faces[0].points[:, :2].astype(float)
+    corners, middle, sides = (points[list(which)] for which in (_CORNERS, _MIDDLE, _SIDES))
+    across = sides[1] - sides[0]
+    width = float(np.linalg.norm(across))
+    up = np.array([across[1], -across[0]]) / width
+    lift = float((corners.mean(axis=0) - middle.mean(axis=0)) @ up)
+    return (float(np.linalg.norm(corners[1] - corners[0])) + lift) / width
+
+
+def smile_table(found: np.ndarray) -> Table:
+    """found: float [N, 3] of input, result, target."""
+    rises = int((found[:, 1] > found[:, 0]).sum()), int((found[:, 2] > found[:, 0]).sum())
+    shown = Table(title=f"smiles: rises in {rises[0]} of {len(found)}; in the true targets in {rises[1]}")
+    for heading in ("neutral", "translated", "smiling", "rise", "true rise"):
+        shown.add_column(heading, justify="right")
+    for one, two, three in [*found, found.mean(axis=0)]:
+        shown.add_row(*(f"{value:.3f}" for value in (one, two, three, two - one, three - one)))
+    return shown
+
+
+if __name__ == "__main__":
+    main()

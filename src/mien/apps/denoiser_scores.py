@@ -1,0 +1,184 @@
+"""How near a denoiser comes to clean pictures that it never saw, beside filters that learn nothing."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from torch import nn
+
+from mien import TOOL
+from mien.apps.denoiser_trials import Trial, chosen, compare, spoil, told, trial_noises
+from mien.apps.products import Product, load
+from mien.apps.sides import pairs_to_examine
+from mien.core.atomic import write_text
+from mien.core.checkpoint import GeneratorHeader
+from mien.core.errors import InputError
+from mien.core.run import RunFolder
+from mien.core.split import split_people
+from mien.core.types import Dataset
+from mien.core.views import View
+from mien.datasets._open import open_dataset
+from mien.datasets._stored import Report
+from mien.models.noise2noise import KIND, Config, sides
+
+METRIC = "denoiser"
+_LEAST = 1e-6  # squared levels, of noise that is none
+
+
+class Examination(BaseModel):
+    """A denoiser on some pictures; a line of `metric-denoiser.jsonl`.
+
+    targets: what it learnt from, "noisy" or "clean". unseen: is it known that it never saw
+    these people?
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_id: str
+    nimg: int
+    targets: str
+    dataset_name: str
+    dataset_hash: str
+    num_pictures: int
+    unseen: bool
+    how: str
+    trials: tuple[Trial, ...]
+    notes: tuple[str, ...] = ()
+    tool: str = TOOL
+
+
+class Test(NamedTuple):
+    """Pictures to examine a model on. wanted: the second of pairs; None: `pictures` are clean."""
+
+    pictures: Dataset
+    wanted: Dataset | None
+    unseen: bool
+    how: str
+
+
+def evaluate(source: Path, data: str, *, device: torch.device, progress: Report | None = None) -> Examination:
+    """Examine a denoiser on `data`; in a run folder the result is added to `metric-denoiser.jsonl`.
+
+    On what it was trained on, only people who were kept out count. Raises InputError.
+    """
+    product = load(source, KIND, device)
+    test = _test(product.header, data, progress)
+    _check_channels(product, test.pictures)
+    found = examine(product.network, product.header, product.model, test, progress=progress)
+    if source.is_dir():
+        append(RunFolder.open(source), found)
+    return found
+
+
+def examine(
+    network: nn.Module,
+    header: GeneratorHeader,
+    model: str,
+    test: Test,
+    *,
+    progress: Report | None = None,
+) -> Examination:
+    """Spoil clean pictures as the model learnt it, or take noisy pairs, and compare what cleans them."""
+    config = Config.model_validate(header.config)
+    at = chosen(test.pictures)
+    pictures = test.pictures.images(at)
+    if test.wanted is None:
+        tasks = [(told(one), spoil(pictures, one), pictures) for one in trial_noises(config)]
+    else:
+        tasks = [("pairs as they came", pictures, test.wanted.images(at))]
+    trials = []
+    for number, (name, spoilt, wanted) in enumerate(tasks, 1):
+        trials.append(Trial(noise=name, figures=compare(network, spoilt, wanted)))
+        if progress:
+            progress(number, len(tasks))
+    noisy_pairs = test.wanted is not None and config.targets == "noisy"
+    return Examination(
+        model_id=model,
+        nimg=header.nimg,
+        targets=config.targets,
+        dataset_name=test.pictures.name,
+        dataset_hash=test.pictures.content_hash,
+        num_pictures=len(at),
+        unseen=test.unseen,
+        how=test.how,
+        trials=tuple(trials),
+        notes=(_ceiling(tasks[0][1], tasks[0][2]),) if noisy_pairs else (),
+    )
+
+
+def append(run: RunFolder, found: Examination) -> None:
+    """Add a line to the run's `metric-denoiser.jsonl`, atomically."""
+    path = run.metric(METRIC)
+    old = path.read_text("utf-8") if path.exists() else ""
+    write_text(path, old + found.model_dump_json() + "\n")
+
+
+def newest(run: RunFolder) -> Examination | None:
+    """What was found last, or None. Raises InputError where that line is damaged."""
+    path = run.metric(METRIC)
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    if not lines:
+        return None
+    try:
+        return Examination.model_validate_json(lines[-1])
+    except ValidationError as error:
+        raise InputError(f"{path}: line {len(lines)} is not an examination") from error
+
+
+def table(found: Examination) -> Group:
+    """A table for each noise, above it what was examined."""
+    lines: list[RenderableType] = [
+        f"[bold]{found.model_id}[/] (taught by {found.targets} pictures) on {found.num_pictures:,} pictures"
+        f" ({found.dataset_name}), {found.how}",
+    ]
+    for trial in found.trials:
+        lines.append(_trial_table(trial))
+    lines.append(
+        "filters with the settings that suit these very pictures best; +-: 95 % interval over pictures"
+    )
+    return Group(*lines, *found.notes)
+
+
+def _trial_table(trial: Trial) -> Table:
+    grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title=trial.noise, title_justify="left")
+    for heading in ("", "PSNR dB", "SSIM", "this model is ahead by"):
+        grid.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for index, one in enumerate(trial.figures):
+        ahead = "" if index == 1 else f"{one.ahead:.2f} +- {one.give_or_take:.2f} dB"
+        grid.add_row(one.name, f"{one.psnr:.2f}", f"{one.ssim:.3f}", ahead)
+    return grid
+
+
+def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
+    """Two noisy pictures differ by the noise of both: half of that remains of a perfect answer."""
+    half = max(np.square(one.astype(np.float64) - two).mean() / 2, _LEAST)
+    return (
+        f"compared with pictures that are noisy themselves: a perfect answer would have about"
+        f" {10 * np.log10(255**2 / half):.2f} dB; compare the rows, not with figures from elsewhere"
+    )
+
+
+def _test(header: GeneratorHeader, data: str, progress: Report | None) -> Test:
+    config = Config.model_validate(header.config)
+    if sides(config) == "pairs":
+        found = pairs_to_examine(header, config, data, progress=progress)
+        return Test(found.inputs, found.targets, found.unseen, found.how)
+    dataset = open_dataset(data, progress=progress)
+    if header.dataset is None or header.dataset.content_hash != dataset.content_hash:
+        how = "not what was trained on; whether the model saw the same people is not known"
+        return Test(dataset, None, False, how)
+    split = split_people(dataset.records, share=config.held_out)
+    side = View(dataset, split.held_out, labels=None, class_names=())
+    return Test(side, None, True, f"kept out of training {split.how}")
+
+
+def _check_channels(product: Product, pictures: Dataset) -> None:
+    ours, theirs = product.header.spec.channels, pictures.spec.channels
+    if ours != theirs:
+        words = {1: "gray", 3: "in colour"}
+        raise InputError(f"{pictures.name} is {words[theirs]}; the model is for pictures {words[ours]}")

@@ -1,0 +1,149 @@
+"""How near a translator comes to true pictures of unseen people, and whether it keeps who they are."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from mien.apps.products import Product, load
+from mien.apps.sides import ToExamine, pairs_to_examine
+from mien.apps.strips import changed
+from mien.apps.translator_figures import Closeness, Examination, Likeness, append, newest, table
+from mien.core import artefacts, discover
+from mien.core.errors import InputError
+from mien.core.run import RunFolder
+from mien.core.split import person_of
+from mien.metrics import _closeness, _identity, frechet
+from mien.metrics._features import FeatureNetwork, open_network
+from mien.metrics._reading import mean_of
+from mien.metrics.ms_ssim import ms_ssim, ssim
+from mien.models.pix2pix import KIND
+
+__all__ = ["evaluate", "examine", "newest", "table"]
+
+Tick = Callable[[int, int], None]
+AMONG = 100  # people of whom one is looked for, where there are as many
+_FEWEST = 4  # pairs of different people, for a figure to mean anything
+_BATCH = 64
+
+
+class _Way(NamedTuple):
+    """Pictures that are offered for the targets, uint8 [N, C, H, W]."""
+
+    name: str
+    pictures: np.ndarray
+
+
+def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
+    """Examine a run's newest translator, or a file, on the pairs `data`: those kept out, if it learnt them.
+
+    In a run folder the result is appended to `metric-translator.jsonl`. Raises InputError.
+    """
+    product = load(source, KIND, device)
+    config = discover.load("mien.models", product.header.family).Config(**product.header.config)
+    pairs = pairs_to_examine(product.header, config, data, progress=None)
+    _check_fit(product, pairs, data)
+    found = examine(product, pairs, open_networks(device), progress=progress)
+    if source.is_dir():
+        append(RunFolder.open(source), found)
+    return found
+
+
+def open_networks(device: torch.device) -> list[FeatureNetwork]:
+    """vgg-random, and mesh and inception where their files are."""
+    files = {"mesh": "face-mesh", "inception": "inception"}
+    there = [name for name, file in files.items() if artefacts.artefact_path(file) is not None]
+    return [open_network(name, device=device) for name in ("vgg-random", *there)]
+
+
+def examine(
+    product: Product, pairs: ToExamine, networks: Sequence[FeatureNetwork], *, progress: Tick | None = None
+) -> Examination:
+    """Compare what is made of the inputs with the targets; and the inputs, and the targets' mean."""
+    people = _people(pairs)
+    others = _identity.fewest_others(people)
+    if len(people) < _FEWEST or others < 1:
+        raise InputError(f"{pairs.inputs.name}: {len(people)} pairs are too few to examine a model on")
+    every = np.arange(len(people))
+    inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
+    mean = np.rint(targets.mean(axis=0)).astype(np.uint8)
+    ways = (
+        _Way("translated", changed(product.network, inputs)),
+        _Way("input", inputs),
+        _Way("mean target", np.broadcast_to(mean, targets.shape)),
+    )
+    among = min(AMONG, others + 1)
+    likeness: list[Likeness] = []
+    for number, network in enumerate(networks, 1):
+        likeness += _likeness(network, ways, targets, people, among)
+        if progress:
+            progress(number, len(networks))
+    header = product.header
+    return Examination(
+        model_id=product.model,
+        nimg=header.nimg,
+        dataset_name=pairs.inputs.name,
+        dataset_hash=pairs.inputs.content_hash,
+        roles=header.roles,
+        num_pairs=len(people),
+        num_people=len(set(people)),
+        unseen=pairs.unseen,
+        how=pairs.how,
+        among=among,
+        closeness=tuple(_closeness_of(way, targets, people) for way in ways),
+        likeness=tuple(likeness),
+    )
+
+
+def _closeness_of(way: _Way, targets: np.ndarray, people: Sequence[str]) -> Closeness:
+    measures = [_closeness.l1, _closeness.psnr, *((ssim, ms_ssim) if targets.shape[-1] >= 11 else ())]
+    found: list[list[torch.Tensor]] = [[] for _ in measures]
+    for start in range(0, len(targets), _BATCH):
+        part = slice(start, start + _BATCH)
+        one, two = (torch.from_numpy(np.ascontiguousarray(side[part])) for side in (way.pictures, targets))
+        for values, measure in zip(found, measures, strict=True):
+            values.append(measure(one, two))
+    each = [torch.cat(values).double().numpy() for values in found]
+    means = [float(values.mean()) for values in each[1:]] + [None] * (4 - len(each))
+    return Closeness(
+        way=way.name, l1=mean_of(each[0], people), psnr=means[0] or 0.0, ssim=means[1], ms_ssim=means[2]
+    )
+
+
+def _likeness(
+    network: FeatureNetwork, ways: Sequence[_Way], targets: np.ndarray, people: Sequence[str], among: int
+) -> list[Likeness]:
+    wanted = network.features(torch.from_numpy(targets))
+    found = []
+    for way in ways:
+        seen = network.features(torch.from_numpy(np.ascontiguousarray(way.pictures)))
+        far = _identity.distances(seen, wanted)
+        found.append(
+            Likeness(
+                way=way.name,
+                network=network.name,
+                network_hash=network.hash,
+                resize=network.resize,
+                distance=float(np.diagonal(far).mean()),
+                frechet=frechet.compute(wanted, seen)["frechet"],
+                rank1=mean_of(_identity.rank_one(far, people, among), people),
+                auc=_identity.verification_auc(far, people),
+                doubt=frechet.advice(len(wanted), len(seen), network.dims),
+            )
+        )
+    return found
+
+
+def _people(pairs: ToExamine) -> list[str]:
+    """Who is shown in each; a pair of whom nothing is known counts as a person of its own."""
+    return [person_of(record) or f"pair {index}" for index, record in enumerate(pairs.inputs.records)]
+
+
+def _check_fit(product: Product, pairs: ToExamine, data: str) -> None:
+    ours, theirs = product.header.spec, pairs.inputs.spec
+    for what in ("resolution", "channels"):
+        one, two = getattr(ours, what), getattr(theirs, what)
+        if one != two:
+            raise InputError(f"{data}: its pictures have {what} {two}, {product.model} learnt from {one}")

@@ -1,0 +1,170 @@
+"""pix2pix: what pictures are to become, learnt from pairs (Isola et al. 2017, arXiv:1611.07004).
+
+A U-Net that is near its targets (L1) and that a discriminator of patches, which sees input and output beside
+each other, cannot tell from them. Its only noise is dropout.
+
+The product is the averaged generator, without dropout unless `noise_at_test`. Batch norm then takes the means
+of training, so that a picture's result depends on no other. The paper's batches of one normalise each picture
+by itself, in training and after it: that is instance norm, and what the preset `paper` says.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._jitter import jittered
+from mien.models._patch import Norm, PatchGan
+from mien.models._perceptual import Perceptual
+from mien.models._unet import Translator
+
+KIND = "translator"
+PRODUCT = "g"
+
+
+class Config(BaseModel):
+    """Every number of the family."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the people that is kept out, for testing")
+    batch_size: int = Field(16, ge=1, description="pairs a step")
+    width: int = Field(64, ge=1, description="channels of the generator's first layer; doubled to 8 times")
+    width_d: int = Field(64, ge=1, description="channels of the discriminator's first layer, likewise")
+    d_layers: int = Field(3, ge=1, le=6, description="halvings in it: 1 sees 16 px, 2 34, 3 70")
+    norm: Norm = Field("batch", description="batch; or instance, which is batch norm of a batch of one")
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of the decoder's first layers that is dropped")
+    noise_at_test: bool = Field(False, description="drop, always the same, after training too (the paper)")
+    loss: Literal["vanilla", "relativistic"] = Field("vanilla", description="the adversarial loss")
+    l1: float = Field(100.0, ge=0, description="weight of the distance to the target (L1)")
+    perceptual: float = Field(0.0, ge=0, description="weight of the distance in layers of a random VGG")
+    d_gain: float = Field(0.5, gt=0, description="factor on the discriminator's loss")
+    lr: float = Field(
+        2e-4, gt=0, description="learning rate (Adam); from the middle of the budget it falls to 0"
+    )
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay; the second is 0.999")
+    jitter: float = Field(
+        30 / 256, ge=0, lt=1, description="pairs are enlarged by this share and cut out somewhere"
+    )
+    edges: bool = Field(False, description="the input's edges are looked at, not the input")
+    ema_half_life_nimg: float = Field(
+        1000, ge=0, description="half-life of the averaged generator, in images"
+    )
+
+
+PRESETS = {
+    "default": Config(),
+    "paper": Config(batch_size=1, norm="instance", noise_at_test=True, ema_half_life_nimg=0),
+    # For 64 px on a CPU. Aligned faces are tested at the size they have: little is gained by enlarging them.
+    "quick": Config(batch_size=8, width=32, width_d=32, d_layers=2, lr=1e-3, jitter=2 / 64),
+}
+
+
+def sides(config: Config) -> Literal["pairs"]:
+    """It learns from pairs."""
+    return "pairs"
+
+
+def build(config: Config, spec: Spec) -> "Pix2Pix":
+    """A new generator and discriminator; InputError for sizes that do not fit."""
+    return Pix2Pix(config, spec)
+
+
+def build_product(config: Config, spec: Spec) -> Translator:
+    """The generator alone, untrained."""
+    return Translator(
+        spec,
+        width=config.width,
+        norm=config.norm,
+        dropout=config.dropout,
+        edges=config.edges,
+        noise=config.noise_at_test,
+    )
+
+
+class Pix2Pix:
+    """The networks, their optimisers and losses."""
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        self.config, self.batch_size = config, config.batch_size
+        bias = config.loss == "vanilla"
+        d = PatchGan(spec, width=config.width_d, layers=config.d_layers, norm=config.norm, bias=bias)
+        self.networks: dict[str, nn.Module] = {PRODUCT: build_product(config, spec), "d": d}
+        self.optimizers: dict[str, Optimizer] = {
+            name: Adam(network.parameters(), lr=config.lr, betas=(config.beta1, 0.999))
+            for name, network in self.networks.items()
+        }
+        self._perceptual = Perceptual() if config.perceptual else None
+
+    def begin_step(self, progress: Progress) -> None:
+        """The rate as configured for the first half of the budget, then straight down to 0."""
+        share = min(1.0, 2 * (1 - progress.fraction))
+        for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = self.config.lr * share * progress.lr_scale
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """The discriminator first, as in the authors' code."""
+        return (Phase("d", "d", gain=self.config.d_gain), Phase("g", PRODUCT))
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Equations 1 to 4 of the paper, or the relativistic pairing loss patch by patch."""
+        if batch.others is None:
+            raise ValueError("pix2pix needs the targets of its pictures")
+        inputs, targets = jittered((batch.images, batch.others), self.config.jitter, batch.rng)
+        if phase.name == "d":
+            return self._tell_apart(inputs, targets, batch)
+        return self._generate(inputs, targets, batch)
+
+    def _tell_apart(self, inputs: Tensor, targets: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.no_grad():
+            fakes = self._g(inputs, batch.rng)
+        real, fake = self._scores(inputs, targets, batch), self._scores(inputs, fakes, batch)
+        if self.config.loss == "vanilla":
+            loss = F.softplus(-real).mean() + F.softplus(fake).mean()
+            signs = real.sign().mean()
+        else:
+            loss = F.softplus(fake - real).mean()
+            signs = (real - fake).sign().mean()
+        told = {"D/loss": loss, "scores/real": real.mean(), "scores/fake": fake.mean(), "signs/real": signs}
+        return loss, {f"Loss/{name}": value.detach() for name, value in told.items()}
+
+    def _generate(self, inputs: Tensor, targets: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        fakes = self._g(inputs, batch.rng)
+        fake = self._scores(inputs, fakes, batch)
+        if self.config.loss == "vanilla":
+            realism = F.softplus(-fake).mean()
+        else:
+            with torch.no_grad():
+                real = self._scores(inputs, targets, batch)
+            realism = F.softplus(real - fake).mean()
+        distance = F.l1_loss(fakes, targets)
+        loss = realism + self.config.l1 * distance
+        told = {"realism": realism, "l1": distance}
+        if self._perceptual is not None:
+            told["perceptual"] = self._perceptual(fakes, targets)
+            loss = loss + self.config.perceptual * told["perceptual"]
+        return loss, {f"Loss/G/{name}": value.detach() for name, value in (told | {"loss": loss}).items()}
+
+    def _scores(self, inputs: Tensor, pictures: Tensor, batch: Batch) -> Tensor:
+        """A score a patch; the run's augmentation disturbs what is judged, never what it is judged by."""
+        return cast(Tensor, self.networks["d"](self._g.see(inputs), batch.augment(pictures)))
+
+    @property
+    def _g(self) -> Translator:
+        return cast(Translator, self.networks[PRODUCT])
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The generator's, short while little has been seen."""
+        return {PRODUCT: min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond networks and optimisers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""

@@ -1,0 +1,35 @@
+"""The verb that cleans noisy pictures."""
+
+from pathlib import Path
+
+from mien.verbs._console import console
+
+
+def denoise(
+    run: Path, inputs: tuple[str, ...], /, *, out: Path, any_size: bool = False, device: str = "auto"
+) -> None:
+    """Clean noisy pictures with what a run of `mien train DATA --model noise2noise` learnt.
+
+    Parameters
+    ----------
+    run
+        A run folder (its newest denoiser) or a .safetensors file.
+    inputs
+        Pictures, folders, or one dataset: a zip, or like rendered:100.
+    out
+        A folder for PNGs; or a .zip, which keeps every label and everything else known of each picture.
+    any_size
+        Take pictures of any size as they are; by default those of another size than was trained are refused.
+    device
+        cpu, cuda, mps or auto.
+    """
+    from mien.apps.bars import bar
+    from mien.apps.denoise import run as clean
+    from mien.apps.train import pick_device
+
+    screen = console()
+    with bar(screen, "denoising") as progress:
+        done = clean(run, inputs, out, any_size=any_size, device=pick_device(device), progress=progress)
+    for problem in done.problems:
+        screen.print(f"left out: {problem}", markup=False)
+    screen.print(f"wrote {done.written} picture(s) to {out}", markup=False)
