@@ -59,17 +59,18 @@ def table(found: Worth) -> Group:
     """A row for each kind of training pictures, then the verdicts."""
     grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     grid.add_column("learnt from", no_wrap=True)
-    for heading in ("real", "synthetic", *found.figures, f"gain over {REAL}"):
+    for heading in ("pictures", *found.figures, f"gain over {REAL}"):
         grid.add_column(heading, justify="right", no_wrap=True)
     for arm in found.arms:
         figures = [_cell(figure, found.scale) for figure in arm.figures.values()]
         gain = gain_over(arm, REAL)
         said = "" if gain is None else _cell(gain.gain, found.scale, signed=True)
-        grid.add_row(arm.name, f"{arm.num_real:,}", f"{arm.num_synthetic:,}", *figures, said)
+        grid.add_row(arm.name, f"{arm.num_real:,} + {arm.num_synthetic:,}", *figures, said)
     lines: list[RenderableType] = [
         about(found),
         grid,
-        "under a figure: 95 % intervals over seeds and test people; a gain above 0 is better",
+        "pictures: real + synthetic; under a figure: its 95 % interval over seeds and test people; a gain"
+        " above 0 is better",
         *(f"- {sentence}" for sentence in found.verdicts),
         *found.warnings,
     ]
@@ -81,5 +82,6 @@ def _short(over: str) -> str:
 
 
 def _cell(figure: Interval, scale: Scale, *, signed: bool = False) -> str:
-    """The figure, and its interval in a second line."""
-    return "\n".join(told(figure, scale, signed=signed))
+    """The figure, and its interval in a second line, narrow enough for a terminal of 80 columns."""
+    value, ends = told(figure, scale, signed=signed)
+    return f"{value}\n{ends.replace(scale.unit, '') if scale.unit else ends}"
