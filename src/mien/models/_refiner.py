@@ -1,7 +1,7 @@
 """The two networks of SimGAN (Shrivastava et al. 2017, arXiv:1612.07828): a refiner and local scores."""
 
 import zlib
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from mien.core.types import Spec
 from mien.ops.stddev import minibatch_stddev
 
 _REACH = 0.95  # of white, where no change is asked for
-_BEYOND = "replicate"  # or a refiner learns a frame
+_BEYOND: Literal["replicate"] = "replicate"  # or a refiner learns a frame
 _LEAST = 8  # pixels a side, of which the local scores leave 2 x 2
 
 
@@ -120,7 +120,13 @@ class LocalDiscriminator(nn.Module):
 
 
 def _conv(
-    before: int, after: int, kernel: int, *, stride: int = 1, scale: float = 1.0, beyond: str = "zeros"
+    before: int,
+    after: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    scale: float = 1.0,
+    beyond: Literal["zeros", "replicate"] = "zeros",
 ) -> nn.Conv2d:
     """He's initialisation times `scale`. beyond: what pictures are beyond their edges (`padding_mode`)."""
     layer = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, padding_mode=beyond)
