@@ -5,7 +5,8 @@ import torch
 from rich.console import Console
 
 from mien import TOOL
-from mien.apps.refiner_strips import chosen, refine, strip
+from mien.apps.nearest_reals import nearest
+from mien.apps.strips import changed, chosen, side_by_side
 from mien.core.atomic import write_bytes
 from mien.core.image import grid
 from mien.core.packed import encode_png
@@ -67,9 +68,10 @@ class RefinerOutputs:
         self._console.print(f"input, refined and nearest real side by side: {last}")
 
     def _draw(self) -> np.ndarray:
-        """Write the strip of the chosen inputs as training stands; return what was made of them."""
-        refined = refine(self._training.averages.networks[PRODUCT], self._inputs)
-        picture = strip(self._inputs, refined, self._reals)
+        """Write rows of input | refined | nearest real, as training stands; return the refined."""
+        refined = changed(self._training.averages.networks[PRODUCT], self._inputs)
+        near = self._reals[nearest(refined, self._reals)]
+        picture = side_by_side(self._inputs, refined, near)
         save_picture(self._run.fakes(self._training.nimg), picture, self._provenance())
         return refined
 

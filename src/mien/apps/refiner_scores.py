@@ -16,8 +16,8 @@ from mien import TOOL
 from mien.apps.fresh_classifier import UPDATES, Sight, accuracies, split
 from mien.apps.products import Product, load
 from mien.apps.pupils import known_pupils, moved
-from mien.apps.refiner_strips import refine
 from mien.apps.sides import check_alike
+from mien.apps.strips import changed
 from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.run import RunFolder
@@ -116,7 +116,7 @@ def examine(
     if min(len(dataset), len(real)) < _FEWEST:
         raise InputError(f"{dataset.name}, {real.name}: a classifier needs {_FEWEST} pictures of each")
     raw = dataset.images(np.arange(len(dataset)))
-    refined = refine(product.network, raw)
+    refined = changed(product.network, raw)
     told = _told_apart(dataset, real, (raw, refined), seeds, progress)
     header = product.header
     return Examination(
@@ -160,13 +160,13 @@ def _told_apart(
             updates=UPDATES[at],
             raw=tuple(found[sight, :, 0, at]),
             refined=tuple(found[sight, :, 1, at]),
-            fall=mean_of(found[sight, :, 0, at] - found[sight, :, 1, at]),
+            fall=over_seeds(found[sight, :, 0, at] - found[sight, :, 1, at]),
         )
         for sight, at in np.ndindex(len(sights), len(UPDATES))
     )
 
 
-def mean_of(values: np.ndarray) -> Interval:
+def over_seeds(values: np.ndarray) -> Interval:
     """The mean and its 95 % interval by Student's t over the seeds; of one value, no more than that."""
     mean, count = float(np.mean(values)), len(values)
     error = float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else 0.0

@@ -53,7 +53,7 @@ class Config(BaseModel):
     pretrain_d: int = Field(50, ge=0, description="updates of the discriminator alone after that")
     k_g: int = Field(1, ge=1, description="refiner updates a step")
     k_d: int = Field(1, ge=1, description="discriminator updates a step")
-    gamma: float = Field(0.3, ge=0, description="weight of the R1 and R2 penalties of a patch's score")
+    gamma: float = Field(0.05, ge=0, description="weight of the R1 and R2 penalties of a patch's score")
     history: int = Field(512, ge=1, description="refined pictures that are shown again")
     lr_r: float = Field(5e-4, gt=0, description="learning rate of the refiner (Adam)")
     lr_d: float = Field(1e-3, gt=0, description="learning rate of the discriminator (Adam)")
