@@ -139,17 +139,18 @@ def table(found: Examination) -> Group:
     for trial in found.trials:
         lines.append(_trial_table(trial))
     lines.append(
-        "filters with the settings that suit these very pictures best; +-: 95 % interval over pictures"
+        "PSNR in dB, ahead ± the 95 % interval over pictures; the filters' settings suit these very pictures"
     )
     return Group(*lines, *found.notes)
 
 
 def _trial_table(trial: Trial) -> Table:
     grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title=trial.noise, title_justify="left")
-    for heading in ("", "PSNR dB", "SSIM", "this model is ahead by"):
-        grid.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    grid.add_column("")
+    for heading in ("PSNR", "SSIM", "model is ahead"):
+        grid.add_column(heading, justify="right", no_wrap=True)
     for index, one in enumerate(trial.figures):
-        ahead = "" if index == 1 else f"{one.ahead:.2f} +- {one.give_or_take:.2f} dB"
+        ahead = "" if index == 1 else f"{one.ahead:.2f} ± {one.give_or_take:.2f}"
         grid.add_row(one.name, f"{one.psnr:.2f}", f"{one.ssim:.3f}", ahead)
     return grid
 
