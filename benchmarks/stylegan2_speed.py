@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from mien.core.checkpoint import GeneratorHeader
-from mien.core.types import Spec
+from mien.core.types import Batch, Phase, Spec
 from mien.interop import onnx_file
 from mien.models import stylegan2
 from mien.models.stylegan2 import StyleGan2
@@ -44,16 +44,24 @@ class Noise:
 
 
 def check() -> None:
-    """The version from the papers must be the same network: the same pictures, the same scores."""
+    """The version from the papers must be the same network: pictures, and the gradients of every phase."""
     ours, theirs = stylegan2.build(CONFIG, SPEC), plain(stylegan2.build(CONFIG, SPEC))
     for name, network in ours.networks.items():
         theirs.networks[name].load_state_dict(network.state_dict())
-    z = torch.randn(8, CONFIG.z_dim)
+    z, real = torch.randn(8, CONFIG.z_dim), torch.randn(8, 3, 64, 64)
     with torch.no_grad():
-        images, same = (family.networks["g"].eval()(z) for family in (ours, theirs))
-        scores, alike = (family.networks["d"](images) for family in (ours, theirs))
+        images, same = (family.networks["g"](z) for family in (ours, theirs))
     torch.testing.assert_close(same, images, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(alike, scores, rtol=1e-4, atol=1e-4)
+    for name, network in {"g": "g", "path": "g", "d": "d", "r1": "d"}.items():
+        norms = []
+        for family in (ours, theirs):
+            batch = Batch(real, None, torch.Generator().manual_seed(0))
+            family.loss(Phase(name, network), batch)[0].backward()
+            weights = family.networks[network].parameters()
+            norms.append(torch.nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None]))
+            for every in family.networks.values():
+                every.zero_grad()
+        torch.testing.assert_close(*norms, rtol=1e-3, atol=0)
 
 
 def trained(

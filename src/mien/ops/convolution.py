@@ -50,11 +50,14 @@ class _Convolved(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, grid: Grid) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.grid = grid
+        ctx.set_materialize_grads(False)
         with torch.autocast(x.device.type, enabled=False):
             return F.conv2d(x, weight, bias, grid.stride, grid.pad, groups=grid.groups)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        if gradient is None:
+            return None, None, None, None
         (x, weight), needed, grid = ctx.saved_tensors, ctx.needs_input_grad, ctx.grid
         return (
             _Spread.apply(gradient, weight, x.shape[2:], grid) if needed[0] else None,  # type: ignore[no-untyped-call]
@@ -69,13 +72,16 @@ class _Spread(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, weight: Tensor, size: Size, grid: Grid) -> Tensor:
         ctx.save_for_backward(y, weight)
         ctx.grid = grid
+        ctx.set_materialize_grads(False)
         with torch.autocast(y.device.type, enabled=False):
             return (
                 _spread_planes(y, weight, size, grid) if grid.groups > 1 else _spread(y, weight, size, grid)
             )
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        if gradient is None:
+            return None, None, None, None
         (y, weight), needed, grid = ctx.saved_tensors, ctx.needs_input_grad, ctx.grid
         return (
             _Convolved.apply(gradient, weight, None, grid) if needed[0] else None,  # type: ignore[no-untyped-call]
@@ -92,10 +98,13 @@ class _Correlated(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, size: Size, grid: Grid) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.grid = grid
+        ctx.set_materialize_grads(False)
         return _correlated(x, y, size, grid)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        if gradient is None:
+            return None, None, None, None
         (x, y), needed, grid = ctx.saved_tensors, ctx.needs_input_grad, ctx.grid
         return (
             _Spread.apply(y, gradient, x.shape[2:], grid) if needed[0] else None,  # type: ignore[no-untyped-call]
