@@ -74,7 +74,7 @@ def against_filters(found: Examination) -> str:
     told = []
     for trial in found.trials:
         best = min(trial.figures[2:], key=lambda figure: figure.ahead)
-        told.append(f"{trial.noise}: {best.ahead:+.2f} +- {best.give_or_take:.2f} dB over {best.name}")
+        told.append(f"{trial.noise}: {best.ahead:+.2f} ± {best.give_or_take:.2f} dB over {best.name}")
     return f"{found.targets} targets, {'; '.join(told)}"
 
 

@@ -257,6 +257,12 @@ def test_figures_equal_their_definitions(channels: int) -> None:
     assert noisy.ssim == pytest.approx(float(inside.mean()), abs=1e-5)
 
 
+def test_pictures_too_small_for_a_window_have_no_similarity() -> None:
+    clean = faces(3, 8)
+    figures = compare(Denoiser(Spec(8), width=6, levels=2, residual=True), clean[:, :, ::-1].copy(), clean)
+    assert [figure.ssim for figure in figures] == [None] * 4
+
+
 def test_a_blind_model_is_tried_at_several_strengths() -> None:
     told = [one.low for one in trial_noises(Config(strength="0-50"))]
     assert told == [12.5, 25, 50]

@@ -82,6 +82,7 @@ def test_a_score_sees_a_patch(layers: int, field: int) -> None:
     net = PatchGan(Spec(128, 1), width=2, layers=layers, norm="batch", bias=True).eval().double()
     pictures = torch.randn(1, 1, 128, 128, dtype=torch.double, requires_grad=True)
     scores = net(torch.randn(1, 1, 128, 128, dtype=torch.double), pictures)
+    assert scores.shape[2] == 128 // 2**layers - 2  # 30 x 30 scores at 256 px and three layers
     middle = scores.shape[2] // 2
     (gradient,) = torch.autograd.grad(scores[0, 0, middle, middle], pictures)
     seen = gradient[0, 0] != 0

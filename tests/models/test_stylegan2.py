@@ -146,3 +146,16 @@ def test_random_noise_follows_its_generator_alone() -> None:
     assert torch.equal(drawn(1), drawn(1))
     assert not torch.equal(drawn(1), drawn(2))
     assert torch.equal(g(z, noise="const"), g(z, noise="const"))
+
+
+@pytest.mark.parametrize(("low", "widths"), [(3, "nnn"), (2, "nnw"), (1, "nww"), (0, "www")])
+def test_the_finest_resolutions_of_the_discriminator_compute_in_bfloat16(low: int, widths: str) -> None:
+    """16, 8 and 4 px, in this order; scores come out in float32."""
+    d = Discriminator(Spec(16), base=64, most=8, low_blocks=low)
+    seen: list[torch.dtype] = []
+    for layer in (d.b16.conv1, d.b8.conv1, d.b4.conv):
+        layer.register_forward_hook(lambda _layer, _given, y: seen.append(y.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = d(torch.randn(4, 3, 16, 16))
+    assert seen == [torch.bfloat16 if width == "n" else torch.float32 for width in widths]
+    assert scores.dtype == torch.float32

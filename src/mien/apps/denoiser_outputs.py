@@ -5,7 +5,7 @@ import torch
 from rich.console import Console
 
 from mien import TOOL
-from mien.apps.denoiser_scores import Test, append, examine, table
+from mien.apps.denoiser_scores import Exam, append, examine, table
 from mien.apps.denoiser_trials import chosen, denoise, spoil, trial_noises
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import model_id, read_header
@@ -42,7 +42,7 @@ class DenoiserOutputs:
         self._family, self._console = family, console
         assert lesson.held_out is not None
         how = f"kept out of training {lesson.how}"
-        self._test = Test(lesson.held_out, lesson.held_out_others, True, how)
+        self._exam = Exam(lesson.held_out, lesson.held_out_others, True, how)
         self._spoilt, self._wanted = self._glance()
 
     def begin(self) -> None:
@@ -75,16 +75,16 @@ class DenoiserOutputs:
         write_timelapse(self._run, self._provenance())
         path = self._run.newest_product(KIND)
         network = self._training.averages.networks[PRODUCT]
-        found = examine(network, read_header(path), model_id(path), self._test)
+        found = examine(network, read_header(path), model_id(path), self._exam)
         append(self._run, found)
         self._console.print(table(found))
 
     def _glance(self) -> tuple[np.ndarray, np.ndarray]:
         """Some kept-out pictures, spoilt, and what they should become."""
-        at = chosen(self._test.pictures, _GLANCE)
-        pictures = self._test.pictures.images(at)
-        if self._test.wanted is not None:
-            return pictures, self._test.wanted.images(at)
+        at = chosen(self._exam.pictures, _GLANCE)
+        pictures = self._exam.pictures.images(at)
+        if self._exam.wanted is not None:
+            return pictures, self._exam.wanted.images(at)
         noises = trial_noises(self._training.trainable.config)
         return spoil(pictures, noises[len(noises) // 2]), pictures
 

@@ -33,8 +33,8 @@ _LEAST = 1e-6  # squared levels, of noise that is none
 class Examination(BaseModel):
     """A denoiser on some pictures; a line of `metric-denoiser.jsonl`.
 
-    targets: what it learnt from, "noisy" or "clean". unseen: is it known that it never saw
-    these people?
+    targets: what it learnt from, "noisy" or "clean". unseen: is it known that it never saw these
+    people?
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -52,7 +52,7 @@ class Examination(BaseModel):
     tool: str = TOOL
 
 
-class Test(NamedTuple):
+class Exam(NamedTuple):
     """Pictures to examine a model on. wanted: the second of pairs; None: `pictures` are clean."""
 
     pictures: Dataset
@@ -67,9 +67,9 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Report 
     On what it was trained on, only people who were kept out count. Raises InputError.
     """
     product = load(source, KIND, device)
-    test = _test(product.header, data, progress)
-    _check_channels(product, test.pictures)
-    found = examine(product.network, product.header, product.model, test, progress=progress)
+    exam = _exam(product.header, data, progress)
+    _check_channels(product, exam.pictures)
+    found = examine(product.network, product.header, product.model, exam, progress=progress)
     if source.is_dir():
         append(RunFolder.open(source), found)
     return found
@@ -79,33 +79,33 @@ def examine(
     network: nn.Module,
     header: GeneratorHeader,
     model: str,
-    test: Test,
+    exam: Exam,
     *,
     progress: Report | None = None,
 ) -> Examination:
     """Spoil clean pictures as the model learnt it, or take noisy pairs, and compare what cleans them."""
     config = Config.model_validate(header.config)
-    at = chosen(test.pictures)
-    pictures = test.pictures.images(at)
-    if test.wanted is None:
+    at = chosen(exam.pictures)
+    pictures = exam.pictures.images(at)
+    if exam.wanted is None:
         tasks = [(told(one), spoil(pictures, one), pictures) for one in trial_noises(config)]
     else:
-        tasks = [("pairs as they came", pictures, test.wanted.images(at))]
+        tasks = [("pairs as they came", pictures, exam.wanted.images(at))]
     trials = []
     for number, (name, spoilt, wanted) in enumerate(tasks, 1):
         trials.append(Trial(noise=name, figures=compare(network, spoilt, wanted)))
         if progress:
             progress(number, len(tasks))
-    noisy_pairs = test.wanted is not None and config.targets == "noisy"
+    noisy_pairs = exam.wanted is not None and config.targets == "noisy"
     return Examination(
         model_id=model,
         nimg=header.nimg,
         targets=config.targets,
-        dataset_name=test.pictures.name,
-        dataset_hash=test.pictures.content_hash,
+        dataset_name=exam.pictures.name,
+        dataset_hash=exam.pictures.content_hash,
         num_pictures=len(at),
-        unseen=test.unseen,
-        how=test.how,
+        unseen=exam.unseen,
+        how=exam.how,
         trials=tuple(trials),
         notes=(_ceiling(tasks[0][1], tasks[0][2]),) if noisy_pairs else (),
     )
@@ -139,18 +139,20 @@ def table(found: Examination) -> Group:
     for trial in found.trials:
         lines.append(_trial_table(trial))
     lines.append(
-        "filters with the settings that suit these very pictures best; +-: 95 % interval over pictures"
+        "PSNR in dB, ahead ± the 95 % interval over pictures; the filters' settings suit these very pictures"
     )
     return Group(*lines, *found.notes)
 
 
 def _trial_table(trial: Trial) -> Table:
     grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title=trial.noise, title_justify="left")
-    for heading in ("", "PSNR dB", "SSIM", "this model is ahead by"):
-        grid.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    grid.add_column("")
+    for heading in ("PSNR", "SSIM", "model is ahead"):
+        grid.add_column(heading, justify="right", no_wrap=True)
     for index, one in enumerate(trial.figures):
-        ahead = "" if index == 1 else f"{one.ahead:.2f} +- {one.give_or_take:.2f} dB"
-        grid.add_row(one.name, f"{one.psnr:.2f}", f"{one.ssim:.3f}", ahead)
+        ahead = "" if index == 1 else f"{one.ahead:.2f} ± {one.give_or_take:.2f}"
+        alike = "-" if one.ssim is None else f"{one.ssim:.3f}"
+        grid.add_row(one.name, f"{one.psnr:.2f}", alike, ahead)
     return grid
 
 
@@ -163,18 +165,18 @@ def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
     )
 
 
-def _test(header: GeneratorHeader, data: str, progress: Report | None) -> Test:
+def _exam(header: GeneratorHeader, data: str, progress: Report | None) -> Exam:
     config = Config.model_validate(header.config)
     if sides(config) == "pairs":
         found = pairs_to_examine(header, config, data, progress=progress)
-        return Test(found.inputs, found.targets, found.unseen, found.how)
+        return Exam(found.inputs, found.targets, found.unseen, found.how)
     dataset = open_dataset(data, progress=progress)
     if header.dataset is None or header.dataset.content_hash != dataset.content_hash:
         how = "not what was trained on; whether the model saw the same people is not known"
-        return Test(dataset, None, False, how)
+        return Exam(dataset, None, False, how)
     split = split_people(dataset.records, share=config.held_out)
     side = View(dataset, split.held_out, labels=None, class_names=())
-    return Test(side, None, True, f"kept out of training {split.how}")
+    return Exam(side, None, True, f"kept out of training {split.how}")
 
 
 def _check_channels(product: Product, pictures: Dataset) -> None:

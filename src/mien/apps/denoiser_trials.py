@@ -15,12 +15,13 @@ from mien.models.noise2noise import Config, noise_of
 
 _MOST_PICTURES = 400
 _MOST_PIXELS = _MOST_PICTURES * 128**2  # of all pictures together, since non-local means are slow
-_BATCH = 32
+_AT_ONCE = 32 * 64**2  # pixels that go through the network together
+_LEAST_SSIM = 11  # pixels a side of the window
 _OF_RANGE = (0.25, 0.5, 1.0)  # the strengths at which a blind model is tried
 
 
 class Figure(BaseModel):
-    """How near one way comes. psnr: dB, ssim: means over pictures.
+    """How near one way comes. psnr: dB, ssim: means over pictures; no ssim of pictures smaller than 11 px.
 
     ahead: by how many dB of PSNR the model is better than this, on average; give_or_take: half of the 95 %
     interval of that, over pictures.
@@ -30,7 +31,7 @@ class Figure(BaseModel):
 
     name: str
     psnr: float
-    ssim: float
+    ssim: float | None
     ahead: float
     give_or_take: float
 
@@ -62,7 +63,7 @@ def compare(network: nn.Module, spoilt: np.ndarray, wanted: np.ndarray) -> tuple
             Figure(
                 name=way.name,
                 psnr=float(each.mean()),
-                ssim=float(ssim(pictures, truth).mean()),
+                ssim=float(ssim(pictures, truth).mean()) if min(truth.shape[2:]) >= _LEAST_SSIM else None,
                 ahead=float(ahead.mean()),
                 give_or_take=error,
             )
@@ -74,7 +75,9 @@ def compare(network: nn.Module, spoilt: np.ndarray, wanted: np.ndarray) -> tuple
 def denoise(network: nn.Module, pictures: np.ndarray) -> np.ndarray:
     """uint8 [N, C, H, W] through the network."""
     device = next(network.parameters()).device
-    parts = torch.split(torch.from_numpy(np.ascontiguousarray(pictures)), _BATCH)
+    height, width = pictures.shape[-2:]
+    count = max(_AT_ONCE // (height * width), 1)
+    parts = torch.split(torch.from_numpy(np.ascontiguousarray(pictures)), count)
     images = (to_float(part.to(device)).contiguous(memory_format=torch.channels_last) for part in parts)
     return torch.cat([to_uint8(network(image)).cpu() for image in images]).numpy()
 
@@ -86,7 +89,7 @@ def spoil(pictures: np.ndarray, noise: Noise, seed: int = 0) -> np.ndarray:
 
 
 def trial_noises(config: Config) -> list[Noise]:
-    """The noise that the model knows; of a blind one some strengths. None for pairs."""
+    """The noise that the model knows; of a blind one some strengths; of pairs nothing."""
     noise = noise_of(config)
     if noise is None:
         return []

@@ -9,7 +9,7 @@ import torch
 
 from mien.apps.products import Product, load
 from mien.apps.sides import ToExamine, pairs_to_examine
-from mien.apps.strips import changed
+from mien.apps.strips import changed, chosen
 from mien.apps.translator_figures import Closeness, Examination, Likeness, append, newest, table
 from mien.core import artefacts, discover
 from mien.core.errors import InputError
@@ -25,6 +25,7 @@ __all__ = ["evaluate", "examine", "newest", "table"]
 
 Tick = Callable[[int, int], None]
 AMONG = 100  # people of whom one is looked for, where there are as many
+_MOST = 2000  # pairs that are looked at, evenly spread over all
 _FEWEST = 4  # pairs of different people, for a figure to mean anything
 _BATCH = 64
 
@@ -62,11 +63,11 @@ def examine(
     product: Product, pairs: ToExamine, networks: Sequence[FeatureNetwork], *, progress: Tick | None = None
 ) -> Examination:
     """Compare what is made of the inputs with the targets; and the inputs, and the targets' mean."""
-    people = _people(pairs)
+    every = chosen(pairs.inputs, _MOST)
+    people = _people(pairs, every)
     others = _identity.fewest_others(people)
     if len(people) < _FEWEST or others < 1:
         raise InputError(f"{pairs.inputs.name}: {len(people)} pairs are too few to examine a model on")
-    every = np.arange(len(people))
     inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
     mean = np.rint(targets.mean(axis=0)).astype(np.uint8)
     ways = (
@@ -136,9 +137,9 @@ def _likeness(
     return found
 
 
-def _people(pairs: ToExamine) -> list[str]:
+def _people(pairs: ToExamine, where: np.ndarray) -> list[str]:
     """Who is shown in each; a pair of whom nothing is known counts as a person of its own."""
-    return [person_of(record) or f"pair {index}" for index, record in enumerate(pairs.inputs.records)]
+    return [person_of(pairs.inputs.records[index]) or f"pair {index}" for index in where.tolist()]
 
 
 def _check_fit(product: Product, pairs: ToExamine, data: str) -> None:

@@ -57,7 +57,7 @@ class PatchGan(nn.Module):
         for (before, after), stride in zip(itertools.pairwise(widths), steps[1:], strict=False):
             convolution = nn.Conv2d(before, after, _KERNEL, stride, 1, bias=False)
             parts += [nn.LeakyReLU(0.2, inplace=True), convolution, norm_of(norm, after)]
-        parts += [nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(widths[-1], 1, _KERNEL, 1, 1, bias=bias)]
+        parts += [nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(widths[-1], 1, _KERNEL, steps[-1], 1, bias=bias)]
         self.layers = nn.Sequential(*parts)
         self.apply(initialise)
 

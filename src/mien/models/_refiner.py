@@ -1,7 +1,7 @@
 """The two networks of SimGAN (Shrivastava et al. 2017, arXiv:1612.07828): a refiner and local scores."""
 
 import zlib
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from mien.core.types import Spec
 from mien.ops.stddev import minibatch_stddev
 
 _REACH = 0.95  # of white, where no change is asked for
+_BEYOND: Literal["replicate"] = "replicate"  # or a refiner learns a frame
 _LEAST = 8  # pixels a side, of which the local scores leave 2 x 2
 
 
@@ -30,11 +31,13 @@ class Refiner(nn.Module):
         if spec.resolution < _LEAST:
             raise InputError(f"pictures of {spec.resolution} px: a refiner needs {_LEAST} or more")
         self.spec, self.fold, self.style = spec, fold, style
-        layers: list[nn.Module] = [_conv(spec.channels * fold**2 + style, width, 3)]
+        layers: list[nn.Module] = [_conv(spec.channels * fold**2 + style, width, 3, beyond=_BEYOND)]
         layers += [_Block(width, blocks) for _ in range(blocks)]
         if fold > 1:  # interpolated and smoothed, or the squares would show
             layers += [nn.Upsample(scale_factor=fold, mode="bilinear")]
-        self.layers = nn.Sequential(*layers, _conv(width, spec.channels, 1 if fold == 1 else 3, scale=0.1))
+        self.layers = nn.Sequential(
+            *layers, _conv(width, spec.channels, 1 if fold == 1 else 3, scale=0.1, beyond=_BEYOND)
+        )
 
     def forward(self, images: Tensor, style: Tensor | None = None) -> Tensor:
         """float [N, C, H, W] in [-1, 1] -> float32 [N, C, H, W] in [-1, 1].
@@ -70,8 +73,8 @@ class _Block(nn.Module):
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
         # So that the sum of all blocks keeps its scale.
-        second = _conv(width, width, 3, scale=blocks**-0.5)
-        self.layers = nn.Sequential(_conv(width, width, 3), nn.ReLU(inplace=True), second)
+        second = _conv(width, width, 3, scale=blocks**-0.5, beyond=_BEYOND)
+        self.layers = nn.Sequential(_conv(width, width, 3, beyond=_BEYOND), nn.ReLU(inplace=True), second)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.layers(x))
@@ -116,9 +119,17 @@ class LocalDiscriminator(nn.Module):
         return cast(Tensor, self.head(x)).squeeze(1).float()
 
 
-def _conv(before: int, after: int, kernel: int, *, stride: int = 1, scale: float = 1.0) -> nn.Conv2d:
-    """He's initialisation times `scale`; beyond the edge, pictures go on as they end."""
-    layer = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, padding_mode="replicate")
+def _conv(
+    before: int,
+    after: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    scale: float = 1.0,
+    beyond: Literal["zeros", "replicate"] = "zeros",
+) -> nn.Conv2d:
+    """He's initialisation times `scale`. beyond: what pictures are beyond their edges (`padding_mode`)."""
+    layer = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, padding_mode=beyond)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(cast(Tensor, layer.bias))
     with torch.no_grad():

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.ops.convolution import convolution
+from mien.ops.convolution import convolution, memory_format_of
 from mien.ops.equalised import CLAMP, LRELU_GAIN, Conv2d, FullyConnected, leaky
 from mien.ops.modulation import demodulation, scaled
 from mien.ops.precision import arithmetic, wide
-from mien.ops.resample import binomial_filter, memory_format_of, upsample, upsampling_conv
+from mien.ops.resample import binomial_filter, upsample, upsampling_conv
 
 Noise = Literal["const", "random", "none"]
 GArchitecture = Literal["skip", "resnet"]

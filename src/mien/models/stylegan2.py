@@ -146,6 +146,7 @@ class StyleGan2:
                 network.parameters(),
                 lr=config.lr * self._shares[name],
                 betas=(0.0, config.beta2 ** self._shares[name]),
+                fused=True,
             )
             for name, network in self.networks.items()
         }

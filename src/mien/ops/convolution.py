@@ -48,16 +48,19 @@ def convolution(
 class _Convolved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, grid: Grid) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.grid = grid
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        ctx.grid, ctx.size = grid, x.shape[2:]
+        ctx.set_materialize_grads(False)
         with torch.autocast(x.device.type, enabled=False):
             return F.conv2d(x, weight, bias, grid.stride, grid.pad, groups=grid.groups)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        if gradient is None:
+            return None, None, None, None
         (x, weight), needed, grid = ctx.saved_tensors, ctx.needs_input_grad, ctx.grid
         return (
-            _Spread.apply(gradient, weight, x.shape[2:], grid) if needed[0] else None,  # type: ignore[no-untyped-call]
+            _Spread.apply(gradient, weight, ctx.size, grid) if needed[0] else None,  # type: ignore[no-untyped-call]
             _Correlated.apply(x, gradient, weight.shape[2:], grid) if needed[1] else None,  # type: ignore[no-untyped-call]
             gradient.sum(dim=(0, 2, 3)) if needed[2] else None,
             None,
@@ -67,15 +70,18 @@ class _Convolved(torch.autograd.Function):
 class _Spread(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, weight: Tensor, size: Size, grid: Grid) -> Tensor:
-        ctx.save_for_backward(y, weight)
+        ctx.save_for_backward(y if ctx.needs_input_grad[1] else None, weight)
         ctx.grid = grid
+        ctx.set_materialize_grads(False)
         with torch.autocast(y.device.type, enabled=False):
             return (
                 _spread_planes(y, weight, size, grid) if grid.groups > 1 else _spread(y, weight, size, grid)
             )
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        if gradient is None:
+            return None, None, None, None
         (y, weight), needed, grid = ctx.saved_tensors, ctx.needs_input_grad, ctx.grid
         return (
             _Convolved.apply(gradient, weight, None, grid) if needed[0] else None,  # type: ignore[no-untyped-call]
@@ -92,10 +98,13 @@ class _Correlated(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, size: Size, grid: Grid) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.grid = grid
+        ctx.set_materialize_grads(False)
         return _correlated(x, y, size, grid)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        if gradient is None:
+            return None, None, None, None
         (x, y), needed, grid = ctx.saved_tensors, ctx.needs_input_grad, ctx.grid
         return (
             _Spread.apply(y, gradient, x.shape[2:], grid) if needed[0] else None,  # type: ignore[no-untyped-call]
@@ -111,7 +120,7 @@ def _spread(y: Tensor, weight: Tensor, size: Size, grid: Grid) -> Tensor:
         taps = weight.shape[-1]
         rest = [size[i] + 2 * pad - taps - (y.shape[2 + i] - 1) * stride for i in (0, 1)]
         return F.conv_transpose2d(y, weight, None, stride, pad, rest)
-    form = torch.channels_last if _is_last(y) or _is_last(weight) else torch.contiguous_format
+    form = memory_format_of(y)
     x = torch.empty((y.shape[0], weight.shape[1], *size), dtype=y.dtype, device=y.device, memory_format=form)
     return _derivatives(x, y, weight, grid, (True, False))[0]
 
@@ -124,7 +133,7 @@ def _spread_planes(y: Tensor, weight: Tensor, size: Size, grid: Grid) -> Tensor:
     last = weight.shape[-1] - 1
     if grid.stride > 1:
         height, width = (n + 2 * grid.pad - last for n in size)
-        form = torch.channels_last if _is_last(y) else torch.contiguous_format
+        form = memory_format_of(y)
         grown = torch.empty((*y.shape[:2], height, width), dtype=y.dtype, device=y.device, memory_format=form)
         grown.zero_()[:, :, :: grid.stride, :: grid.stride] = y
         y = grown
@@ -163,5 +172,7 @@ def _derivatives(
     return found[0], found[1]
 
 
-def _is_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last)
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Channels last, or plain, as x [N, C, H, W] lies in memory."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format

@@ -27,11 +27,12 @@ class _Leaky(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         y = F.leaky_relu(x, SLOPE)
         ctx.save_for_backward(y)
+        ctx.set_materialize_grads(False)
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _Slope.apply(gradient, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        return None if gradient is None else _Slope.apply(gradient, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
 
 
 class _Slope(torch.autograd.Function):
@@ -40,10 +41,13 @@ class _Slope(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, y: Tensor) -> Tensor:
         ctx.save_for_backward(y)
+        ctx.set_materialize_grads(False)
         return cast(Tensor, torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor | None) -> Any:
+        if gradient is None:
+            return None, None
         return _Slope.apply(gradient, *ctx.saved_tensors), None  # type: ignore[no-untyped-call]
 
 

@@ -1,7 +1,7 @@
 """Filtered resampling by two: zero-insertion or decimation with a small low-pass filter (Karras et al. 2019).
 
-Filters are float32 [k, k], separable, summing to 1, as `binomial_filter` makes them. Beyond its edge a
-picture is zero (StyleGAN2, arXiv:1912.04958, appendix B).
+Filters are float32 [k, k], summing to 1, as `binomial_filter` makes them. Beyond its edge a picture is zero
+(StyleGAN2, arXiv:1912.04958, appendix B).
 """
 
 import torch
@@ -81,9 +81,3 @@ def downsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | 
     taps, edge = kernel.shape[-1], size // 2
     x = filtered(x, kernel, pad=(edge + (taps - 1) // 2, edge + (taps - 2) // 2))
     return convolution(x, weight, bias, stride=2, pad=0)
-
-
-def memory_format_of(x: Tensor) -> torch.memory_format:
-    """Channels last, or plain, as x [N, C, H, W] lies in memory."""
-    last = x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
