@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--kimg", type=float, default=40, help="of each training on the target")
     parser.add_argument("--every", type=int, default=4, help="kimg between two measurements")
     parser.add_argument("--freeze-d", type=int, nargs="+", default=[0])
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--count", type=int, default=1000, help="fakes for each score")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
@@ -77,7 +78,7 @@ def run(
     options = TrainOptions(
         model=arguments.model,
         preset=arguments.preset,
-        precision="fp32",  # the same for all, so that nothing but the weights differs
+        precision=arguments.precision,  # the same for all, so that nothing but the weights differs
         kimg=kimg,
         snapshot_kimg=arguments.every,
         out=arguments.out,
