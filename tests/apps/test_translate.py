@@ -134,6 +134,7 @@ def test_it_is_examined_on_people_it_did_not_see(trained: RunFolder, pairs: Path
     assert main(["report", str(trained.path), "--out", str(tmp_path / "report.html")]) == 0
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "mean target" in page
+    assert 'aria-label="Verdict"' not in page  # nothing to say is not said with an empty frame
     assert other.model_id in page
 
 
