@@ -13,8 +13,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from mien.apps import denoiser_scores
 from mien.apps.denoise import in_tiles
 from mien.apps.denoiser_filters import classical
-from mien.apps.denoiser_trials import chosen, compare, denoise, spoil, trial_noises
+from mien.apps.denoiser_trials import compare, few, spoil, trial_noises
 from mien.apps.products import load
+from mien.apps.strips import changed
 from mien.cli import main
 from mien.core.image import to_float
 from mien.core.packed import PackReader, PackWriter, encode_png
@@ -106,13 +107,13 @@ def test_a_strip_shows_noisy_cleaned_and_clean_of_people_kept_out(run: Path, dat
     cells = strip.reshape(8, SIZE, 3, SIZE, 3).transpose(2, 0, 4, 1, 3)
     lesson = noise2noise.lesson(Config(held_out=0.2), _opened(data))
     assert lesson.held_out is not None
-    at = chosen(lesson.held_out, 64)
+    at = few(lesson.held_out, 64)
     clean = lesson.held_out.images(at)
     spoilt = spoil(clean, Noise("gaussian", 40, 40))
     assert np.array_equal(cells[2], clean[:8])
     assert np.array_equal(cells[0], spoilt[:8])
     network = load(run, "denoiser", torch.device("cpu")).network
-    assert np.array_equal(cells[1], denoise(network, spoilt)[:8])
+    assert np.array_equal(cells[1], changed(network, spoilt)[:8])
     people = {record["labels"]["person"] for record in lesson.held_out.records}
     assert people.isdisjoint(record["labels"]["person"] for record in lesson.train.records)
 
@@ -246,7 +247,7 @@ def test_figures_equal_their_definitions(channels: int) -> None:
             return images + 2 / 127.5
 
     noisy, model, *_ = compare(Brighter(), spoilt, clean)
-    ahead = psnr(*_tensors(denoise(Brighter(), spoilt), clean)) - psnr(*_tensors(spoilt, clean))
+    ahead = psnr(*_tensors(changed(Brighter(), spoilt), clean)) - psnr(*_tensors(spoilt, clean))
     assert noisy.ahead == pytest.approx(float(ahead.mean()))
     assert noisy.give_or_take == pytest.approx(1.96 * float(ahead.numpy().std()) / 5**0.5, rel=1e-4)
     assert (model.ahead, model.give_or_take) == (0.0, 0.0)
@@ -298,7 +299,7 @@ def test_ones_own_noisy_pairs_are_learnt_from(
     assert "a perfect answer would have about 18." in found["notes"][0]
     network = load(run, "denoiser", torch.device("cpu")).network
     clean, unseen = faces(40), spoil(faces(40), Noise("gaussian", 30, 30), seed=9)
-    cleaned = denoise(network, unseen)
+    cleaned = changed(network, unseen)
     assert psnr(*_tensors(cleaned, clean)).mean() > psnr(*_tensors(unseen, clean)).mean() + 4
     assert main(["evaluate", str(run), "--data", source]) == 0
     assert lines(run)[-1] == found

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from mien import TOOL
-from mien.core.atomic import write_text
+from mien.apps import figures
 from mien.core.checkpoint import GeneratorHeader, model_id
 from mien.core.errors import InputError
 from mien.core.image import resize, to_float
@@ -191,23 +191,12 @@ def compare(
 
 def append(run: RunFolder, examination: Examination) -> None:
     """Add a line to the run's `metric-attributes.jsonl`, atomically."""
-    path = run.metric(METRIC)
-    old = path.read_text("utf-8") if path.exists() else ""
-    write_text(path, old + examination.model_dump_json() + "\n")
+    figures.append(run, METRIC, examination)
 
 
 def read_examinations(run: RunFolder) -> list[Examination]:
     """What was found so far, oldest first. Raises InputError naming a damaged line."""
-    path = run.metric(METRIC)
-    if not path.exists():
-        return []
-    found = []
-    for line_number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            found.append(Examination.model_validate_json(line))
-        except ValidationError as error:
-            raise InputError(f"{path}: line {line_number} is not an examination") from error
-    return found
+    return figures.read_all(run, METRIC, Examination)
 
 
 def table(found: Examination) -> Group:

@@ -5,17 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from torch import nn
 
 from mien import TOOL
-from mien.apps.denoiser_trials import Trial, chosen, compare, spoil, told, trial_noises
+from mien.apps import figures
+from mien.apps.denoiser_trials import Trial, compare, few, spoil, told, trial_noises
 from mien.apps.products import Product, load
 from mien.apps.sides import pairs_to_examine
-from mien.core.atomic import write_text
 from mien.core.checkpoint import GeneratorHeader
 from mien.core.errors import InputError
 from mien.core.run import RunFolder
@@ -85,7 +85,7 @@ def examine(
 ) -> Examination:
     """Spoil clean pictures as the model learnt it, or take noisy pairs, and compare what cleans them."""
     config = Config.model_validate(header.config)
-    at = chosen(exam.pictures)
+    at = few(exam.pictures)
     pictures = exam.pictures.images(at)
     if exam.wanted is None:
         tasks = [(told(one), spoil(pictures, one), pictures) for one in trial_noises(config)]
@@ -113,21 +113,12 @@ def examine(
 
 def append(run: RunFolder, found: Examination) -> None:
     """Add a line to the run's `metric-denoiser.jsonl`, atomically."""
-    path = run.metric(METRIC)
-    old = path.read_text("utf-8") if path.exists() else ""
-    write_text(path, old + found.model_dump_json() + "\n")
+    figures.append(run, METRIC, found)
 
 
 def newest(run: RunFolder) -> Examination | None:
     """What was found last, or None. Raises InputError where that line is damaged."""
-    path = run.metric(METRIC)
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    if not lines:
-        return None
-    try:
-        return Examination.model_validate_json(lines[-1])
-    except ValidationError as error:
-        raise InputError(f"{path}: line {len(lines)} is not an examination") from error
+    return figures.newest(run, METRIC, Examination)
 
 
 def table(found: Examination) -> Group:

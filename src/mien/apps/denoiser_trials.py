@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from mien.apps.denoiser_filters import Filtered, classical
+from mien.apps.strips import changed, chosen
 from mien.core.image import to_float, to_uint8
 from mien.core.types import Dataset
 from mien.metrics._closeness import psnr
@@ -49,7 +50,7 @@ def compare(network: nn.Module, spoilt: np.ndarray, wanted: np.ndarray) -> tuple
     """The noisy pictures, what the network makes of them, and the filters; uint8 [N, C, H, W]."""
     ways = [
         Filtered("noisy", spoilt),
-        Filtered("this model", denoise(network, spoilt)),
+        Filtered("this model", changed(network, spoilt)),
         *classical(spoilt, wanted),
     ]
     truth = torch.from_numpy(wanted)
@@ -71,17 +72,6 @@ def compare(network: nn.Module, spoilt: np.ndarray, wanted: np.ndarray) -> tuple
     return tuple(figures)
 
 
-@torch.no_grad()
-def denoise(network: nn.Module, pictures: np.ndarray) -> np.ndarray:
-    """uint8 [N, C, H, W] through the network."""
-    device = next(network.parameters()).device
-    height, width = pictures.shape[-2:]
-    count = max(_AT_ONCE // (height * width), 1)
-    parts = torch.split(torch.from_numpy(np.ascontiguousarray(pictures)), count)
-    images = (to_float(part.to(device)).contiguous(memory_format=torch.channels_last) for part in parts)
-    return torch.cat([to_uint8(network(image)).cpu() for image in images]).numpy()
-
-
 def spoil(pictures: np.ndarray, noise: Noise, seed: int = 0) -> np.ndarray:
     """uint8 [N, C, H, W] with noise, as a file would hold it: cut to its range and rounded."""
     spoilt = noise(to_float(torch.from_numpy(pictures)), torch.Generator().manual_seed(seed))
@@ -98,10 +88,9 @@ def trial_noises(config: Config) -> list[Noise]:
     return [Noise(noise.kind, strength, strength) for strength in strengths]
 
 
-def chosen(dataset: Dataset, most: int = _MOST_PICTURES) -> np.ndarray:
+def few(dataset: Dataset, most: int = _MOST_PICTURES) -> np.ndarray:
     """Indexes of up to `most` pictures, evenly spread; fewer where they are large."""
-    most = max(min(most, _MOST_PIXELS // dataset.spec.resolution**2), 1)
-    return np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int))
+    return chosen(dataset, max(min(most, _MOST_PIXELS // dataset.spec.resolution**2), 1))
 
 
 def told(noise: Noise) -> str:

@@ -13,9 +13,10 @@ from rich.table import Table
 from torch import Tensor
 
 import mien
+from mien.apps import figures
 from mien.apps.conditions import rows_for
 from mien.core import artefacts, discover
-from mien.core.atomic import replacing, write_text
+from mien.core.atomic import replacing
 from mien.core.cache import cache_root
 from mien.core.checkpoint import GeneratorHeader, model_id
 from mien.core.errors import InputError, MienError
@@ -137,10 +138,7 @@ def evaluate(
 def append_scores(run: RunFolder, scores: Sequence[Score]) -> None:
     """Add each score as a line to its module's `metric-<module>.jsonl` in `run`, atomically."""
     for module in dict.fromkeys(score.module for score in scores):
-        path = run.metric(module)
-        old = path.read_text("utf-8") if path.exists() else ""
-        new = "".join(score.model_dump_json() + "\n" for score in scores if score.module == module)
-        write_text(path, old + new)
+        figures.append(run, module, *(score for score in scores if score.module == module))
 
 
 def read_scores(run: RunFolder) -> list[Score]:

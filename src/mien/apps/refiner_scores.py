@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from scipy import stats
 
 from mien import TOOL
+from mien.apps import figures
 from mien.apps.fresh_classifier import UPDATES, Sight, accuracies, split
 from mien.apps.products import Product, load
 from mien.apps.pupils import known_pupils, moved
 from mien.apps.sides import check_alike
 from mien.apps.strips import changed
-from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -189,21 +189,12 @@ def _pupils(dataset: Dataset, raw: np.ndarray, refined: np.ndarray) -> Moved | N
 
 def append(run: RunFolder, found: Examination) -> None:
     """Add a line to the run's `metric-refiner.jsonl`, atomically."""
-    path = run.metric(METRIC)
-    old = path.read_text("utf-8") if path.exists() else ""
-    write_text(path, old + found.model_dump_json() + "\n")
+    figures.append(run, METRIC, found)
 
 
 def newest(run: RunFolder) -> Examination | None:
     """What was found last, None where nothing was. Raises InputError for a damaged line."""
-    path = run.metric(METRIC)
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    if not lines:
-        return None
-    try:
-        return Examination.model_validate_json(lines[-1])
-    except ValidationError as error:
-        raise InputError(f"{path}: line {len(lines)} is not an examination") from error
+    return figures.newest(run, METRIC, Examination)
 
 
 def table(found: Examination) -> RenderableType:

@@ -1,13 +1,12 @@
 """What was found of a translator: the figures, where they are kept and how they are shown."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from mien import TOOL
-from mien.core.atomic import write_text
-from mien.core.errors import InputError
+from mien.apps import figures
 from mien.core.run import RunFolder
 from mien.metrics._reading import Interval
 
@@ -76,21 +75,12 @@ class Examination(BaseModel):
 
 def append(run: RunFolder, found: Examination) -> None:
     """Add a line to the run's `metric-translator.jsonl`, atomically."""
-    path = run.metric(METRIC)
-    old = path.read_text("utf-8") if path.exists() else ""
-    write_text(path, old + found.model_dump_json() + "\n")
+    figures.append(run, METRIC, found)
 
 
 def newest(run: RunFolder) -> Examination | None:
     """What was found last, None where nothing was. Raises InputError for a damaged line."""
-    path = run.metric(METRIC)
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    if not lines:
-        return None
-    try:
-        return Examination.model_validate_json(lines[-1])
-    except ValidationError as error:
-        raise InputError(f"{path}: line {len(lines)} is not an examination") from error
+    return figures.newest(run, METRIC, Examination)
 
 
 def table(found: Examination) -> RenderableType:
