@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.types import Batch, Phase, Spec
 from mien.interop import onnx_file
 from mien.models import stylegan2
@@ -83,7 +83,7 @@ def drawers(folder: Path) -> dict[str, Callable[[torch.Tensor], object]]:
     written = plain(stylegan2.build(CONFIG, SPEC)).networks["g"].eval().requires_grad_(False)
     g = stylegan2.build_generator(CONFIG, SPEC).eval().requires_grad_(False)
     path = folder / "g.onnx"
-    header = GeneratorHeader(
+    header = NetworkHeader(
         family="stylegan2", config=CONFIG.model_dump(), spec=SPEC, nimg=0, tool="benchmark"
     )
     onnx_file.write(path, g, header, "benchmark")

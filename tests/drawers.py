@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mien.core.checkpoint import GeneratorHeader, save_generator
+from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.picture import Pixels
 from mien.core.types import Spec
 from mien.models import lite, stylegan2
@@ -49,6 +49,6 @@ def alike(one: Pixels, two: Pixels) -> bool:
 
 
 def _save(path: Path, family: str, config: dict[str, object], spec: Spec, network: nn.Module) -> Path:
-    header = GeneratorHeader(family=family, config=config, spec=spec, nimg=0, tool="mien test")
+    header = NetworkHeader(family=family, config=config, spec=spec, nimg=0, tool="mien test")
     save_generator(path, network.state_dict(), header)
     return path

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.apps.asked_labels import label_vectors
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.labels import MOST_ROWS, spread_rows
 from mien.core.types import Spec
@@ -22,9 +22,9 @@ ROWS = (
 SEEDS = range(200)
 
 
-def header(names: tuple[str, ...] = NAMES, rows=ROWS, label_dim: int | None = None) -> GeneratorHeader:
+def header(names: tuple[str, ...] = NAMES, rows=ROWS, label_dim: int | None = None) -> NetworkHeader:
     spec = Spec(16, 3, len(names) if label_dim is None else label_dim, names)
-    return GeneratorHeader(family="lite", config={}, spec=spec, nimg=0, tool="test", label_rows=rows)
+    return NetworkHeader(family="lite", config={}, spec=spec, nimg=0, tool="test", label_rows=rows)
 
 
 def ask(*asked: str, **changes) -> np.ndarray:

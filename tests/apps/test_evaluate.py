@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from mien.apps.evaluate import append_scores, evaluate, read_scores, table
-from mien.core.checkpoint import GeneratorHeader, model_id, save_generator
+from mien.core.checkpoint import NetworkHeader, model_id, save_generator
 from mien.core.errors import InputError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
@@ -45,9 +45,7 @@ def write_generator(path, *, size=32, label_dim=0):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = lite.build_generator(config, spec)
-    header = GeneratorHeader(
-        family="lite", config=config.model_dump(), spec=spec, nimg=3000, tool="mien test"
-    )
+    header = NetworkHeader(family="lite", config=config.model_dump(), spec=spec, nimg=3000, tool="mien test")
     save_generator(path, network.state_dict(), header)
     return path
 

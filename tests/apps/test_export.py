@@ -13,7 +13,7 @@ from mien.apps.export import export
 from mien.apps.generate import generate
 from mien.cli import main
 from mien.core import discover
-from mien.core.checkpoint import DatasetInfo, GeneratorHeader, load_generator, model_id, save_generator
+from mien.core.checkpoint import DatasetInfo, NetworkHeader, load_generator, model_id, save_generator
 from mien.core.errors import InputError, MienError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.provenance import verify
@@ -49,7 +49,7 @@ def saved(path: Path, family: str, *, labels: int = 0) -> Path:
     }
     state |= {name: value.abs() for name, value in state.items() if name.endswith("running_var")}
     data = DatasetInfo(name="faces", content_hash="ab" * 32, num_images=123)
-    header = GeneratorHeader(
+    header = NetworkHeader(
         family=family, config=config.model_dump(), spec=spec, nimg=5000, tool="mien test", dataset=data
     )
     save_generator(path, state, header)

@@ -20,7 +20,7 @@ from mien.apps.evaluate import append_scores
 from mien.apps.report import write_report
 from mien.apps.report_log import groups, read_log
 from mien.core.atomic import write_bytes
-from mien.core.checkpoint import DatasetInfo, GeneratorHeader, save_generator
+from mien.core.checkpoint import DatasetInfo, NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.image import grid
 from mien.core.packed import PackWriter, encode_png
@@ -91,7 +91,7 @@ def make_run(
     )
     torch.manual_seed(0)
     network = lite.build_generator(CONFIG, spec)
-    header = GeneratorHeader(
+    header = NetworkHeader(
         family="lite",
         config=CONFIG.model_dump(),
         spec=spec,

@@ -21,7 +21,7 @@ from mien.apps.worth_models import Arm, Plan, arms_of, learnt_of
 from mien.apps.worth_options import WorthOptions
 from mien.apps.worth_scores import Worth
 from mien.cli import main
-from mien.core.checkpoint import GeneratorHeader, save_generator
+from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.split import person_of
@@ -328,7 +328,7 @@ def test_a_generator_is_drawn_from_with_labels_it_knows(tmp_path: Path) -> None:
     names, rows = ("Smiling", "Hat"), ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0))
     spec = Spec(16, 3, 2, names)
     torch.manual_seed(0)
-    header = GeneratorHeader(
+    header = NetworkHeader(
         family="lite", config=PLAIN.model_dump(), spec=spec, nimg=0, tool="test", label_rows=rows
     )
     path = tmp_path / "generator-000001.safetensors"

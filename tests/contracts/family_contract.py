@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mien.core import discover
-from mien.core.checkpoint import GeneratorHeader, load_state, save_generator, save_state
+from mien.core.checkpoint import NetworkHeader, load_state, save_generator, save_state
 from mien.core.types import Spec
 from mien.models._load import load_generator_network
 from mien.training.loop import Budget, Step, Training, train
@@ -134,7 +134,7 @@ class FamilyContract(TrainableContract):
         training = self.make(dataset.spec)
         self.run(training, dataset, 2)
         generator = training.averages.networks["g"]
-        header = GeneratorHeader(
+        header = NetworkHeader(
             family=self.family,
             config=training.trainable.config.model_dump(),
             spec=dataset.spec,

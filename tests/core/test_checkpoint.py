@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import mien
 from mien.core.checkpoint import (
     DatasetInfo,
-    GeneratorHeader,
+    NetworkHeader,
     load_generator,
     load_state,
     model_id,
@@ -30,7 +30,7 @@ from mien.core.checkpoint import (
 from mien.core.errors import InputError, MienError
 from mien.core.types import Spec
 
-HEADER = GeneratorHeader(
+HEADER = NetworkHeader(
     family="lite",
     config={"width": 32, "names": ["a"], "none": None},
     spec=Spec(64, 3, 2, ("x", "y")),

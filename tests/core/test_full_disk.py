@@ -13,7 +13,7 @@ WRITERS = """
 import os, sys
 from pathlib import Path
 import torch
-from mien.core.checkpoint import GeneratorHeader, newest_state, save_generator, save_state
+from mien.core.checkpoint import NetworkHeader, newest_state, save_generator, save_state
 from mien.core.errors import MienError
 from mien.core.packed import PackReader, PackWriter
 from mien.core.run import RunFolder
@@ -35,7 +35,7 @@ def log():
     for n in range(1000):
         run.append_log({"n": n, "text": "y" * 5000})
 
-header = GeneratorHeader(family="lite", config={}, spec=Spec(8), nimg=0, tool="mien")
+header = NetworkHeader(family="lite", config={}, spec=Spec(8), nimg=0, tool="mien")
 large = torch.zeros(100_000)
 attempts = {
     "same state": lambda: save_state(run.state(1000), {"n": 2, "w": large}),

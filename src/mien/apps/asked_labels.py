@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.models import _targets
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _STREAM = 1  # of a seed's random numbers: the latent has another
 
 
-def label_vectors(header: GeneratorHeader, asked: Sequence[str], seeds: Sequence[int]) -> Tensor | None:
+def label_vectors(header: NetworkHeader, asked: Sequence[str], seeds: Sequence[int]) -> Tensor | None:
     """float32 [len(seeds), label_dim] for a conditional generator; None for one without labels.
 
     asked: NAME, NAME=1, NAME=no, NAME=VALUE. Raises InputError where nothing is asked of a conditional

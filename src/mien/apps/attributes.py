@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mien import TOOL
 from mien.apps import figures
-from mien.core.checkpoint import GeneratorHeader, model_id
+from mien.core.checkpoint import NetworkHeader, model_id
 from mien.core.errors import InputError
 from mien.core.image import resize, to_float
 from mien.core.run import RunFolder
@@ -49,7 +49,7 @@ class Loaded:
     """A model ready to read, and what its file says."""
 
     network: Reader
-    header: GeneratorHeader
+    header: NetworkHeader
     path: Path
     model: str
 

@@ -16,7 +16,7 @@ from mien.apps import figures
 from mien.apps.denoiser_trials import Trial, compare, few, spoil, told, trial_noises
 from mien.apps.products import Product, load
 from mien.apps.sides import pairs_to_examine
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.run import RunFolder
 from mien.core.split import split_people
@@ -77,7 +77,7 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Report 
 
 def examine(
     network: nn.Module,
-    header: GeneratorHeader,
+    header: NetworkHeader,
     model: str,
     exam: Exam,
     *,
@@ -156,7 +156,7 @@ def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
     )
 
 
-def _exam(header: GeneratorHeader, data: str, progress: Report | None) -> Exam:
+def _exam(header: NetworkHeader, data: str, progress: Report | None) -> Exam:
     config = Config.model_validate(header.config)
     if sides(config) == "pairs":
         found = pairs_to_examine(header, config, data, progress=progress)

@@ -18,7 +18,7 @@ from mien.apps.conditions import rows_for
 from mien.core import artefacts, discover
 from mien.core.atomic import replacing
 from mien.core.cache import cache_root
-from mien.core.checkpoint import GeneratorHeader, model_id
+from mien.core.checkpoint import NetworkHeader, model_id
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder
 from mien.core.sampling import check_psi, draw, latents
@@ -320,7 +320,7 @@ def _draw(
         yield draw(generator, z, None if labels is None else labels[start:stop].to(device), psi=psi)
 
 
-def _labels(header: GeneratorHeader, dataset: Dataset, count: int, seed: int) -> Tensor | None:
+def _labels(header: NetworkHeader, dataset: Dataset, count: int, seed: int) -> Tensor | None:
     """Labels drawn as often as the data has them, since a metric compares whole distributions.
 
     Of a dataset without them: as often as the data has them that the generator learnt from.

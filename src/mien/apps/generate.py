@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mien import TOOL
 from mien.apps.asked_labels import label_vectors
-from mien.core.checkpoint import GeneratorHeader, model_id
+from mien.core.checkpoint import NetworkHeader, model_id
 from mien.core.errors import InputError
 from mien.core.image import grid, to_hwc
 from mien.core.provenance import Provenance, save_picture
@@ -29,7 +29,7 @@ class Loaded:
     """A generator ready to draw, and what its file says."""
 
     network: nn.Module
-    header: GeneratorHeader
+    header: NetworkHeader
     path: Path
     model: str
 
@@ -87,7 +87,7 @@ class _Drawing(NamedTuple):
     """What draws, whether torch or onnxruntime runs it."""
 
     generator: Generator
-    header: GeneratorHeader
+    header: NetworkHeader
     model: str
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from mien import TOOL
-from mien.core.checkpoint import GeneratorHeader, save_generator
+from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.interop import sandbox
 from mien.interop._facts import Contents, FileFacts, NetworkFacts
@@ -25,7 +25,7 @@ class Imported:
     """A file of ours that was made of a foreign one. notes: what was not carried over, for the user."""
 
     path: Path
-    header: GeneratorHeader
+    header: NetworkHeader
     notes: tuple[str, ...]
     discriminator: Path | None = None
 
@@ -37,7 +37,7 @@ class Pair:
     header: of the generator; its configuration is that of both. notes: for the user.
     """
 
-    header: GeneratorHeader
+    header: NetworkHeader
     g: Mapping[str, Tensor]
     d: Mapping[str, Tensor] | None
     notes: tuple[str, ...] = ()
@@ -100,10 +100,10 @@ def _converted(source: Path, contents: Contents) -> Network:
         raise InputError(f"{source}: {error}") from error
 
 
-def _header(source: Path, contents: Contents, found: Network) -> GeneratorHeader:
+def _header(source: Path, contents: Contents, found: Network) -> NetworkHeader:
     facts = contents.facts
     name = facts.networks[str(contents.chosen)].full_name
-    return GeneratorHeader(
+    return NetworkHeader(
         kind=found.kind,
         family=found.family,
         config=found.config,

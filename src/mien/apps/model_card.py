@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from mien.core import discover
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import MienError
 from mien.core.packed import PackReader
 from mien.core.run import RunFolder
@@ -28,7 +28,7 @@ deceive, not for judging anybody's traits by a face.
 """
 
 
-def model_card(header: GeneratorHeader, model: str, file: Path, *, run: Path | None = None) -> str:
+def model_card(header: NetworkHeader, model: str, file: Path, *, run: Path | None = None) -> str:
     """The card of the exported `file` as Markdown. run: the folder it comes from, to look up licences."""
     spec = header.spec
     labels = ", ".join(spec.class_names) or (f"{spec.label_dim} without names" if spec.label_dim else "none")
@@ -50,7 +50,7 @@ def model_card(header: GeneratorHeader, model: str, file: Path, *, run: Path | N
     return f"# {_cell(file.stem)}\n\nA face generator.\n\n| | |\n|---|---|\n{rows}\n    {draw}\n\n{_USE}"
 
 
-def _data(header: GeneratorHeader, run: Path | None) -> dict[str, str]:
+def _data(header: NetworkHeader, run: Path | None) -> dict[str, str]:
     data = header.dataset
     if data is None:
         return {"Trained on": _UNKNOWN, "Licence of the training pictures": _UNKNOWN}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mien.core import discover
-from mien.core.checkpoint import GeneratorHeader, model_id, read_header
+from mien.core.checkpoint import NetworkHeader, model_id, read_header
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
@@ -22,7 +22,7 @@ class Product:
     """A network ready to use, and what its file says. model: its id."""
 
     network: nn.Module
-    header: GeneratorHeader
+    header: NetworkHeader
     path: Path
     model: str
 

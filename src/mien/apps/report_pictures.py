@@ -14,7 +14,7 @@ from torch import Tensor
 from mien import TOOL
 from mien.apps.conditions import rows_for
 from mien.apps.generate import Loaded
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.image import grid, to_hwc
 from mien.core.picture import BadPicture, Pixels, read_picture
 from mien.core.provenance import Provenance, SourceType, encode_picture, save_animation
@@ -145,7 +145,7 @@ def _animated(frames: list[Pixels], milliseconds: int) -> bytes:
         return path.read_bytes()
 
 
-def _labels(header: GeneratorHeader, dataset: Dataset | None, count: int) -> Tensor | None:
+def _labels(header: NetworkHeader, dataset: Dataset | None, count: int) -> Tensor | None:
     width = header.spec.label_dim
     if not width:
         return None

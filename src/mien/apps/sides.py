@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from mien.apps.options import TrainOptions
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.family import Sides
 from mien.core.split import Split, split_people
@@ -87,7 +87,7 @@ class ToExamine(NamedTuple):
 
 
 def pairs_to_examine(
-    header: GeneratorHeader, config: BaseModel, data: str, *, progress: Report | None
+    header: NetworkHeader, config: BaseModel, data: str, *, progress: Report | None
 ) -> ToExamine:
     """Of the pairs that a model learnt from, those kept out; of any others, all. Raises InputError."""
     paired = open_pairs(data, direction="-".join(header.roles), progress=progress)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mien.apps.import_ import read_pair
 from mien.apps.options import TrainOptions
-from mien.core.checkpoint import GeneratorHeader, load_generator, load_state, newest_state
+from mien.core.checkpoint import NetworkHeader, load_generator, load_state, newest_state
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
@@ -33,7 +33,7 @@ class Start:
     """
 
     path: Path
-    header: GeneratorHeader
+    header: NetworkHeader
     g: Mapping[str, Tensor]
     d: Mapping[str, Tensor] | None
     digest: str
@@ -68,7 +68,7 @@ class Weights(NamedTuple):
 
     g: Mapping[str, Tensor]
     d: Mapping[str, Tensor] | None
-    header: GeneratorHeader
+    header: NetworkHeader
 
 
 def read_start(source: Path) -> Start:
@@ -184,7 +184,7 @@ def _changed_labels(start: Start, spec: Spec) -> tuple[str, ...]:
 
 
 def _discriminator(
-    path: Path, header: GeneratorHeader, report: Callable[[str], None]
+    path: Path, header: NetworkHeader, report: Callable[[str], None]
 ) -> Mapping[str, Tensor] | None:
     beside = path.with_name(path.stem + ".discriminator.safetensors")
     if beside.is_file():

@@ -37,7 +37,7 @@ class DatasetInfo(BaseModel):
     num_images: int
 
 
-class GeneratorHeader(BaseModel):
+class NetworkHeader(BaseModel):
     """What a file of a trained network says about itself.
 
     kind: what it is for: a "generator" draws, "attributes" are read off pictures. format: version of this
@@ -70,7 +70,7 @@ class GeneratorHeader(BaseModel):
         return self
 
 
-def save_generator(path: Path, tensors: Mapping[str, Tensor], header: GeneratorHeader) -> None:
+def save_generator(path: Path, tensors: Mapping[str, Tensor], header: NetworkHeader) -> None:
     """Write tensors (any dtypes and devices) and header as one safetensors file, atomically.
 
     The same input gives the same bytes.
@@ -82,7 +82,7 @@ def save_generator(path: Path, tensors: Mapping[str, Tensor], header: GeneratorH
     write_bytes(path, safetensors.torch.save(plain, {_KEY: text}))
 
 
-def load_generator(path: Path) -> tuple[dict[str, Tensor], GeneratorHeader]:
+def load_generator(path: Path) -> tuple[dict[str, Tensor], NetworkHeader]:
     """Read the tensors (on the CPU) and header of a generator.
 
     Raises InputError, naming the file, where it is no safetensors file, not one of ours, or damaged.
@@ -97,7 +97,7 @@ def load_generator(path: Path) -> tuple[dict[str, Tensor], GeneratorHeader]:
     return tensors, header
 
 
-def read_header(path: Path) -> GeneratorHeader:
+def read_header(path: Path) -> NetworkHeader:
     """The header of a generator alone, without reading its weights; errors as `load_generator`'s."""
     return _read_envelope(path)[0]
 
@@ -179,7 +179,7 @@ def _sums_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _read_envelope(path: Path) -> tuple[GeneratorHeader, str]:
+def _read_envelope(path: Path) -> tuple[NetworkHeader, str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_KEY)
@@ -189,7 +189,7 @@ def _read_envelope(path: Path) -> tuple[GeneratorHeader, str]:
         raise InputError(f"{path}: a safetensors file, but not a generator saved by mien")
     try:
         envelope = json.loads(text)
-        return GeneratorHeader.model_validate(envelope["header"]), str(envelope["sha256"])
+        return NetworkHeader.model_validate(envelope["header"]), str(envelope["sha256"])
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mien.core.atomic import replacing
-from mien.core.checkpoint import GeneratorHeader
+from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError, MienError
 from mien.core.family import GENERATOR
 from mien.core.sampling import latents
@@ -72,7 +72,7 @@ def needed(name: str) -> Any:
         raise InputError(f"{name} is not installed; get it with: pip install 'mien[export]'") from error
 
 
-def write(path: Path, network: nn.Module, header: GeneratorHeader, model: str) -> float:
+def write(path: Path, network: nn.Module, header: NetworkHeader, model: str) -> float:
     """Write a generator (in eval mode) as ONNX; the largest difference of its pictures from torch's.
 
     Raises MienError, writing nothing, where they differ by `TOLERANCE` or more.
@@ -160,7 +160,7 @@ class OnnxGenerator:
         if _HEADER not in found or _MODEL not in found:
             raise InputError(f"{path}: an ONNX file, but not a generator exported by mien")
         try:
-            self.header = GeneratorHeader.model_validate_json(found[_HEADER])
+            self.header = NetworkHeader.model_validate_json(found[_HEADER])
         except ValidationError as error:
             raise InputError(f"{path}: its header is damaged ({_short(error)})") from error
         self.model, self.spec = found[_MODEL], self.header.spec

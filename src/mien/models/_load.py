@@ -7,12 +7,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from mien.core import discover
-from mien.core.checkpoint import GeneratorHeader, load_generator
+from mien.core.checkpoint import NetworkHeader, load_generator
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, build_product, kind_of
 
 
-def load_generator_network(path: Path) -> tuple[nn.Module, GeneratorHeader]:
+def load_generator_network(path: Path) -> tuple[nn.Module, NetworkHeader]:
     """Build the generator that `path` (our .safetensors) holds, in eval mode, without gradients.
 
     Raises InputError when the file is damaged, not ours, or does not fit the family it names.
@@ -20,7 +20,7 @@ def load_generator_network(path: Path) -> tuple[nn.Module, GeneratorHeader]:
     return load_product(path, GENERATOR)
 
 
-def load_product(path: Path, kind: str) -> tuple[nn.Module, GeneratorHeader]:
+def load_product(path: Path, kind: str) -> tuple[nn.Module, NetworkHeader]:
     """Build the network of `kind` that `path` holds; as `load_generator_network`."""
     tensors, header = load_generator(path)
     family = discover.load("mien.models", header.family)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from mien import TOOL
-from mien.core.checkpoint import DatasetInfo, GeneratorHeader, save_generator
+from mien.core.checkpoint import DatasetInfo, NetworkHeader, save_generator
 from mien.core.labels import spread_rows
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -60,7 +60,7 @@ def save_product(
     roles: what it turns into what, of a translator.
     """
     product = training.averages.networks[network]
-    header = GeneratorHeader(
+    header = NetworkHeader(
         kind=kind,
         family=family,
         config=training.trainable.config.model_dump(),
