@@ -19,7 +19,8 @@ from rich.console import Console
 
 from mien.apps.options import TrainOptions
 from mien.apps.refiner_scores import evaluate, table
-from mien.apps.train import pick_device, train
+from mien.apps.settings import pick_device
+from mien.apps.train import train
 from mien.core.run import RunFolder
 from mien.render.dataset import write_dataset
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from mien.apps.options import TrainOptions
-from mien.apps.train import Plan, make_plan, resolve_config
+from mien.apps.settings import resolve_config
+from mien.apps.train import Plan, make_plan
 from mien.cli import main
 from mien.core.checkpoint import read_header
 from mien.core.errors import InputError

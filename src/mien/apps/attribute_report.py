@@ -26,7 +26,7 @@ from mien.apps.page import files_of, log_parts, render
 from mien.apps.report_log import Log, read_log
 from mien.apps.report_pictures import Shown, show_real
 from mien.apps.report_words import dig, facts
-from mien.apps.train import pick_device
+from mien.apps.settings import pick_device
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder

@@ -26,7 +26,7 @@ from mien.apps.report_pictures import (
 )
 from mien.apps.report_scores import quote, read_scores, tables
 from mien.apps.report_words import dig, facts, lead, memorisation, verdict
-from mien.apps.train import pick_device
+from mien.apps.settings import pick_device
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder

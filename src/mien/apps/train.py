@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from rich.console import Console
 
 from mien import TOOL
@@ -18,6 +18,7 @@ from mien.apps.bars import bar
 from mien.apps.live import LiveView
 from mien.apps.options import DEFAULT_MINUTES, TrainOptions
 from mien.apps.products import outputs_for
+from mien.apps.settings import pick_device, resolve_config
 from mien.apps.sides import learn_from
 from mien.apps.start import Start, begin, check_resumable, start_of
 from mien.apps.stop import Stop
@@ -206,44 +207,6 @@ def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: Tr
             " manifest with --labels"
         )
     return lesson
-
-
-def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence[str]) -> BaseModel:
-    """The preset with changes like "lr=0.0003" applied. Raises InputError naming what is known."""
-    presets: Mapping[str, BaseModel] = family.PRESETS
-    if preset not in presets:
-        raise InputError(f"{name} has no preset {preset!r}; choose from: {', '.join(presets)}")
-    values = presets[preset].model_dump()
-    for change in changes:
-        key, equals, value = change.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or key not in values:
-            raise InputError(f"--set {change}: not NAME=VALUE with a NAME from: {', '.join(values)}")
-        values[key] = None if value.strip().lower() == "none" and _may_be_none(family, key) else value.strip()
-    try:
-        config: BaseModel = family.Config.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"--set {first['loc'][0]}={first['input']}: {first['msg']}") from error
-    return config
-
-
-def _may_be_none(family: ModuleType, name: str) -> bool:
-    return type(None) in get_args(family.Config.model_fields[name].annotation)
-
-
-def pick_device(name: str) -> torch.device:
-    """The named device, or for "auto" the best there is. Raises InputError where it is not there."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: not available here ({str(error).splitlines()[0]})") from error
-    return device
 
 
 def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]:

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from mien.apps import worth_sets
 from mien.apps.bars import bar
+from mien.apps.settings import pick_device, resolve_config
 from mien.apps.stop import Stop
-from mien.apps.train import pick_device, resolve_config
 from mien.apps.worth_models import Arm, Plan, Result, arms_of, result_of
 from mien.apps.worth_options import WorthOptions
 from mien.apps.worth_page import write_page

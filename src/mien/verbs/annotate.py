@@ -31,7 +31,7 @@ def annotate(
     """
     from mien.apps import annotate as app
     from mien.apps.bars import bar
-    from mien.apps.train import pick_device
+    from mien.apps.settings import pick_device
     from mien.core.errors import InputError
 
     if model is None and not measure:

@@ -25,7 +25,7 @@ def denoise(
     """
     from mien.apps.bars import bar
     from mien.apps.denoise import run as clean
-    from mien.apps.train import pick_device
+    from mien.apps.settings import pick_device
 
     screen = console()
     with bar(screen, "denoising") as progress:

@@ -34,7 +34,7 @@ def refine(
     """
     from mien.apps.bars import bar
     from mien.apps.refine import refine as run_it
-    from mien.apps.train import pick_device
+    from mien.apps.settings import pick_device
 
     screen = console()
     with bar(screen, "refining") as progress:

@@ -126,7 +126,7 @@ def evaluate(
     from mien.apps.evaluate import evaluate as measure
     from mien.apps.evaluate import table
     from mien.apps.products import kind_at
-    from mien.apps.train import pick_device
+    from mien.apps.settings import pick_device
     from mien.core.errors import InputError
 
     screen = console()
@@ -156,7 +156,7 @@ def evaluate(
 def _examine(run: Path, kind: str, data: str, device: str) -> None:
     from mien.apps.bars import bar
     from mien.apps.products import scores_for
-    from mien.apps.train import pick_device
+    from mien.apps.settings import pick_device
 
     screen = console()
     scores = scores_for(run, kind)

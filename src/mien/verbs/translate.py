@@ -30,7 +30,7 @@ def translate(
         cpu, cuda, mps or auto.
     """
     from mien.apps.bars import bar
-    from mien.apps.train import pick_device
+    from mien.apps.settings import pick_device
     from mien.apps.translate import translate as run_it
 
     screen = console()
