@@ -1,5 +1,6 @@
 """`mien train --model simgan`, `refine` and `evaluate`: from two datasets to refined pictures and figures."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("refine")
     write_eyes(root / "drawn.zip", (240, 240, 235))
     write_eyes(root / "real.zip", (150, 90, 60), count=30)
-    out = ["--real", str(root / "real.zip"), "--kimg", "3", "--out", str(root / "runs")]
+    real = os.path.relpath(root / "real.zip")  # evaluate finds it from another working folder too
+    out = ["--real", real, "--kimg", "3", "--out", str(root / "runs")]
     assert main(["train", str(root / "drawn.zip"), *QUICK, *out]) == 0
     return root
 
@@ -146,6 +148,7 @@ def test_evaluate_says_what_changed_and_what_did_not(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refiner_scores, "SEEDS", 2)
+    monkeypatch.chdir(trained / "runs")
     run = RunFolder.open(run_of(trained))
     assert newest(run) is None
     assert main(["evaluate", str(run.path), "--data", str(trained / "drawn.zip")]) == 0

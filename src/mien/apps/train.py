@@ -265,11 +265,13 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
         "spec": asdict(plan.spec),
         "dataset": {
             "name": plan.dataset.name,
-            "source": plan.source if ":" in plan.source else str(Path(plan.source).resolve()),
+            "source": _wherever(plan.source),
             "content_hash": plan.dataset.content_hash,
             "num_images": len(plan.dataset),
         },
-        "options": plan.options.model_dump(mode="json"),
+        "options": plan.options.model_copy(update={"real": _wherever(plan.options.real)}).model_dump(
+            mode="json"
+        ),
         "precision": _precision(plan, console),
         "identity": plan.identity(),
     }
@@ -282,6 +284,11 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
         }
     run.write_config(settings)
     return settings
+
+
+def _wherever(source: str | None) -> str | None:
+    """A path that means the same in every working folder; "NAME:WHERE" as it is."""
+    return source if source is None or ":" in source else str(Path(source).resolve())
 
 
 def _precision(plan: Plan, console: Console) -> str:
