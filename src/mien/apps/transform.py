@@ -32,7 +32,7 @@ class Way:
     """What is done to pictures. change: float [N, C, H, W] in [-1, 1] -> the same shape.
 
     spec: of the pictures that it takes. model: its id, for the mark in every picture. resize: bring square
-    pictures to that size; any_size: take pictures of any size as they are. advice: to who has other sizes.
+    pictures to that size; any_size: take pictures of any size as they are. advice: to who has other sizes, in place of the usual.
     """
 
     change: Callable[[Tensor], Tensor]
@@ -42,7 +42,7 @@ class Way:
     resize: bool = False
     any_size: bool = False
     device: torch.device = _CPU
-    advice: str = "--resize takes other squares"
+    advice: str = ""
 
 
 class Transformed(NamedTuple):
@@ -160,8 +160,9 @@ def _check_sizes(pictures: Sequence[Input], way: Way) -> None:
         named = ", ".join(f"{picture.where} ({w}x{h})" for picture, (w, h) in wrong[:_NAMED])
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         side = way.spec.resolution
-        advice = "cut them square with mien prepare" if way.resize else way.advice
-        raise InputError(f"{way.model} takes pictures of {side}x{side}: {named}{more}; {advice}")
+        square = any(width == height for _, (width, height) in wrong)
+        usual = "--resize takes other squares" if square else "cut them square with mien prepare"
+        raise InputError(f"{way.model} takes pictures of {side}x{side}: {named}{more}; {way.advice or usual}")
 
 
 def _fits(size: Size, way: Way) -> bool:
