@@ -32,7 +32,8 @@ class Way:
     """What is done to pictures. change: float [N, C, H, W] in [-1, 1] -> the same shape.
 
     spec: of the pictures that it takes. model: its id, for the mark in every picture. resize: bring square
-    pictures to that size; any_size: take pictures of any size as they are. advice: to who has other sizes, in place of the usual.
+    pictures to that size; any_size: take pictures of any size as they are. advice: to who has other sizes, in
+    place of the usual.
     """
 
     change: Callable[[Tensor], Tensor]
