@@ -35,7 +35,6 @@ from mien.faces.finder import open_finder
 
 _CPU = torch.device("cpu")
 _ALL_FACES = ("--size", "64", "--min-eyes-open", "0", "--min-sharpness", "0", "--duplicates", "0")
-_FEW_PAIRS = ("lr=0.0005", "jitter=0.0625")  # of 92 pairs less is to be learnt, and more easily by heart
 _SMILE_MINUTES = 4
 _SIZE = 256  # pixels at which faces are looked for
 # Mesh points: corners of the mouth, the middle of the lips' inner edge, the face's sides at the ears.
@@ -79,12 +78,11 @@ def trained(
     console: Console,
     *,
     direction: str = "",
-    changes: tuple[str, ...] = (),
+    preset: str = "quick",
 ) -> RunFolder:
     asked = TrainOptions(
         model="pix2pix",
-        preset="quick",
-        set=changes,
+        preset=preset,
         direction=direction,
         minutes=minutes,
         out=out,
@@ -98,7 +96,7 @@ def smiles(out: Path, data: Path, console: Console) -> None:
     source = str(out / "expressions.zip")
     if not Path(source).exists():
         mien("prepare", f"pairs:{data / 'expressions'}?until=_", source, *_ALL_FACES)
-    run = trained(source, out / "runs-smiles", _SMILE_MINUTES, console, changes=_FEW_PAIRS)
+    run = trained(source, out / "runs-smiles", _SMILE_MINUTES, console, preset="retouch")
     product = load(run.path, "translator", _CPU)
     config = discover.load("mien.models", "pix2pix").Config(**product.header.config)
     pairs = pairs_to_examine(product.header, config, source, progress=None)
