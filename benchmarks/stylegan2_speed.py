@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from mien.core.checkpoint import NetworkHeader
-from mien.core.types import Batch, Phase, Spec
+from mien.core.types import Batch, Drawn, Phase, Spec
 from mien.interop import onnx_file
 from mien.models import stylegan2
 from mien.models.stylegan2 import StyleGan2
@@ -37,10 +37,10 @@ class Noise:
     def __init__(self, layout: torch.memory_format) -> None:
         self._layout = layout
 
-    def batch(self, nimg: int, count: int) -> tuple[torch.Tensor, None]:
+    def batch(self, nimg: int, count: int) -> Drawn:
         rng = torch.Generator().manual_seed(nimg)
         images = torch.rand(count, 3, 64, 64, generator=rng) * 2 - 1
-        return images.contiguous(memory_format=self._layout), None
+        return Drawn(images.contiguous(memory_format=self._layout), None)
 
 
 def check() -> None:
