@@ -113,12 +113,6 @@ class TestPix2Pix(_Sided):
     small = {"batch_size": 8, "width": 4, "width_d": 4, "d_layers": 2, "ema_half_life_nimg": 50}  # noqa: RUF012
 
 
-class TestPix2PixResidual(_Sided):
-    family = "pix2pix"
-    least = Spec(64)
-    small = {**TestPix2Pix.small, "residual": True}  # noqa: RUF012
-
-
 class TestPix2PixOtherwise(_Sided):
     """Its other loss and norm, edges and the perceptual term."""
 

@@ -12,7 +12,6 @@ from mien.core.types import Spec
 from mien.models._patch import Norm, norm_of
 from mien.models._strided import initialise
 
-_REACH = 0.95  # of white, where no change is found
 _DROPPED = 3  # of the decoder's layers, from the deepest
 
 
@@ -52,7 +51,7 @@ class UNet(nn.Module):
         self.apply(initialise)
 
     def forward(self, images: Tensor, rng: torch.Generator | None = None, *, alike: bool = False) -> Tensor:
-        """float [N, C, H, W] in [-1, 1] -> float32 of the same shape, any numbers: before the tanh.
+        """float [N, C, H, W] in [-1, 1] -> float32 of the same shape.
 
         rng: the source of the dropout, which is the noise of this model; None: without.
         alike: the same dropout for every picture.
@@ -67,7 +66,7 @@ class UNet(nn.Module):
             x = layer(F.relu(torch.cat([x, kept.pop()], dim=1) if index else x))
             if rng is not None and index < min(_DROPPED, len(self.up) - 1):
                 x = dropped(x, self.dropout, rng, alike=alike)
-        return x.float()
+        return torch.tanh(x.float())
 
 
 def dropped(x: Tensor, share: float, rng: torch.Generator, *, alike: bool) -> Tensor:
@@ -81,23 +80,14 @@ class Translator(nn.Module):
     """Pictures to what they are to become: the product of pix2pix.
 
     edges: it looks at the edges of its input alone. noise: dropout also where no `rng` is given, and then
-    always the same. residual: the U-Net finds what is to be added to the input, so that of unseen people
-    only what changes must be learnt.
+    always the same.
     """
 
     def __init__(
-        self,
-        spec: Spec,
-        *,
-        width: int,
-        norm: Norm,
-        dropout: float,
-        edges: bool,
-        noise: bool,
-        residual: bool,
+        self, spec: Spec, *, width: int, norm: Norm, dropout: float, edges: bool, noise: bool
     ) -> None:
         super().__init__()
-        self.spec, self.edges, self.noise, self.residual = spec, edges, noise, residual
+        self.spec, self.edges, self.noise = spec, edges, noise
         self.net = UNet(spec, width=width, norm=norm, dropout=dropout)
 
     def see(self, images: Tensor) -> Tensor:
@@ -109,11 +99,8 @@ class Translator(nn.Module):
         seen = self.see(images)
         if rng is None and self.noise:
             fixed = torch.Generator(images.device).manual_seed(0)
-            found = self.net(seen, fixed, alike=True)
-        else:
-            found = self.net(seen, rng)
-        # Added before the tanh, and to less than white: so a bright picture can still be darkened.
-        return torch.tanh(torch.atanh(images.float() * _REACH) + found if self.residual else found)
+            return cast(Tensor, self.net(seen, fixed, alike=True))
+        return cast(Tensor, self.net(seen, rng))
 
 
 def edges_of(images: Tensor) -> Tensor:

@@ -3,8 +3,6 @@
 A U-Net that is near its targets (L1) and that a discriminator of patches, which sees input and output beside
 each other, cannot tell from them. Its only noise is dropout.
 
-Beyond the paper: `residual`.
-
 The product is the averaged generator, without dropout unless `noise_at_test`. Batch norm then takes the means
 of training, so that a picture's result depends on no other. The paper's batches of one normalise each picture
 by itself, in training and after it: that is instance norm, and what the preset `paper` says.
@@ -19,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from mien.core.errors import InputError
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._jitter import jittered
 from mien.models._patch import Norm, PatchGan
@@ -54,7 +51,6 @@ class Config(BaseModel):
     jitter: float = Field(
         30 / 256, ge=0, lt=1, description="pairs are enlarged by this share and cut out somewhere"
     )
-    residual: bool = Field(False, description="what is to be added to the input is learnt, for small changes")
     edges: bool = Field(False, description="the input's edges are looked at, not the input")
     ema_half_life_nimg: float = Field(
         1000, ge=0, description="half-life of the averaged generator, in images"
@@ -66,8 +62,6 @@ PRESETS = {
     "paper": Config(batch_size=1, norm="instance", noise_at_test=True, ema_half_life_nimg=0),
     # For 64 px on a CPU. Aligned faces are tested at the size they have: little is gained by enlarging them.
     "quick": Config(batch_size=8, width=32, width_d=32, d_layers=2, lr=1e-3, jitter=2 / 64),
-    # The same for few pairs that differ little: another expression of the same people.
-    "retouch": Config(batch_size=8, width=32, width_d=32, d_layers=2, lr=5e-4, jitter=4 / 64, residual=True),
 }
 
 
@@ -83,8 +77,6 @@ def build(config: Config, spec: Spec) -> "Pix2Pix":
 
 def build_product(config: Config, spec: Spec) -> Translator:
     """The generator alone, untrained."""
-    if config.edges and config.residual:
-        raise InputError("edges=true hides the input that residual=true would add to: choose one")
     return Translator(
         spec,
         width=config.width,
@@ -92,7 +84,6 @@ def build_product(config: Config, spec: Spec) -> Translator:
         dropout=config.dropout,
         edges=config.edges,
         noise=config.noise_at_test,
-        residual=config.residual,
     )
 
 
