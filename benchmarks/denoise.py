@@ -7,9 +7,9 @@ their own, once against the clean ones. Both are measured on the same people, wh
 same noise as a file would hold it (8 bits, clipped), beside non-local means and medians with settings that
 suit those very pictures best. The same command again finds its runs and only tells what was found.
 
-What noisy targets cost shrinks as more pictures are seen for each number of the network. On 3,600 faces, 64 px,
-sigma 25, 48 kimg, with --set batch_size=16 --set width=12 --set ema_half_life_nimg=3000: 0.10 dB. At the preset's
-width of 24: 0.20 dB after 64 kimg, where both are 1.1 dB better.
+What noisy targets cost shrinks as more pictures are seen for each number of the network. On 3,600 faces, 64
+px, sigma 25, 48 kimg, with --set batch_size=16 --set width=12 --set ema_half_life_nimg=3000: 0.10 dB. At the
+preset's width of 24: 0.20 dB after 64 kimg, where both are 1.1 dB better.
 
 The data is a prepared zip, or a folder of photos, which is prepared first.
 """
