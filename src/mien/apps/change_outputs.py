@@ -44,10 +44,15 @@ class ChangeOutputs(ABC):
     ) -> None:
         self._run, self._training, self._dataset, self._lesson = run, training, dataset, lesson
         self._family, self._console = family, console
+        self._choose()
 
     @property
     def _network(self) -> nn.Module:
         return self._training.averages.networks[self.product]
+
+    @abstractmethod
+    def _choose(self) -> None:
+        """Take the pictures that are looked at all along out of the lesson."""
 
     @abstractmethod
     def _draw(self) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from mien.apps.change_outputs import ChangeOutputs
 from mien.apps.denoiser_scores import Exam, append, examine, table
@@ -10,11 +9,8 @@ from mien.apps.denoiser_trials import few, spoil, trial_noises
 from mien.apps.strips import changed
 from mien.core.checkpoint import model_id, read_header
 from mien.core.provenance import SourceType
-from mien.core.run import RunFolder
-from mien.core.types import Dataset, Lesson
 from mien.metrics._closeness import psnr
 from mien.models.noise2noise import KIND, PRODUCT
-from mien.training.loop import Training
 from mien.training.outputs import Shown
 
 _GLANCE = 64  # kept-out pictures that are looked at on the way
@@ -26,17 +22,8 @@ class DenoiserOutputs(ChangeOutputs):
 
     kind, product, source_type = KIND, PRODUCT, SourceType.ENHANCED
 
-    def __init__(
-        self,
-        run: RunFolder,
-        training: Training,
-        dataset: Dataset,
-        lesson: Lesson,
-        *,
-        family: str,
-        console: Console,
-    ) -> None:
-        super().__init__(run, training, dataset, lesson, family=family, console=console)
+    def _choose(self) -> None:
+        lesson = self._lesson
         assert lesson.held_out is not None
         how = f"kept out of training {lesson.how}"
         self._exam = Exam(lesson.held_out, lesson.held_out_others, True, how)

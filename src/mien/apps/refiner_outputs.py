@@ -1,15 +1,11 @@
 """What a run leaves behind that trains a refiner: the refiner, and strips of the same inputs all along."""
 
 import numpy as np
-from rich.console import Console
 
 from mien.apps.change_outputs import ChangeOutputs
 from mien.apps.nearest_reals import nearest
 from mien.apps.strips import changed, chosen
-from mien.core.run import RunFolder
-from mien.core.types import Dataset, Lesson
 from mien.models.simgan import KIND, PRODUCT
-from mien.training.loop import Training
 from mien.training.outputs import Shown
 
 _MOST_REALS = 5000  # among which the nearest is looked for
@@ -23,17 +19,8 @@ class RefinerOutputs(ChangeOutputs):
 
     kind, product = KIND, PRODUCT
 
-    def __init__(
-        self,
-        run: RunFolder,
-        training: Training,
-        dataset: Dataset,
-        lesson: Lesson,
-        *,
-        family: str,
-        console: Console,
-    ) -> None:
-        super().__init__(run, training, dataset, lesson, family=family, console=console)
+    def _choose(self) -> None:
+        lesson = self._lesson
         assert lesson.others is not None
         self._inputs = lesson.train.images(chosen(lesson.train))
         self._reals = lesson.others.images(chosen(lesson.others, _MOST_REALS))

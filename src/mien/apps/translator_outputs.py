@@ -1,14 +1,10 @@
 """What a run leaves behind that trains a translator: the network, and strips of the same unseen pairs."""
 
 import numpy as np
-from rich.console import Console
 
 from mien.apps.change_outputs import ChangeOutputs
 from mien.apps.strips import changed, chosen
-from mien.core.run import RunFolder
-from mien.core.types import Dataset, Lesson
 from mien.models.pix2pix import KIND, PRODUCT
-from mien.training.loop import Training
 from mien.training.outputs import Shown
 
 _GLANCE = 128  # unseen pairs that are looked at on the way
@@ -19,17 +15,8 @@ class TranslatorOutputs(ChangeOutputs):
 
     kind, product = KIND, PRODUCT
 
-    def __init__(
-        self,
-        run: RunFolder,
-        training: Training,
-        dataset: Dataset,
-        lesson: Lesson,
-        *,
-        family: str,
-        console: Console,
-    ) -> None:
-        super().__init__(run, training, dataset, lesson, family=family, console=console)
+    def _choose(self) -> None:
+        lesson = self._lesson
         assert lesson.held_out is not None
         assert lesson.held_out_others is not None
         where = chosen(lesson.held_out, _GLANCE)
