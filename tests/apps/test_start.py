@@ -136,7 +136,9 @@ def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails, tmp_path: 
     assert "no such" in fails("train", "three", "--from", "other.pkl", *SMALL)
     state = run / "state-000001.pt"
     assert "give the folder of its run" in fails("train", "three", "--from", state, *SMALL)
-    assert "no family of generators" in fails("train", "three", "--from", run, "--model", "attributes")
+    assert "cannot begin with another's weights" in fails(
+        "train", "three", "--from", run, "--model", "attributes"
+    )
     assert len(find_runs(Path("runs"))) == 1  # nothing was begun
 
 

@@ -14,7 +14,7 @@ from mien.apps.sides import ToExamine
 from mien.apps.translator_figures import newest, table
 from mien.apps.translator_scores import examine
 from mien.cli import main
-from mien.core.checkpoint import read_header
+from mien.core.checkpoint import load_generator, load_state, newest_state, read_header
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
@@ -200,3 +200,23 @@ def test_pictures_that_are_no_pairs_and_sizes_that_fit_nothing(
     assert "--real" in fails("train", tmp_path / "pairs", "--real", "rendered:8:16", *runs, *QUICK)
     assert "resolution 32" in fails("evaluate", trained.path, "--data", f"pairs:{tmp_path / 'pairs'}?size=32")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_translator_begins_with_another_and_a_generator_does_not(
+    trained: RunFolder, pairs: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    """What few pairs cannot teach, many others have taught before."""
+    arguments = ["train", str(pairs), "--direction", "profile-front", "--seed", "1", "--kimg", "1"]
+    begun = [*arguments, *QUICK, "--from", str(trained.path), "--out", str(tmp_path / "runs")]
+    assert main(begun) == 0
+    (run,) = find_runs(tmp_path / "runs")
+    given = load_state(trained.state(1500))["networks"]["d"]
+    averaged, _ = load_generator(trained.newest_product("translator"))
+    (run.path / "state-000001.pt").unlink()
+    found = newest_state(run.path, report=pytest.fail)
+    assert found is not None
+    assert found[1]["counters"]["nimg"] == 0
+    assert all(torch.equal(found[1]["networks"]["d"][name], given[name]) for name in given)
+    assert all(torch.equal(found[1]["networks"]["g"][name], averaged[name]) for name in averaged)
+    error = fails("train", pairs, "--model", "lite", "--from", trained.path, "--out", tmp_path / "runs")
+    assert "here a 'generator' is needed" in error

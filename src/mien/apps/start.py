@@ -21,6 +21,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
 from mien.training.transfer import check, take
 
+_BEGIN = (GENERATOR, "translator")  # kinds that train "g" against "d"
 _FOREIGN = (".pkl", ".pt")
 _NUMBER = re.compile("[0-9]{6,}")
 
@@ -48,8 +49,11 @@ def start_of(family: ModuleType, options: TrainOptions) -> tuple[Start | None, s
         if options.freeze_d:
             raise InputError("--freeze-d holds what a discriminator has learnt; say from whom with --from")
         return None, ""
-    start = read_start(options.start)
-    _check_family(start, family, options.model)
+    kind = kind_of(family)
+    if kind not in _BEGIN:
+        raise InputError(f"--from: {options.model} cannot begin with another's weights")
+    start = read_start(options.start, kind)
+    _check_family(start, options.model)
     if options.freeze_d and start.d is None:
         raise InputError(
             f"--freeze-d: {start.path} comes without a discriminator; give a run folder to --from"
@@ -71,13 +75,13 @@ class Weights(NamedTuple):
     header: NetworkHeader
 
 
-def read_start(source: Path) -> Start:
-    """Weights out of a run folder (its newest generator) or a generator file. Raises InputError."""
-    path = RunFolder.open(source).newest_generator() if source.is_dir() else source
+def read_start(source: Path, kind: str = GENERATOR) -> Start:
+    """Weights out of a run folder (its newest network of `kind`) or a file of one. Raises InputError."""
+    path = RunFolder.open(source).newest_product(kind) if source.is_dir() else source
     notes: list[str] = []
     g, d, header = read_weights(path, notes.append)
-    if header.kind != GENERATOR:
-        raise InputError(f"--from {path}: it holds '{header.kind}', and here a 'generator' is needed")
+    if header.kind != kind:
+        raise InputError(f"--from {path}: it holds '{header.kind}', and here a '{kind}' is needed")
     if d is None:
         notes.append(
             f"{path.name} comes without a discriminator, which begins anew: --from a run folder has both"
@@ -125,10 +129,8 @@ def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) ->
     return (*told, *_changed_labels(start, spec))
 
 
-def _check_family(start: Start, family: ModuleType, name: str) -> None:
+def _check_family(start: Start, name: str) -> None:
     """That this family can use the weights. Raises InputError."""
-    if kind_of(family) != GENERATOR:
-        raise InputError(f"--from: {name} is no family of generators and cannot begin with another's weights")
     if start.header.family != name:
         theirs = start.header.family
         raise InputError(
