@@ -360,8 +360,10 @@ def _augment(options: TrainOptions) -> Schedule | None:
 def _outputs(plan: Plan, run: RunFolder, training: Training, console: Console) -> Outputs | None:
     """What this kind of run leaves behind; None for a generator's usual outputs."""
     kind = kind_of(plan.family)
-    if kind == GENERATOR or plan.lesson is None:
+    if kind == GENERATOR:
         return None
+    if plan.lesson is None:
+        raise NotImplementedError(f"{plan.family_name} makes no lesson of its data, which a {kind} needs")
     make = outputs_for(kind)
     outputs: Outputs = make(
         run, training, plan.dataset, plan.lesson, family=plan.family_name, console=console

@@ -1,9 +1,12 @@
 """The terminal that verbs print on."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from mien.apps.transform import Transformed
 
 
 def console() -> "Console":
@@ -11,3 +14,10 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)
+
+
+def say_done(screen: "Console", done: "Transformed", out: Path) -> None:
+    """What changing pictures brought: a line for each input left out, and how many were written."""
+    for problem in done.problems:
+        screen.print(f"left out: {problem}", markup=False)
+    screen.print(f"wrote {done.written} picture(s) to {out}", markup=False)

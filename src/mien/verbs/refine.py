@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mien.verbs._console import console
+from mien.verbs._console import console, say_done
 
 
 def refine(
@@ -41,6 +41,4 @@ def refine(
         done = run_it(
             run, inputs, out, resize=resize, any_size=any_size, device=pick_device(device), progress=progress
         )
-    for problem in done.problems:
-        screen.print(f"left out: {problem}", markup=False)
-    screen.print(f"wrote {done.written} picture(s) to {out}", markup=False)
+    say_done(screen, done, out)

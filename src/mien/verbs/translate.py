@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mien.verbs._console import console
+from mien.verbs._console import console, say_done
 
 
 def translate(
@@ -36,6 +36,4 @@ def translate(
     screen = console()
     with bar(screen, "translating") as progress:
         done = run_it(run, inputs, out, resize=resize, device=pick_device(device), progress=progress)
-    for problem in done.problems:
-        screen.print(f"left out: {problem}", markup=False)
-    screen.print(f"wrote {done.written} picture(s) to {out}", markup=False)
+    say_done(screen, done, out)
