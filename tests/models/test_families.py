@@ -20,6 +20,11 @@ class TestLite(FamilyContract):
     small = {"batch_size": 8, "z_dim": 8, "width_g": 4, "width_d": 4, "penalty_interval": 2}  # noqa: RUF012
 
 
+class TestLiteModulated(FamilyContract):
+    family = "lite"
+    small = {**TestLite.small, "mapping_layers": 2, "w_dim": 16}  # noqa: RUF012
+
+
 class TestStyleGan2(FamilyContract):
     family = "stylegan2"
     small = {  # noqa: RUF012

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mien.core.errors import InputError
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import dcgan, lite
-from mien.models._strided import stages
+from mien.nn.strided import stages
 from mien.ops.penalty import squared_gradient
 from mien.ops.stddev import minibatch_stddev
 

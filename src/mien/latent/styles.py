@@ -36,7 +36,7 @@ def styled(network: object, *, family: str, what: str) -> Styled:
     if isinstance(network, Styled):
         return network
     raise InputError(
-        f"{what}: a {family} model has z alone, no w; this needs a family with styles (stylegan2)"
+        f"{what}: a {family} model has z alone, no w; this needs one with styles (lite since 0.2, stylegan2)"
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.models._strided import initialise
+from mien.nn.strided import initialise
 
 Norm = Literal["batch", "instance"]
 _KERNEL = 4

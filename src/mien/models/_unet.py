@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.models._patch import Norm, norm_of
-from mien.models._strided import initialise
+from mien.nn.strided import initialise
 
 _DROPPED = 3  # of the decoder's layers, from the deepest
 

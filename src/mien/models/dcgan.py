@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._strided import Discriminator, Generator
+from mien.nn.strided import Discriminator, Generator
 
 
 class Config(BaseModel):

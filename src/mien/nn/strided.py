@@ -121,7 +121,7 @@ def initialise(module: nn.Module) -> None:
     """DCGAN's initialisation: weights N(0, .02), BN scales N(1, .02), biases 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, nn.BatchNorm2d) and module.affine:
         nn.init.normal_(module.weight, 1.0, 0.02)
     bias = getattr(module, "bias", None)
     if isinstance(bias, Tensor):

@@ -1,0 +1,92 @@
+"""lite's modulated generator: upsampling against torch's own, styles, truncation."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mien.core.types import Spec
+from mien.latent.styles import Styled
+from mien.nn.modulated import ModulatedGenerator
+
+
+def generator(spec: Spec = Spec(32), *, z_dim: int = 12, w_dim: int = 16) -> ModulatedGenerator:  # noqa: B008
+    torch.manual_seed(0)
+    net = ModulatedGenerator(spec, z_dim=z_dim, w_dim=w_dim, mapping_layers=2, width=6, max_width=24)
+    for style in net.styles:  # untrained styles hardly differ
+        torch.nn.init.normal_(style.weight, 0.0, 0.3)
+    return net.eval().requires_grad_(False)
+
+
+def test_the_folded_kernel_is_bilinear_upsampling_and_a_convolution() -> None:
+    net = generator().double()
+    x = torch.randn(2, 6, 16, 16, dtype=torch.float64)
+    smooth = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    expected = F.conv2d(smooth, net.to_image.weight, net.to_image.bias, padding=1)
+    inside = (..., slice(3, -3), slice(3, -3))  # torch repeats the edge, the kernel sees zeros beyond it
+    torch.testing.assert_close(net._image(x)[inside], expected[inside], rtol=0, atol=1e-12)
+
+
+def test_constant_activations_give_no_dots() -> None:
+    """All four phases of the upsampling see a flat picture alike, whatever the weights."""
+    net = generator()
+    image = net._image(torch.full((1, 6, 16, 16), 0.7))[..., 4:-4, 4:-4]
+    assert float(image.std(dim=(2, 3)).max()) < 1e-6
+
+
+def test_drawing_in_two_steps_is_drawing() -> None:
+    net = generator()
+    z = torch.randn(5, 12)
+    assert isinstance(net, Styled)
+    ws = net.mapping(z, None, psi=0.6)
+    assert ws.shape == (5, net.num_ws, net.w_dim)
+    assert torch.equal(net.synthesis(ws), net(z, psi=0.6))
+
+
+def test_every_row_of_ws_matters_and_only_to_its_own_picture() -> None:
+    net = generator()
+    ws = net.mapping(torch.randn(2, 12), None)
+    before = net.synthesis(ws)
+    for row in range(net.num_ws):
+        changed = ws.clone()
+        changed[0, row] = ws[1, row]
+        after = net.synthesis(changed)
+        assert not torch.allclose(after[0], before[0], atol=1e-4)
+        torch.testing.assert_close(after[1], before[1])
+
+
+def test_truncation_ends_at_one_face() -> None:
+    net = generator()
+    net.w_avg.normal_()
+    z = torch.randn(4, 12)
+    one = net(z, psi=0.0)
+    torch.testing.assert_close(one, one[:1].expand_as(one))
+    spread = [float(net(z, psi=psi).std(dim=0).mean()) for psi in (0.0, 0.3, 0.7, 1.0)]
+    assert spread == sorted(spread)
+
+
+def test_the_mean_of_w_is_followed_in_training_alone() -> None:
+    net = generator()
+    z = torch.randn(4096, 12)
+    net(z[:8])
+    assert not net.w_avg.any()
+    net.train()
+    with torch.no_grad():
+        for _ in range(1500):
+            net.mapping(z[:256], None)
+    net.eval()
+    torch.testing.assert_close(net.w_avg, net.mapping(z[:256], None)[:, 1].mean(0), rtol=0.02, atol=0.02)
+
+
+def test_labels_are_asked_for_and_change_the_face_at_psi_0() -> None:
+    net = generator(Spec(32, 3, 2, ("a", "b")), w_dim=40)
+    z = torch.randn(3, 12)
+    with pytest.raises(ValueError, match="conditional"):
+        net(z)
+    one, two = (net(z, F.one_hot(torch.full((3,), i), 2).float(), psi=0.0) for i in (0, 1))
+    assert not torch.allclose(one, two, atol=1e-4)
+
+
+def test_a_latent_wider_than_w_fits() -> None:
+    net = generator(z_dim=30)
+    assert net.w_dim == 30
+    assert net(torch.randn(2, 30)).shape == (2, 3, 32, 32)
