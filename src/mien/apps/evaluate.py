@@ -20,6 +20,7 @@ from mien.core.atomic import replacing
 from mien.core.cache import cache_root
 from mien.core.checkpoint import NetworkHeader, model_id
 from mien.core.errors import InputError, MienError
+from mien.core.packaged import source_of
 from mien.core.run import RunFolder
 from mien.core.sampling import check_psi, draw, latents
 from mien.core.types import Dataset, Generator
@@ -74,7 +75,7 @@ class _Context:
 
 
 def evaluate(
-    run_or_file: Path,
+    run_or_file: Path | None,
     data: str,
     *,
     networks: Sequence[str] | None = None,
@@ -90,7 +91,7 @@ def evaluate(
     progress: Tick | None = None,
     announce: Announce | None = None,
 ) -> list[Score]:
-    """Measure a generator (a file, or the newest one of a run folder) against the pictures of `data`.
+    """Measure a generator (a file, a run folder's newest, or for None the packaged one) against `data`.
 
     networks: names of mien.metrics._features.NETWORKS; by default vgg-random, mesh (fetched if `fetch`) and
     inception where its weights are. metrics: files of mien.metrics; all by default. num_fake: fakes drawn,
@@ -102,7 +103,7 @@ def evaluate(
     Raises InputError when data and generator do not fit, or there are too few pictures.
     """
     psi = check_psi(psi)
-    run, file = _locate(run_or_file)
+    run, file = _locate(source_of(run_or_file))
     network, header = load_generator_network(file)
     generator = cast(Generator, network.to(device))
     dataset = open_dataset(data)

@@ -13,16 +13,18 @@ def verify(file: Path, /) -> None:
     file
         A PNG, JPEG or WebP picture, or an MP4 film.
     """
+    from mien.core.packaged import name_of_model
     from mien.core.provenance import verify as read
 
     mark = read(file)
     if mark is None:
         print(f"{file}: no provenance mark")
         return
+    packaged = name_of_model(mark.model)
+    known = f" ({packaged}, which comes with mien)" if packaged else ""
     seed = "" if mark.seed is None else f", seed {mark.seed}"
-    print(
-        f"{file}: {mark.source_type.value}, by {mark.tool or 'unknown tool'}, model {mark.model or '?'}{seed}"
-    )
+    tool = mark.tool or "unknown tool"
+    print(f"{file}: {mark.source_type.value}, by {tool}, model {mark.model or '?'}{known}{seed}")
 
 
 def list_artefacts() -> None:

@@ -12,7 +12,7 @@ _TRAIN_DEFAULTS = TrainOptions()
 
 
 def demo(*, minutes: float = 4.0, people: int = 1500, out: Path = Path("demo")) -> None:
-    """Render people, train on them, draw new faces, evaluate and report: the whole job, offline.
+    """Draw faces at once, then render people, learn from them, draw again, evaluate and report; offline.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def train(
 
 
 def generate(
-    source: Path,
+    source: Path | None = None,
     /,
     *,
     out: Path,
@@ -57,12 +57,13 @@ def generate(
     grid: bool = False,
     format: Literal["png", "jpg", "webp"] = "png",
 ) -> None:
-    """Draw new faces from a run folder or a generator file.
+    """Draw new faces from a run folder, a generator file, or the model that comes with mien.
 
     Parameters
     ----------
     source
-        A run folder (its newest generator), a .safetensors or an exported .onnx file.
+        A run folder (its newest generator), a .safetensors or an exported .onnx file; the model that comes
+        with mien by default (also called packaged).
     out
         Folder for the pictures.
     seeds
@@ -84,7 +85,7 @@ def generate(
 
 
 def evaluate(
-    run: Path,
+    run: Path | None = None,
     /,
     *,
     data: str,
@@ -104,7 +105,7 @@ def evaluate(
     Parameters
     ----------
     run
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     data
         The dataset to compare with, as for train.
     network
@@ -130,8 +131,8 @@ def evaluate(
     from mien.core.errors import InputError
 
     screen = console()
-    kind = kind_at(run)
-    if kind != "generator":
+    kind = "generator" if run is None else kind_at(run)
+    if run is not None and kind != "generator":
         if network or metric or count is not None or noise_baseline:
             raise InputError(f"{run}: holds '{kind}'; --network, --metric, --count are for generators")
         _examine(run, kind, data, device)
