@@ -40,7 +40,7 @@ class TrainOptions(BaseModel):
     freeze_d: int = Field(
         0,
         ge=0,
-        description="Hold that many layers of the discriminator that it began with fixed, the picture's first.",
+        description="Hold that many layers of the discriminator it begins with fixed, the picture's first.",
     )
     direction: str = Field("", description="Of pairs, what is to become what: front-profile.")
     real: str | None = Field(
