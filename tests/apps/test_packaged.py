@@ -1,0 +1,100 @@
+"""The generator that comes with mien: found, drawn from where no run is named, and named by its pictures."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mien
+from mien.cli import main
+from mien.core import packaged
+from mien.core.checkpoint import NetworkHeader, load_generator, save_generator
+from mien.core.errors import InputError
+from mien.core.types import Spec
+from mien.models import lite
+from test_cli import Fails, pictures
+
+CONFIG = lite.Config(width_g=4, width_d=4, z_dim=8, batch_size=50)
+
+
+def package(folder: Path, *, seed: int = 0, spec: Spec = Spec(16), config: lite.Config = CONFIG) -> Path:  # noqa: B008
+    """Put an untrained lite in `folder` as the packaged model; give the generator's file."""
+    torch.manual_seed(seed)
+    model = lite.build(config, spec)
+    header = NetworkHeader(
+        family="lite", config=config.model_dump(), spec=spec, nimg=812_000, tool="mien", origin=f"{seed}"
+    )
+    folder.mkdir(exist_ok=True)
+    path = folder / "faces-64.safetensors"
+    save_generator(path, model.networks["g"].state_dict(), header)
+    discriminator = header.model_copy(update={"kind": "discriminator"})
+    save_generator(
+        folder / "faces-64.discriminator.safetensors", model.networks["d"].state_dict(), discriminator
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of assets, empty so far."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(packaged, "folder", lambda: tmp_path / "assets")
+    return tmp_path / "assets"
+
+
+def test_it_is_found_by_its_names_and_files_of_such_names_go_first(assets: Path) -> None:
+    path = package(assets)
+    assert packaged.names() == ("faces-64",)  # its discriminator is none
+    for source in (None, Path("packaged"), Path("faces-64")):
+        assert packaged.source_of(source) == path
+    assert packaged.source_of(Path("faces-64.safetensors")) == Path("faces-64.safetensors")
+    assert packaged.name_of(path) == "faces-64"
+    assert packaged.name_of(Path("faces-64.safetensors")) is None
+    Path("packaged").mkdir()
+    assert packaged.source_of(Path("packaged")) == Path("packaged")
+    shutil.copy(path, assets / "faces-128.safetensors")
+    assert packaged.names() == ("faces-64", "faces-128")
+    assert packaged.source_of(Path("faces-128")) == assets / "faces-128.safetensors"
+
+
+def test_a_package_without_one_says_so_in_one_line(fails: Fails) -> None:
+    for command in (["generate", "--out", "o"], ["generate", "packaged", "--out", "o"], ["evaluate"]):
+        more = ["--data", "x"] if command == ["evaluate"] else []
+        assert "comes without the model faces-64" in fails(*command, *more)
+    with pytest.raises(InputError, match="comes without"):
+        mien.load()
+    assert not Path("o").exists()
+
+
+def test_no_run_draws_from_it(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = package(assets)
+    for out, source in (("a", []), ("b", ["packaged"]), ("c", [str(path)])):
+        assert main(["generate", *source, "--seeds", "0-1", "--out", out]) == 0
+    drawn = [Path(out, "seed0001.png").read_bytes() for out in "abc"]
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert drawn[0] != Path("a/seed0000.png").read_bytes()
+    assert [file.name for file in mien.generate(seeds="7", out=Path("d"))] == ["seed0007.png"]
+    assert mien.load().path == path
+    capsys.readouterr()
+    assert main(["verify", "a/seed0000.png"]) == 0
+    assert "(faces-64, which comes with mien), seed 0" in capsys.readouterr().out
+    package(assets, seed=1)  # a later mien packages another: the mark is not of that one
+    assert main(["verify", "a/seed0000.png"]) == 0
+    assert "comes with" not in capsys.readouterr().out
+
+
+def test_every_verb_that_draws_takes_no_run_or_its_name(assets: Path) -> None:
+    package(assets)
+    assert main(["mosaic", "--keep", "0-3", "--out", "m.png"]) == 0
+    assert main(["pick", "--seeds", "0-3", "--out", "p.html"]) == 0
+    assert main(["video", "--seeds", "0-1", "--frames", "2", "--out", "v.webp"]) == 0
+    assert main(["export", "packaged", "mine.safetensors"]) == 0
+    assert load_generator(Path("mine.safetensors"))[1].nimg == 812_000
+    data = pictures(Path("faces"))
+    assert main(["evaluate", "--data", str(data), "--metric", "swd", "--network", "vgg-random"]) == 0
+    with Image.open("m.png") as wall:
+        assert np.asarray(wall).shape == (32, 32, 3)
