@@ -5,45 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import mien
 from mien.cli import main
 from mien.core import packaged
-from mien.core.checkpoint import NetworkHeader, load_generator, save_generator
+from mien.core.checkpoint import load_generator
 from mien.core.errors import InputError
-from mien.core.types import Spec
-from mien.models import lite
+from packaged_model import package
 from test_cli import Fails, pictures
-
-CONFIG = lite.Config(width_g=4, width_d=4, z_dim=8, batch_size=50)
-
-
-def package(folder: Path, *, seed: int = 0, spec: Spec = Spec(16), config: lite.Config = CONFIG) -> Path:  # noqa: B008
-    """Put an untrained lite in `folder` as the packaged model; give the generator's file."""
-    torch.manual_seed(seed)
-    model = lite.build(config, spec)
-    header = NetworkHeader(
-        family="lite", config=config.model_dump(), spec=spec, nimg=812_000, tool="mien", origin=f"{seed}"
-    )
-    folder.mkdir(exist_ok=True)
-    path = folder / "faces-64.safetensors"
-    save_generator(path, model.networks["g"].state_dict(), header)
-    discriminator = header.model_copy(update={"kind": "discriminator"})
-    save_generator(
-        folder / "faces-64.discriminator.safetensors", model.networks["d"].state_dict(), discriminator
-    )
-    return path
-
-
-@pytest.fixture(autouse=True)
-def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of assets, empty so far."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(packaged, "folder", lambda: tmp_path / "assets")
-    return tmp_path / "assets"
 
 
 def test_it_is_found_by_its_names_and_files_of_such_names_go_first(assets: Path) -> None:
@@ -61,7 +31,7 @@ def test_it_is_found_by_its_names_and_files_of_such_names_go_first(assets: Path)
     assert packaged.source_of(Path("faces-128")) == assets / "faces-128.safetensors"
 
 
-def test_a_package_without_one_says_so_in_one_line(fails: Fails) -> None:
+def test_a_package_without_one_says_so_in_one_line(assets: Path, fails: Fails) -> None:
     for command in (["generate", "--out", "o"], ["generate", "packaged", "--out", "o"], ["evaluate"]):
         more = ["--data", "x"] if command == ["evaluate"] else []
         assert "comes without the model faces-64" in fails(*command, *more)
