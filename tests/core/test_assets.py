@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def wheel_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The data files that setuptools puts beside the modules, as paths in the wheel."""
     monkeypatch.chdir(root)
-    distribution = Distribution()
+    distribution = Distribution({"script_name": "setup.py"})
     distribution.parse_config_files(["pyproject.toml"])
     command = build_py(distribution)
     command.finalize_options()
