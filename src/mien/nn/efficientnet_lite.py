@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.core.artefacts import obtain
+from mien.core.artefacts import require
 from mien.nn.weights import read_tensors
 
 DIMS = 1280
@@ -74,12 +74,12 @@ class EfficientNetLite0(nn.Module):
 
 
 def load(*, device: str | torch.device = "cpu", path: Path | None = None) -> EfficientNetLite0:
-    """The network with its published weights: artefact `efficientnet-lite0`, fetched if it is not here.
+    """The network with its published weights: artefact `efficientnet-lite0`.
 
-    path: another safetensors file of the same names. Raises MienError as `mien.core.artefacts.obtain` does.
+    path: another safetensors file of the same names. Raises MienError if it is not here, saying how to get it.
     """
     net = EfficientNetLite0()
-    net.load_published(read_tensors(path or obtain("efficientnet-lite0")))
+    net.load_published(read_tensors(path or require("efficientnet-lite0")))
     return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
