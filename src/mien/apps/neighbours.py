@@ -11,7 +11,7 @@ from torch import Tensor
 from mien.core import artefacts
 from mien.core.errors import InputError
 from mien.core.types import Dataset
-from mien.metrics._features import open_network
+from mien.metrics.features import open_network
 
 Tick = Callable[[int, int], None]
 

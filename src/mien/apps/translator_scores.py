@@ -16,8 +16,8 @@ from mien.core.errors import InputError
 from mien.core.run import RunFolder
 from mien.core.split import person_of
 from mien.metrics import _closeness, _identity, frechet
-from mien.metrics._features import FeatureNetwork, open_network
 from mien.metrics._reading import mean_of
+from mien.metrics.features import FeatureNetwork, open_network
 from mien.metrics.ms_ssim import ms_ssim, ssim
 from mien.models.pix2pix import KIND
 
