@@ -73,7 +73,7 @@ def test_what_is_no_picture_is_refused(network):
 
 
 def test_an_unknown_network_is_named():
-    with pytest.raises(InputError, match="lite0, mesh.*vgg-random"):
+    with pytest.raises(InputError, match=r"lite0, mesh.*vgg-random"):
         open_network("resnet")
 
 

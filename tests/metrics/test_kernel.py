@@ -131,7 +131,7 @@ def _mean_pair(part):
 
 @pytest.mark.parametrize(("shift", "count"), [(0.0, 60), (0.15, 60), (1.0, 60), (0.15, 250)])
 def test_the_interval_covers_the_truth_as_often_as_it_says(shift, count):
-    """Against the estimate's own spread over new images, and its exact mean for unit Gaussians in 4 numbers."""
+    """Against the estimate's own spread over new images, and its exact mean for unit Gaussians in 4-d."""
     rng = np.random.RandomState(7)
     trials = [compute(rng.randn(count, 4), rng.randn(count, 4) + shift) for _ in range(60)]
     values = np.array([trial["kernel"] for trial in trials])

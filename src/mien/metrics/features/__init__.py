@@ -61,7 +61,7 @@ def open_network(name: str | Path, *, device: str | torch.device = "cpu") -> Fea
 
 def is_file(name: str | Path) -> bool:
     """Whether `name` means an ONNX file and not one of `names()`."""
-    return isinstance(name, Path) or name.lower().endswith(".onnx")
+    return isinstance(name, Path) or name.partition("?")[0].lower().endswith(".onnx")
 
 
 def is_here(name: str) -> bool:

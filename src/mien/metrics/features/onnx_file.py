@@ -68,7 +68,7 @@ class OnnxFeatures:
     def features(self, images: Tensor) -> np.ndarray:
         """uint8 [N, 1 or 3, H, W] to float32 [N, dims]. Raises MienError where the file gives no numbers."""
         found = [np.zeros((0, self.dims), np.float32)]
-        for chunk in chunks(images, self._batch):
+        for chunk in chunks(images, self._batch) if len(images) else ():
             found.append(_vectors(self._run(self._prepared(chunk.cpu()))))
         rows = np.concatenate(found)
         if not np.isfinite(rows).all():
