@@ -6,25 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
-from rich.text import Text
 
 from mien.core.artefacts import ARTEFACTS, add, add_any, artefact_path, obtain, state
 from mien.core.errors import InputError, MienError
 
 
 def show(*, console: Console) -> None:
-    """Print every artefact with its licence, whether it is here and whole, its download and its source."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    for column in ("here", "download", "licence"):
-        table.add_column(column)
-    table.add_column("what, and from where", overflow="fold")
+    """Print two lines an artefact: whether it is here and whole, bytes to fetch, licence; what it is, from where."""
     for name, artefact in ARTEFACTS.items():
         size = "-" if artefact.download_size is None else f"{artefact.download_size / 1e6:.0f} MB"
-        words = f"{artefact.what}\n{artefact.source}"
-        table.add_row(name, str(state(name)), size, artefact.licence, Text(words))
-    console.print(table)
+        _say(console, f"{name:<20}{state(name):<9}{size:>6}  {artefact.licence}")
+        _say(console, f"    {artefact.what}; {artefact.source}")
 
 
 def fetch_all(names: Sequence[str], *, console: Console) -> None:

@@ -203,7 +203,7 @@ _PEOPLE = (
     Artefact(
         "identity",
         "who it is: 128 numbers a face (dlib's ResNet)",
-        "public domain (the npm archive: MIT)",
+        "public domain, MIT",
         "identity.safetensors",
         (
             _face_api(
