@@ -65,6 +65,6 @@ def test_every_verb_that_draws_takes_no_run_or_its_name(assets: Path) -> None:
     assert main(["export", "packaged", "mine.safetensors"]) == 0
     assert load_generator(Path("mine.safetensors"))[1].nimg == 812_000
     data = pictures(Path("faces"))
-    assert main(["evaluate", "--data", str(data), "--metric", "swd", "--network", "vgg-random"]) == 0
+    assert main(["evaluate", "--data", str(data), "--metric", "swd", "--features", "vgg-random"]) == 0
     with Image.open("m.png") as wall:
         assert np.asarray(wall).shape == (32, 32, 3)

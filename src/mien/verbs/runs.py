@@ -89,7 +89,7 @@ def evaluate(
     /,
     *,
     data: str,
-    network: tuple[str, ...] = (),
+    features: Annotated[tuple[str, ...], Parameter(name=("--features", "--network"), negative="")] = (),
     metric: tuple[str, ...] = (),
     count: int | None = None,
     seed: int = 0,
@@ -108,10 +108,12 @@ def evaluate(
         A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     data
         The dataset to compare with, as for train.
-    network
-        Feature network: vgg-random, mesh or inception; may be repeated. By default all that are here.
+    features
+        Feature network: lite0, mesh, vgg16, alexnet, identity, vgg-random, inception, or an ONNX file of your
+        own (FILE.onnx?range=0..1&size=224; ranges: -1..1, 0..1, 0..255, imagenet); may be repeated. lite0 and
+        mesh by default, vgg-random where neither is here nor can be fetched.
     metric
-        Metric: swd, ms_ssim, frechet, kernel, prdc or faces; may be repeated. By default all.
+        Metric: kernel, frechet, prdc, lpips, ms_ssim, swd or faces; may be repeated. By default all.
     count
         How many fakes to draw; by default as many as there are reals, at most 5,000.
     seed
@@ -125,7 +127,7 @@ def evaluate(
     """
     from mien.apps.bars import bar
     from mien.apps.evaluate import evaluate as measure
-    from mien.apps.evaluate import table
+    from mien.apps.evaluate_table import table
     from mien.apps.products import kind_at
     from mien.apps.settings import pick_device
     from mien.core.errors import InputError
@@ -133,15 +135,15 @@ def evaluate(
     screen = console()
     kind = "generator" if run is None else kind_at(run)
     if run is not None and kind != "generator":
-        if network or metric or count is not None or noise_baseline:
-            raise InputError(f"{run}: holds '{kind}'; --network, --metric, --count are for generators")
+        if features or metric or count is not None or noise_baseline:
+            raise InputError(f"{run}: holds '{kind}'; --features, --metric, --count are for generators")
         _examine(run, kind, data, device)
         return
     with bar(screen, "measuring") as progress:
         scores = measure(
             run,
             data,
-            networks=network or None,
+            networks=features or None,
             metrics=metric or None,
             num_fake=count,
             seed=seed,
