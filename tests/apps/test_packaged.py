@@ -64,6 +64,10 @@ def test_every_verb_that_draws_takes_no_run_or_its_name(assets: Path) -> None:
     assert main(["video", "--seeds", "0-1", "--frames", "2", "--out", "v.webp"]) == 0
     assert main(["export", "packaged", "mine.safetensors"]) == 0
     assert load_generator(Path("mine.safetensors"))[1].nimg == 812_000
+    assert "A face generator." in Path("mine.md").read_text()
+    (assets / "faces-64.md").write_text("its own card")
+    assert main(["export", "packaged", "again.safetensors"]) == 0
+    assert Path("again.md").read_text() == "its own card"
     data = pictures(Path("faces"))
     assert main(["evaluate", "--data", str(data), "--metric", "swd", "--features", "vgg-random"]) == 0
     with Image.open("m.png") as wall:

@@ -40,6 +40,11 @@ def discriminator_of(name: str) -> Path:
     return folder() / f"{name}{_DISCRIMINATOR}{_SUFFIX}"
 
 
+def card_of(name: str) -> Path:
+    """Its model card; it may be absent."""
+    return folder() / f"{name}.md"
+
+
 def source_of(source: Path | None) -> Path:
     """Where to draw from: `source`, or the packaged generator for None and where `source` is its name.
 
@@ -47,7 +52,7 @@ def source_of(source: Path | None) -> Path:
     """
     if source is not None and (named(source) is None or source.exists()):
         return source
-    path = path_of(named(source) or DEFAULT if source is not None else DEFAULT)
+    path = path_of(DEFAULT if source is None else named(source) or DEFAULT)
     if not path.is_file():
         raise InputError(
             f"this copy of mien comes without the model {path.stem}; name a run folder or a generator file,"
