@@ -18,7 +18,7 @@ from mien.verbs.refine import refine
 from mien.verbs.translate import translate
 from mien.verbs.worth import worth
 
-_YOUNG = 50_000  # objects between two rubbish collections: importing torch makes 600 thousand that all stay
+_YOUNG = 50_000  # objects between two rubbish collections: importing torch makes 250 thousand that stay
 
 app = App(
     name="mien",
