@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import mien
+from mien.apps.demo import draw_packaged
 from mien.cli import main
 from mien.core import packaged
 from mien.core.checkpoint import load_generator
@@ -72,3 +74,16 @@ def test_every_verb_that_draws_takes_no_run_or_its_name(assets: Path) -> None:
     assert main(["evaluate", "--data", str(data), "--metric", "swd", "--features", "vgg-random"]) == 0
     with Image.open("m.png") as wall:
         assert np.asarray(wall).shape == (32, 32, 3)
+
+
+def test_the_demo_shows_faces_first_and_says_when_it_has_none(assets: Path) -> None:
+    console = Console(record=True, width=200)
+    draw_packaged(Path("demo"), console)
+    assert "comes without one; training begins from nothing" in console.export_text()
+    assert not Path("demo").exists()
+    package(assets)
+    draw_packaged(Path("demo"), console)
+    (grid,) = Path("demo").rglob("*.png")
+    assert str(grid) in console.export_text()
+    with Image.open(grid) as picture:
+        assert picture.size == (8 * 16, 8 * 16)

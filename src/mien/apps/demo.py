@@ -30,7 +30,7 @@ def demo(*, minutes: float, people: int, out: Path, console: Console) -> Path:
     if minutes <= 0:
         raise InputError(f"--minutes {minutes}: more than 0")
     source = f"rendered:{people}:{SIZE}"
-    _draw_packaged(out, console)
+    draw_packaged(out, console)
     console.print(f"[bold]2/6[/] renders {people:,} people who do not exist, {SIZE} px")
     with bar(console, "rendering") as progress:
         open_dataset(source, progress=progress)
@@ -55,7 +55,7 @@ def demo(*, minutes: float, people: int, out: Path, console: Console) -> Path:
     return report
 
 
-def _draw_packaged(out: Path, console: Console) -> None:
+def draw_packaged(out: Path, console: Console) -> None:
     """A grid of the packaged model's faces, at once."""
     console.print("[bold]1/6[/] draws 64 faces with the model that comes with mien")
     if DEFAULT not in names():
