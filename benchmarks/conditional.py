@@ -26,6 +26,7 @@ from mien.apps.attributes import read
 from mien.apps.conditions import rows_for
 from mien.apps.generate import Loaded, load
 from mien.apps.options import TrainOptions
+from mien.apps.start import NOTHING
 from mien.apps.train import train
 from mien.core.image import to_float
 from mien.core.sampling import draw, latents
@@ -70,6 +71,7 @@ def train_generator(arguments: argparse.Namespace, console: Console) -> Path:
         minutes=arguments.minutes,
         kimg=arguments.kimg,
         out=arguments.out,
+        start=NOTHING,
     )
     return train(f"rendered:{arguments.people}:{arguments.size}:0", options, console=console).path
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from mien.core import discover
 from mien.core.errors import MienError
-from mien.metrics._features import FeatureNetwork, open_network
-from mien.metrics._inception import InceptionFeatures, InceptionV3
+from mien.metrics.features import FeatureNetwork, open_network
+from mien.metrics.features.inception import InceptionFeatures, InceptionV3
 
 
 def best(run: Callable[[], object], times: int = 3) -> float:

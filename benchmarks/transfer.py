@@ -19,6 +19,7 @@ from rich.table import Table
 
 from mien.apps.evaluate import evaluate
 from mien.apps.options import TrainOptions
+from mien.apps.start import NOTHING
 from mien.apps.train import train
 from mien.core.checkpoint import read_header
 from mien.core.run import RunFolder
@@ -82,7 +83,7 @@ def run(
         kimg=kimg,
         snapshot_kimg=arguments.every,
         out=arguments.out,
-        start=base,
+        start=base or NOTHING,
         freeze_d=held,
     )
     return train(data, options, console=console)

@@ -3,6 +3,7 @@
 Nothing heavy is imported before a verb needs it, so that `mien --help` answers at once.
 """
 
+import gc
 import os
 import sys
 
@@ -16,6 +17,8 @@ from mien.verbs.denoise import denoise
 from mien.verbs.refine import refine
 from mien.verbs.translate import translate
 from mien.verbs.worth import worth
+
+_YOUNG = 50_000  # objects between two rubbish collections: importing torch makes 250 thousand that stay
 
 app = App(
     name="mien",
@@ -59,6 +62,7 @@ artefacts_app.command(files.add)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; give its exit code: 0, 1 for a failure, 2 for bad usage or input."""
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]

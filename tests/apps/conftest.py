@@ -1,10 +1,13 @@
-"""A real headless browser for the pages."""
+"""A real headless browser for the pages, and an empty folder for packaged models."""
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mien.core import packaged
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +22,12 @@ def browser() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=program, args=options)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where packaged models are looked for, a folder still to be made; the test runs beside it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(packaged, "folder", lambda: tmp_path / "assets")
+    return tmp_path / "assets"

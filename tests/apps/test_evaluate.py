@@ -8,7 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from mien.apps.evaluate import append_scores, evaluate, read_scores, table
+from mien.apps.evaluate import append_scores, evaluate, read_scores
+from mien.apps.evaluate_table import table
 from mien.core.checkpoint import NetworkHeader, model_id, save_generator
 from mien.core.errors import InputError
 from mien.core.packed import PackWriter, encode_png

@@ -19,7 +19,7 @@ from mien.core.packed import PackReader
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder, find_runs
-from mien.metrics._features import open_network
+from mien.metrics.features import open_network
 from mien.render.dataset import write_dataset
 from pictures import ArrayDataset
 

@@ -6,8 +6,8 @@ import torch
 
 from contracts.metric_contract import smooth_pictures
 from mien.core.errors import InputError, MienError
-from mien.metrics import _inception
-from mien.metrics._inception import InceptionFeatures, InceptionV3, read_state
+from mien.metrics.features import inception
+from mien.metrics.features.inception import InceptionFeatures, InceptionV3, read_state
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_features_are_2048_and_do_not_depend_on_batches(state):
 
 def test_average_pools_leave_padding_out_and_the_last_block_takes_the_maximum():
     ones = torch.ones(1, 1, 4, 4)
-    assert torch.equal(_inception._average(ones), ones)
+    assert torch.equal(inception._average(ones), ones)
     net = InceptionV3()
     assert (net.Mixed_7b._pool, net.Mixed_7c._pool) == ("average", "maximum")
 

@@ -1,46 +1,65 @@
-"""`mien demo`: the whole main job on rendered faces, with nothing but this package."""
+"""`mien demo`: faces at once, then the whole main job on rendered faces, with nothing but this package."""
 
 from pathlib import Path
 
 from rich.console import Console
 
 from mien.apps.bars import bar
-from mien.apps.evaluate import evaluate, table
+from mien.apps.evaluate import evaluate
+from mien.apps.evaluate_table import table
 from mien.apps.generate import generate
 from mien.apps.options import TrainOptions
+from mien.apps.packaged_start import fitting_preset
 from mien.apps.report import write_report
 from mien.apps.train import train
+from mien.core import discover
 from mien.core.errors import InputError
+from mien.core.packaged import DEFAULT, names
 from mien.datasets._open import open_dataset
 
 SIZE = 64
+_FAMILY, _PRESET = "lite", "quick"
 
 
 def demo(*, minutes: float, people: int, out: Path, console: Console) -> Path:
-    """Render people, train `lite`, draw 64 faces, evaluate, report; return the report's path.
+    """Draw faces with the packaged model, render people, train on them, draw, evaluate; return the report.
 
-    minutes: of training. people: how many are rendered. Run again, it goes on where it was stopped.
+    minutes: of training, which begins with the packaged model. people: how many are rendered. Run again, it
+    goes on where it was stopped. A package without a model begins from nothing.
     """
     if minutes <= 0:
         raise InputError(f"--minutes {minutes}: more than 0")
     source = f"rendered:{people}:{SIZE}"
-    console.print(f"[bold]1/5[/] renders {people:,} people who do not exist, {SIZE} px")
+    draw_packaged(out, console)
+    console.print(f"[bold]2/6[/] renders {people:,} people who do not exist, {SIZE} px")
     with bar(console, "rendering") as progress:
         open_dataset(source, progress=progress)
-    console.print(f"[bold]2/5[/] trains on them for {minutes:g} minutes")
-    run = train(source, TrainOptions(preset="quick", minutes=minutes, out=out), console=console)
-    console.print("[bold]3/5[/] draws 64 new faces")
+    console.print(f"[bold]3/6[/] learns to draw such people, for {minutes:g} minutes")
+    preset = fitting_preset(discover.load("mien.models", _FAMILY), DEFAULT, _PRESET)
+    options = TrainOptions(model=_FAMILY, preset=preset, minutes=minutes, out=out)
+    run = train(source, options, console=console)
+    console.print("[bold]4/6[/] draws the same 64 seeds again: what they have become")
     faces = run.path / "faces"
     generate(run.path, faces, seeds="0-63")
     (grid,) = generate(run.path, faces, seeds="0-63", as_grid=True)
-    console.print("[bold]4/5[/] measures how good they are")
+    console.print("[bold]5/6[/] measures how good they are")
     with bar(console, "measuring") as progress:
         scores = evaluate(
             run.path, source, noise_baseline=True, fetch=False, progress=progress, announce=console.print
         )
     console.print(table(scores))
-    console.print("[bold]5/5[/] writes the report")
+    console.print("[bold]6/6[/] writes the report")
     with bar(console, "comparing with the training pictures") as progress:
         report = write_report(run.path, progress=progress)
     console.print(f"faces: {faces}\ngrid: {grid}\nreport: [bold]{report}[/]", soft_wrap=True)
     return report
+
+
+def draw_packaged(out: Path, console: Console) -> None:
+    """A grid of the packaged model's faces, at once."""
+    console.print("[bold]1/6[/] draws 64 faces with the model that comes with mien")
+    if DEFAULT not in names():
+        console.print("this copy of mien comes without one; training begins from nothing")
+        return
+    (grid,) = generate(None, out / DEFAULT, seeds="0-63", as_grid=True)
+    console.print(f"there they are, people who do not exist: [bold]{grid}[/]", soft_wrap=True)

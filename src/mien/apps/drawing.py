@@ -28,8 +28,8 @@ class Drawing:
     label: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Path, *, trunc: float, label: str | Sequence[str]) -> "Drawing":
-        """Load a run's newest generator or a generator file. Raises InputError, for a bad label too."""
+    def of(cls, source: Path | None, *, trunc: float, label: str | Sequence[str]) -> "Drawing":
+        """Load what `load` takes. Raises InputError, for a bad label too."""
         psi = check_psi(trunc)
         drawing = cls(load(source), psi, (label,) if isinstance(label, str) else tuple(label))
         drawing.labels([0])

@@ -1,6 +1,8 @@
 """Score a generator against data: draw fakes, look at both sides through feature networks, measure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -8,8 +10,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from rich import box
-from rich.table import Table
 from torch import Tensor
 
 import mien
@@ -20,12 +20,13 @@ from mien.core.atomic import replacing
 from mien.core.cache import cache_root
 from mien.core.checkpoint import NetworkHeader, model_id
 from mien.core.errors import InputError, MienError
+from mien.core.packaged import source_of
 from mien.core.run import RunFolder
 from mien.core.sampling import check_psi, draw, latents
 from mien.core.types import Dataset, Generator
 from mien.datasets._open import open_dataset
-from mien.metrics._features import FeatureNetwork, open_network
 from mien.metrics._score import Score, Subject
+from mien.metrics.features import FeatureNetwork, open_network, usual_networks
 from mien.models._load import load_generator_network
 
 Tick = Callable[[int, int], None]
@@ -74,7 +75,7 @@ class _Context:
 
 
 def evaluate(
-    run_or_file: Path,
+    run_or_file: Path | None,
     data: str,
     *,
     networks: Sequence[str] | None = None,
@@ -90,10 +91,11 @@ def evaluate(
     progress: Tick | None = None,
     announce: Announce | None = None,
 ) -> list[Score]:
-    """Measure a generator (a file, or the newest one of a run folder) against the pictures of `data`.
+    """Measure a generator (a file, a run folder's newest, or for None the packaged one) against `data`.
 
-    networks: names of mien.metrics._features.NETWORKS; by default vgg-random, mesh (fetched if `fetch`) and
-    inception where its weights are. metrics: files of mien.metrics; all by default. num_fake: fakes drawn,
+    networks: names of feature networks or ONNX files (`mien.metrics.features.open_network`); by default lite0
+    and mesh (fetched if `fetch`), inception where its weights are, and vgg-random where neither of the first
+    two can be had. metrics: files of mien.metrics; all by default. num_fake: fakes drawn,
     from seeds `seed`, `seed` + 1, ...; by default as many as there are reals, at most 5,000. num_real: a
     fixed random choice of the data; all by default, at most 50,000. Metrics of pixels get 2,000 at most.
     noise_baseline: score pure noise alike. floor: score one half of the reals against the other.
@@ -102,7 +104,7 @@ def evaluate(
     Raises InputError when data and generator do not fit, or there are too few pictures.
     """
     psi = check_psi(psi)
-    run, file = _locate(run_or_file)
+    run, file = _locate(source_of(run_or_file))
     network, header = load_generator_network(file)
     generator = cast(Generator, network.to(device))
     dataset = open_dataset(data)
@@ -110,8 +112,9 @@ def evaluate(
     fakes = _count("num_fake", num_fake, min(len(dataset), _MOST_FAKES))
     reals = min(_count("num_real", num_real, min(len(dataset), _MOST_REALS)), len(dataset))
     say = announce or (lambda line: None)
-    opened = [open_network(name, device=device) for name in networks or _usual_networks(fetch, say)]
-    context = _Context(dataset, opened, _modules(metrics), say)
+    modules = _modules(metrics, fetch, say)
+    opened = _opened(networks, device, fetch, say) if _any_needs(modules, "features") else []
+    context = _Context(dataset, opened, modules, say)
     keep = _pixel_count(context, min(fakes, reals))
     tick = _Ticker(progress, reals + fakes * (2 if noise_baseline else 1))
     real = _look_at_reals(context, reals, keep, tick)
@@ -129,7 +132,7 @@ def evaluate(
         noise = _look(_noise(dataset, fakes, seed), opened, fakes, keep, tick)
         scores += _score(context, real, noise, "noise", {"seeds": f"{seed}-{seed}"})
     if floor and reals >= 16:
-        scores += _score(context, real.part(0), real.part(1), "real-halves", {})
+        scores += _score(context, real.part(0), real.part(1), "real-halves", {}, most=min(reals, fakes))
     if run is not None:
         append_scores(run, scores)
     return scores
@@ -151,37 +154,6 @@ def read_scores(run: RunFolder) -> list[Score]:
             except ValueError as error:
                 raise InputError(f"{path}: line {number} is not a score") from error
     return scores
-
-
-def table(scores: Sequence[Score]) -> Table:
-    """One row a metric and network; a column for each subject that was scored."""
-    subjects = [name for name in _TITLES if any(score.subject == name for score in scores)]
-    rows: dict[tuple[str, str], dict[str, Score]] = {}
-    for score in scores:
-        rows.setdefault((score.metric, score.network or "pixels"), {})[score.subject] = score
-    grid = Table(title=_title(scores), caption=_CAPTION, box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for heading in ("metric", "seen through", "better"):
-        grid.add_column(heading, no_wrap=True, overflow="fold")
-    for subject in subjects:
-        grid.add_column(_TITLES[subject], justify="right")
-    grid.add_column("pictures", justify="right", no_wrap=True)
-    for (metric, network), row in rows.items():
-        any_score = row.get("generator") or next(iter(row.values()))
-        values = [f"{row[subject].value:.4g}" if subject in row else "" for subject in subjects]
-        counts = f"{any_score.num_fake}:{any_score.num_real}"
-        grid.add_row(metric, network, any_score.better or "-", *values, counts)
-    return grid
-
-
-_TITLES: dict[str, str] = {"generator": "generator", "noise": "noise", "real-halves": "real:real"}
-_CAPTION = "real:real is one half of the reals against the other, so of half as many pictures"
-
-
-def _title(scores: Sequence[Score]) -> str:
-    if not scores:
-        return "no scores"
-    models = dict.fromkeys(score.model_id for score in scores if score.model_id)
-    return f"{', '.join(models) or 'baselines'} against {scores[0].dataset_name}"
 
 
 class _Ticker:
@@ -224,28 +196,43 @@ def _check_fit(file: Path, generator: Generator, dataset: Dataset, data: str) ->
             )
 
 
-def _usual_networks(fetch: bool, announce: Announce) -> list[str]:
-    """vgg-random always; mesh and inception where their files are, or, for mesh, can be fetched."""
-    names = ["vgg-random"]
-    try:
-        if fetch:
-            artefacts.obtain("face-mesh", announce=announce)
-        if artefacts.artefact_path("face-mesh") is not None:
-            names.append("mesh")
-    except MienError as error:
-        announce(f"left out the feature network mesh: {error}")
-    if artefacts.artefact_path("inception") is not None:
-        names.append("inception")
-    return names
+def _opened(
+    names: Sequence[str] | None, device: str | torch.device, fetch: bool, announce: Announce
+) -> list[FeatureNetwork]:
+    opened = [
+        open_network(name, device=device) for name in names or usual_networks(fetch=fetch, announce=announce)
+    ]
+    twice = [name for name, times in Counter(network.name for network in opened).items() if times > 1]
+    if twice:
+        raise InputError(f"two feature networks are called {twice[0]}: name each once, or rename a file")
+    return opened
 
 
-def _modules(names: Sequence[str] | None) -> dict[str, ModuleType]:
-    wanted = names or discover.names("mien.metrics")
-    return {name: discover.load("mien.metrics", name) for name in wanted}
+def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> dict[str, ModuleType]:
+    """The metrics by name, the kernel distance first; of all, those lacking an artefact are left out."""
+    wanted = names or sorted(discover.names("mien.metrics"), key=lambda name: (name != "kernel", name))
+    modules = {name: discover.load("mien.metrics", name) for name in wanted}
+    for name, module in list(modules.items()):
+        try:
+            for artefact in getattr(module, "ARTEFACTS", ()):
+                if fetch:
+                    artefacts.obtain(artefact, announce=announce)
+                else:
+                    artefacts.require(artefact)
+        except MienError as error:
+            if names:
+                raise
+            announce(f"left out the metric {name}: {error}")
+            del modules[name]
+    return modules
+
+
+def _any_needs(modules: Mapping[str, ModuleType], what: str) -> bool:
+    return any(what == module.NEEDS for module in modules.values())
 
 
 def _pixel_count(context: _Context, available: int) -> int:
-    if all(module.NEEDS == "features" for module in context.modules.values()):
+    if not _any_needs(context.modules, "images"):
         return 0
     spec = context.dataset.spec
     return min(available, _MOST_PIXELS, _PIXEL_BYTES // (spec.channels * spec.resolution**2))
@@ -295,7 +282,8 @@ def _reals(dataset: Dataset, indexes: np.ndarray) -> Iterator[Tensor]:
 
 
 def _cache_path(dataset: Dataset, network: FeatureNetwork, count: int) -> Path:
-    name = f"{dataset.content_hash}-{network.hash[:16]}-{count}.npy"
+    eyes = hashlib.sha256(f"{network.hash} {network.resize}".encode()).hexdigest()[:16]
+    name = f"{dataset.content_hash}-{eyes}-{count}.npy"
     return cache_root() / "features" / name
 
 
@@ -348,15 +336,27 @@ def _noise(dataset: Dataset, count: int, seed: int) -> Iterator[Tensor]:
 
 
 def _score(
-    context: _Context, real: _Side, fake: _Side, subject: Subject, about: dict[str, object]
+    context: _Context,
+    real: _Side,
+    fake: _Side,
+    subject: Subject,
+    about: dict[str, object],
+    *,
+    most: int | None = None,
 ) -> list[Score]:
-    """Every metric, through every network where it looks at features."""
+    """Every metric, through every network where it looks at features.
+
+    most: images a side for metrics that are reported at fixed counts, so that a baseline has no more of them
+    than what it stands beside.
+    """
     scores = []
     for name, module in context.modules.items():
         shared = {**_BASELINE, **about, "subject": subject, "module": name}
         if module.NEEDS == "features":
             for network in context.networks:
-                sides = (real.features[network.name], fake.features[network.name])
+                sides = _feature_sides(context, module, network, (real, fake), subject, most)
+                if sides is None:
+                    continue
                 seen = _Seen(network.name, network.hash, network.resize)
                 scores += _measure(context, module, sides, seen, network.dims, shared)
         else:
@@ -364,6 +364,29 @@ def _score(
             most = getattr(module, "MOST", _MOST_PIXELS)
             scores += _measure(context, module, (real.images[:most], fake.images[:most]), seen, 0, shared)
     return scores
+
+
+def _feature_sides(
+    context: _Context,
+    module: ModuleType,
+    network: FeatureNetwork,
+    sides: tuple[_Side, _Side],
+    subject: Subject,
+    most: int | None,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Features of both sides, cut to the fixed count of a metric with such; None where none is reached."""
+    real, fake = (side.features[network.name] for side in sides)
+    if not hasattr(module, "fixed_count"):
+        return real, fake
+    num_real, num_fake = (min(len(rows), most or len(rows)) for rows in (real, fake))
+    count = module.fixed_count(num_real, num_fake, network.dims)
+    if count is None:
+        if subject == "generator":
+            name = module.__name__.rpartition(".")[2]
+            warning = module.advice(num_real, num_fake, network.dims)
+            context.announce(f"{name} through {network.name} is left out: {warning}")
+        return None
+    return real[:count], fake[:count]
 
 
 def _measure(
@@ -390,9 +413,19 @@ def _measure(
         "tool": f"mien {mien.__version__}",
         "warnings": () if warning is None else (warning,),
     }
+    values = module.compute(*sides)
+    ends = {f"{metric}_{end}" for metric in values for end in ("low", "high")}
     return [
         Score.model_validate(
-            {**provenance, "metric": metric, "value": value, "better": module.BETTER.get(metric)}
+            {
+                **provenance,
+                "metric": metric,
+                "value": value,
+                "low": values.get(f"{metric}_low"),
+                "high": values.get(f"{metric}_high"),
+                "better": module.BETTER.get(metric),
+            }
         )
-        for metric, value in module.compute(*sides).items()
+        for metric, value in values.items()
+        if metric not in ends
     ]

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.apps.generate import load
+from mien.apps.generate import Loaded, load
 from mien.apps.model_card import model_card
 from mien.core.atomic import write_bytes, write_text
 from mien.core.errors import InputError
+from mien.core.packaged import card_of, name_of
 from mien.interop import onnx_file
 
 
@@ -37,6 +38,14 @@ def export(source: Path, out: Path) -> Exported:
     else:
         write_bytes(out, loaded.path.read_bytes())
     card = out.with_suffix(".md")
-    run = source if source.is_dir() else None
-    write_text(card, model_card(loaded.header, loaded.model, out, run=run))
+    write_text(card, _card(loaded, source, out))
     return Exported(out, card, difference)
+
+
+def _card(loaded: Loaded, source: Path, out: Path) -> str:
+    """The card of the exported file; a packaged model has one already, with what was measured of it."""
+    name = name_of(loaded.path)
+    if name is not None and card_of(name).is_file():
+        return card_of(name).read_text("utf-8")
+    run = source if source.is_dir() else None
+    return model_card(loaded.header, loaded.model, out, run=run)

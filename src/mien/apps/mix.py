@@ -18,7 +18,7 @@ _MOST = 4096  # faces in a grid
 
 
 def mix(
-    source: Path,
+    source: Path | None,
     out: Path,
     *,
     rows: str,

@@ -16,7 +16,7 @@ _MOST_COLUMNS = 10_000
 
 
 def mosaic(
-    source: Path,
+    source: Path | None,
     out: Path,
     *,
     keep: str,

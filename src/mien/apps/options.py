@@ -28,12 +28,19 @@ class TrainOptions(BaseModel):
     )
     start: Annotated[Path | None, Parameter(name="--from")] = Field(
         None,
-        description="Begin with the weights of this run folder, generator file, .pkl or .pt.",
+        description="Begin with the weights of this run folder, generator file, .pkl or .pt; by default with"
+        " the model that comes with mien where it fits (packaged); none begins from nothing.",
+    )
+    lr_scale: float | None = Field(
+        None, gt=0, le=100, description="Factor on the family's learning rate, for beginning with weights."
+    )
+    warmup_kimg: float | None = Field(
+        None, ge=0, description="Thousand images over which the learning rate rises from 0."
     )
     freeze_d: int = Field(
         0,
         ge=0,
-        description="Hold that many layers of the discriminator fixed, the picture's first (with --from).",
+        description="Hold that many layers of the discriminator it begins with fixed, the picture's first.",
     )
     direction: str = Field("", description="Of pairs, what is to become what: front-profile.")
     real: str | None = Field(

@@ -29,7 +29,7 @@ class _Face:
 
 
 def pick(
-    source: Path,
+    source: Path | None,
     out: Path,
     *,
     seeds: str = "0-199",

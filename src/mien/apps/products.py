@@ -13,6 +13,7 @@ from mien.core import discover
 from mien.core.checkpoint import NetworkHeader, model_id, read_header
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
+from mien.core.packaged import source_of
 from mien.core.run import RunFolder
 from mien.models._load import load_product
 
@@ -83,6 +84,7 @@ def _module(path: Path, kind: str, verb: str, name: str) -> ModuleType:
 
 def kind_at(path: Path) -> str:
     """The kind of a network file, or of what a run trains. Raises InputError where `path` is neither."""
+    path = source_of(path)
     if not path.is_dir():
         return read_header(path).kind
     run = RunFolder.open(path)

@@ -12,7 +12,7 @@ import torch
 from mien import TOOL
 from mien.apps.charts import number
 from mien.apps.generate import Loaded, load
-from mien.apps.neighbours import Nearest, nearest
+from mien.apps.neighbours import Nearest, nearest, spaces
 from mien.apps.page import files_of, log_parts, render
 from mien.apps.report_log import read_log
 from mien.apps.report_pictures import (
@@ -84,7 +84,7 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
     log = read_log(run)
     scores, num_damaged_scores = read_scores(run)
     samples, samples_note = _samples(loaded, pictures.dataset)
-    found, found_note = _neighbours(samples, pictures, config, progress)
+    compared, found_note = _neighbours(samples, pictures, config, progress)
     content = dig(config, "dataset", "content_hash")
     trained_on = content if isinstance(content, str) else None
     quoted = quote(scores, trained_on=trained_on)
@@ -93,16 +93,21 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
         "tool": TOOL,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "lead": lead(config, loaded, log),
-        "verdict": list(verdict(log, quoted, found)),
+        "verdict": list(verdict(log, quoted, compared)),
         "facts": facts(config, loaded, log),
         "samples": _shown_samples(samples, loaded),
         "samples_note": samples_note or loaded_note,
         "timelapse": _timelapse(run),
         "sides": _sides(run),
-        "nearest": found,
-        "nearest_rows": _neighbour_rows(found, samples, loaded, pictures.dataset),
+        "compared": [
+            {
+                "nearest": found,
+                "rows": _neighbour_rows(found, samples, loaded, pictures.dataset),
+                "words": list(memorisation(found)),
+            }
+            for found in compared
+        ],
         "nearest_note": found_note,
-        "nearest_words": [] if found is None else list(memorisation(found)),
         "tables": tables(scores, trained_on=trained_on),
         "num_damaged_scores": num_damaged_scores,
         **log_parts(log),
@@ -167,26 +172,35 @@ def _shown_samples(samples: Samples | None, loaded: Loaded | None) -> list[tuple
 
 def _neighbours(
     samples: Samples | None, data: _Data, config: Mapping[str, Any], progress: Tick | None
-) -> tuple[Nearest | None, str]:
+) -> tuple[list[Nearest], str]:
+    """The samples' nearest training pictures, in each space that is worth looking at here."""
     if samples is None:
-        return None, f"There are no samples to compare with training pictures. {data.note}".strip()
+        return [], f"There are no samples to compare with training pictures. {data.note}".strip()
     if data.dataset is None:
-        return None, data.note
+        return [], data.note
     mirror = dig(config, "options", "mirror") is not False
     try:
-        found = nearest(
-            samples.pictures, data.dataset, mirror=mirror, count=_NUM_NEIGHBOURS, progress=progress
-        )
+        found = [
+            nearest(
+                samples.pictures,
+                data.dataset,
+                mirror=mirror,
+                count=_NUM_NEIGHBOURS,
+                space=space,
+                progress=progress,
+            )
+            for space in spaces(samples.pictures.shape[-1])
+        ]
     except MienError as error:
-        return None, f"{error}."
+        return [], f"{error}."
     return found, data.note
 
 
 def _neighbour_rows(
-    found: Nearest | None, samples: Samples | None, loaded: Loaded | None, dataset: Dataset | None
+    found: Nearest, samples: Samples | None, loaded: Loaded | None, dataset: Dataset | None
 ) -> list[tuple[Shown, list[Shown]]]:
     """The samples that come nearest to a training picture, each with its neighbours."""
-    if found is None or samples is None or loaded is None or dataset is None:
+    if samples is None or loaded is None or dataset is None:
         return []
     rows = []
     for index in found.closest(_NUM_CLOSEST):

@@ -8,7 +8,9 @@ from mien.core.run import RunFolder
 from mien.metrics._score import Score
 
 _MOST_COLUMNS = 6  # of a history
-_NETWORKS_BY_WEIGHT = ("inception", "mesh", "vgg-random")  # which one to quote first
+_NETWORKS_BY_WEIGHT = ("lite0", "inception", "mesh", "vgg-random")  # which one to quote first
+_QUOTED = ("kernel", "frechet")  # the better one first
+_FIXED = "frechet"  # is reported at counts of its own
 _NAMES = {
     "frechet": "Fréchet distance",
     "kernel": "kernel distance",
@@ -17,8 +19,10 @@ _NAMES = {
     "ms_ssim_real": "MS-SSIM among real",
     "faces_fake": "share with a face, generated",
     "faces_real": "share with a face, real",
+    "lpips_fake": "LPIPS among generated",
+    "lpips_real": "LPIPS among real",
 }
-_NO_DIRECTION = {"ms_ssim_fake": "as among real"}
+_NO_DIRECTION = {"ms_ssim_fake": "as among real", "lpips_fake": "as among real"}
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,19 @@ class ScoreTable:
 
 @dataclass(frozen=True)
 class Quote:
-    """The Frechet distance that the verdict quotes, with its baselines where they were measured."""
+    """The distance that the verdict quotes, with its baselines where they were measured.
 
+    metric: "kernel", or "frechet" of runs that were measured before the former had an interval. low, high:
+    its 95 % interval.
+    """
+
+    metric: str
     network: str
     dataset: str
     nimg: int | None
     value: float
+    low: float | None
+    high: float | None
     floor: float | None
     noise: float | None
 
@@ -82,18 +93,23 @@ def by_provenance(scores: Sequence[Score]) -> list[list[Score]]:
     """Scores of generators in lists within which they may be compared, each with its baselines.
 
     Within a list and a metric, `metrics._score.comparable` has nothing against any two but the halves of
-    the reals, which are of half as many pictures. Baselines without a generator come last, alone.
+    the reals, which are of half as many pictures. A Fréchet distance, reported at a count of its own, stands
+    with the scores of the pictures that it is of the first of. Baselines without a generator come last,
+    alone.
     """
     found: dict[Key, list[Score]] = {}
-    for score in scores:
-        if score.subject == "generator":
-            found.setdefault((*_key(score), score.psi), []).append(score)
+    mine = [score for score in scores if score.subject == "generator"]
+    for score in (one for one in mine if one.metric != _FIXED):
+        found.setdefault((*_key(score), score.psi), []).append(score)
+    for score in (one for one in mine if one.metric == _FIXED):
+        homes = [several for several in found.values() if _stands_with(score, several)]
+        (homes[0] if homes else found.setdefault((*_key(score), score.psi), [])).append(score)
     for score in scores:
         if score.subject != "generator":
-            homes = [several for several in found.values() if _is_baseline_of(score, several[0])]
+            homes = [several for several in found.values() if _is_baseline_of(score, several)]
             for several in homes or [found.setdefault((*_key(score), score.subject), [])]:
                 several.append(score)
-    return list(found.values())
+    return [sorted(several, key=_rank) for several in found.values()]
 
 
 def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTable]:
@@ -102,19 +118,27 @@ def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTabl
 
 
 def quote(scores: Sequence[Score], *, trained_on: str | None = None) -> Quote | None:
-    """The newest Frechet distance of the measurement that says most; None where there is none.
+    """The newest kernel distance of the measurement that says most; None where there is none.
 
-    That is the one through the network that knows most, then on what was trained on (a content hash), without
-    truncation, of most pictures.
+    Where no kernel distance has an interval, the newest Fréchet distance. That is the one through the network
+    that knows most, then on what was trained on (a content hash), without truncation, of most pictures.
     """
-    lists = by_provenance([score for score in scores if score.metric == "frechet"])
-    mine = [several for several in lists if several[0].subject == "generator"]
-    if not mine:
+    for metric in _QUOTED:
+        quotable = [score for score in scores if score.metric == metric]
+        if metric != "kernel" or any(score.low is not None for score in quotable):
+            lists = by_provenance(quotable)
+            mine = [several for several in lists if any(score.subject == "generator" for score in several)]
+            if mine:
+                break
+    else:
         return None
     best = min(mine, key=lambda several: _weight(several[0], trained_on))
     newest = _newest([score for score in best if score.subject == "generator"])
     found = {score.subject: score.value for score in best}
     return Quote(
+        metric=newest.metric,
+        low=newest.low,
+        high=newest.high,
         network=newest.network or "pixels",
         dataset=newest.dataset_name,
         nimg=newest.nimg,
@@ -147,21 +171,47 @@ def _key(score: Score) -> Key:
     )
 
 
-def _is_baseline_of(score: Score, generator: Score) -> bool:
-    if generator.subject != "generator":
+def _same_eyes(one: Score, other: Score) -> bool:
+    same = ("network", "network_hash", "resize", "dataset_hash")
+    return all(getattr(one, name) == getattr(other, name) for name in same)
+
+
+def _stands_with(score: Score, several: Sequence[Score]) -> bool:
+    """Whether a generator's Fréchet distance may stand in a list: it is of a part of the same pictures."""
+    first = several[0]
+    others = [one for one in several if one.metric == _FIXED]
+    if not _same_eyes(score, first) or score.psi != first.psi:
         return False
+    if others:
+        return _key(others[0]) == _key(score)
+    return score.num_real <= first.num_real and score.num_fake <= first.num_fake
+
+
+def _is_baseline_of(score: Score, several: Sequence[Score]) -> bool:
+    generators = [one for one in several if one.subject == "generator"]
+    if score.metric == _FIXED:
+        generators = [one for one in generators if one.metric == _FIXED]
+    else:
+        generators = [one for one in generators if one.metric != _FIXED] or generators
+    if not generators:
+        return False
+    generator = generators[0]
     if score.subject == "noise":
         return _key(score) == _key(generator)
-    same = ("network", "network_hash", "resize", "dataset_hash")
-    # The halves are the even and the odd ones of the same reals.
+    # The halves are the even and the odd ones of the same reals; the Fréchet distance has at most as many.
     halves = ((generator.num_real + 1) // 2, generator.num_real // 2)
-    alike = all(getattr(score, name) == getattr(generator, name) for name in same)
-    return alike and (score.num_real, score.num_fake) == halves
+    counts = (score.num_real, score.num_fake)
+    fixed = score.metric == _FIXED and counts[0] == counts[1] <= generator.num_fake
+    return _same_eyes(score, generator) and (counts == halves or fixed)
+
+
+def _rank(score: Score) -> int:
+    return _QUOTED.index(score.metric) if score.metric in _QUOTED else len(_QUOTED)
 
 
 def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
-    first = scores[0]
     mine = [score for score in scores if score.subject == "generator"]
+    first = scores[0]
     seen = sorted({score.nimg or 0 for score in mine}, reverse=True)[:_MOST_COLUMNS]
     metrics = dict.fromkeys(score.metric for score in scores)
     rows = tuple(_row(metric, [s for s in scores if s.metric == metric], seen) for metric in metrics)
@@ -179,14 +229,21 @@ def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
 
 def _row(metric: str, scores: Sequence[Score], seen: Sequence[int]) -> Row:
     # Of several measurements of one thing the last counts.
-    values = {(score.subject, score.nimg or 0): number(score.value) for score in scores}
+    values = {(score.subject, score.nimg or 0): _text(score) for score in scores}
+    name = _NAMES.get(metric, metric.replace("_", " "))
     return Row(
-        metric=_NAMES.get(metric, metric.replace("_", " ")),
+        metric=f"{name} of {scores[0].num_fake:,}" if metric == _FIXED else name,
         better=scores[0].better or _NO_DIRECTION.get(metric, ""),
         values=tuple(values.get(("generator", nimg), "") for nimg in seen),
         floor=values.get(("real-halves", 0), ""),
         noise=values.get(("noise", 0), ""),
     )
+
+
+def _text(score: Score) -> str:
+    if score.low is None or score.high is None:
+        return number(score.value)
+    return f"{number(score.value)} ({score.low:.3g} to {score.high:.3g})"
 
 
 def _provenance(scores: Sequence[Score], trained_on: str | None) -> Iterator[tuple[str, str]]:

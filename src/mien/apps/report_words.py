@@ -1,7 +1,7 @@
 """What the figures of a run mean, in sentences."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mien.apps.charts import number
@@ -27,14 +27,15 @@ def lead(config: Mapping[str, Any], loaded: Loaded | None, log: Log) -> str:
     return told + "."
 
 
-def verdict(log: Log, quoted: Quote | None, found: Nearest | None) -> Iterator[tuple[str, str]]:
+def verdict(log: Log, quoted: Quote | None, compared: Sequence[Nearest]) -> Iterator[tuple[str, str]]:
     """Sentences with a tone: "good", "doubt" or "plain"."""
     yield _health(log)
     if quoted is None:
         yield "plain", "Its quality has not been measured yet: mien evaluate RUN --data DATA does."
     else:
         yield _quality(quoted)
-    if found is not None:
+    # Of several ways of comparing, the one that is suspicious counts, else the best one.
+    for found in sorted(compared, key=lambda one: not one.suspicious)[:1]:
         calm = not found.suspicious and found.median <= _FAR
         yield "good" if calm else "doubt", next(memorisation(found))
 
@@ -96,14 +97,21 @@ def _health(log: Log) -> tuple[str, str]:
 
 
 def _quality(quoted: Quote) -> tuple[str, str]:
-    """The Frechet distance put between its baselines; the words follow its ratio to the floor."""
+    """The distance put between its baselines, and what that means."""
     value, floor, noise = quoted.value, quoted.floor, quoted.noise
-    told = f"Its Fréchet distance to {quoted.dataset} (through {quoted.network}) is {number(value)}"
+    name = "kernel" if quoted.metric == "kernel" else "Fréchet"
+    told = f"Its {name} distance to {quoted.dataset} (through {quoted.network}) is {number(value)}"
+    if quoted.low is not None and quoted.high is not None:
+        told += f" (95 % interval {quoted.low:.3g} to {quoted.high:.3g})"
     known = [f"two halves of the real pictures differ by {number(floor)}"] if floor is not None else []
     known += [f"pure noise by {number(noise)}"] if noise is not None else []
     told += f", where {' and '.join(known)}" if known else ""
     if noise is not None and value > noise / 2:
         return "doubt", f"{told}: little better than noise."
+    if quoted.metric == "kernel":
+        if quoted.low is not None and quoted.low <= 0:
+            return "good", f"{told}: no difference from real pictures that could not be chance."
+        return "plain", f"{told}: apart from real pictures, for which it would be around 0."
     if not floor:
         return "plain", f"{told}."
     for limit, tone, words in (

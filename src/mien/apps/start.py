@@ -17,10 +17,12 @@ from mien.apps.options import TrainOptions
 from mien.core.checkpoint import NetworkHeader, load_generator, load_state, newest_state
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
+from mien.core.packaged import name_of, source_of
 from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
 from mien.training.transfer import check, take
 
+NOTHING = Path("none")  # --from none: begin from nothing, packaged model or not
 _BEGIN = (GENERATOR, "translator")  # kinds that train "g" against "d"
 _FOREIGN = (".pkl", ".pt")
 _NUMBER = re.compile("[0-9]{6,}")
@@ -30,7 +32,8 @@ _NUMBER = re.compile("[0-9]{6,}")
 class Start:
     """Weights to begin with. d: of the discriminator, None where only a generator is known.
 
-    digest: of all weights; part of a run's identity. notes: lines for the user.
+    digest: of all weights; part of a run's identity. notes: lines for the user. packaged: the name of the
+    generator that comes with mien, where it is one, else "".
     """
 
     path: Path
@@ -39,32 +42,45 @@ class Start:
     d: Mapping[str, Tensor] | None
     digest: str
     notes: tuple[str, ...] = ()
+    packaged: str = ""
 
 
 def start_of(family: ModuleType, options: TrainOptions) -> tuple[Start | None, str]:
-    """The weights to begin with and their digest; of a resumed run only the digest. Raises InputError."""
+    """The weights asked for with --from and their digest; of a resumed run only the digest.
+
+    None and "" where nothing was asked for, or nothing is to be begun with. Raises InputError.
+    """
     if options.resume is not None:
         return None, str((RunFolder.open(options.resume).read_config().get("start") or {}).get("digest", ""))
-    if options.start is None:
-        if options.freeze_d:
-            raise InputError("--freeze-d holds what a discriminator has learnt; say from whom with --from")
+    if options.start in (None, NOTHING):
         return None, ""
     kind = kind_of(family)
     if kind not in _BEGIN:
         raise InputError(f"--from: {options.model} cannot begin with another's weights")
+    assert options.start is not None
     start = read_start(options.start, kind)
     _check_family(start, options.model)
-    if options.freeze_d and start.d is None:
+    return start, start.digest
+
+
+def check_frozen(start: Start | None, options: TrainOptions) -> None:
+    """That --freeze-d has a discriminator to hold. Raises InputError."""
+    if not options.freeze_d or options.resume is not None:
+        return
+    if start is None:
+        raise InputError("--freeze-d holds what a discriminator has learnt; say from whom with --from")
+    if start.d is None:
         raise InputError(
             f"--freeze-d: {start.path} comes without a discriminator; give a run folder to --from"
         )
-    return start, start.digest
 
 
 def check_resumable(run: RunFolder) -> None:
     """That a run can go on without the weights that it began with. Raises InputError."""
     if newest_state(run.path, report=lambda line: None) is None:
-        raise InputError(f"{run.path}: none of its training states can be read; begin anew with --from")
+        raise InputError(
+            f"{run.path}: none of its training states can be read; begin anew with --new, or --from"
+        )
 
 
 class Weights(NamedTuple):
@@ -77,6 +93,7 @@ class Weights(NamedTuple):
 
 def read_start(source: Path, kind: str = GENERATOR) -> Start:
     """Weights out of a run folder (its newest network of `kind`) or a file of one. Raises InputError."""
+    source = source_of(source)
     path = RunFolder.open(source).newest_product(kind) if source.is_dir() else source
     notes: list[str] = []
     g, d, header = read_weights(path, notes.append)
@@ -86,7 +103,7 @@ def read_start(source: Path, kind: str = GENERATOR) -> Start:
         notes.append(
             f"{path.name} comes without a discriminator, which begins anew: --from a run folder has both"
         )
-    return Start(path, header, g, d, _digest(path, d), tuple(notes))
+    return Start(path, header, g, d, _digest(path, d), tuple(notes), name_of(path) or "")
 
 
 def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
@@ -122,11 +139,33 @@ def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) ->
     for name, weights in (("g", start.g), ("d", start.d)):
         if weights is not None and name in trainable.networks:
             if problem := check(weights, like.networks[name]):
-                hint = _hint(start, family, trainable.config)
-                raise InputError(f"--from {start.path}: its {words[name]} does not fit ({problem}){hint}")
+                made = hint(start, family, trainable.config)
+                raise InputError(f"--from {start.path}: its {words[name]} does not fit ({problem}){made}")
             taken = take(trainable.networks[name], weights)
             told.append(f"{words[name]} from {start.path.name}: {taken.told()}")
+    if start.packaged:
+        told = [_what_it_saves(start)]
     return (*told, *_changed_labels(start, spec))
+
+
+def fits(weights: Weights, family: ModuleType, config: BaseModel) -> str | None:
+    """Why the family with these numbers does not have the shapes of `weights`; None where it does."""
+    with torch.device("meta"):  # nothing is computed
+        networks = family.build(config, weights.header.spec).networks
+    problems = (
+        (name, check(tensors, networks[name]))
+        for name, tensors in (("g", weights.g), ("d", weights.d))
+        if tensors is not None
+    )
+    return next((f"{name}.{problem}" for name, problem in problems if problem), None)
+
+
+def _what_it_saves(start: Start) -> str:
+    header = start.header
+    return (
+        f"begins with the packaged {start.packaged} ({header.family}), which saves the"
+        f" {header.nimg / 1000:,.0f} kimg that it was trained for; --from none begins from nothing"
+    )
 
 
 def _check_family(start: Start, name: str) -> None:
@@ -152,7 +191,7 @@ def _check_spec(start: Start, spec: Spec) -> None:
         )
 
 
-def _hint(start: Start, family: ModuleType, config: BaseModel) -> str:
+def hint(start: Start, family: ModuleType, config: BaseModel) -> str:
     """Which numbers of the family would make a network of the file's shapes, as far as can be told."""
     theirs = {name: value for name, value in start.header.config.items() if name in type(config).model_fields}
     plain = _shapes(family, config, start.header.spec)

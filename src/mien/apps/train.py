@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,14 +13,14 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from mien import TOOL
-from mien.apps import conditions
+from mien.apps import conditions, packaged_start
 from mien.apps.bars import bar
 from mien.apps.live import LiveView
 from mien.apps.options import DEFAULT_MINUTES, TrainOptions
 from mien.apps.products import outputs_for
 from mien.apps.settings import pick_device, resolve_config
 from mien.apps.sides import learn_from
-from mien.apps.start import Start, begin, check_resumable, start_of
+from mien.apps.start import Start, begin, check_frozen, check_resumable, start_of
 from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
@@ -30,7 +30,7 @@ from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.core.views import View
 from mien.datasets._open import open_dataset
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
-from mien.training.loop import Budget, Training
+from mien.training.loop import Beginning, Budget, Training
 from mien.training.order import Stream
 from mien.training.outputs import Outputs
 from mien.training.precision import NAMES, choose, probe
@@ -45,6 +45,8 @@ _IDENTITY = {
     "cond",
     "labels",
     "freeze_d",
+    "lr_scale",
+    "warmup_kimg",
     "precision",
     "micro_batch",
     *_AUGMENT,
@@ -66,7 +68,7 @@ class Plan:
     """Everything resolved: what is trained, on what, and how.
 
     lesson: what is made of the data before it is learnt from. start: the weights to begin with; a resumed run
-    no longer needs them, and start_digest alone says which they were ("" without).
+    no longer needs them, and start_digest alone says which they were ("" without). note: a line about that.
     """
 
     family: ModuleType
@@ -80,6 +82,7 @@ class Plan:
     lesson: Lesson | None = None
     start: Start | None = None
     start_digest: str = ""
+    note: str = ""
 
     @property
     def learnt_from(self) -> Dataset:
@@ -123,7 +126,7 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
         options = options.model_copy(update={"cond": True})
     with bar(console, "opening pictures") as progress:
         plan = make_plan(data, options, progress=progress)
-    run, is_new = _run_folder(plan)
+    plan, run, is_new = _run_folder(plan)
     with run.lock():
         if plan.start_digest and plan.start is None:
             check_resumable(run)
@@ -137,8 +140,8 @@ def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFo
             f" ({len(plan.dataset):,} pictures, {plan.spec.resolution} px), {settings['precision']}"
         )
         begun_with = () if resumed or plan.start is None else settings["start"]["told"]
-        known = getattr(plan.dataset, "notes", ())
-        for note in (*known, *(plan.lesson.notes if plan.lesson is not None else ()), *begun_with):
+        known = (*getattr(plan.dataset, "notes", ()), *(plan.lesson.notes if plan.lesson is not None else ()))
+        for note in (*known, *begun_with, *([plan.note] if plan.note else [])):
             console.print(note, highlight=False)
         if budget.fraction(training.nimg, training.seconds) >= 1:
             console.print("its budget is spent already; give more --minutes or --kimg, or --new")
@@ -168,11 +171,20 @@ def make_plan(
         spec = lesson.train.spec
     else:
         spec = dataset.spec if options.cond else dataset.spec.unlabelled()
+    note = ""
+    if packaged_start.is_automatic(options):
+        start, note = packaged_start.offer(family, options, config, spec)
+        start_digest = "" if start is None else start.digest
+    check_frozen(start, options)
     device = pick_device(options.device)
     if options.augment == "auto":
         options = options.model_copy(update={"augment": augmentation_of(family)})
     return Plan(
-        *(family, options.model, config, dataset, data, spec, options, device, lesson, start, start_digest)
+        *(family, options.model, config, dataset, data, spec, options, device),
+        lesson=lesson,
+        start=start,
+        start_digest=start_digest,
+        note=note,
     )
 
 
@@ -229,8 +241,8 @@ def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions
         ) from error
 
 
-def _run_folder(plan: Plan) -> tuple[RunFolder, bool]:
-    """The folder to train in, and whether it is new."""
+def _run_folder(plan: Plan) -> tuple[Plan, RunFolder, bool]:
+    """The folder to train in, whether it is new, and the plan with what that run began with."""
     identity = plan.identity()
     if plan.options.resume is not None:
         run = RunFolder.open(plan.options.resume)
@@ -238,14 +250,29 @@ def _run_folder(plan: Plan) -> tuple[RunFolder, bool]:
             raise InputError(
                 f"{run.path}: its dataset is not {plan.source} any more; resume needs the same one"
             )
-        return run, False
+        return plan, run, False
     if not plan.options.new:
-        for run in reversed(find_runs(plan.options.out)):
-            if run.read_config().get("identity") == identity:
-                return run, False
+        runs = [(run, run.read_config()) for run in reversed(find_runs(plan.options.out))]
+        for run, stored in runs:
+            if stored.get("identity") == identity:
+                return replace(plan, note=""), run, False
+        for run, stored in runs:
+            earlier = _begun_earlier(plan, stored)
+            if earlier is not None and stored.get("identity") == earlier.identity():
+                return earlier, run, False
     plan.build()  # refuse what cannot be built before making a folder
     what = f"{Path(plan.dataset.name).stem}-{plan.family_name}-{plan.spec.resolution}"
-    return RunFolder.create(plan.options.out, what), True
+    return plan, RunFolder.create(plan.options.out, what), True
+
+
+def _begun_earlier(plan: Plan, stored: Mapping[str, Any]) -> Plan | None:
+    """The plan with what an earlier run began with, if the same command did so with another mien."""
+    if not packaged_start.is_same_beginning(plan.options, stored):
+        return None
+    start = stored.get("start") or {}
+    what = f"with an earlier {start['packaged']}" if start.get("packaged") else "from nothing"
+    note = f"this run began {what}, and goes on with what it has learnt; --new begins another"
+    return replace(plan, start=None, start_digest=str(start.get("digest", "")), note=note)
 
 
 def _digest(dataset: Dataset) -> str:
@@ -281,7 +308,9 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
             "from": str(plan.start.path.resolve()),
             "digest": plan.start_digest,
             "told": told,
+            "packaged": plan.start.packaged,
         }
+    settings["beginning"] = asdict(packaged_start.beginning(plan.options, plan.start))
     run.write_config(settings)
     return settings
 
@@ -332,6 +361,7 @@ def _session(
         augment=_augment(plan.options),
         micro_batch=plan.options.micro_batch,
         frozen=built.frozen,
+        beginning=Beginning(**settings.get("beginning", {})),
     )
     session = Session(
         run,

@@ -11,13 +11,13 @@ from mien.apps.products import Product, load
 from mien.apps.sides import ToExamine, pairs_to_examine
 from mien.apps.strips import changed, chosen
 from mien.apps.translator_figures import Closeness, Examination, Likeness, append, newest, table
-from mien.core import artefacts, discover
+from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.run import RunFolder
 from mien.core.split import person_of
 from mien.metrics import _closeness, _identity, frechet
-from mien.metrics._features import FeatureNetwork, open_network
 from mien.metrics._reading import mean_of
+from mien.metrics.features import FALLBACK, FeatureNetwork, is_here, open_network
 from mien.metrics.ms_ssim import ms_ssim, ssim
 from mien.models.pix2pix import KIND
 
@@ -53,10 +53,13 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | 
 
 
 def open_networks(device: torch.device) -> list[FeatureNetwork]:
-    """vgg-random, and mesh and inception where their files are."""
-    files = {"mesh": "face-mesh", "inception": "inception"}
-    there = [name for name, file in files.items() if artefacts.artefact_path(file) is not None]
-    return [open_network(name, device=device) for name in ("vgg-random", *there)]
+    """identity and mesh where their files are, and inception; where neither of the first two is, vgg-random.
+
+    vgg-random knows people by clothes and light, and loses them when only the inner face is left.
+    """
+    there = [name for name in ("identity", "mesh") if is_here(name)] or [FALLBACK]
+    there += ["inception"] if is_here("inception") else []
+    return [open_network(name, device=device) for name in there]
 
 
 def examine(

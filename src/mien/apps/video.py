@@ -49,7 +49,7 @@ class Walk:
 
 
 def video(
-    source: Path,
+    source: Path | None,
     out: Path,
     walk: Walk,
     *,

@@ -8,9 +8,10 @@ from mien.core.errors import InputError
 
 
 def names(package: str) -> tuple[str, ...]:
-    """The public modules of `package` ("mien.models"), sorted; files beginning with "_" are helpers."""
+    """The modules of `package` ("mien.models"), sorted, but for packages and files beginning with "_"."""
     path = importlib.import_module(package).__path__
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")))
+    found = [m.name for m in pkgutil.iter_modules(path) if not m.ispkg]
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 def load(package: str, name: str) -> ModuleType:

@@ -4,6 +4,7 @@ Pictures are uint8 (HWC in numpy, NCHW in tensors) outside networks and float32 
 """
 
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -53,3 +54,15 @@ def grid(images: Tensor, columns: int | None = None) -> Pixels:
     canvas = canvas.view(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
     picture = canvas.reshape(rows * height, columns * width, channels).numpy()
     return np.repeat(picture, 3, axis=2) if channels == 1 else picture
+
+
+def grid_rows(batches: Iterable[Tensor], columns: int) -> Iterator[Pixels]:
+    """As `grid` lays out, a row [H, columns*W, 3] at a time, of batches uint8 [any, C, H, W]."""
+    held: Tensor | None = None
+    for batch in batches:
+        held = batch if held is None else torch.cat([held, batch])
+        while len(held) >= columns:
+            yield grid(held[:columns], columns)
+            held = held[columns:]
+    if held is not None and len(held):
+        yield grid(held, columns)

@@ -71,7 +71,8 @@ class Progress:
     """How far training has come.
 
     nimg: real images seen. step: updates done. fraction: share of the budget spent, in [0, 1].
-    lr_scale, gamma_scale: factors that the divergence guard sets (1 unless a run had to be rescued).
+    lr_scale, gamma_scale: factors that the divergence guard sets (1 unless a run had to be rescued); the
+    learning rate's also says how the run began.
     """
 
     nimg: int

@@ -10,7 +10,8 @@ Subject = Literal["generator", "noise", "real-halves"]
 class Score(BaseModel):
     """One value of one metric with its provenance; a line of a run's `metric-<module>.jsonl`.
 
-    metric: key of the value ("precision"); module: the metric's file ("prdc"). better: "lower", "higher" or
+    metric: key of the value ("precision"); module: the metric's file ("prdc"). low, high: its 95 % interval,
+    None where the metric gives none (and in files of older versions). better: "lower", "higher" or
     None when only the reals' own value says what is good. subject: what was scored: the generator, pure
     noise, or one half of the reals against the other (the floor a perfect generator would reach).
     network, network_hash, resize: the feature network, None for metrics of pixels. dataset_hash: content,
@@ -23,6 +24,8 @@ class Score(BaseModel):
     metric: str
     module: str
     value: float
+    low: float | None = None
+    high: float | None = None
     better: Literal["lower", "higher"] | None
     subject: Subject = "generator"
     network: str | None

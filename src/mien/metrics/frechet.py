@@ -7,6 +7,9 @@ from mien.core.errors import InputError
 
 NEEDS = "features"
 BETTER = {"frechet": "lower"}
+# The numbers of images at which it is reported: its bias depends on them, so other numbers compare with
+# nothing.
+COUNTS = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 
 
 def compute(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
@@ -24,12 +27,22 @@ def compute(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     return {"frechet": max(float(distance), 0.0)}
 
 
+def fixed_count(num_real: int, num_fake: int, dims: int) -> int | None:
+    """The images a side to report it at: the largest of COUNTS that both reach, if it fills the covariance.
+
+    None where it does not (no more images than dims): there is then no number to report.
+    """
+    reached = [count for count in COUNTS if dims < count <= min(num_real, num_fake)]
+    return reached[-1] if reached else None
+
+
 def advice(num_real: int, num_fake: int, dims: int) -> str | None:
     """A warning in words when a covariance cannot have full rank, else None."""
     fewest = min(num_real, num_fake)
     if fewest > dims:
         return None
-    return f"{fewest} pictures cannot fill a covariance of {dims} x {dims}: use more than {dims}"
+    needed = min((count for count in COUNTS if count > dims), default=dims + 1)
+    return f"{fewest} images cannot fill a covariance of {dims} x {dims}: use {needed:,} or more"
 
 
 def _gaussian(features: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

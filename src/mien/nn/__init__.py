@@ -1,0 +1,1 @@
+"""Published networks whose weights are third-party files: structure here, weights from the artefact cache."""

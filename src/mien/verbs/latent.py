@@ -7,7 +7,7 @@ from mien.verbs._console import console
 
 
 def mix(
-    source: Path,
+    source: Path | None = None,
     /,
     *,
     rows: str,
@@ -23,7 +23,7 @@ def mix(
     Parameters
     ----------
     source
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     rows
         Seeds that give the layers, like 0-3.
     columns
@@ -59,7 +59,7 @@ def mix(
 
 
 def video(
-    source: Path,
+    source: Path | None = None,
     /,
     *,
     out: Path,
@@ -80,7 +80,7 @@ def video(
     Parameters
     ----------
     source
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     out
         The film: .mp4 or .webp.
     seeds
@@ -132,7 +132,7 @@ def video(
 
 
 def mosaic(
-    source: Path,
+    source: Path | None = None,
     /,
     *,
     keep: str,
@@ -147,7 +147,7 @@ def mosaic(
     Parameters
     ----------
     source
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     keep
         A file of seeds, as `mien pick` gives one, or seeds like 0,5,17-19.
     out
@@ -173,7 +173,7 @@ def mosaic(
 
 
 def pick(
-    source: Path,
+    source: Path | None = None,
     /,
     *,
     out: Path = Path("pick.html"),
@@ -187,7 +187,7 @@ def pick(
     Parameters
     ----------
     source
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     out
         The page. It stands alone and needs no network.
     seeds

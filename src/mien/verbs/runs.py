@@ -12,7 +12,7 @@ _TRAIN_DEFAULTS = TrainOptions()
 
 
 def demo(*, minutes: float = 4.0, people: int = 1500, out: Path = Path("demo")) -> None:
-    """Render people, train on them, draw new faces, evaluate and report: the whole job, offline.
+    """Draw faces at once, then render people, learn from them, draw again, evaluate and report; offline.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def train(
 
 
 def generate(
-    source: Path,
+    source: Path | None = None,
     /,
     *,
     out: Path,
@@ -57,12 +57,13 @@ def generate(
     grid: bool = False,
     format: Literal["png", "jpg", "webp"] = "png",
 ) -> None:
-    """Draw new faces from a run folder or a generator file.
+    """Draw new faces from a run folder, a generator file, or the model that comes with mien.
 
     Parameters
     ----------
     source
-        A run folder (its newest generator), a .safetensors or an exported .onnx file.
+        A run folder (its newest generator), a .safetensors or an exported .onnx file; the model that comes
+        with mien by default (also called packaged).
     out
         Folder for the pictures.
     seeds
@@ -84,11 +85,11 @@ def generate(
 
 
 def evaluate(
-    run: Path,
+    run: Path | None = None,
     /,
     *,
     data: str,
-    network: tuple[str, ...] = (),
+    features: Annotated[tuple[str, ...], Parameter(name=("--features", "--network"), negative="")] = (),
     metric: tuple[str, ...] = (),
     count: int | None = None,
     seed: int = 0,
@@ -104,13 +105,15 @@ def evaluate(
     Parameters
     ----------
     run
-        A run folder (its newest generator) or a .safetensors file.
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     data
         The dataset to compare with, as for train.
-    network
-        Feature network: vgg-random, mesh or inception; may be repeated. By default all that are here.
+    features
+        Feature network: lite0, mesh, vgg16, alexnet, identity, vgg-random, inception, or an ONNX file of your
+        own (FILE.onnx?range=0..1&size=224; ranges: -1..1, 0..1, 0..255, imagenet); may be repeated. lite0 and
+        mesh by default, vgg-random where neither is here nor can be fetched.
     metric
-        Metric: swd, ms_ssim, frechet, kernel, prdc or faces; may be repeated. By default all.
+        Metric: kernel, frechet, prdc, lpips, ms_ssim, swd or faces; may be repeated. By default all.
     count
         How many fakes to draw; by default as many as there are reals, at most 5,000.
     seed
@@ -124,23 +127,23 @@ def evaluate(
     """
     from mien.apps.bars import bar
     from mien.apps.evaluate import evaluate as measure
-    from mien.apps.evaluate import table
+    from mien.apps.evaluate_table import table
     from mien.apps.products import kind_at
     from mien.apps.settings import pick_device
     from mien.core.errors import InputError
 
     screen = console()
-    kind = kind_at(run)
-    if kind != "generator":
-        if network or metric or count is not None or noise_baseline:
-            raise InputError(f"{run}: holds '{kind}'; --network, --metric, --count are for generators")
+    kind = "generator" if run is None else kind_at(run)
+    if run is not None and kind != "generator":
+        if features or metric or count is not None or noise_baseline:
+            raise InputError(f"{run}: holds '{kind}'; --features, --metric, --count are for generators")
         _examine(run, kind, data, device)
         return
     with bar(screen, "measuring") as progress:
         scores = measure(
             run,
             data,
-            networks=network or None,
+            networks=features or None,
             metrics=metric or None,
             num_fake=count,
             seed=seed,

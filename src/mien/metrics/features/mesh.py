@@ -1,16 +1,29 @@
 """The face-mesh network as a feature network: it was trained on faces, and looks at nothing else."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mien.faces.mesh import MeshNetwork
-from mien.metrics._features import chunks
+from mien.metrics.features._images import chunks
+
+NAME = "mesh"
+ARTEFACTS = ("face-mesh",)
+
+
+def build(device: str | torch.device = "cpu") -> "MeshFeatures":
+    """The network; it runs through OpenCV, always on the CPU. Raises MienError without its file."""
+    return MeshFeatures()
 
 
 class MeshFeatures:
-    """Inner activations of `face_landmark.tflite` for whole aligned face pictures; 256 features."""
+    """Inner activations of `face_landmark.tflite` for whole aligned face images; 256 features.
 
-    name = "mesh"
+    The means over space of its last 6x6 and 3x3 maps, 128 channels each (`mien.faces.mesh`): how the parts of
+    a face lie, and skin, hair and edges. It looks at the face and at little else.
+    """
+
+    name = NAME
 
     def __init__(self) -> None:
         """Raises MienError when the artefact is not here, saying how to get it."""

@@ -15,15 +15,22 @@ from torch.nn import functional
 
 from mien.core.artefacts import artefact_path
 from mien.core.errors import InputError, MienError
-from mien.metrics._features import chunks, hash_tensors, resized
+from mien.metrics.features._images import hash_tensors, vectors
 
+NAME = "inception"
+ARTEFACTS = ("inception",)
 _SIDE = 299
+
+
+def build(device: str | torch.device = "cpu") -> "InceptionFeatures":
+    """The network with the weights that the user added. Raises MienError when there are none."""
+    return InceptionFeatures.from_artefact(device=device)
 
 
 class InceptionFeatures:
     """FID's network with weights given by the user; 2048 features after the global average pool."""
 
-    name = "inception"
+    name = NAME
     dims = 2048
     resize = f"bicubic antialiased to {_SIDE}"
 
@@ -47,13 +54,11 @@ class InceptionFeatures:
             raise MienError("Inception's weights are not here: run `mien artefacts add inception FILE`")
         return cls(read_state(path), device=device)
 
-    @torch.inference_mode()
     def features(self, images: Tensor) -> np.ndarray:
         """uint8 [N, 1 or 3, H, W] to float32 [N, 2048]."""
-        out = []
-        for chunk in chunks(images, self._batch_size):
-            out.append(self._net(resized(chunk.to(self._device), _SIDE)).cpu())
-        return torch.cat(out).numpy() if out else np.zeros((0, self.dims), np.float32)
+        return vectors(
+            self._net, images, size=_SIDE, dims=self.dims, batch=self._batch_size, device=self._device
+        )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,25 @@
+"""AlexNet as a feature network: quick, and very sharp-eyed for blur and noise."""
+
+import torch
+
+from mien.metrics.features._pooled import PooledFeatures
+from mien.nn.alexnet import WIDTHS
+
+NAME = "alexnet"
+ARTEFACTS = ("lpips-alexnet",)
+_SIDE = 128  # at 64 px it sees a fifth of a broken mouth
+
+
+def build(device: str | torch.device = "cpu") -> "AlexNetFeatures":
+    """The network on `device`. Raises MienError when its weights are not here."""
+    return AlexNetFeatures(device=device)
+
+
+class AlexNetFeatures(PooledFeatures):
+    """The means over space of AlexNet's five convolutions after ReLU: 64 + 192 + 384 + 256 + 256 = 1152.
+
+    Krizhevsky 2014 (arXiv:1404.5997) with the ImageNet weights that LPIPS 0.1 is published with, BSD.
+    """
+
+    def __init__(self, *, device: str | torch.device = "cpu") -> None:
+        super().__init__(NAME, "alexnet", WIDTHS, size=_SIDE, device=device)

@@ -1,0 +1,26 @@
+"""VGG16, trained on ImageNet, as a feature network: slow, good at texture."""
+
+import torch
+
+from mien.metrics.features._pooled import PooledFeatures
+from mien.nn.vgg16 import WIDTHS
+
+NAME = "vgg16"
+ARTEFACTS = ("lpips-vgg",)
+_SIDE = 128
+
+
+def build(device: str | torch.device = "cpu") -> "Vgg16Features":
+    """The network on `device`. Raises MienError when its weights are not here."""
+    return Vgg16Features(device=device)
+
+
+class Vgg16Features(PooledFeatures):
+    """The means over space of the ends of VGG16's five stages: 64 + 128 + 256 + 512 + 512 = 1472.
+
+    Simonyan and Zisserman 2014 (arXiv:1409.1556) with the ImageNet weights that LPIPS 0.1 is published with,
+    BSD.
+    """
+
+    def __init__(self, *, device: str | torch.device = "cpu") -> None:
+        super().__init__(NAME, "vgg", WIDTHS, size=_SIDE, device=device)
