@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Random = np.random.Generator
-_COARSE = 3
+_COARSE = 1000  # pixels of the longer side that scenes are made at
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Scene:
 def scene(kind: str, size: tuple[int, int], others: list[Pixels], rng: Random) -> Scene:
     """A scene of one kind. others: photos that "blurred" makes unrecognisable.
 
-    It is made at a third of its size and enlarged, with fresh grain on it.
+    It is made smaller and enlarged, with fresh grain on it.
     """
-    third = (size[0] // _COARSE, size[1] // _COARSE)
-    made = _blurred(third, others, rng) if kind == "blurred" else _MAKERS[kind](third, rng)
+    less = (size[0] * _COARSE // max(size), size[1] * _COARSE // max(size))
+    made = _blurred(less, others, rng) if kind == "blurred" else _MAKERS[kind](less, rng)
     coarse = np.clip(made + 0.5, 0, 255).astype(np.uint8)
-    pixels = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+    pixels = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
     grain = np.abs(rng.normal(0, rng.uniform(1, 6), (257, 263, 1))).astype(np.uint8)
     repeats = (-(-size[1] // 257), -(-size[0] // 263), 3)
     return Scene(kind, size, cv2.add(pixels, np.tile(grain, repeats)[: size[1], : size[0]]))

@@ -10,7 +10,7 @@ import numpy as np
 from mien.faces.detector import VIEW
 from mien.faces.face import Bytes, Floats
 
-_OVERLAP = 0.28  # of neighbouring tiles: a face too small for the tiles before lies whole in one of them
+_OVERLAP = 0.24  # of neighbouring tiles: a face too small for the tiles before lies whole in one of them
 _FLAT = 24  # brightest minus darkest green in a tile under which there is nothing to see
 
 
@@ -48,16 +48,18 @@ class View:
 def window(image: Bytes, view: View) -> Bytes:
     """The view's pixels as uint8 [128, 128, 3]; black beyond the picture's edge."""
     height, width = image.shape[:2]
-    x0, y0 = min(max(0, round(view.x)), width - 1), min(max(0, round(view.y)), height - 1)
+    pixels = np.zeros((VIEW, VIEW, 3), np.uint8)
+    x0, y0 = max(0, round(view.x)), max(0, round(view.y))
     x1, y1 = min(width, round(view.x + view.side)), min(height, round(view.y + view.side))
-    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+    if x1 <= x0 or y1 <= y0:
+        return pixels
     scale = VIEW / view.side
-    left = min(round((x0 - view.x) * scale), VIEW - 1)
-    top = min(round((y0 - view.y) * scale), VIEW - 1)
+    left, top = (
+        int(np.clip(round((low - start) * scale), 0, VIEW - 1)) for low, start in ((x0, view.x), (y0, view.y))
+    )
     inner = (max(1, min(VIEW - left, round((x1 - x0) * scale))),
              max(1, min(VIEW - top, round((y1 - y0) * scale))))  # fmt: skip
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    pixels = np.zeros((VIEW, VIEW, 3), np.uint8)
     pixels[top : top + inner[1], left : left + inner[0]] = cv2.resize(
         image[y0:y1, x0:x1], inner, interpolation=how
     )

@@ -17,6 +17,7 @@ from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Finder
 from mien.faces.finder import SEES_SMALL
 from mien.faces.mesh import MeshNetwork
+from mien.faces.search import ENOUGH
 from mien.prepare.align import crop, ffhq_square, layout_squares
 from mien.prepare.dedupe import perceptual_hash
 from mien.prepare.judge import NO_FACE, Drop
@@ -25,7 +26,6 @@ from mien.prepare.sources import Input, Reader, readable
 
 THUMB = 96
 _NEAR = 640  # JPEGs are decoded no larger than finding needs; again larger if the crop then lacks pixels
-_FAR = 1400  # and no larger than this, if no face is seen: a hundredth of 4000 pixels is then 20 wide
 _HASHED = 128  # pixels along the side of the level crop whose hash tells doubles, whatever is cut out
 
 
@@ -91,10 +91,11 @@ def work(
 def _find(data: bytes, picture: Picture, finder: Finder) -> tuple[Picture, list[Face]]:
     """The faces and the picture they are in: where none is seen, it is decoded larger and searched again."""
     faces = finder.find(picture.pixels)
-    if faces or picture.scale < 1.01 or finder.name not in SEES_SMALL:
+    height, width = picture.pixels.shape[:2]
+    if faces or picture.scale < 1.01 or max(height, width) >= ENOUGH or finder.name not in SEES_SMALL:
         return picture, faces
-    larger = decode(data, near=_FAR)
-    faces = finder.find(larger.pixels) if larger.scale < picture.scale else []
+    larger = decode(data, near=math.ceil(ENOUGH * min(height, width) / max(height, width)))
+    faces = finder.find(larger.pixels)
     return (larger, faces) if faces else (picture, faces)
 
 
