@@ -191,6 +191,8 @@ def run(options: argparse.Namespace, finder: Finder) -> None:
         pixels, places = spun(made.pixels, eyes, options.spin)
         record, seconds = looked(pixels, finder)
         answers.append(Answer(made.kind, made.size, width, *judged(record, places, width), seconds, number))
+        if not answers[-1].found or abs(answers[-1].off) > WRONG_TURN:
+            print(answers[-1], flush=True)
         if options.sheet and number < 40:
             shown.append(small(pixels, record))
     report(answers)
