@@ -1,7 +1,8 @@
 """How well `prepare` finds faces in large photos: portraits pasted small and turned into made scenes.
 
     python benchmarks/composites.py PORTRAITS [PORTRAITS ...] [--count 600] [--seed 1] [--half even|odd|all]
-        [--spin 0|90|180|270] [--empty] [--sheet FILE.png]
+        [--spin 0|90|180|270] [--empty] [--sheet FILE.png] [--log FILE.jsonl]
+    python benchmarks/composites.py --read LOG [LOG ...]
 
 Each picture is a scene without a face, 1600x1200 to 4000x3000, with one portrait whose face is 1 to 30 % of
 the scene's width (drawn evenly on a logarithmic scale), turned by -30 to 30 degrees. It is coded as JPEG and
@@ -14,10 +15,11 @@ picture is turned afterwards. --empty: scenes only, where every face is a false 
 """
 
 import argparse
+import json
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ SHARES = (0.01, 0.30)
 TURN = 30.0
 BUCKETS = (0, 40, 60, 100, 200, 400, 4000)
 WRONG_TURN = 20.0
+POOL = 100
 NEAR = 0.5  # of the face's width: a face found within this of the true middle of the eyes is the face
 
 
@@ -75,10 +78,12 @@ class Memory:
 
 
 def portraits(folders: list[Path], half: str, finder: Finder) -> list[Portrait]:
-    """Portraits of one half in which exactly one face is found, near upright."""
-    paths = [path for folder in folders for path in list_pictures(folder)]
-    chosen = {"all": paths, "even": paths[::2], "odd": paths[1::2]}[half]
-    kept = []
+    """Up to POOL portraits of each folder's half in which exactly one face is found, near upright."""
+    kept, chosen = [], []
+    for folder in folders:
+        paths = list_pictures(folder)
+        own = {"all": paths, "even": paths[::2], "odd": paths[1::2]}[half]
+        chosen += own[:: -(-len(own) // POOL)]
     for path in chosen:
         faces = finder.find(read_picture(path))
         if len(faces) == 1:
@@ -191,8 +196,9 @@ def run(options: argparse.Namespace, finder: Finder) -> None:
         pixels, places = spun(made.pixels, eyes, options.spin)
         record, seconds = looked(pixels, finder)
         answers.append(Answer(made.kind, made.size, width, *judged(record, places, width), seconds, number))
-        if not answers[-1].found or abs(answers[-1].off) > WRONG_TURN:
-            print(answers[-1], flush=True)
+        if options.log:
+            with options.log.open("a") as log:
+                log.write(json.dumps(asdict(answers[-1])) + "\n")
         if options.sheet and number < 40:
             shown.append(small(pixels, record))
     report(answers)
@@ -239,9 +245,17 @@ def main() -> None:
     parser.add_argument("--half", choices=("even", "odd", "all"), default="all")
     parser.add_argument("--spin", type=int, choices=(0, 90, 180, 270), default=0)
     parser.add_argument("--empty", action="store_true")
-    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--sheet", type=Path, help="a picture of the first forty")
+    parser.add_argument("--log", type=Path, help="JSON lines, one a composite, appended as they come")
+    parser.add_argument(
+        "--read", action="store_true", help="only report on the logs given instead of folders"
+    )
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    if options.read:
+        rows = [json.loads(line) for log in options.folders for line in log.read_text().splitlines()]
+        report([Answer(**row | {"size": tuple(row["size"])}) for row in rows])
+        return
     (run_empty if options.empty else run)(options, open_finder("mesh"))
 
 
