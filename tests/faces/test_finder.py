@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien.core.errors import InputError, MienError
-from mien.core.picture import list_pictures, read_picture
+from mien.core.picture import decode, list_pictures, read_picture
 from mien.faces import detector
 from mien.faces.finder import open_finder
 from rendered_heads import heads
@@ -59,6 +59,61 @@ def test_mesh_finds_a_distant_face_by_tiles(mesh_finder):
     (face, *_) = mesh_finder.find(canvas)
     x, y = heads()[1][0]["nose"]
     assert math.dist(face.nose, (1000 + x * 150 / 160, 700 + y * 150 / 160)) < 8
+
+
+def pasted(image, truth, side, degrees, place, size):
+    """A rendered head `side` pixels large, turned, on a large patterned scene; and where its points are."""
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width]
+    scene = np.stack([110 + 40 * np.sin(x / 90), 90 + 60 * y / height, 120 + 30 * np.cos(y / 25)], axis=2)
+    scene = scene.astype(np.uint8)
+    head = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), degrees, 1)
+    matrix[:, 2] += np.array(place) - side / 2
+    cv2.warpAffine(head, matrix, size, dst=scene, borderMode=cv2.BORDER_TRANSPARENT)
+    scale = side / image.shape[0]
+    return scene, {name: tuple(matrix @ [scale * u, scale * v, 1]) for name, (u, v) in truth.items()}
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "degrees"),
+    [(70, (2000, 1500), 0), (110, (2000, 1500), -25), (160, (1200, 1600), 20), (320, (2000, 1500), 10),
+     (60, (1500, 1000), -15)],
+)  # fmt: skip
+def test_small_heads_in_large_scenes_are_upright(mesh_finder, side, size, degrees):
+    found = wrong = 0
+    for number, (image, truth) in enumerate(zip(*heads(), strict=True)):
+        if number % 2:
+            continue
+        place = (size[0] * (0.2 + 0.08 * number), size[1] * (0.75 - 0.07 * number))
+        faces = mesh_finder.find(pasted(image, truth, side, degrees, place, size)[0])
+        places = pasted(image, truth, side, degrees, place, size)[1]
+        found += bool(faces)
+        wrong += bool(faces) and max(errors(faces[0], places)) > 0.6
+    assert found >= 3
+    assert wrong == 0
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_whole_scenes_turned_by_quarters_keep_their_roll(mesh_finder, turns):
+    image, truth = heads()[0][0], heads()[1][0]
+    scene, places = pasted(image, truth, 260, 0, (600, 500), (1400, 1000))
+    turned_scene = np.ascontiguousarray(np.rot90(scene, turns))
+    for _ in range(turns):
+        width = 1400 if _ % 2 == 0 else 1000
+        places = {name: (y, width - x) for name, (x, y) in places.items()}
+    (face, *_) = mesh_finder.find(turned_scene)
+    assert max(errors(face, places)) < 0.5
+
+
+def test_upright_faces_in_the_reported_photos(mesh_finder, shared_data):
+    folder = shared_data.parent / "cases" / "upside-down" / "pics"
+    if not folder.is_dir():
+        pytest.skip("no folder of reported cases beside the data")
+    for path in list_pictures(folder):
+        (face, *_) = mesh_finder.find(decode(path, near=640).pixels)
+        (x0, y0), (x1, y1) = face.eye_left, face.eye_right
+        assert abs(math.degrees(math.atan2(y1 - y0, x1 - x0))) < 15, path.name
 
 
 def test_largest_face_comes_first(mesh_finder):

@@ -334,3 +334,49 @@ def test_colour_profile_notes_reach_the_record(tmp_path):
     prepare(folder, tmp_path / "out.zip", size=16, rules=EASY)
     (record,) = PackReader(tmp_path / "out.zip").records
     assert "profile is damaged" in record["notes"][0]
+
+
+class Sharp(Everywhere):
+    """A finder that sees faces in pictures of a thousand pixels only. shapes: of those it was given."""
+
+    name = "mesh"
+
+    def __init__(self):
+        self.shapes = []
+
+    def find(self, image, *, most=8):
+        self.shapes.append(image.shape[:2])
+        return super().find(image) if max(image.shape) >= 1140 else []
+
+
+@pytest.mark.parametrize(
+    ("size", "shapes"),
+    [
+        ((2000, 1500), [(750, 1000), (1500, 2000)]),
+        ((4000, 3000), [(750, 1000), (1500, 2000)]),
+        ((3000, 2000), [(1000, 1500)]),
+        ((800, 600), [(600, 800)]),
+    ],
+)
+def test_large_photos_without_a_face_are_decoded_larger(tmp_path, size, shapes):
+    image = Image.new("RGB", size, (200, 180, 160))
+    image.save(tmp_path / "a.jpg", quality=90)
+    finder = Sharp()
+    with Reader(tmp_path) as reader:
+        outcome = work.work(Input("a.jpg", None, ""), reader, finder, work.Job((64,), finder="mesh"))
+    assert finder.shapes == shapes
+    assert ("box" in outcome.record) == (max(size) > 1000)
+    if "box" in outcome.record:
+        x, y, width, height = outcome.record["box"]
+        assert (x, y) == pytest.approx((0.2 * size[0], 0.2 * size[1]), rel=0.01)
+        assert (width, height) == pytest.approx((0.6 * size[0], 0.7 * size[1]), rel=0.01)
+
+
+def test_finders_that_see_nothing_small_are_not_asked_twice(tmp_path):
+    Image.new("RGB", (2000, 1500), (200, 180, 160)).save(tmp_path / "a.jpg", quality=90)
+    finder = Sharp()
+    finder.name = "haar"
+    with Reader(tmp_path) as reader:
+        record = work.work(Input("a.jpg", None, ""), reader, finder, work.Job((64,))).record
+    assert record["reason"] == "no-face"
+    assert finder.shapes == [(750, 1000)]

@@ -25,8 +25,8 @@ class Detector:
         self._net = cv2.dnn.readNetFromTFLite(str(artefacts.require("face-finder")))
         self._anchors = _anchors()
 
-    def detect(self, view: Bytes) -> Floats:
-        """Faces in an RGB view uint8 [128, 128, 3], unmerged.
+    def detect(self, view: Bytes, least: float = _MIN_SCORE) -> Floats:
+        """Faces of at least this score in an RGB view uint8 [128, 128, 3], unmerged.
 
         Returns float32 [K, 9]: score, centre x, y, width, height, left eye x, y, right eye x, y, as shares
         of the view (left and right as the viewer sees an upright face).
@@ -35,7 +35,7 @@ class Detector:
         self._net.setInput(np.ascontiguousarray(pixels - np.float32(1)))
         logits, codes = self._net.forward(("classificators", "regressors"))
         scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -50, 50)))
-        likely = np.flatnonzero(scores >= _MIN_SCORE)
+        likely = np.flatnonzero(scores >= least)
         code = codes.reshape(-1, 16)[likely] / VIEW
         anchors = self._anchors[likely]
         centres, eyes = code[:, :2] + anchors, code[:, 4:8] + np.tile(anchors, 2)

@@ -3,9 +3,10 @@
 from mien.core.errors import InputError
 from mien.faces.face import Face, Finder
 
-__all__ = ["FINDERS", "Face", "Finder", "needed_artefacts", "open_finder"]
+__all__ = ["FINDERS", "SEES_SMALL", "Face", "Finder", "needed_artefacts", "open_finder"]
 
 FINDERS = ("mesh", "haar")
+SEES_SMALL = frozenset({"mesh"})  # finders that find smaller faces in larger pictures
 
 
 def open_finder(name: str) -> Finder:

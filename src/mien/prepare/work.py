@@ -15,7 +15,9 @@ from mien.core.packed import encode_png
 from mien.core.picture import BadPicture, Picture, decode
 from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Finder
+from mien.faces.finder import SEES_SMALL
 from mien.faces.mesh import MeshNetwork
+from mien.faces.search import ENOUGH
 from mien.prepare.align import crop, ffhq_square, layout_squares
 from mien.prepare.dedupe import perceptual_hash
 from mien.prepare.judge import NO_FACE, Drop
@@ -75,7 +77,7 @@ def work(
     record |= {"width": picture.width, "height": picture.height}
     if picture.notes:
         record["notes"] = list(picture.notes)
-    faces = finder.find(picture.pixels)
+    picture, faces = _find(data, picture, finder)
     if not faces:
         return Outcome(record | dropped(NO_FACE), thumb=_thumb(picture, None))
     face = faces[0]
@@ -84,6 +86,17 @@ def work(
     record |= _describe(picture, face, squares, len(faces), mesh)
     crops = _cut(data, picture, squares, job.sizes)
     return Outcome(record, crops, _thumb(picture, face))
+
+
+def _find(data: bytes, picture: Picture, finder: Finder) -> tuple[Picture, list[Face]]:
+    """The faces and the picture they are in: where none is seen, it is decoded larger and searched again."""
+    faces = finder.find(picture.pixels)
+    height, width = picture.pixels.shape[:2]
+    if faces or picture.scale < 1.01 or max(height, width) >= ENOUGH or finder.name not in SEES_SMALL:
+        return picture, faces
+    larger = decode(data, near=math.ceil(ENOUGH * min(height, width) / max(height, width)))
+    faces = finder.find(larger.pixels)
+    return (larger, faces) if faces else (picture, faces)
 
 
 def dropped(drop: Drop) -> dict[str, Any]:
