@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,15 +12,15 @@ from rich.console import Console
 from mien.apps.evaluate import append_scores, evaluate, read_scores
 from mien.apps.evaluate_table import table
 from mien.core.checkpoint import NetworkHeader, model_id, save_generator
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
 from mien.core.types import Spec
-from mien.metrics import swd
+from mien.metrics import frechet, swd
 from mien.metrics._score import comparable
 from mien.models import lite
 
-CHEAP = {"networks": ["vgg-random"], "metrics": ["frechet", "prdc", "swd"], "fetch": False}
+CHEAP = {"networks": ["vgg-random"], "metrics": ["kernel", "prdc", "swd"], "fetch": False}
 
 
 @pytest.fixture(autouse=True)
@@ -68,16 +69,18 @@ def test_every_score_carries_what_it_was_computed_with(run, data):
     ticks = []
     scores = evaluate(run.path, data, **CHEAP, num_fake=20, seed=5, progress=lambda *tick: ticks.append(tick))
     ours = {score.metric: score for score in scores if score.subject == "generator"}
-    assert {"frechet", "precision", "recall", "density", "coverage", "swd_16"} <= set(ours)
-    frechet, pixels = ours["frechet"], ours["swd_16"]
-    assert (frechet.num_real, frechet.num_fake, frechet.seeds, frechet.psi) == (24, 20, "5-24", 1.0)
-    assert (frechet.network, frechet.resize) == ("vgg-random", "bicubic antialiased to 64")
-    assert frechet.model_id == model_id(run.newest_generator())
-    assert frechet.nimg == 3000
-    assert frechet.better == "lower"
+    assert {"kernel", "precision", "recall", "density", "coverage", "swd_16"} <= set(ours)
+    kernel, pixels = ours["kernel"], ours["swd_16"]
+    assert (kernel.num_real, kernel.num_fake, kernel.seeds, kernel.psi) == (24, 20, "5-24", 1.0)
+    assert (kernel.network, kernel.resize) == ("vgg-random", "bicubic antialiased to 64")
+    assert kernel.model_id == model_id(run.newest_generator())
+    assert kernel.nimg == 3000
+    assert kernel.better == "lower"
+    assert kernel.low < kernel.value < kernel.high
+    assert pixels.low is None
     assert pixels.network is None
     assert (pixels.num_real, pixels.num_fake) == (20, 20)
-    assert str(run.path) not in frechet.model_dump_json()
+    assert str(run.path) not in kernel.model_dump_json()
     assert ticks[-1] == (44, 44)
     assert ticks == sorted(ticks)
 
@@ -100,7 +103,7 @@ def test_a_file_alone_is_scored_and_nothing_is_written_beside_it(tmp_path, data)
 
 def test_baselines_are_labelled_and_may_be_compared(run, data):
     scores = evaluate(run.path, data, **CHEAP, num_fake=24, noise_baseline=True)
-    by_subject = {score.subject: score for score in scores if score.metric == "frechet"}
+    by_subject = {score.subject: score for score in scores if score.metric == "kernel"}
     assert set(by_subject) == {"generator", "noise", "real-halves"}
     assert by_subject["noise"].model_id is None
     assert comparable(by_subject["generator"], by_subject["noise"]) == []
@@ -137,8 +140,62 @@ def test_a_costly_metric_gets_fewer_pictures_and_says_so(run, data, monkeypatch)
 def test_few_pictures_are_warned_about_in_words(run, data):
     said = []
     scores = evaluate(run.path, data, **CHEAP, num_fake=16, announce=said.append)
-    assert any(line.startswith("frechet through vgg-random:") for line in said)
-    assert all(score.warnings for score in scores if score.metric == "frechet")
+    assert any(line.startswith("kernel through vgg-random:") for line in said)
+    assert all(score.warnings for score in scores if score.metric == "kernel")
+
+
+def test_the_frechet_distance_comes_at_fixed_counts_or_not_at_all(run, data, monkeypatch):
+    said = []
+    options = {**CHEAP, "metrics": ["frechet"]}
+    assert evaluate(run.path, data, **options, num_fake=20, announce=said.append) == []
+    assert said == [
+        "frechet through vgg-random is left out: 20 images cannot fill a covariance of 64 x 64: use 100 or more"
+    ]
+    monkeypatch.setattr(frechet, "fixed_count", lambda real, fake, dims: min(real, fake) // 6 * 6)
+    scores = evaluate(run.path, data, **options, num_fake=20, noise_baseline=True)
+    counts = {score.subject: (score.num_real, score.num_fake) for score in scores}
+    assert counts == {"generator": (18, 18), "noise": (18, 18), "real-halves": (12, 12)}
+    (few,) = evaluate(run.path, data, **options, num_fake=8, floor=False)
+    halves = evaluate(run.path, data, **options, num_fake=8)[-1]
+    assert (few.num_fake, halves.num_fake) == (6, 6), "a baseline of no more than it stands beside"
+
+
+def test_the_kernel_distance_comes_first_with_its_interval(run, data):
+    scores = evaluate(run.path, data, networks=["vgg-random"], metrics=None, fetch=False, num_fake=16)
+    assert scores[0].metric == "kernel"
+    console = Console(width=200, file=io.StringIO())
+    console.print(table(scores[::-1]))
+    rows = [line for line in console.file.getvalue().splitlines() if "vgg-random" in line]
+    assert rows[0].lstrip().startswith("kernel")
+    assert re.search(r"kernel +vgg-random +lower +\S+ \(\S+ to \S+\)", rows[0])
+
+
+def test_what_is_not_here_is_left_out_in_a_line_each(run, data):
+    """With an empty cache: no network but vgg-random, no LPIPS; everything else goes on."""
+    said = []
+    scores = evaluate(run.path, data, metrics=None, fetch=False, num_fake=16, announce=said.append)
+    assert {score.network for score in scores if score.metric == "kernel"} == {"vgg-random"}
+    assert sum("vgg-random alone" in line for line in said) == 1
+    assert sum("left out the metric lpips" in line for line in said) == 1
+    assert all("\n" not in line for line in said)
+    with pytest.raises(MienError, match="lpips-alexnet"):
+        evaluate(run.path, data, metrics=["lpips"], fetch=False, num_fake=16)
+
+
+def test_a_network_of_ones_own_is_looked_through(run, data, tmp_path):
+    pytest.importorskip("onnx")
+    from metrics.test_onnx_file import model, saved
+
+    file = saved(tmp_path / "mine.onnx", model())
+    options = {**CHEAP, "networks": [str(file)], "metrics": ["kernel"]}
+    (score, *_) = evaluate(run.path, data, **options, num_fake=16)
+    assert (score.network, score.resize) == ("mine", "bicubic antialiased to 16, range -1..1")
+    with pytest.raises(InputError, match="two feature networks are called mine"):
+        evaluate(run.path, data, **{**options, "networks": [str(file), str(file)]}, num_fake=16)
+    # Another range is another network: nothing of the first may come out of the cache.
+    options["networks"] = [f"{file}?range=0..255"]
+    (other, *_) = evaluate(run.path, data, **options, num_fake=16)
+    assert other.value > 10 * score.value
 
 
 def test_what_does_not_fit_is_refused(run, data, tmp_path):
@@ -158,7 +215,7 @@ def test_the_table_names_metrics_networks_and_subjects(run, data):
     console = Console(width=160, file=io.StringIO())
     console.print(table(scores))
     text = console.file.getvalue()
-    for word in ("frechet", "coverage", "vgg-random", " noise", "real:real", "16:24"):
+    for word in ("kernel", "coverage", "vgg-random", " noise", "real:real", "16:24"):
         assert word in text
     assert "no scores" in str(table([]).title)
 

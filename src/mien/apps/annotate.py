@@ -27,7 +27,7 @@ from mien.prepare.measure import measure as measure_face
 
 Tick = Callable[[int, int], None]
 BY = "predicted_by"  # in predictions: model -> the labels it gave
-_CHUNK = 256
+CHUNK = 256
 # These tell of the photo that a crop was cut from, which is no longer there.
 _OF_THE_PHOTO = frozenset({"coverage", "crop_side", "face_size", "num_faces"})
 
@@ -48,12 +48,10 @@ def annotate(
     before. Returns how many were annotated and how many there are. Raises InputError.
     """
     loaded = load(source, device)
-    names, records, pictures = _open(dataset, progress)
+    names, records, pictures = pictures_of(dataset, progress)
     mine = frozenset(target.name for target in loaded.network.targets)
-    todo = [
-        index for index, record in enumerate(records) if again or not mine <= _given(record, loaded.model)
-    ]
-    for done, chunk in enumerate(_chunks(todo)):
+    todo = [index for index, record in enumerate(records) if again or not mine <= given(record, loaded.model)]
+    for done, chunk in enumerate(chunks(todo)):
         rows = read(loaded.network, pictures, np.array(chunk))
         append_records(
             dataset,
@@ -63,7 +61,7 @@ def annotate(
             ],
         )
         if progress:
-            progress(done * _CHUNK + len(chunk), len(todo))
+            progress(done * CHUNK + len(chunk), len(todo))
     return len(todo), len(names)
 
 
@@ -79,7 +77,7 @@ def measure(dataset: Path, *, again: bool = False, progress: Tick | None = None)
         artefacts.obtain(name, announce=lambda line: None)
     finder = open_finder("mesh")
     todo = [index for index, record in enumerate(pack.records) if again or not record.get("measured_by")]
-    for done, chunk in enumerate(_chunks(todo)):
+    for done, chunk in enumerate(chunks(todo)):
         lines = []
         for index in chunk:
             picture = decode(pack.read(index), where=f"{dataset}: {pack.names[index]}")
@@ -92,7 +90,7 @@ def measure(dataset: Path, *, again: bool = False, progress: Tick | None = None)
             lines.append({"file": pack.names[index], "measurements": new, "measured_by": TOOL})
         append_records(dataset, lines)
         if progress:
-            progress(done * _CHUNK + len(chunk), len(todo))
+            progress(done * CHUNK + len(chunk), len(todo))
     return len(todo), len(pack)
 
 
@@ -107,8 +105,10 @@ def _pack(dataset: Path) -> PackReader:
     return PackReader(dataset)
 
 
-def _open(dataset: Path, progress: Tick | None) -> tuple[list[str], Sequence[Mapping[str, Any]], Dataset]:
-    """Names of the members, their records and pictures, in one order."""
+def pictures_of(
+    dataset: Path, progress: Tick | None
+) -> tuple[list[str], Sequence[Mapping[str, Any]], Dataset]:
+    """Names of the members of a zip or folder, their records and pictures, in one order."""
     pack = _pack(dataset)
     pictures = open_dataset(str(dataset), progress=progress)
     if len(pictures) != len(pack):
@@ -116,8 +116,8 @@ def _open(dataset: Path, progress: Tick | None) -> tuple[list[str], Sequence[Map
     return pack.names, pack.records, pictures
 
 
-def _given(record: Mapping[str, Any], model: str) -> frozenset[str]:
-    """The labels that `model` gave and no other has given since."""
+def given(record: Mapping[str, Any], model: str) -> frozenset[str]:
+    """The labels that `model` gave a picture and no other has given since."""
     by = (record.get("predictions") or {}).get(BY)
     return frozenset(by.get(model, ())) if isinstance(by, Mapping) else frozenset()
 
@@ -127,13 +127,17 @@ def _predictions(loaded: Loaded, row: np.ndarray, record: Mapping[str, Any]) -> 
     for target in loaded.network.targets:
         values |= _values(target, row[target.columns])
     mine = [target.name for target in loaded.network.targets]
+    return values | {BY: {**others(record, loaded.model, mine), loaded.model: mine}}
+
+
+def others(record: Mapping[str, Any], model: str, mine: Sequence[str]) -> dict[str, list[str]]:
+    """What models but `model` are on record for, less the labels `mine`, which it gives from now on."""
     old = (record.get("predictions") or {}).get(BY)
-    others = {
-        model: left
-        for model, labels in (old.items() if isinstance(old, Mapping) else ())
-        if model != loaded.model and (left := [label for label in labels if label not in mine])
+    return {
+        name: left
+        for name, labels in (old.items() if isinstance(old, Mapping) else ())
+        if name != model and (left := [label for label in labels if label not in mine])
     }
-    return values | {BY: {**others, loaded.model: mine}}
 
 
 def _values(target: Target, row: np.ndarray) -> dict[str, Any]:
@@ -144,6 +148,6 @@ def _values(target: Target, row: np.ndarray) -> dict[str, Any]:
     return {target.name: float(f"{row[0]:.6g}") if target.kind == "number" else round(float(row[0]), 4)}
 
 
-def _chunks(indexes: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(indexes), _CHUNK):
-        yield indexes[start : start + _CHUNK]
+def chunks(indexes: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(indexes), CHUNK):
+        yield indexes[start : start + CHUNK]

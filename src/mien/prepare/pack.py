@@ -82,6 +82,8 @@ def write_pack(
         for index, drop in enumerate(selection.drops):
             record = candidates.record(index)
             if drop is None:
+                if index in selection.people:
+                    record["person"] = selection.people[index]
                 _keep(index, record, pack, tally, candidates, size)
                 continue
             record |= dropped(drop)

@@ -18,13 +18,15 @@ from mien.prepare.candidates import Candidates, Found, Prepared, open_prepared, 
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.judge import MEASUREMENTS, Rules
 from mien.prepare.pack import Packed, write_pack
+from mien.prepare.people import LEAST_SIDE, NEEDS
 from mien.prepare.pool import Pool
-from mien.prepare.select import Selection, select
+from mien.prepare.select import Selection, know_people, select
 from mien.prepare.sources import Inputs, list_inputs
 from mien.prepare.where import ITSELF, Where
 from mien.prepare.work import Job
 
 DEFAULT_SIZE = 64
+DUPLICATES_BY = ("hash", "identity")
 Progress = Callable[[int, int], None]
 
 
@@ -74,6 +76,8 @@ class _Wish:
     duplicates: int | None
     sheet: bool
     report: Callable[[Packed], None] | None
+    one_each: bool = False
+    guess_person: bool = False
 
 
 def prepare(
@@ -86,6 +90,8 @@ def prepare(
     rules: Rules | None = None,
     where: str | None = None,
     duplicates: int | None = DEFAULT_THRESHOLD,
+    duplicates_by: str = "hash",
+    guess_person: bool = False,
     files: Collection[str] | None = None,
     labels: Mapping[str, Label] | None = None,
     class_names: Sequence[str] = (),
@@ -103,6 +109,9 @@ def prepare(
     (default 64). layout: "ffhq" (default), "center", "wild" or "eyes", see `align.layout_squares`.
     finder: "mesh" or "haar". rules: bounds on measurements. where: a condition on each record, see `where`.
     duplicates: bits of 768 in which near-duplicates may differ; the sharpest is kept; None keeps all.
+    duplicates_by: "hash", or "identity": after that, of all pictures in which a face recognition network sees
+    one person the sharpest is kept (the artefact is fetched). guess_person: write who that network takes each
+    face for as `person`, where nothing else says it; for splits that part nobody.
     files: the names of the only inputs to look at; None for all. labels: by the input's name, in place of
     the source's own; class_names: what class numbers mean. extra: by the input's name, further keys of its
     record; "labels" there are added to the source's.
@@ -121,7 +130,10 @@ def prepare(
     condition = None if where is None else Where(where)
     _check_target(source, out)
     _check_names(finder, layout)
-    wish = _Wish(out, rules or Rules(), condition, duplicates, sheet, report)
+    _check_people(duplicates_by, duplicates, guess_person, sizes, layout, announce)
+    wish = _Wish(
+        out, rules or Rules(), condition, duplicates, sheet, report, duplicates_by == "identity", guess_person
+    )
     notes: tuple[str, ...] = ()
     pack = _as_prepared(source, sizes, layout) if labels is None and extra is None and files is None else None
     if pack is not None:
@@ -171,6 +183,30 @@ def _check_names(finder: str, layout: str | None) -> None:
         raise InputError(f"{finder!r} is no finder; choose from: {', '.join(FINDERS)}")
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"{layout!r} is no layout; choose from: {', '.join(LAYOUTS)}")
+
+
+def _check_people(
+    duplicates_by: str,
+    duplicates: int | None,
+    guess_person: bool,
+    sizes: tuple[int, ...],
+    layout: str | None,
+    announce: Callable[[str], None] | None,
+) -> None:
+    """Whether what was asked about people can be done; the network is fetched before anything else begins."""
+    if duplicates_by not in DUPLICATES_BY:
+        raise InputError(f"duplicates by {duplicates_by!r}: choose from: {', '.join(DUPLICATES_BY)}")
+    if duplicates_by == "hash" and not guess_person:
+        return
+    if duplicates_by == "identity" and duplicates is None:
+        raise InputError(
+            "--duplicates-by identity drops pictures that --keep-duplicates would keep: choose one"
+        )
+    if layout not in (None, "ffhq"):
+        raise InputError(f"people are told apart by faces of layout ffhq, not {layout}")
+    if min(sizes or (DEFAULT_SIZE,)) < LEAST_SIDE:
+        raise InputError(f"people are told apart from {LEAST_SIDE} pixels on, not of {min(sizes)}")
+    artefacts.obtain(NEEDS, announce=announce)
 
 
 def _check_where(condition: Where | None, candidates: Candidates) -> None:
@@ -269,6 +305,8 @@ def _write_all(
         rules = wish.rules.for_size(size)
         chosen = select(candidates, rules, where=wish.where, duplicates=wish.duplicates)
         path = _pack_path(wish.out, size, sizes)
+        if chosen.num_kept and (wish.one_each or wish.guess_person):
+            chosen = know_people(chosen, candidates, size, one_each=wish.one_each, guess=wish.guess_person)
         if not chosen.num_kept:
             notes.append(_nothing(chosen, source, path))
             continue

@@ -63,7 +63,9 @@ def prepare(
     rules: Annotated[Rules, Parameter(name="*")] = _RULES,
     where: str | None = None,
     duplicates: int | None = None,
+    duplicates_by: Literal["hash", "identity"] = "hash",
     keep_duplicates: Annotated[bool, Parameter(negative="")] = False,
+    guess_person: Annotated[bool, Parameter(negative="")] = False,
     finder: Literal["mesh", "haar"] = "mesh",
     workers: int | None = None,
     keep_work: bool = True,
@@ -88,8 +90,12 @@ def prepare(
         A condition on what was measured and on labels: 'abs(yaw) < 15 and sharpness > 0.3'.
     duplicates
         How alike near-duplicates are: bits of 768 in which their hashes may differ.
+    duplicates_by
+        hash (the same picture, again) or identity: keep one picture, the sharpest, of every person.
     keep_duplicates
         Keep near-duplicates instead of the sharpest of them.
+    guess_person
+        Write who a face recognition network takes each face for as `person`, so that no split parts anybody.
     finder
         mesh (better, fetched once) or haar (needs no download, measures no pose, eyes or mouth).
     workers
@@ -108,7 +114,9 @@ def prepare(
         rules=rules,
         where=where,
         duplicates=duplicates,
+        duplicates_by=duplicates_by,
         keep_duplicates=keep_duplicates,
+        guess_person=guess_person,
         workers=workers,
         keep_work=keep_work,
         console=console(),
