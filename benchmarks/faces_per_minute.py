@@ -7,8 +7,8 @@ An arm is NAME:SETTINGS of a family (`--model lite --preset default` unless told
 --set` takes them; `augment=ada` is understood too. First every arm's cost of an image is measured, the arms
 taking turns on one thread, so that a noisy neighbour slows all alike; the minutes then become a budget of
 images for each, and schedules run over it. Every product is scored by `mien evaluate`: kernel distance
-through Lite0 and the mesh with intervals, share of faces found, LPIPS diversity; beside it real halves. A line
-of JSON for each goes to --out, with a grid of 64 unpicked faces. It can be stopped and called again.
+through Lite0 and the mesh with intervals, share of faces found, LPIPS diversity; beside it real halves. A
+line of JSON for each goes to --out, with a grid of 64 unpicked faces. Called again, it does what is missing.
 """
 
 import argparse

@@ -5,8 +5,10 @@ import pytest
 
 from contracts.family_contract import FamilyContract, TrainableContract
 from mien.core import discover
+from mien.core.family import identity_of
 from mien.core.types import Spec
 from mien.core.views import View
+from mien.nn.strided import Generator
 from pictures import ArrayDataset
 
 
@@ -134,3 +136,13 @@ def test_no_family_without_contract() -> None:
     tests = [test for base in bases for test in base.__subclasses__()]
     covered = {test.family for test in tests if hasattr(test, "family")}  # the bases themselves have none
     assert covered == set(discover.names("mien.models"))
+
+
+def test_numbers_that_came_later_leave_old_runs_what_they_were() -> None:
+    """A run of 0.1 is found by its identity, and its generator built, without fields that it never knew."""
+    module = discover.load("mien.models", "lite")
+    plain, new = module.PRESETS["plain"], module.PRESETS["default"]
+    assert "mapping_layers" not in identity_of(plain)
+    assert identity_of(new)["mapping_layers"] == 2
+    stored = {name: value for name, value in plain.model_dump().items() if name in identity_of(plain)}
+    assert isinstance(module.build_generator(module.Config(**stored), Spec(16)), Generator)

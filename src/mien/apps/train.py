@@ -24,7 +24,7 @@ from mien.apps.start import Start, begin, check_frozen, check_resumable, start_o
 from mien.apps.stop import Stop
 from mien.core import discover
 from mien.core.errors import InputError
-from mien.core.family import GENERATOR, augmentation_of, build, kind_of, lesson_of, sides_of
+from mien.core.family import GENERATOR, augmentation_of, build, identity_of, kind_of, lesson_of, sides_of
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.core.views import View
@@ -100,7 +100,7 @@ class Plan:
         """What makes two commands the same run: all but budget, place, intervals and looks."""
         parts = {
             "family": self.family_name,
-            "config": self.config.model_dump(),
+            "config": identity_of(self.config),
             "spec": asdict(self.spec),
             "dataset": self.dataset.content_hash,
             "options": self.options.model_dump(include=_IDENTITY, exclude_none=True),
@@ -229,7 +229,9 @@ def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions
         return data, options
     stored = RunFolder.open(options.resume).read_config()
     try:
-        changes = tuple(f"{name}={value}" for name, value in stored["config"].items())
+        # What the stored config lacks was added later; its default is what the run did.
+        defaults = discover.load(_MODELS, stored["family"]).Config().model_dump()
+        changes = tuple(f"{name}={value}" for name, value in {**defaults, **stored["config"]}.items())
         taken = {name: stored["options"][name] for name in _KEPT if name in stored["options"]}
         update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
         if options.kimg is None and options.minutes is None:

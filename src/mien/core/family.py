@@ -11,7 +11,7 @@ A trainable's `meet(train)`: called once before training with the pictures that 
 """
 
 from types import ModuleType
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 from torch import nn
@@ -71,3 +71,18 @@ def build(family: ModuleType, config: BaseModel, spec: Spec, lesson: Lesson | No
     if lesson is not None and isinstance(trainable, Meets):
         trainable.meet(lesson.train)
     return trainable
+
+
+def identity_of(config: BaseModel) -> dict[str, Any]:
+    """The numbers that make two runs the same: all of them but later fields that are at their default.
+
+    A field that was added after runs existed says so (`json_schema_extra={"since": VERSION}`); its default is
+    what those runs did, so that they are found and gone on with.
+    """
+    fields = type(config).model_fields
+    later = {name for name, field in fields.items() if "since" in (field.json_schema_extra or {})}
+    return {
+        name: value
+        for name, value in config.model_dump().items()
+        if name not in later or value != fields[name].default
+    }

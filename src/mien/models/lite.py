@@ -3,8 +3,8 @@
 Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441,
 Eq. 2) with R1 and R2 penalties as a lazy phase (Karras et al. 2020, arXiv:1912.04958, appendix B), batch norm
 in the generator only and modulated by w (Chen et al. 2018, arXiv:1810.01365), minibatch standard deviation,
-averaged generator. With labels the discriminator also
-learns that a real picture with another's labels is wrong (Reed et al. 2016, arXiv:1605.05396, GAN-CLS).
+averaged generator. With labels the discriminator also learns that a real picture with another's labels is
+wrong (Reed et al. 2016, arXiv:1605.05396, GAN-CLS).
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -22,6 +23,10 @@ from mien.models._pairing import Pairing, told
 from mien.nn.modulated import ModulatedGenerator
 from mien.nn.strided import Discriminator, Generator
 from mien.ops.penalty import squared_gradient
+
+_LATER: JsonDict = {
+    "since": "0.2"
+}  # files and runs from before lack these fields and are what they default to
 
 
 class Config(BaseModel):
@@ -32,9 +37,12 @@ class Config(BaseModel):
     batch_size: int = Field(64, ge=2, description="pictures a step")
     z_dim: int = Field(100, ge=1, description="size of a latent")
     mapping_layers: int = Field(
-        0, ge=0, description="layers from z to w, which modulates the batch norms; 0: no w (before 0.2)"
+        0,
+        ge=0,
+        description="layers from z to w, which modulates the batch norms; 0: no w, as in 0.1",
+        json_schema_extra=_LATER,
     )
-    w_dim: int = Field(256, ge=1, description="size of w")
+    w_dim: int = Field(256, ge=1, description="size of w", json_schema_extra=_LATER)
     width_g: int = Field(64, ge=1, description="channels of the generator's last layer but one")
     width_d: int = Field(48, ge=1, description="channels of the discriminator's first layer")
     max_width: int = Field(512, ge=1, description="most channels of any layer")
