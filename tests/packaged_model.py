@@ -8,7 +8,7 @@ from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.types import Spec
 from mien.models import lite
 
-CONFIG = lite.Config(width_g=4, width_d=4, z_dim=8, batch_size=50)
+CONFIG = lite.PRESETS["default"].model_copy(update={"width_g": 4, "width_d": 4, "z_dim": 8, "batch_size": 50})
 
 
 def package(folder: Path, *, seed: int = 0, spec: Spec = Spec(16), config: lite.Config = CONFIG) -> Path:  # noqa: B008

@@ -24,10 +24,10 @@ class ModulatedGenerator(nn.Module):
 
     The last step to the image is bilinear upsampling and a 3x3 convolution, computed as one transposed 6x6
     convolution: a plain 4x4 one leaves a dotted texture, since its four phases have weights of their own.
-    `mapping` and `synthesis` are those of a generator with styles. ws [N, num_ws, w_dim]: the first row is the
-    normalised latent itself, which makes the 4x4 image (the rest of the row is 0); each of the others modulates
-    one batch norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and the first row
-    towards 0.
+    `mapping` and `synthesis` are those of a generator with styles. ws [N, num_ws, w_dim]: the first row is
+    the normalised latent itself, which makes the 4x4 image (the rest of the row is 0); each of the others
+    modulates one batch norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and the
+    first row towards 0.
     """
 
     w_avg: Tensor
