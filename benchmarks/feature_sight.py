@@ -119,10 +119,12 @@ def sight(
 ) -> dict[str, float]:
     """Value of each row over the standard deviation of its null. groups: images of each, as many of each."""
     pool = [network.features(images) for images in groups]
-    plain, images = np.concatenate(pool), torch.cat(groups)
+    plain = np.concatenate(pool)
     spread = float(np.std([kernel.estimate(plain[a], plain[b]) for a, b in drawn(pool, NULLS)]))
+    share = 2 * SET // len(groups)  # enough for both sides; the others are there for the null
+    part, images = [rows[:share] for rows in pool], torch.cat([group[:share] for group in groups])
     rows = {
-        name: disturbed(pool, network.features(change(images))) / spread
+        name: disturbed(part, network.features(change(images))) / spread
         for steps in ladders.values()
         for name, change in steps
     }

@@ -12,7 +12,9 @@ from mien.faces.identity import IdentityNetwork
 NEEDS = "identity"  # the artefact
 SAME_PERSON = "same-person"  # the reason in a manifest
 LEAST_SIDE = 64  # pixels; the network was measured from there on
-DEFAULT_DISTANCE = 0.4  # see `group`
+# At 64 px: 101 of 102 people who were photographed twice lie nearer, and of pairs of different people 0 of
+# 20,604 and 0 of 385,003 (portraits of others), where .5 takes 10 and 116 for one person, .45 0 and 9.
+DEFAULT_DISTANCE = 0.4
 
 _ROWS = 1024  # of distances at a time
 _BATCH = 64
