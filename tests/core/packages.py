@@ -132,7 +132,10 @@ def table(archives: dict[str, bytes], flax: bytes, shard: bytes, manifest: bytes
             "mien.interop.published:expressions",
         ),
     }
-    return {name: Artefact(name, f"a tiny {name}", "CC0", f"{name}.file", (source,)) for name, source in whats.items()}
+    return {
+        name: Artefact(name, f"a tiny {name}", "CC0", f"{name}.file", (source,))
+        for name, source in whats.items()
+    }
 
 
 Answer = Callable[[str], tuple[int, str, bytes]]
@@ -178,7 +181,9 @@ def index(archives: dict[str, bytes], asked: list[str] | None = None) -> Answer:
             return 200, "application/octet-stream", archives[name]
         if path.startswith("/simple/"):
             project = path.split("/")[2].replace("-", "_")
-            links = [f'<a href="/file/{file}">{file}</a>' for file in archives if file.startswith(f"{project}-")]
+            links = [
+                f'<a href="/file/{file}">{file}</a>' for file in archives if file.startswith(f"{project}-")
+            ]
             page = f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>"
             return (200, "text/html", page.encode()) if links else (404, "text/plain", b"no")
         if path.startswith("/tiny-npm") and "tiny-npm-1.0.0.tgz" in archives:
@@ -191,4 +196,6 @@ def index(archives: dict[str, bytes], asked: list[str] | None = None) -> Answer:
 def packument(archive: bytes) -> bytes:
     dist = {"tarball": "/file/tiny-npm-1.0.0.tgz", "shasum": hashlib.sha1(archive).hexdigest()}
     version = {"name": "tiny-npm", "version": "1.0.0", "dist": dist}
-    return json.dumps({"name": "tiny-npm", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}).encode()
+    return json.dumps(
+        {"name": "tiny-npm", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
+    ).encode()

@@ -57,7 +57,11 @@ def registry(archives, address, asked=None):
 
     def answer(path):
         status, kind, body = plain(path)
-        return status, kind, body.replace(b'"/file/', f'"{address[0]}/file/'.encode()) if "json" in kind else body
+        return (
+            status,
+            kind,
+            body.replace(b'"/file/', f'"{address[0]}/file/'.encode()) if "json" in kind else body,
+        )
 
     return answer
 
@@ -106,7 +110,9 @@ def test_another_hash_is_refused_and_the_others_still_come(world, served, fails,
     assert main(["artefacts", "fetch", *PIP_NAMES]) == 1
     out, error = capsys.readouterr()
     assert "mien: not fetched: lpips-alexnet" in error
-    assert [line for line in out.splitlines() if line.startswith("lpips-alexnet: ")][0].count("not the pinned one") == 1
+    assert [line for line in out.splitlines() if line.startswith("lpips-alexnet: ")][0].count(
+        "not the pinned one"
+    ) == 1
     assert [artefacts.state(name) for name in PIP_NAMES] == ["ready", "ready", "absent"]
 
 
@@ -119,7 +125,9 @@ def test_another_hash_is_refused_and_the_others_still_come(world, served, fails,
         ({"tiny/mesh.tflite": MESH, "/etc/evil": b"x"}, "leaves the archive"),
     ],
 )
-def test_an_archive_that_is_pinned_but_wrong_inside_leaves_nothing(world, tmp_path, members, words, monkeypatch):
+def test_an_archive_that_is_pinned_but_wrong_inside_leaves_nothing(
+    world, tmp_path, members, words, monkeypatch
+):
     from dataclasses import replace
 
     from packages import wheel
@@ -174,7 +182,9 @@ def test_a_page_in_place_of_the_file_is_called_one(world, at, tmp_path, capsys):
 
 def test_a_disk_that_is_full_while_the_cache_is_written_changes_nothing(world, served, tmp_path, capsys):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # the archive fits, the mesh in it does not
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (100_000, before[1])
+    )  # the archive fits, the mesh in it does not
     try:
         code = main(["artefacts", "fetch", "face-mesh", "lpips-alexnet"])
     finally:
@@ -192,13 +202,22 @@ def test_a_truncated_file_is_called_damaged_and_is_replaced(world, served, capsy
     artefacts.artefact_path("face-mesh").write_bytes(MESH[:1000])
     capsys.readouterr()
     assert main(["artefacts", "list"]) == 0
-    listed = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines() if line[0] != " "}
-    assert listed == {"face-mesh": "damaged", "face-finder": "ready", "lpips-alexnet": "absent", "expressions": "absent"}
+    listed = {
+        line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines() if line[0] != " "
+    }
+    assert listed == {
+        "face-mesh": "damaged",
+        "face-finder": "ready",
+        "lpips-alexnet": "absent",
+        "expressions": "absent",
+    }
     assert main(["artefacts", "fetch", "face-mesh"]) == 0
     assert artefacts.state("face-mesh") == "ready"
 
 
-def test_killed_midway_it_leaves_nothing_that_counts_and_the_next_one_clears_it_up(world, served, at, tmp_path):
+def test_killed_midway_it_leaves_nothing_that_counts_and_the_next_one_clears_it_up(
+    world, served, at, tmp_path
+):
     place = tmp_path / "cache" / "artefacts"
 
     def stalls(path):
@@ -208,7 +227,9 @@ def test_killed_midway_it_leaves_nothing_that_counts_and_the_next_one_clears_it_
     with serving(stalls) as address:
         clients = {"PIP_INDEX_URL": f"{address}/simple/", "PYTHONPATH": str(Path(mien.__file__).parents[1])}
         command = [sys.executable, "-m", "mien", "artefacts", "fetch", "face-mesh"]
-        fetching = subprocess.Popen(command, env=os.environ | clients, stdout=subprocess.DEVNULL, start_new_session=True)
+        fetching = subprocess.Popen(
+            command, env=os.environ | clients, stdout=subprocess.DEVNULL, start_new_session=True
+        )
         deadline = time.monotonic() + 60
         while not list(place.glob(".fetch-*/0/log.txt")) and time.monotonic() < deadline:
             time.sleep(0.02)

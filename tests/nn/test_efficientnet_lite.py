@@ -42,7 +42,9 @@ def random_weights():
 def plain_features(x, w):
     def norm(x, name):
         scale = w[f"{name}.weight"] / np.sqrt(w[f"{name}.running_var"] + 0.001)
-        return (x - w[f"{name}.running_mean"][:, None, None]) * scale[:, None, None] + w[f"{name}.bias"][:, None, None]
+        return (x - w[f"{name}.running_mean"][:, None, None]) * scale[:, None, None] + w[f"{name}.bias"][
+            :, None, None
+        ]
 
     def same(side, kernel, stride):
         if stride == 1:
@@ -97,7 +99,9 @@ def test_portraits_of_politicians_wear_suits_and_ties(published, shared_data):
     for file in sorted((shared_data / "official").glob("*.jpg"))[:8]:
         with Image.open(file, formats=["JPEG"]) as image:
             side = min(image.size)
-            square = image.convert("RGB").crop((0, 0, side, side)).resize((224, 224), Image.Resampling.BICUBIC)
+            square = (
+                image.convert("RGB").crop((0, 0, side, side)).resize((224, 224), Image.Resampling.BICUBIC)
+            )
         pictures.append(np.asarray(square))
     x = (torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) - 127.0) / 128
     logits = net(x) @ tensors["_fc.weight"].T + tensors["_fc.bias"]

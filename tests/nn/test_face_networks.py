@@ -96,7 +96,11 @@ def test_the_expression_network_computes_what_its_layers_do_one_by_one():
                 how = {"stride": 2, "padding": (0, 1)} if number == 0 else {"padding": (1, 1)}
                 if f"{at}filters" in w:
                     return convolve(x, w[f"{at}filters"], w[f"{at}bias"], **how)
-                return convolve(depthwise(x, w[f"{at}depthwise_filter"], **how), w[f"{at}pointwise_filter"], w[f"{at}bias"])
+                return convolve(
+                    depthwise(x, w[f"{at}depthwise_filter"], **how),
+                    w[f"{at}pointwise_filter"],
+                    w[f"{at}bias"],
+                )
 
             first = relu(layer(x, 0))
             second = layer(first, 1)
@@ -110,4 +114,6 @@ def test_the_expression_network_computes_what_its_layers_do_one_by_one():
     net.load_published({name: torch.from_numpy(array) for name, array in w.items()})
     faces = rng.integers(0, 256, (2, 3, 112, 112)).astype(np.float32)
     expected = np.stack([plain(face.astype(np.float64)) for face in faces])
-    np.testing.assert_allclose(net(torch.from_numpy(faces)).numpy(), expected, atol=2e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        net(torch.from_numpy(faces)).numpy(), expected, atol=2e-4 * np.abs(expected).max()
+    )

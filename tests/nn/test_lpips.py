@@ -31,7 +31,9 @@ def loaded(weights, trunk):
 
 
 def plain_maps(x, w, trunk):
-    x = (x - np.array([-0.030, -0.088, -0.188])[:, None, None]) / np.array([0.458, 0.448, 0.450])[:, None, None]
+    x = (x - np.array([-0.030, -0.088, -0.188])[:, None, None]) / np.array([0.458, 0.448, 0.450])[
+        :, None, None
+    ]
     layer = lambda x, i, **how: relu(  # noqa: E731
         convolve(x, w[f"convolutions.{i}.weight"], w[f"convolutions.{i}.bias"], **how)
     )
@@ -69,7 +71,9 @@ def test_it_is_the_formula_of_the_paper(trunk, weights, published, noise):
     net = loaded(tensors, trunk)
     a, b = noise(2, 40), noise(2, 40, seed=5)
     plain = doubles(tensors)
-    expected = [plain_lpips(x.double().numpy(), y.double().numpy(), plain, trunk) for x, y in zip(a, b, strict=True)]
+    expected = [
+        plain_lpips(x.double().numpy(), y.double().numpy(), plain, trunk) for x, y in zip(a, b, strict=True)
+    ]
     assert min(expected) > 0.01
     np.testing.assert_allclose(net(a, b).numpy(), expected, atol=1e-5)
     one, other = net.embed(a), net.embed(b)
@@ -124,12 +128,19 @@ def warped(x, by):
     line = torch.linspace(-1, 1, x.shape[3])
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
     wave = by * torch.stack([torch.sin(5 * grid[..., 1]), torch.sin(5 * grid[..., 0])], -1)
-    return functional.grid_sample(x, (grid + wave)[None].expand(len(x), -1, -1, -1), padding_mode="reflection")
+    return functional.grid_sample(
+        x, (grid + wave)[None].expand(len(x), -1, -1, -1), padding_mode="reflection"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "ladder"),
-    [(blurred, (0.5, 1, 2, 4)), (noisy, (0.02, 0.05, 0.1, 0.3)), (shifted, (1, 2, 4)), (warped, (0.01, 0.03, 0.08))],
+    [
+        (blurred, (0.5, 1, 2, 4)),
+        (noisy, (0.02, 0.05, 0.1, 0.3)),
+        (shifted, (1, 2, 4)),
+        (warped, (0.01, 0.03, 0.08)),
+    ],
 )
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_every_ladder_of_changes_is_ranked(trunk, change, ladder, published, portraits):
@@ -144,7 +155,9 @@ def portraits(shared_data):
     from PIL import Image
 
     files = sorted((shared_data / "portraits-cc0").glob("*.jpg"))[:3]
-    pictures = [np.asarray(Image.open(file, formats=["JPEG"]).convert("RGB").resize((64, 64))) for file in files]
+    pictures = [
+        np.asarray(Image.open(file, formats=["JPEG"]).convert("RGB").resize((64, 64))) for file in files
+    ]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 127.5 - 1
 
 

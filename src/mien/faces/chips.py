@@ -35,9 +35,7 @@ class Chip:
         row = torch.tensor([[self.side, 0, 0], [0, self.side, 2 * self.centre - 1]], dtype=x.dtype)
         shape = [len(x), 3, self.size, self.size]
         grid = functional.affine_grid(row.to(x.device).expand(len(x), -1, -1), shape, align_corners=False)
-        return functional.grid_sample(
-            x, grid, mode="bicubic", padding_mode="reflection", align_corners=False
-        )
+        return functional.grid_sample(x, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
     def bytes_cut(self, images: Tensor) -> Tensor:
         """uint8 [N, 1 or 3, H, W] to float [N, 3, size, size] within 0..255."""

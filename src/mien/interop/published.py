@@ -92,7 +92,9 @@ def efficientnet_lite0(checkpoint: bytes) -> dict[str, NDArray[Any]]:
         found = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load fails in many ways on a file that is something else
         raise InputError("not a state dict that torch reads without running anything") from error
-    return {name: tensor.numpy() for name, tensor in found.items() if not name.endswith("num_batches_tracked")}
+    return {
+        name: tensor.numpy() for name, tensor in found.items() if not name.endswith("num_batches_tracked")
+    }
 
 
 def _lpips(found: Arrays, trunk: str, count: int) -> Arrays:

@@ -25,7 +25,9 @@ class ExpressionNet(nn.Module):
         blocks = []
         inner = 3
         for index, width in enumerate(_WIDTHS):
-            first: nn.Module = nn.Conv2d(inner, width, 3, stride=2) if index == 0 else _Separable(inner, width, 2)
+            first: nn.Module = (
+                nn.Conv2d(inner, width, 3, stride=2) if index == 0 else _Separable(inner, width, 2)
+            )
             rest = [_Separable(width, width, 1) for _ in range(3)]
             blocks.append(nn.ModuleList([first, *rest]))
             inner = width

@@ -313,6 +313,4 @@ _PICTURES = (
         "inception",
     ),
 )
-ARTEFACTS: dict[str, Artefact] = {
-    artefact.name: artefact for artefact in (*_FACES, *_PICTURES, *_PEOPLE)
-}
+ARTEFACTS: dict[str, Artefact] = {artefact.name: artefact for artefact in (*_FACES, *_PICTURES, *_PEOPLE)}
