@@ -1,4 +1,4 @@
-"""Foreign weight files, written here in their own formats, read to the bit; hostile ones refused and never run."""
+"""Foreign weight files, written here in their own formats, read to the bit; hostile ones never run."""
 
 import json
 import pickle
