@@ -84,7 +84,7 @@ class Tiny:
 def tiny(ran: Path) -> Tiny:
     """ran: a file that the source archive's setup code would write."""
     flax, (shard, manifest) = flax_alexnet(), tfjs()
-    setup = f"open({str(ran)!r}, 'w').write('ran')\nfrom setuptools import setup\nsetup(name='tiny-sdist', version='1.0')\n"
+    setup = f"open({str(ran)!r}, 'w').write('ran')\nfrom setuptools import setup\nsetup(name='tiny-sdist')\n"
     archives = {
         "tiny_wheel-1.0-py3-none-any.whl": wheel({"tiny/mesh.tflite": MESH, "tiny/finder.tflite": b"finder"}),
         "tiny_sdist-1.0.tar.gz": tarball(
@@ -153,8 +153,6 @@ def serving(answer: Answer) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        do_PUT = do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

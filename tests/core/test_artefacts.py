@@ -1,20 +1,23 @@
 """Artefacts: only files with the pinned hash are ever given out."""
 
 import hashlib
+import os
 import pickle
-import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from mien.core import artefacts
+from mien.core.artefacts import download
+from mien.core.artefacts.unpack import safetensors_bytes
 from mien.core.errors import InputError, MienError
 
-WHEEL_NAMES = [name for name, artefact in artefacts.ARTEFACTS.items() if artefact.member]
+WHEEL_NAMES = ["face-finder", "face-finder-full", "face-mesh", "segmentation"]
 
 
 @pytest.fixture
@@ -27,19 +30,25 @@ def cache(tmp_path, monkeypatch):
 def wheel(tmp_path, monkeypatch):
     """A small stand-in for the wheel, pinned in place of the real one."""
     path = tmp_path / "stand-in.whl"
+    contents = {name: f"bytes of {name}".encode() for name in WHEEL_NAMES}
+    sources = {name: artefacts.ARTEFACTS[name].sources[0] for name in WHEEL_NAMES}
     with zipfile.ZipFile(path, "w") as archive:
-        for name in WHEEL_NAMES:
-            artefact, data = artefacts.ARTEFACTS[name], f"bytes of {name}".encode()
-            archive.writestr(artefact.member, data)
-            pinned = replace(artefact, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-            monkeypatch.setitem(artefacts.ARTEFACTS, name, pinned)
-    monkeypatch.setattr(artefacts, "WHEEL_SHA256", artefacts.file_sha256(path))
+        for name, data in contents.items():
+            archive.writestr(sources[name].members[0].path, data)
+    hash, size = artefacts.file_sha256(path), path.stat().st_size
+    for name, data in contents.items():
+        digest = hashlib.sha256(data).hexdigest()
+        member = replace(sources[name].members[0], sha256=digest, size=len(data))
+        package = replace(sources[name].package, sha256=hash, size=size)
+        source = replace(sources[name], package=package, members=(member,), sha256=digest)
+        pinned = replace(artefacts.ARTEFACTS[name], sources=(source,))
+        monkeypatch.setitem(artefacts.ARTEFACTS, name, pinned)
     return path
 
 
 def test_one_download_brings_every_file_and_is_not_repeated(cache, wheel):
     downloads = []
-    download = lambda folder: downloads.append(folder) or wheel  # noqa: E731
+    download = lambda _, folder: downloads.append(folder) or wheel  # noqa: E731
     path = artefacts.fetch("face-mesh", download=download)
     assert path.read_bytes() == b"bytes of face-mesh"
     assert [artefacts.state(name) for name in WHEEL_NAMES] == ["ready"] * len(WHEEL_NAMES)
@@ -50,20 +59,20 @@ def test_one_download_brings_every_file_and_is_not_repeated(cache, wheel):
 
 
 def test_damaged_file_is_noticed_named_and_replaced(cache, wheel):
-    path = artefacts.fetch("face-mesh", download=lambda _: wheel)
+    path = artefacts.fetch("face-mesh", download=lambda *_: wheel)
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     assert artefacts.state("face-mesh") == "damaged"
     assert artefacts.artefact_path("face-mesh") is None
     with pytest.raises(MienError, match=r"face-mesh is damaged.*mien artefacts fetch face-mesh"):
         artefacts.require("face-mesh")
-    assert artefacts.fetch("face-mesh", download=lambda _: wheel).read_bytes() == b"bytes of face-mesh"
+    assert artefacts.fetch("face-mesh", download=lambda *_: wheel).read_bytes() == b"bytes of face-mesh"
 
 
 def test_wheel_with_another_hash_leaves_nothing(cache, wheel):
     wheel.write_bytes(wheel.read_bytes() + b"\0")
     with pytest.raises(MienError, match="not the pinned one"):
-        artefacts.fetch("face-mesh", download=lambda _: wheel)
-    assert not cache.exists()
+        artefacts.fetch("face-mesh", download=lambda *_: wheel)
+    assert [path.name for path in cache.iterdir()] == [".lock"]
 
 
 def test_absent_file_says_how_to_get_it(cache):
@@ -92,15 +101,16 @@ def test_add_refuses_another_file(cache, tmp_path):
 def test_pip_is_asked_for_the_pinned_file_only_and_its_failure_is_one_line(cache, monkeypatch):
     asked = []
 
-    def run(command, **_):
+    def run(command, folder, log, size, progress):
         asked.append(command)
-        return subprocess.CompletedProcess(command, 1, "", "WARNING: slow\nERROR: no network\n")
+        os.write(log, b"WARNING: slow\nERROR: no network\n")
+        return 1
 
-    monkeypatch.setattr(artefacts.subprocess, "run", run)
+    monkeypatch.setattr(download, "_run", run)
     with pytest.raises(MienError) as caught:
         artefacts.fetch("face-mesh")
     assert "no network" in str(caught.value)
-    assert "mien artefacts add face-mesh" in str(caught.value)
+    assert "mien artefacts add FILE" in str(caught.value)
     assert "\n" not in str(caught.value)
     words = asked[0]
     assert words[2:4] == ["pip", "download"]
@@ -161,9 +171,37 @@ def test_weights_cannot_be_fetched(cache):
 
 def test_pins_are_those_of_the_format_page(shared_data):
     page = (shared_data.parent / "FORMATS.md").read_text("utf-8")
-    assert artefacts.WHEEL_SHA256 in page
+    assert artefacts.ARTEFACTS["face-mesh"].sources[0].package.sha256 in page
     for name in WHEEL_NAMES:
-        artefact = artefacts.ARTEFACTS[name]
-        member = artefact.member.removeprefix("mediapipe/modules/")
-        row = next(line for line in page.splitlines() if line.startswith(f"| {member}"))
-        assert f"| {artefact.size} | {artefact.sha256} |" in row
+        member = artefacts.ARTEFACTS[name].sources[0].members[0]
+        path = member.path.removeprefix("mediapipe/modules/")
+        row = next(line for line in page.splitlines() if line.startswith(f"| {path}"))
+        assert f"| {member.size} | {member.sha256} |" in row
+
+
+def test_pins_are_those_of_the_page_of_pretrained_networks(shared_data):
+    page = (shared_data.parent / "PRETRAINED.md").read_text("utf-8")
+    for artefact in artefacts.ARTEFACTS.values():
+        if artefact.name in WHEEL_NAMES:
+            continue
+        for source in artefact.sources:
+            member = source.members[0]
+            assert f"`{member.sha256}`" in page, artefact.name
+            assert f"{member.size:,}" in page
+            assert source.package.sha256 in page
+
+
+def test_a_converted_file_is_read_by_safetensors_and_always_the_same_bytes(tmp_path):
+    arrays = {
+        "b": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "a": np.float32([1.5]),
+        "n": np.int64([7, 8]),
+    }
+    data = safetensors_bytes(arrays)
+    assert data == safetensors_bytes(dict(reversed(arrays.items())))
+    assert hashlib.sha256(data).hexdigest().startswith("5091fab53c1ea836"), (
+        "the bytes are pinned in the table"
+    )
+    (tmp_path / "a.safetensors").write_bytes(data)
+    for name, tensor in load_file(tmp_path / "a.safetensors").items():
+        np.testing.assert_array_equal(tensor.numpy(), arrays[name])

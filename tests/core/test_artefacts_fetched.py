@@ -110,9 +110,12 @@ def test_another_hash_is_refused_and_the_others_still_come(world, served, fails,
     assert main(["artefacts", "fetch", *PIP_NAMES]) == 1
     out, error = capsys.readouterr()
     assert "mien: not fetched: lpips-alexnet" in error
-    assert [line for line in out.splitlines() if line.startswith("lpips-alexnet: ")][0].count(
-        "not the pinned one"
-    ) == 1
+    assert (
+        next(line for line in out.splitlines() if line.startswith("lpips-alexnet: ")).count(
+            "not the pinned one"
+        )
+        == 1
+    )
     assert [artefacts.state(name) for name in PIP_NAMES] == ["ready", "ready", "absent"]
 
 

@@ -1,4 +1,4 @@
-"""Published weights where they are in the user's cache; random ones of the same names and shapes elsewhere."""
+"""Published weights where they are in the user's cache, and random pictures."""
 
 from collections.abc import Callable
 

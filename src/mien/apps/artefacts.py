@@ -12,7 +12,7 @@ from mien.core.errors import InputError, MienError
 
 
 def show(*, console: Console) -> None:
-    """Print two lines an artefact: whether it is here and whole, bytes to fetch, licence; what it is, from where."""
+    """Print two lines an artefact: is it here and whole, bytes to fetch, licence; what it is, from where."""
     for name, artefact in ARTEFACTS.items():
         size = "-" if artefact.download_size is None else f"{artefact.download_size / 1e6:.0f} MB"
         _say(console, f"{name:<20}{state(name):<9}{size:>6}  {artefact.licence}")

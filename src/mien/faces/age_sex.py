@@ -35,10 +35,11 @@ class AgeAndSex:
 class AgeSexNetworks:
     """Two of dlib's networks on aligned face pictures (layout "ffhq", 64 px or more). Not thread-safe.
 
-    Sex was right in 97.5 % of 600 generated faces at 64 px (AUC .998; 89 to 100 % by group and sex), in 99.5 % of
-    199 portraits of `portraits-cc0`, and the same for each of 102 people neutral and smiling. There is no truth for
-    age at hand: one person's neutral and smiling pictures differ by 3.1 years on average (correlation .77), and of
-    800 adults one in a hundred is given less than 22, so the floor is high; it is never a filter for minors.
+    Sex was right in 97.5 % of 600 generated faces at 64 px (AUC .998; 89 to 100 % by group and sex), in
+    99.5 % of 199 portraits of `portraits-cc0`, and the same for each of 102 people neutral and smiling.
+    There is no truth for age at hand: one person's neutral and smiling pictures differ by 3.1 years on
+    average (correlation .77), and of 800 adults one in a hundred is given less than 22, so the floor is
+    high; it is never a filter for minors.
     """
 
     def __init__(self, age: Path, sex: Path) -> None:

@@ -22,9 +22,10 @@ __all__ = ["ARTEFACT", "EXPRESSIONS", "ExpressionNetwork"]
 class ExpressionNetwork:
     """face-api's expression network on aligned face pictures (layout "ffhq", 64 px or more).
 
-    Neutral and smiling pictures of 102 people at 64 px: the chance of "happy" tells them apart with an AUC of .962
-    on the half the chip was chosen on and .943 to .946 on the other; the most likely expression is "happy" for two
-    smiles in three, "neutral" for the rest. Of the other five nothing was measured. About 6 ms a face on one core.
+    Neutral and smiling pictures of 102 people at 64 px: the chance of "happy" tells them apart with an AUC
+    of .962 on the half the chip was chosen on and .943 to .946 on the other; the most likely expression is
+    "happy" for two smiles in three, "neutral" for the rest. Of the other five nothing was measured. About
+    6 ms a face on one core.
     """
 
     def __init__(self, net: ExpressionNet, *, device: str | torch.device = "cpu") -> None:

@@ -24,7 +24,8 @@ class IdentityNetwork:
     hash: SHA-256 of the weights' file; the two sources (full precision, 8 bits) differ in it, and by about
     .04 in distance. The chip was chosen on 51 of 102 people photographed neutral and smiling at 64 px: any
     side from .6 to .72 serves. On the other 51, and on all 102, rank 1 is 1.00, of the inner face alone too
-    (mirrored, gray, darker). Distances of one person: mean .24 whole, .27 of the inner face; of others .83 and .73.
+    (mirrored, gray, darker). Distances of one person: mean .24 whole, .27 of the inner face; of others .83
+    and .73.
     """
 
     name = "identity"
@@ -64,7 +65,7 @@ class IdentityNetwork:
 
 
 def distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Euclidean distances [N, M] of features [N, 128] and [M, 128]; at most SAME_PERSON speaks for one person."""
+    """Euclidean distances [N, M] of features [N, 128] and [M, 128]; SAME_PERSON or less: one person."""
     one, two = a.astype(np.float64), b.astype(np.float64)
     squares = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * one @ two.T
     return np.asarray(np.sqrt(np.maximum(squares, 0)))

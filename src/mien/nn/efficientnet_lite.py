@@ -2,7 +2,8 @@
 
 Lite leaves out the squeeze-and-excitation of EfficientNet-B0 and takes ReLU6. The published weights came
 through TensorFlow, so padding is its "same" (the odd pixel goes right and below) and the batch norms' epsilon
-is .001. Batch norms are folded into their convolutions when weights are loaded: in evaluation they are affine.
+is .001. Batch norms are folded into their convolutions when weights are loaded: in evaluation they are
+affine.
 """
 
 from collections.abc import Mapping
@@ -76,7 +77,8 @@ class EfficientNetLite0(nn.Module):
 def load(*, device: str | torch.device = "cpu", path: Path | None = None) -> EfficientNetLite0:
     """The network with its published weights: artefact `efficientnet-lite0`.
 
-    path: another safetensors file of the same names. Raises MienError if it is not here, saying how to get it.
+    path: another safetensors file of the same names. Raises MienError if it is not here, saying how to get
+    it.
     """
     net = EfficientNetLite0()
     net.load_published(read_tensors(path or require("efficientnet-lite0")))
@@ -107,7 +109,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """An inverted residual: expand 1x1, depthwise, project 1x1 without activation; plus the input if it fits."""
+    """An inverted residual: expand 1x1, depthwise, project 1x1 linearly; plus the input if it fits."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()

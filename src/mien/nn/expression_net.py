@@ -1,8 +1,8 @@
 """A small network for seven expressions: four densely summed blocks of separable convolutions.
 
-The topology is that of the published weights (face-api, 2018): blocks of 32, 64, 128 and 256 channels, each of
-four convolutions of which every one after the second sees the sum of those before it; then an average and a
-linear layer. Padding is TensorFlow's "same".
+The topology is that of the published weights (face-api, 2018): blocks of 32, 64, 128 and 256 channels,
+each of four convolutions of which every one after the second sees the sum of those before it; then an
+average and a linear layer. Padding is TensorFlow's "same".
 """
 
 from collections.abc import Mapping

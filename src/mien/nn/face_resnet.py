@@ -55,7 +55,7 @@ class FaceResNet(nn.Module):
         return result
 
     def load_published(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take weights by the names of the artefact's file; each affine layer is folded into its convolution."""
+        """Take weights by the artefact's names; each affine layer is folded into its convolution."""
         for index, unit in enumerate(self.units):
             assert isinstance(unit, nn.Conv2d)
             assert unit.bias is not None

