@@ -135,6 +135,7 @@ def test_likely_companions_of_a_sure_face_are_looked_at_close_up():
         ([0.6, 0.63, 0.62, 0.0], 0),
         ([0.6, 0.5, 0.9, 0.5], 2),
         ([0.7, 0.9, 0.5, 0.6], 1),
+        ([0.5, 0.1, 0.6, 0.2], 0),
         ([0.0, 0.0, 0.0, 0.0], 0),
     ],
 )
@@ -149,7 +150,7 @@ def test_a_mesh_that_contradicts_the_detector_has_the_head_looked_at_again():
     looks = []
 
     def measured(image, candidate):
-        eyes = over if candidate[3] == 50 else upright
+        eyes = over if candidate[3] == pytest.approx(50) else upright
         return SimpleNamespace(eye_left=eyes[:2], eye_right=eyes[2:])
 
     def close_up(image, candidate):

@@ -22,7 +22,8 @@ from mien.faces.views import View, tiles, window
 # to .85: from here on upright needs no comparison.
 SURE = 0.88
 ENOUGH = 1140  # pixels of the longer side from which the smallest tiles are searched
-_TURNED_BETTER = 0.04  # by which a turned close-up must beat the upright one
+_TURNED_BETTER = 0.04  # by which a turned close-up must beat the upright one,
+_TURNED_LEAST = 0.65  # and score itself: heads turned by 90 or 180 degrees reach .87 when turned back
 _CLOSE = 0.3  # of a close-up is the box of what is looked at
 _NEAR = 0.75  # of the box's longer side: a close-up's detection this near the middle is the same head
 _LOOKS = 3  # close-ups of one head: the box of a hint may be thrice as large as the face
@@ -30,11 +31,10 @@ _FRAMED = 0.3  # logarithm of two boxes' ratio up to which they agree
 _PERHAPS = 0.3  # under this in an upright close-up no other turn shows a face
 _LIKELY = 0.5  # a detection that counts without a hint beside it
 _HINT = 0.1  # 19 of 20 faces of a fourteenth of the view score this, and one or two spots of a background
-_LEAST = 0.5  # of a close-up's score where the whole picture showed the head
-_LEAST_IN_TILES = 0.75  # and where only tiles did: they show far more that is no face
-# Sides of the tiles over the picture's longer side, the least pixels of the latter, hints looked at: faces
-# down to 3 and 1 % of the longer side.
-_TILES = ((0.6, 214, 8), (0.4, 320, 16), (0.14, ENOUGH, 40))
+_LEAST = 0.5  # of a close-up's score
+# Sides of the tiles over the picture's longer side, the least pixels of the latter, hints looked at, least
+# score of a close-up: faces down to 3 and 1 % of the longer side. Small tiles show far more that is no face.
+_TILES = ((0.6, 214, 8, _LEAST), (0.4, 320, 16, _LEAST), (0.14, ENOUGH, 40, 0.75))
 _SMALL = 320  # up to this longer side the first tiles serve, beyond it the others
 _HINTS = 8  # hints of the whole picture looked at
 
@@ -61,10 +61,10 @@ class Search:
             likely = found[~sure & (found[:, 0] >= _LIKELY)]
             yield distinct(np.concatenate([found[sure], self._confirmed(image, likely, _LEAST, _HINTS)]))
         yield self._confirmed(image, found, _LEAST, _HINTS)
-        for share, hints in _tile_shares(max(image.shape[:2])):
+        for share, hints, least in _tile_rounds(max(image.shape[:2])):
             seen = [self._look(pixels, view) for view, pixels in tiles(image, share)]
             found = np.concatenate([np.zeros((0, 9), np.float32), *seen])
-            yield self._confirmed(image, found, _LEAST_IN_TILES, hints)
+            yield self._confirmed(image, found, least, hints)
 
     def close_up(self, image: Bytes, head: NDArray[np.float32]) -> Floats:
         """The head [9] seen close up, the right way up: [1, 9], or [0, 9] if there is none."""
@@ -129,13 +129,13 @@ def right_turn(scores: Sequence[float]) -> int:
     Upright (0), unless another is clearly better.
     """
     best = int(np.argmax(scores))
-    return best if scores[best] > scores[0] + _TURNED_BETTER else 0
+    return best if scores[best] >= max(scores[0] + _TURNED_BETTER, _TURNED_LEAST) else 0
 
 
-def _tile_shares(longer: int) -> list[tuple[float, int]]:
-    """Sides of the tiles worth looking at, as shares of the longer side, and how many hints each.
+def _tile_rounds(longer: int) -> list[tuple[float, int, float]]:
+    """Tiles worth looking at: sides as shares of the longer side, how many hints, least score.
 
     Tiles of fewer pixels than the view, or faces of fewer than eleven, show nothing new.
     """
     usable = _TILES[:1] if longer < _SMALL else _TILES[1:]
-    return [(share, hints) for share, least, hints in usable if longer >= least]
+    return [(share, hints, least) for share, needed, hints, least in usable if longer >= needed]
