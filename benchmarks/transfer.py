@@ -93,14 +93,14 @@ def measured(run: RunFolder, data: str, count: int, console: Console) -> Scores:
     """The score of every generator that the run kept."""
     scores: Scores = {}
     for path in run.generators():
-        (score,) = evaluate(path, data, networks=["mesh"], metrics=["frechet"], num_fake=count, floor=False)
+        (score,) = evaluate(path, data, networks=["mesh"], metrics=["kernel"], num_fake=count, floor=False)
         scores[read_header(path).nimg] = score.value
         console.print(f"{run.name}: {read_header(path).nimg / 1000:.1f} kimg, {score.value:.4g}")
     return scores
 
 
 def table(scores: dict[str, Scores]) -> Table:
-    grid = Table(*("kimg", *scores), title="Frechet distance through the mesh; lower is better")
+    grid = Table(*("kimg", *scores), title="Kernel distance through the mesh; lower is better")
     for nimg in sorted({nimg for way in scores.values() for nimg in way}):
         grid.add_row(
             f"{nimg / 1000:.1f}", *(f"{way[nimg]:.4g}" if nimg in way else "" for way in scores.values())

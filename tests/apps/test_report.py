@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.apps import charts, neighbours, report_pictures, report_scores
+from mien.apps import charts, neighbours, report_pictures, report_scores, report_words
 from mien.apps.charts import Mark, Series, line_chart
 from mien.apps.evaluate import append_scores
 from mien.apps.report import write_report
@@ -322,6 +322,56 @@ def test_baselines_stand_beside_what_they_belong_to() -> None:
     assert (frechet.values, frechet.floor, frechet.noise) == (("2", "3"), "0.5", "90")
     assert table.columns == ("at 20 kimg", "at 10 kimg")
     assert any("what it was trained on" in text for _, text in table.provenance)
+
+
+def kernel(**changes: Any) -> Score:
+    usual = {"metric": "kernel", "module": "kernel", "value": 0.2, "low": 0.1, "high": 0.3}
+    return score(**{**usual, **changes})
+
+
+def test_the_kernel_distance_stands_first_with_its_interval_and_frechet_of_a_fixed_count_beside_it() -> None:
+    counted = {"num_real": 20, "num_fake": 20}
+    scores = [
+        score(**counted, value=5.0),
+        baseline("real-halves", **counted, value=4.0),
+        baseline("noise", **counted, value=300.0),
+        kernel(),
+        baseline("real-halves", metric="kernel", module="kernel", value=0.001, num_real=20, num_fake=20),
+    ]
+    (table,) = report_scores.tables(scores, trained_on="dd")
+    assert [row.metric for row in table.rows] == ["kernel distance", "Fréchet distance of 20"]
+    assert table.rows[0].values == ("0.2 (0.1 to 0.3)",)
+    assert table.rows[0].floor == "0.001"
+    assert (table.rows[1].values, table.rows[1].floor, table.rows[1].noise) == (("5",), "4", "300")
+    assert any("40 generated against 40 real" in text for _, text in table.provenance)
+
+
+def test_frechet_distances_of_other_counts_never_share_a_row() -> None:
+    scores = [kernel(), score(num_real=20, num_fake=20), score(num_real=10, num_fake=10, value=7.0)]
+    tables = report_scores.tables(scores, trained_on="dd")
+    rows = [row for table in tables for row in table.rows if row.metric.startswith("Fréchet")]
+    assert sorted((row.metric, row.values) for row in rows) == [
+        ("Fréchet distance of 10", ("7",)),
+        ("Fréchet distance of 20", ("2",)),
+    ]
+
+
+def test_a_kernel_distance_with_an_interval_is_quoted_before_a_frechet_distance() -> None:
+    found = report_scores.quote([score(network="lite0"), kernel()], trained_on="dd")
+    assert found is not None
+    assert (found.metric, found.low, found.high) == ("kernel", 0.1, 0.3)
+    old = report_scores.quote([score(), kernel(low=None, high=None)], trained_on="dd")
+    assert old is not None
+    assert old.metric == "frechet"
+
+
+@pytest.mark.parametrize(("low", "tone"), [(-0.1, "good"), (0.1, "plain")])
+def test_chance_is_told_from_difference(low: float, tone: str) -> None:
+    found = report_scores.quote([kernel(low=low)], trained_on="dd")
+    assert found is not None
+    said, words = report_words._quality(found)
+    assert said == tone
+    assert ("chance" in words) == (tone == "good")
 
 
 def test_baselines_without_a_generator_have_a_table_of_their_own() -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from contracts.metric_contract import smooth_pictures
 from mien.core.errors import InputError
 from mien.metrics import frechet, kernel
-from mien.metrics.features import open_network
+from mien.metrics.features import is_here, names, open_network
 from mien.metrics.features._images import resized
 from mien.metrics.features.vgg_random import VggRandom
 
@@ -162,3 +162,20 @@ def test_disturbing_rendered_heads_raises_the_distances(network):
 
     heads, _ = render_people(32, size=64, seed=0)
     disturbance_rises(network, torch.from_numpy(heads), smooth_pictures(32, seed=1))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_network_answers_alone_as_in_a_batch_and_builds_without_touching_chance(name):
+    if not is_here(name):
+        pytest.skip(f"what {name} needs is not cached")
+    before = torch.get_rng_state()
+    network = open_network(name)
+    assert torch.equal(torch.get_rng_state(), before)
+    pictures = smooth_pictures(3, seed=5)
+    together = network.features(pictures)
+    assert together.shape == (3, network.dims)
+    assert together.dtype == np.float32
+    alone = np.concatenate([network.features(one) for one in torch.split(pictures, 1)])
+    assert np.abs(together - alone).max() < 1e-3 * np.abs(together).max()
+    assert len(network.hash) >= 16
+    assert network.features(pictures[:0]).shape == (0, network.dims)

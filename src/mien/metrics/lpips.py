@@ -26,7 +26,10 @@ def compute(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[str, float]:
     so no image weighs more than another and the 95 % interval (`_low`, `_high`) is a plain one of a mean of
     independent numbers. A generator that has collapsed scores below the reals.
     """
-    network = Lpips.load("alexnet")
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # building a network draws weights before it reads the published ones
+        network = Lpips.load("alexnet")
     return {**_of_pairs("lpips_fake", fake, network, seed), **_of_pairs("lpips_real", real, network, seed)}
 
 

@@ -56,7 +56,8 @@ def open_network(name: str | Path, *, device: str | torch.device = "cpu") -> Fea
         from mien.metrics.features import onnx_file
 
         return onnx_file.OnnxFeatures(Path(name))
-    return _module(str(name)).build(device)  # type: ignore[no-any-return]
+    with torch.random.fork_rng(devices=[]):  # building draws weights before the published ones are read
+        return _module(str(name)).build(device)  # type: ignore[no-any-return]
 
 
 def is_file(name: str | Path) -> bool:

@@ -34,4 +34,5 @@ class IdentityFeatures:
     def features(self, images: Tensor) -> np.ndarray:
         """uint8 [N, 1 or 3, H, W] to float32 [N, 128]."""
         found = [np.zeros((0, self.dims), np.float32)]
-        return np.concatenate(found + [self._network.features(chunk) for chunk in chunks(images, 64)])
+        some = chunks(images, 64) if len(images) else ()
+        return np.concatenate(found + [self._network.features(chunk) for chunk in some])
