@@ -125,11 +125,9 @@ def kernel(file: Path, data: str, count: int, seed: int) -> list[dict[str, Any]]
         scores = evaluate(file, data, metrics=["kernel"], num_fake=count, seed=seed, psi=psi, floor=psi == 1)
         for score in scores:
             subject = f"psi {psi:g}" if score.subject == "generator" else score.subject
-            rows.append({"subject": subject, "network": score.network, score.metric: score.value})
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        merged.setdefault((row["subject"], row["network"]), {}).update(row)
-    return list(merged.values())
+            row = {"subject": subject, "network": score.network, "value": score.value}
+            rows.append({**row, "low": score.low, "high": score.high})
+    return rows
 
 
 def nearest(train: Tensor, held_out: Tensor, fakes: dict[float, Tensor]) -> list[Nearness]:
@@ -203,7 +201,7 @@ def balance(sides: dict[str, Tensor]) -> dict[str, dict[str, float]]:
                 f"{low} to {high} years": float(np.mean((guess.years >= low) & (guess.years < high)))
                 for low, high in ((0, 25), (25, 40), (40, 55), (55, 81))
             },
-            "turned by more than 15 degrees": float(np.mean(np.array(yaws) > 15)),
+            "turned by more than 15 degrees": float(np.mean(np.array(yaws) > 15)) if yaws else 0.0,
         }
     return result
 
@@ -234,8 +232,8 @@ def _kernel_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
             side,
             row["network"],
             row["subject"],
-            f"{row['kernel']:.4f}",
-            f"{row['kernel_low']:.4f} to {row['kernel_high']:.4f}" if "kernel_low" in row else "",
+            f"{row['value']:.4f}",
+            "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}",
         )
         for side, rows in found["kernel"].items()
         for row in rows
