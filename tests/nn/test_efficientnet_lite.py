@@ -21,10 +21,10 @@ def random_weights():
 
     def layer(convolution, norm, *shape):
         fan = shape[1] * shape[2] * shape[3]
-        tensors[f"{convolution}.weight"] = torch.randn(shape, generator=generator) * (1 / fan) ** 0.5
+        tensors[f"{convolution}.weight"] = torch.randn(shape, generator=generator) * (2 / fan) ** 0.5
         for part, low, high in (("weight", 0.5, 1.5), ("bias", 0, 1), ("running_mean", -0.3, 0.3)):
             tensors[f"{norm}.{part}"] = low + (high - low) * torch.rand(shape[0], generator=generator)
-        tensors[f"{norm}.running_var"] = 0.8 + torch.rand(shape[0], generator=generator)
+        tensors[f"{norm}.running_var"] = 0.4 + torch.rand(shape[0], generator=generator)
 
     layer("_conv_stem", "_bn0", 32, 3, 3, 3)
     channels = 32

@@ -128,9 +128,8 @@ def warped(x, by):
     line = torch.linspace(-1, 1, x.shape[3])
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
     wave = by * torch.stack([torch.sin(5 * grid[..., 1]), torch.sin(5 * grid[..., 0])], -1)
-    return functional.grid_sample(
-        x, (grid + wave)[None].expand(len(x), -1, -1, -1), padding_mode="reflection"
-    )
+    grid = (grid + wave)[None].expand(len(x), -1, -1, -1)
+    return functional.grid_sample(x, grid, padding_mode="reflection", align_corners=True)
 
 
 @pytest.mark.parametrize(

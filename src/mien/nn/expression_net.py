@@ -20,6 +20,8 @@ _WIDTHS = (32, 64, 128, 256)
 class ExpressionNet(nn.Module):
     """Float RGB faces [N, 3, 112, 112] of 0..255 to logits [N, 7] in the order of EXPRESSIONS."""
 
+    mean: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         blocks = []

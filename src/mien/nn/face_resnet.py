@@ -30,6 +30,8 @@ class FaceResNet(nn.Module):
     differ by a pixel, and what one lacks counts as zero.
     """
 
+    mean: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         units = [nn.Conv2d(3, 32, 7, stride=2)]

@@ -31,6 +31,9 @@ class Lpips(nn.Module):
     (16 or more). AlexNet is for optimising on a CPU, VGG16 for a report.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, trunk: Trunk = "alexnet") -> None:
         super().__init__()
         network = alexnet if trunk == "alexnet" else vgg16
