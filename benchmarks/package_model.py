@@ -3,7 +3,7 @@
     python benchmarks/package_model.py RUN src/mien/assets --name faces-64 --scores card/scores.md
         [--kimg 400] [--text more.md]
 
-The discriminator comes out of the run's newest state. Large tensors of both are kept in half precision: its 11
+The discriminator comes out of the newest state. Large tensors of both are kept in half precision: its 11
 bits move a pixel by a level at most, which is checked, and the package stays small.
 kimg: all that it was trained for, where that was more than this run. text: what was done, what it cost, what
 the data is and under which terms, how the grid looks; put into the card before the scores.
