@@ -60,9 +60,8 @@ def _check_drawing(before: Path, after: Path) -> None:
         Drawing.of(path, trunc=1.0, label=()).faces(list(range(64))).int() for path in (before, after)
     )
     apart = (one - two).abs()
-    print(
-        f"half precision: {float((apart > 0).float().mean()):.2%} of pixels differ, by {int(apart.max())} at most"
-    )
+    share = float((apart > 0).float().mean())
+    print(f"half precision: {share:.2%} of pixels differ, by {int(apart.max())} levels at most")
     if apart.max() > 3:
         raise SystemExit("the generator does not bear half precision")
 
