@@ -26,13 +26,14 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 LIMITS: dict[str, str] = {
     "age": (
         "a guess by looks, with no truth at hand to measure it by. One person's neutral and smiling pictures"
-        " differ by 3.1 years on average (102 people); of 3,979 faces nine in ten were put between 24 and 38, so"
-        " the scale is squeezed. Never a filter for minors: a child may be given any of these ages"
+        " differ by 3.1 years on average (102 people); of 3,979 faces nine in ten were put"
+        " between 24 and 38, so the scale is squeezed."
+        " Never a filter for minors: a child may be given any of these ages"
     ),
     "sex": (
-        "as a face looks, not what a person is. Of 3,979 synthetic faces labelled by their makers 96.8 % agreed"
-        " (96.2-97.3; AUC .996), from 90.8 % to 99.2 % by group: lowest for men labelled Asian and women"
-        " labelled Asian (94.2 %)"
+        "as a face looks, not what a person is. Of 3,979 synthetic faces labelled by their makers 96.8 %"
+        " agreed (96.2-97.3; AUC .996), from 90.8 % to 99.2 % by group: lowest for men"
+        " labelled Asian and women labelled Asian (94.2 %)"
     ),
     "expressions": (
         "smiling against neutral, 102 people of each: AUC .946 (.916-.975); 64 of the 102 smiles were read as"

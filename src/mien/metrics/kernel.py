@@ -96,7 +96,7 @@ def _draws(grams: _Grams, rng: np.random.Generator) -> tuple[float, np.ndarray]:
     similarity to its own side less that to the other), and a part quadratic in e. Influences are measured
     with an error, which widens a plain bootstrap up to 1.8 times where the sides are alike (Arcones and
     Gine 1992): they are shrunk by the share of their variance that is error. Coverage of the 95 % interval,
-    simulated: .91 to 1.0 over six distances and n of 80 to 400, width .9 to 1.2 of the true one.
+    simulated: .91 to 1.0 over five distances and n of 80 to 400, width .9 to 1.2 of the true one.
     """
     n, m = grams.xy.shape
     own_x, own_y = grams.xx.sum(1) / (n - 1), grams.yy.sum(1) / (m - 1)

@@ -13,7 +13,7 @@ NEEDS = "images"
 # Higher is more various, but only the reals' own value says what is right: hence no "better".
 BETTER: dict[str, str] = {}
 ARTEFACTS = (ARTEFACT["alexnet"],)
-MOST = 1000  # images a side, 500 pairs: the interval is then a hundredth of the value wide
+MOST = 1000  # images a side: 500 pairs
 
 _BATCH = 32
 _SIDE = 64  # smaller images are enlarged to it: AlexNet sees nothing under 31 px
