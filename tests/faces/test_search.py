@@ -111,6 +111,22 @@ def test_what_no_close_up_shows_is_no_face():
     assert detector.calls > 20
 
 
+def test_a_box_twice_too_large_that_looks_right_is_looked_into():
+    class Illusion(MarkerDetector):
+        """Takes what surrounds a smallish head for the head, and either way up alike."""
+
+        def detect(self, view, least):
+            found = super().detect(view, least)
+            if len(found) and found[0, 3] < 0.2:
+                found[0, 0], found[0, 3:5] = 0.75, 2 * found[0, 3:5]
+            return found
+
+    (head,) = first(Search(Illusion()), scene(150, (1000, 640)))
+    assert head[3] == pytest.approx(150, rel=0.1)
+    assert head[0] > 0.9
+    assert roll(head) == pytest.approx(0, abs=1)
+
+
 def test_likely_companions_of_a_sure_face_are_looked_at_close_up():
     class Two:
         """One face for sure; another, middling one stands on its head: closer looks show it, turned."""

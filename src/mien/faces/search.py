@@ -22,11 +22,12 @@ from mien.faces.views import View, tiles, window
 # to .85: from here on upright needs no comparison.
 SURE = 0.88
 ENOUGH = 1140  # pixels of the longer side from which the smallest tiles are searched
-_TURNED_BETTER = 0.04  # by which a turned close-up must beat the upright one,
-_TURNED_LEAST = 0.65  # and score itself: heads turned by 90 or 180 degrees reach .87 when turned back
+_BETTER = 0.04  # by which a turned or a nearer close-up must beat the first one
+_TURNED_LEAST = 0.65  # what a turned one must score: lying and hanging heads reach .87 when turned back
 _CLOSE = 0.3  # of a close-up is the box of what is looked at
 _NEAR = 0.75  # of the box's longer side: a close-up's detection this near the middle is the same head
-_LOOKS = 3  # close-ups of one head: the box of a hint may be thrice as large as the face
+_NEARER = 0.6  # the same of a second one: a box twice too large can look right to the first, not for sure
+_LOOKS = 4  # close-ups of one head: the box of a hint may be thrice as large as the face
 _FRAMED = 0.3  # logarithm of two boxes' ratio up to which they agree
 _PERHAPS = 0.3  # under this in an upright close-up no other turn shows a face
 _LIKELY = 0.5  # a detection that counts without a hint beside it
@@ -68,21 +69,28 @@ class Search:
 
     def close_up(self, image: Bytes, head: NDArray[np.float32]) -> Floats:
         """The head [9] seen close up, the right way up: [1, 9], or [0, 9] if there is none."""
-        upright = head[np.newaxis]
+        best = head[np.newaxis]
         for _ in range(_LOOKS):
-            view = _about(head)
-            pixels = window(image, view)
-            upright = self._middle_one(pixels, view, 0)
-            if not len(upright) or upright[0, 0] >= SURE:
-                return upright
-            best = upright
-            if _framed(head, upright[0]) and upright[0, 0] >= _PERHAPS:
-                seen = [upright, *(self._middle_one(pixels, view, turns) for turns in (1, 2, 3))]
-                best = seen[right_turn([float(one[:, 0].max(initial=0)) for one in seen])]
-            if _framed(head, best[0]):
+            best = self._settled(image, head)
+            if not len(best) or best[0, 0] >= SURE:
                 return best
-            head = best[0]
-        return upright
+            nearer = best
+            if _framed(head, best[0]):
+                nearer = self._middle_one(image, _about(best[0], _NEARER), 0)
+                if nearer[:, 0].max(initial=0) <= best[0, 0] + _BETTER:
+                    return best
+            head = nearer[0]
+        return best
+
+    def _settled(self, image: Bytes, head: NDArray[np.float32]) -> Floats:
+        """What a close-up of the head [9] shows, in the right turn if it is framed well: [1, 9] or [0, 9]."""
+        view = _about(head)
+        upright = self._middle_one(image, view, 0)
+        score = upright[:, 0].max(initial=0)
+        if not _PERHAPS <= score < SURE or not _framed(head, upright[0]):
+            return upright
+        seen = [upright, *(self._middle_one(image, view, turns) for turns in (1, 2, 3))]
+        return seen[right_turn([float(one[:, 0].max(initial=0)) for one in seen])]
 
     def _confirmed(self, image: Bytes, found: Floats, least: float, hints: int) -> Floats:
         """Those of the detections [K, 9] that a close-up shows too, with at least this score.
@@ -97,9 +105,9 @@ class Search:
             seen += [close] if close[:, 0].max(initial=0) >= least else []
         return distinct(np.concatenate(seen))
 
-    def _middle_one(self, pixels: Bytes, view: View, turns: int) -> Floats:
+    def _middle_one(self, image: Bytes, view: View, turns: int) -> Floats:
         """The surest detection about the middle of a close-up: [1, 9] or [0, 9]."""
-        found = self._look(pixels, view, turns)
+        found = self._look(window(image, view), view, turns)
         off = np.hypot(found[:, 1] - view.x - view.side / 2, found[:, 2] - view.y - view.side / 2)
         near: Floats = found[off <= _NEAR * _CLOSE * view.side]
         return near[:1]
@@ -113,9 +121,9 @@ def _side(head: NDArray[np.float32]) -> float:
     return max(float(head[3]), float(head[4]), 2.0)
 
 
-def _about(head: NDArray[np.float32]) -> View:
-    """The close-up of a head [9]."""
-    return View.about(float(head[1]), float(head[2]), _side(head) / _CLOSE)
+def _about(head: NDArray[np.float32], share: float = _CLOSE) -> View:
+    """The close-up of a head [9] whose box takes this share of it."""
+    return View.about(float(head[1]), float(head[2]), _side(head) / share)
 
 
 def _framed(assumed: NDArray[np.float32], seen: NDArray[np.float32]) -> bool:
@@ -129,7 +137,7 @@ def right_turn(scores: Sequence[float]) -> int:
     Upright (0), unless another is clearly better.
     """
     best = int(np.argmax(scores))
-    return best if scores[best] >= max(scores[0] + _TURNED_BETTER, _TURNED_LEAST) else 0
+    return best if scores[best] >= max(scores[0] + _BETTER, _TURNED_LEAST) else 0
 
 
 def _tile_rounds(longer: int) -> list[tuple[float, int, float]]:
