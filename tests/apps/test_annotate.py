@@ -218,7 +218,7 @@ def test_each_label_says_which_model_gave_it_last(copied: tuple[Path, Path], tmp
     loaded = load(copied[0])
     given = app._predictions(loaded, np.zeros(5), record)["predicted_by"]
     assert given == {"old": ["age"], loaded.model: ["dark", "coin", "hue", "level"]}
-    assert app._given({"predictions": {"predicted_by": given}}, "old") == {"age"}
+    assert app.given({"predictions": {"predicted_by": given}}, "old") == {"age"}
 
 
 def test_pictures_of_another_size_are_resized_and_gray_ones_refused(
