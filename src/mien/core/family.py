@@ -80,7 +80,8 @@ def identity_of(config: BaseModel) -> dict[str, Any]:
     what those runs did, so that they are found and gone on with.
     """
     fields = type(config).model_fields
-    later = {name for name, field in fields.items() if "since" in (field.json_schema_extra or {})}
+    extra = {name: field.json_schema_extra for name, field in fields.items()}
+    later = {name for name, said in extra.items() if isinstance(said, dict) and "since" in said}
     return {
         name: value
         for name, value in config.model_dump().items()

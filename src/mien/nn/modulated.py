@@ -5,7 +5,6 @@ latent; here from w, the output of a mapping network (Karras et al. 2019, arXiv:
 """
 
 import itertools
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -105,7 +104,7 @@ class ModulatedGenerator(nn.Module):
         tent = weight.new_tensor(_TENT)
         filters = (tent[:, None] * tent[None])[None, None]
         folded = F.conv2d(weight.flatten(0, 1)[:, None], filters, padding=3)
-        kernel = folded.unflatten(0, weight.shape[:2]).squeeze(2)
+        kernel = folded.reshape(*weight.shape[:2], *folded.shape[2:])
         return F.conv_transpose2d(x, kernel, self.to_image.bias, stride=2, padding=2)
 
     @torch.no_grad()
@@ -119,4 +118,4 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _padded(rows: Tensor, width: int) -> Tensor:
-    return cast(Tensor, F.pad(rows, (0, width - rows.shape[1])))
+    return F.pad(rows, (0, width - rows.shape[1]))
