@@ -7,5 +7,5 @@
 # scratch 21.8 after 32 thousand (benchmarks/transfer.py).
 set -eu
 mien prepare "$1" photos.zip --size 64
-mien train rendered:6000 --preset quick --from none --kimg 100 --out base
-mien train photos.zip --preset quick --from base/00000-* --kimg 24
+mien train rendered:6000 --preset plain-quick --from none --kimg 100 --out base
+mien train photos.zip --preset plain-quick --from base/00000-* --kimg 24
