@@ -46,7 +46,7 @@ class ExpressionNetwork:
     def probabilities(self, images: Tensor) -> NDArray[np.float32]:
         """uint8 [N, 1 or 3, H, W] to float32 [N, 7] that add to 1, in the order of EXPRESSIONS."""
         out = [np.zeros((0, len(EXPRESSIONS)), np.float32)]
-        for chunk in torch.split(images, _BATCH):
+        for chunk in torch.split(images, _BATCH) if len(images) else ():
             chips = CHIP.bytes_cut(chunk.to(self._device))
             logits = self._net(chips.contiguous(memory_format=torch.channels_last))
             out.append(logits.softmax(1).cpu().numpy())
