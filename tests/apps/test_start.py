@@ -109,7 +109,7 @@ def test_labels_may_be_new_or_gone_and_both_are_told(capsys: pytest.CaptureFixtu
     plain = trained("classes")
     labelled = trained("three", "--cond", "--from", str(plain.path))
     out = said(capsys)
-    assert "in part: layers.0.weight; new: embed.weight" in out
+    assert "in part: fc.0.weight, start.weight; new: embed.weight" in out
     assert "it took no label columns, this run takes 3 label columns" in out
     trained("classes", "--from", str(labelled.path))
     assert "it took 3 label columns, this run takes no labels" in said(capsys)
