@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.core import artefacts
 from mien.core.artefacts import download
 from mien.core.errors import InputError, MienError
 from mien.core.packed import PackReader
