@@ -72,7 +72,8 @@ def main() -> None:
     parser.add_argument("--train", required=True)
     parser.add_argument("--hold-out", required=True)
     parser.add_argument("--out", type=Path, default=Path("card"))
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=1000, help="fakes at each psi")
+    parser.add_argument("--found-count", type=int, default=1000, help="fakes in which faces are looked for")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the first fake")
     arguments = parser.parse_args()
     loaded = load(arguments.file)
@@ -85,7 +86,10 @@ def main() -> None:
         "train": {"name": train.name, "images": len(train), "content_hash": train.content_hash},
         "hold_out": {"name": held_out.name, "images": len(held_out), "content_hash": held_out.content_hash},
         "fakes": {"count": arguments.count, "first_seed": arguments.seed},
-        "faces_found": {f"{psi:g}": faces_found(pictures) for psi, pictures in fakes.items()},
+        "found_count": arguments.found_count,
+        "faces_found": {
+            f"{psi:g}": faces_found(drawn(loaded, arguments.found_count, arguments.seed, psi)) for psi in PSIS
+        },
         "kernel": {
             side: kernel(loaded.path, source, arguments.count, arguments.seed)
             for side, source in (("hold-out", arguments.hold_out), ("train", arguments.train))
@@ -122,7 +126,8 @@ def kernel(file: Path, data: str, count: int, seed: int) -> list[dict[str, Any]]
     """Kernel distances through every usual network, at each psi, and of the data's halves."""
     rows = []
     for psi in PSIS:
-        scores = evaluate(file, data, metrics=["kernel"], num_fake=count, seed=seed, psi=psi, floor=psi == 1)
+        options: dict[str, Any] = {"num_fake": count, "num_real": count, "seed": seed, "psi": psi}
+        scores = evaluate(file, data, metrics=["kernel"], floor=psi == 1, **options)
         for score in scores:
             subject = f"psi {psi:g}" if score.subject == "generator" else score.subject
             row = {"subject": subject, "network": score.network, "value": score.value}
@@ -214,7 +219,7 @@ def markdown(found: dict[str, Any]) -> str:
         f" training set {found['train']['images']:,} pictures, hold-out {found['hold_out']['images']:,} of"
         f" people that it never saw. Gate: {gate}.\n",
         _table(
-            ("face found", "share"),
+            (f"face found in {found['found_count']:,}", "share"),
             [(f"psi {psi}", f"{share:.1%}") for psi, share in found["faces_found"].items()],
         ),
         _table(("kernel distance to", "through", "of", "value", "95 % interval"), _kernel_rows(found)),
