@@ -54,14 +54,18 @@ def test_every_row_of_ws_matters_and_only_to_its_own_picture() -> None:
         torch.testing.assert_close(after[1], before[1])
 
 
-def test_truncation_ends_at_one_face() -> None:
+def test_truncation_pulls_w_to_its_mean_and_keeps_the_latents_length() -> None:
     net = generator()
     net.w_avg.normal_()
     z = torch.randn(4, 12)
-    one = net(z, psi=0.0)
-    torch.testing.assert_close(one, one[:1].expand_as(one))
-    spread = [float(net(z, psi=psi).std(dim=0).mean()) for psi in (0.0, 0.3, 0.7, 1.0)]
-    assert spread == sorted(spread)
+    whole, half, none = (net.mapping(z, None, psi=psi) for psi in (1.0, 0.5, 0.0))
+    torch.testing.assert_close(none[:, 1:], net.w_avg.expand_as(none[:, 1:]))
+    torch.testing.assert_close(half[:, 1:], (whole + none)[:, 1:] / 2)
+    for ws in (whole, half, none):
+        torch.testing.assert_close(ws[:, 0, :12].square().mean(dim=1), torch.ones(4))
+    assert torch.equal(none[:, 0], none[:1, 0].expand(4, -1))
+    towards = (half * none)[:, 0].sum(dim=1) > (whole * none)[:, 0].sum(dim=1)
+    assert towards.all()
 
 
 def test_the_mean_of_w_is_followed_in_training_alone() -> None:

@@ -25,8 +25,9 @@ class ModulatedGenerator(nn.Module):
     convolution: a plain 4x4 one leaves a dotted texture, since its four phases have weights of their own.
     `mapping` and `synthesis` are those of a generator with styles. ws [N, num_ws, w_dim]: the first row is
     the normalised latent itself, which makes the 4x4 image (the rest of the row is 0); each of the others
-    modulates one batch norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and the
-    first row towards 0.
+    modulates one batch norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and turns
+    the latent towards one direction, of its usual length: shrunk, it would leave the range that the first
+    batch norm knows, and faces turn dark and flat.
     """
 
     w_avg: Tensor
@@ -70,12 +71,7 @@ class ModulatedGenerator(nn.Module):
 
     def mapping(self, z: Tensor, labels: Tensor | None, *, psi: float = 1.0) -> Tensor:
         """z: [N, z_dim], labels: [N, label_dim] -> ws float32 [N, num_ws, w_dim], truncated by psi."""
-        z = _unit(wide(z))
-        first, label = [z * psi], []
-        if self.embed is not None:
-            if labels is None:
-                raise ValueError("this generator is conditional: labels are needed")
-            label = [_unit(wide(self.embed(labels)))]
+        z, label = _unit(wide(z)), self._label(labels)
         w = torch.cat([z, *label], dim=1)
         for layer in self.fc:
             w = F.leaky_relu(layer(w), 0.2)
@@ -84,8 +80,17 @@ class ModulatedGenerator(nn.Module):
             self._follow(w)
         if psi != 1:
             w = torch.lerp(self.w_avg, w, psi)
-        row = _padded(torch.cat([*first, *label], dim=1), self.w_dim)
-        return torch.stack([row, *[_padded(w, self.w_dim)] * (self.num_ws - 1)], dim=1)
+        turned = z if psi == 1 else _unit(torch.lerp(torch.ones_like(z), z, psi))
+        rows = [torch.cat([turned, *label], dim=1), *[w] * (self.num_ws - 1)]
+        return torch.stack([_padded(row, self.w_dim) for row in rows], dim=1)
+
+    def _label(self, labels: Tensor | None) -> list[Tensor]:
+        """The normalised embedding of the labels, if the generator takes any."""
+        if self.embed is None:
+            return []
+        if labels is None:
+            raise ValueError("this generator is conditional: labels are needed")
+        return [_unit(wide(self.embed(labels)))]
 
     def synthesis(self, ws: Tensor, *, noise: str = "const") -> Tensor:
         """ws: [N, num_ws, w_dim] -> float32 [N, C, H, W] in [-1, 1]. noise: there is none."""
