@@ -166,13 +166,20 @@ def test_a_batch_that_fits_is_left_whole_bit_for_bit() -> None:
         assert_same(state, results[0][1])
 
 
-def test_the_probe_measures_both_and_leaves_no_trace() -> None:
+def test_the_probe_measures_both_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     training, stream = make()
     before = training.trainable.networks["g"].state_dict()["layers.0.weight"].clone()
     speeds = probe(lambda: lite.build(SMALL, ArrayDataset().spec), stream, CPU, rounds=1)
     assert set(speeds) == {"fp32", "bf16"}
     assert min(speeds.values()) > 0
     assert torch.equal(before, training.trainable.networks["g"].state_dict()["layers.0.weight"])
+
+
+def test_bfloat16_is_not_timed_where_it_takes_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    _, stream = make()
+    assert set(probe(lambda: lite.build(SMALL, ArrayDataset().spec), stream, CPU, rounds=1)) == {"fp32"}
 
 
 def test_bfloat16_must_win_clearly() -> None:

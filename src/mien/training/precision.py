@@ -62,4 +62,7 @@ def choose(speeds: dict[str, float]) -> str:
 
 
 def _bf16_works(device: torch.device) -> bool:
-    return device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+    """Whether bfloat16 may be worth timing: with AVX2 alone a step takes minutes, so not even once."""
+    if device.type == "cpu":
+        return torch.backends.cpu.get_cpu_capability() != "AVX2"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
