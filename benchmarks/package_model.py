@@ -42,7 +42,10 @@ def main() -> None:
     _check_drawing(run.newest_generator(), path)
     beside = arguments.out / f"{arguments.name}.discriminator.safetensors"
     save_generator(beside, _half(state["networks"]["d"]), header.model_copy(update={"kind": "discriminator"}))
-    parts = [model_card(header, model_id(path), path, run=run.path)]
+    card = model_card(header, model_id(path), path, run=run.path)
+    if arguments.text is not None:
+        card = card.replace("not known to mien; find out before you publish pictures", "see Data and terms")
+    parts = [card]
     parts += [file.read_text("utf-8") for file in (arguments.text, arguments.scores) if file is not None]
     write_text(arguments.out / f"{arguments.name}.md", "\n".join(parts))
     size = sum(file.stat().st_size for file in arguments.out.iterdir())
