@@ -25,7 +25,7 @@ from mien.models._stylegan1 import ONE
 
 SMALL = {
     "dcgan": {"z_dim": 8, "width_g": 4},
-    "lite": {"z_dim": 8, "width_g": 4},
+    "lite": {"mapping_layers": 2, "w_dim": 16, "z_dim": 8, "width_g": 4},
     "stylegan2": {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 8},
     "stylegan1": {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64, "channel_max": 8},
     "r3gan": {"z_dim": 8, "channel_base": 128, "channel_max": 8, "blocks": 1},

@@ -78,9 +78,8 @@ class ModulatedGenerator(nn.Module):
         w = wide(w)
         if self.training:
             self._follow(w)
-        if psi != 1:
-            w = torch.lerp(self.w_avg, w, psi)
-        turned = z if psi == 1 else _unit(torch.lerp(torch.ones_like(z), z, psi))
+        w = torch.lerp(self.w_avg, w, psi)  # exact at 1; no branch, for psi is a tensor in an exported graph
+        turned = _unit(torch.lerp(torch.ones_like(z), z, psi))
         rows = [torch.cat([turned, *label], dim=1), *[w] * (self.num_ws - 1)]
         return torch.stack([_padded(row, self.w_dim) for row in rows], dim=1)
 
