@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of one core; 10 are 5 on two")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--count", type=int, default=800, help="fakes for each score")
-    parser.add_argument("--start", type=Path, help="begin every arm with these weights")
+    parser.add_argument("--start", type=Path, help="begin every arm with these weights, or `packaged`; from nothing unless told")
     parser.add_argument("--out", type=Path, default=Path("out/faces-per-minute"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -112,7 +112,7 @@ def run_arm(
         augment=augment,  # type: ignore[arg-type]
         kimg=nimg / 1000,
         seed=seed,
-        start=arguments.start,
+        start=arguments.start or Path("none"),
         precision="fp32",
         out=arguments.out / "runs",
         tick_kimg=4,

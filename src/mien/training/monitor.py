@@ -35,7 +35,7 @@ class Limits:
     saturated_loss: float = 0.02  # the discriminator's loss when it no longer doubts
     saturated_steps: int = 200
     exploded_gap: float = 500.0  # real minus fake score: no loss has a useful slope there
-    exploded_steps: int = 20
+    exploded_steps: int = 10
     gradient_ratio: float = 100.0
     gradient_steps: int = 200
     duplicate_rate: float = 0.25
