@@ -14,25 +14,26 @@ value of every label at once. Look at the faces too.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from mien.apps.asked_labels import label_vectors
-from mien.apps.attributes import load as load_reader
-from mien.apps.attributes import read
-from mien.apps.conditions import rows_for
-from mien.apps.generate import Loaded, load
-from mien.apps.options import TrainOptions
-from mien.apps.start import NOTHING
-from mien.apps.train import train
+from mien.attributes.attributes import load as load_reader
+from mien.attributes.attributes import read
 from mien.core.image import to_float
+from mien.core.network import LoadedNetwork, load_network
 from mien.core.sampling import draw, latents
-from mien.datasets._open import open_dataset
-from mien.models._targets import Target
+from mien.datasets.opening import open_dataset
+from mien.labels.asked import label_vectors
+from mien.labels.conditions import rows_for
+from mien.labels.encoding import Target
 from mien.models.attributes import Reader
+from mien.training.options import TrainOptions
+from mien.training.start import NOTHING
+from mien.training.train import train
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     reader = load_reader(arguments.reader or train_reader(arguments, console)).network
-    loaded = load(arguments.run or train_generator(arguments, console))
+    loaded = load_network(arguments.run or train_generator(arguments, console))
     real = open_dataset(f"rendered:{max(arguments.count * 3, 600)}:{arguments.size}:2")
     console.print(table(loaded, reader, real, arguments.count, arguments.psi))
 
@@ -87,7 +88,7 @@ def train_reader(arguments: argparse.Namespace, console: Console) -> Path:
     return train(f"rendered:{arguments.reader_people}:{arguments.size}:1", options, console=console).path
 
 
-def table(loaded: Loaded, reader: Reader, real, count: int, psi: float) -> Table:
+def table(loaded: LoadedNetwork[Any], reader: Reader, real, count: int, psi: float) -> Table:
     """A row for each value that can be asked for, and the mean of each label."""
     header = loaded.header
     truth, said_of_real = rows_for(reader.spec, real), read(reader, real, np.arange(len(real)))
@@ -117,7 +118,9 @@ def table(loaded: Loaded, reader: Reader, real, count: int, psi: float) -> Table
     return grid
 
 
-def together(loaded: Loaded, reader: Reader, truth: np.ndarray, real, count: int, psi: float) -> list[str]:
+def together(
+    loaded: LoadedNetwork[Any], reader: Reader, truth: np.ndarray, real, count: int, psi: float
+) -> list[str]:
     """The row of all labels at once: yes to each, and the second value of each that has several."""
     names = [asked_names(target)[1] for target in reader.targets]
     drawn = pictures(loaded, label_vectors(loaded.header, names, range(count)), psi)
@@ -141,7 +144,7 @@ def answers(target: Target, rows: np.ndarray) -> np.ndarray:
     return part.argmax(axis=1) if target.kind == "one-of" else (part[:, 0] >= 0.5).astype(int)
 
 
-def pictures(loaded: Loaded, labels: torch.Tensor, psi: float) -> torch.Tensor:
+def pictures(loaded: LoadedNetwork[Any], labels: torch.Tensor, psi: float) -> torch.Tensor:
     """uint8 [N, C, H, W], of seeds from 0 on."""
     z = latents(list(range(len(labels))), loaded.network.z_dim)
     return draw(loaded.network, z, labels, psi=psi)

@@ -20,10 +20,10 @@ from PIL import Image, ImageEnhance
 
 from mien.core.errors import InputError
 from mien.core.picture import decode, list_pictures
+from mien.faces.align import ffhq_square
 from mien.faces.crop import cut
 from mien.faces.finder import Finder, open_finder
 from mien.faces.mesh import MeshNetwork
-from mien.prepare.align import ffhq_square
 from mien.prepare.dedupe import DEFAULT_THRESHOLD, find_duplicates, perceptual_hash
 
 Disturb = Callable[[Image.Image], bytes]

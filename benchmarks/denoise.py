@@ -20,10 +20,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mien.apps.denoiser_scores import Examination, newest, table
-from mien.apps.options import TrainOptions
-from mien.apps.train import train
 from mien.prepare.run import prepare
+from mien.training.options import TrainOptions
+from mien.training.train import train
+from mien.translation.denoiser_scores import Examination, newest, table
 
 
 def main() -> None:

@@ -21,15 +21,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mien.apps.evaluate import evaluate
-from mien.apps.generate import generate
-from mien.apps.options import TrainOptions
-from mien.apps.settings import resolve_config
-from mien.apps.train import train
 from mien.core import discover
 from mien.core.types import Drawn, Spec
+from mien.evaluation.evaluate import evaluate
+from mien.generation.generate import generate
 from mien.training.loop import Budget, Training
 from mien.training.loop import train as steps
+from mien.training.options import TrainOptions
+from mien.training.settings import resolve_config
+from mien.training.train import train
 
 _TURNS, _STEPS = 4, 4  # a penalty falls due every fourth step
 
@@ -43,7 +43,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of one core; 10 are 5 on two")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--count", type=int, default=800, help="fakes for each score")
-    parser.add_argument("--start", type=Path, help="begin every arm with these weights, or `packaged`; from nothing unless told")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="begin every arm with these weights, or `packaged`; from nothing unless told",
+    )
     parser.add_argument("--out", type=Path, default=Path("out/faces-per-minute"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

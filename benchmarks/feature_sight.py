@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from mien.core.errors import MienError
 from mien.core.types import Dataset
-from mien.datasets._open import open_dataset
+from mien.datasets.opening import open_dataset
 from mien.metrics import features, kernel
 
 SET = 80  # images a side

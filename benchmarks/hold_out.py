@@ -14,7 +14,7 @@ import torch
 
 from mien.core.packed import PackReader, PackWriter
 from mien.core.types import Dataset
-from mien.datasets._open import open_dataset
+from mien.datasets.opening import open_dataset
 from mien.faces.identity import SAME_PERSON, IdentityNetwork, distances
 
 

@@ -1,4 +1,4 @@
-"""Fit the weights of `mien.prepare.measure_worn`: python benchmarks/measure_fit.py DATA [--count 300].
+"""Fit the weights of `mien.faces.measure_worn`: python benchmarks/measure_fit.py DATA [--count 300].
 
 Prints the constants to paste there. Masks: logistic regression on every other real portrait, bare and with
 two painted masks, and on copies of both that are blurred, dark, noisy, small or gray, so that such pictures
@@ -17,7 +17,7 @@ from measure_quality import portraits
 from measure_truth import MASKS, heads, masked
 from mien.faces.face import Face, Finder
 from mien.faces.finder import open_finder
-from mien.prepare.measure_worn import glasses_signs, look_at, mask_signs
+from mien.faces.measure_worn import glasses_signs, look_at, mask_signs
 
 Signs = list[list[float]]
 

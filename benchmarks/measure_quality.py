@@ -21,8 +21,8 @@ from mien.core.picture import Picture, decode, list_pictures
 from mien.faces.crop import Square
 from mien.faces.face import Face, Finder
 from mien.faces.finder import open_finder
-from mien.prepare.measure import SUGGESTED, measure
-from mien.prepare.measure_light import face_view, sharpness
+from mien.faces.measure import SUGGESTED, measure
+from mien.faces.measure_light import face_view, sharpness
 
 SETS = ("photos", "faces", "expressions", "portraits-cc0")
 TABLES = ("drops", "pose", "parts", "blur", "masks", "shut")

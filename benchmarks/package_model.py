@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from mien.apps.drawing import Drawing
-from mien.apps.model_card import model_card
 from mien.core.atomic import write_text
 from mien.core.checkpoint import load_generator, load_state, model_id, save_generator
 from mien.core.packaged import MOST_BYTES
 from mien.core.run import RunFolder
+from mien.generation.drawing import Drawing
+from mien.interop.model_card import model_card
 
 
 def main() -> None:

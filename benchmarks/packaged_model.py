@@ -26,14 +26,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mien.apps.evaluate import evaluate
-from mien.apps.generate import Loaded, generate, load
 from mien.core.atomic import write_text
 from mien.core.image import to_float, to_hwc
+from mien.core.network import LoadedNetwork, load_network
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset
-from mien.datasets._open import open_dataset
+from mien.datasets.opening import open_dataset
+from mien.evaluation.evaluate import evaluate
 from mien.faces.identity import IdentityNetwork
+from mien.generation.generate import generate
 from mien.metrics import faces as face_metric
 from mien.nn.lpips import Lpips
 
@@ -76,7 +77,7 @@ def main() -> None:
     parser.add_argument("--found-count", type=int, default=1000, help="fakes in which faces are looked for")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the first fake")
     arguments = parser.parse_args()
-    loaded = load(arguments.file)
+    loaded = load_network(arguments.file)
     train, held_out = (open_dataset(source) for source in (arguments.train, arguments.hold_out))
     fakes = {psi: drawn(loaded, arguments.count, arguments.seed, psi) for psi in PSIS}
     nearness = nearest(images(train), images(held_out), fakes)
@@ -112,7 +113,7 @@ def images(dataset: Dataset) -> Tensor:
     return torch.from_numpy(np.array(dataset.images(np.arange(len(dataset)))))
 
 
-def drawn(loaded: Loaded, count: int, seed: int, psi: float) -> Tensor:
+def drawn(loaded: LoadedNetwork[Any], count: int, seed: int, psi: float) -> Tensor:
     generator: Any = loaded.network
     return draw(generator, latents(list(range(seed, seed + count)), generator.z_dim), psi=psi)
 

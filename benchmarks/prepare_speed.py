@@ -17,8 +17,8 @@ from typing import Any
 import cv2
 
 from mien.core.picture import decode, list_pictures
+from mien.faces.align import crop, ffhq_square
 from mien.faces.finder import FINDERS, open_finder
-from mien.prepare.align import crop, ffhq_square
 from mien.prepare.run import prepare
 from mien.prepare.work import encode_png
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mien.apps.options import TrainOptions
-from mien.apps.refiner_scores import evaluate, table
-from mien.apps.settings import pick_device
-from mien.apps.train import train
 from mien.core.run import RunFolder
 from mien.render.dataset import write_dataset
+from mien.training.options import TrainOptions
+from mien.training.settings import pick_device
+from mien.training.train import train
+from mien.translation.refiner_scores import evaluate, table
 
 
 def main() -> None:

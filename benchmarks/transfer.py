@@ -17,13 +17,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mien.apps.evaluate import evaluate
-from mien.apps.options import TrainOptions
-from mien.apps.start import NOTHING
-from mien.apps.train import train
 from mien.core.checkpoint import read_header
 from mien.core.run import RunFolder
+from mien.evaluation.evaluate import evaluate
 from mien.prepare.run import prepare
+from mien.training.options import TrainOptions
+from mien.training.start import NOTHING
+from mien.training.train import train
 
 Scores = dict[int, float]  # images seen -> mesh Frechet
 

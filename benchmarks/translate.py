@@ -22,17 +22,17 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from mien.apps.options import TrainOptions
-from mien.apps.products import load
-from mien.apps.sides import pairs_to_examine
-from mien.apps.strips import changed, side_by_side
-from mien.apps.train import train
-from mien.apps.translator_scores import evaluate, table
 from mien.core import discover
 from mien.core.image import resize
+from mien.core.network import load_network
 from mien.core.run import RunFolder
 from mien.faces.face import Finder
 from mien.faces.finder import open_finder
+from mien.training.options import TrainOptions
+from mien.training.sides import pairs_to_examine
+from mien.training.train import train
+from mien.translation.strips import changed, side_by_side
+from mien.translation.translator_scores import evaluate, table
 
 _CPU = torch.device("cpu")
 _ALL_FACES = ("--size", "64", "--min-eyes-open", "0", "--min-sharpness", "0", "--duplicates", "0")
@@ -102,7 +102,7 @@ def smiles(out: Path, data: Path, kimg: float, console: Console) -> None:
     if not Path(source).exists():
         mien("prepare", f"pairs:{data / 'expressions'}?until=_", source, *_ALL_FACES)
     run = trained(source, out / "runs-smiles", console, kimg=kimg, changes=_FEW_PAIRS)
-    product = load(run.path, "translator", _CPU)
+    product = load_network(run.path, "translator", _CPU)
     config = discover.load("mien.models", "pix2pix").Config(**product.header.config)
     pairs = pairs_to_examine(product.header, config, source, progress=None)
     every = np.arange(len(pairs.inputs))

@@ -26,7 +26,7 @@ from scipy import ndimage
 from mien import cli
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import find_runs
-from mien.datasets._open import open_dataset
+from mien.datasets.opening import open_dataset
 from mien.render.dataset import record_of
 from mien.render.eyes import render_eye
 from mien.render.people import person_id

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.apps.curate_faces import Faces
 from mien.core.packed import PackReader, PackWriter, encode_png
+from mien.curate.faces import Faces
 
 SECRET = "secret"
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
@@ -59,7 +59,7 @@ def serving(faces: Path | Faces, *, hosts: frozenset[str] | None = LOOPBACK) -> 
     """A server in a thread of this process; gives its address."""
     import uvicorn
 
-    from mien.apps.curate_web import build_app
+    from mien.curate.web import build_app
 
     opened = Faces(faces) if isinstance(faces, Path) else faces
     app = build_app(opened, secret=SECRET, hosts=hosts)

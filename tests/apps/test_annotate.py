@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.apps import annotate as app
-from mien.apps.attributes import Examination, evaluate, load, read, read_examinations
+from mien.attributes import annotate as app
+from mien.attributes.agreement import Number, OneOf, YesNo
+from mien.attributes.attributes import Examination, evaluate, load, read, read_examinations
 from mien.cli import main
 from mien.core.artefacts import artefact_path
 from mien.core.checkpoint import read_header
@@ -20,8 +21,7 @@ from mien.core.errors import InputError
 from mien.core.manifest import continuation, read_continuation
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.run import RunFolder, find_runs
-from mien.datasets._open import open_dataset
-from mien.metrics._reading import Number, OneOf, YesNo
+from mien.datasets.opening import open_dataset
 from rendered_heads import heads
 
 QUICK = [

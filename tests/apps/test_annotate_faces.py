@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.apps import annotate_faces as app
-from mien.apps.annotate import BY
+from mien.attributes import annotate_faces as app
+from mien.attributes.annotate import BY
 from mien.cli import main
 from mien.core import artefacts
 from mien.core.packed import PackReader, PackWriter, encode_png

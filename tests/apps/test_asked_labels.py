@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mien.apps.asked_labels import label_vectors
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.labels import MOST_ROWS, spread_rows
 from mien.core.types import Spec
+from mien.labels.asked import label_vectors
 
 NAMES = ("Smiling", "Hat", "hair=black", "hair=blond", "hair=red", "age=<20", "age=20-60", "age=60+")
 # Nobody who smiles wears a hat; red hair is always young.

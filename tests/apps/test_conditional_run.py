@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.apps.evaluate import evaluate
-from mien.apps.generate import generate
-from mien.apps.options import TrainOptions
-from mien.apps.train import make_plan
 from mien.cli import main
 from mien.core.checkpoint import load_generator, read_header, save_generator
 from mien.core.manifest import append_records
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.run import RunFolder, find_runs
+from mien.evaluation.evaluate import evaluate
+from mien.generation.generate import generate
+from mien.training.options import TrainOptions
+from mien.training.train import make_plan
 
 SMALL = [
     *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=50"),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mien.apps.conditions import conditions, rows_for
 from mien.core.errors import InputError
 from mien.core.types import Spec
+from mien.labels.conditions import conditions, rows_for
 from pictures import ArrayDataset
 
 

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from curated import SECRET, make_dataset, running, serving, tossed_on_disk, yaw
-from mien.apps.curate_faces import Faces
 from mien.cli import main
 from mien.core.manifest import append_records, continuation, read_continuation
 from mien.core.packed import PackReader, PackWriter, encode_png
+from mien.curate.faces import Faces
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("fastapi", reason="the extra curate is not installed")
@@ -154,7 +154,7 @@ def test_a_half_written_append_is_taken_over(path: Path, monkeypatch: pytest.Mon
         append_records(dataset, list(records)[:1])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mien.apps.curate_faces.append_records", half)
+    monkeypatch.setattr("mien.curate.faces.append_records", half)
     with pytest.raises(OSError, match="No space"):
         faces.set([1, 2], tossed=True)
     assert {index for index, verdict in enumerate(faces.verdicts) if verdict.tossed} == tossed_on_disk(path)

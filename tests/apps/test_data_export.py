@@ -9,15 +9,16 @@ import pytest
 from PIL import Image
 
 from layouts import head, labelled, paired_folders, save
-from mien.apps import data_export, data_files
-from mien.apps.data_columns import columns_of
-from mien.apps.data_export import export
 from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.manifest import append_records
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.provenance import verify
-from mien.datasets._open import open_dataset, open_index
+from mien.datasets import export as data_export
+from mien.datasets import export_files
+from mien.datasets.export import export
+from mien.datasets.export_columns import columns_of
+from mien.datasets.opening import open_dataset, open_index
 from mien.render.dataset import write_dataset
 
 
@@ -120,7 +121,7 @@ def test_parquet_files_end_at_their_size_and_know_how_many_they_are(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     columns = columns_of(open_dataset(str(pack(tmp_path / "a.zip"))), measurements=False)[:1]
     rows = [(bytes(600), {"age": number}) for number in range(5)]
-    assert len(list(data_files.write_parquet(tmp_path, "train", rows, columns, shard_bytes=1000))) == 5
+    assert len(list(export_files.write_parquet(tmp_path, "train", rows, columns, shard_bytes=1000))) == 5
     names = sorted(path.name for path in (tmp_path / "data").iterdir())
     assert names == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
     tables = [parquet.read_table(tmp_path / "data" / name) for name in names]

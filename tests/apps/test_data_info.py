@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from layouts import halves, head, labelled, mpiigaze, paired_folders, save, unityeyes
-from mien.apps.data_info import inspect
-from mien.apps.data_stats import label_stats, on_two_sides
 from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.manifest import append_records
 from mien.core.packed import PackWriter, encode_png
-from mien.datasets._index import Entry
-from mien.datasets._open import open_index
+from mien.datasets.index import Entry
+from mien.datasets.info import inspect
+from mien.datasets.info_statistics import label_stats, on_two_sides
+from mien.datasets.opening import open_index
 from miniatures_celeba import celeba_rows, write_celeba
 from miniatures_ckplus import write_ckplus
 from miniatures_sd18 import write_sd18

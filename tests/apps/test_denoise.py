@@ -10,24 +10,24 @@ import torch
 from PIL import Image
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from mien.apps import denoiser_scores
-from mien.apps.denoise import in_tiles
-from mien.apps.denoiser_filters import classical
-from mien.apps.denoiser_trials import compare, few, spoil, trial_noises
-from mien.apps.products import load
-from mien.apps.strips import changed
 from mien.cli import main
 from mien.core.image import to_float
+from mien.core.network import load_network
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder
 from mien.core.types import Spec
-from mien.metrics._closeness import psnr
 from mien.models import noise2noise
-from mien.models._denoise_unet import Denoiser
-from mien.models._noise import Noise, noise
 from mien.models.noise2noise import Config
+from mien.nn.denoise_unet import Denoiser
+from mien.nn.noise import Noise, noise
+from mien.translation import denoiser_scores
+from mien.translation.closeness import psnr
+from mien.translation.denoise import in_tiles
+from mien.translation.denoiser_filters import classical
+from mien.translation.denoiser_trials import compare, few, spoil, trial_noises
+from mien.translation.strips import changed
 
 SIZE = 24
 SMALL = ("--model", "noise2noise", "--precision", "fp32", "--kimg", "2")
@@ -112,14 +112,14 @@ def test_a_strip_shows_noisy_cleaned_and_clean_of_people_kept_out(run: Path, dat
     spoilt = spoil(clean, Noise("gaussian", 40, 40))
     assert np.array_equal(cells[2], clean[:8])
     assert np.array_equal(cells[0], spoilt[:8])
-    network = load(run, "denoiser", torch.device("cpu")).network
+    network = load_network(run, "denoiser", torch.device("cpu")).network
     assert np.array_equal(cells[1], changed(network, spoilt)[:8])
     people = {record["labels"]["person"] for record in lesson.held_out.records}
     assert people.isdisjoint(record["labels"]["person"] for record in lesson.train.records)
 
 
 def _opened(data: Path):  # type: ignore[no-untyped-def]
-    from mien.datasets._open import open_dataset
+    from mien.datasets.opening import open_dataset
 
     return open_dataset(str(data))
 
@@ -297,7 +297,7 @@ def test_ones_own_noisy_pairs_are_learnt_from(
     assert noisy["psnr"] == pytest.approx(10 * np.log10(255**2 / (2 * 30**2)), abs=0.5)
     assert noisy["psnr"] + 1.5 < model["psnr"] < noisy["psnr"] + 3.01
     assert "a perfect answer would have about 18." in found["notes"][0]
-    network = load(run, "denoiser", torch.device("cpu")).network
+    network = load_network(run, "denoiser", torch.device("cpu")).network
     clean, unseen = faces(40), spoil(faces(40), Noise("gaussian", 30, 30), seed=9)
     cleaned = changed(network, unseen)
     assert psnr(*_tensors(cleaned, clean)).mean() > psnr(*_tensors(unseen, clean)).mean() + 4

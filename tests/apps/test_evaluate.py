@@ -9,16 +9,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from mien.apps.evaluate import append_scores, evaluate, read_scores
-from mien.apps.evaluate_table import table
 from mien.core import discover
 from mien.core.checkpoint import NetworkHeader, model_id, save_generator
 from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
+from mien.core.score import comparable
 from mien.core.types import Spec
+from mien.evaluation.evaluate import append_scores, evaluate, read_scores
+from mien.evaluation.table import table
 from mien.metrics import frechet, swd
-from mien.metrics._score import comparable
 from mien.models import lite
 
 CHEAP = {"networks": ["vgg-random"], "metrics": ["kernel", "prdc", "swd"], "fetch": False}

@@ -9,19 +9,19 @@ import pytest
 import torch
 from PIL import Image
 
-from mien.apps.export import export
-from mien.apps.generate import generate
 from mien.cli import main
 from mien.core import discover
 from mien.core.checkpoint import DatasetInfo, NetworkHeader, load_generator, model_id, save_generator
 from mien.core.errors import InputError, MienError
 from mien.core.family import GENERATOR, kind_of
+from mien.core.network import read_network
 from mien.core.provenance import verify
 from mien.core.run import RunFolder
 from mien.core.types import Spec
+from mien.generation.generate import generate
 from mien.interop import onnx_file
-from mien.models._load import load_generator_network
-from mien.models._stylegan1 import ONE
+from mien.interop.export import export
+from mien.nn.stylegan1 import ONE
 
 SMALL = {
     "dcgan": {"z_dim": 8, "width_g": 4},
@@ -73,7 +73,7 @@ def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, gro
     assert written.difference is not None
     assert written.difference < 1e-3
     z = torch.randn(2, 8)
-    ours = load_generator_network(source)[0](z)
+    ours = read_network(source)[0](z)
     assert torch.allclose(onnx_file.OnnxGenerator(tmp_path / "half.onnx")(z), ours, atol=1e-3)
     blocks = ours.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).transpose(3, 4)
     flat = bool((blocks == blocks[..., :1, :1]).all())
@@ -87,7 +87,7 @@ def test_onnx_draws_as_torch_does(tmp_path: Path, family: str) -> None:
     written = export(source, tmp_path / "g.onnx")
     assert written.difference is not None
     assert written.difference < 1e-3
-    network, _ = load_generator_network(source)
+    network, _ = read_network(source)
     exported = onnx_file.OnnxGenerator(tmp_path / "g.onnx")
     for count, psi in ((1, 1.0), (5, 0.4)):
         z = torch.randn(count, 8)

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from mien.apps import generate as module
-from mien.apps.generate import generate
 from mien.core.errors import InputError
 from mien.core.image import grid
 from mien.core.provenance import verify
 from mien.core.sampling import draw, latents
+from mien.generation import generate as module
+from mien.generation.generate import generate
 from packaged_model import package
 
 COUNT = 320

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from drawers import alike, plain_file, styled_file
-from mien.apps.generate import generate
-from mien.apps.mix import mix
-from mien.apps.mosaic import mosaic
 from mien.cli import main
 from mien.core.image import resize
 from mien.core.picture import Pixels, read_picture
 from mien.core.provenance import verify
+from mien.generation.generate import generate
+from mien.generation.mix import mix
+from mien.generation.mosaic import mosaic
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_about_a_square(plain: Path, tmp_path: Path, keep: str, shape: tuple[int
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from mien.apps.mosaic import mosaic
+from mien.generation.mosaic import mosaic
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 model, out = Path(sys.argv[1]), Path(sys.argv[2])
 mosaic(model, out, keep="0-79", columns=20, cell=160)

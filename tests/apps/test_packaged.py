@@ -9,11 +9,11 @@ from PIL import Image
 from rich.console import Console
 
 import mien
-from mien.apps.demo import draw_packaged
 from mien.cli import main
 from mien.core import packaged
 from mien.core.checkpoint import load_generator
 from mien.core.errors import InputError
+from mien.demo import draw_packaged
 from packaged_model import package
 from test_cli import Fails, pictures
 

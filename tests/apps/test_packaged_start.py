@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mien.apps.options import TrainOptions
-from mien.apps.packaged_start import beginning, fitting_preset
-from mien.apps.start import read_start
 from mien.cli import main
 from mien.core.checkpoint import load_generator, newest_state
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Spec
 from mien.models import lite
 from mien.training.loop import Beginning, Budget, Training
+from mien.training.options import TrainOptions
+from mien.training.packaged_start import beginning, fitting_preset
+from mien.training.start import read_start
 from packaged_model import CONFIG, package
 from test_cli import SMALL, Fails, pictures
 

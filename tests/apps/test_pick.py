@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from drawers import alike, styled_file
-from mien.apps.generate import generate
-from mien.apps.mosaic import mosaic
-from mien.apps.pick import pick
 from mien.cli import main
 from mien.core.picture import read_picture
 from mien.core.provenance import verify
 from mien.core.sampling import parse_seeds
+from mien.generation.generate import generate
+from mien.generation.mosaic import mosaic
+from mien.generation.pick import pick
 
 HOSTILE = "<script>document.title='owned'</script>\"'&"
 NUM_FACES = 40

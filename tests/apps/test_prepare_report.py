@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.apps.prepare_report import write_prepare_report
-from mien.apps.prepare_report_charts import Threshold, histogram
 from mien.core.manifest import Record
 from mien.prepare.judge import Bound
+from mien.prepare.report import write_prepare_report
+from mien.prepare.report_charts import Threshold, histogram
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&.jpg"
 BOUNDS = (

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.apps import refiner_scores
-from mien.apps.fresh_classifier import UPDATES, Sight, accuracies, split
-from mien.apps.nearest_reals import nearest
-from mien.apps.pupils import known_pupils, moved, pupil_centre
-from mien.apps.refiner_scores import newest, over_seeds
 from mien.cli import main
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder
+from mien.translation import refiner_scores
+from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
+from mien.translation.nearest_reals import nearest
+from mien.translation.pupils import known_pupils, moved, pupil_centre
+from mien.translation.refiner_scores import newest, over_seeds
 from pictures import ArrayDataset
 
 SIZE = 16

@@ -14,11 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from mien.apps import charts, neighbours, report_pictures, report_scores, report_words
-from mien.apps.charts import Mark, Series, line_chart
-from mien.apps.evaluate import append_scores
-from mien.apps.report import write_report
-from mien.apps.report_log import groups, read_log
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import DatasetInfo, NetworkHeader, save_generator
 from mien.core.errors import InputError
@@ -27,10 +22,15 @@ from mien.core.packed import PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import Provenance, save_animation, save_picture, verify
 from mien.core.run import RunFolder
+from mien.core.score import Score, comparable
 from mien.core.types import Spec
-from mien.datasets._open import open_dataset
-from mien.metrics._score import Score, comparable
+from mien.datasets.opening import open_dataset
+from mien.evaluation.evaluate import append_scores
+from mien.evaluation.report import write_report
 from mien.models import lite
+from mien.reports import charts, inline_images, neighbours, score_tables, sentences
+from mien.reports.charts import Mark, Series, line_chart
+from mien.reports.log import groups, read_log
 
 SIZE = 16
 MARK = Provenance("lite-x", None, "mien test")
@@ -298,7 +298,7 @@ def test_the_verdict_tells_recovery_from_the_end_in_divergence(run: RunFolder) -
 
 
 def test_only_comparable_scores_share_a_table() -> None:
-    lists = report_scores.by_provenance(ALL_SCORES)
+    lists = score_tables.by_provenance(ALL_SCORES)
     assert sorted(len(several) for several in lists) == [1, 1, 1, 2, 3, 5]
     for several in lists:
         for a in several:
@@ -312,12 +312,12 @@ def test_only_comparable_scores_share_a_table() -> None:
 
 
 def test_baselines_stand_beside_what_they_belong_to() -> None:
-    lists = report_scores.by_provenance(ALL_SCORES)
+    lists = score_tables.by_provenance(ALL_SCORES)
     usual = next(several for several in lists if several[0] == ALL_SCORES[0])
     assert {s.subject for s in usual} == {"generator", "noise", "real-halves"}
     vgg = next(several for several in lists if several[0].network == "vgg-random")
     assert {s.subject for s in vgg} == {"generator"}
-    (table,) = report_scores.tables(usual, trained_on="dd")
+    (table,) = score_tables.tables(usual, trained_on="dd")
     frechet = table.rows[0]
     assert (frechet.values, frechet.floor, frechet.noise) == (("2", "3"), "0.5", "90")
     assert table.columns == ("at 20 kimg", "at 10 kimg")
@@ -338,7 +338,7 @@ def test_the_kernel_distance_stands_first_with_its_interval_and_frechet_of_a_fix
         kernel(),
         baseline("real-halves", metric="kernel", module="kernel", value=0.001, num_real=20, num_fake=20),
     ]
-    (table,) = report_scores.tables(scores, trained_on="dd")
+    (table,) = score_tables.tables(scores, trained_on="dd")
     assert [row.metric for row in table.rows] == ["kernel distance", "Fréchet distance of 20"]
     assert table.rows[0].values == ("0.2 (0.1 to 0.3)",)
     assert table.rows[0].floor == "0.001"
@@ -348,7 +348,7 @@ def test_the_kernel_distance_stands_first_with_its_interval_and_frechet_of_a_fix
 
 def test_frechet_distances_of_other_counts_never_share_a_row() -> None:
     scores = [kernel(), score(num_real=20, num_fake=20), score(num_real=10, num_fake=10, value=7.0)]
-    tables = report_scores.tables(scores, trained_on="dd")
+    tables = score_tables.tables(scores, trained_on="dd")
     rows = [row for table in tables for row in table.rows if row.metric.startswith("Fréchet")]
     assert sorted((row.metric, row.values) for row in rows) == [
         ("Fréchet distance of 10", ("7",)),
@@ -357,33 +357,33 @@ def test_frechet_distances_of_other_counts_never_share_a_row() -> None:
 
 
 def test_a_kernel_distance_with_an_interval_is_quoted_before_a_frechet_distance() -> None:
-    found = report_scores.quote([score(network="lite0"), kernel()], trained_on="dd")
+    found = score_tables.quote([score(network="lite0"), kernel()], trained_on="dd")
     assert found is not None
     assert (found.metric, found.low, found.high) == ("kernel", 0.1, 0.3)
-    old = report_scores.quote([score(), kernel(low=None, high=None)], trained_on="dd")
+    old = score_tables.quote([score(), kernel(low=None, high=None)], trained_on="dd")
     assert old is not None
     assert old.metric == "frechet"
 
 
 @pytest.mark.parametrize(("low", "tone"), [(-0.1, "good"), (0.1, "plain")])
 def test_chance_is_told_from_difference(low: float, tone: str) -> None:
-    found = report_scores.quote([kernel(low=low)], trained_on="dd")
+    found = score_tables.quote([kernel(low=low)], trained_on="dd")
     assert found is not None
-    said, words = report_words._quality(found)
+    said, words = sentences._quality(found)
     assert said == tone
     assert ("chance" in words) == (tone == "good")
 
 
 def test_baselines_without_a_generator_have_a_table_of_their_own() -> None:
-    lists = report_scores.by_provenance([baseline("noise"), baseline("real-halves")])
+    lists = score_tables.by_provenance([baseline("noise"), baseline("real-halves")])
     assert [[s.subject for s in several] for several in lists] == [["noise"], ["real-halves"]]
 
 
 def test_the_quoted_score_is_the_newest_through_the_best_network() -> None:
-    found = report_scores.quote(ALL_SCORES, trained_on="dd")
+    found = score_tables.quote(ALL_SCORES, trained_on="dd")
     assert found is not None
     assert (found.network, found.nimg, found.floor, found.noise) == ("mesh", 20_000, 0.5, 90.0)
-    assert report_scores.quote([]) is None
+    assert score_tables.quote([]) is None
 
 
 def test_the_page_keeps_provenance_apart_and_says_so(run: RunFolder) -> None:
@@ -391,7 +391,7 @@ def test_the_page_keeps_provenance_apart_and_says_so(run: RunFolder) -> None:
     with open(run.metric("swd"), "ab") as file:
         file.write(b'{"metric": "swd"}\n')
     page = page_of(run)
-    assert page.count('<div class="panel score">') == len(report_scores.by_provenance(ALL_SCORES))
+    assert page.count('<div class="panel score">') == len(score_tables.by_provenance(ALL_SCORES))
     text = words(page)
     assert "must not be compared" in text
     assert "Damaged and left out: 1 line of the score files" in text
@@ -536,8 +536,8 @@ def test_a_heavy_timelapse_is_thinned_to_its_limit(run: RunFolder, monkeypatch: 
     noise[-1] = 200
     save_animation(run.timelapse, list(noise), MARK, milliseconds=100)
     assert run.timelapse.stat().st_size > 400_000
-    monkeypatch.setattr(report_pictures, "_MOST_ANIMATION_BYTES", 200_000)
-    film, still = report_pictures.show_timelapse(run)
+    monkeypatch.setattr(inline_images, "_MOST_ANIMATION_BYTES", 200_000)
+    film, still = inline_images.show_timelapse(run)
     assert len(base64.b64decode(film.uri.partition(",")[2])) <= 200_000
     assert film.width >= 96
     last = read_picture(base64.b64decode(still.uri.partition(",")[2]))

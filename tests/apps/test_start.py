@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mien.apps.start import read_start
 from mien.cli import main
 from mien.core.checkpoint import load_generator, newest_state, save_generator
 from mien.core.run import RunFolder, find_runs
+from mien.training.start import read_start
 from test_cli import Fails, pictures
 
 SMALL = [

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.apps.options import TrainOptions
-from mien.apps.settings import resolve_config
-from mien.apps.train import Plan, make_plan
 from mien.cli import main
 from mien.core.checkpoint import read_header
 from mien.core.errors import InputError
 from mien.core.run import find_runs
 from mien.models import stylegan2
+from mien.training.options import TrainOptions
+from mien.training.settings import resolve_config
+from mien.training.train import Plan, make_plan
 
 
 @pytest.fixture

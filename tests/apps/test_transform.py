@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mien.apps.transform import Way, transform
-from mien.apps.transform_inputs import open_inputs
 from mien.core.errors import InputError
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.types import Spec
+from mien.translation.inputs import open_inputs
+from mien.translation.transform import Way, transform
 
 WAY = Way(lambda images: -images, Spec(16), "test-0123456789ab", SourceType.ENHANCED)
 

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from layouts import head, paired_folders, save
-from mien.apps.products import load
-from mien.apps.sides import ToExamine
-from mien.apps.translator_figures import newest, table
-from mien.apps.translator_scores import examine
 from mien.cli import main
 from mien.core.checkpoint import load_generator, load_state, newest_state, read_header
+from mien.core.network import load_network
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder, find_runs
 from mien.metrics.features import open_network
 from mien.render.dataset import write_dataset
+from mien.training.sides import ToExamine
+from mien.translation.translator_figures import newest, table
+from mien.translation.translator_scores import examine
 from pictures import ArrayDataset
 
 QUICK = ["--model", "pix2pix", "--precision", "fp32", "--device", "cpu", "--snapshot-kimg", "1"]
@@ -85,7 +85,7 @@ def test_translated_pictures_are_what_the_network_makes(trained: RunFolder, tmp_
     for number in range(3):
         save(tmp_path / "in" / f"{number}.png", head(number, size=16))
     assert main(["translate", str(trained.path), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
-    product = load(trained.path, "translator", torch.device("cpu"))
+    product = load_network(trained.path, "translator", torch.device("cpu"))
     for number in range(3):
         image = torch.from_numpy(head(number, size=16).transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         wanted = product.network(image)[0].permute(1, 2, 0).mul(127.5).add(127.5)
@@ -141,7 +141,7 @@ def test_it_is_examined_on_people_it_did_not_see(trained: RunFolder, pairs: Path
 def test_a_translator_that_copies_scores_as_copies_do(trained: RunFolder) -> None:
     """And one that gives the targets is perfect: figures mean what they say."""
     targets = ArrayDataset(12, resolution=16, seed=3)
-    product = load(trained.path, "translator", torch.device("cpu"))
+    product = load_network(trained.path, "translator", torch.device("cpu"))
     product.network.forward = lambda images: images  # type: ignore[method-assign]
     network = open_network("vgg-random")
     copied = examine(product, ToExamine(ArrayDataset(12, resolution=16), targets, True, ""), [network])

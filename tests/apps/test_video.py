@@ -9,8 +9,6 @@ import torch
 from PIL import Image
 
 from drawers import alike, plain_file, styled_file, styled_network
-from mien.apps.generate import generate
-from mien.apps.video import Walk, video
 from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.image import resize, to_hwc, to_uint8
@@ -18,6 +16,8 @@ from mien.core.picture import Pixels, read_picture
 from mien.core.provenance import verify
 from mien.core.sampling import latents
 from mien.core.types import Spec
+from mien.generation.generate import generate
+from mien.generation.video import Walk, video
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
     """The frames of the next film as they were before any codec."""
     frames: list[Pixels] = []
-    monkeypatch.setattr("mien.apps.video.save_animation", lambda out, given, mark, **_: frames.extend(given))
+    monkeypatch.setattr(
+        "mien.generation.video.save_animation", lambda out, given, mark, **_: frames.extend(given)
+    )
     return frames
 
 

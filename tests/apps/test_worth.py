@@ -15,17 +15,17 @@ import torch
 from rich.console import Console
 
 from drawers import PLAIN
-from mien.apps import worth_models, worth_sets
-from mien.apps.worth import worth
-from mien.apps.worth_models import Arm, Plan, arms_of, learnt_of
-from mien.apps.worth_options import WorthOptions
-from mien.apps.worth_scores import Worth
 from mien.cli import main
 from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.packed import PackWriter, encode_png
-from mien.core.split import person_of
 from mien.core.types import Lesson, Spec
+from mien.evaluation import worth_models, worth_sets
+from mien.evaluation.worth import worth
+from mien.evaluation.worth_models import Arm, Plan, arms_of, learnt_of
+from mien.evaluation.worth_options import WorthOptions
+from mien.evaluation.worth_scores import Worth
+from mien.labels.split import person_of
 from mien.models import lite
 from mien.models.attributes import Config
 from mien.training.order import Stream
@@ -184,7 +184,7 @@ def test_every_model_has_as_many_updates(
         results.append(original(*args, **options))
         return results[-1]
 
-    monkeypatch.setattr("mien.apps.worth.result_of", watched)
+    monkeypatch.setattr("mien.evaluation.worth.result_of", watched)
     found = run(real, tmp_path / "out", f"made={made}", seeds=2, real_count=5)
     assert found.updates == 7
     assert [one.updates for one in results] == [7] * 8

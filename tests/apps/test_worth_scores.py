@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mien.apps.worth_scores import (
+from mien.attributes.agreement import Interval
+from mien.evaluation.worth_scores import (
     Gain,
     Scale,
     Scored,
@@ -15,9 +16,8 @@ from mien.apps.worth_scores import (
     scale_of,
     score,
 )
-from mien.apps.worth_words import verdict
-from mien.metrics._reading import Interval
-from mien.models._targets import Target, parse
+from mien.evaluation.worth_words import verdict
+from mien.labels.encoding import Target, parse
 
 NUMBER = parse(("age:number",))
 YES = parse(("Smiling",))

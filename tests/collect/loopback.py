@@ -150,7 +150,7 @@ def jpeg(seed: int, size: int = 48) -> bytes:
 
 _FORKER = """
 import json, os, resource, signal, sys
-import mien.apps.collect, mien.collect.manners, mien.collect.net, mien.collect.robots, mien.collect.spider
+import mien.collect.collect, mien.collect.manners, mien.collect.net, mien.collect.robots, mien.collect.spider
 import scrapy.crawler
 from mien.cli import main
 assert "twisted.internet.reactor" not in sys.modules

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from loopback import collect, manifest
 
-from mien.apps.gallery import serving, sitter
+from mien.collect.demo_gallery import serving, sitter
 
 
 def people(count):

@@ -3,8 +3,8 @@
 import pytest
 from loopback import site_text
 
-from mien.apps.gallery import SITES
-from mien.apps.gallery import site_text as ready_site
+from mien.collect.demo_gallery import SITES
+from mien.collect.demo_gallery import site_text as ready_site
 from mien.collect.run import user_agent
 from mien.collect.site import load_site, parse_site
 from mien.core.errors import InputError

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mien.core.types import Dataset, Spec
-from mien.datasets._open import open_dataset
+from mien.datasets.opening import open_dataset
 
 
 class DatasetContract(ABC):

@@ -10,8 +10,8 @@ import torch
 
 from mien.core import discover
 from mien.core.checkpoint import NetworkHeader, load_state, save_generator, save_state
+from mien.core.network import read_network
 from mien.core.types import Spec
-from mien.models._load import load_generator_network
 from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset
@@ -143,7 +143,7 @@ class FamilyContract(TrainableContract):
         )
         path = tmp_path / "generator-000000.safetensors"
         save_generator(path, generator.state_dict(), header)
-        loaded, _ = load_generator_network(path)
+        loaded, _ = read_network(path)
         z = torch.randn(2, generator.z_dim)
         labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[:2])
         assert torch.equal(loaded(z, labels), generator(z, labels))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.core.errors import InputError
-from mien.core.split import person_of, split_people
+from mien.labels.split import person_of, split_people
 
 
 def test_no_person_is_on_both_sides() -> None:

@@ -6,8 +6,8 @@ from PIL import Image
 
 from contracts.dataset_contract import DatasetContract
 from mien.core.errors import InputError
-from mien.datasets import celeba
-from mien.datasets._open import open_dataset, open_index, recognise
+from mien.datasets.layouts import celeba
+from mien.datasets.opening import open_dataset, open_index, recognise
 from miniatures_celeba import HEIGHT, NAMES, WIDTH, attribute_line, celeba_rows, write_celeba
 
 ROWS = celeba_rows()

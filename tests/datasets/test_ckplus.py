@@ -6,8 +6,8 @@ from PIL import Image
 
 from contracts.dataset_contract import DatasetContract
 from mien.core.errors import InputError
-from mien.datasets import ckplus
-from mien.datasets._open import open_dataset, open_index, recognise
+from mien.datasets.layouts import ckplus
+from mien.datasets.opening import open_dataset, open_index, recognise
 from miniatures_ckplus import FILMS, film_frames, write_ckplus
 
 PEAKS = [f"cohn-kanade-images/{f.subject}/{f.name}/{f.subject}_{f.name}_{f.frames:08d}.png" for f in FILMS]

@@ -15,8 +15,8 @@ from contracts.dataset_contract import DatasetContract
 from mien.core.cache import cache_root
 from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
-from mien.datasets import folder
-from mien.datasets._open import open_dataset
+from mien.datasets.layouts import folder
+from mien.datasets.opening import open_dataset
 
 
 def picture(seed, size=8, channels=3):

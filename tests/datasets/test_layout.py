@@ -9,11 +9,11 @@ from PIL import Image
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.datasets import _decoded
-from mien.datasets._columns import choose_columns
-from mien.datasets._index import Entry, Index, Problem, as_inputs
-from mien.datasets._layout import open_layout
-from mien.datasets._open import open_dataset, open_index, open_inputs, recognise
-from mien.datasets._square import around, middle, to_square
+from mien.datasets.columns import choose_columns
+from mien.datasets.index import Entry, Index, Problem, as_inputs
+from mien.datasets.layout import open_layout
+from mien.datasets.opening import open_dataset, open_index, open_inputs, recognise
+from mien.datasets.square import around, middle, to_square
 from miniatures_sd18 import write_sd18
 
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 from mien.core import discover
 from mien.core.errors import InputError
-from mien.datasets._open import open_dataset
+from mien.datasets.opening import open_dataset
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import pytest
 from contracts.dataset_contract import DatasetContract
 from layouts import halves, head, paired_folders, save
 from mien.core.errors import InputError
-from mien.datasets import pairs
-from mien.datasets._open import open_dataset, open_index
-from mien.datasets._paired import open_pairs, pair_up
+from mien.datasets.layouts import pairs
+from mien.datasets.opening import open_dataset, open_index
+from mien.datasets.paired import open_pairs, pair_up
 from mien.render.dataset import write_dataset
 from miniatures_sd18 import write_sd18
 

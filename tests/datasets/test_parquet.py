@@ -9,7 +9,7 @@ import pytest
 from contracts.dataset_contract import DatasetContract
 from layouts import head
 from mien.core.packed import encode_png
-from mien.datasets._open import open_dataset, open_index, recognise
+from mien.datasets.opening import open_dataset, open_index, recognise
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -6,8 +6,8 @@ import pytest
 from contracts.dataset_contract import DatasetContract
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
-from mien.datasets import rendered
-from mien.datasets._open import open_dataset
+from mien.datasets.layouts import rendered
+from mien.datasets.opening import open_dataset
 from mien.render.labels import ATTRIBUTES
 
 

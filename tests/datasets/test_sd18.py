@@ -6,10 +6,10 @@ from PIL import Image
 
 from contracts.dataset_contract import DatasetContract
 from mien.core.errors import InputError
-from mien.datasets import _sd18, sd18
-from mien.datasets._index import as_inputs
-from mien.datasets._open import open_dataset, open_index, recognise
-from mien.datasets._sd18 import Record, count_records, parse_text
+from mien.datasets.index import as_inputs
+from mien.datasets.layouts import _sd18, sd18
+from mien.datasets.layouts._sd18 import Record, count_records, parse_text
+from mien.datasets.opening import open_dataset, open_index, recognise
 from miniatures_sd18 import CASES, Case, mugshot, write_sd18
 
 ADULTS = [

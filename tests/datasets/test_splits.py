@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.core.errors import InputError
-from mien.datasets._index import Entry
-from mien.datasets._split import SHARES, count_people, fold_people, person_of, split_people
+from mien.datasets.index import Entry
+from mien.datasets.splits import SHARES, count_people, fold_people, person_of, split_people
 
 # How many pictures there are of each person; the name is the key.
 crowds = st.dictionaries(st.text(min_size=1, max_size=6), st.integers(1, 9), min_size=1, max_size=40)

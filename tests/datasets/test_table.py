@@ -8,7 +8,7 @@ import pytest
 from contracts.dataset_contract import DatasetContract
 from layouts import head, labelled, save
 from mien.core.errors import InputError
-from mien.datasets._open import open_dataset, open_index, recognise
+from mien.datasets.opening import open_dataset, open_index, recognise
 
 
 class TestTable(DatasetContract):

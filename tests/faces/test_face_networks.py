@@ -8,13 +8,13 @@ from sklearn.metrics import roc_auc_score
 from mien.core.artefacts import artefact_path
 from mien.core.errors import MienError
 from mien.faces.age_sex import AgeSexNetworks
+from mien.faces.align import ffhq_square
 from mien.faces.chips import Chip
 from mien.faces.crop import cut
 from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.faces.identity import SAME_PERSON, IdentityNetwork, distances
 from mien.nn.face_resnet import FaceResNet
-from mien.prepare.align import ffhq_square
 
 
 def random_identity():

@@ -9,11 +9,11 @@ import torch
 
 from interop import official, rosinality_reference
 from interop.official import checkpoint, persistent_discriminator, persistent_generator
-from mien.apps.import_ import read_pair
-from mien.apps.start import read_start
 from mien.cli import main
 from mien.core.checkpoint import load_generator, load_state
 from mien.core.run import find_runs
+from mien.interop.import_ import read_pair
+from mien.training.start import read_start
 from test_cli import Fails, pictures
 
 LIKE_IT = [

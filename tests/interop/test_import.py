@@ -13,14 +13,13 @@ import torch
 
 from interop import official, r3gan_reference, rosinality_reference
 from interop.official import Persistent, checkpoint, persistent_discriminator, persistent_generator
-from mien.apps import import_
-from mien.apps.import_ import Imported, describe
 from mien.cli import main
 from mien.core.errors import InputError
+from mien.core.network import read_network
 from mien.core.sampling import latents
-from mien.interop import _readers, convert
+from mien.interop import _readers, convert, import_
 from mien.interop._network import Network
-from mien.models._load import load_generator_network
+from mien.interop.import_ import Imported, describe
 
 
 def read(data: bytes, key: str = "G_ema") -> Network:
@@ -93,7 +92,7 @@ def test_command_writes_a_generator_that_draws(tmp_path: Path, capsys: pytest.Ca
     ):
         assert part in shown
     path = tmp_path / "official.safetensors"
-    loaded, header = load_generator_network(path)
+    loaded, header = read_network(path)
     assert "official.pkl" in header.origin
     z, labels = latents([0, 1], 16), torch.eye(2)
     expected = network.eval()(z, labels, psi=0.7)
@@ -307,7 +306,7 @@ def test_rosinality_draws_what_its_equations_say(tmp_path: Path, new_format: boo
     path = tmp_path / "010000.pt"
     torch.save(rosinality_reference.file_content(state), path, _use_new_zipfile_serialization=new_format)
     imported = import_file(path)
-    loaded, header = load_generator_network(imported.path)
+    loaded, header = read_network(imported.path)
     assert (header.family, header.spec.resolution) == ("stylegan2", 16)
     z = latents([5, 6, 7], 12)
     _, expected = rosinality_reference.picture(state, z)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mien.metrics._reading import (
+from mien.attributes.agreement import (
     _ranking,
     _weighted_auc,
     calibration_error,

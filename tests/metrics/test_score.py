@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from contracts.metric_contract import MetricContract
 from mien.core import discover
-from mien.metrics._score import Score, comparable
+from mien.core.score import Score, comparable
 
 
 def score(**changes):

@@ -9,7 +9,8 @@ import torch
 
 from mien.core.errors import InputError
 from mien.core.types import Batch, Phase, Spec
-from mien.models import _targets, attributes
+from mien.labels import encoding
+from mien.models import attributes
 from mien.training.order import Stream
 
 
@@ -59,8 +60,8 @@ def test_a_label_is_found_by_name_wherever_its_column_stands() -> None:
             assert side is not None
             numbers = side.images(np.arange(len(side)))[:, 0, 0, 0]
             assert np.array_equal(side.labels[:, 0], labels[numbers, 1])
-    both = _targets.choose(turned, "Mustache,Beard")
-    assert np.array_equal(_targets.encode(plain, both), labels[:, [1, 0]])
+    both = encoding.choose(turned, "Mustache,Beard")
+    assert np.array_equal(encoding.encode(plain, both), labels[:, [1, 0]])
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -149,10 +150,10 @@ def test_kinds_of_labels_and_their_columns() -> None:
     )
     records[0]["measurements"] = {"yaw": 3.5}
     dataset = Numbered(40, records=records)
-    names = [name for target in _targets.choose(dataset, "") for name in target.column_names]
+    names = [name for target in encoding.choose(dataset, "") for name in target.column_names]
     assert names == ["smiling"]  # by default what is a plain yes or no
-    chosen = _targets.choose(dataset, "smiling, age:20/30.5, hair")
-    rows = _targets.encode(dataset, chosen)
+    chosen = encoding.choose(dataset, "smiling, age:20/30.5, hair")
+    rows = encoding.encode(dataset, chosen)
     columns = [name for target in chosen for name in target.column_names]
     assert columns == [
         "smiling",
@@ -163,33 +164,33 @@ def test_kinds_of_labels_and_their_columns() -> None:
         "hair=blond",
         "hair=red",
     ]
-    assert _targets.parse(columns) == chosen
+    assert encoding.parse(columns) == chosen
     assert rows[0].tolist() == [1, 1, 0, 0, 0, 0, 1]
     assert rows[2].tolist() == [1, 0, 1, 0, 0, 1, 0]
     assert rows[:, 1:4].sum(axis=0).tolist() == [2, 11, 27]
-    assert np.array_equal(_targets.encode(dataset, _targets.choose(dataset, "age"))[:, 0], np.arange(18, 58))
-    assert len(_targets.choose(dataset, "age:bins")[0].values) == 4
-    yaw = _targets.encode(dataset, _targets.parse(["yaw:number"]))[:, 0]
+    assert np.array_equal(encoding.encode(dataset, encoding.choose(dataset, "age"))[:, 0], np.arange(18, 58))
+    assert len(encoding.choose(dataset, "age:bins")[0].values) == 4
+    yaw = encoding.encode(dataset, encoding.parse(["yaw:number"]))[:, 0]
     assert yaw[0] == 3.5
     assert np.isnan(yaw[1:]).all()
 
 
 def test_class_folders_become_one_of_several() -> None:
     labels = np.eye(3)[np.arange(30) % 3]
-    (target,) = _targets.choose(Numbered(30, labels=labels, class_names=("ann", "bob", "cleo")), "")
+    (target,) = encoding.choose(Numbered(30, labels=labels, class_names=("ann", "bob", "cleo")), "")
     assert (target.name, target.kind, target.values) == ("class", "one-of", ("ann", "bob", "cleo"))
-    (bob,) = _targets.choose(Numbered(30, labels=labels, class_names=("ann", "bob", "cleo")), "bob")
+    (bob,) = encoding.choose(Numbered(30, labels=labels, class_names=("ann", "bob", "cleo")), "bob")
     assert bob.kind == "yes-no"
 
 
 def test_mirrored_pictures_get_mirrored_labels() -> None:
-    targets = _targets.parse(
+    targets = encoding.parse(
         ["yaw:number", "gaze_pitch:number", "left_eye_open", "right_eye_open", "scar_left"]
     )
-    turned = _targets.mirrored(targets, np.array([[10.0, 5.0, 1.0, 0.0, 1.0]], np.float32))
+    turned = encoding.mirrored(targets, np.array([[10.0, 5.0, 1.0, 0.0, 1.0]], np.float32))
     assert turned[0, :4].tolist() == [-10, 5, 0, 1]
     assert np.isnan(turned[0, 4])  # whether there is one on the right is not known
-    assert np.array_equal(_targets.mirrored(_targets.parse(["Young"]), np.ones((1, 1))), np.ones((1, 1)))
+    assert np.array_equal(encoding.mirrored(encoding.parse(["Young"]), np.ones((1, 1))), np.ones((1, 1)))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from mien.core import discover
 from mien.core.family import GENERATOR, kind_of
 from mien.core.types import Spec
-from mien.models._stylegan1 import ONE
+from mien.nn.stylegan1 import ONE
 
 SPEC = Spec(16, 3, 3, ("smile", "glasses", "hat"))
 GENERATORS = [

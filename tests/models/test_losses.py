@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from mien.core.errors import InputError
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import dcgan, lite
+from mien.nn.penalty import squared_gradient
+from mien.nn.stddev import minibatch_stddev
 from mien.nn.strided import stages
-from mien.ops.penalty import squared_gradient
-from mien.ops.stddev import minibatch_stddev
 
 
 class FixedScores(nn.Module):

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import noise2noise
-from mien.models._denoise_unet import Denoiser
-from mien.models._noise import Noise, noise
 from mien.models.noise2noise import PRESETS, Config, Noise2Noise, build, crop, distance
+from mien.nn.denoise_unet import Denoiser
+from mien.nn.noise import Noise, noise
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset

@@ -12,9 +12,9 @@ from mien.core.errors import InputError
 from mien.core.types import Batch, Progress, Spec
 from mien.models import pix2pix
 from mien.models._jitter import jittered
-from mien.models._patch import PatchGan, receptive_field
-from mien.models._perceptual import Perceptual
-from mien.models._unet import Translator, UNet, edges_of
+from mien.nn.patch_gan import PatchGan, receptive_field
+from mien.nn.perceptual import Perceptual
+from mien.nn.unet import Translator, UNet, edges_of
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import dense, r3gan
-from mien.models._r3gan import GAIN, DenseBlock, GroupedBlock
 from mien.models._relativistic import Game, Relativistic, default_gamma
+from mien.nn.r3gan import GAIN, DenseBlock, GroupedBlock
 
 SMALL = r3gan.Config(batch_size=4, z_dim=8, channel_base=512, channel_max=32, blocks=1)
 

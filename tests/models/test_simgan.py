@@ -17,8 +17,8 @@ from mien.core.image import to_float, to_uint8
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import simgan
 from mien.models._history import History
-from mien.models._refiner import LocalDiscriminator, Refiner
-from mien.models._warp import Warp, warped
+from mien.nn.refiner import LocalDiscriminator, Refiner
+from mien.nn.warp import Warp, warped
 from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset

@@ -13,7 +13,7 @@ from mien.core.checkpoint import load_state, save_state
 from mien.core.errors import InputError
 from mien.core.types import Batch, Drawn, Phase, Progress, Spec
 from mien.models import stylegan1
-from mien.models._stylegan1 import ONE, StyledLayer, doubled, halved, level_at, shown
+from mien.nn.stylegan1 import ONE, StyledLayer, doubled, halved, level_at, shown
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset

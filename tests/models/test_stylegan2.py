@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.core.types import Spec
-from mien.models._stylegan2_d import Discriminator
-from mien.models._stylegan2_g import Generator
+from mien.nn.stylegan2_discriminator import Discriminator
+from mien.nn.stylegan2_generator import Generator
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 

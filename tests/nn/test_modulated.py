@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from mien.core.types import Spec
 from mien.latent.styles import Styled
-from mien.nn.modulated import ModulatedGenerator
+from mien.nn.self_modulated import ModulatedGenerator
 
 
 def generator(spec: Spec = Spec(32), *, z_dim: int = 12, w_dim: int = 16) -> ModulatedGenerator:  # noqa: B008

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mien.ops.convolution import Grid, convolution, convolved, spread
-from mien.ops.equalised import leaky
+from mien.nn.convolution import Grid, convolution, convolved, spread
+from mien.nn.equalised import leaky
 
 GRIDS = {
     "same": (5, Grid(1, 1)),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mien.core.errors import InputError
+from mien.faces.align import crop, ffhq_square, layout_squares
 from mien.faces.face import Face
-from mien.prepare.align import crop, ffhq_square, layout_squares
 from rendered_heads import heads
 
 

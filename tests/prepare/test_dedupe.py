@@ -11,12 +11,12 @@ from PIL import Image, ImageEnhance
 from mien.core import artefacts
 from mien.core.errors import InputError
 from mien.core.picture import decode, list_pictures
+from mien.faces.align import crop, ffhq_square
 from mien.faces.crop import cut
 from mien.faces.face import Face
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.faces.mesh import MeshNetwork
 from mien.prepare import dedupe
-from mien.prepare.align import crop, ffhq_square
 from mien.prepare.dedupe import DEFAULT_THRESHOLD, NUM_BITS, find_duplicates, nearest, perceptual_hash
 from rendered_heads import heads
 

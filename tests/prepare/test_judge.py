@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 import pytest
 
 from mien.core.errors import InputError
+from mien.faces.measure import SUGGESTED
 from mien.prepare.judge import Rules, judge
-from mien.prepare.measure import SUGGESTED
 
 NOTHING = Rules(**{rule.name: False if rule.name == "single_face" else None for rule in fields(Rules)})
 RULES = Rules(min_face=30, min_coverage=0.1, max_coverage=0.6)

@@ -10,8 +10,8 @@ from mien.core import artefacts
 from mien.core.picture import Picture, decode, list_pictures
 from mien.faces.crop import Square
 from mien.faces.finder import needed_artefacts, open_finder
-from mien.prepare.measure import GRAY, SUGGESTED, measure
-from mien.prepare.measure_light import face_view, measure_light, sharpness
+from mien.faces.measure import GRAY, SUGGESTED, measure
+from mien.faces.measure_light import face_view, measure_light, sharpness
 from mien.render.shot import Shot
 from rendered_heads import head
 

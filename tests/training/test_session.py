@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from contracts.family_contract import assert_same
-from mien.apps.report_log import read_log
 from mien.core.checkpoint import load_state
 from mien.core.errors import InputError
 from mien.core.provenance import verify
 from mien.core.run import RunFolder
 from mien.core.types import Batch, Phase, Progress
 from mien.models import lite
+from mien.reports.log import read_log
 from mien.training.loop import Budget, Training
 from mien.training.order import Stream
 from mien.training.session import DivergedError, Session

@@ -12,7 +12,7 @@ from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.interop._facts import NetworkFacts
-from mien.ops.resample import binomial_filter
+from mien.nn.resample import binomial_filter
 
 Kind = Literal["generator", "discriminator"]
 _FILTERS = ("resample_filter", "filter")  # how our networks name the low-pass filter

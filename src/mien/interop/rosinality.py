@@ -18,7 +18,7 @@ from mien.core.types import Spec
 from mien.interop._facts import LATENT_MEAN
 from mien.interop._network import Network, channels, count, fitted
 from mien.models import stylegan2
-from mien.ops.resample import binomial_filter
+from mien.nn.resample import binomial_filter
 
 _STYLED = {
     "conv.weight": "weight",

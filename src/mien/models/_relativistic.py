@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress
 from mien.models._pairing import Pairing, told
-from mien.ops.penalty import squared_gradient
-from mien.ops.schedule import cosine
+from mien.nn.penalty import squared_gradient
 
 
 class Game(BaseModel):

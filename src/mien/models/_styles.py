@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mien.models._stylegan2_g import Mapping
+from mien.nn.stylegan2_generator import Mapping
 
 
 def mixed_styles(

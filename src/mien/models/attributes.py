@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from mien.core.errors import InputError
-from mien.core.split import split_people
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
-from mien.models import _targets
-from mien.models._targets import Target
+from mien.labels import encoding
+from mien.labels.encoding import Target
+from mien.labels.split import split_people
 
 KIND = "attributes"
 PRODUCT = "net"
@@ -50,8 +50,8 @@ PRESETS = {"default": Config(), "quick": Config(width=16)}
 
 def lesson(config: Config, dataset: Dataset) -> Lesson:
     """Choose the labels, and keep people out for testing. InputError for labels that cannot be learnt."""
-    targets = _targets.choose(dataset, config.labels)
-    rows = _targets.encode(dataset, targets)
+    targets = encoding.choose(dataset, config.labels)
+    rows = encoding.encode(dataset, targets)
     split = split_people(dataset.records, share=config.held_out)
     targets, rows, notes = _varied(targets, rows, split.train, named=bool(config.labels.strip()))
     names = tuple(name for target in targets for name in target.column_names)
@@ -60,7 +60,7 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     )
     count = f"{len(train):,} pictures; {len(held_out):,}"
     told = f"learns {len(targets)} labels from {count} kept out {split.how}"
-    mirrored = _targets.mirrored(targets, rows[split.train])
+    mirrored = encoding.mirrored(targets, rows[split.train])
     return Lesson(train, held_out, mirrored, split.how, (told, *notes))
 
 
@@ -91,7 +91,7 @@ class Reader(nn.Module):
             raise InputError("an attribute model needs labels to learn, and none are named")
         if spec.resolution < 8:
             raise InputError(f"pictures of {spec.resolution} px: an attribute model needs 8 or more")
-        self.spec, self.targets = spec, _targets.parse(spec.class_names)
+        self.spec, self.targets = spec, encoding.parse(spec.class_names)
         stages = max(spec.resolution.bit_length() - 3, 1)  # down to about 4 px
         widths = [min(width * 2**i, width * 8) for i in range(stages)]
         layers: list[nn.Module] = []
@@ -262,7 +262,7 @@ def _varied(
     columns = [place for target in left for place in range(target.columns.start, target.columns.stop)]
     column_names = [name for target in left for name in target.column_names]
     notes = [f"left out, since they are the same in every picture: {names}"] if flat else []
-    return _targets.parse(column_names), rows[:, columns], notes
+    return encoding.parse(column_names), rows[:, columns], notes
 
 
 def _varies(columns: np.ndarray) -> bool:

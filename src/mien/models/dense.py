@@ -7,8 +7,8 @@ training picture of 64 px with exact penalties, a tenth of the published network
 from pydantic import Field
 
 from mien.core.types import Spec
-from mien.models._r3gan import DenseBlock, Discriminator, Generator
 from mien.models._relativistic import Game, Relativistic
+from mien.nn.r3gan import DenseBlock, Discriminator, Generator
 
 AUGMENT = "ramp"
 

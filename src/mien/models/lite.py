@@ -20,9 +20,9 @@ from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._pairing import Pairing, told
-from mien.nn.modulated import ModulatedGenerator
+from mien.nn.penalty import squared_gradient
+from mien.nn.self_modulated import ModulatedGenerator
 from mien.nn.strided import Discriminator, Generator
-from mien.ops.penalty import squared_gradient
 
 _LATER: JsonDict = {
     "since": "0.2"

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from mien.core.split import split_people
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
-from mien.models._denoise_unet import Denoiser
-from mien.models._noise import Noise, noise
+from mien.labels.split import split_people
+from mien.nn.denoise_unet import Denoiser
+from mien.nn.noise import Noise, noise
 
 KIND = "denoiser"
 PRODUCT = "net"

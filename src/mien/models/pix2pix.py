@@ -19,9 +19,9 @@ from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._jitter import jittered
-from mien.models._patch import Norm, PatchGan
-from mien.models._perceptual import Perceptual
-from mien.models._unet import Translator
+from mien.nn.patch_gan import Norm, PatchGan
+from mien.nn.perceptual import Perceptual
+from mien.nn.unet import Translator
 
 KIND = "translator"
 PRODUCT = "g"

@@ -9,10 +9,10 @@ from functools import partial
 
 from pydantic import Field
 
+from mien.core.schedule import cosine
 from mien.core.types import Progress, Spec
-from mien.models._r3gan import Discriminator, Generator, GroupedBlock
 from mien.models._relativistic import Game, Relativistic
-from mien.ops.schedule import cosine
+from mien.nn.r3gan import Discriminator, Generator, GroupedBlock
 
 AUGMENT = "ramp"  # published: p from 0 to .3 over the run (.55 for CIFAR)
 

@@ -22,9 +22,9 @@ from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._history import History
-from mien.models._refiner import LocalDiscriminator, Refiner
-from mien.models._warp import Warp, warped
-from mien.ops.penalty import squared_gradient
+from mien.nn.penalty import squared_gradient
+from mien.nn.refiner import LocalDiscriminator, Refiner
+from mien.nn.warp import Warp, warped
 
 KIND = "refiner"
 PRODUCT = "r"

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._stylegan1 import ONE, Discriminator, Generator, doubled, halved, level_at, shown
 from mien.models._styles import mixed_styles
-from mien.ops.penalty import squared_gradient
+from mien.nn.penalty import squared_gradient
+from mien.nn.stylegan1 import ONE, Discriminator, Generator, doubled, halved, level_at, shown
 
 _DRIFT = 0.001  # WGAN-GP: keeps scores of reals near zero (arXiv:1710.10196, appendix A.1)
 

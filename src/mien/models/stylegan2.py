@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._stylegan2_d import DArchitecture, Discriminator
-from mien.models._stylegan2_g import GArchitecture, Generator
 from mien.models._styles import mixed_styles
-from mien.ops.penalty import squared_gradient
+from mien.nn.penalty import squared_gradient
+from mien.nn.stylegan2_discriminator import DArchitecture, Discriminator
+from mien.nn.stylegan2_generator import GArchitecture, Generator
 
 _PATH_DECAY = 0.01  # of the running mean of path lengths
 

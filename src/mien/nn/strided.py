@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.ops.stddev import minibatch_stddev
+from mien.nn.stddev import minibatch_stddev
 
 
 def stages(resolution: int) -> int:

@@ -1,12 +1,12 @@
 """VGG16's convolutions (Simonyan & Zisserman 2014, arXiv:1409.1556), with trained weights from outside.
 
-`mien.ops.random_vgg` is the same topology with weights that nobody trained.
+`mien.nn.random_vgg` is the same topology with weights that nobody trained.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.ops.random_vgg import WIDTHS as LAYERS
+from mien.nn.random_vgg import WIDTHS as LAYERS
 
 WIDTHS = (64, 128, 256, 512, 512)
 LEAST_SIDE = 16

@@ -10,10 +10,10 @@ from PIL import Image
 
 from mien.core.errors import InputError
 from mien.core.picture import Pixels
+from mien.faces.align import ffhq_square
 from mien.faces.crop import Square, cut
 from mien.faces.mesh import INPUT_SIZE, MeshNetwork
 from mien.faces.mesh_finder import face_at
-from mien.prepare.align import ffhq_square
 
 DUPLICATE = "duplicate"  # the reason in a manifest
 NUM_BITS = 768

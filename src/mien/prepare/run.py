@@ -11,9 +11,9 @@ from mien.core import artefacts
 from mien.core.errors import InputError, MienError
 from mien.core.labels import Label
 from mien.core.manifest import Record, continuation
+from mien.faces.align import LAYOUTS
 from mien.faces.finder import FINDERS, needed_artefacts
 from mien.prepare import store as stores
-from mien.prepare.align import LAYOUTS
 from mien.prepare.candidates import Candidates, Found, Prepared, open_prepared, prepared_size
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.judge import MEASUREMENTS, Rules

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mien.core.errors import InputError
-from mien.core.split import person_of
+from mien.labels.split import person_of
 from mien.prepare.candidates import Candidates
 from mien.prepare.dedupe import DUPLICATE, find_duplicates
 from mien.prepare.judge import Drop, Rules, judge

@@ -13,15 +13,15 @@ from PIL import Image
 
 from mien.core.packed import encode_png
 from mien.core.picture import BadPicture, Picture, decode
+from mien.faces.align import crop, ffhq_square, layout_squares
 from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Finder
 from mien.faces.finder import SEES_SMALL
+from mien.faces.measure import measure
 from mien.faces.mesh import MeshNetwork
 from mien.faces.search import ENOUGH
-from mien.prepare.align import crop, ffhq_square, layout_squares
 from mien.prepare.dedupe import perceptual_hash
 from mien.prepare.judge import NO_FACE, Drop
-from mien.prepare.measure import measure
 from mien.prepare.sources import Input, Reader, readable
 
 THUMB = 96

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mien.apps.transform import Transformed
+    from mien.translation.transform import Transformed
 
 
 def console() -> "Console":

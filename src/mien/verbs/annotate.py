@@ -36,10 +36,10 @@ def annotate(
     device
         cpu, cuda, mps or auto.
     """
-    from mien.apps import annotate as app
-    from mien.apps.bars import bar
-    from mien.apps.settings import pick_device
+    from mien.attributes import annotate as app
+    from mien.bars import bar
     from mien.core.errors import InputError
+    from mien.training.settings import pick_device
 
     if model is None and not measure and not read:
         raise InputError("say what to annotate with: --model RUN, --read age|sex|expressions, --measure")
@@ -51,7 +51,7 @@ def annotate(
             )
         screen.print(f"read the labels of {done:,} of {total:,} pictures; {total - done:,} were read before")
     if read:
-        from mien.apps.annotate_faces import LIMITS, read_faces
+        from mien.attributes.annotate_faces import LIMITS, read_faces
 
         with bar(screen, "reading faces") as progress:
             done, total = read_faces(

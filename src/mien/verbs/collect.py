@@ -35,7 +35,7 @@ def collect(
         Ask again for pictures that were refused before, such as broken or too large ones.
     """
     try:
-        from mien.apps.collect import collect as run
+        from mien.collect.collect import collect as run
     except ModuleNotFoundError as error:
         raise MienError("collecting needs Scrapy: pip install 'mien[collect]'") from error
     run(

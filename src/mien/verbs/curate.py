@@ -19,6 +19,6 @@ def curate(dataset: Path, /, *, host: str = "127.0.0.1", port: int = 0, open: bo
     open
         Open the page in the browser.
     """
-    from mien.apps.curate import curate as run
+    from mien.curate.curate import curate as run
 
     run(dataset, host=host, port=port, open_browser=open, console=console())

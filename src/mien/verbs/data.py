@@ -39,7 +39,7 @@ def render(
     eyes
         Cut out both eyes of each person instead of the head.
     """
-    from mien.apps.bars import bar
+    from mien.bars import bar
     from mien.render.dataset import write_dataset
 
     screen = console()
@@ -103,7 +103,7 @@ def prepare(
     keep_work
         Leave OUT.work beside the zip, for other rules later.
     """
-    from mien.apps.prepare import prepare as run
+    from mien.prepare.prepare import prepare as run
 
     run(
         source,

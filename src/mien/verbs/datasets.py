@@ -23,8 +23,8 @@ def info(source: str, /, *, quick: bool = False, json: bool = False) -> None:
     json
         One JSON object instead of tables.
     """
-    from mien.apps.bars import bar
-    from mien.apps.data_info import inspect, show
+    from mien.bars import bar
+    from mien.datasets.info import inspect, show
 
     screen = console()
     with bar(screen, "looking at pictures") as progress:
@@ -64,8 +64,8 @@ def export(
     measurements
         Export the measurements too.
     """
-    from mien.apps.bars import bar
-    from mien.apps.data_export import export as run
+    from mien.bars import bar
+    from mien.datasets.export import export as run
 
     screen = console()
     with bar(screen, "exporting") as progress:

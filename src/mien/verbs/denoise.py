@@ -23,9 +23,9 @@ def denoise(
     device
         cpu, cuda, mps or auto.
     """
-    from mien.apps.bars import bar
-    from mien.apps.denoise import run as clean
-    from mien.apps.settings import pick_device
+    from mien.bars import bar
+    from mien.training.settings import pick_device
+    from mien.translation.denoise import run as clean
 
     screen = console()
     with bar(screen, "denoising") as progress:

@@ -30,7 +30,7 @@ def import_(
     info
         Only show what the file holds.
     """
-    from mien.apps.import_ import describe, read, save
+    from mien.interop.import_ import describe, read, save
 
     screen = console()
     contents = None if info else read(source, network)
@@ -58,7 +58,7 @@ def export(source: Path, out: Path, /) -> None:
     out
         OUT.safetensors or OUT.onnx; the card becomes OUT.md.
     """
-    from mien.apps.export import export as run
+    from mien.interop.export import export as run
 
     screen = console()
     written = run(source, out)

@@ -29,7 +29,7 @@ def verify(file: Path, /) -> None:
 
 def list_artefacts() -> None:
     """List the third-party files that mien can use, their licence and whether they are here."""
-    from mien.apps.artefacts import show
+    from mien.interop.artefacts import show
 
     show(console=console())
 
@@ -42,7 +42,7 @@ def fetch(*names: str) -> None:
     names
         Which ones; all that can be fetched by default.
     """
-    from mien.apps.artefacts import fetch_all
+    from mien.interop.artefacts import fetch_all
 
     fetch_all(names, console=console())
 
@@ -56,8 +56,8 @@ def add(*files: str) -> None:
         Packages (as pip or npm downloads them), files of them, or files of another machine's cache. Where no
         hash is pinned, the artefact's name goes first: `mien artefacts add inception FILE`.
     """
-    from mien.apps.artefacts import add_files
     from mien.core.errors import InputError
+    from mien.interop.artefacts import add_files
 
     if not files:
         raise InputError("name the files to add: mien artefacts add FILE...")

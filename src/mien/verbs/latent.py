@@ -39,8 +39,8 @@ def mix(
     size
         Pixels along a side of a face; the model's by default.
     """
-    from mien.apps.bars import bar
-    from mien.apps.mix import mix as run
+    from mien.bars import bar
+    from mien.generation.mix import mix as run
 
     screen = console()
     with bar(screen, "mixing") as progress:
@@ -106,9 +106,9 @@ def video(
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
-    from mien.apps.bars import bar
-    from mien.apps.video import Walk
-    from mien.apps.video import video as run
+    from mien.bars import bar
+    from mien.generation.video import Walk
+    from mien.generation.video import video as run
 
     screen = console()
     walk = Walk(frames=frames, space=space, curve=curve, loop=loop, ease=ease)
@@ -161,8 +161,8 @@ def mosaic(
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
-    from mien.apps.bars import bar
-    from mien.apps.mosaic import mosaic as run
+    from mien.bars import bar
+    from mien.generation.mosaic import mosaic as run
 
     screen = console()
     with bar(screen, "laying faces") as progress:
@@ -199,8 +199,8 @@ def pick(
     size
         Pixels along a side of a face; the model's by default.
     """
-    from mien.apps.bars import bar
-    from mien.apps.pick import pick as run
+    from mien.bars import bar
+    from mien.generation.pick import pick as run
 
     screen = console()
     with bar(screen, "drawing") as progress:

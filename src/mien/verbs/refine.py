@@ -32,9 +32,9 @@ def refine(
     device
         cpu, cuda, mps or auto.
     """
-    from mien.apps.bars import bar
-    from mien.apps.refine import refine as run_it
-    from mien.apps.settings import pick_device
+    from mien.bars import bar
+    from mien.training.settings import pick_device
+    from mien.translation.refine import refine as run_it
 
     screen = console()
     with bar(screen, "refining") as progress:

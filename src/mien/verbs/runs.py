@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from mien.apps.options import TrainOptions
+from mien.training.options import TrainOptions
 from mien.verbs._console import console
 
 _TRAIN_DEFAULTS = TrainOptions()
@@ -23,7 +23,7 @@ def demo(*, minutes: float = 4.0, people: int = 1500, out: Path = Path("demo")) 
     out
         Folder for the run.
     """
-    from mien.apps.demo import demo as run
+    from mien.demo import demo as run
 
     run(minutes=minutes, people=people, out=out, console=console())
 
@@ -41,7 +41,7 @@ def train(
     data
         A zip from `mien prepare`, a folder of square pictures, or "rendered:2000".
     """
-    from mien.apps.train import train as run
+    from mien.training.train import train as run
 
     run(data, options, console=console())
 
@@ -78,7 +78,7 @@ def generate(
     format
         File format.
     """
-    from mien.apps.generate import generate as run
+    from mien.generation.generate import generate as run
 
     written = run(source, out, seeds=seeds, trunc=trunc, label=label, as_grid=grid, image_format=format)
     print(f"wrote {len(written)} file(s) to {out}")
@@ -125,12 +125,12 @@ def evaluate(
     device
         cpu, cuda, mps or auto.
     """
-    from mien.apps.bars import bar
-    from mien.apps.evaluate import evaluate as measure
-    from mien.apps.evaluate_table import table
-    from mien.apps.products import kind_at
-    from mien.apps.settings import pick_device
+    from mien.bars import bar
     from mien.core.errors import InputError
+    from mien.core.kinds import kind_at
+    from mien.evaluation.evaluate import evaluate as measure
+    from mien.evaluation.table import table
+    from mien.training.settings import pick_device
 
     screen = console()
     kind = "generator" if run is None else kind_at(run)
@@ -157,9 +157,9 @@ def evaluate(
 
 
 def _examine(run: Path, kind: str, data: str, device: str) -> None:
-    from mien.apps.bars import bar
-    from mien.apps.products import scores_for
-    from mien.apps.settings import pick_device
+    from mien.bars import bar
+    from mien.core.kinds import scores_for
+    from mien.training.settings import pick_device
 
     screen = console()
     scores = scores_for(run, kind)
@@ -180,8 +180,8 @@ def report(run: Path, /, *, data: str | None = None, out: Path | None = None) ->
     out
         Where to write the page; report.html in the run folder by default.
     """
-    from mien.apps.bars import bar
-    from mien.apps.products import kind_at, report_for
+    from mien.bars import bar
+    from mien.core.kinds import kind_at, report_for
 
     writer = report_for(run, kind_at(run) if run.is_dir() else "generator")
     screen = console()
@@ -198,6 +198,6 @@ def models(name: str | None = None, /) -> None:
     name
         A family, for its numbers.
     """
-    from mien.apps.models import show
+    from mien.training.families import show
 
     show(name, console=console())

@@ -29,9 +29,9 @@ def translate(
     device
         cpu, cuda, mps or auto.
     """
-    from mien.apps.bars import bar
-    from mien.apps.settings import pick_device
-    from mien.apps.translate import translate as run_it
+    from mien.bars import bar
+    from mien.training.settings import pick_device
+    from mien.translation.translate import translate as run_it
 
     screen = console()
     with bar(screen, "translating") as progress:

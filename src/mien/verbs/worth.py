@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mien.apps.worth_options import WorthOptions
+from mien.evaluation.worth_options import WorthOptions
 from mien.verbs._console import console
 
 _DEFAULTS = WorthOptions()
@@ -34,8 +34,8 @@ def worth(
     out
         Folder for worth.json, worth.html and what each model said.
     """
-    from mien.apps.worth import worth as run
-    from mien.apps.worth_words import table
+    from mien.evaluation.worth import worth as run
+    from mien.evaluation.worth_words import table
 
     screen = console()
     screen.print(table(run(real, label, out, options, console=screen)))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.metrics.features._images import hash_tensors, vectors
-from mien.ops.random_vgg import WIDTHS, convolutions, filled
+from mien.nn.random_vgg import WIDTHS, convolutions, filled
 
 NAME = "vgg-random"
 ARTEFACTS: tuple[str, ...] = ()

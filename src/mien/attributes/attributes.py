@@ -1,0 +1,289 @@
+"""Reading labels off pictures with a trained model, and saying how well that goes on people it never saw."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from mien import TOOL
+from mien.attributes.agreement import (
+    Interval,
+    Number,
+    OneOf,
+    Reading,
+    YesNo,
+    auc,
+    mean_auc,
+    number,
+    one_of,
+    yes_no,
+)
+from mien.core import ledger
+from mien.core.errors import InputError
+from mien.core.image import resize, to_float
+from mien.core.network import LoadedNetwork, load_network
+from mien.core.run import RunFolder
+from mien.core.types import Dataset
+from mien.core.views import View
+from mien.datasets.opening import open_dataset
+from mien.labels import encoding
+from mien.labels.split import person_of, split_people
+from mien.models import attributes
+from mien.models.attributes import KIND, Reader
+
+Tick = Callable[[int, int], None]
+METRIC = "attributes"
+FEWEST = 20  # of either answer, for a label to count in the mean AUC
+_BATCH = 128
+
+
+class Examination(BaseModel):
+    """How well a model reads the labels of some pictures; a line of `metric-attributes.jsonl`.
+
+    unseen: whether the model is known not to have learnt from these people. how: in words, which pictures
+    these are. absent: labels that the dataset does not have. readings: label by label.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_id: str
+    nimg: int
+    dataset_name: str
+    dataset_hash: str
+    num_pictures: int
+    num_people: int
+    unseen: bool
+    how: str
+    absent: tuple[str, ...] = ()
+    readings: tuple[Reading, ...]
+    tool: str = TOOL
+
+    @property
+    def mean_auc(self) -> tuple[float | None, int]:
+        """Over yes-no labels with at least 20 of either answer, and how many those are."""
+        return mean_auc(self.readings, fewest=FEWEST)
+
+
+def load(source: Path, device: torch.device | None = None) -> LoadedNetwork[Reader]:
+    """Load a run's newest attribute model, or a file of one. Raises InputError."""
+    return load_network(source, KIND, device)
+
+
+def read(
+    network: Reader, dataset: Dataset, indexes: np.ndarray, *, progress: Tick | None = None
+) -> np.ndarray:
+    """float32 [len(indexes), columns] as `Reader.read`; pictures of another size are resized first."""
+    _check_channels(network, dataset)
+    device = network.centre.device
+    rows = [np.zeros((0, network.spec.label_dim), np.float32)]
+    for start in range(0, len(indexes), _BATCH):
+        pixels = _sized(dataset.images(indexes[start : start + _BATCH]), network.spec.resolution)
+        images = to_float(torch.from_numpy(pixels).to(device))
+        rows.append(network.read(images.contiguous(memory_format=torch.channels_last)).cpu().numpy())
+        if progress:
+            progress(min(start + _BATCH, len(indexes)), len(indexes))
+    return np.concatenate(rows)
+
+
+def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
+    """Examine a model on `data`; in a run folder the result is appended to `metric-attributes.jsonl`.
+
+    On the pictures that it was trained on, only those of people who were kept out count. Raises InputError.
+    """
+    loaded = load(source, device)
+    dataset = open_dataset(data, progress=progress)
+    side, unseen, how = test_side(loaded, dataset)
+    found = examine(
+        loaded.network, side, loaded.model, loaded.header.nimg, unseen=unseen, how=how, progress=progress
+    )
+    if source.is_dir():
+        append(RunFolder.open(source), found)
+    return found
+
+
+def test_side(loaded: LoadedNetwork[Reader], dataset: Dataset) -> tuple[Dataset, bool, str]:
+    """The pictures to examine the model on, whether it is known never to have seen them, and in words."""
+    header, network = loaded.header, loaded.network
+    labels = encoding.encode(dataset, network.targets)
+    if header.dataset is not None and header.dataset.content_hash == dataset.content_hash:
+        config = attributes.Config.model_validate(header.config)
+        split = split_people(dataset.records, share=config.held_out)
+        side = View(
+            dataset, split.held_out, labels=labels[split.held_out], class_names=network.spec.class_names
+        )
+        return side, True, f"kept out of training {split.how}"
+    everything = View(dataset, np.arange(len(dataset)), labels=labels, class_names=network.spec.class_names)
+    return everything, False, "not what was trained on; whether the model saw the same people is not known"
+
+
+def examine(
+    network: Reader,
+    side: Dataset,
+    model: str,
+    nimg: int,
+    *,
+    unseen: bool,
+    how: str,
+    progress: Tick | None = None,
+) -> Examination:
+    """Compare what the network reads with the labels of `side` (NaN where not known: those do not count)."""
+    assert side.labels is not None
+    said = read(network, side, np.arange(len(side)), progress=progress)
+    people = [person_of(record) or str(index) for index, record in enumerate(side.records)]
+    readings, absent = compare(network.targets, side.labels, said, people)
+    if not readings:
+        raise InputError(f"{side.name}: it has none of the labels that the model reads ({', '.join(absent)})")
+    return Examination(
+        model_id=model,
+        nimg=nimg,
+        dataset_name=side.name,
+        dataset_hash=side.content_hash,
+        num_pictures=len(side),
+        num_people=len(set(people)),
+        unseen=unseen,
+        how=how,
+        absent=absent,
+        readings=readings,
+    )
+
+
+def compare(
+    targets: Sequence[encoding.Target], truth: np.ndarray, said: np.ndarray, people: Sequence[str]
+) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
+    """One reading for each target of which any truth is known; the names of the others."""
+    readings: list[Reading] = []
+    absent: list[str] = []
+    for target in targets:
+        known = np.flatnonzero(~np.isnan(truth[:, target.columns]).any(axis=1))
+        if not len(known):
+            absent.append(target.name)
+            continue
+        mine, theirs = truth[known][:, target.columns], said[known][:, target.columns]
+        names = [people[index] for index in known.tolist()]
+        if target.kind == "yes-no":
+            readings.append(yes_no(target.name, mine[:, 0], theirs[:, 0], names))
+        elif target.kind == "number":
+            readings.append(number(target.name, mine[:, 0], theirs[:, 0], names))
+        else:
+            readings.append(one_of(target.name, target.values, mine.argmax(axis=1), theirs, names))
+    return tuple(readings), tuple(absent)
+
+
+def append(run: RunFolder, examination: Examination) -> None:
+    """Add a line to the run's `metric-attributes.jsonl`, atomically."""
+    ledger.append(run, METRIC, examination)
+
+
+def read_examinations(run: RunFolder) -> list[Examination]:
+    """What was found so far, oldest first. Raises InputError naming a damaged line."""
+    return ledger.read_all(run, METRIC, Examination)
+
+
+def table(found: Examination) -> Group:
+    """A row a yes-no label, the weakest last, and a line for each other; what is undefined is a dash."""
+    grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("label", "known", "yes", "AUC", "prec.", "recall", "F1", "ECE"):
+        grid.add_column(
+            heading, justify="left" if heading == "label" else "right", no_wrap=heading != "label"
+        )
+    for reading in strongest_first(found):
+        figures = [_short(figure) for figure in (reading.precision, reading.recall, reading.f1)]
+        share = f"{reading.base_rate:.0%}"
+        grid.add_row(
+            reading.name, str(reading.count), share, told(reading.auc), *figures, f"{reading.ece:.3f}"
+        )
+    others = [f"{one.name}: {summary(one)}" for one in found.readings if not isinstance(one, YesNo)]
+    lines: list[RenderableType] = [
+        f"[bold]{found.model_id}[/] on {found.num_pictures:,} pictures of {found.num_people:,} people"
+        f" ({found.dataset_name}), {found.how}",
+        *([grid] if grid.row_count else []),
+        *others,
+        *([f"not in this dataset: {', '.join(found.absent)}"] if found.absent else []),
+        f"in brackets: 95 % intervals over people{_mean(found)}",
+    ]
+    return Group(*lines)
+
+
+def strongest_first(found: Examination) -> list[YesNo]:
+    """The yes-no labels by falling AUC; those without one last."""
+    yes_nos = [reading for reading in found.readings if isinstance(reading, YesNo)]
+    return sorted(yes_nos, key=lambda one: -(one.auc.value if one.auc else -1.0))
+
+
+def summary(reading: OneOf | Number) -> str:
+    """The main figures of a label that is no yes or no, beside what must be beaten."""
+    if isinstance(reading, Number):
+        r2 = "" if reading.r2 is None else f", R² {reading.r2:.2f}"
+        beaten = f"the median alone: MAE {reading.mae_of_median:.3g}"
+        return f"MAE {told(reading.mae)}, RMSE {told(reading.rmse)}{r2} ({beaten})"
+    return f"accuracy {told(reading.accuracy)} (the most common value alone: {reading.most_common:.3f})"
+
+
+def told(figure: Interval | None) -> str:
+    """ "0.953 (0.940-0.964)"."""
+    value, ends = told_apart(figure)
+    return f"{value} ({ends})" if ends else value
+
+
+def told_apart(figure: Interval | None) -> tuple[str, str]:
+    """ "0.953" and "0.940-0.964"."""
+    if figure is None:
+        return "-", ""
+    digits = 3 if abs(figure.value) < 10 else 1
+    return f"{figure.value:.{digits}f}", f"{figure.low:.{digits}f}-{figure.high:.{digits}f}"
+
+
+def glance(network: Reader, side: Dataset, most: int) -> dict[str, float]:
+    """A few scalars for a log, quickly: from at most `most` pictures of `side`, without intervals."""
+    assert side.labels is not None
+    where = np.linspace(0, len(side) - 1, min(most, len(side))).astype(int)
+    said, truth = read(network, side, where), side.labels[where]
+    values: dict[str, float] = {}
+    aucs: list[float] = []
+    for target in network.targets:
+        known = ~np.isnan(truth[:, target.columns]).any(axis=1)
+        mine, theirs = truth[known][:, target.columns], said[known][:, target.columns]
+        if target.kind == "yes-no" and 0 < mine.sum() < len(mine):
+            aucs.append(auc(mine[:, 0], theirs[:, 0]))
+        elif target.kind == "number" and len(mine):
+            values[f"Eval/mae/{target.name}"] = float(np.abs(mine - theirs).mean())
+        elif target.kind == "one-of" and len(mine):
+            right = mine.argmax(axis=1) == theirs.argmax(axis=1)
+            values[f"Eval/accuracy/{target.name}"] = float(right.mean())
+    return ({"Eval/auc": sum(aucs) / len(aucs)} if aucs else {}) | values
+
+
+def _mean(found: Examination) -> str:
+    mean, count = found.mean_auc
+    return (
+        ""
+        if mean is None
+        else f"; mean AUC {mean:.3f} over {count} labels with {FEWEST} or more of either answer"
+    )
+
+
+def _short(figure: Interval | None) -> str:
+    return "-" if figure is None else f"{figure.value:.3f}"
+
+
+def _check_channels(network: Reader, dataset: Dataset) -> None:
+    ours, theirs = network.spec.channels, dataset.spec.channels
+    if ours != theirs:
+        words = {1: "gray", 3: "coloured"}
+        raise InputError(
+            f"{dataset.name} is {words.get(theirs, theirs)}, the model reads {words.get(ours, ours)} pictures"
+        )
+
+
+def _sized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [N, C, S, S] as [N, C, size, size]."""
+    if pixels.shape[-1] == size:
+        return pixels
+    resized: list[Any] = [resize(picture.transpose(1, 2, 0), size).transpose(2, 0, 1) for picture in pixels]
+    return np.ascontiguousarray(np.stack(resized))

@@ -1,0 +1,73 @@
+"""What a run leaves behind that trains an attribute model: the model, and figures on people kept out."""
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from mien.attributes.attributes import append, examine, glance, table
+from mien.core.atomic import write_bytes
+from mien.core.checkpoint import model_id
+from mien.core.image import grid
+from mien.core.packed import encode_png
+from mien.core.run import RunFolder
+from mien.core.types import Dataset, Lesson
+from mien.models.attributes import KIND, PRODUCT, Reader
+from mien.training.loop import Training
+from mien.training.outputs import Shown, save_product
+
+_GLANCE = 512  # held-out pictures that are looked at on the way
+
+
+class AttributeOutputs:
+    """The outputs of a run of the family `attributes`; see `training.outputs.Outputs`."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        training: Training,
+        dataset: Dataset,
+        lesson: Lesson,
+        *,
+        family: str,
+        console: Console,
+    ) -> None:
+        self._run, self._training, self._dataset, self._lesson = run, training, dataset, lesson
+        self._family, self._console = family, console
+        assert lesson.held_out is not None
+        self._held_out = lesson.held_out
+
+    @property
+    def _network(self) -> Reader:
+        network = self._training.averages.networks[PRODUCT]
+        assert isinstance(network, Reader)
+        return network
+
+    def begin(self) -> None:
+        """Write `reals.png`: some of the pictures that are learnt from."""
+        train = self._lesson.train
+        where = np.linspace(0, len(train) - 1, min(64, len(train))).astype(int)
+        write_bytes(self._run.reals, encode_png(grid(torch.from_numpy(train.images(where)))))
+
+    def show(self) -> Shown:
+        """The main figures on up to 512 held-out pictures; nothing is chosen by them."""
+        return Shown(glance(self._network, self._held_out, _GLANCE))
+
+    def save(self) -> None:
+        """Write the averaged network."""
+        save_product(
+            self._run, self._training, self._dataset, family=self._family, kind=KIND, network=PRODUCT
+        )
+
+    def end(self) -> None:
+        """Examine the model on everyone who was kept out, write that down and show it."""
+        path = self._run.newest_product(KIND)
+        found = examine(
+            self._network,
+            self._held_out,
+            model_id(path),
+            self._training.nimg,
+            unseen=True,
+            how=f"kept out of training {self._lesson.how}",
+        )
+        append(self._run, found)
+        self._console.print(table(found))

@@ -1,0 +1,165 @@
+"""Which faces the page shows, in which order; and the inputs that gave no face."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from mien.core.errors import InputError
+from mien.core.manifest import Record
+from mien.curate.columns import Column, columns_of, count
+from mien.curate.faces import Faces
+
+_MOST_VIEWS = 8  # remembered, so that turning a page does not sort again
+_SHORT = 2000  # characters of a query's texts
+
+
+class Condition(BaseModel):
+    """What a column must be: in low..high, or the text `value` ("" for none), or containing a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str = Field(max_length=_SHORT)
+    low: float | None = Field(None, allow_inf_nan=False)
+    high: float | None = Field(None, allow_inf_nan=False)
+    value: str | None = Field(None, max_length=_SHORT)
+    contains: str | None = Field(None, max_length=_SHORT)
+
+    def words(self) -> str:
+        """The condition for people, as "yaw 10 to 30"."""
+        name = self.column.partition(".")[2] or self.column
+        if self.value is not None:
+            return f"{name} {self.value or '(none)'}"
+        if self.contains is not None:
+            return f"{name} with {self.contains!r}"
+        low = "" if self.low is None else f" from {self.low:g}"
+        high = "" if self.high is None else f" to {self.high:g}"
+        return f"{name}{low}{high}"
+
+
+class Query(BaseModel):
+    """A filter and an order. as_of: judge "kept" and "tossed" as of this revision, so that pages stay put
+    while verdicts change; None: now. sort: "name", "verdict" or a column's key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    show: Literal["all", "kept", "tossed"] = "all"
+    sort: str = Field("name", max_length=_SHORT)
+    descending: bool = False
+    text: str = Field("", max_length=_SHORT)
+    conditions: tuple[Condition, ...] = Field((), max_length=40)
+    as_of: int | None = Field(None, ge=0)
+
+    def words(self) -> str:
+        """The filter for people; "" where it lets everything through."""
+        parts = [condition.words() for condition in self.conditions]
+        if self.text:
+            parts.insert(0, f"name with {self.text!r}")
+        if self.show != "all":
+            parts.insert(0, self.show)
+        return ", ".join(parts)
+
+
+class Views:
+    """Answers queries about the faces of one dataset."""
+
+    def __init__(self, faces: Faces) -> None:
+        self.faces = faces
+        self.columns: dict[str, Column] = columns_of(faces.reader)
+        self._cache: dict[Query, np.ndarray] = {}
+
+    @cached_property
+    def _names(self) -> list[str]:
+        reader = self.faces.reader
+        return [
+            f"{name}\n{record.get('source') or ''}".casefold()
+            for name, record in zip(reader.names, reader.records, strict=True)
+        ]
+
+    def select(self, query: Query) -> np.ndarray:
+        """Indexes of the faces that pass, in order. Raises InputError for a column that is not there."""
+        current = self.faces.revision
+        as_of = current if query.as_of is None else min(query.as_of, current)
+        asked = query.model_copy(update={"as_of": as_of})
+        cached = self._cache.get(asked)
+        if cached is None:
+            cached = self._find(asked, as_of)
+            while len(self._cache) >= _MOST_VIEWS:
+                self._cache.pop(next(iter(self._cache)), None)
+            self._cache[asked] = cached
+        return cached
+
+    def _find(self, query: Query, as_of: int) -> np.ndarray:
+        tossed = self.faces.tossed_at(as_of)
+        passes = np.ones(len(tossed), bool)
+        if query.show != "all":
+            passes &= tossed == (query.show == "tossed")
+        if query.text:
+            wanted = query.text.casefold()
+            passes &= np.array([wanted in name for name in self._names])
+        for condition in query.conditions:
+            passes &= _holds(condition, self._column(condition.column))
+        chosen: np.ndarray = np.flatnonzero(passes)
+        ordered: np.ndarray = chosen[_order(self._ranks(query.sort, tossed)[chosen], query.descending)]
+        return ordered
+
+    def _column(self, key: str) -> Column:
+        if key not in self.columns:
+            raise InputError(f"there is no column {key!r} in this dataset")
+        return self.columns[key]
+
+    def _ranks(self, sort: str, tossed: np.ndarray) -> np.ndarray:
+        if sort == "name":
+            return np.arange(len(tossed), dtype=np.float64)
+        if sort == "verdict":
+            return tossed.astype(np.float64)
+        return self._column(sort).ranks
+
+    def value(self, sort: str, index: int) -> str:
+        """What a face has in the column sorted by, as text."""
+        column = self.columns.get(sort)
+        return "" if column is None else column.texts[index]
+
+
+def _order(ranks: np.ndarray, descending: bool) -> np.ndarray:
+    """Sorting permutation: ties by name, those without a value last either way."""
+    return np.argsort(-ranks if descending else ranks, kind="stable")
+
+
+def _holds(condition: Condition, column: Column) -> np.ndarray:
+    if condition.value is not None:
+        return np.array([text == condition.value for text in column.texts])
+    if condition.contains is not None:
+        wanted = condition.contains.casefold()
+        return np.array([wanted in text.casefold() for text in column.texts])
+    holds = np.ones(len(column.ranks), bool)
+    if condition.low is not None:
+        holds &= column.ranks >= condition.low
+    if condition.high is not None:
+        holds &= column.ranks <= condition.high
+    return holds
+
+
+class Inputs:
+    """The inputs that preparing dropped: they have a line in the manifest and no picture."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.lines = [_line(record) for record in records if record.get("file") is None]
+        self.reasons = count([line["reason"] for line in self.lines]) if self.lines else []
+        self._texts = ["\n".join(line.values()).casefold() for line in self.lines]
+
+    def find(self, text: str, reason: str | None) -> list[dict[str, str]]:
+        """Those with `text` in the source or the reason, in the manifest's order."""
+        wanted = text.casefold()
+        return [
+            line
+            for line, texts in zip(self.lines, self._texts, strict=True)
+            if wanted in texts and reason in (None, line["reason"])
+        ]
+
+
+def _line(record: Record) -> dict[str, str]:
+    source: Mapping[str, Any] = record
+    return {key: str(source.get(key) or "") for key in ("source", "reason", "detail")}

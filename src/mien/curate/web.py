@@ -1,0 +1,243 @@
+"""The server of `mien curate`: pages of faces, their pictures, and verdicts.
+
+Everything lies below a secret path, so that neither another page in the browser nor another user of the
+machine can ask for it; a Host header check stops DNS rebinding, a required header stops forged forms.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mien.core.errors import InputError, MienError
+from mien.curate.faces import BY_HAND, Faces, Saved
+from mien.curate.pictures import for_browser
+from mien.curate.view import Inputs, Query, Views
+
+MOST_A_PAGE = 500
+HEADER = "x-mien"  # a form of another site cannot send it
+_FILES = {
+    "curate.css": "text/css",
+    "curate.js": "text/javascript",
+    "curate_info.js": "text/javascript",
+    "curate_filter.js": "text/javascript",
+    "curate_inputs.js": "text/javascript",
+    "curate_server.js": "text/javascript",
+    "curate.svg": "image/svg+xml",
+}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class SetVerdict(BaseModel):
+    """Toss or restore faces by number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    indexes: list[int] = Field(min_length=1, max_length=MOST_A_PAGE)
+    tossed: bool
+
+
+class SetAll(BaseModel):
+    """Toss or restore all that a query finds. expected: how many the user was told that those are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: Query
+    tossed: bool
+    expected: int
+
+
+def build_app(faces: Faces, *, secret: str, hosts: frozenset[str] | None) -> FastAPI:
+    """The application; everything is below `/secret/`. hosts: names it answers to, None for any."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _guard(app, hosts)
+    _explain(app)
+    views, inputs = Views(faces), Inputs(faces.reader.all_records)
+    for router in (_page_routes(), _read_routes(faces, views, inputs), _write_routes(faces, views)):
+        app.include_router(router, prefix=f"/{secret}")
+    return app
+
+
+def _guard(app: FastAPI, hosts: frozenset[str] | None) -> None:
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        if hosts is not None and _host_name(request) not in hosts:
+            response: Response = _error("this server does not answer to that name", 421)
+        elif request.method == "POST" and request.headers.get(HEADER) != "curate":
+            response = _error("only the page of mien curate may change verdicts", 403)
+        else:
+            response = await call_next(request)
+        response.headers.update(_HEADERS)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _host_name(request: Request) -> str:
+    try:
+        return urlsplit("//" + request.headers.get("host", "")).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _explain(app: FastAPI) -> None:
+    """Errors as one sentence each, for the page to show."""
+
+    @app.exception_handler(MienError)
+    def failed(request: Request, error: MienError) -> Response:
+        return _error(str(error), 400 if isinstance(error, InputError) else 500)
+
+    @app.exception_handler(OSError)
+    def system(request: Request, error: OSError) -> Response:
+        return _error(f"the system says: {error.strerror or error}", 500)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _error("the request is not of the expected form", 422)
+
+    @app.exception_handler(404)
+    def absent(request: Request, error: Exception) -> Response:
+        return _error("nothing here; open the address that mien curate printed last", 404)
+
+
+def _error(words: str, status: int) -> Response:
+    return _json({"error": words}, status)
+
+
+def _json(value: Mapping[str, Any], status: int = 200) -> Response:
+    # ASCII: names of files may hold bytes that are no UTF-8.
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, default=str)
+    return Response(text, status, media_type="application/json")
+
+
+def _page_routes() -> APIRouter:
+    router = APIRouter()
+    folder = files("mien.reports") / "templates"
+
+    @router.get("/")
+    def page() -> Response:
+        return Response((folder / "curate.html").read_bytes(), media_type="text/html")
+
+    @router.get("/files/{name}")
+    def file(name: str) -> Response:
+        if name not in _FILES:
+            return _error(f"there is no file {name}", 404)
+        return Response((folder / name).read_bytes(), media_type=_FILES[name])
+
+    return router
+
+
+def _read_routes(faces: Faces, views: Views, inputs: Inputs) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/dataset")
+    def dataset() -> Response:
+        columns = [column.describe() for column in views.columns.values()]
+        reasons = {"num_inputs": len(inputs.lines), "reasons": inputs.reasons}
+        return _json({"name": faces.reader.path.name, "columns": columns} | reasons | faces.state())
+
+    @router.get("/state")
+    def state() -> Response:
+        return _json(faces.state())
+
+    @router.get("/faces")
+    def page(query: str, offset: int = 0, limit: int = 60) -> Response:
+        asked = _parse(query)
+        current = faces.state()
+        as_of = current["revision"] if asked.as_of is None else min(asked.as_of, current["revision"])
+        found = views.select(asked.model_copy(update={"as_of": as_of}))
+        start = max(0, offset)
+        shown = found[start : start + max(0, min(limit, MOST_A_PAGE))].tolist()
+        items = [_item(faces, index) | {"value": views.value(asked.sort, index)} for index in shown]
+        return _json(
+            {"num_found": len(found), "as_of": as_of, "words": asked.words(), "items": items} | current
+        )
+
+    @router.get("/faces/{index}")
+    def face(index: int) -> Response:
+        if not 0 <= index < len(faces):
+            return _error(f"there is no face number {index}", 404)
+        label = None if faces.reader.labels is None else faces.reader.labels[index]
+        record = {key: value for key, value in faces.reader.records[index].items() if key not in _SHOWN}
+        return _json(_item(faces, index) | {"label": label, "record": record})
+
+    @router.get("/pictures/{index}")
+    def picture(index: int, small: bool = False) -> Response:
+        if not 0 <= index < len(faces):
+            return _error(f"there is no face number {index}", 404)
+        data, kind = for_browser(faces.reader.read(index), small=small)
+        return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+    @router.get("/inputs")
+    def dropped(text: str = "", reason: str | None = None, offset: int = 0, limit: int = 200) -> Response:
+        found = inputs.find(text, reason)
+        start = max(0, offset)
+        return _json({"num_found": len(found), "items": found[start : start + min(limit, MOST_A_PAGE)]})
+
+    return router
+
+
+def _parse(text: str) -> Query:
+    try:
+        return Query.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError("the filter is not of the expected form; clear it") from error
+
+
+_SHOWN = frozenset({"file", "source", "verdict", "reason", "detail"})  # `_item` has them, up to date
+
+
+def _write_routes(faces: Faces, views: Views) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/verdicts")
+    def verdicts(asked: SetVerdict) -> Response:
+        return _saved(faces, faces.set(asked.indexes, tossed=asked.tossed))
+
+    @router.post("/verdicts/all")
+    def verdicts_of_all(asked: SetAll) -> Response:
+        found = views.select(asked.query)
+        if len(found) != asked.expected:
+            words = f"the filter now shows {len(found)}, not {asked.expected}; nothing was changed"
+            return _error(words, 409)
+        words = asked.query.words()
+        detail = f"{BY_HAND}, all {len(found)} with: {words}" if words else f"{BY_HAND}, all {len(found)}"
+        return _saved(faces, faces.set(found.tolist(), tossed=asked.tossed, detail=detail))
+
+    @router.post("/undo")
+    def undo() -> Response:
+        return _saved(faces, faces.undo())
+
+    return router
+
+
+def _saved(faces: Faces, saved: Saved) -> Response:
+    """The answer to a change. items: as they now are, so many as a page may show."""
+    items = [_item(faces, change.index) for change in saved.changes[:MOST_A_PAGE]]
+    return _json({"num_changed": len(saved.changes), "items": items} | faces.state())
+
+
+def _item(faces: Faces, index: int) -> dict[str, Any]:
+    verdict = faces.verdicts[index]
+    return {
+        "index": index,
+        "name": faces.reader.names[index],
+        "source": faces.reader.records[index].get("source"),
+        "tossed": verdict.tossed,
+        "reason": verdict.reason,
+        "detail": verdict.detail,
+    }

@@ -1,0 +1,189 @@
+"""An index becomes a dataset: pictures cut square, resized, kept decoded under their content's hash."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.core.atomic import write_text
+from mien.core.cache import cache_root
+from mien.core.errors import InputError
+from mien.core.picture import BadPicture, Pixels, decode
+from mien.core.types import Spec
+from mien.datasets.columns import Columns
+from mien.datasets.index import Entry, Index
+from mien.datasets.square import to_square
+from mien.datasets.stored import Report, StoredDataset, open_pixels, write_pixels
+
+Read = Callable[[Path, Entry], Pixels]  # root, entry -> uint8 [H, W, 3] or [H, W]; raises BadPicture
+Broken = dict[int, str]  # number of the entry -> what is wrong with it
+
+_VERSION = 1  # raise it when the same files would become other pixels
+_CHUNK = 128
+_NAMED = 3
+
+
+def read_file(root: Path, entry: Entry) -> Pixels:
+    """The picture of an entry that is a picture file, RGB and upright."""
+    return decode(root / entry.file, where=entry.file).pixels
+
+
+def decode_index(
+    index: Index,
+    name: str,
+    columns: Columns | None,
+    *,
+    size: int,
+    channels: int,
+    progress: Report | None = None,
+    read: Read = read_file,
+) -> StoredDataset:
+    """The entries of `index` as `channels` x `size` x `size`, with the label columns `columns`.
+
+    Pictures that cannot be read are left out and named in `notes`. Raises InputError if none is left.
+    """
+    sums = _checksums(index)
+    key = _key(index, sums, size, channels)
+    stem = cache_root() / "decoded" / f"{key}-{_VERSION}"
+    found = _from_cache(stem, len(index.entries))
+    if found is None:
+        cut = partial(_cut, index.root, size, channels, read)
+        _fill_cache(stem, index, cut, (channels, size, size), progress)
+        found = _from_cache(stem, len(index.entries))
+        if found is None:
+            raise InputError(f"{stem}: the cache does not hold what was just written; check that disk")
+    pixels, broken = found
+    kept = [entry for number, entry in enumerate(index.entries) if number not in broken]
+    labels = None if columns is None else columns.array(kept)
+    names = () if columns is None else columns.class_names
+    records = [_record(entry, index.licence, sums[entry.file]) for entry in kept]
+    notes = (*index.notes, *_tell(index, broken))
+    spec = Spec(size, channels, len(names), names)
+    return StoredDataset(name, spec, _hash(key, names, labels), labels, records, pixels, notes)
+
+
+def _checksums(index: Index) -> dict[str, str | None]:
+    """SHA-256 of every file of the index; None where it cannot be read."""
+
+    def checksum(file: str) -> str | None:
+        try:
+            with open(index.root / file, "rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError:
+            return None
+
+    files = list(dict.fromkeys(entry.file for entry in index.entries))
+    with _pool() as pool:
+        return dict(zip(files, pool.map(checksum, files), strict=True))
+
+
+def _key(index: Index, sums: dict[str, str | None], size: int, channels: int) -> str:
+    """A hash of everything that the pixels follow from; the folder's place is not part of it."""
+    digest = hashlib.sha256(json.dumps([index.layout, size, channels]).encode())
+    for entry in index.entries:
+        parts = [entry.file, entry.part, entry.box, entry.mirror, sums[entry.file]]
+        digest.update(json.dumps(parts).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _hash(key: str, names: tuple[str, ...], labels: np.ndarray | None) -> str:
+    digest = hashlib.sha256(json.dumps([key, names]).encode())
+    digest.update(b"" if labels is None else np.ascontiguousarray(labels).data)
+    return digest.hexdigest()
+
+
+def _from_cache(stem: Path, count: int) -> tuple[np.ndarray, Broken] | None:
+    """What was decoded before; the list of broken pictures is written last, so with it all is whole."""
+    try:
+        listed = json.loads(stem.with_name(stem.name + ".json").read_text("utf-8"))
+        broken = {int(number): str(text) for number, text in listed["broken"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    pixels = open_pixels(stem.with_name(stem.name + ".npy"), count - len(broken))
+    return None if pixels is None else (pixels, broken)
+
+
+def _fill_cache(
+    stem: Path,
+    index: Index,
+    cut: Callable[[Entry], Pixels | str],
+    shape: tuple[int, int, int],
+    progress: Report | None,
+) -> None:
+    broken: Broken = {}
+    path, count = stem.with_name(stem.name + ".npy"), len(index.entries)
+    # Decoding saves and restores warning filters, which threads do out of order: restore them for good here.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_pixels(path, (count, *shape), _decoded(index.entries, cut, shape, broken, progress))
+    if len(broken) == count:
+        path.unlink()
+        raise InputError(f"{index.root}: none of its {count} pictures can be read; first {broken[0]}")
+    if broken:  # written again without them; the map keeps what is replaced
+        whole = np.load(path, mmap_mode="r")
+        kept = np.setdiff1d(np.arange(count), list(broken))
+        starts = range(0, len(kept), _CHUNK)
+        write_pixels(path, (len(kept), *shape), (whole[kept[at : at + _CHUNK]] for at in starts))
+    write_text(stem.with_name(stem.name + ".json"), json.dumps({"broken": sorted(broken.items())}))
+
+
+def _decoded(
+    entries: Sequence[Entry],
+    cut: Callable[[Entry], Pixels | str],
+    shape: tuple[int, int, int],
+    broken: Broken,
+    progress: Report | None,
+) -> Iterator[np.ndarray]:
+    """Chunks of pictures; a broken one is black here and noted in `broken`."""
+    with _pool() as pool:
+        for start in range(0, len(entries), _CHUNK):
+            chunk = entries[start : start + _CHUNK]
+            out = np.zeros((len(chunk), *shape), np.uint8)
+            for at, picture in enumerate(pool.map(cut, chunk)):
+                if isinstance(picture, str):
+                    broken[start + at] = picture
+                else:
+                    out[at] = picture
+            yield out
+            if progress:
+                progress(start + len(chunk), len(entries))
+
+
+def _cut(root: Path, size: int, channels: int, read: Read, entry: Entry) -> Pixels | str:
+    """One picture as uint8 [C, size, size], or what is wrong with it."""
+    try:
+        pixels = read(root, entry)
+    except BadPicture as error:
+        return str(error)
+    return to_square(pixels, size, channels=channels, box=entry.box, mirror=entry.mirror)
+
+
+def _record(entry: Entry, licence: str, checksum: str | None) -> dict[str, Any]:
+    source = f"{entry.file}#{entry.part}" if entry.part else entry.file
+    known: dict[str, Any] = {
+        "source": source,
+        "sha256": checksum,
+        "verdict": "kept",
+        "labels": dict(entry.labels),
+    }
+    known |= {"mirrored": True} if entry.mirror else {}
+    return known | entry.extra() | ({"licence": licence} if licence else {})
+
+
+def _tell(index: Index, broken: Broken) -> tuple[str, ...]:
+    """One line for the first broken pictures, and how many there are."""
+    if not broken:
+        return ()
+    first = "; ".join(list(broken.values())[:_NAMED])
+    return (f"{len(broken)} of {len(index.entries)} pictures cannot be read and are left out: {first}",)
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1))

@@ -1,0 +1,151 @@
+"""`mien data export`: a dataset as Hugging Face's imagefolder or as parquet."""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.core.atomic import explain
+from mien.core.errors import InputError
+from mien.core.packed import PackReader, encode_png
+from mien.core.types import Dataset
+from mien.datasets.export_columns import Column, columns_of
+from mien.datasets.export_files import write_imagefolder, write_parquet
+from mien.datasets.index import Entry
+from mien.datasets.opening import open_dataset
+from mien.datasets.splits import split_people
+from mien.datasets.stored import Report
+
+_SPLITS = {"": "train", "train": "train", "val": "validation", "test": "test"}
+_CHUNK = 64
+
+
+def export(
+    source: str,
+    out: Path,
+    *,
+    format: str,
+    split: float | None = None,
+    seed: int = 0,
+    measurements: bool = False,
+    progress: Report | None = None,
+) -> str:
+    """Write `source` to the new folder `out`; return in words what was written.
+
+    format: "imagefolder" (SPLIT/00000000.png, SPLIT/metadata.jsonl) or "parquet" (data/SPLIT-00000-of-00001
+    .parquet). split: share of pictures for training, cut between people; None keeps the dataset's own.
+    Raises InputError where `out` exists or nothing can be opened. `out` is whole or absent.
+    """
+    if format not in ("imagefolder", "parquet"):
+        raise InputError(f"there is no format {format!r}: choose imagefolder or parquet")
+    if split is not None and not 0 < split < 1:
+        raise InputError(f"--split {split}: give a share between 0 and 1, as 0.9")
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out} exists; nothing is overwritten: choose another folder or remove it")
+    dataset = open_dataset(source, progress=progress)
+    pictures = _Pictures(source, dataset)
+    columns = columns_of(dataset, measurements=measurements, files=pictures.files)
+    sides = _sides(dataset, split, seed)
+    write = write_imagefolder if format == "imagefolder" else write_parquet
+    with _new_folder(out) as folder:
+        done = 0
+        for side in dict.fromkeys(sides):
+            at = [number for number, name in enumerate(sides) if name == side]
+            rows = _rows(pictures, columns, at)
+            for _ in write(folder, side, rows, columns):
+                done += 1
+                if progress:
+                    progress(done, len(dataset))
+    counted = ", ".join(f"{count:,} {side}" for side, count in Counter(sides).items())
+    names = ", ".join(column.name for column in columns) or "none"
+    return f"{counted} pictures; columns: {names}"
+
+
+class _Pictures:
+    """PNG bytes of a dataset's pictures: those of its files where they are PNGs, which keeps their marks."""
+
+    def __init__(self, source: str, dataset: Dataset) -> None:
+        path = Path(source)
+        pack = PackReader(path) if path.exists() else None
+        self._pack = pack if pack is not None and len(pack) == len(dataset) else None
+        self._dataset = dataset
+
+    @property
+    def files(self) -> list[str]:
+        """The file of each picture; [] where they are not files of the source as it is given."""
+        return [] if self._pack is None else self._pack.names
+
+    def png(self, numbers: list[int]) -> Iterator[bytes]:
+        fresh = [n for n in numbers if self._pack is None or not self._pack.names[n].lower().endswith(".png")]
+        pixels = dict(zip(fresh, self._dataset.images(np.array(fresh, np.int64)), strict=True))
+        for number in numbers:
+            if number in pixels:
+                yield encode_png(np.ascontiguousarray(pixels[number].transpose(1, 2, 0)))
+            elif self._pack is not None:
+                yield self._pack.read(number)
+
+
+def _rows(
+    pictures: _Pictures, columns: list[Column], at: list[int]
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """(PNG, name -> value) of the pictures `at`; what is not known is None."""
+    for start in range(0, len(at), _CHUNK):
+        numbers = at[start : start + _CHUNK]
+        for number, png in zip(numbers, pictures.png(numbers), strict=True):
+            yield png, {column.name: column.values[number] for column in columns}
+
+
+def _sides(dataset: Dataset, split: float | None, seed: int) -> list[str]:
+    """The side of each picture, in Hugging Face's words."""
+    if split is None:
+        return [_SPLITS.get(str(record.get("split", "")), "train") for record in dataset.records]
+    entries = [_entry(number, record) for number, record in enumerate(dataset.records)]
+    cut = split_people(entries, shares={"train": split, "test": 1 - split}, seed=seed)
+    sides = [entry.split for entry in cut]
+    if len(set(sides)) < 2:
+        raise InputError(
+            f"--split {split}: all {len(sides)} pictures fall on one side; there are too few people"
+        )
+    return sides
+
+
+def _entry(number: int, record: Mapping[str, Any]) -> Entry:
+    labels = record.get("labels") or {}
+    person = record.get("person", labels.get("person", ""))
+    group = record.get("group", labels.get("pair", ""))
+    return Entry(str(record.get("source") or number), person=str(person), group=str(group))
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `out` when the block ends well, and is removed otherwise."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".tmp-mien-", dir=out.parent))
+    except OSError as error:
+        raise explain(error, out) from error
+    try:
+        folder.chmod(0o755)
+        yield folder
+        _sync(sorted(folder.rglob("*")))
+        folder.rename(out)  # fails if something has appeared there that is not an empty folder
+        _sync([out.parent])
+    except OSError as error:
+        raise explain(error, out) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync(paths: Iterable[Path]) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,183 @@
+"""CelebA: 202,599 aligned pictures of 10,177 people with forty attributes: "celeba:FOLDER".
+
+    img_align_celeba/000001.jpg    178x218
+    list_attr_celeba.txt           line 1 the count, line 2 the names, then "000001.jpg -1  1 ..."
+    list_eval_partition.txt        "000001.jpg 0" (train), 1 (val) or 2 (test)
+    identity_CelebA.txt            "000001.jpg 2880"
+
+The lists may lie in Anno/ and Eval/ and the pictures in Img/, as they come. Attributes go by the names in
+line 2, never by their place. Without the partition split= goes by person; without the identities nobody knows
+who is who. Pictures are cut to the largest square in the middle.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from mien.core.errors import InputError
+from mien.core.picture import PICTURE_SUFFIXES
+from mien.datasets.index import Entry, Index, Problem
+from mien.datasets.layout import open_layout
+from mien.datasets.layouts._lists import find_file, rows
+from mien.datasets.stored import Report, StoredDataset
+
+LICENCE = "CelebA agreement: non-commercial research only; pictures may not be passed on"
+CITATION = "Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICCV 2015"
+
+_PICTURES, _ATTRIBUTES = "img_align_celeba", "list_attr_celeba.txt"
+_PARTITION, _IDENTITY = "list_eval_partition.txt", "identity_CelebA.txt"
+_LIST_FOLDERS = ("Anno", "Eval")
+_SPLITS = {"0": "train", "1": "val", "2": "test"}
+_TRUTH = {"1": True, "-1": False}
+_GET = "get it from mmlab.ie.cuhk.edu.hk/projects/CelebA.html after agreeing to its terms"
+
+Attributes = dict[str, dict[str, bool]]  # picture -> name -> value
+
+
+def recognise(root: Path) -> bool:
+    """Is there the folder of pictures or the list of attributes?"""
+    return _pictures(root) is not None or find_file(root, _ATTRIBUTES, _LIST_FOLDERS) is not None
+
+
+def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+    """Open "FOLDER?options"; labels are the forty attributes, 0 or 1, unless labels= names some."""
+    return open_layout("celeba", index, where, progress=progress)
+
+
+def index(root: Path) -> Index:
+    """Read the lists and see which pictures are there.
+
+    Raises InputError, saying what is missing and where to get it, without pictures or attributes, or where
+    the list of attributes has no usable header.
+    """
+    folder = _pictures(root)
+    listed = find_file(root, _ATTRIBUTES, _LIST_FOLDERS)
+    if folder is None or listed is None:
+        missing = f"{_PICTURES}/" if folder is None else _ATTRIBUTES
+        raise InputError(f"{root}: {missing} is missing; {_GET}")
+    problems: list[Problem] = []
+    notes: list[str] = []
+    names, attributes = _read_attributes(listed, problems)
+    splits = _read_list(root, _PARTITION, problems, notes)
+    people = _read_list(root, _IDENTITY, problems, notes)
+    present = _list_pictures(folder)
+    problems += _compare(present, attributes, folder.name, listed.name)
+    prefix = folder.relative_to(root).as_posix()
+    entries = tuple(
+        Entry(f"{prefix}/{name}", attributes.get(name, {}), people.get(name, ""), split=splits.get(name, ""))
+        for name in present
+    )
+    entries = _one_side(entries, problems)
+    counts = _count(entries, names)
+    return Index("celeba", root, entries, tuple(problems), tuple(notes), counts, LICENCE, label_names=names)
+
+
+def _pictures(root: Path) -> Path | None:
+    places = (root / _PICTURES, root / "Img" / _PICTURES)
+    found = next((place for place in places if place.is_dir()), None)
+    nested = (
+        None if found is None else found / _PICTURES
+    )  # some copies are unpacked into a folder of that name
+    return nested if nested is not None and nested.is_dir() else found
+
+
+def _list_pictures(folder: Path) -> list[str]:
+    with os.scandir(folder) as found:
+        return sorted(
+            item.name
+            for item in found
+            if Path(item.name).suffix.lower() in PICTURE_SUFFIXES and not item.name.startswith(".")
+        )
+
+
+def _read_attributes(path: Path, problems: list[Problem]) -> tuple[tuple[str, ...], Attributes]:
+    """The names in line 2, and the values of every row that is whole."""
+    lines = rows(path)
+    count = _header_count(path, next(lines, None))
+    _, header = next(lines, (2, []))
+    if not header or len(set(header)) < len(header) or header[0] in _TRUTH:
+        raise InputError(f"{path}, line 2: it must name each attribute once; {_GET}")
+    found: Attributes = {}
+    last, num_rows = 2, 0
+    for last, fields in lines:
+        num_rows += 1
+        trouble = _trouble(fields, len(header), found)
+        if trouble:
+            problems.append(Problem(f"{path.name}:{last}", f"{trouble}; the line is left out"))
+        else:
+            found[fields[0]] = {n: _TRUTH[value] for n, value in zip(header, fields[1:], strict=True)}
+    if num_rows and not found:
+        raise InputError(f"{path}: none of its {num_rows} rows fits line 2; first {problems[0]}")
+    if num_rows != count:
+        text = f"it promises {count} rows, but there are {num_rows}, the last in line {last}"
+        problems.insert(0, Problem(f"{path.name}:1", f"{text}; the file is cut off or not whole: {_GET}"))
+    return tuple(header), found
+
+
+def _header_count(path: Path, first: tuple[int, list[str]] | None) -> int:
+    if first is None or len(first[1]) != 1 or not first[1][0].isdecimal():
+        raise InputError(f"{path}, line 1: it must be the number of pictures and nothing else; {_GET}")
+    return int(first[1][0])
+
+
+def _trouble(fields: list[str], width: int, found: Attributes) -> str:
+    """What is wrong with a row, or ""."""
+    if len(fields) != width + 1:
+        return f"{len(fields) - 1} values where line 2 names {width} attributes"
+    odd = next((value for value in fields[1:] if value not in _TRUTH), None)
+    if odd is not None:
+        return f"value {odd!r} is neither 1 nor -1"
+    return f"{fields[0]} stands in an earlier line too" if fields[0] in found else ""
+
+
+def _read_list(root: Path, name: str, problems: list[Problem], notes: list[str]) -> dict[str, str]:
+    """picture -> split or person; {} and a note where there is no such list."""
+    path = find_file(root, name, _LIST_FOLDERS)
+    if path is None:
+        lost = "who is who, so split= may put one person on two sides"
+        lost = "the official split, so split= is made by person" if name == _PARTITION else lost
+        notes.append(f"no {name}: nothing says {lost}; {_GET}")
+        return {}
+    found: dict[str, str] = {}
+    for number, fields in rows(path):
+        value = fields[1] if len(fields) == 2 else ""
+        value = _SPLITS.get(value, "") if name == _PARTITION else value
+        if not value or fields[0] in found:
+            wanted = "a picture and 0, 1 or 2" if name == _PARTITION else "a picture and a person"
+            text = f"it should hold {wanted}, each picture once; the line is left out"
+            problems.append(Problem(f"{path.name}:{number}", text))
+        else:
+            found[fields[0]] = value
+    return found
+
+
+def _compare(present: list[str], attributes: Attributes, folder: str, listed: str) -> Iterator[Problem]:
+    """Rows without a picture, and pictures without a row."""
+    for name in sorted(attributes.keys() - set(present)):
+        yield Problem(f"{folder}/{name}", f"the picture is missing, though {listed} has it")
+    for name in present:
+        if name not in attributes:
+            yield Problem(f"{folder}/{name}", f"it has no whole row in {listed}; it has no labels")
+
+
+def _one_side(entries: tuple[Entry, ...], problems: list[Problem]) -> tuple[Entry, ...]:
+    """Whoever the partition has on two sides goes to train altogether: nobody seen may be tested."""
+    sides: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.person and entry.split:
+            sides.setdefault(entry.person, set()).add(entry.split)
+    torn = {person for person, found in sides.items() if len(found) > 1}
+    for person in sorted(torn):
+        text = f"person {person} is on several sides ({', '.join(sorted(sides[person]))}); all go to train"
+        problems.append(Problem(_PARTITION, text))
+    return tuple(replace(e, split="train") if e.split and e.person in torn else e for e in entries)
+
+
+def _count(entries: tuple[Entry, ...], names: tuple[str, ...]) -> dict[str, int]:
+    sides = Counter(entry.split for entry in entries if entry.split)
+    counts = {"pictures": len(entries), "attributes": len(names)}
+    counts["pictures with attributes"] = sum(bool(entry.labels) for entry in entries)
+    counts["people"] = len({entry.person for entry in entries} - {""})
+    return counts | {split: sides[split] for split in _SPLITS.values()}

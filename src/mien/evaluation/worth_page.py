@@ -1,0 +1,144 @@
+"""`worth.html`: what `mien worth` found, on one page that stands alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from mien import TOOL
+from mien.attributes.agreement import Interval
+from mien.core.atomic import write_text
+from mien.core.provenance import SourceType
+from mien.core.types import Dataset
+from mien.evaluation.worth_scores import Worth
+from mien.evaluation.worth_sets import REAL, Sets
+from mien.evaluation.worth_words import about, compared, gain_over, told, verdict
+from mien.reports.charts import number, ticks
+from mien.reports.inline_images import Shown, show_strip
+from mien.reports.page import render
+
+_PICTURES = 12
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BOTTOM = 470, 125, 20, 28, 8, 26
+_TONES = {"better": "good", "unclear": "plain", "worse": "doubt"}
+
+Row = tuple[str, Interval, Sequence[float]]  # name, figure, and that of each seed
+
+
+def write_page(found: Worth, sets: Sets, path: Path) -> None:
+    """Write the page, whole or not at all."""
+    against = compared(found)
+    context = {
+        "label": found.label,
+        "about": about(found),
+        "verdict": [
+            (_TONES[gain.verdict], verdict(arm.name, gain, found.scale))
+            for arm in found.arms
+            for gain in arm.gains
+        ],
+        "facts": _facts(found),
+        "headings": [*found.figures, *(f"gain over {name}" for name in against)],
+        "rows": _rows(found, against),
+        "charts": _charts(found, against),
+        "pictures": _pictures(sets),
+        "notes": found.notes,
+        "warnings": found.warnings,
+        "settings": sorted(found.config.items()),
+        "tool": TOOL,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    write_text(path, render("worth.html.j2", context))
+
+
+def interval_chart(rows: Sequence[Row], *, title: str, unit: str, zero: bool) -> Markup:
+    """A line for each row over its interval, a bar at the figure, and a dot for each seed.
+
+    zero: the axis reaches 0, where a line stands. Empty without rows.
+    """
+    if not rows:
+        return Markup()
+    ends = [end for _, figure, each in rows for end in (figure.low, figure.high, *each)]
+    ends += [0.0] if zero else []
+    margin = (max(ends) - min(ends)) / 20 or 0.5
+    low, high = min(ends) - margin, max(ends) + margin
+    bottom = _TOP + _ROW * len(rows)
+
+    def place(value: float) -> float:
+        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
+    parts = [head.format(_WIDTH, bottom + _BOTTOM, title)]
+    for value in ticks(low, high, 6):
+        parts += _tick(value, place(value), bottom, unit, heavy=zero and abs(value) < (high - low) / 1e6)
+    for index, row in enumerate(rows):
+        parts += _row(row, _TOP + _ROW * index + _ROW / 2, place)
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def _tick(value: float, x: float, bottom: float, unit: str, *, heavy: bool) -> Iterator[Markup]:
+    kind = "zero" if heavy else "rule"
+    line = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>')
+    yield line.format(kind, x, x, _TOP, bottom)
+    said = number(0.0 if heavy else round(value, 9)) + unit
+    yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(x, bottom + 16, said)
+
+
+def _row(row: Row, y: float, place: Callable[[float], float]) -> Iterator[Markup]:
+    name, figure, each = row
+    yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_LEFT - 10, y + 4, name)
+    whole = Markup('<line class="span" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
+    yield whole.format(place(figure.low), place(figure.high), y, y)
+    at = place(figure.value)
+    yield Markup('<line class="at" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
+        at, at, y - 8, y + 8
+    )
+    for value in each:
+        yield Markup('<circle class="s1 dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(place(value), y)
+
+
+def _charts(found: Worth, against: Sequence[str]) -> list[tuple[str, Markup]]:
+    """The deciding figure of every arm, and the gains over each that others are held against."""
+    first = found.figures[0]
+    rows = [(arm.name, arm.figures[first], arm.each) for arm in found.arms]
+    wanted = "more" if found.higher else "less"
+    title = f"{first} on real test people; {wanted} is better"
+    charts = [(title, interval_chart(rows, title=title, unit=found.unit, zero=False))]
+    for name in against:
+        gains = [(arm.name, one.gain, ()) for arm in found.arms if (one := gain_over(arm, name)) is not None]
+        title = f"gain over {name}; right of 0 is better"
+        charts.append((title, interval_chart(gains, title=title, unit=found.unit, zero=True)))
+    return charts
+
+
+def _rows(found: Worth, against: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    rows = []
+    for arm in found.arms:
+        cells = [(f"{arm.num_real:,}", ""), (f"{arm.num_synthetic:,}", "")]
+        cells += [told(figure, found.scale) for figure in arm.figures.values()]
+        gains = [gain_over(arm, name) for name in against]
+        cells += [("", "") if one is None else told(one.gain, found.scale, signed=True) for one in gains]
+        rows.append((arm.name, cells))
+    return rows
+
+
+def _facts(found: Worth) -> list[tuple[str, str]]:
+    return [
+        ("Label", found.label),
+        ("Real pictures to learn from", f"{found.arms[0].num_real:,}"),
+        ("Real test pictures", f"{found.num_test:,} of {found.num_people:,} people"),
+        ("Models of each kind", str(found.seeds)),
+        ("Updates of each", f"{found.updates:,}"),
+        (f"{found.figures[0]} of always saying the same", found.scale.told(found.guess[found.figures[0]])),
+    ]
+
+
+def _pictures(sets: Sets) -> list[tuple[str, Shown]]:
+    """Some pictures of each set, the real test pictures first; a mark says that the others are synthetic."""
+    shown = [(REAL, _strip(REAL, sets.test, None))]
+    return shown + [(name, _strip(name, view, SourceType.TRAINED)) for name, view in sets.synthetic.items()]
+
+
+def _strip(name: str, dataset: Dataset, made: SourceType | None) -> Shown:
+    where = np.linspace(0, len(dataset) - 1, min(_PICTURES, len(dataset))).astype(int)
+    return show_strip(dataset.images(where), f"pictures of {name}", made=made)

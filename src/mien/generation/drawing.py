@@ -1,0 +1,86 @@
+"""What every verb that draws faces asks first: which model, how far truncated, under which label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mien import TOOL
+from mien.core.errors import InputError
+from mien.core.image import resize, to_hwc
+from mien.core.network import LoadedNetwork, load_network
+from mien.core.picture import Pixels
+from mien.core.provenance import Provenance
+from mien.core.sampling import check_psi, draw, latents
+from mien.labels.asked import label_vectors
+from mien.latent.styles import Styled, styled, styles
+
+_MOST_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A generator with what it is to draw. psi: truncation in [0, 1]. label: what the user asked for."""
+
+    loaded: LoadedNetwork[Any]
+    psi: float
+    label: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: Path | None, *, trunc: float, label: str | Sequence[str]) -> "Drawing":
+        """Load what `load` takes. Raises InputError, for a bad label too."""
+        psi = check_psi(trunc)
+        drawing = cls(load_network(source), psi, (label,) if isinstance(label, str) else tuple(label))
+        drawing.labels([0])
+        return drawing
+
+    @property
+    def resolution(self) -> int:
+        """Pixels along a side of its pictures."""
+        return self.loaded.header.spec.resolution
+
+    def labels(self, seeds: Sequence[int]) -> Tensor | None:
+        """The label vectors [len(seeds), label_dim]; None for an unconditional model."""
+        return label_vectors(self.loaded.header, self.label, seeds)
+
+    def latents(self, seeds: list[int]) -> Tensor:
+        """z of each seed, float32 [N, z_dim]."""
+        return latents(seeds, self.loaded.network.z_dim)
+
+    def from_z(self, z: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+        """uint8 [N, C, H, W] of latents. seeds: what labels not asked for follow; by default all alike."""
+        labels = self.labels([0] * len(z) if seeds is None else seeds)
+        return draw(self.loaded.network, z, labels, psi=self.psi)
+
+    def faces(self, seeds: list[int]) -> Tensor:
+        """uint8 [N, C, H, W] of seeds, as `mien generate` draws them."""
+        return self.from_z(self.latents(seeds), seeds)
+
+    def styled(self, what: str) -> Styled:
+        """The generator if it has styles; otherwise InputError, saying that `what` needs them."""
+        return styled(self.loaded.network, family=self.loaded.header.family, what=what)
+
+    def styles(self, seeds: list[int], what: str) -> Tensor:
+        """ws [N, num_ws, w_dim] of seeds, truncated; errors as `styled`'s."""
+        return styles(self.styled(what), self.latents(seeds), self.labels(seeds), psi=self.psi)
+
+    def mark(self, seed: int | None = None) -> Provenance:
+        """What its pictures say of themselves."""
+        return Provenance(self.loaded.model, seed, TOOL)
+
+
+def sized(picture: Tensor, side: int) -> Pixels:
+    """uint8 [C, H, W] as RGB [side, side, 3]."""
+    pixels = to_hwc(picture)
+    if pixels.shape[0] != side:
+        pixels = resize(pixels, side)
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+
+
+def check_side(option: str, side: int | None, *, default: int) -> int:
+    """The pixels along a side that a user asked for. Raises InputError."""
+    if side is not None and not 1 <= side <= _MOST_SIDE:
+        raise InputError(f"{option} {side}: between 1 and {_MOST_SIDE} pixels")
+    return default if side is None else side

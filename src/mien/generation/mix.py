@@ -1,0 +1,69 @@
+"""`mien mix`: a grid of faces, each a column's with some layers of a row's."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mien.core.errors import InputError
+from mien.core.picture import Pixels
+from mien.core.provenance import encode_picture, save_picture
+from mien.core.sampling import parse_seeds
+from mien.generation.drawing import Drawing, check_side, sized
+from mien.latent.mix import mixing_rows, parse_layers
+from mien.latent.styles import draw_styles
+
+_PAPER = 255
+_MOST = 4096  # faces in a grid
+
+
+def mix(
+    source: Path | None,
+    out: Path,
+    *,
+    rows: str,
+    columns: str,
+    layers: str = "coarse",
+    trunc: float = 1.0,
+    label: str | Sequence[str] = (),
+    size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[int, ...]:
+    """Write the grid and return the layers: at row r and column c, face c with the `layers` of face r.
+
+    The faces themselves stand above and to the left, a gap apart. layers: "coarse", "middle", "fine" or
+    "0-3". size: pixels along a side of a face (default: the model's). Raises InputError.
+    """
+    drawing = Drawing.of(source, trunc=trunc, label=label)
+    side = check_side("--size", size, default=drawing.resolution)
+    generator = drawing.styled("mixing styles")
+    chosen = parse_layers(layers, generator.num_ws)
+    row_seeds, column_seeds = parse_seeds(rows), parse_seeds(columns)
+    if (count := len(row_seeds) * len(column_seeds)) > _MOST:
+        raise InputError(f"{count:,} mixed faces do not fit one grid; at most {_MOST:,}")
+    encode_picture(np.zeros((1, 1, 3), np.uint8), out.suffix, drawing.mark())  # a bad suffix, before the work
+    ws = drawing.styles(row_seeds + column_seeds, "mixing styles")
+    ws_rows, ws_columns = ws[: len(row_seeds)], ws[len(row_seeds) :]
+    sheet = _Sheet(len(row_seeds), len(column_seeds), side)
+    for index, picture in enumerate(draw_styles(generator, ws_columns), start=1):
+        sheet.place(0, index, sized(picture, side))
+    for row, (own, mixtures) in enumerate(mixing_rows(generator, ws_rows, ws_columns, chosen), start=1):
+        for column, picture in enumerate((own, *mixtures)):
+            sheet.place(row, column, sized(picture, side))
+        if progress:
+            progress(row, len(row_seeds))
+    save_picture(out, sheet.pixels, drawing.mark())
+    return chosen
+
+
+class _Sheet:
+    """White paper with a face for each row and column and, set apart, their own faces at row and column 0."""
+
+    def __init__(self, rows: int, columns: int, side: int) -> None:
+        self._side, self.gap = side, max(2, side // 8)
+        height, width = (side * (count + 1) + self.gap for count in (rows, columns))
+        self.pixels = np.full((height, width, 3), _PAPER, np.uint8)
+
+    def place(self, row: int, column: int, face: Pixels) -> None:
+        top, left = (at * self._side + (self.gap if at else 0) for at in (row, column))
+        self.pixels[top : top + self._side, left : left + self._side] = face

@@ -1,0 +1,166 @@
+"""`mien video`: one face turning into the next, as MP4 or animated WebP."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mien.core.errors import InputError
+from mien.core.film import check_film, write_film
+from mien.core.picture import Pixels
+from mien.core.provenance import save_animation
+from mien.core.sampling import parse_seeds
+from mien.generation.drawing import Drawing, check_side, sized
+from mien.latent.path import Route, positions, smooth, spherical, straight
+from mien.latent.styles import Styled, draw_styles
+
+_BATCH = 32  # pictures drawn at once
+_MOST_BYTES = 1 << 30  # of the frames of a WebP, which are held together
+_MOST_CELLS = 1024
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was written. width, height: of a frame, in pixels."""
+
+    num_frames: int
+    seconds: float
+    width: int
+    height: int
+    space: str
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How to go from seed to seed.
+
+    frames: of a leg. space: "z", "w", or None for the better one that the model has. curve: "straight" or
+    "smooth", in w. loop: back to the first seed. ease: rest at each seed.
+    """
+
+    frames: int = 60
+    space: str | None = None
+    curve: str | None = None
+    loop: bool = False
+    ease: bool = False
+
+
+def video(
+    source: Path | None,
+    out: Path,
+    walk: Walk,
+    *,
+    seeds: str = "0-7",
+    fps: int = 30,
+    grid: str = "1x1",
+    size: int | None = None,
+    trunc: float = 1.0,
+    label: str | Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Film:
+    """Write the film of a walk through the seeds, or of several side by side that share them out evenly.
+
+    grid: "CxR", columns by rows. size: pixels along a side of a face (default: the model's). Raises
+    InputError before drawing; stopped half-way, it leaves no file.
+    """
+    if out.suffix.lower() not in (".mp4", ".webp"):
+        raise InputError(f"{out}: films are written as .mp4 or .webp")
+    if not 1 <= walk.frames <= 10_000 or not 1 <= fps <= 240:
+        raise InputError(
+            f"--frames {walk.frames} --fps {fps}: between 1 and 10,000 a leg, 1 and 240 a second"
+        )
+    columns, rows = _cells(grid)
+    walks = _share(parse_seeds(seeds), columns * rows)
+    drawing = Drawing.of(source, trunc=trunc, label=label)
+    side = check_side("--size", size, default=drawing.resolution)
+    where = positions(len(walks[0]), walk.frames, loop=walk.loop, ease=walk.ease)
+    width, height = columns * side, rows * side
+    _check_format(out, len(where), width, height)
+    space, routes = _routes(drawing, walks, walk)
+    frames = _frames(drawing, space, routes, where, columns, side)
+    _write(out, _counted(frames, len(where), progress), drawing, fps)
+    return Film(len(where), len(where) / fps, width, height, space)
+
+
+def _cells(grid: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", grid)
+    if match is None or int(match[1]) * int(match[2]) > _MOST_CELLS:
+        raise InputError(f"--grid {grid!r}: columns x rows, like 4x2; at most {_MOST_CELLS} faces")
+    return int(match[1]), int(match[2])
+
+
+def _share(seeds: list[int], cells: int) -> list[list[int]]:
+    """The seeds of each cell: the first few for the first, and so on."""
+    if len(seeds) % cells:
+        raise InputError(
+            f"--seeds: {len(seeds)} do not share out among {cells} cells; give a multiple of {cells}"
+        )
+    each = len(seeds) // cells
+    if each < 2:
+        raise InputError(
+            f"--seeds: a walk needs at least two seeds, and {cells} of them at least {2 * cells}"
+        )
+    return [seeds[start : start + each] for start in range(0, len(seeds), each)]
+
+
+def _check_format(out: Path, num_frames: int, width: int, height: int) -> None:
+    if out.suffix.lower() == ".mp4":
+        check_film(width, height)
+    elif (size := num_frames * width * height * 3) > _MOST_BYTES:
+        raise InputError(
+            f"{out}: {num_frames} frames of {width}x{height} take {size / 1e9:.1f} GB; write an .mp4"
+        )
+    elif max(width, height) > 16383:
+        raise InputError(f"{out}: a WebP has sides of at most 16,383; {width}x{height} has more")
+
+
+def _routes(drawing: Drawing, walks: list[list[int]], walk: Walk) -> tuple[str, list[Route]]:
+    """The space that is walked in, and each cell's route."""
+    space = walk.space or ("w" if isinstance(drawing.loaded.network, Styled) else "z")
+    if space not in ("z", "w"):
+        raise InputError(f"--space {space}: z or w")
+    if walk.curve not in (None, "straight", "smooth"):
+        raise InputError(f"--curve {walk.curve}: straight or smooth")
+    if space == "z":
+        if walk.curve is not None:
+            raise InputError(
+                f"--curve {walk.curve}: a walk in z follows the sphere; curves are for --space w"
+            )
+        return space, [spherical(drawing.latents(seeds), loop=walk.loop) for seeds in walks]
+    line = straight if walk.curve == "straight" else smooth
+    return space, [line(drawing.styles(seeds, "--space w"), loop=walk.loop) for seeds in walks]
+
+
+def _frames(
+    drawing: Drawing, space: str, routes: list[Route], where: np.ndarray, columns: int, side: int
+) -> Iterator[Pixels]:
+    """Frame for frame uint8 [rows * side, columns * side, 3], a few drawn at a time."""
+    piece = max(1, _BATCH // len(routes))
+    for start in range(0, len(where), piece):
+        moments = where[start : start + piece]
+        codes = torch.stack([route(moments) for route in routes], dim=1)  # [moments, cells, ...]
+        flat = codes.flatten(0, 1)
+        faces = drawing.from_z(flat) if space == "z" else draw_styles(drawing.styled("--space w"), flat)
+        for cells in faces.view(len(moments), len(routes), *faces.shape[1:]):
+            tiles = np.stack([sized(face, side) for face in cells])
+            tiles = tiles.reshape(-1, columns, side, side, 3).swapaxes(1, 2)
+            yield tiles.reshape(-1, columns * side, 3)
+
+
+def _counted(
+    frames: Iterator[Pixels], total: int, progress: Callable[[int, int], None] | None
+) -> Iterator[Pixels]:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        if progress:
+            progress(done, total)
+
+
+def _write(out: Path, frames: Iterable[Pixels], drawing: Drawing, fps: int) -> None:
+    if out.suffix.lower() == ".mp4":
+        write_film(out, frames, drawing.mark(), fps=fps)
+    else:
+        save_animation(out, list(frames), drawing.mark(), milliseconds=max(1, round(1000 / fps)))

@@ -1,0 +1,83 @@
+"""Filtered resampling by two: zero-insertion or decimation with a small low-pass filter (Karras et al. 2019).
+
+Filters are float32 [k, k], summing to 1, as `binomial_filter` makes them. Beyond its edge a picture is zero
+(StyleGAN2, arXiv:1912.04958, appendix B).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mien.nn.convolution import Grid, convolution, convolved, spread
+from mien.nn.precision import narrow
+
+Pad = tuple[int, int]  # before and after, along height and width alike
+
+
+def binomial_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
+    """The outer product of `taps` with itself, summing to 1: float32 [k, k]."""
+    row = torch.tensor(taps, dtype=torch.float32)
+    square = torch.outer(row, row)
+    return square / square.sum()
+
+
+def filtered(x: Tensor, kernel: Tensor, *, pad: Pad, gain: float = 1.0, stride: int = 1) -> Tensor:
+    """Convolve each channel of x [N, C, H, W] with `kernel` times `gain`; keep every `stride`-th pixel.
+
+    Returns [N, C, (H + pad - k) // stride + 1, ...].
+    """
+    x, before = narrow(x), pad[0]
+    if pad[1] != before:
+        x, before = F.pad(x, (*pad, *pad)), 0
+    return convolved(x, _for_each(x, kernel * gain), grid=Grid(stride, before, x.shape[1]))
+
+
+def _for_each(x: Tensor, kernel: Tensor) -> Tensor:
+    """The kernel for each channel of x, turned round: convolutions in torch are correlations."""
+    return kernel.flip(0, 1).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
+
+
+def upsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """Twice as large: zeros between the pixels of x [N, C, H, W], then the filter with gain 4."""
+    x, taps = narrow(x), kernel.shape[-1]
+    before, after = (taps - 2) // 2, (taps - 1) // 2  # of the halving whose adjoint this is
+    height, width = 2 * x.shape[2], 2 * x.shape[3]
+    size = (height + after - before, width + after - before)
+    y = spread(x, _for_each(x, kernel.flip(0, 1) * 4), size, grid=Grid(2, before, x.shape[1]))
+    return y[:, :, :height, :width]
+
+
+def downsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """Half as large: the filter, then every second pixel of x [N, C, H, W]."""
+    size = kernel.shape[-1]
+    return filtered(x, kernel, pad=((size - 1) // 2, (size - 2) // 2), stride=2)
+
+
+def upsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+    """A convolution that doubles the size: stride-2 transposed convolution, then the filter with gain 4.
+
+    x: [N, C, H, W], weight: [D, C, 3, 3] -> [N, D, 2H, 2W]. With zeros inserted between pixels this is a true
+    convolution, not a correlation. For 1x1 weights the order is turned round, which is the same and cheaper.
+    """
+    size = weight.shape[-1]
+    if size == 1:
+        return upsample(convolution(x, weight), kernel)
+    x, reach = narrow(x), (2 * x.shape[2] + size - 2, 2 * x.shape[3] + size - 2)
+    grown = spread(x, weight.to(x.dtype).transpose(0, 1), reach, grid=Grid(2))
+    taps, edge = kernel.shape[-1], size // 2
+    before = edge + (taps + 1) // 2 - (size - 1)
+    after = edge + (taps - 2) // 2 - (size - 2)
+    return filtered(grown, kernel, pad=(before, after), gain=4.0)
+
+
+def downsampling_conv(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A convolution that halves the size: the filter, then a stride-2 convolution.
+
+    x: [N, C, H, W], weight: [D, C, k, k], bias: [D] -> [N, D, H/2, W/2].
+    """
+    size = weight.shape[-1]
+    if size == 1:
+        return convolution(downsample(x, kernel), weight, bias)
+    taps, edge = kernel.shape[-1], size // 2
+    x = filtered(x, kernel, pad=(edge + (taps - 1) // 2, edge + (taps - 2) // 2))
+    return convolution(x, weight, bias, stride=2, pad=0)

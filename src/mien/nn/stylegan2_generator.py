@@ -1,0 +1,357 @@
+"""StyleGAN2's generator (Karras et al. 2020, arXiv:1912.04958; conditions as in arXiv:2006.06676).
+
+Module and parameter names are those of the official PyTorch release, so that weights can be exchanged.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from mien.core.errors import InputError
+from mien.core.types import Spec
+from mien.nn.convolution import convolution, memory_format_of
+from mien.nn.equalised import CLAMP, LRELU_GAIN, Conv2d, FullyConnected, leaky
+from mien.nn.precision import arithmetic, wide
+from mien.nn.resample import binomial_filter, upsample, upsampling_conv
+from mien.nn.style_modulation import demodulation, scaled
+
+Noise = Literal["const", "random", "none"]
+GArchitecture = Literal["skip", "resnet"]
+
+
+def resolutions(resolution: int) -> list[int]:
+    """4, 8, ..., resolution. InputError unless it is a power of two from 4 to 1024."""
+    if resolution < 4 or resolution > 1024 or resolution & (resolution - 1):
+        raise InputError(
+            f"pictures of {resolution} px: this model needs a power of two from 4 to 1024;"
+            " make them with `mien prepare --size 64`"
+        )
+    return [2**power for power in range(2, resolution.bit_length())]
+
+
+def widths(resolution: int, *, base: int, most: int) -> dict[int, int]:
+    """Channels at each resolution: base / resolution, at most `most`."""
+    return {size: max(1, min(base // size, most)) for size in resolutions(resolution)}
+
+
+def unit(x: Tensor) -> Tensor:
+    """Scale each row of [N, D] to a mean square of 1 (pixel norm of a latent)."""
+    return x * torch.rsqrt(wide(x).square().mean(dim=1, keepdim=True) + 1e-8).to(x.dtype)
+
+
+class Mapping(nn.Module):
+    """Latents and labels to `num_ws` styles; also a discriminator's embedding of labels (z_dim 0, num_ws 0).
+
+    w_avg: the running mean of w that truncation pulls towards.
+    """
+
+    w_avg: Tensor
+
+    def __init__(
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        *,
+        num_ws: int,
+        layers: int = 8,
+        average_decay: float = 0.998,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.c_dim, self.num_ws, self.num_layers = z_dim, c_dim, num_ws, layers
+        self.average_decay = average_decay
+        if c_dim:
+            self.embed = FullyConnected(c_dim, w_dim)
+            # As loud as a label: a row of zeros, none of several labels, must say something too.
+            nn.init.normal_(self.embed.bias, std=c_dim**-0.5)
+        inputs = z_dim + (w_dim if c_dim else 0)
+        for index in range(layers):
+            layer = FullyConnected(inputs if index == 0 else w_dim, w_dim, linear=False, lr_multiplier=0.01)
+            self.add_module(f"fc{index}", layer)
+        if num_ws:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self, z: Tensor | None, c: Tensor | None, *, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
+        """z: [N, z_dim], c: [N, c_dim] -> ws [N, num_ws, w_dim], or [N, w_dim] without num_ws.
+
+        psi: truncation of the first `cutoff` styles (None: all) towards `w_avg`.
+        """
+        parts = [unit(wide(z))] if z is not None and self.z_dim else []
+        if self.c_dim:
+            if c is None:
+                raise ValueError("this network is conditional: labels are needed")
+            parts.append(unit(self.embed(wide(c))))
+        w = torch.cat(parts, dim=1)
+        for index in range(self.num_layers):
+            w = getattr(self, f"fc{index}")(w)
+        if not self.num_ws:
+            return w
+        if self.training:
+            self._follow(w)
+        ws = w[:, None].repeat(1, self.num_ws, 1)
+        if psi == 1:
+            return ws
+        pulled = torch.lerp(self.w_avg, ws[:, :cutoff], psi)
+        return pulled if cutoff is None else torch.cat([pulled, ws[:, cutoff:]], dim=1)
+
+    @torch.no_grad()
+    def _follow(self, w: Tensor) -> None:
+        self.w_avg.lerp_(wide(w.detach().mean(dim=0)), 1 - self.average_decay)
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU; perhaps doubling the size."""
+
+    resample_filter: Tensor
+    noise_const: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, w_dim: int, resolution: int, *, up: bool, noise: bool
+    ) -> None:
+        super().__init__()
+        self.up, self.resolution, self.use_noise = up, resolution, noise
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.register_buffer("resample_filter", binomial_filter())
+        if noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(
+        self, x: Tensor, w: Tensor, *, noise: Noise, rng: torch.Generator | None, gain: float = 1.0
+    ) -> Tensor:
+        gain *= LRELU_GAIN
+        styles = self.affine(w)
+        factors = demodulation(self.weight, styles) * gain
+        x = scaled(x, styles)
+        y = upsampling_conv(x, self.weight, self.resample_filter) if self.up else convolution(x, self.weight)
+        y = scaled(y, factors, plus=self.bias * gain)
+        grain = self._grain(y, noise, rng, gain)
+        return leaky(y if grain is None else y + grain)
+
+    def _grain(self, y: Tensor, noise: Noise, rng: torch.Generator | None, gain: float) -> Tensor | None:
+        """What is added to all channels alike, or None."""
+        if not self.use_noise or noise == "none":
+            return None
+        if noise == "const":
+            return (self.noise_const * (self.noise_strength * gain)).to(y.dtype)
+        shape = (y.shape[0], 1, self.resolution, self.resolution)
+        drawn = torch.randn(shape, device=y.device, generator=rng)
+        return (drawn * (self.noise_strength * gain)).to(y.dtype)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to picture channels, without demodulation."""
+
+    def __init__(self, inputs: int, channels: int, w_dim: int) -> None:
+        super().__init__()
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight_gain = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = scaled(x, self.affine(w) * self.weight_gain)
+        return convolution(x, self.weight, self.bias).clamp(-CLAMP, CLAMP)
+
+
+class Block(nn.Module):
+    """One resolution: the first has a learned constant for its input, the others begin by doubling it."""
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        channels: int,
+        *,
+        architecture: GArchitecture,
+        last: bool,
+        noise: bool,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.architecture = inputs, architecture
+        self.register_buffer("resample_filter", binomial_filter())
+        if inputs == 0:
+            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
+        else:
+            self.conv0 = StyledConv(inputs, outputs, w_dim, resolution, up=True, noise=noise)
+        self.conv1 = StyledConv(outputs, outputs, w_dim, resolution, up=False, noise=noise)
+        if inputs and architecture == "resnet":
+            self.skip = Conv2d(inputs, outputs, 1, bias=False, linear=True, up=True)
+        self.num_conv = 1 if inputs == 0 else 2
+        self.num_torgb = int(last or architecture == "skip")
+        if self.num_torgb:
+            self.torgb = ToRGB(outputs, channels, w_dim)
+
+    def forward(
+        self,
+        x: Tensor | None,
+        image: Tensor | None,
+        ws: Iterator[Tensor],
+        *,
+        noise: Noise,
+        rng: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """x: [N, C, H/2, W/2] or None; image: [N, 3, H/2, W/2] or None; ws: a style for each convolution."""
+        if self.inputs == 0:
+            first = next(ws)
+            start = self.const[None].expand(first.shape[0], -1, -1, -1)
+            start = start.contiguous(memory_format=memory_format_of(self.conv1.weight))
+            y = self.conv1(start, first, noise=noise, rng=rng)
+        else:
+            y = self._grow(cast(Tensor, x), ws, noise=noise, rng=rng)
+        if image is not None:
+            image = upsample(image, self.resample_filter)
+        if self.num_torgb:
+            drawn = wide(self.torgb(y, next(ws)))
+            image = drawn if image is None else image + drawn
+        return y, image
+
+    def _grow(self, x: Tensor, ws: Iterator[Tensor], *, noise: Noise, rng: torch.Generator | None) -> Tensor:
+        if self.architecture == "skip":
+            y = self.conv0(x, next(ws), noise=noise, rng=rng)
+            return cast(Tensor, self.conv1(y, next(ws), noise=noise, rng=rng))
+        half = math.sqrt(0.5)
+        past = self.skip(x, gain=half)
+        y = self.conv0(x, next(ws), noise=noise, rng=rng)
+        return cast(Tensor, past + self.conv1(y, next(ws), noise=noise, rng=rng, gain=half))
+
+
+class Synthesis(nn.Module):
+    """Styles to pictures."""
+
+    def __init__(
+        self,
+        w_dim: int,
+        spec: Spec,
+        *,
+        base: int,
+        most: int,
+        architecture: GArchitecture,
+        noise: bool = True,
+        low_blocks: int = 8,
+    ) -> None:
+        super().__init__()
+        self.low_blocks = low_blocks
+        sizes = widths(spec.resolution, base=base, most=most)
+        self.block_resolutions = list(sizes)
+        before = 0
+        self.num_ws = 0
+        for size, channels in sizes.items():
+            last = size == spec.resolution
+            block = Block(
+                before,
+                channels,
+                w_dim,
+                size,
+                spec.channels,
+                architecture=architecture,
+                last=last,
+                noise=noise,
+            )
+            self.add_module(f"b{size}", block)
+            self.num_ws += block.num_conv + (block.num_torgb if last else 0)
+            before = channels
+
+    def forward(self, ws: Tensor, *, noise: Noise = "random", rng: torch.Generator | None = None) -> Tensor:
+        """ws: [N, num_ws, w_dim] -> float32 [N, C, H, W]. rng: where random noise comes from.
+
+        A block's colour layer shares its style with the next block's first convolution.
+        """
+        x: Tensor | None = None
+        image: Tensor | None = None
+        at = 0
+        for index, size in enumerate(self.block_resolutions):
+            block = cast(Block, getattr(self, f"b{size}"))
+            styles = ws[:, at : at + block.num_conv + block.num_torgb].unbind(dim=1)
+            at += block.num_conv
+            low = index >= len(self.block_resolutions) - self.low_blocks
+            with arithmetic(ws.device, low=low):
+                x, image = block(x, image, iter(styles), noise=noise, rng=rng)
+        assert image is not None
+        return wide(image)
+
+
+class MappedGenerator(nn.Module):
+    """Mapping and any synthesis that has `num_ws` and takes ws, `noise` and `rng`."""
+
+    synthesis: nn.Module
+
+    def __init__(
+        self,
+        spec: Spec,
+        synthesis: nn.Module,
+        *,
+        z_dim: int,
+        w_dim: int,
+        mapping_layers: int,
+        average_decay: float,
+    ) -> None:
+        super().__init__()
+        self.spec, self.z_dim, self.w_dim = spec, z_dim, w_dim
+        self.synthesis = synthesis
+        self.num_ws = cast(int, synthesis.num_ws)
+        self.mapping = Mapping(
+            z_dim,
+            spec.label_dim,
+            w_dim,
+            num_ws=self.num_ws,
+            layers=mapping_layers,
+            average_decay=average_decay,
+        )
+
+    def forward(
+        self,
+        z: Tensor,
+        labels: Tensor | None = None,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise: Noise = "const",
+        rng: torch.Generator | None = None,
+    ) -> Tensor:
+        """z: [N, z_dim], labels: [N, label_dim] -> float32 [N, C, H, W] in about [-1, 1]."""
+        ws = self.mapping(z, labels, psi=psi, cutoff=cutoff)
+        return cast(Tensor, self.synthesis(ws, noise=noise, rng=rng))
+
+
+class Generator(MappedGenerator):
+    """StyleGAN2's. noise: what `forward` adds unless told otherwise; "const" repeats exactly."""
+
+    synthesis: Synthesis
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        mapping_layers: int = 8,
+        base: int = 32768,
+        most: int = 512,
+        architecture: GArchitecture = "skip",
+        average_decay: float = 0.998,
+        noise: bool = True,
+        low_blocks: int = 8,
+    ) -> None:
+        synthesis = Synthesis(
+            w_dim, spec, base=base, most=most, architecture=architecture, noise=noise, low_blocks=low_blocks
+        )
+        super().__init__(
+            spec,
+            synthesis,
+            z_dim=z_dim,
+            w_dim=w_dim,
+            mapping_layers=mapping_layers,
+            average_decay=average_decay,
+        )

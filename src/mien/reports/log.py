@@ -1,0 +1,198 @@
+"""What a run's log says: curves, and what happened on the way."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mien.core.run import RunFolder
+from mien.reports.charts import Mark, Series
+
+_NOT_CURVES = frozenset({"nimg", "step", "Progress/kimg", "Timing/total_sec", "event", "undone"})
+_FATAL = ("nonfinite", "penalty", "exploded")  # the monitor's kinds that call for a rescue
+
+
+@dataclass(frozen=True)
+class Happening:
+    """A warning or rescue, or several of one kind. kimgs: when. undone: training went back behind it."""
+
+    event: str
+    kind: str
+    text: str
+    kimgs: tuple[float, ...]
+    undone: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Curves that share a chart."""
+
+    title: str
+    unit: str
+    about: str
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class Log:
+    """A run's log taken apart. num_damaged: lines that could not be read. diverged: it ends in a collapse."""
+
+    ticks: tuple[Mapping[str, Any], ...]
+    happenings: tuple[Happening, ...]
+    marks: tuple[Mark, ...]
+    num_damaged: int
+    diverged: bool
+
+    @property
+    def nimg(self) -> float:
+        return max((kimg_of(tick) or 0.0 for tick in self.ticks), default=0.0) * 1000
+
+    @property
+    def seconds(self) -> float:
+        found = [_float(tick.get("Timing/total_sec")) for tick in self.ticks]
+        return max((value for value in found if value is not None and math.isfinite(value)), default=0.0)
+
+    def count(self, event: str) -> int:
+        """How many warnings ("warning") or rescues ("rescue") there were."""
+        return sum(len(happening.kimgs) for happening in self.happenings if happening.event == event)
+
+
+def read_log(run: RunFolder) -> Log:
+    """Read `log.jsonl`; lines that are damaged, or say nothing about when, are left out and counted."""
+    records, damaged = _records(run)
+    ticks: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    for record in records:
+        if kimg_of(record) is None:
+            damaged += 1
+        else:
+            (events if "event" in record else ticks).append(record)
+    ticks.sort(key=lambda tick: kimg_of(tick) or 0.0)
+    marks = tuple(
+        Mark(kimg_of(event) or 0.0, str(event["event"]), str(event.get("text", ""))) for event in events
+    )
+    # A rescue would stand behind the symptom; a run that goes on has ticks behind it.
+    last = records[-1] if records else {}
+    diverged = last.get("kind") in _FATAL and last.get("event") in ("warning", "diverged")
+    return Log(tuple(ticks), tuple(_grouped(events)), marks, damaged, diverged)
+
+
+def groups(ticks: Sequence[Mapping[str, Any]]) -> list[Group]:
+    """The curves by what they are about, in the order in which one reads them; only those that exist."""
+    names = [name for tick in ticks for name in tick if name not in _NOT_CURVES]
+    found: dict[str, list[Series]] = {}
+    for name in dict.fromkeys(names):
+        points = [
+            (kimg_of(tick) or 0.0, value) for tick in ticks if (value := _float(tick.get(name))) is not None
+        ]
+        if points:
+            found.setdefault(_topic(name), []).append(Series(_short(name), points))
+    return [Group(*_TOPICS[topic], tuple(found[topic])) for topic in _TOPICS if topic in found]
+
+
+_TOPICS = {
+    "scores": (
+        "Discriminator's scores",
+        "",
+        "How real the discriminator finds real and generated pictures. A gap that grows without end means"
+        " that it has won; lines that stay near each other mean a fair game.",
+    ),
+    "losses": (
+        "Losses",
+        "",
+        "Generator and discriminator show a balance, not quality: they need not fall. Any other should.",
+    ),
+    "penalties": (
+        "Gradient penalties",
+        "",
+        "How steep the discriminator is. A jump by a factor of 20 or more is the sign of divergence.",
+    ),
+    "gradients": (
+        "Gradient norms",
+        "",
+        "How strongly each update pulls. Far-apart lines mean that one network outruns the other.",
+    ),
+    "evaluation": (
+        "On people kept out",
+        "",
+        "What is read right of people who are not learnt from. AUC: 1 is perfect, 0.5 is guessing.",
+    ),
+    "errors": ("Mean absolute error on people kept out", "", "Of numbers, in their own unit."),
+    "speed": ("Speed", "images a second", "The whole loop: grids and checkpoints included."),
+    "others": ("Other figures", "", "What else the family logs."),
+}
+
+
+def _topic(name: str) -> str:
+    if name.startswith("Loss/scores/"):
+        return "scores"
+    if name.endswith("_penalty"):
+        return "penalties"
+    if name.startswith("Loss/"):
+        return "losses"
+    if name.startswith("Grad/"):
+        return "gradients"
+    if name.startswith("Eval/"):
+        return "errors" if name.startswith("Eval/mae/") else "evaluation"
+    return "speed" if name == "Timing/img_per_sec" else "others"
+
+
+def _short(name: str) -> str:
+    """The name without what the chart's title says already."""
+    known = {"g": "generator", "d": "discriminator", "penalty": "penalty"}
+    if name.startswith("Grad/"):
+        return known.get(name[5:], name[5:])
+    if name.startswith("Loss/scores/"):
+        return {"real": "real pictures", "fake": "generated pictures"}.get(name[12:], name[12:])
+    if name.endswith("_penalty"):
+        return name.rpartition("/")[2].removesuffix("_penalty").upper()
+    if name.startswith("Loss/") and name.endswith("/loss"):
+        return known.get(name[5:-5].lower(), name[5:-5])
+    if name.startswith("Eval/"):
+        return name[5:].removeprefix("mae/").replace("auc", "mean AUC").replace("accuracy/", "accuracy of ")
+    return "whole loop" if name == "Timing/img_per_sec" else name
+
+
+def _records(run: RunFolder) -> tuple[list[dict[str, Any]], int]:
+    """The log's records, and how many lines are none."""
+    try:
+        lines = run.log.read_bytes().split(b"\n")
+        records = run.read_log()
+    except (OSError, RecursionError):
+        return [], 0
+    return records, sum(bool(line.strip()) for line in lines) - len(records)
+
+
+def _grouped(events: Sequence[Mapping[str, Any]]) -> Iterator[Happening]:
+    """Events in order of their first appearance; warnings of one kind become one entry."""
+    together: dict[object, list[Mapping[str, Any]]] = {}
+    for index, event in enumerate(events):
+        key = (event.get("event"), str(event.get("kind")), bool(event.get("undone")))
+        together.setdefault(key if event.get("event") == "warning" else index, []).append(event)
+    for several in together.values():
+        newest = several[-1]
+        yield Happening(
+            event=str(newest["event"]),
+            kind=str(newest.get("kind", "")),
+            text=str(newest.get("text", json.dumps(newest, default=str))),
+            kimgs=tuple(kimg_of(event) or 0.0 for event in several),
+            undone=bool(newest.get("undone")),
+        )
+
+
+def kimg_of(record: Mapping[str, Any]) -> float | None:
+    """When a record was written, in thousands of images; None where it does not say."""
+    nimg = _float(record.get("nimg"))
+    kimg = nimg / 1000 if nimg is not None else _float(record.get("Progress/kimg"))
+    return kimg if kimg is not None and math.isfinite(kimg) and kimg >= 0 else None
+
+
+def _float(value: object) -> float | None:
+    """A number of the log as a float (NaN and infinities included), None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

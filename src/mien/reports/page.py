@@ -1,0 +1,79 @@
+"""What the pages of this program share: rendering a template that stands alone, listing files with hashes."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mien.core.artefacts import file_sha256
+from mien.reports.charts import NUM_STYLES, line_chart, number
+from mien.reports.log import Group, Log, groups, kimg_of
+from mien.reports.sentences import at_kimg, times
+
+_NUM_TABLE_ROWS = 24
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """The page: one style sheet inlined, no script, nothing fetched from anywhere."""
+    loader = PackageLoader("mien.reports", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(number=number, kimg=at_kimg, count=times)
+    style = loader.get_source(environment, "report.css")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # The hash allows this one style sheet and nothing that a hostile name might smuggle in.
+    found = environment.get_template(template)
+    return found.render(context, style=Markup(style), style_hash=f"sha256-{digest}")
+
+
+def log_parts(log: Log) -> dict[str, Any]:
+    """What the parts "warnings" and "curves" of a page show, by name."""
+    charts = [_chart(group, log) for group in groups(log.ticks)]
+    return {"charts": charts, "log": log, "numbers": _numbers(log), "num_styles": NUM_STYLES}
+
+
+def files_of(wanted: Iterable[tuple[Path, str]]) -> list[tuple[str, str, str, str]]:
+    """Name, what it is, size and SHA-256 of each file."""
+    rows = []
+    for path, about in wanted:
+        try:
+            rows.append((path.name, about, _bytes(path.stat().st_size), file_sha256(path)))
+        except OSError:
+            rows.append((path.name, about, "not there", ""))
+    return rows
+
+
+def _chart(group: Group, log: Log) -> dict[str, Any]:
+    gaps = sum(series.num_gaps for series in group.series)
+    return {
+        "title": group.title,
+        "about": group.about,
+        "names": [series.name for series in group.series],
+        "svg": line_chart(group.series, title=group.title, unit=group.unit, marks=log.marks),
+        "gaps": gaps,
+    }
+
+
+def _numbers(log: Log) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of the figures behind the curves, evenly thinned."""
+    count = min(len(log.ticks), _NUM_TABLE_ROWS)
+    chosen = sorted({round(i * (len(log.ticks) - 1) / max(count - 1, 1)) for i in range(count)})
+    curves = [(group, series, dict(series.points)) for group in groups(log.ticks) for series in group.series]
+    headings = [f"{group.title}: {series.name}" for group, series, _ in curves]
+    rows = []
+    for index in chosen:
+        tick = log.ticks[index]
+        kimg = kimg_of(tick) or 0.0
+        rows.append([number(kimg), *(number(p[kimg]) if kimg in p else "" for _, _, p in curves)])
+    return headings, rows
+
+
+def _bytes(size: int) -> str:
+    return (
+        f"{size} bytes" if size < 1000 else f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
+    )

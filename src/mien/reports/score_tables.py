@@ -1,0 +1,269 @@
+"""A run's scores in tables: side by side only what may be compared."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mien.core.run import RunFolder
+from mien.core.score import Score
+from mien.reports.charts import number
+
+_MOST_COLUMNS = 6  # of a history
+_NETWORKS_BY_WEIGHT = ("lite0", "inception", "mesh", "vgg-random")  # which one to quote first
+_QUOTED = ("kernel", "frechet")  # the better one first
+_FIXED = "frechet"  # is reported at counts of its own
+_NAMES = {
+    "frechet": "Fréchet distance",
+    "kernel": "kernel distance",
+    "swd": "sliced Wasserstein distance",
+    "ms_ssim_fake": "MS-SSIM among generated",
+    "ms_ssim_real": "MS-SSIM among real",
+    "faces_fake": "share with a face, generated",
+    "faces_real": "share with a face, real",
+    "lpips_fake": "LPIPS among generated",
+    "lpips_real": "LPIPS among real",
+}
+_NO_DIRECTION = {"ms_ssim_fake": "as among real", "lpips_fake": "as among real"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric. better: "lower", "higher" or, without a direction, "". values: a text for each column."""
+
+    metric: str
+    better: str
+    values: tuple[str, ...]
+    floor: str
+    noise: str
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of one provenance. columns: thousands of images the generators had seen, newest first."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    provenance: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    has_floor: bool
+    has_noise: bool
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The distance that the verdict quotes, with its baselines where they were measured.
+
+    metric: "kernel", or "frechet" of runs that were measured before the former had an interval. low, high:
+    its 95 % interval.
+    """
+
+    metric: str
+    network: str
+    dataset: str
+    nimg: int | None
+    value: float
+    low: float | None
+    high: float | None
+    floor: float | None
+    noise: float | None
+
+
+Key = tuple[object, ...]
+
+
+def read_scores(run: RunFolder) -> tuple[list[Score], int]:
+    """The scores in `metric-*.jsonl`, oldest first, and how many lines are none."""
+    scores: list[Score] = []
+    damaged = 0
+    for path in sorted(run.path.glob("metric-*.jsonl")):
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError:
+            damaged += 1
+            continue
+        for line in filter(bytes.strip, lines):
+            try:
+                scores.append(Score.model_validate_json(line))
+            except ValueError:
+                damaged += 1
+    return scores, damaged
+
+
+def by_provenance(scores: Sequence[Score]) -> list[list[Score]]:
+    """Scores of generators in lists within which they may be compared, each with its baselines.
+
+    Within a list and a metric, `metrics._score.comparable` has nothing against any two but the halves of
+    the reals, which are of half as many pictures. A Fréchet distance, reported at a count of its own, stands
+    with the scores of the pictures that it is of the first of. Baselines without a generator come last,
+    alone.
+    """
+    found: dict[Key, list[Score]] = {}
+    mine = [score for score in scores if score.subject == "generator"]
+    for score in (one for one in mine if one.metric != _FIXED):
+        found.setdefault((*_key(score), score.psi), []).append(score)
+    for score in (one for one in mine if one.metric == _FIXED):
+        homes = [several for several in found.values() if _stands_with(score, several)]
+        (homes[0] if homes else found.setdefault((*_key(score), score.psi), [])).append(score)
+    for score in scores:
+        if score.subject != "generator":
+            homes = [several for several in found.values() if _is_baseline_of(score, several)]
+            for several in homes or [found.setdefault((*_key(score), score.subject), [])]:
+                several.append(score)
+    return [sorted(several, key=_rank) for several in found.values()]
+
+
+def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTable]:
+    """One table for each provenance. trained_on: content hash of the pictures the run learned from."""
+    return [_table(several, trained_on) for several in by_provenance(scores)]
+
+
+def quote(scores: Sequence[Score], *, trained_on: str | None = None) -> Quote | None:
+    """The newest kernel distance of the measurement that says most; None where there is none.
+
+    Where no kernel distance has an interval, the newest Fréchet distance. That is the one through the network
+    that knows most, then on what was trained on (a content hash), without truncation, of most pictures.
+    """
+    for metric in _QUOTED:
+        quotable = [score for score in scores if score.metric == metric]
+        if metric != "kernel" or any(score.low is not None for score in quotable):
+            lists = by_provenance(quotable)
+            mine = [several for several in lists if any(score.subject == "generator" for score in several)]
+            if mine:
+                break
+    else:
+        return None
+    best = min(mine, key=lambda several: _weight(several[0], trained_on))
+    newest = _newest([score for score in best if score.subject == "generator"])
+    found = {score.subject: score.value for score in best}
+    return Quote(
+        metric=newest.metric,
+        low=newest.low,
+        high=newest.high,
+        network=newest.network or "pixels",
+        dataset=newest.dataset_name,
+        nimg=newest.nimg,
+        value=newest.value,
+        floor=found.get("real-halves"),
+        noise=found.get("noise"),
+    )
+
+
+def _weight(score: Score, trained_on: str | None) -> tuple[int, bool, bool, int]:
+    """Smaller for what says more."""
+    networks = _NETWORKS_BY_WEIGHT
+    rank = networks.index(score.network) if score.network in networks else len(networks)
+    return rank, score.dataset_hash != trained_on, score.psi != 1, -score.num_real - score.num_fake
+
+
+def _newest(scores: Sequence[Score]) -> Score:
+    """The score of the generator that has seen most; of several, the one measured last."""
+    return max(enumerate(scores), key=lambda pair: (pair[1].nimg or 0, pair[0]))[1]
+
+
+def _key(score: Score) -> Key:
+    return (
+        score.network or "",
+        score.network_hash,
+        score.resize,
+        score.num_real,
+        score.num_fake,
+        score.dataset_hash,
+    )
+
+
+def _same_eyes(one: Score, other: Score) -> bool:
+    same = ("network", "network_hash", "resize", "dataset_hash")
+    return all(getattr(one, name) == getattr(other, name) for name in same)
+
+
+def _stands_with(score: Score, several: Sequence[Score]) -> bool:
+    """Whether a generator's Fréchet distance may stand in a list: it is of a part of the same pictures."""
+    first = several[0]
+    others = [one for one in several if one.metric == _FIXED]
+    if not _same_eyes(score, first) or score.psi != first.psi:
+        return False
+    if others:
+        return _key(others[0]) == _key(score)
+    return score.num_real <= first.num_real and score.num_fake <= first.num_fake
+
+
+def _is_baseline_of(score: Score, several: Sequence[Score]) -> bool:
+    generators = [one for one in several if one.subject == "generator"]
+    if score.metric == _FIXED:
+        generators = [one for one in generators if one.metric == _FIXED]
+    else:
+        generators = [one for one in generators if one.metric != _FIXED] or generators
+    if not generators:
+        return False
+    generator = generators[0]
+    if score.subject == "noise":
+        return _key(score) == _key(generator)
+    # The halves are the even and the odd ones of the same reals; the Fréchet distance has at most as many.
+    halves = ((generator.num_real + 1) // 2, generator.num_real // 2)
+    counts = (score.num_real, score.num_fake)
+    fixed = score.metric == _FIXED and counts[0] == counts[1] <= generator.num_fake
+    return _same_eyes(score, generator) and (counts == halves or fixed)
+
+
+def _rank(score: Score) -> int:
+    return _QUOTED.index(score.metric) if score.metric in _QUOTED else len(_QUOTED)
+
+
+def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
+    mine = [score for score in scores if score.subject == "generator"]
+    first = scores[0]
+    seen = sorted({score.nimg or 0 for score in mine}, reverse=True)[:_MOST_COLUMNS]
+    metrics = dict.fromkeys(score.metric for score in scores)
+    rows = tuple(_row(metric, [s for s in scores if s.metric == metric], seen) for metric in metrics)
+    warnings = dict.fromkeys(text for score in mine for text in score.warnings)
+    return ScoreTable(
+        title=f"Seen through {first.network}" if first.network else "Seen as pixels",
+        columns=tuple(f"at {number(nimg / 1000)} kimg" if nimg else "value" for nimg in seen),
+        rows=rows,
+        provenance=tuple(_provenance(mine or scores, trained_on)),
+        warnings=tuple(warnings),
+        has_floor=any(row.floor for row in rows),
+        has_noise=any(row.noise for row in rows),
+    )
+
+
+def _row(metric: str, scores: Sequence[Score], seen: Sequence[int]) -> Row:
+    # Of several measurements of one thing the last counts.
+    values = {(score.subject, score.nimg or 0): _text(score) for score in scores}
+    name = _NAMES.get(metric, metric.replace("_", " "))
+    return Row(
+        metric=f"{name} of {scores[0].num_fake:,}" if metric == _FIXED else name,
+        better=scores[0].better or _NO_DIRECTION.get(metric, ""),
+        values=tuple(values.get(("generator", nimg), "") for nimg in seen),
+        floor=values.get(("real-halves", 0), ""),
+        noise=values.get(("noise", 0), ""),
+    )
+
+
+def _text(score: Score) -> str:
+    if score.low is None or score.high is None:
+        return number(score.value)
+    return f"{number(score.value)} ({score.low:.3g} to {score.high:.3g})"
+
+
+def _provenance(scores: Sequence[Score], trained_on: str | None) -> Iterator[tuple[str, str]]:
+    first, newest = scores[0], scores[-1]
+    if first.network:
+        yield "network", f"{first.network}, hash {(first.network_hash or 'unknown')[:16]}"
+    if first.resize:
+        yield "resize", first.resize
+    yield "pictures", f"{first.num_fake:,} generated against {first.num_real:,} real"
+    if trained_on is None:
+        which = ""
+    elif first.dataset_hash == trained_on:
+        which = " (what it was trained on)"
+    else:
+        which = " (not what it was trained on)"
+    yield "dataset", f"{first.dataset_name}{which}, hash {first.dataset_hash[:16]}"
+    models = dict.fromkeys(score.model_id for score in scores if score.model_id)
+    if models:
+        yield "generator", ", ".join(models)
+    if newest.seeds is not None:
+        psi = "" if newest.psi is None else f", psi {newest.psi:g}"
+        yield "seeds", f"{newest.seeds}{psi}"
+    yield "tool", newest.tool

@@ -1,0 +1,155 @@
+"""What the figures of a run mean, in sentences."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mien.core.network import LoadedNetwork
+from mien.reports.charts import number
+from mien.reports.log import Log, groups
+from mien.reports.neighbours import Nearest
+from mien.reports.score_tables import Quote
+
+_FAR = 2.5  # times the usual distance between real pictures
+
+
+def lead(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> str:
+    """What was trained, on what and how long, in one sentence."""
+    family = dig(config, "family") or (loaded.header.family if loaded else None)
+    size = dig(config, "spec", "resolution")
+    pictures, name = dig(config, "dataset", "num_images"), dig(config, "dataset", "name")
+    told = f"A generator of the family {family}" if family else "A generator of an unknown family"
+    told += f" for faces of {size} pixels" if size else ""
+    if name:
+        told += f", trained on {_count(pictures)} pictures ({name})" if pictures else f", trained on {name}"
+    if log.seconds:
+        told += f" for {_duration(log.seconds)}"
+    return told + "."
+
+
+def verdict(log: Log, quoted: Quote | None, compared: Sequence[Nearest]) -> Iterator[tuple[str, str]]:
+    """Sentences with a tone: "good", "doubt" or "plain"."""
+    yield _health(log)
+    if quoted is None:
+        yield "plain", "Its quality has not been measured yet: mien evaluate RUN --data DATA does."
+    else:
+        yield _quality(quoted)
+    # Of several ways of comparing, the one that is suspicious counts, else the best one.
+    for found in sorted(compared, key=lambda one: not one.suspicious)[:1]:
+        calm = not found.suspicious and found.median <= _FAR
+        yield "good" if calm else "doubt", next(memorisation(found))
+
+
+def facts(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> list[tuple[str, str]]:
+    """Name and value of what one wants to know at a glance; only what is known."""
+    speeds = sorted(
+        y
+        for g in groups(log.ticks)
+        for s in g.series
+        if s.name == "whole loop"
+        for _, y in s.points
+        if math.isfinite(y)
+    )
+    known = [
+        ("Images seen", f"{number(log.nimg / 1000)} thousand" if log.nimg else ""),
+        ("Training time", _duration(log.seconds) if log.seconds else ""),
+        ("Speed", f"{number(round(speeds[len(speeds) // 2]))} images/s" if speeds else ""),
+        ("Arithmetic", str(dig(config, "precision") or "")),
+        ("Seed", str(dig(config, "options", "seed") or 0) if dig(config, "options") else ""),
+        ("Newest generator", f"{loaded.model}" if loaded else "none"),
+    ]
+    return [(name, value) for name, value in known if value]
+
+
+def memorisation(found: Nearest) -> Iterator[str]:
+    """The finding in words, the plainest sentence first."""
+    share = f"{found.close_share:.0%} of {len(found.found)} samples"
+    where = "lie closer to a training picture than 95% of the real pictures lie to each other"
+    if found.num_copies:
+        copies = f"{found.num_copies} of {len(found.found)} samples are all but copies of training pictures"
+        yield f"It has learned pictures by heart: {copies}."
+    elif found.suspicious:
+        yield f"It may have learned pictures by heart: {share} {where}."
+    elif found.median > _FAR:
+        yield (
+            "Its samples do not look like the training pictures yet: they are typically"
+            f" {found.median:.1f} times as far from them as those are from each other."
+        )
+    else:
+        yield f"No sign that it repeats its training pictures: {share} {where} (5% would be usual)."
+    yield (
+        f"A sample's nearest training picture is, in the median, {found.median:.2f} times as far away as a"
+        " real picture's nearest other one. Values near 0 would be copies."
+    )
+
+
+def _health(log: Log) -> tuple[str, str]:
+    rescues, warnings = log.count("rescue"), log.count("warning")
+    if not log.ticks and not log.happenings:
+        return "plain", "The log holds no figures yet."
+    if log.diverged:
+        return "doubt", f"Training ended in divergence after {times(rescues, 'rescue')}; see the warnings."
+    if rescues:
+        return "doubt", f"Training diverged, went back and recovered ({times(rescues, 'rescue')})."
+    if warnings:
+        return "doubt", f"Training ran to where it stands with {times(warnings, 'warning')}, see below."
+    return "good", "Training went without a warning."
+
+
+def _quality(quoted: Quote) -> tuple[str, str]:
+    """The distance put between its baselines, and what that means."""
+    value, floor, noise = quoted.value, quoted.floor, quoted.noise
+    name = "kernel" if quoted.metric == "kernel" else "Fréchet"
+    told = f"Its {name} distance to {quoted.dataset} (through {quoted.network}) is {number(value)}"
+    if quoted.low is not None and quoted.high is not None:
+        told += f" (95 % interval {quoted.low:.3g} to {quoted.high:.3g})"
+    known = [f"two halves of the real pictures differ by {number(floor)}"] if floor is not None else []
+    known += [f"pure noise by {number(noise)}"] if noise is not None else []
+    told += f", where {' and '.join(known)}" if known else ""
+    if noise is not None and value > noise / 2:
+        return "doubt", f"{told}: little better than noise."
+    if quoted.metric == "kernel":
+        if quoted.low is not None and quoted.low <= 0:
+            return "good", f"{told}: no difference from real pictures that could not be chance."
+        return "plain", f"{told}: apart from real pictures, for which it would be around 0."
+    if not floor:
+        return "plain", f"{told}."
+    for limit, tone, words in (
+        (1.5, "good", "about as near as real pictures are to each other"),
+        (5.0, "good", "near, but not indistinguishable"),
+        (25.0, "plain", "recognisably apart from real pictures"),
+    ):
+        if value < limit * floor:
+            return tone, f"{told}: {words}."
+    return "doubt", f"{told}: still far from real pictures."
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def times(count: int, what: str) -> str:
+    """ "1 rescue", "3 rescues"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def at_kimg(value: float) -> str:
+    """Thousands of images as text: "69.6 kimg"."""
+    return f"{value:,.1f}".removesuffix(".0") + " kimg"
+
+
+def dig(config: Mapping[str, Any], *keys: str) -> Any:
+    """What stands under `keys`, or None: a config may be damaged or another tool's."""
+    value: Any = config
+    for key in keys:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value

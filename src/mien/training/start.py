@@ -1,0 +1,255 @@
+"""`mien train --from`: the weights that a run begins with, and whether they fit it."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from mien.core.checkpoint import NetworkHeader, load_generator, load_state, newest_state
+from mien.core.errors import InputError
+from mien.core.family import GENERATOR, kind_of
+from mien.core.packaged import name_of, source_of
+from mien.core.run import RunFolder
+from mien.core.types import Spec, Trainable
+from mien.interop.import_ import read_pair
+from mien.training.options import TrainOptions
+from mien.training.transfer import check, take
+
+NOTHING = Path("none")  # --from none: begin from nothing, packaged model or not
+_BEGIN = (GENERATOR, "translator")  # kinds that train "g" against "d"
+_FOREIGN = (".pkl", ".pt")
+_NUMBER = re.compile("[0-9]{6,}")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with. d: of the discriminator, None where only a generator is known.
+
+    digest: of all weights; part of a run's identity. notes: lines for the user. packaged: the name of the
+    generator that comes with mien, where it is one, else "".
+    """
+
+    path: Path
+    header: NetworkHeader
+    g: Mapping[str, Tensor]
+    d: Mapping[str, Tensor] | None
+    digest: str
+    notes: tuple[str, ...] = ()
+    packaged: str = ""
+
+
+def start_of(family: ModuleType, options: TrainOptions) -> tuple[Start | None, str]:
+    """The weights asked for with --from and their digest; of a resumed run only the digest.
+
+    None and "" where nothing was asked for, or nothing is to be begun with. Raises InputError.
+    """
+    if options.resume is not None:
+        return None, str((RunFolder.open(options.resume).read_config().get("start") or {}).get("digest", ""))
+    if options.start in (None, NOTHING):
+        return None, ""
+    kind = kind_of(family)
+    if kind not in _BEGIN:
+        raise InputError(f"--from: {options.model} cannot begin with another's weights")
+    assert options.start is not None
+    start = read_start(options.start, kind)
+    _check_family(start, options.model)
+    return start, start.digest
+
+
+def check_frozen(start: Start | None, options: TrainOptions) -> None:
+    """That --freeze-d has a discriminator to hold. Raises InputError."""
+    if not options.freeze_d or options.resume is not None:
+        return
+    if start is None:
+        raise InputError("--freeze-d holds what a discriminator has learnt; say from whom with --from")
+    if start.d is None:
+        raise InputError(
+            f"--freeze-d: {start.path} comes without a discriminator; give a run folder to --from"
+        )
+
+
+def check_resumable(run: RunFolder) -> None:
+    """That a run can go on without the weights that it began with. Raises InputError."""
+    if newest_state(run.path, report=lambda line: None) is None:
+        raise InputError(
+            f"{run.path}: none of its training states can be read; begin anew with --new, or --from"
+        )
+
+
+class Weights(NamedTuple):
+    """Tensors of a generator, of its discriminator if known, and what the file says of itself."""
+
+    g: Mapping[str, Tensor]
+    d: Mapping[str, Tensor] | None
+    header: NetworkHeader
+
+
+def read_start(source: Path, kind: str = GENERATOR) -> Start:
+    """Weights out of a run folder (its newest network of `kind`) or a file of one. Raises InputError."""
+    source = source_of(source)
+    path = RunFolder.open(source).newest_product(kind) if source.is_dir() else source
+    notes: list[str] = []
+    g, d, header = read_weights(path, notes.append)
+    if header.kind != kind:
+        raise InputError(f"--from {path}: it holds '{header.kind}', and here a '{kind}' is needed")
+    if d is None:
+        notes.append(
+            f"{path.name} comes without a discriminator, which begins anew: --from a run folder has both"
+        )
+    return Start(path, header, g, d, _digest(path, d), tuple(notes), name_of(path) or "")
+
+
+def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
+    """What `path` holds: a file of ours, or a checkpoint of another program (`mien import` reads the same).
+
+    The discriminator of ours is taken from a file beside it, `NAME.discriminator.safetensors` for
+    `NAME.safetensors`, else from the run's training state of the same moment.
+    report: told why a discriminator cannot be used. Raises InputError.
+    """
+    if path.suffix.lower() in _FOREIGN:
+        return _foreign(path, report)
+    tensors, header = load_generator(path)
+    return Weights(tensors, _discriminator(path, header, report), header)
+
+
+def _foreign(path: Path, report: Callable[[str], None]) -> Weights:
+    if path.name.startswith("state-"):
+        raise InputError(f"--from {path}: a training state; give the folder of its run")
+    pair = read_pair(path)
+    for note in pair.notes:
+        report(note)
+    return Weights(pair.g, pair.d, pair.header)
+
+
+def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> tuple[str, ...]:
+    """Put the weights into a new model; what was taken, in words. Raises InputError where they do not fit."""
+    _check_spec(start, spec)
+    # The same model for the labels of the file: its weights must fit that one exactly, and what differs
+    # between the two is what has to do with labels.
+    like = family.build(trainable.config, start.header.spec)
+    told = list(start.notes)
+    words = {"g": "generator", "d": "discriminator"}
+    for name, weights in (("g", start.g), ("d", start.d)):
+        if weights is not None and name in trainable.networks:
+            if problem := check(weights, like.networks[name]):
+                made = hint(start, family, trainable.config)
+                raise InputError(f"--from {start.path}: its {words[name]} does not fit ({problem}){made}")
+            taken = take(trainable.networks[name], weights)
+            told.append(f"{words[name]} from {start.path.name}: {taken.told()}")
+    if start.packaged:
+        told = [_what_it_saves(start)]
+    return (*told, *_changed_labels(start, spec))
+
+
+def fits(weights: Weights, family: ModuleType, config: BaseModel) -> str | None:
+    """Why the family with these numbers does not have the shapes of `weights`; None where it does."""
+    with torch.device("meta"):  # nothing is computed
+        networks = family.build(config, weights.header.spec).networks
+    problems = (
+        (name, check(tensors, networks[name]))
+        for name, tensors in (("g", weights.g), ("d", weights.d))
+        if tensors is not None
+    )
+    return next((f"{name}.{problem}" for name, problem in problems if problem), None)
+
+
+def _what_it_saves(start: Start) -> str:
+    header = start.header
+    return (
+        f"begins with the packaged {start.packaged} ({header.family}), which saves the"
+        f" {header.nimg / 1000:,.0f} kimg that it was trained for; --from none begins from nothing"
+    )
+
+
+def _check_family(start: Start, name: str) -> None:
+    """That this family can use the weights. Raises InputError."""
+    if start.header.family != name:
+        theirs = start.header.family
+        raise InputError(
+            f"--from {start.path}: it is of the family {theirs}, not {name}; add --model {theirs}"
+        )
+
+
+def _check_spec(start: Start, spec: Spec) -> None:
+    theirs = start.header.spec
+    where = f"--from {start.path}"
+    if theirs.resolution != spec.resolution:
+        raise InputError(f"{where}: it draws {theirs.resolution} px, and the data has {spec.resolution} px")
+    if theirs.channels != spec.channels:
+        raise InputError(f"{where}: it draws {theirs.channels} channels, and the data has {spec.channels}")
+    if theirs.label_dim and spec.label_dim and theirs.label_dim != spec.label_dim:
+        raise InputError(
+            f"{where}: it takes {theirs.label_dim} label columns, and here there are {spec.label_dim};"
+            " choose the same --labels, or train without"
+        )
+
+
+def hint(start: Start, family: ModuleType, config: BaseModel) -> str:
+    """Which numbers of the family would make a network of the file's shapes, as far as can be told."""
+    theirs = {name: value for name, value in start.header.config.items() if name in type(config).model_fields}
+    plain = _shapes(family, config, start.header.spec)
+    needed = [
+        f"--set {name}={value}"
+        for name, value in theirs.items()
+        if value != getattr(config, name)
+        and _shapes(family, config.model_copy(update={name: value}), start.header.spec) != plain
+    ]
+    return f"; it was made with {' '.join(needed)}" if needed else ""
+
+
+def _shapes(family: ModuleType, config: BaseModel, spec: Spec) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):  # nothing is computed
+        networks = family.build(config, spec).networks
+    return {
+        f"{network}.{name}": tuple(tensor.shape)
+        for network, module in networks.items()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def _changed_labels(start: Start, spec: Spec) -> tuple[str, ...]:
+    theirs = start.header.spec
+    if theirs.label_dim == spec.label_dim:
+        if theirs.class_names == spec.class_names:
+            return ()
+        return (f"its labels were {', '.join(theirs.class_names) or 'without names'}; they are learnt anew",)
+    ours = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
+    return (f"it took {theirs.label_dim or 'no'} label columns, this run takes {ours}",)
+
+
+def _discriminator(
+    path: Path, header: NetworkHeader, report: Callable[[str], None]
+) -> Mapping[str, Tensor] | None:
+    beside = path.with_name(path.stem + ".discriminator.safetensors")
+    if beside.is_file():
+        tensors, found = load_generator(beside)
+        if found.origin == header.origin:
+            return tensors
+        report(f"{beside.name}: came from another file than {path.name}, and is not used")
+    number = _NUMBER.search(path.name)
+    state_path = path.with_name(f"state-{number[0]}.pt") if number else None
+    if state_path is None or not state_path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = load_state(state_path)
+        weights: Mapping[str, Tensor] | None = state["networks"].get("d")
+    except (InputError, KeyError, AttributeError) as error:
+        report(f"{state_path}: cannot be used for the discriminator ({error})")
+        return None
+    return weights
+
+
+def _digest(path: Path, d: Mapping[str, Tensor] | None) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    for name, tensor in sorted((d or {}).items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().contiguous().float().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,177 @@
+"""How near a denoiser comes to clean pictures that it never saw, beside filters that learn nothing."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from torch import nn
+
+from mien import TOOL
+from mien.core import ledger
+from mien.core.checkpoint import NetworkHeader
+from mien.core.errors import InputError
+from mien.core.network import LoadedNetwork, load_network
+from mien.core.run import RunFolder
+from mien.core.types import Dataset
+from mien.core.views import View
+from mien.datasets.opening import open_dataset
+from mien.datasets.stored import Report
+from mien.labels.split import split_people
+from mien.models.noise2noise import KIND, Config, sides
+from mien.training.sides import pairs_to_examine
+from mien.translation.denoiser_trials import Trial, compare, few, spoil, told, trial_noises
+
+METRIC = "denoiser"
+_LEAST = 1e-6  # squared levels, of noise that is none
+
+
+class Examination(BaseModel):
+    """A denoiser on some pictures; a line of `metric-denoiser.jsonl`.
+
+    targets: what it learnt from, "noisy" or "clean". unseen: is it known that it never saw these
+    people?
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_id: str
+    nimg: int
+    targets: str
+    dataset_name: str
+    dataset_hash: str
+    num_pictures: int
+    unseen: bool
+    how: str
+    trials: tuple[Trial, ...]
+    notes: tuple[str, ...] = ()
+    tool: str = TOOL
+
+
+class Exam(NamedTuple):
+    """Pictures to examine a model on. wanted: the second of pairs; None: `pictures` are clean."""
+
+    pictures: Dataset
+    wanted: Dataset | None
+    unseen: bool
+    how: str
+
+
+def evaluate(source: Path, data: str, *, device: torch.device, progress: Report | None = None) -> Examination:
+    """Examine a denoiser on `data`; in a run folder the result is added to `metric-denoiser.jsonl`.
+
+    On what it was trained on, only people who were kept out count. Raises InputError.
+    """
+    loaded = load_network(source, KIND, device)
+    exam = _exam(loaded.header, data, progress)
+    _check_channels(loaded, exam.pictures)
+    found = examine(loaded.network, loaded.header, loaded.model, exam, progress=progress)
+    if source.is_dir():
+        append(RunFolder.open(source), found)
+    return found
+
+
+def examine(
+    network: nn.Module,
+    header: NetworkHeader,
+    model: str,
+    exam: Exam,
+    *,
+    progress: Report | None = None,
+) -> Examination:
+    """Spoil clean pictures as the model learnt it, or take noisy pairs, and compare what cleans them."""
+    config = Config.model_validate(header.config)
+    at = few(exam.pictures)
+    pictures = exam.pictures.images(at)
+    if exam.wanted is None:
+        tasks = [(told(one), spoil(pictures, one), pictures) for one in trial_noises(config)]
+    else:
+        tasks = [("pairs as they came", pictures, exam.wanted.images(at))]
+    trials = []
+    for number, (name, spoilt, wanted) in enumerate(tasks, 1):
+        trials.append(Trial(noise=name, figures=compare(network, spoilt, wanted)))
+        if progress:
+            progress(number, len(tasks))
+    noisy_pairs = exam.wanted is not None and config.targets == "noisy"
+    return Examination(
+        model_id=model,
+        nimg=header.nimg,
+        targets=config.targets,
+        dataset_name=exam.pictures.name,
+        dataset_hash=exam.pictures.content_hash,
+        num_pictures=len(at),
+        unseen=exam.unseen,
+        how=exam.how,
+        trials=tuple(trials),
+        notes=(_ceiling(tasks[0][1], tasks[0][2]),) if noisy_pairs else (),
+    )
+
+
+def append(run: RunFolder, found: Examination) -> None:
+    """Add a line to the run's `metric-denoiser.jsonl`, atomically."""
+    ledger.append(run, METRIC, found)
+
+
+def newest(run: RunFolder) -> Examination | None:
+    """What was found last, or None. Raises InputError where that line is damaged."""
+    return ledger.newest(run, METRIC, Examination)
+
+
+def table(found: Examination) -> Group:
+    """A table for each noise, above it what was examined."""
+    lines: list[RenderableType] = [
+        f"[bold]{found.model_id}[/] (taught by {found.targets} pictures) on {found.num_pictures:,} pictures"
+        f" ({found.dataset_name}), {found.how}",
+    ]
+    for trial in found.trials:
+        lines.append(_trial_table(trial))
+    lines.append(
+        "PSNR in dB, ahead ± the 95 % interval over pictures; the filters' settings suit these very pictures"
+    )
+    return Group(*lines, *found.notes)
+
+
+def _trial_table(trial: Trial) -> Table:
+    grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title=trial.noise, title_justify="left")
+    grid.add_column("")
+    for heading in ("PSNR", "SSIM", "model is ahead"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for index, one in enumerate(trial.figures):
+        ahead = "" if index == 1 else f"{one.ahead:.2f} ± {one.give_or_take:.2f}"
+        alike = "-" if one.ssim is None else f"{one.ssim:.3f}"
+        grid.add_row(one.name, f"{one.psnr:.2f}", alike, ahead)
+    return grid
+
+
+def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
+    """Two noisy pictures differ by the noise of both: half of that remains of a perfect answer."""
+    half = max(np.square(one.astype(np.float64) - two).mean() / 2, _LEAST)
+    return (
+        f"compared with pictures that are noisy themselves: a perfect answer would have about"
+        f" {10 * np.log10(255**2 / half):.2f} dB; compare the rows, not with figures from elsewhere"
+    )
+
+
+def _exam(header: NetworkHeader, data: str, progress: Report | None) -> Exam:
+    config = Config.model_validate(header.config)
+    if sides(config) == "pairs":
+        found = pairs_to_examine(header, config, data, progress=progress)
+        return Exam(found.inputs, found.targets, found.unseen, found.how)
+    dataset = open_dataset(data, progress=progress)
+    if header.dataset is None or header.dataset.content_hash != dataset.content_hash:
+        how = "not what was trained on; whether the model saw the same people is not known"
+        return Exam(dataset, None, False, how)
+    split = split_people(dataset.records, share=config.held_out)
+    side = View(dataset, split.held_out, labels=None, class_names=())
+    return Exam(side, None, True, f"kept out of training {split.how}")
+
+
+def _check_channels(loaded: LoadedNetwork[Any], pictures: Dataset) -> None:
+    ours, theirs = loaded.header.spec.channels, pictures.spec.channels
+    if ours != theirs:
+        words = {1: "gray", 3: "in colour"}
+        raise InputError(f"{pictures.name} is {words[theirs]}; the model is for pictures {words[ours]}")

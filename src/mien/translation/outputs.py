@@ -1,0 +1,96 @@
+"""What every run leaves behind whose product turns pictures into others; each kind adds its own figures."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+from mien import TOOL
+from mien.core.atomic import write_bytes
+from mien.core.image import grid
+from mien.core.packed import encode_png
+from mien.core.provenance import Provenance, SourceType, save_picture
+from mien.core.run import RunFolder
+from mien.core.types import Dataset, Lesson
+from mien.training.loop import Training
+from mien.training.outputs import Shown, save_product
+from mien.training.snapshots import write_timelapse
+from mien.translation.strips import chosen, side_by_side
+
+_REALS = 64  # shown in `reals.png`
+
+
+class ChangeOutputs(ABC):
+    """Strips of the same pictures all along, the product, and a film; see `training.outputs.Outputs`.
+
+    kind, product: as the family's module says. source_type: of what is made.
+    """
+
+    kind: str
+    product: str
+    source_type = SourceType.COMPOSITE
+
+    def __init__(
+        self,
+        run: RunFolder,
+        training: Training,
+        dataset: Dataset,
+        lesson: Lesson,
+        *,
+        family: str,
+        console: Console,
+    ) -> None:
+        self._run, self._training, self._dataset, self._lesson = run, training, dataset, lesson
+        self._family, self._console = family, console
+        self._choose()
+
+    @property
+    def _network(self) -> nn.Module:
+        return self._training.averages.networks[self.product]
+
+    @abstractmethod
+    def _choose(self) -> None:
+        """Take the pictures that are looked at all along out of the lesson."""
+
+    @abstractmethod
+    def _draw(self) -> np.ndarray:
+        """Write the strip as training stands; return what was made, uint8 [N, C, H, W]."""
+
+    @abstractmethod
+    def show(self) -> Shown:
+        """A strip, and a figure; nothing is chosen by it."""
+
+    def begin(self) -> None:
+        """Some of what is wanted, and what is made before anything was learnt."""
+        wanted = self._lesson.train if self._lesson.others is None else self._lesson.others
+        write_bytes(
+            self._run.reals, encode_png(grid(torch.from_numpy(wanted.images(chosen(wanted, _REALS)))))
+        )
+        self._draw()
+
+    def save(self) -> None:
+        """The averaged network."""
+        save_product(
+            self._run,
+            self._training,
+            self._dataset,
+            family=self._family,
+            kind=self.kind,
+            network=self.product,
+            roles=self._lesson.roles,
+        )
+
+    def end(self) -> None:
+        """The last strip, and all of them in one film."""
+        self._draw()
+        write_timelapse(self._run, self._provenance())
+
+    def _write_strip(self, *columns: np.ndarray) -> None:
+        """A row a picture, all uint8 [N, C, H, W]."""
+        save_picture(self._run.fakes(self._training.nimg), side_by_side(*columns), self._provenance())
+
+    def _provenance(self) -> Provenance:
+        model = f"{self._family}-{self._run.name}-{self._training.nimg}"
+        return Provenance(model, None, TOOL, self.source_type)

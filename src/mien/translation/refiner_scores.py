@@ -1,0 +1,235 @@
+"""How real a refiner makes pictures look to a classifier that never saw it, and what it leaves alone."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from scipy import stats
+
+from mien import TOOL
+from mien.attributes.agreement import Interval
+from mien.core import ledger
+from mien.core.errors import InputError
+from mien.core.network import LoadedNetwork, load_network
+from mien.core.run import RunFolder
+from mien.core.types import Dataset
+from mien.datasets.opening import open_dataset
+from mien.models.simgan import KIND
+from mien.training.sides import check_alike
+from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
+from mien.translation.pupils import known_pupils, moved
+from mien.translation.strips import changed
+
+Tick = Callable[[int, int], None]
+METRIC = "refiner"
+SEEDS = 3
+_FEWEST = 10  # pictures of either kind, to train a classifier on
+_FAR = 2.0  # pixels that a pupil may move
+
+
+class Moved(BaseModel):
+    """How far refining moved pupils. count: of pupils. median, p95: in pixels. near: share within 2 px."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int
+    median: float
+    p95: float
+    near: float
+
+
+class Told(BaseModel):
+    """How well a fresh classifier tells real pictures from others after so many updates.
+
+    sight: whether it sees whole "pictures" or one of "patches" at a time. raw, refined: balanced accuracy of
+    each seed, on pictures it did not learn from. fall: what the second has less than the first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sight: Sight
+    updates: int
+    raw: tuple[float, ...]
+    refined: tuple[float, ...]
+    fall: Interval
+
+
+class Examination(BaseModel):
+    """What was found of a refiner; a line of `metric-refiner.jsonl`.
+
+    told: how well real pictures are told from raw and from refined ones. l1: mean change of a value, in
+    shares of its whole range. pupils: None where no place of a pupil is known. learnt_from: are these the
+    pictures that it learnt from?
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_id: str
+    nimg: int
+    dataset_name: str
+    dataset_hash: str
+    num_pictures: int
+    real_name: str
+    real_hash: str
+    num_reals: int
+    learnt_from: bool
+    told: tuple[Told, ...]
+    l1: float
+    pupils: Moved | None
+    tool: str = TOOL
+
+
+def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
+    """Examine a run's refiner on `data`, against the real pictures that the run was told of.
+
+    The result is appended to the run's `metric-refiner.jsonl`. Raises InputError.
+    """
+    if not source.is_dir():
+        raise InputError(f"{source}: give the run's folder, which says which pictures were the real ones")
+    run = RunFolder.open(source)
+    loaded = load_network(source, KIND, device)
+    real = run.read_config().get("options", {}).get("real")
+    if not isinstance(real, str):
+        raise InputError(f"{source}/config.json: does not say which pictures were the real ones")
+    try:
+        reals = open_dataset(real)
+    except InputError as error:
+        raise InputError(f"the real pictures that {source} was trained with: {error}") from error
+    found = examine(loaded, open_dataset(data), reals, seeds=SEEDS, progress=progress)
+    append(run, found)
+    return found
+
+
+def examine(
+    loaded: LoadedNetwork[Any], dataset: Dataset, real: Dataset, *, seeds: int, progress: Tick | None = None
+) -> Examination:
+    """Compare `dataset`, raw and refined, with `real`. Raises InputError where they do not fit together."""
+    check_alike(dataset, real)
+    if dataset.spec.channels != loaded.header.spec.channels:
+        raise InputError(f"{dataset.name}: {loaded.model} refines pictures of other colours (gray or not)")
+    if min(len(dataset), len(real)) < _FEWEST:
+        raise InputError(f"{dataset.name}, {real.name}: a classifier needs {_FEWEST} pictures of each")
+    raw = dataset.images(np.arange(len(dataset)))
+    refined = changed(loaded.network, raw)
+    told = _told_apart(dataset, real, (raw, refined), seeds, progress)
+    header = loaded.header
+    return Examination(
+        model_id=loaded.model,
+        nimg=header.nimg,
+        dataset_name=dataset.name,
+        dataset_hash=dataset.content_hash,
+        num_pictures=len(dataset),
+        real_name=real.name,
+        real_hash=real.content_hash,
+        num_reals=len(real),
+        learnt_from=header.dataset is not None and header.dataset.content_hash == dataset.content_hash,
+        told=told,
+        l1=float(np.abs(raw.astype(np.int16) - refined).mean() / 255),
+        pupils=_pupils(dataset, raw, refined),
+    )
+
+
+def _told_apart(
+    dataset: Dataset, real: Dataset, kinds: tuple[np.ndarray, np.ndarray], seeds: int, progress: Tick | None
+) -> tuple[Told, ...]:
+    """Classifiers of either sight, trained on reals and either of `kinds` (raw, refined), with every seed."""
+    reals = real.images(np.arange(len(real)))
+    sights: tuple[Sight, ...] = ("pictures", "patches")
+    found = np.zeros((len(sights), seeds, len(kinds), len(UPDATES)))
+    for done, (sight, seed, kind) in enumerate(np.ndindex(found.shape[:3]), 1):
+        ours, theirs = split(dataset, seed), split(real, seed)
+        pictures = kinds[kind]
+        found[sight, seed, kind] = accuracies(
+            pictures[ours.train],
+            reals[theirs.train],
+            (pictures[ours.test], reals[theirs.test]),
+            sight=sights[sight],
+            seed=seed,
+        )
+        if progress:
+            progress(done, found[..., 0].size)
+    return tuple(
+        Told(
+            sight=sights[sight],
+            updates=UPDATES[at],
+            raw=tuple(found[sight, :, 0, at]),
+            refined=tuple(found[sight, :, 1, at]),
+            fall=over_seeds(found[sight, :, 0, at] - found[sight, :, 1, at]),
+        )
+        for sight, at in np.ndindex(len(sights), len(UPDATES))
+    )
+
+
+def over_seeds(values: np.ndarray) -> Interval:
+    """The mean and its 95 % interval by Student's t over the seeds; of one value, no more than that."""
+    mean, count = float(np.mean(values)), len(values)
+    error = float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    half = float(stats.t.ppf(0.975, count - 1)) * error if count > 1 else 0.0
+    return Interval(value=mean, low=mean - half, high=mean + half)
+
+
+def _pupils(dataset: Dataset, raw: np.ndarray, refined: np.ndarray) -> Moved | None:
+    where, places = known_pupils(dataset)
+    far = moved(raw[where], refined[where], places)
+    if not len(far):
+        return None
+    return Moved(
+        count=len(far),
+        median=float(np.median(far)),
+        p95=float(np.quantile(far, 0.95)),
+        near=float((far <= _FAR).mean()),
+    )
+
+
+def append(run: RunFolder, found: Examination) -> None:
+    """Add a line to the run's `metric-refiner.jsonl`, atomically."""
+    ledger.append(run, METRIC, found)
+
+
+def newest(run: RunFolder) -> Examination | None:
+    """What was found last, None where nothing was. Raises InputError for a damaged line."""
+    return ledger.newest(run, METRIC, Examination)
+
+
+def table(found: Examination) -> RenderableType:
+    """How well reals are told from raw and refined pictures, and what was left alone."""
+    grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    grid.add_column("classifier of", no_wrap=True)
+    for heading in ("updates", "raw", "refined", "points less"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for told in found.told:
+        means = [f"{np.mean(values):.1%}" for values in (told.raw, told.refined)]
+        grid.add_row(_SEES[told.sight], str(told.updates), *means, _points(told.fall))
+    whose = "which it learnt from" if found.learnt_from else "which it did not learn from"
+    lines: list[RenderableType] = [
+        f"[bold]{found.model_id}[/] on {found.num_pictures:,} pictures of {found.dataset_name}, {whose};"
+        f" {found.num_reals:,} reals of {found.real_name}",
+        grid,
+        f"balanced accuracy of fresh classifiers, real against raw and against refined, on pictures kept from"
+        f" them (50 %: a coin's); mean of {len(found.told[0].raw)} seeds, 95 % interval of the difference",
+        f"pictures change by {found.l1:.1%} of the range on average",
+    ]
+    if found.pupils is not None:
+        lines.append(_of_pupils(found.pupils))
+    return Group(*lines)
+
+
+_SEES: dict[Sight, str] = {"pictures": "whole pictures", "patches": "patches of 23 px"}
+
+
+def _points(fall: Interval) -> str:
+    return f"{100 * fall.value:.1f} ({100 * fall.low:.1f} to {100 * fall.high:.1f})"
+
+
+def _of_pupils(pupils: Moved) -> str:
+    return (
+        f"{pupils.count:,} pupils whose place is known move by {pupils.median:.2f} px (median),"
+        f" {pupils.p95:.2f} px (95 %); {pupils.near:.1%} by {_FAR:g} px at most"
+    )

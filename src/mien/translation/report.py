@@ -1,0 +1,127 @@
+"""`mien report` of a run whose model turns pictures into others: one page that stands alone."""
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from mien import TOOL
+from mien.core.atomic import write_bytes
+from mien.core.errors import InputError, MienError
+from mien.core.kinds import kind_at, scores_for
+from mien.core.run import RunFolder
+from mien.reports.charts import number
+from mien.reports.inline_images import Shown, show_grid, show_timelapse
+from mien.reports.log import Log, read_log
+from mien.reports.page import files_of, log_parts, render
+from mien.reports.sentences import dig, facts
+
+Tick = Callable[[int, int], None]
+
+_WIDE = 100  # characters of a line of figures
+_COLUMNS = {
+    "translator": "Each row: what went in, what came out, and what should have come out, of people kept out.",
+    "denoiser": "Each row: what went in, what came out, and the clean picture where it is known.",
+    "refiner": "Each row: what went in, what came out, and the real picture that is nearest to that.",
+}
+
+
+def write_report(
+    run: Path, *, data: str | None = None, out: Path | None = None, progress: Tick | None = None
+) -> Path:
+    """Write the report of a run folder as one HTML page and return its path; arguments as `apps.report`'s.
+
+    The figures are the newest that `mien evaluate` left in the run. What is missing or damaged costs its
+    part of the page, which says so. Raises InputError.
+    """
+    folder = RunFolder.open(run)
+    target = out or folder.report
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; give --out the name of a file")
+    page = render("change.html.j2", _gather(folder))
+    write_bytes(target, page.encode("utf-8", "replace"))
+    return target
+
+
+def _gather(run: RunFolder) -> dict[str, Any]:
+    """All that the template shows, by name."""
+    kind = kind_at(run.path)
+    config, config_note = _tried(run.read_config, {})
+    log = read_log(run)
+    figures, figures_note = _tried(lambda: _figures(run, kind), "")
+    strips, strips_note = _tried(lambda: _strips(run), [])
+    timelapse, timelapse_note = _tried(lambda: show_timelapse(run) if run.timelapse.is_file() else None, None)
+    return {
+        "run": run.name,
+        "kind": kind,
+        "tool": TOOL,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "lead": _lead(kind, config, log),
+        "verdict": list(_verdict(log, figures)),
+        "facts": [pair for pair in facts(config, None, log) if pair[0] != "Newest generator"],
+        "columns": _COLUMNS.get(kind, ""),
+        "strips": strips,
+        "strips_note": strips_note,
+        "timelapse": timelapse,
+        "timelapse_note": timelapse_note,
+        "figures": figures,
+        "figures_note": figures_note,
+        **log_parts(log),
+        "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
+        "config_note": config_note,
+        "files": files_of(_files(run, kind)),
+    }
+
+
+def _tried(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
+    """What `action` gives, or `otherwise` and why not."""
+    try:
+        return action(), ""
+    except MienError as error:
+        return otherwise, f"{error}."
+
+
+def _figures(run: RunFolder, kind: str) -> str:
+    """The newest figures as `mien evaluate` shows them, without colours; "" where there are none."""
+    scores = scores_for(run.path, kind)
+    found = scores.newest(run)
+    return "" if found is None else _plain(scores.table(found))
+
+
+def _plain(shown: RenderableType) -> str:
+    screen = Console(file=io.StringIO(), width=_WIDE, color_system=None, force_terminal=False)
+    with screen.capture() as captured:
+        screen.print(shown)
+    return captured.get()
+
+
+def _strips(run: RunFolder) -> list[Shown]:
+    """The newest picture that the run drew, behind it the first."""
+    drawn = run.all_fakes()
+    chosen = dict.fromkeys([*drawn[-1:], *drawn[:1]])
+    return [show_grid(path, f"pictures before and after ({path.name})", generated=True) for path in chosen]
+
+
+def _lead(kind: str, config: Mapping[str, Any], log: Log) -> str:
+    size, name = dig(config, "spec", "resolution"), dig(config, "dataset", "name")
+    told_size = f" for pictures of {size} pixels" if size else ""
+    minutes = f" for {log.seconds / 60:.1f} minutes" if log.seconds else ""
+    return f"A {kind}{told_size}, trained on {name or 'unknown pictures'}{minutes}."
+
+
+def _verdict(log: Log, figures: str) -> Iterator[tuple[str, str]]:
+    """Sentences with a tone: "good", "doubt" or "plain"."""
+    if log.diverged or log.count("rescue"):
+        yield "doubt", "Training diverged on the way; see the warnings."
+    if not figures:
+        yield "plain", "How well it does has not been measured yet: mien evaluate RUN --data DATA does."
+
+
+def _files(run: RunFolder, kind: str) -> list[tuple[Path, str]]:
+    wanted: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
+    wanted += [(path, f"{kind} at {number(int(path.stem[-6:]))} kimg") for path in run.products(kind)[-1:]]
+    return [*wanted, *((path, "figures") for path in sorted(run.path.glob("metric-*.jsonl")))]
