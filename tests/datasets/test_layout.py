@@ -8,7 +8,7 @@ from PIL import Image
 
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
-from mien.datasets import _decoded
+from mien.datasets import decoded
 from mien.datasets.columns import choose_columns
 from mien.datasets.index import Entry, Index, Problem, as_inputs
 from mien.datasets.layout import open_layout
@@ -101,7 +101,7 @@ def test_both_sides_of_a_split_have_the_same_columns(root):
 
 def test_labels_change_the_hash_but_nothing_is_decoded_again(root, monkeypatch):
     first = opened(root)
-    monkeypatch.setattr(_decoded, "decode", None)
+    monkeypatch.setattr(decoded, "decode", None)
     second = opened(root, "labels=mood")
     assert first.content_hash != second.content_hash
     np.testing.assert_array_equal(first.images(np.arange(6)), second.images(np.arange(6)))

@@ -1,13 +1,8 @@
 """Scores carry their provenance, and those of different provenance are told apart."""
 
-import importlib
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
-from contracts.metric_contract import MetricContract
-from mien.core import discover
 from mien.core.score import Score, comparable
 
 
@@ -66,10 +61,3 @@ def test_models_seeds_and_baselines_may_be_compared():
     assert comparable(score(), score(model_id="dcgan-0123456789ab", seeds="7-506", value=9.0)) == []
     assert comparable(score(), score(subject="noise", model_id=None, psi=None)) == []
     assert comparable(score(), score(dataset_name="moved elsewhere")) == []
-
-
-def test_every_metric_inherits_the_contract():
-    for file in Path(__file__).parent.glob("test_*.py"):
-        importlib.import_module(file.stem)
-    covered = {contract.metric for contract in MetricContract.__subclasses__()}
-    assert covered == set(discover.names("mien.metrics"))
