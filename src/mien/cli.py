@@ -1,6 +1,6 @@
-"""The command line: `mien VERB`; the verbs themselves are typed functions in `mien.verbs`.
+"""The command line: a table of the commands, each a job or a function in the room that does it.
 
-Nothing heavy is imported before a verb needs it, so that `mien --help` answers at once.
+Commands are named by strings and imported when they are called, so that `mien --help` answers at once.
 """
 
 import gc
@@ -11,53 +11,61 @@ from cyclopts import App, CycloptsError
 
 from mien import __version__
 from mien.core.errors import MienError
-from mien.verbs import collect, curate, data, datasets, exchange, files, latent, runs
-from mien.verbs.annotate import annotate
-from mien.verbs.denoise import denoise
-from mien.verbs.refine import refine
-from mien.verbs.translate import translate
-from mien.verbs.worth import worth
 
 _YOUNG = 50_000  # objects between two rubbish collections: importing torch makes 250 thousand that stay
 
-app = App(
-    name="mien",
-    help="Portraits in, faces of people who do not exist out, with an honest account of how good they are.",
-    version=__version__,
-    help_format="plaintext",
-    suppress_keyboard_interrupt=False,
+# fmt: off
+COMMANDS = {
+    "demo": ("mien.demo:demo", "Faces at once, then the whole job on rendered heads, offline."),
+    "collect": ("mien.collect.collect:collect", "Fetch a site's pictures politely; only what is new."),
+    "render": ("mien.render.render:render", "Render computer-generated heads, every label known."),
+    "prepare": ("mien.prepare.prepare:prepare", "Find, align, measure, judge and pack the faces of photos."),
+    "curate": ("mien.curate.curate:curate", "Page through the faces in the browser; toss and restore."),
+    "train": ("mien.training.train:train", "Train a generator or another model, or go on with a run."),
+    "generate": ("mien.generation.generate:generate", "Draw new faces."),
+    "refine": ("mien.translation.refine:refine", "Make computer-generated pictures look real."),
+    "pick": ("mien.generation.pick:pick", "Write a page on which to choose faces by click or key."),
+    "mosaic": ("mien.generation.mosaic:mosaic", "Lay chosen faces out as a wall of any size."),
+    "mix": ("mien.generation.mix:mix", "Mix styles: columns' faces with layers of the rows'."),
+    "video": ("mien.generation.video:video", "Film one face turning into the next."),
+    "denoise": ("mien.translation.denoise:denoise", "Clean noisy pictures."),
+    "evaluate": ("mien.evaluation.evaluate:evaluate", "Measure a model against a dataset, with intervals."),
+    "report": ("mien.evaluation.report:report", "Write a run's report: one HTML page."),
+    "annotate": ("mien.attributes.annotate:annotate", "Write what a model reads off pictures into a dataset."),
+    "translate": ("mien.translation.translate:translate", "Turn pictures into what a run learnt from pairs."),
+    "worth": ("mien.evaluation.worth:worth", "Say whether synthetic pictures help on real ones."),
+    "export": ("mien.interop.export:export", "Write a generator for others: safetensors or ONNX."),
+    "import": ("mien.interop.import_:import_", "Turn a network of another program into a file of ours."),
+    "verify": ("mien.generation.verify:verify", "Say what the provenance mark of a picture claims."),
+    "models": ("mien.training.families:models", "List the model families, or one family's numbers."),
+}
+DATA_COMMANDS = {
+    "info": ("mien.datasets.info:info", "Say what a dataset is, and every missing or broken file."),
+    "export": ("mien.datasets.export:export", "Export a dataset to imagefolder or parquet."),
+}
+ARTEFACT_COMMANDS = {
+    "list": ("mien.interop.artefacts:list_artefacts", "List the files, their licences, and which are here."),
+    "fetch": ("mien.interop.artefacts:fetch", "Download them now instead of when first needed."),
+    "add": ("mien.interop.artefacts:add", "Take files that you have, where there is no network."),
+}
+# fmt: on
+
+
+def _app(name: str, help: str, commands: dict[str, tuple[str, str]]) -> App:
+    made = App(name=name, help=help, help_format="plaintext", suppress_keyboard_interrupt=False)
+    for verb, (place, line) in commands.items():
+        made.command(place, name=verb, help=line)
+    return made
+
+
+app = _app(
+    "mien",
+    "Portraits in, faces of people who do not exist out, with an honest account of how good they are.",
+    COMMANDS,
 )
-artefacts_app = App(name="artefacts", help="Third-party model files: list, fetch, add.")
-for verb in (
-    runs.demo,
-    collect.collect,
-    data.render,
-    data.prepare,
-    curate.curate,
-    runs.train,
-    runs.generate,
-    refine,
-    latent.pick,
-    latent.mosaic,
-    latent.mix,
-    latent.video,
-    denoise,
-    runs.evaluate,
-    runs.report,
-    annotate,
-    translate,
-    worth,
-    exchange.export,
-    files.verify,
-    runs.models,
-):
-    app.command(verb)
-app.command(exchange.import_, name="import")
-app.command(datasets.app)
-app.command(artefacts_app)
-artefacts_app.command(files.list_artefacts, name="list")
-artefacts_app.command(files.fetch)
-artefacts_app.command(files.add)
+app.version = __version__
+app.command(_app("data", "Datasets: say what is in one, export one to other layouts.", DATA_COMMANDS))
+app.command(_app("artefacts", "Third-party model files: list, fetch, add.", ARTEFACT_COMMANDS))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     try:
-        app(tokens, exit_on_error=False, result_action="return_value")
+        _run(tokens)
     except CycloptsError:
         return 2  # cyclopts has said what is wrong
     except KeyboardInterrupt:
@@ -81,6 +89,14 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return _complain(error)
     return 0
+
+
+def _run(tokens: list[str]) -> None:
+    asked = app(tokens, exit_on_error=False, result_action="return_value")
+    if asked is not None:  # a job; None where cyclopts itself had something to say
+        from mien.terminal import show
+
+        show(asked)
 
 
 def _complain(error: Exception) -> int:

@@ -1,9 +1,9 @@
 """`mien generate`: faces from a run, a generator file, an exported ONNX file, or the packaged generator."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from mien import TOOL
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
+from mien.core.events import Events, Tick, job
 from mien.core.image import grid_rows, to_hwc
 from mien.core.network import load_network
 from mien.core.packaged import source_of
@@ -25,40 +26,62 @@ _BATCH = 64
 _MOST_SIDE = 8192  # pixels of a grid that is not a PNG, which is held as a whole
 
 
+@job
 def generate(
+    events: Events,
     source: Path | None = None,
-    out: Path = Path("faces"),
+    /,
     *,
+    out: Path,
     seeds: str = "0-15",
     trunc: float = 1.0,
-    label: str | Sequence[str] = (),
-    as_grid: bool = False,
-    image_format: str = "png",
-    progress: Callable[[int, int], None] | None = None,
+    label: tuple[str, ...] = (),
+    grid: bool = False,
+    format: Literal["png", "jpg", "webp"] = "png",
 ) -> list[Path]:
-    """Write one picture a seed (`seed0000.png`), or all of them as one grid; return the paths.
+    """Draw new faces from a run folder, a generator file, or the model that comes with mien.
 
-    source: a run folder, a generator file or .onnx; None or "packaged" for the generator that comes with
-    mien. seeds: like "0,1,4-6". trunc: psi in [0, 1]; below 1 trades variety for safety. label: of a
-    conditional model a class ("light"), or what it is to show: ("smiling=1", "hair_colour=black"); what is
-    not said is drawn from labels that it learnt from. Every picture says in its XMP that a model made it.
-    However many: a batch of pictures is held at a time, of a PNG grid a row too; a grid of another format is
-    held as a whole, and refused above 8,192 pixels a side.
+    Returns the files written. Every picture says in its XMP that a model made it. However many there are, a
+    batch is held at a time, of a PNG grid a row too; a grid of another format is held whole, and refused
+    above 8,192 pixels a side. Raises InputError.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator), a .safetensors or an exported .onnx file; the model that comes
+        with mien by default (also called packaged).
+    out
+        Folder for the pictures.
+    seeds
+        Like 0,1,4-6, or @kept.txt for a file of seeds: one picture each.
+    trunc
+        Truncation psi from 0 to 1: lower is safer and less varied.
+    label
+        Of a model trained with --cond or --labels, what to show: a class, or NAME=VALUE, like smiling=1,
+        hair_colour=black; may be repeated. What is not said is drawn from labels that it learnt from.
+    grid
+        One picture of them all instead of one file each.
+    format
+        File format.
     """
     check_psi(trunc)
-    if image_format not in FORMATS:
-        raise InputError(f"--format {image_format}: choose from {', '.join(FORMATS)}")
-    wanted = parse_seeds(seeds)
+    if format not in FORMATS:
+        raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")
+    chosen = parse_seeds(seeds)
     drawing = _opened(source_of(source))
-    labels = label_vectors(drawing.header, (label,) if isinstance(label, str) else label, wanted)
-    batches = _batches(drawing, wanted, labels, trunc, progress)
-    if as_grid:
-        path = out / f"grid-{wanted[0]:04d}-{wanted[-1]:04d}.{image_format}"
-        _write_grid(path, batches, len(wanted), drawing)
-        return [path]
-    written = []
-    for piece, drawn in batches:
-        written += [_save(drawing.model, out, image_format, s, p) for s, p in zip(piece, drawn, strict=True)]
+    labels = label_vectors(drawing.header, (label,) if isinstance(label, str) else label, chosen)
+    batches = _batches(drawing, chosen, labels, trunc, events.progress("drawing"))
+    if grid:
+        path = out / f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
+        _write_grid(path, batches, len(chosen), drawing)
+        written = [path]
+    else:
+        written = [
+            _save(drawing.model, out, format, seed, picture)
+            for piece, drawn in batches
+            for seed, picture in zip(piece, drawn, strict=True)
+        ]
+    events.note(f"wrote {len(written)} file(s) to {out}")
     return written
 
 
@@ -85,15 +108,14 @@ def _batches(
     seeds: list[int],
     labels: Tensor | None,
     psi: float,
-    progress: Callable[[int, int], None] | None,
+    progress: Tick,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Seeds and their pictures, uint8 [n, C, H, W], a batch at a time; progress after each."""
     for start in range(0, len(seeds), _BATCH):
         piece = seeds[start : start + _BATCH]
         shown = None if labels is None else labels[start : start + _BATCH]
         yield piece, draw(drawing.generator, latents(piece, drawing.generator.z_dim), shown, psi=psi)
-        if progress:
-            progress(start + len(piece), len(seeds))
+        progress(start + len(piece), len(seeds))
 
 
 def _save(model: str, out: Path, image_format: str, seed: int, picture: Tensor) -> Path:

@@ -1,0 +1,210 @@
+"""What jobs say while they run: small frozen events, which a terminal, a page or nobody shows.
+
+A job is a function whose first parameter is `Events`, made with `@job`. Calling it does nothing yet: it gives
+a `Job`, which is run whole (`job.run()`) or iterated over for its events, as in
+
+    for event in mien.train("faces.zip", minutes=5):
+        ...
+
+A job stops between two events: leave the loop, or raise in what listens, and what it wrote is whole.
+"""
+
+import functools
+import inspect
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_args
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T", covariant=True)
+Tone = Literal["plain", "strong", "warning", "error"]
+Tick = Callable[[int, int], None]  # (done, total)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A stage of the job begins. what: "1/6 renders 1,500 people"."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units. what: the work, as in "opening images"."""
+
+    what: str
+    done: int
+    total: int
+    unit: str = "images"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence, or several lines, for the user."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file or folder is there, whole. text: what it holds."""
+
+    path: Path
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. numbers: its cells stand to the right. wraps: long cells are broken."""
+
+    heading: str
+    numbers: bool = False
+    wraps: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingTick:
+    """A summary of the images since the last one. fraction: of the budget, 0 to 1. seconds: of training."""
+
+    nimg: int
+    seconds: float
+    fraction: float
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result(Generic[T]):
+    """The last event of a job: what it returns."""
+
+    value: T
+
+
+Event = Started | Progress | Notice | Written | Table | TrainingTick | Result[Any]
+Listener = Callable[[Event], None]
+
+
+class Stopped(BaseException):
+    """Raised inside a job whose events nobody takes any more; no `except Exception` swallows it."""
+
+
+class Events:
+    """Where a job says what it does."""
+
+    def __init__(self, listen: Listener | None = None) -> None:
+        self._listen = listen
+
+    def send(self, event: Event) -> None:
+        """Hand one event to whoever listens; what that raises ends the job."""
+        if self._listen is not None:
+            self._listen(event)
+
+    def started(self, what: str) -> None:
+        self.send(Started(what))
+
+    def note(self, text: str, tone: Tone = "plain") -> None:
+        self.send(Notice(text, tone))
+
+    def warn(self, text: str) -> None:
+        self.send(Notice(text, "warning"))
+
+    def wrote(self, path: Path, text: str = "") -> None:
+        self.send(Written(path, text))
+
+    def progress(self, what: str, unit: str = "images") -> Tick:
+        """A function of (done, total) for code that counts and knows no events."""
+        return lambda done, total: self.send(Progress(what, done, total, unit))
+
+
+class Job(Generic[R]):
+    """Work that is still to be done."""
+
+    def __init__(self, name: str, body: Callable[[Events], R]) -> None:
+        self._name, self._body = name, body
+
+    def __repr__(self) -> str:
+        return f"<job {self._name}: iterate over it for its events, or .run() it>"
+
+    def run(self, listen: Listener | None = None) -> R:
+        """Do it all in this thread and return its result. listen: gets every event."""
+        return self._body(Events(listen))
+
+    def __iter__(self) -> Iterator[Event]:
+        """Do it in a thread of its own, yielding events; the last is the `Result`. Raises what it raises."""
+        waiting: queue.Queue[Event | _Failure] = queue.Queue(maxsize=1)
+        left = threading.Event()
+        thread = threading.Thread(target=self._work, args=(waiting, left), name=self._name, daemon=True)
+        thread.start()
+        try:
+            while True:
+                event = waiting.get()
+                if isinstance(event, _Failure):
+                    raise event.error
+                yield event
+                if isinstance(event, Result):
+                    return
+        finally:
+            left.set()
+            thread.join()
+
+    def _work(self, waiting: "queue.Queue[Event | _Failure]", left: threading.Event) -> None:
+        def put(event: "Event | _Failure") -> None:
+            while not left.is_set():
+                try:
+                    return waiting.put(event, timeout=0.1)
+                except queue.Full:
+                    continue
+            raise Stopped
+
+        try:
+            put(Result(self.run(put)))
+        except Stopped:
+            pass
+        except BaseException as error:
+            if not left.is_set():
+                put(_Failure(error))
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
+
+
+def job(body: Callable[Concatenate[Events, P], R]) -> Callable[P, Job[R]]:
+    """Make a job of a function whose first parameter is `Events`; its signature loses that one.
+
+    Where it wants a Path, a string will do.
+    """
+    signature = inspect.signature(body)
+    given = list(signature.parameters.values())[1:]
+    signature = signature.replace(parameters=given)
+    paths = {name for name, parameter in signature.parameters.items() if _is_path(parameter.annotation)}
+
+    @functools.wraps(body)
+    def start(*args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        bound = signature.bind(*args, **kwargs)
+        for name in paths & bound.arguments.keys():
+            if isinstance(bound.arguments[name], str):
+                bound.arguments[name] = Path(bound.arguments[name])
+        return Job(body.__name__, lambda events: body(events, *bound.args, **bound.kwargs))  # type: ignore[arg-type]
+
+    start.__signature__ = signature  # type: ignore[attr-defined]
+    return start
+
+
+def _is_path(annotation: object) -> bool:
+    return annotation is Path or Path in get_args(annotation)

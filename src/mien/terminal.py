@@ -1,0 +1,162 @@
+"""Shows the events of jobs on a terminal; nothing else in mien prints."""
+
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table as RichTable
+
+from mien.core.events import Event, Job, Notice, Progress, Started, Table, TrainingTick, Written
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_LOSSES = {"Loss/G/loss": "G", "Loss/D/loss": "D", "Loss/net/loss": "loss", "Eval/auc": "AUC"}
+_STYLES = {"plain": None, "strong": "bold", "warning": "yellow", "error": "bold red"}
+_QUIET_SECONDS = 10.0  # between lines of progress where there is no terminal
+_MEGABYTE = 1e6
+
+
+def show(job: Job[Any]) -> Any:
+    """Run a job whole, showing its events; give its result."""
+    with Terminal() as terminal:
+        return job.run(terminal)
+
+
+class Terminal:
+    """A listener that prints: bars on a terminal, elsewhere a line of progress every ten seconds."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[counted]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._gaps: deque[float] = deque(maxlen=24)
+        self._spoken: dict[str, float] = {}  # when progress was last printed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clear()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._count(event)
+        elif isinstance(event, TrainingTick):
+            self._tick(event)
+        elif isinstance(event, Started):
+            self._clear()
+            self._print(event.what, "bold")
+        elif isinstance(event, Notice):
+            self._print(event.text, _STYLES[event.tone])
+        elif isinstance(event, Written):
+            self._print(f"wrote {event.path}" + (f": {event.text}" if event.text else ""))
+        elif isinstance(event, Table):
+            self._clear()
+            self._console.print(rich_table(event), soft_wrap=False)
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def _count(self, event: Progress) -> None:
+        if not self._console.is_terminal:
+            return self._say(event)
+        if event.what not in self._tasks:
+            self._bars.start()
+            self._tasks[event.what] = self._bars.add_task(event.what, total=None, counted="", status="")
+        task = self._tasks[event.what]
+        self._bars.update(task, completed=event.done, total=event.total, counted=counted(event))
+        if event.done >= event.total:
+            self._bars.remove_task(self._tasks.pop(event.what))
+            self._clear(only_if_idle=True)
+
+    def _say(self, event: Progress) -> None:
+        now = time.monotonic()
+        last = self._spoken.setdefault(event.what, now)
+        if now - last >= _QUIET_SECONDS:
+            self._spoken[event.what] = now
+            self._print(f"{event.what}: {counted(event)}")
+
+    def _tick(self, tick: TrainingTick) -> None:
+        gap = tick.values.get("Loss/scores/real", 0.0) - tick.values.get("Loss/scores/fake", 0.0)
+        self._gaps.append(gap)
+        told = status(tick, list(self._gaps))
+        if not self._console.is_terminal:
+            self._print(f"{tick.nimg / 1000:8.1f} kimg  {tick.fraction:4.0%}  {told}")
+        for task in self._tasks.values():
+            self._bars.update(task, status=told)
+
+    def _clear(self, *, only_if_idle: bool = False) -> None:
+        """Take the bars away."""
+        if only_if_idle and self._tasks:
+            return
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        self._bars.stop()
+
+
+def counted(event: Progress) -> str:
+    """How far it is, in words: "1,200 of 4,000 images"."""
+    if event.unit == "bytes":
+        return f"{event.done / _MEGABYTE:,.1f} of {event.total / _MEGABYTE:,.1f} MB"
+    return f"{event.done:,} of {event.total:,} {event.unit}"
+
+
+def rich_table(table: Table) -> RichTable:
+    """The table as rich draws it; nothing in it is taken for markup."""
+    from rich.text import Text
+
+    grid = RichTable(
+        title=Text(table.title) if table.title else None,
+        caption=Text(table.caption) if table.caption else None,
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    for column in table.columns:
+        justify, fold = ("right" if column.numbers else "left"), not column.wraps
+        grid.add_column(Text(column.heading), justify=justify, no_wrap=fold, overflow="fold")  # type: ignore[arg-type]
+    for row in table.rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    return grid
+
+
+def status(tick: TrainingTick, gaps: list[float]) -> str:
+    """Speed, losses, time left and how far the discriminator leads, on one line."""
+    values = tick.values
+    left = tick.seconds / tick.fraction - tick.seconds if tick.fraction > 0 else 0.0
+    losses = "  ".join(f"{short} {values[name]:.2f}" for name, short in _LOSSES.items() if name in values)
+    speed = values.get("Timing/img_per_sec")
+    told = f"{speed:.0f} img/s  " if speed else ""
+    lead = f"  D's lead {sparkline(gaps)}" if "Loss/scores/real" in values else ""
+    return f"{told}{losses}  {_clock(left)} left{lead}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def sparkline(values: list[float]) -> str:
+    """The values as a row of small bars, lowest to highest."""
+    finite = [value for value in values if abs(value) < float("inf")]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BLOCKS[round((value - low) * scale)] for value in finite)
