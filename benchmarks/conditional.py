@@ -31,6 +31,7 @@ from mien.labels.asked import label_vectors
 from mien.labels.conditions import rows_for
 from mien.labels.encoding import Target
 from mien.models.attributes import Reader
+from mien.terminal import show
 from mien.training.options import TrainOptions
 from mien.training.start import NOTHING
 from mien.training.train import train
@@ -74,7 +75,7 @@ def train_generator(arguments: argparse.Namespace, console: Console) -> Path:
         out=arguments.out,
         start=NOTHING,
     )
-    return train(f"rendered:{arguments.people}:{arguments.size}:0", options, console=console).path
+    return show(train(f"rendered:{arguments.people}:{arguments.size}:0", options=options), console).path
 
 
 def train_reader(arguments: argparse.Namespace, console: Console) -> Path:
@@ -85,7 +86,8 @@ def train_reader(arguments: argparse.Namespace, console: Console) -> Path:
         minutes=arguments.reader_minutes,
         out=arguments.out,
     )
-    return train(f"rendered:{arguments.reader_people}:{arguments.size}:1", options, console=console).path
+    data = f"rendered:{arguments.reader_people}:{arguments.size}:1"
+    return show(train(data, options=options), console).path
 
 
 def table(loaded: LoadedNetwork[Any], reader: Reader, real, count: int, psi: float) -> Table:

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mien.prepare.run import prepare
+from mien.prepare.prepare import prepare
+from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.train import train
-from mien.translation.denoiser_scores import Examination, newest, table
+from mien.translation.denoiser_scores import Examination, newest, tables
 
 
 def main() -> None:
@@ -40,8 +41,10 @@ def main() -> None:
     console = Console()
     data = prepared(arguments.data, arguments.size, console)
     found = {targets: examined(arguments, data, targets, console) for targets in arguments.targets}
+    terminal = Terminal(console)
     for one in found.values():
-        console.print(table(one))
+        for event in tables(one):
+            terminal(event)
         console.print(against_filters(one))
     if len(found) == 2:
         console.print(against_clean(found["noisy"], found["clean"]))
@@ -53,7 +56,7 @@ def prepared(data: Path, size: int, console: Console) -> str:
         return str(data)
     path = Path(tempfile.gettempdir()) / f"{data.name}-{size}.zip"
     if not path.exists():
-        prepare(data, path, size=size, announce=console.print)
+        prepare(str(data), path, size=(size,)).run(Terminal(console))
     return str(path)
 
 
@@ -67,7 +70,7 @@ def examined(arguments: argparse.Namespace, data: str, targets: str, console: Co
         kimg=arguments.kimg,
         out=arguments.out,
     )
-    run = train(data, options, console=console)
+    run = show(train(data, options=options), console)
     found = newest(run)
     assert found is not None
     return found

@@ -23,8 +23,9 @@ from rich.table import Table
 
 from mien.core import discover
 from mien.core.types import Drawn, Spec
-from mien.evaluation.evaluate import evaluate
+from mien.evaluation.measure import measure
 from mien.generation.generate import generate
+from mien.terminal import show
 from mien.training.loop import Budget, Training
 from mien.training.loop import train as steps
 from mien.training.options import TrainOptions
@@ -122,8 +123,8 @@ def run_arm(
         tick_kimg=4,
         snapshot_kimg=1000,
     )
-    run = train(arguments.data, options, console=console)
-    scores = evaluate(
+    run = show(train(arguments.data, options=options), console)
+    scores = measure(
         run.path, arguments.data, num_fake=arguments.count, metrics=["kernel", "faces", "lpips"], fetch=False
     )
     row = dict(key, kimg=round(nimg / 1000, 1), changes=changes)
@@ -134,7 +135,7 @@ def run_arm(
     with open(scores_path, "a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     folder = arguments.out / f"{Path(arguments.data).stem}-{name}-{arguments.minutes:g}-{seed}"
-    generate(run.path, folder, seeds="0-63", as_grid=True)
+    generate(run.path, out=folder, seeds="0-63", grid=True).run()
 
 
 def read(path: Path) -> list[dict[str, object]]:

@@ -32,7 +32,7 @@ from mien.core.network import LoadedNetwork, load_network
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
-from mien.evaluation.evaluate import evaluate
+from mien.evaluation.measure import measure
 from mien.faces.identity import IdentityNetwork
 from mien.generation.generate import generate
 from mien.metrics import faces as face_metric
@@ -101,7 +101,7 @@ def main() -> None:
     shut = [each.network for each in nearness if not each.gate]
     shut += [f"faces at psi {p:g}" for p in PSIS if found["faces_found"][f"{p:g}"] < LEAST_FOUND[p]]
     found["gate"] = {"open": not shut, "shut_by": shut}
-    (grid,) = generate(arguments.file, arguments.out, seeds="0-63", as_grid=True)
+    (grid,) = generate(arguments.file, out=arguments.out, seeds="0-63", grid=True).run()
     grid.replace(arguments.out / "grid.png")
     write_text(arguments.out / "scores.json", json.dumps(found, indent=2) + "\n")
     write_text(arguments.out / "scores.md", markdown(found))
@@ -128,7 +128,7 @@ def kernel(file: Path, data: str, count: int, seed: int) -> list[dict[str, Any]]
     rows = []
     for psi in PSIS:
         options: dict[str, Any] = {"num_fake": count, "num_real": count, "seed": seed, "psi": psi}
-        scores = evaluate(file, data, metrics=["kernel"], floor=psi == 1, **options)
+        scores = measure(file, data, metrics=["kernel"], floor=psi == 1, **options)
         for score in scores:
             subject = f"psi {psi:g}" if score.subject == "generator" else score.subject
             row = {"subject": subject, "network": score.network, "value": score.value}

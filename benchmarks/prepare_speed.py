@@ -19,7 +19,7 @@ import cv2
 from mien.core.picture import decode, list_pictures
 from mien.faces.align import crop, ffhq_square
 from mien.faces.finder import FINDERS, open_finder
-from mien.prepare.run import prepare
+from mien.prepare.prepare import prepare
 from mien.prepare.work import encode_png
 
 
@@ -56,7 +56,7 @@ def whole(folder: Path, size: int, finder: str, runs: int) -> None:
     for run in range(runs):
         with tempfile.TemporaryDirectory() as scratch:
             before = cpu_seconds()
-            result = prepare(folder, Path(scratch) / "out.zip", size=size, finder=finder)
+            result = prepare(str(folder), Path(scratch) / "out.zip", size=(size,), finder=finder).run()
             spent = cpu_seconds() - before
         rate, per_cpu = result.total / result.seconds, result.total / spent
         counts = f"{result.total:>7} {result.kept:>6} {result.seconds:>8.2f} {rate:>9.1f}"

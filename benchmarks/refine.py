@@ -18,11 +18,12 @@ from pathlib import Path
 from rich.console import Console
 
 from mien.core.run import RunFolder
-from mien.render.dataset import write_dataset
+from mien.render.render import render
+from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.settings import pick_device
 from mien.training.train import train
-from mien.translation.refiner_scores import evaluate, table
+from mien.translation.refiner_scores import evaluate, tables
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def eyes(arguments: argparse.Namespace, part: str, console: Console) -> str:
     if not path.exists():
         console.print(f"renders both eyes of {count} people")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_dataset(path, count=count, size=arguments.size, seed=seed, eyes=True)
+        render(path, count=count, size=arguments.size, seed=seed, eyes=True).run()
     return str(path)
 
 
@@ -70,11 +71,13 @@ def trained(data: str, arguments: argparse.Namespace, console: Console) -> RunFo
         minutes=arguments.minutes or (None if arguments.kimg else 10),
         out=arguments.out,
     )
-    return train(data, options, console=console)
+    return show(train(data, options=options), console)
 
 
 def examine(run: RunFolder, data: str, console: Console) -> None:
-    console.print(table(evaluate(run.path, data, device=pick_device("auto"))))
+    terminal = Terminal(console)
+    for event in tables(evaluate(run.path, data, device=pick_device("auto"))):
+        terminal(event)
 
 
 if __name__ == "__main__":

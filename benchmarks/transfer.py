@@ -19,8 +19,9 @@ from rich.table import Table
 
 from mien.core.checkpoint import read_header
 from mien.core.run import RunFolder
-from mien.evaluation.evaluate import evaluate
-from mien.prepare.run import prepare
+from mien.evaluation.measure import measure
+from mien.prepare.prepare import prepare
+from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.start import NOTHING
 from mien.training.train import train
@@ -63,7 +64,7 @@ def prepared(data: Path, size: int, console: Console) -> str:
         return str(data)
     path = Path(tempfile.gettempdir()) / f"{data.name}-{size}.zip"
     if not path.exists():
-        prepare(data, path, size=size, announce=console.print)
+        prepare(str(data), path, size=(size,)).run(Terminal(console))
     return str(path)
 
 
@@ -86,14 +87,14 @@ def run(
         start=base or NOTHING,
         freeze_d=held,
     )
-    return train(data, options, console=console)
+    return show(train(data, options=options), console)
 
 
 def measured(run: RunFolder, data: str, count: int, console: Console) -> Scores:
     """The score of every generator that the run kept."""
     scores: Scores = {}
     for path in run.generators():
-        (score,) = evaluate(path, data, networks=["mesh"], metrics=["kernel"], num_fake=count, floor=False)
+        (score,) = measure(path, data, networks=["mesh"], metrics=["kernel"], num_fake=count, floor=False)
         scores[read_header(path).nimg] = score.value
         console.print(f"{run.name}: {read_header(path).nimg / 1000:.1f} kimg, {score.value:.4g}")
     return scores

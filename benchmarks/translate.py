@@ -28,11 +28,12 @@ from mien.core.network import load_network
 from mien.core.run import RunFolder
 from mien.faces.face import Finder
 from mien.faces.finder import open_finder
+from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.sides import pairs_to_examine
 from mien.training.train import train
-from mien.translation.strips import changed, side_by_side
-from mien.translation.translator_scores import evaluate, table
+from mien.translation.images import apply_network, side_by_side
+from mien.translation.translator_scores import evaluate, tables
 
 _CPU = torch.device("cpu")
 _ALL_FACES = ("--size", "64", "--min-eyes-open", "0", "--min-sharpness", "0", "--duplicates", "0")
@@ -65,7 +66,13 @@ def people(out: Path, minutes: float, console: Console) -> None:
         mien("render", str(pairs), "--pairs", "front-profile", "--count", "1500")
     for direction in ("front-profile", "profile-front"):
         run = trained(str(pairs), out / f"runs-{direction}", console, minutes=minutes, direction=direction)
-        console.print(table(evaluate(run.path, str(pairs), device=_CPU)))
+        show_scores(run, str(pairs), console)
+
+
+def show_scores(run: RunFolder, data: str, console: Console) -> None:
+    terminal = Terminal(console)
+    for event in tables(evaluate(run.path, data, device=_CPU)):
+        terminal(event)
 
 
 def mien(*arguments: str) -> None:
@@ -94,7 +101,7 @@ def trained(
         precision="bf16",
         device="cpu",
     )
-    return train(data, asked, console=console)
+    return show(train(data, options=asked), console)
 
 
 def smiles(out: Path, data: Path, kimg: float, console: Console) -> None:
@@ -107,13 +114,13 @@ def smiles(out: Path, data: Path, kimg: float, console: Console) -> None:
     pairs = pairs_to_examine(product.header, config, source, progress=None)
     every = np.arange(len(pairs.inputs))
     inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
-    made = changed(product.network, inputs)
+    made = apply_network(product.network, inputs)
     Image.fromarray(side_by_side(inputs, made, targets)).save(out / "smiles.png")
     finder = open_finder("mesh")
     soft = np.stack([as_soft(one, two) for one, two in zip(inputs, made, strict=True)])
     found = np.array([[smile(side[at], finder) for side in (inputs, soft, made, targets)] for at in every])
     console.print(smile_table(found))
-    console.print(table(evaluate(run.path, source, device=_CPU)))
+    show_scores(run, source, console)
 
 
 def smile(image: np.ndarray, finder: Finder) -> float:

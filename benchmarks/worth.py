@@ -27,10 +27,10 @@ from mien import cli
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import find_runs
 from mien.datasets.opening import open_dataset
-from mien.render.dataset import record_of
 from mien.render.eyes import render_eye
 from mien.render.people import person_id
 from mien.render.person import sample_person
+from mien.render.render import record_of
 from mien.render.shot import sample_shot
 
 _TINT = np.array([0.8, 1.0, 0.85])

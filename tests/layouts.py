@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from mien.render.dataset import plan
-from mien.render.people import render_jobs
+from mien.render.people import render_views
+from mien.render.render import plan
 from rendered_heads import heads
 
 
@@ -28,8 +28,8 @@ def head(number: int, *, size: int = 48, gray: bool = False) -> np.ndarray:
 @cache
 def rendered_eyes() -> list[tuple[np.ndarray, float, float]]:
     """(uint8 [64, 64, 3], gaze yaw, gaze pitch) of eight eyes; the renderer's signs, degrees."""
-    jobs = [job for job, _ in plan(4, 0, None, True)]
-    found = render_jobs(jobs, size=64, progress=None)
+    views = [view for view, _ in plan(4, 0, None, True)]
+    found = render_views(views, size=64, progress=None)
     return [
         (np.ascontiguousarray(image.transpose(1, 2, 0)), labels["gaze_yaw"], labels["gaze_pitch"])
         for image, labels in found

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.render.people import Job, render_job
+from mien.render.people import View, render_view
 
 # In the order of the real file.
 NAMES = (
@@ -73,7 +73,7 @@ def celeba_rows(people: int = 4, each: int = 2) -> tuple[Row, ...]:
     rows = []
     for number in range(people * each):
         person = number % people  # so that a person's pictures do not follow each other
-        image, labels = render_job(Job(person + 1, number + 100, 15.0 * (number % 3 - 1)), 96)
+        image, labels = render_view(View(person + 1, number + 100, 15.0 * (number % 3 - 1)), 96)
         attributes = {name: labels["attributes"].get(name, False) for name in NAMES}
         file = f"{number + 1:06d}.jpg"
         rows.append(Row(file, portrait(image), attributes, str(2880 + person), person % 3))

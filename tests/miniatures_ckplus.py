@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.render.people import Job, render_job
+from mien.render.people import View, render_view
 
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 SIDE = 400  # of the head in the film's picture
@@ -45,7 +45,7 @@ def film_frames(film: Film) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     for number in range(film.frames):
         share = number / (film.frames - 1)
         units = tuple((unit, (value or 3.0) * share) for unit, value in film.units)
-        image, labels = render_job(Job(person, person, 0.0, units), 96)
+        image, labels = render_view(View(person, person, 0.0, units), 96)
         head = Image.fromarray(image.transpose(1, 2, 0)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         canvas = np.full((film.height, 640, 3), 90, np.uint8)
         canvas[TOP : TOP + SIDE, LEFT : LEFT + SIDE] = np.asarray(head)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.render.people import Job, render_job
+from mien.render.people import View, render_view
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ CASES = (
 def mugshot(person: str, sitting: int, view: str) -> np.ndarray:
     """uint8 [H, W]: higher than wide, of a size of its own. L looks to the picture's left, R to its right."""
     yaw = {"F": 0.0, "L": -85.0, "R": 85.0}[view]
-    image, _ = render_job(Job(int(person), int(person) + 50 * sitting, yaw), 64)
+    image, _ = render_view(View(int(person), int(person) + 50 * sitting, yaw), 64)
     width, height = 100 + 4 * int(person), 120 + 2 * int(person)
     gray = Image.fromarray(image.transpose(1, 2, 0)).convert("L")
     square = gray.resize((height, height), Image.Resampling.BICUBIC)

@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from mien.render.dataset import render_people
 from mien.render.heads import render_one
+from mien.render.people import render_people
 from mien.render.person import sample_person
 from mien.render.shot import Shot
 

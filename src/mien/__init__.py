@@ -1,13 +1,13 @@
 """mien: portraits in, faces of people who do not exist out.
 
-The Python API; each name is loaded when first used, so that importing mien costs nothing.
+The Python API; each name is loaded when first used, so importing mien costs nothing. Paths may be strings.
 
 collect_photos   a site's pictures with their fields, politely
 prepare_photos   photos to a packed dataset, with a verdict on each
 render_people    computer-generated heads with every label known
 open_dataset     a zip, a folder, "rendered:2000" or a layout: "celeba:FOLDER"
 open_pairs       aligned inputs and targets of a paired dataset
-train            train a model in a run folder; TrainOptions says how
+train            train a model: iterate over it for its events, or .run() it
 load             a run's or a file's generator, ready to draw
 generate         pictures of seeds, marked as generated
 evaluate         scores with their provenance
@@ -22,17 +22,16 @@ __version__ = "0.1.0"
 TOOL = f"mien {__version__}"
 
 _PUBLIC = {
-    "collect_photos": ("mien.collect.run", "collect"),
-    "prepare_photos": ("mien.prepare.run", "prepare"),
+    "collect_photos": ("mien.python", "collect_photos"),
+    "prepare_photos": ("mien.python", "prepare_photos"),
     "render_people": ("mien.render.people", "render_people"),
     "open_dataset": ("mien.datasets.opening", "open_dataset"),
     "open_pairs": ("mien.datasets.paired", "open_pairs"),
-    "train": ("mien.training.train", "train"),
-    "TrainOptions": ("mien.training.options", "TrainOptions"),
+    "train": ("mien.python", "train"),
     "load": ("mien.core.network", "load_network"),
-    "generate": ("mien.generation.generate", "generate"),
-    "evaluate": ("mien.evaluation.evaluate", "evaluate"),
-    "write_report": ("mien.evaluation.report", "write_report"),
+    "generate": ("mien.python", "generate"),
+    "evaluate": ("mien.python", "evaluate"),
+    "write_report": ("mien.python", "write_report"),
     "verify": ("mien.core.provenance", "verify"),
 }
 

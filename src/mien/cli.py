@@ -31,7 +31,7 @@ COMMANDS = {
     "denoise": ("mien.translation.denoise:denoise", "Clean noisy pictures."),
     "evaluate": ("mien.evaluation.evaluate:evaluate", "Measure a model against a dataset, with intervals."),
     "report": ("mien.evaluation.report:report", "Write a run's report: one HTML page."),
-    "annotate": ("mien.attributes.annotate:annotate", "Write what a model reads off pictures into a dataset."),
+    "annotate": ("mien.attributes.annotate:annotate", "Write what a model reads off pictures into it."),
     "translate": ("mien.translation.translate:translate", "Turn pictures into what a run learnt from pairs."),
     "worth": ("mien.evaluation.worth:worth", "Say whether synthetic pictures help on real ones."),
     "export": ("mien.interop.export:export", "Write a generator for others: safetensors or ONNX."),

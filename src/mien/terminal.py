@@ -20,10 +20,16 @@ _QUIET_SECONDS = 10.0  # between lines of progress where there is no terminal
 _MEGABYTE = 1e6
 
 
-def show(job: Job[Any]) -> Any:
+def show(job: Job[Any], console: Console | None = None) -> Any:
     """Run a job whole, showing its events; give its result."""
-    with Terminal() as terminal:
+    with Terminal(console) as terminal:
         return job.run(terminal)
+
+
+def show_if_watched(job: Job[Any]) -> Any:
+    """Run a job whole; show it on a terminal or in a notebook, and nowhere else."""
+    console = Console()
+    return show(job) if console.is_terminal or console.is_jupyter else job.run()
 
 
 class Terminal:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.attributes import annotate as app
 from mien.attributes.agreement import Number, OneOf, YesNo
+from mien.attributes.annotate import measure_faces
 from mien.attributes.attributes import Examination, evaluate, load, read, read_examinations
+from mien.attributes.predictions import _predictions, given, read_labels
 from mien.cli import main
 from mien.core.artefacts import artefact_path
 from mien.core.checkpoint import read_header
@@ -180,7 +181,7 @@ def test_killed_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_predictions_are_what_the_model_reads(copied: tuple[Path, Path]) -> None:
     model, data = copied
-    assert app.annotate(data, model) == (420, 420)
+    assert read_labels(data, model) == (420, 420)
     loaded, pack = load(model), PackReader(data)
     rows = read(loaded.network, open_dataset(str(data)), np.arange(420))
     names = list(loaded.header.spec.class_names)
@@ -197,18 +198,18 @@ def test_predictions_are_what_the_model_reads(copied: tuple[Path, Path]) -> None
 
 def test_annotating_again_writes_nothing_and_a_stopped_one_is_finished(copied: tuple[Path, Path]) -> None:
     model, data = copied
-    app.annotate(data, model)
+    read_labels(data, model)
     path = continuation(data)
     whole = path.read_bytes()
-    assert app.annotate(data, model) == (0, 420)
+    assert read_labels(data, model) == (0, 420)
     assert path.read_bytes() == whole
     lines = whole.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:300]) + lines[300][:40])  # as a kill in the middle of a write leaves it
-    assert app.annotate(data, model) == (120, 420)
+    assert read_labels(data, model) == (120, 420)
     assert {json.dumps(record) for record in read_continuation(data)} == {
         json.dumps(json.loads(line)) for line in lines
     }
-    assert app.annotate(data, model, again=True) == (420, 420)
+    assert read_labels(data, model, again=True) == (420, 420)
 
 
 def test_each_label_says_which_model_gave_it_last(copied: tuple[Path, Path], tmp_path: Path) -> None:
@@ -216,9 +217,9 @@ def test_each_label_says_which_model_gave_it_last(copied: tuple[Path, Path], tmp
         "predictions": {"dark": 0.5, "age": 30.0, "predicted_by": {"old": ["dark", "age"], "older": ["coin"]}}
     }
     loaded = load(copied[0])
-    given = app._predictions(loaded, np.zeros(5), record)["predicted_by"]
-    assert given == {"old": ["age"], loaded.model: ["dark", "coin", "hue", "level"]}
-    assert app.given({"predictions": {"predicted_by": given}}, "old") == {"age"}
+    by = _predictions(loaded, np.zeros(5), record)["predicted_by"]
+    assert by == {"old": ["age"], loaded.model: ["dark", "coin", "hue", "level"]}
+    assert given({"predictions": {"predicted_by": by}}, "old") == {"age"}
 
 
 def test_pictures_of_another_size_are_resized_and_gray_ones_refused(
@@ -226,14 +227,14 @@ def test_pictures_of_another_size_are_resized_and_gray_ones_refused(
 ) -> None:
     model, _ = copied
     large = write_blobs(tmp_path / "large.zip", count=60, size=32)
-    assert app.annotate(large, model) == (60, 60)
+    assert read_labels(large, model) == (60, 60)
     right = [r["predictions"]["hue"] == r["labels"]["hue"] for r in PackReader(large).records]
     assert np.mean(right) > 0.9
     with pytest.raises(InputError, match="is gray, the model reads coloured"):
-        app.annotate(write_blobs(tmp_path / "gray.zip", count=9, gray=True), model)
+        read_labels(write_blobs(tmp_path / "gray.zip", count=9, gray=True), model)
     assert not continuation(tmp_path / "gray.zip").exists()
     with pytest.raises(InputError, match="no such zip or folder"):
-        app.annotate(tmp_path / "absent.zip", model)
+        read_labels(tmp_path / "absent.zip", model)
     assert main(["annotate", str(large)]) == 2  # with what?
 
 
@@ -245,7 +246,7 @@ def test_measuring_fills_in_what_is_not_known(tmp_path: Path, monkeypatch: pytes
         for picture in pictures[:4]:
             pack.add_png(encode_png(picture), None, {"measurements": {"coverage": 0.123}})
         pack.add_png(encode_png(np.zeros_like(pictures[0])), None, {})
-    assert app.measure(data) == (5, 5)
+    assert measure_faces(data) == (5, 5)
     records = PackReader(data).records
     for record in records[:4]:
         assert record["measurements"]["coverage"] == 0.123  # of the photo, which is gone
@@ -253,7 +254,7 @@ def test_measuring_fills_in_what_is_not_known(tmp_path: Path, monkeypatch: pytes
         assert -90 < record["measurements"]["roll"] < 90
     assert records[4]["measurements"] == {"score": 0.0}
     before = continuation(data).read_bytes()
-    assert app.measure(data) == (0, 5)
+    assert measure_faces(data) == (0, 5)
     assert continuation(data).read_bytes() == before
-    assert app.measure(data, again=True) == (5, 5)
+    assert measure_faces(data, again=True) == (5, 5)
     assert PackReader(data).records[0]["measurements"]["coverage"] == 0.123

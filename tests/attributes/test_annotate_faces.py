@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien.attributes import annotate_faces as app
-from mien.attributes.annotate import BY
+from mien.attributes.predictions import BY
 from mien.cli import main
 from mien.core import artefacts
 from mien.core.packed import PackReader, PackWriter, encode_png

@@ -8,8 +8,7 @@ import time
 import pytest
 from loopback import Crawl, collect, item, jpeg, manifest, serving, site_text
 
-from mien.collect.run import collect as run
-from mien.collect.site import parse_site
+from mien.collect.collect import collect as collect_here
 from mien.core.errors import InputError
 
 KILLS = 20
@@ -80,7 +79,7 @@ def test_ctrl_c_ends_gently_and_a_second_run_goes_on(tmp_path):
         while len(server.log) < 5:
             time.sleep(0.01)
         with pytest.raises(InputError, match=f"in use by process {crawl.pid}"):  # nobody else may write there
-            run(parse_site(site, "site"), out)
+            collect_here(str(out.with_name("out.toml")), out).run()
         os.kill(crawl.pid, signal.SIGINT)
         result = crawl.wait()
     assert result.returncode == 130

@@ -9,8 +9,8 @@ import pytest
 from loopback import collect, item, jpeg, lines, manifest, reply, serving, site_text
 
 from mien.collect.addresses import Refused, hosts_of
+from mien.collect.crawl import Pace
 from mien.collect.manners import retry_after
-from mien.collect.pace import Pace
 from mien.collect.robots import read_rules
 from mien.collect.site import parse_site
 

@@ -1,13 +1,15 @@
 """A site file is checked whole, and each mistake is named with its key and line."""
 
+import sys
+
 import pytest
 from loopback import site_text
 
+from mien.collect.collect import collect
 from mien.collect.demo_gallery import SITES
 from mien.collect.demo_gallery import site_text as ready_site
-from mien.collect.run import user_agent
-from mien.collect.site import load_site, parse_site
-from mien.core.errors import InputError
+from mien.collect.site import load_site, parse_site, user_agent
+from mien.core.errors import InputError, MienError
 
 GOOD = site_text("https://example.org/people")
 
@@ -99,3 +101,14 @@ def test_all_mistakes_are_told_at_once_and_broken_toml_with_its_line(tmp_path):
 
 def test_the_contact_is_in_the_user_agent():
     assert user_agent(parse_site(GOOD, "x")).endswith("(+tester@example.org)")
+
+
+def test_without_scrapy_it_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "site.toml"
+    path.write_text(GOOD)
+    monkeypatch.delitem(sys.modules, "mien.collect.run", raising=False)
+    monkeypatch.delattr("mien.collect.run", raising=False)
+    monkeypatch.setitem(sys.modules, "scrapy", None)
+    with pytest.raises(MienError, match=r"collecting needs Scrapy: pip install 'mien\[collect\]'"):
+        collect(str(path), tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()

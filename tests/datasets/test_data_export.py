@@ -11,6 +11,7 @@ from PIL import Image
 from layouts import head, labelled, paired_folders, save
 from mien.cli import main
 from mien.core.errors import InputError
+from mien.core.events import Progress, Written
 from mien.core.manifest import append_records
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.provenance import verify
@@ -19,7 +20,7 @@ from mien.datasets import export_files
 from mien.datasets.export import export
 from mien.datasets.export_columns import columns_of
 from mien.datasets.opening import open_dataset, open_index
-from mien.render.dataset import write_dataset
+from mien.render.render import render
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +52,18 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def written(heard: list, path: Path) -> str:
+    """What the job says is at `path`."""
+    (event,) = [event for event in heard if isinstance(event, Written)]
+    assert event.path == path
+    return event.text
+
+
 def test_imagefolder_is_read_back_by_our_reader_bit_for_bit(tmp_path):
     source = open_dataset(str(pack(tmp_path / "a.zip")))
-    assert "8 train" in export(str(tmp_path / "a.zip"), tmp_path / "out", format="imagefolder")
+    heard = []
+    export(str(tmp_path / "a.zip"), tmp_path / "out", format="imagefolder").run(heard.append)
+    assert "8 train" in written(heard, tmp_path / "out")
     index = open_index(f"table:{tmp_path / 'out'}")
     assert index.problems == ()
     assert index.licence == "CC0"
@@ -68,21 +78,21 @@ def test_imagefolder_is_read_back_by_our_reader_bit_for_bit(tmp_path):
 
 
 def test_imagefolder_says_null_for_what_is_not_known(tmp_path):
-    export(str(pack(tmp_path / "a.zip")), tmp_path / "out", format="imagefolder")
+    export(str(pack(tmp_path / "a.zip")), tmp_path / "out", format="imagefolder").run()
     rows = lines(tmp_path / "out" / "train" / "metadata.jsonl")
     assert {tuple(row) for row in rows} == {("file_name", "age", "person", "smiling", "source", "licence")}
     assert [row["age"] for row in rows] == [20, 21, 22, None, 24, 25, 26, 27]
 
 
 def test_measurements_come_on_request(tmp_path):
-    export(str(pack(tmp_path / "a.zip")), tmp_path / "out", format="imagefolder", measurements=True)
+    export(str(pack(tmp_path / "a.zip")), tmp_path / "out", format="imagefolder", measurements=True).run()
     assert [row["yaw"] for row in lines(tmp_path / "out" / "train" / "metadata.jsonl")][:3] == [0, 0.25, 0.5]
 
 
 def test_parquet_holds_pictures_and_says_so(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     source = open_dataset(str(pack(tmp_path / "a.zip")))
-    export(str(tmp_path / "a.zip"), tmp_path / "out", format="parquet")
+    export(str(tmp_path / "a.zip"), tmp_path / "out", format="parquet").run()
     (path,) = (tmp_path / "out" / "data").iterdir()
     assert path.name == "train-00000-of-00001.parquet"
     table = parquet.read_table(path)
@@ -110,7 +120,7 @@ def test_parquet_holds_pictures_and_says_so(tmp_path):
 def test_parquet_is_read_back_by_our_reader(tmp_path):
     pytest.importorskip("pyarrow")
     source = open_dataset(str(pack(tmp_path / "a.zip")))
-    export(str(tmp_path / "a.zip"), tmp_path / "out", format="parquet")
+    export(str(tmp_path / "a.zip"), tmp_path / "out", format="parquet").run()
     back = open_dataset(f"parquet:{tmp_path / 'out'}?size=48&labels=smiling")
     np.testing.assert_array_equal(back.images(np.arange(8)), source.images(np.arange(8)))
     assert [record["labels"].get("age") for record in back.records] == [20, 21, 22, None, 24, 25, 26, 27]
@@ -131,7 +141,7 @@ def test_parquet_files_end_at_their_size_and_know_how_many_they_are(tmp_path):
 @pytest.mark.parametrize("format", ["imagefolder", "parquet"])
 def test_a_split_leaves_every_person_on_one_side(tmp_path, format):
     parquet = pytest.importorskip("pyarrow.parquet")
-    export(str(pack(tmp_path / "a.zip", 24, people=8)), tmp_path / "out", format=format, split=0.75)
+    export(str(pack(tmp_path / "a.zip", 24, people=8)), tmp_path / "out", format=format, split=0.75).run()
     if format == "parquet":
         found = {
             path.name.split("-")[0]: parquet.read_table(path)["person"].to_pylist()
@@ -154,9 +164,9 @@ def test_the_datasets_own_split_is_kept(tmp_path):
     (root / "labels.csv").write_text(
         "\n".join(f"{row},{side}" for row, side in zip(rows, sides, strict=True))
     )
-    assert export(f"table:{root}?size=48", tmp_path / "out", format="imagefolder").startswith(
-        "2 train, 2 validation, 2 test"
-    )
+    heard = []
+    export(f"table:{root}?size=48", tmp_path / "out", format="imagefolder").run(heard.append)
+    assert written(heard, tmp_path / "out").startswith("2 train, 2 validation, 2 test")
     before, after = open_index(f"table:{root}"), open_index(f"table:{tmp_path / 'out'}")
     assert sorted(e.split for e in after.entries) == sorted(e.split for e in before.entries)
     told = {entry.labels["source"]: {**entry.labels} for entry in after.entries}
@@ -169,14 +179,14 @@ def test_the_datasets_own_split_is_kept(tmp_path):
 def test_classes_get_their_names(tmp_path):
     for number in range(4):
         save(tmp_path / "c" / ("fair" if number < 1 else "dark") / f"{number}.png", head(number))
-    export(str(tmp_path / "c"), tmp_path / "out", format="imagefolder")
+    export(str(tmp_path / "c"), tmp_path / "out", format="imagefolder").run()
     rows = lines(tmp_path / "out" / "train" / "metadata.jsonl")
     assert [row["label"] for row in rows] == ["dark", "dark", "dark", "fair"]
     assert [row["source"] for row in rows] == ["dark/1.png", "dark/2.png", "dark/3.png", "fair/0.png"]
 
 
 def test_pairs_keep_role_and_group(tmp_path):
-    export(f"pairs:{paired_folders(tmp_path / 'p')}?size=48", tmp_path / "out", format="imagefolder")
+    export(f"pairs:{paired_folders(tmp_path / 'p')}?size=48", tmp_path / "out", format="imagefolder").run()
     rows = lines(tmp_path / "out" / "train" / "metadata.jsonl")
     assert [(row["role"], row["group"]) for row in rows[:3]] == [
         ("front", "000"),
@@ -187,8 +197,8 @@ def test_pairs_keep_role_and_group(tmp_path):
 
 
 def test_rendered_heads_keep_their_marks_and_labels(tmp_path):
-    write_dataset(tmp_path / "r.zip", count=2, size=16, seed=0)
-    export(str(tmp_path / "r.zip"), tmp_path / "out", format="imagefolder")
+    render(tmp_path / "r.zip", count=2, size=16, seed=0).run()
+    export(str(tmp_path / "r.zip"), tmp_path / "out", format="imagefolder").run()
     place = tmp_path / "out" / "train"
     assert (place / "00000001.png").read_bytes() == PackReader(tmp_path / "r.zip").read(1)
     assert verify(place / "00000001.png").source_type.value == "algorithmicMedia"
@@ -200,7 +210,7 @@ def test_rendered_heads_keep_their_marks_and_labels(tmp_path):
 def test_tossed_pictures_are_left_out(tmp_path):
     path = pack(tmp_path / "a.zip")
     append_records(path, [{"file": "00000/img00000000.png", "verdict": "dropped"}])
-    export(str(path), tmp_path / "out", format="imagefolder")
+    export(str(path), tmp_path / "out", format="imagefolder").run()
     rows = lines(tmp_path / "out" / "train" / "metadata.jsonl")
     assert [row["source"] for row in rows] == [f"in/{number}.jpg" for number in range(1, 8)]
     np.testing.assert_array_equal(decoded(tmp_path / "out" / "train" / "00000000.png"), head(1))
@@ -211,7 +221,7 @@ def test_pictures_that_are_no_png_become_png_bit_for_bit(tmp_path):
         (tmp_path / "j").mkdir(exist_ok=True)
         Image.fromarray(head(number)).save(tmp_path / "j" / f"{number}.jpg")
     source = open_dataset(str(tmp_path / "j"))
-    export(str(tmp_path / "j"), tmp_path / "out", format="imagefolder")
+    export(str(tmp_path / "j"), tmp_path / "out", format="imagefolder").run()
     for number in range(3):
         pixels = decoded(tmp_path / "out" / "train" / f"{number:08d}.png")
         np.testing.assert_array_equal(pixels.transpose(2, 0, 1), source.images(np.array([number]))[0])
@@ -231,26 +241,26 @@ def test_a_stopped_export_leaves_nothing(tmp_path, monkeypatch, format):
     path = pack(tmp_path / "a.zip")
     before = sorted(tmp_path.iterdir())
 
-    def stop(done, total):
-        if done == 5:
+    def stop(event):
+        if isinstance(event, Progress) and event.what == "exporting" and event.done == 5:
             raise KeyboardInterrupt
 
     open_dataset(str(path))
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr(data_export, "open_dataset", lambda source, progress: open_dataset(source))
     with pytest.raises(KeyboardInterrupt):
-        export(str(path), tmp_path / "out", format=format, progress=stop)
+        export(str(path), tmp_path / "out", format=format).run(stop)
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_bad_options_are_named(tmp_path):
     path = pack(tmp_path / "a.zip", people=1)
     with pytest.raises(InputError, match="imagefolder or parquet"):
-        export(str(path), tmp_path / "out", format="csv")
+        export(str(path), tmp_path / "out", format="csv").run()
     with pytest.raises(InputError, match="between 0 and 1"):
-        export(str(path), tmp_path / "out", format="parquet", split=1.0)
+        export(str(path), tmp_path / "out", format="parquet", split=1.0).run()
     with pytest.raises(InputError, match="too few people"):
-        export(str(path), tmp_path / "out", format="parquet", split=0.5)
+        export(str(path), tmp_path / "out", format="parquet", split=0.5).run()
     assert not (tmp_path / "out").exists()
 
 

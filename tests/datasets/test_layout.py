@@ -10,10 +10,10 @@ from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.datasets import decoded
 from mien.datasets.columns import choose_columns
-from mien.datasets.index import Entry, Index, Problem, as_inputs
+from mien.datasets.decoded import around, middle, to_square
+from mien.datasets.index import Entry, Index, Problem, record_fields
 from mien.datasets.layout import open_layout
-from mien.datasets.opening import open_dataset, open_index, open_inputs, recognise
-from mien.datasets.square import around, middle, to_square
+from mien.datasets.opening import open_dataset, open_index, recognise
 from miniatures_sd18 import write_sd18
 
 
@@ -158,7 +158,7 @@ def test_pictures_that_are_no_files_come_through_read(root):
     assert dataset.images(np.arange(4))[:, 0, 5, 5].tolist() == [0, 10, 20, 30]
     assert dataset.records[2]["source"] == "0.png#2"
     with pytest.raises(InputError, match="many pictures"):
-        as_inputs(parts(root))
+        record_fields(parts(root))
 
 
 def test_problems_are_named_up_to_three_and_then_counted(root):
@@ -198,29 +198,6 @@ def test_an_index_can_be_asked_for_by_name(tmp_path):
     with pytest.raises(InputError, match="NAME:FOLDER"):
         open_index("folder:" + str(tmp_path))
     assert recognise(tmp_path) is None
-
-
-def test_what_prepare_is_told_are_the_chosen_files_and_all_that_is_known(tmp_path):
-    root = write_sd18(tmp_path / "nist")
-    told = open_inputs(f"sd18:{root}?labels=sex&fold=1/2&split=train")
-    index = open_index(f"sd18:{root}?fold=1/2&split=train")
-    assert told.root == root
-    assert told.files == tuple(entry.file for entry in index.entries)
-    assert told.class_names == ("female", "male")
-    sexes = {entry.file: entry.labels["sex"] for entry in index.entries}
-    assert {file: told.class_names[number] for file, number in told.labels.items()} == sexes
-    entry = index.entries[0]
-    assert told.extra[entry.file] == {
-        "person": entry.person,
-        "role": entry.role,
-        "group": entry.group,
-        "split": "train",
-        "licence": index.licence,
-        "labels": entry.labels,
-    }
-    vectors = open_inputs(f"sd18:{root}?labels=sex,age")
-    assert vectors.labels["sd18/single/f1_p1/png/00001/00001_1_F.png"] == (0.0, 1.0, 30.0)
-    assert open_inputs(f"sd18:{root}").labels is None
 
 
 def test_a_folder_of_a_known_layout_is_told_how_to_be_opened(tmp_path):

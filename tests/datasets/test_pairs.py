@@ -9,7 +9,7 @@ from mien.core.errors import InputError
 from mien.datasets.layouts import pairs
 from mien.datasets.opening import open_dataset, open_index
 from mien.datasets.paired import open_pairs, pair_up
-from mien.render.dataset import write_dataset
+from mien.render.render import render
 from miniatures_sd18 import write_sd18
 
 
@@ -179,7 +179,7 @@ def test_a_pair_is_never_on_both_sides_of_a_split(tmp_path):
 
 
 def test_rendered_pairs_are_paired_by_person(tmp_path):
-    write_dataset(tmp_path / "people.zip", count=3, size=16, seed=0, pairs="front-profile")
+    render(tmp_path / "people.zip", count=3, size=16, seed=0, pairs="front-profile").run()
     found = open_pairs(str(tmp_path / "people.zip"))
     assert found.roles == ("front", "profile")
     assert len(found) == len(set(found.people)) == 3

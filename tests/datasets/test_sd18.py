@@ -6,7 +6,7 @@ from PIL import Image
 
 from contracts.dataset_contract import DatasetContract
 from mien.core.errors import InputError
-from mien.datasets.index import as_inputs
+from mien.datasets.index import record_fields
 from mien.datasets.layouts import _sd18, sd18
 from mien.datasets.layouts._sd18 import Record, count_records, parse_text
 from mien.datasets.opening import open_dataset, open_index, recognise
@@ -129,9 +129,9 @@ def test_minors_are_dropped_always_and_it_says_how_many(root):
         assert not [view for view in views(index) if view[0] == "00007" or view[:2] == ("00009", 1)]
         assert "3 of 19 pictures left out: age under 18" in index.notes
         assert all(entry.labels.get("age", 18) >= 18 for entry in index.entries)
-    prepared = as_inputs(sd18.index(root, unknown_age="keep"))
-    assert len(prepared.labels) == 16
-    assert not any("00007" in file for file in prepared.labels)
+    prepared = record_fields(sd18.index(root, unknown_age="keep"))
+    assert len(prepared) == 16
+    assert not any("00007" in file for file in prepared)
 
 
 def test_no_age_is_dropped_unless_asked_and_it_says_how_many(root):
@@ -235,7 +235,7 @@ def test_profiles_are_mirrored_to_one_side(root):
         np.testing.assert_array_equal(turned, image if side == "left" else image[..., ::-1])
         assert left.records[number].get("mirrored", False) == (side == "right")
     with pytest.raises(InputError, match="mirror"):
-        as_inputs(sd18.index(root, mirror="left"))
+        record_fields(sd18.index(root, mirror="left"))
 
 
 def test_pictures_are_gray_with_height_and_width_in_place(root):
@@ -301,10 +301,8 @@ def test_labels_and_records(root):
     assert record["role"] == "profile"
     assert record["group"] == "00001_1"
     assert "NIST" in record["licence"]
-    inputs = as_inputs(sd18.index(root))
-    file = record["source"]
-    assert inputs.labels[file] == record["labels"]
-    assert inputs.extra[file] == {key: record[key] for key in ("person", "role", "group", "licence")}
+    fields = record_fields(sd18.index(root))[record["source"]]
+    assert fields == {key: record[key] for key in ("person", "role", "group", "licence", "labels")}
 
 
 def test_what_is_missing_is_said_with_where_to_get_it(root, tmp_path):

@@ -16,10 +16,11 @@ from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
 from mien.core.score import comparable
 from mien.core.types import Spec
-from mien.evaluation.evaluate import append_scores, evaluate, read_scores
-from mien.evaluation.table import table
+from mien.evaluation.evaluate import table
+from mien.evaluation.measure import append_scores, measure, read_scores
 from mien.metrics import frechet, swd
 from mien.models import lite
+from mien.terminal import rich_table
 
 CHEAP = {"networks": ["vgg-random"], "metrics": ["kernel", "prdc", "swd"], "fetch": False}
 
@@ -68,7 +69,7 @@ def data(tmp_path):
 
 def test_every_score_carries_what_it_was_computed_with(run, data):
     ticks = []
-    scores = evaluate(run.path, data, **CHEAP, num_fake=20, seed=5, progress=lambda *tick: ticks.append(tick))
+    scores = measure(run.path, data, **CHEAP, num_fake=20, seed=5, progress=lambda *tick: ticks.append(tick))
     ours = {score.metric: score for score in scores if score.subject == "generator"}
     assert {"kernel", "precision", "recall", "density", "coverage", "swd_16"} <= set(ours)
     kernel, pixels = ours["kernel"], ours["swd_16"]
@@ -87,8 +88,8 @@ def test_every_score_carries_what_it_was_computed_with(run, data):
 
 
 def test_scores_are_appended_to_the_run_and_read_back(run, data):
-    first = evaluate(run.path, data, **CHEAP, num_fake=16)
-    second = evaluate(run.path, data, **CHEAP, num_fake=16)
+    first = measure(run.path, data, **CHEAP, num_fake=16)
+    second = measure(run.path, data, **CHEAP, num_fake=16)
     assert first == second  # same seeds, same data: the same numbers, features from the cache or not
     lines = run.metric("prdc").read_text().splitlines()
     assert len(lines) == 2 * sum(score.module == "prdc" for score in first)
@@ -98,12 +99,12 @@ def test_scores_are_appended_to_the_run_and_read_back(run, data):
 
 def test_a_file_alone_is_scored_and_nothing_is_written_beside_it(tmp_path, data):
     file = write_generator(tmp_path / "alone" / "g.safetensors")
-    assert evaluate(file, data, **CHEAP, num_fake=16, floor=False)
+    assert measure(file, data, **CHEAP, num_fake=16, floor=False)
     assert [path.name for path in file.parent.iterdir()] == ["g.safetensors"]
 
 
 def test_baselines_are_labelled_and_may_be_compared(run, data):
-    scores = evaluate(run.path, data, **CHEAP, num_fake=24, noise_baseline=True)
+    scores = measure(run.path, data, **CHEAP, num_fake=24, noise_baseline=True)
     by_subject = {score.subject: score for score in scores if score.metric == "kernel"}
     assert set(by_subject) == {"generator", "noise", "real-halves"}
     assert by_subject["noise"].model_id is None
@@ -115,32 +116,32 @@ def test_baselines_are_labelled_and_may_be_compared(run, data):
 
 
 def test_cached_features_are_used_and_a_damaged_cache_is_computed_anew(run, data, tmp_path):
-    first = evaluate(run.path, data, **CHEAP, num_fake=16)
+    first = measure(run.path, data, **CHEAP, num_fake=16)
     (file,) = (tmp_path / "cache" / "features").glob("*.npy")
     np.save(file, np.load(file) + 100)
-    moved = evaluate(run.path, data, **CHEAP, num_fake=16)
+    moved = measure(run.path, data, **CHEAP, num_fake=16)
     assert moved[0].value > first[0].value + 100
     file.write_bytes(b"\x93NUMPY damaged")
-    assert evaluate(run.path, data, **CHEAP, num_fake=16) == first
+    assert measure(run.path, data, **CHEAP, num_fake=16) == first
 
 
 def test_labels_are_drawn_for_a_conditional_generator(tmp_path):
     file = write_generator(tmp_path / "g.safetensors", label_dim=3)
     labelled = write_data(tmp_path / "labelled.zip", labels=True)
-    assert evaluate(file, labelled, **CHEAP, num_fake=16)
+    assert measure(file, labelled, **CHEAP, num_fake=16)
     with pytest.raises(InputError, match="width 3"):
-        evaluate(file, write_data(tmp_path / "bare.zip"), **CHEAP, num_fake=16)
+        measure(file, write_data(tmp_path / "bare.zip"), **CHEAP, num_fake=16)
 
 
 def test_a_costly_metric_gets_fewer_pictures_and_says_so(run, data, monkeypatch):
     monkeypatch.setattr(swd, "MOST", 9, raising=False)
-    (score, *_) = evaluate(run.path, data, **{**CHEAP, "metrics": ["swd"]}, num_fake=16)
+    (score, *_) = measure(run.path, data, **{**CHEAP, "metrics": ["swd"]}, num_fake=16)
     assert (score.num_real, score.num_fake) == (9, 9)
 
 
 def test_few_pictures_are_warned_about_in_words(run, data):
     said = []
-    scores = evaluate(run.path, data, **CHEAP, num_fake=16, announce=said.append)
+    scores = measure(run.path, data, **CHEAP, num_fake=16, announce=said.append)
     assert any(line.startswith("kernel through vgg-random:") for line in said)
     assert all(score.warnings for score in scores if score.metric == "kernel")
 
@@ -148,27 +149,25 @@ def test_few_pictures_are_warned_about_in_words(run, data):
 def test_the_frechet_distance_comes_at_fixed_counts_or_not_at_all(run, data, monkeypatch):
     said = []
     options = {**CHEAP, "metrics": ["frechet"]}
-    assert evaluate(run.path, data, **options, num_fake=20, announce=said.append) == []
+    assert measure(run.path, data, **options, num_fake=20, announce=said.append) == []
     assert said == [
         "frechet through vgg-random is left out: 20 images cannot fill a covariance of 64 x 64:"
         " use 100 or more"
     ]
     monkeypatch.setattr(frechet, "fixed_count", lambda real, fake, dims: min(real, fake) // 6 * 6)
-    scores = evaluate(run.path, data, **options, num_fake=20, noise_baseline=True)
+    scores = measure(run.path, data, **options, num_fake=20, noise_baseline=True)
     counts = {score.subject: (score.num_real, score.num_fake) for score in scores}
     assert counts == {"generator": (18, 18), "noise": (18, 18), "real-halves": (12, 12)}
-    (few,) = evaluate(run.path, data, **options, num_fake=8, floor=False)
-    halves = evaluate(run.path, data, **options, num_fake=8)[-1]
+    (few,) = measure(run.path, data, **options, num_fake=8, floor=False)
+    halves = measure(run.path, data, **options, num_fake=8)[-1]
     assert (few.num_fake, halves.num_fake) == (6, 6), "a baseline of no more than it stands beside"
 
 
 def test_the_kernel_distance_comes_first_with_its_interval(run, data):
-    scores = evaluate(run.path, data, **CHEAP, num_fake=16)
-    console = Console(width=200, file=io.StringIO())
-    console.print(table(scores[::-1]))
-    rows = [line for line in console.file.getvalue().splitlines() if "vgg-random" in line]
-    assert rows[0].lstrip().startswith("kernel")
-    assert re.search(r"kernel +vgg-random +lower +\S+ \(\S+ to \S+\)", rows[0])
+    scores = measure(run.path, data, **CHEAP, num_fake=16)
+    first = table(scores[::-1]).rows[0]
+    assert first[:3] == ("kernel", "vgg-random", "lower")
+    assert re.fullmatch(r"\S+ \(\S+ to \S+\)", first[3])
 
 
 def _without_faces(names):
@@ -180,14 +179,14 @@ def test_what_is_not_here_is_left_out_in_a_line_each(run, data, monkeypatch):
     """With an empty cache: no network but vgg-random, no LPIPS; everything else goes on."""
     said = []
     monkeypatch.setattr(discover, "names", _without_faces(discover.names))
-    scores = evaluate(run.path, data, fetch=False, num_fake=16, announce=said.append)
+    scores = measure(run.path, data, fetch=False, num_fake=16, announce=said.append)
     assert scores[0].metric == "kernel"
     assert {score.network for score in scores if score.metric == "kernel"} == {"vgg-random"}
     assert sum("vgg-random alone" in line for line in said) == 1
     assert sum("left out the metric lpips" in line for line in said) == 1
     assert all("\n" not in line for line in said)
     with pytest.raises(MienError, match="lpips-alexnet"):
-        evaluate(run.path, data, metrics=["lpips"], fetch=False, num_fake=16)
+        measure(run.path, data, metrics=["lpips"], fetch=False, num_fake=16)
 
 
 def test_a_network_of_ones_own_is_looked_through(run, data, tmp_path):
@@ -196,32 +195,32 @@ def test_a_network_of_ones_own_is_looked_through(run, data, tmp_path):
 
     file = saved(tmp_path / "mine.onnx", model())
     options = {**CHEAP, "networks": [str(file)], "metrics": ["kernel"]}
-    (score, *_) = evaluate(run.path, data, **options, num_fake=16)
+    (score, *_) = measure(run.path, data, **options, num_fake=16)
     assert (score.network, score.resize) == ("mine", "bicubic antialiased to 16, range -1..1")
     with pytest.raises(InputError, match="two feature networks are called mine"):
-        evaluate(run.path, data, **{**options, "networks": [str(file), str(file)]}, num_fake=16)
+        measure(run.path, data, **{**options, "networks": [str(file), str(file)]}, num_fake=16)
     # Another range is another network: nothing of the first may come out of the cache.
     options["networks"] = [f"{file}?range=0..255"]
-    (other, *_) = evaluate(run.path, data, **options, num_fake=16)
+    (other, *_) = measure(run.path, data, **options, num_fake=16)
     assert abs(other.value) > 10 * abs(score.value)
 
 
 def test_what_does_not_fit_is_refused(run, data, tmp_path):
     with pytest.raises(InputError, match=r"32 pixels a side, but .* has 16"):
-        evaluate(run.path, write_data(tmp_path / "small.zip", size=16), **CHEAP)
+        measure(run.path, write_data(tmp_path / "small.zip", size=16), **CHEAP)
     with pytest.raises(InputError, match="8 pictures or more"):
-        evaluate(run.path, data, **CHEAP, num_fake=3)
+        measure(run.path, data, **CHEAP, num_fake=3)
     with pytest.raises(InputError, match="no such run folder or generator"):
-        evaluate(tmp_path / "nothing", data, **CHEAP)
+        measure(tmp_path / "nothing", data, **CHEAP)
     with pytest.raises(InputError, match=r"choose from: .*frechet"):
-        evaluate(run.path, data, networks=["vgg-random"], metrics=["fid"])
+        measure(run.path, data, networks=["vgg-random"], metrics=["fid"])
     assert not list(run.path.glob("metric-*"))
 
 
 def test_the_table_names_metrics_networks_and_subjects(run, data):
-    scores = evaluate(run.path, data, **CHEAP, num_fake=16, noise_baseline=True)
+    scores = measure(run.path, data, **CHEAP, num_fake=16, noise_baseline=True)
     console = Console(width=160, file=io.StringIO())
-    console.print(table(scores))
+    console.print(rich_table(table(scores)))
     text = console.file.getvalue()
     for word in ("kernel", "coverage", "vgg-random", " noise", "real:real", "16:24"):
         assert word in text

@@ -25,7 +25,7 @@ from mien.core.run import RunFolder
 from mien.core.score import Score, comparable
 from mien.core.types import Spec
 from mien.datasets.opening import open_dataset
-from mien.evaluation.evaluate import append_scores
+from mien.evaluation.measure import append_scores
 from mien.evaluation.report import write_report
 from mien.models import lite
 from mien.reports import charts, inline_images, neighbours, score_tables, sentences

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from drawers import PLAIN
 from mien.cli import main
@@ -21,9 +20,8 @@ from mien.core.errors import InputError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.types import Lesson, Spec
 from mien.evaluation import worth_models, worth_sets
-from mien.evaluation.worth import worth
+from mien.evaluation.worth import WorthOptions, worth
 from mien.evaluation.worth_models import Arm, Plan, arms_of, learnt_of
-from mien.evaluation.worth_options import WorthOptions
 from mien.evaluation.worth_scores import Worth
 from mien.labels.split import person_of
 from mien.models import lite
@@ -82,7 +80,7 @@ def plan_of(real: Path, *synthetic: str, real_count: int | None = None) -> Plan:
 
 def run(real: Path, out: Path, *synthetic: str, **options: Any) -> Worth:
     chosen = WorthOptions(synthetic=synthetic, **({"kimg": 0.1, "set": ("batch_size=16",)} | options))
-    return worth(str(real), "level", out, chosen, console=Console(quiet=True))
+    return worth(real=str(real), label="level", out=out, options=chosen).run()
 
 
 class Stub:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mien.attributes.agreement import Interval
+from mien.evaluation.worth_page import verdict
 from mien.evaluation.worth_scores import (
     Gain,
     Scale,
@@ -16,7 +17,6 @@ from mien.evaluation.worth_scores import (
     scale_of,
     score,
 )
-from mien.evaluation.worth_words import verdict
 from mien.labels.encoding import Target, parse
 
 NUMBER = parse(("age:number",))

@@ -9,10 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from mien.core.errors import InputError
+from mien.core.events import Event, Progress
 from mien.core.image import grid
+from mien.core.network import load_network
 from mien.core.provenance import verify
 from mien.core.sampling import draw, latents
-from mien.generation import generate as module
 from mien.generation.generate import generate
 from packaged_model import package
 
@@ -43,8 +44,8 @@ def test_no_more_than_two_batches_are_held(
 ) -> None:
     package(assets)
     alive = Alive()
-    monkeypatch.setattr(module, "draw", alive)
-    written = generate(out=Path("o"), seeds=f"0-{COUNT - 1}", as_grid=as_grid)
+    monkeypatch.setattr("mien.generation.generate.draw", alive)
+    written = generate(out=Path("o"), seeds=f"0-{COUNT - 1}", grid=as_grid).run()
     assert len(written) == (1 if as_grid else COUNT)
     assert alive.drawn == COUNT
     assert alive.most <= 2 * 64 < COUNT  # the next is drawn while the last is still named
@@ -54,8 +55,8 @@ def test_no_more_than_two_batches_are_held(
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 130])
 def test_a_grid_is_what_its_faces_laid_out_are(assets: Path, count: int) -> None:
     package(assets)
-    (path,) = generate(out=Path("o"), seeds=f"5-{4 + count}", as_grid=True)
-    network = module.load().network
+    (path,) = generate(out=Path("o"), seeds=f"5-{4 + count}", grid=True).run()
+    network = load_network().network
     faces = draw(network, latents(list(range(5, 5 + count)), network.z_dim))  # type: ignore[arg-type]
     with Image.open(path, formats=["PNG"]) as picture:
         pixels = np.asarray(picture).astype(int)
@@ -69,15 +70,16 @@ def test_a_grid_is_what_its_faces_laid_out_are(assets: Path, count: int) -> None
 
 def test_grids_of_other_formats_have_an_end(assets: Path) -> None:
     package(assets)
-    (path,) = generate(out=Path("o"), seeds="0-3", as_grid=True, image_format="webp")
+    (path,) = generate(out=Path("o"), seeds="0-3", grid=True, format="webp").run()
     with Image.open(path, formats=["WEBP"]) as picture:
         assert picture.size == (32, 32)
     with pytest.raises(InputError, match="--format png has no such limit"):
-        generate(out=Path("o"), seeds=f"0-{513**2}", as_grid=True, image_format="jpg")
+        generate(out=Path("o"), seeds=f"0-{513**2}", grid=True, format="jpg").run()
 
 
 def test_progress_counts_every_face(assets: Path) -> None:
     package(assets)
-    told: list[tuple[int, int]] = []
-    generate(out=Path("o"), seeds="0-99", as_grid=True, progress=lambda *so_far: told.append(so_far))
-    assert told == [(64, 100), (100, 100)]
+    heard: list[Event] = []
+    generate(out=Path("o"), seeds="0-99", grid=True).run(heard.append)
+    counted = [(event.done, event.total) for event in heard if isinstance(event, Progress)]
+    assert counted == [(64, 100), (100, 100)]

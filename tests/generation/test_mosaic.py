@@ -8,6 +8,7 @@ import pytest
 
 from drawers import alike, plain_file, styled_file
 from mien.cli import main
+from mien.core.events import Event, Progress
 from mien.core.image import resize
 from mien.core.picture import Pixels, read_picture
 from mien.core.provenance import verify
@@ -27,7 +28,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def faces(model: Path, seeds: str, folder: Path) -> list[Pixels]:
-    return [read_picture(path) for path in generate(model, folder, seeds=seeds)]
+    return [read_picture(path) for path in generate(model, out=folder, seeds=seeds).run()]
 
 
 def cell(picture: Pixels, row: int, column: int, side: int) -> Pixels:
@@ -38,7 +39,8 @@ def cell(picture: Pixels, row: int, column: int, side: int) -> Pixels:
 def test_a_wall(plain: Path, tmp_path: Path, side: int) -> None:
     (tmp_path / "kept.txt").write_text("# kept\n0,5\n17-19\n5\n")
     out = tmp_path / "wall.png"
-    assert mosaic(plain, out, keep=str(tmp_path / "kept.txt"), columns=4, cell=side) == (2, 4)
+    kept = str(tmp_path / "kept.txt")
+    assert mosaic(plain, out=out, keep=kept, columns=4, cell=side).run() == (2, 4)
     wall = read_picture(out)
     assert wall.shape == (2 * side, 4 * side, 3)
     for place, face in enumerate(faces(plain, "0,5,17-19,5", tmp_path / "one")):
@@ -55,7 +57,7 @@ def test_a_wall(plain: Path, tmp_path: Path, side: int) -> None:
     ("keep", "shape"), [("7", (1, 1)), ("0-8", (3, 3)), ("0-9", (3, 4)), ("0-99", (10, 10))]
 )
 def test_about_a_square(plain: Path, tmp_path: Path, keep: str, shape: tuple[int, int]) -> None:
-    assert mosaic(plain, tmp_path / "wall.png", keep=keep) == shape
+    assert mosaic(plain, out=tmp_path / "wall.png", keep=keep).run() == shape
     assert read_picture(tmp_path / "wall.png").shape == (shape[0] * 16, shape[1] * 16, 3)
 
 
@@ -65,9 +67,9 @@ from pathlib import Path
 from mien.generation.mosaic import mosaic
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 model, out = Path(sys.argv[1]), Path(sys.argv[2])
-mosaic(model, out, keep="0-79", columns=20, cell=160)
+mosaic(model, out=out, keep="0-79", columns=20, cell=160).run()
 before = peak()
-mosaic(model, out, keep="0-1199", columns=20, cell=160)
+mosaic(model, out=out, keep="0-1199", columns=20, cell=160).run()
 print(peak() - before, 1200 * 160 * 160 * 3)
 """
 
@@ -81,19 +83,19 @@ def test_a_large_wall_needs_no_more_memory_than_a_small_one(plain: Path, tmp_pat
 
 
 def test_interrupted_there_is_no_wall(plain: Path, tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
-        if done >= total // 2:
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and event.done >= event.total // 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        mosaic(plain, tmp_path / "wall.png", keep="0-99", progress=stop)
+        mosaic(plain, out=tmp_path / "wall.png", keep="0-99").run(stop)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_mixing_grid(styled: Path, tmp_path: Path) -> None:
     """Rows give, columns take; the own faces stand left and above, a gap apart."""
     out = tmp_path / "mix.png"
-    assert mix(styled, out, rows="0,1", columns="1,0,2", layers="0-1") == (0, 1)
+    assert mix(styled, out=out, rows="0,1", columns="1,0,2", layers="0-1").run() == (0, 1)
     grid = read_picture(out)
     side, gap = 16, 2
     assert grid.shape == (3 * side + gap, 4 * side + gap, 3)
@@ -118,7 +120,7 @@ def test_a_mixing_grid(styled: Path, tmp_path: Path) -> None:
 
 def test_taking_all_layers(styled: Path, tmp_path: Path) -> None:
     out = tmp_path / "mix.png"
-    mix(styled, out, rows="0,1", columns="2", layers="0-5")
+    mix(styled, out=out, rows="0,1", columns="2", layers="0-5").run()
     grid = read_picture(out)
     assert alike(grid[18:, :16], grid[18:, 18:])
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 import mien
 from mien.cli import main
 from mien.core import packaged
 from mien.core.checkpoint import load_generator
 from mien.core.errors import InputError
+from mien.core.events import Event, Events, Notice
 from mien.demo import draw_packaged
 from packaged_model import package
 from test_cli import Fails, pictures
@@ -77,13 +77,17 @@ def test_every_verb_that_draws_takes_no_run_or_its_name(assets: Path) -> None:
 
 
 def test_the_demo_shows_faces_first_and_says_when_it_has_none(assets: Path) -> None:
-    console = Console(record=True, width=200)
-    draw_packaged(Path("demo"), console)
-    assert "comes without one; training begins from nothing" in console.export_text()
+    heard: list[Event] = []
+    draw_packaged(Path("demo"), Events(heard.append))
+    assert "comes without one; training begins from nothing" in _sentences(heard)
     assert not Path("demo").exists()
     package(assets)
-    draw_packaged(Path("demo"), console)
+    draw_packaged(Path("demo"), Events(heard.append))
     (grid,) = Path("demo").rglob("*.png")
-    assert str(grid) in console.export_text()
+    assert str(grid) in _sentences(heard)
     with Image.open(grid) as picture:
         assert picture.size == (8 * 16, 8 * 16)
+
+
+def _sentences(heard: list[Event]) -> str:
+    return "\n".join(event.text for event in heard if isinstance(event, Notice))

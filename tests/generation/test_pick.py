@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page_file(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "pick.html"
-    assert pick(model, path, seeds="0-38,99,3", trunc=0.7, label=HOSTILE) == NUM_FACES
+    assert pick(model, out=path, seeds="0-38,99,3", trunc=0.7, label=HOSTILE).run() == NUM_FACES
     return path
 
 
@@ -181,8 +181,8 @@ def test_what_is_saved_is_what_other_verbs_read(tab: Tab, tmp_path: Path, model:
     downloading.value.save_as(kept)
     assert parse_seeds(f"@{kept}") == [3, 17, 18, 19]
     assert re.match(r"# kept faces of stylegan2-[0-9a-f]{12} with --trunc 0.7 --label ", kept.read_text())
-    assert mosaic(model, tmp_path / "wall.png", keep=str(kept), label=("plain",)) == (2, 2)
-    assert len(generate(model, tmp_path / "faces", seeds=f"@{kept}", label="plain")) == 4
+    assert mosaic(model, out=tmp_path / "wall.png", keep=str(kept), label=("plain",)).run() == (2, 2)
+    assert len(generate(model, out=tmp_path / "faces", seeds=f"@{kept}", label="plain").run()) == 4
 
 
 def test_a_telephone_shows_it_whole(browser: Any, page_file: Path) -> None:
@@ -211,7 +211,7 @@ def test_each_face_carries_its_mark(page_file: Path, model: Path, tmp_path: Path
         assert mark is not None
         assert mark.seed == int(seed)
         assert mark.model.startswith("stylegan2-")
-    ours = generate(model, tmp_path, seeds="99", trunc=0.7, label=HOSTILE, image_format="webp")
+    ours = generate(model, out=tmp_path, seeds="99", trunc=0.7, label=HOSTILE, format="webp").run()
     assert alike(read_picture(tmp_path / "99.webp"), read_picture(ours[0]))
 
 
@@ -223,7 +223,7 @@ def test_nothing_of_it_comes_from_outside(page_file: Path) -> None:
 
 
 def test_the_same_command_gives_the_same_page(model: Path, tmp_path: Path, page_file: Path) -> None:
-    pick(model, tmp_path / "again.html", seeds="0-38,99,3", trunc=0.7, label=HOSTILE)
+    pick(model, out=tmp_path / "again.html", seeds="0-38,99,3", trunc=0.7, label=HOSTILE).run()
     assert (tmp_path / "again.html").read_bytes() == page_file.read_bytes()
 
 

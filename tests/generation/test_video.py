@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from PIL import Image
 from drawers import alike, plain_file, styled_file, styled_network
 from mien.cli import main
 from mien.core.errors import InputError
+from mien.core.events import Event, Progress
 from mien.core.image import resize, to_hwc, to_uint8
 from mien.core.picture import Pixels, read_picture
 from mien.core.provenance import verify
 from mien.core.sampling import latents
 from mien.core.types import Spec
 from mien.generation.generate import generate
-from mien.generation.video import Walk, video
+from mien.generation.video import video
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +43,19 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
 
 
 def faces(model: Path, seeds: str, folder: Path, *, trunc: float = 1.0) -> list[Pixels]:
-    return [read_picture(path) for path in generate(model, folder, seeds=seeds, trunc=trunc)]
+    return [read_picture(path) for path in generate(model, out=folder, seeds=seeds, trunc=trunc).run()]
 
 
 @pytest.mark.parametrize("trunc", [1.0, 0.6])
-@pytest.mark.parametrize("walk", [Walk(4, "z"), Walk(4, "w"), Walk(4, "w", "straight", loop=True, ease=True)])
+@pytest.mark.parametrize(
+    "walk", [{"space": "z"}, {"space": "w"}, {"space": "w", "curve": "straight", "loop": True, "ease": True}]
+)
 def test_at_the_keys_the_seeds_own_faces(
-    styled: Path, tmp_path: Path, drawn: list[Pixels], walk: Walk, trunc: float
+    styled: Path, tmp_path: Path, drawn: list[Pixels], walk: dict[str, Any], trunc: float
 ) -> None:
-    film = video(styled, tmp_path / "a.webp", walk, seeds="3,7,5", trunc=trunc)
-    assert film.num_frames == len(drawn) == (12 if walk.loop else 9)
-    assert film.space == walk.space
+    film = video(styled, out=tmp_path / "a.webp", seeds="3,7,5", frames=4, trunc=trunc, **walk).run()
+    assert film.num_frames == len(drawn) == (12 if "loop" in walk else 9)
+    assert film.space == walk["space"]
     for frame, face in zip(drawn[::4], faces(styled, "3,7,5", tmp_path, trunc=trunc), strict=True):
         assert alike(frame, face)
     assert not alike(drawn[1], drawn[0])
@@ -67,13 +71,14 @@ def test_half_way_in_z_and_w(styled: Path, tmp_path: Path, drawn: list[Pixels]) 
     ws = network.mapping(z, None).mean(dim=0, keepdim=True)
     for space, floats in (("z", network(middle[None])), ("w", network.synthesis(ws, noise="const"))):
         drawn.clear()
-        video(styled, tmp_path / "a.webp", Walk(2, space, "straight" if space == "w" else None), seeds="0,1")
+        curve = "straight" if space == "w" else None
+        video(styled, out=tmp_path / "a.webp", seeds="0,1", frames=2, space=space, curve=curve).run()
         assert alike(drawn[1], to_hwc(to_uint8(floats)[0])), space
 
 
 def test_several_at_once(styled: Path, tmp_path: Path, drawn: list[Pixels]) -> None:
     """Columns by rows: each cell walks through its own seeds, the first cell through the first."""
-    film = video(styled, tmp_path / "a.webp", Walk(2, loop=True), seeds="0-11", grid="3x2")
+    film = video(styled, out=tmp_path / "a.webp", seeds="0-11", frames=2, loop=True, grid="3x2").run()
     assert (film.width, film.height, film.num_frames) == (48, 32, 4)
     one = faces(styled, "0-11", tmp_path)
     for key in (0, 1):
@@ -87,7 +92,7 @@ def test_several_at_once(styled: Path, tmp_path: Path, drawn: list[Pixels]) -> N
 
 
 def test_models_without_styles_walk_in_z(plain: Path, tmp_path: Path, drawn: list[Pixels]) -> None:
-    film = video(plain, tmp_path / "a.webp", Walk(3), seeds="0,1")
+    film = video(plain, out=tmp_path / "a.webp", seeds="0,1", frames=3).run()
     assert film.space == "z"
     for frame, face in zip(drawn[::3], faces(plain, "0,1", tmp_path), strict=True):
         assert alike(frame, face)
@@ -98,13 +103,13 @@ def test_gray_models_and_labels(tmp_path: Path, drawn: list[Pixels]) -> None:
     pictures = []
     for label in ("woman", "man"):
         drawn.clear()
-        video(gray, tmp_path / "a.webp", Walk(1), seeds="0,1", label=label)
+        video(gray, out=tmp_path / "a.webp", seeds="0,1", frames=1, label=label).run()
         assert drawn[0].shape == (16, 16, 3)
         assert (drawn[0][..., 0] == drawn[0][..., 2]).all()
         pictures.append(drawn[0])
     assert not alike(*pictures)
     with pytest.raises(InputError, match="conditional; say which with --label: woman, man"):
-        video(gray, tmp_path / "a.webp", Walk(1), seeds="0,1")
+        video(gray, out=tmp_path / "a.webp", seeds="0,1", frames=1).run()
 
 
 def test_an_mp4_from_the_command_line(
@@ -132,7 +137,7 @@ def test_an_mp4_from_the_command_line(
 
 def test_a_webp(styled: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.webp"
-    video(styled, out, Walk(3, ease=True), seeds="0-2", fps=25)
+    video(styled, out=out, seeds="0-2", frames=3, fps=25, ease=True).run()
     with Image.open(out) as film:
         assert (film.n_frames, film.size, film.info["loop"]) == (7, (16, 16), 0)
         film.load()
@@ -145,12 +150,12 @@ def test_stopped_half_way_it_leaves_nothing(styled: Path, tmp_path: Path, name: 
     if name == "a.mp4":
         pytest.importorskip("av", reason="the extra video is not installed")
 
-    def stop(done: int, total: int) -> None:
-        if done == total // 2:
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and event.done == event.total // 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        video(styled, tmp_path / name, Walk(20), seeds="0-2", progress=stop)
+        video(styled, out=tmp_path / name, seeds="0-2", frames=20).run(stop)
     assert not list(tmp_path.iterdir())
 
 
@@ -159,7 +164,7 @@ def test_the_same_command_gives_the_same_bytes(styled: Path, tmp_path: Path, nam
     if name == "a.mp4":
         pytest.importorskip("av", reason="the extra video is not installed")
     for folder in ("one", "two"):
-        video(styled, tmp_path / folder / name, Walk(4), seeds="0-2")
+        video(styled, out=tmp_path / folder / name, seeds="0-2", frames=4).run()
     one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
     assert one == two
 
@@ -212,7 +217,7 @@ def test_w_of_a_model_without_it(plain: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_an_unknown_space(styled: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--space v: z or w"):
-        video(styled, tmp_path / "a.webp", Walk(space="v"), seeds="0,1")
+        video(styled, out=tmp_path / "a.webp", seeds="0,1", space="v").run()  # type: ignore[arg-type]
     with pytest.raises(InputError, match="--curve round: straight or smooth"):
-        video(styled, tmp_path / "a.webp", Walk(curve="round"), seeds="0,1")
+        video(styled, out=tmp_path / "a.webp", seeds="0,1", curve="round").run()  # type: ignore[arg-type]
     assert torch.is_grad_enabled()

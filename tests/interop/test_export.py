@@ -69,7 +69,7 @@ def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, gro
     tensors["synthesis.level"].fill_(round(grown * ONE))
     source = tmp_path / "half.safetensors"
     save_generator(source, tensors, header)
-    written = export(source, tmp_path / "half.onnx")
+    written = export(source, tmp_path / "half.onnx").run()
     assert written.difference is not None
     assert written.difference < 1e-3
     z = torch.randn(2, 8)
@@ -84,7 +84,7 @@ def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, gro
 def test_onnx_draws_as_torch_does(tmp_path: Path, family: str) -> None:
     labels = 2 if family in ("lite", "stylegan2") else 0
     source = saved(tmp_path / "g.safetensors", family, labels=labels)
-    written = export(source, tmp_path / "g.onnx")
+    written = export(source, tmp_path / "g.onnx").run()
     assert written.difference is not None
     assert written.difference < 1e-3
     network, _ = read_network(source)
@@ -102,7 +102,7 @@ def test_onnx_draws_as_torch_does(tmp_path: Path, family: str) -> None:
 
 def test_generate_draws_the_same_files_from_onnx(tmp_path: Path) -> None:
     source = saved(tmp_path / "g.safetensors", "lite", labels=2)
-    export(source, tmp_path / "g.onnx")
+    export(source, tmp_path / "g.onnx").run()
     for path, out in ((source, "a"), (tmp_path / "g.onnx", "b")):
         arguments = ["generate", str(path), "--seeds", "0-2", "--label", "woman", "--trunc", "0.7"]
         assert main([*arguments, "--out", str(tmp_path / out)]) == 0
@@ -117,7 +117,7 @@ def test_generate_draws_the_same_files_from_onnx(tmp_path: Path) -> None:
 def test_onnx_asks_for_a_label_and_knows_their_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export(saved(tmp_path / "g.safetensors", "lite", labels=2), tmp_path / "g.onnx")
+    export(saved(tmp_path / "g.safetensors", "lite", labels=2), tmp_path / "g.onnx").run()
     assert main(["generate", str(tmp_path / "g.onnx"), "--out", str(tmp_path / "o")]) == 2
     assert "man, woman" in capsys.readouterr().err
     command = ["generate", str(tmp_path / "g.onnx"), "--label", "dog", "--out", str(tmp_path / "o")]
@@ -127,7 +127,7 @@ def test_onnx_asks_for_a_label_and_knows_their_names(
 
 def test_safetensors_are_the_same_network_with_a_card(tmp_path: Path) -> None:
     source = saved(tmp_path / "g.safetensors", "lite")
-    written = export(source, tmp_path / "out" / "faces.safetensors")
+    written = export(source, tmp_path / "out" / "faces.safetensors").run()
     mine, theirs = load_generator(source), load_generator(written.path)
     assert mine[1] == theirs[1]
     assert all(torch.equal(theirs[0][name], value) for name, value in mine[0].items())
@@ -142,18 +142,18 @@ def test_card_names_the_licences_of_the_data(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "runs", "x")
     run.write_config({"family": "lite", "dataset": {"source": "rendered:20:16"}})
     saved(run.generator(5000), "lite")
-    assert "CC0-1.0" in export(run.path, tmp_path / "g.safetensors").card.read_text("utf-8")
+    assert "CC0-1.0" in export(run.path, tmp_path / "g.safetensors").run().card.read_text("utf-8")
     pictures = tmp_path / "data.zip"
     assert main(["render", str(pictures), "--count", "2", "--size", "16"]) == 0
     run.write_config({"family": "lite", "dataset": {"source": str(pictures)}})
-    assert "CC0-1.0 (2)" in export(run.path, tmp_path / "g.safetensors").card.read_text("utf-8")
+    assert "CC0-1.0 (2)" in export(run.path, tmp_path / "g.safetensors").run().card.read_text("utf-8")
 
 
 def test_a_wrong_onnx_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = saved(tmp_path / "g.safetensors", "lite")
     monkeypatch.setattr(onnx_file, "TOLERANCE", 0.0)
     with pytest.raises(MienError, match="differ"):
-        export(source, tmp_path / "g.onnx")
+        export(source, tmp_path / "g.onnx").run()
     assert not (tmp_path / "g.onnx").exists()
 
 
@@ -161,12 +161,12 @@ def test_bad_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = saved(tmp_path / "g.safetensors", "lite")
     for out, words in (("g.pt", ".onnx"), ("g.safetensors", "another name")):
         with pytest.raises(InputError, match=words):
-            export(source, tmp_path / out)
+            export(source, tmp_path / out).run()
     with pytest.raises(InputError, match="exported already"):
-        export(tmp_path / "g.onnx", tmp_path / "h.onnx")
+        export(tmp_path / "g.onnx", tmp_path / "h.onnx").run()
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"pip install 'mien\[export\]'"):
-        export(source, tmp_path / "g.onnx")
+        export(source, tmp_path / "g.onnx").run()
 
 
 def test_bad_onnx_files(tmp_path: Path) -> None:

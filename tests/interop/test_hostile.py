@@ -20,8 +20,9 @@ from interop.official import checkpoint, persistent_generator
 from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.interop import _child, _readers, convert, sandbox
-from mien.interop._limits import Limits
+from mien.interop import _child, _readers, sandbox
+from mien.interop._child import Limits
+from mien.interop.import_ import convert
 from mien.models import stylegan2
 
 CANARY = "/nonexistent"  # replaced by a real path when a pickle is built
@@ -62,7 +63,7 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def refused(data: bytes) -> str:
     """The message with which reading ends, in this process."""
     with pytest.raises(InputError) as caught:
-        convert.convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))
+        convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))
     return str(caught.value)
 
 
@@ -91,7 +92,7 @@ def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
 def test_nothing_runs(title: str, canary: Path) -> None:
     data = built(str(canary))[title]
     if title == "source with code":  # an honest file else: it is read, and its source stays text
-        assert convert.convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"])).family == "stylegan2"
+        assert convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"])).family == "stylegan2"
     else:
         message = refused(data)
         assert re.search(REASONS.get(title, "."), message), message
@@ -106,7 +107,7 @@ def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
     canary, path = tmp_path / "canary", tmp_path / "x.pkl"
     path.write_bytes(built(str(canary))[title])
     with pytest.raises(InputError) as caught:
-        convert.convert(sandbox.read(path, ["G_ema"]))
+        convert(sandbox.read(path, ["G_ema"]))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
     assert not canary.exists()
@@ -133,7 +134,7 @@ def test_the_real_process_runs_none_of_them(tmp_path: Path) -> None:
         folder = tmp_path / f"{file}.out"
         if end["code"] == 0:  # read as data, and then it is no network
             with pytest.raises(InputError):
-                convert.convert(sandbox._take(tmp_path / file, folder))
+                convert(sandbox._take(tmp_path / file, folder))
         elif end["code"] == _child.REFUSED:
             assert (folder / _child.REFUSAL).read_text("utf-8").strip(), title
         else:
@@ -178,7 +179,7 @@ def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> Non
     """Each is read, or refused with InputError; any other exception fails the test."""
     data = _small()
     rng = random.Random(7)
-    convert.convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))  # imports what it needs
+    convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))  # imports what it needs
     before, found = set(sys.modules), {"read": 0, "refused": 0}
 
     def forbidden(*_: object) -> None:
@@ -189,7 +190,7 @@ def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> Non
     for _ in range(MUTATIONS):
         try:
             contents = _readers.read_pickle(io.BytesIO(_mutated(data, rng)), ["G_ema"])
-            convert.convert(contents)
+            convert(contents)
             contents.facts.model_dump_json()
             found["read"] += 1
         except InputError:

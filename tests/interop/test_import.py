@@ -17,18 +17,20 @@ from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.network import read_network
 from mien.core.sampling import latents
-from mien.interop import _readers, convert, import_
+from mien.interop import _readers
 from mien.interop._network import Network
-from mien.interop.import_ import Imported, describe
+from mien.interop.import_ import Imported, convert, describe, import_
 
 
 def read(data: bytes, key: str = "G_ema") -> Network:
     """In this process, for speed; the sandbox has tests of its own."""
-    return convert.convert(_readers.read_pickle(io.BytesIO(data), [key]))
+    return convert(_readers.read_pickle(io.BytesIO(data), [key]))
 
 
 def import_file(path: Path, out: Path | None = None, network: str | None = None) -> Imported:
-    return import_.save(path, import_.read(path, network), out)
+    imported = import_(path, out, network=network).run()
+    assert imported is not None
+    return imported
 
 
 def same(found: Network, network: torch.nn.Module) -> bool:
@@ -260,7 +262,7 @@ def test_r3gan_draws_what_its_own_network_draws() -> None:
     contents = _readers.read_pickle(io.BytesIO(data), ["G_ema"])
     assert contents.facts.networks["G_ema"].full_name == "training.networks.Generator"
     assert contents.facts.other["cur_nimg"] == 12345
-    found = convert.convert(contents)
+    found = convert(contents)
     assert (found.family, found.spec.resolution, found.spec.label_dim) == ("r3gan", 16, 2)
     ours = _built(found)
     with torch.no_grad():
@@ -315,7 +317,7 @@ def test_rosinality_draws_what_its_equations_say(tmp_path: Path, new_format: boo
 
 def _rosinality(path: Path) -> Network:
     """In this process, for speed."""
-    return convert.convert(_readers.read(path, ["G_ema"]))
+    return convert(_readers.read(path, ["G_ema"]))
 
 
 @pytest.mark.parametrize("new_bias", [True, False])
@@ -324,7 +326,7 @@ def test_rosinality_discriminator_scores_as_its_equations_say(tmp_path: Path, ne
     path = tmp_path / "a.pt"
     kept = dict(state) if new_bias else {n: _old_bias(n, value) for n, value in state.items()}
     torch.save({"d": kept}, path)
-    found = convert.convert(_readers.read(path, ["D"]))
+    found = convert(_readers.read(path, ["D"]))
     images = torch.randn(4, 3, 16, 16)
     with torch.no_grad():
         ours = _built(found)(images).double()
@@ -333,7 +335,7 @@ def test_rosinality_discriminator_scores_as_its_equations_say(tmp_path: Path, ne
     state["convs.1.conv2.0.kernel"] = torch.ones(4, 4) / 16
     torch.save({"d": state}, path)
     with pytest.raises(InputError, match=r"convs\.1\.conv2\.0\.kernel is not the filter"):
-        convert.convert(_readers.read(path, ["D"]))
+        convert(_readers.read(path, ["D"]))
 
 
 def _old_bias(name: str, value: torch.Tensor) -> torch.Tensor:

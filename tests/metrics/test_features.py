@@ -158,7 +158,7 @@ def test_disturbing_photographs_raises_the_distances(network, shared_data):
 
 @pytest.mark.slow
 def test_disturbing_rendered_heads_raises_the_distances(network):
-    from mien.render.dataset import render_people
+    from mien.render.people import render_people
 
     heads, _ = render_people(32, size=64, seed=0)
     disturbance_rises(network, torch.from_numpy(heads), smooth_pictures(32, seed=1))

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mien.core.errors import InputError, MienError
+from mien.core.events import Events
 from mien.core.manifest import append_records
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
@@ -15,9 +17,10 @@ from mien.faces.face import Face
 from mien.prepare import run, work
 from mien.prepare.judge import Rules
 from mien.prepare.pool import Answer
-from mien.prepare.run import prepare
-from mien.prepare.sources import Input, Reader
+from mien.prepare.prepare import prepare
+from mien.prepare.sources import Input, Reader, list_inputs
 from mien.prepare.store import Store
+from mien.prepare.where import Where
 
 EASY = Rules(min_sharpness=None, min_exposure=None, max_exposure=None, max_coverage=0.95, max_yaw=None)
 
@@ -95,12 +98,18 @@ def photos(tmp_path):
     return folder
 
 
+def prepare_here(inputs, out, *, finish=lambda packed: None, **options):
+    """The work below the command, for inputs with labels from elsewhere."""
+    chosen = run.Options((16,), rules=EASY, **options)
+    return run.prepare_inputs(inputs, out, chosen, events=Events(), finish=finish)
+
+
 def sources(pack):
     return [record["source"] for record in pack.records]
 
 
 def test_several_sizes_are_one_pass_and_a_zip_each(photos, tmp_path):
-    result = prepare(photos, tmp_path / "out.zip", size=(16, 64, 128), rules=EASY)
+    result = prepare(photos, tmp_path / "out.zip", size=(16, 64, 128), rules=EASY).run()
     assert sorted(Here.looked_at) == sorted(path.name for path in photos.iterdir())
     assert [pack.path.name for pack in result.packs] == ["out-16.zip", "out-64.zip", "out-128.zip"]
     packs = [PackReader(pack.path) for pack in result.packs]
@@ -110,13 +119,13 @@ def test_several_sizes_are_one_pass_and_a_zip_each(photos, tmp_path):
     assert sources(packs[2]) == [
         f"{number}.png" for number in range(6) if 1.2 * (64 + 32 * number) >= 0.6 * 128
     ]
-    alone = prepare(photos, tmp_path / "alone.zip", size=64, rules=EASY)
+    alone = prepare(photos, tmp_path / "alone.zip", size=64, rules=EASY).run()
     assert alone.packs[0].path.read_bytes() == packs[1].path.read_bytes()
     assert not (tmp_path / "out.zip").exists()
 
 
 def test_a_size_without_pictures_is_said_and_the_others_are_written(photos, tmp_path):
-    result = prepare(photos, tmp_path / "out.zip", size=(64, 1024), rules=EASY)
+    result = prepare(photos, tmp_path / "out.zip", size=(64, 1024), rules=EASY).run()
     assert [pack.size for pack in result.packs] == [64]
     assert any("out-1024.zip was not written" in note and "too-small" in note for note in result.notes)
 
@@ -127,7 +136,7 @@ def test_small_crops_are_antialiased(tmp_path):
     stripes = np.full((600, 600, 3), 40, np.uint8)
     stripes[:, ::2] = 215
     Image.fromarray(stripes).save(folder / "a.png")
-    prepare(folder, tmp_path / "out.zip", size=(16, 64, 256), rules=EASY)
+    prepare(folder, tmp_path / "out.zip", size=(16, 64, 256), rules=EASY).run()
     for size in (16, 64):
         inner = read_picture(PackReader(tmp_path / f"out-{size}.zip").read(0))[
             size // 4 : -size // 4, size // 4 : -size // 4
@@ -137,41 +146,43 @@ def test_small_crops_are_antialiased(tmp_path):
 
 def test_other_rules_and_conditions_need_no_pixel_again(photos, tmp_path):
     out = tmp_path / "out.zip"
-    first = prepare(photos, out, size=16, rules=EASY)
+    first = prepare(photos, out, size=16, rules=EASY).run()
     assert (first.kept, first.measured) == (6, 8)
     Here.looked_at.clear()
     shutil.move(photos / "0.png", tmp_path / "0.png")  # reading it would fail
     (photos / "0.png").symlink_to(tmp_path / "0.png")
-    second = prepare(photos, out, size=16, rules=EASY, where="width > 100 and not face_size > 120")
+    second = prepare(photos, out, size=16, rules=EASY, where="width > 100 and not face_size > 120").run()
     assert set(Here.looked_at) <= {"note.txt"} | {"0.png"}
     assert [record["width"] for record in PackReader(out).records] == [128, 160, 192]
     assert second.dropped == {"where": 3, "no-face": 1, "not-a-picture": 1}
-    bytes_of_first = [prepare(photos, out, size=16, rules=EASY).kept, out.read_bytes()]
+    bytes_of_first = [prepare(photos, out, size=16, rules=EASY).run().kept, out.read_bytes()]
     assert bytes_of_first == [
         6,
-        prepare(photos, tmp_path / "new.zip", size=16, rules=EASY).packs[0].path.read_bytes(),
+        prepare(photos, tmp_path / "new.zip", size=16, rules=EASY).run().packs[0].path.read_bytes(),
     ]
 
 
 def test_a_changed_file_is_looked_at_again_and_a_new_one_too(photos, tmp_path):
     out = tmp_path / "out.zip"
-    prepare(photos, out, size=16, rules=EASY)
+    prepare(photos, out, size=16, rules=EASY).run()
     Here.looked_at.clear()
     noise(77, 70).save(photos / "0.png")
     noise(78, 70).save(photos / "new.png")
-    result = prepare(photos, out, size=16, rules=EASY)
+    result = prepare(photos, out, size=16, rules=EASY).run()
     assert sorted(Here.looked_at) == ["0.png", "new.png"]
     assert (result.measured, result.kept) == (2, 7)
 
 
 def test_work_is_forgotten_on_request(photos, tmp_path):
-    prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, keep_work=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.zip", "photos"]
+    prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, keep_work=False).run()
+    left = ["out-report.html", "out-sheet.jpg", "out.zip", "photos"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
 def test_a_condition_that_some_cannot_answer_counts_them(photos, tmp_path):
     extra = {f"{number}.png": {"labels": {"age": 10 * number}} for number in range(4)}
-    result = prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, extra=extra, where="age >= 20")
+    inputs = replace(list_inputs(photos), extra=extra)
+    result = prepare_here(inputs, tmp_path / "out.zip", where=Where("age >= 20"))
     assert result.kept == 2
     assert (result.dropped["where"], result.dropped["where-unknown"]) == (2, 2)
     (detail, *_) = [drop["detail"] for drop in result.drops if drop["reason"] == "where-unknown"]
@@ -181,15 +192,8 @@ def test_a_condition_that_some_cannot_answer_counts_them(photos, tmp_path):
 def test_labels_and_keys_from_elsewhere(photos, tmp_path):
     labels = {f"{number}.png": number % 2 for number in range(5)}
     extra = {"0.png": {"licence": "CC0", "source_url": "https://example.org/0", "labels": {"age": 31}}}
-    result = prepare(
-        photos,
-        tmp_path / "out.zip",
-        size=16,
-        rules=EASY,
-        labels=labels,
-        class_names=["no", "yes"],
-        extra=extra,
-    )
+    inputs = replace(list_inputs(photos), labels=labels, class_names=("no", "yes"), extra=extra)
+    result = prepare_here(inputs, tmp_path / "out.zip")
     pack = PackReader(tmp_path / "out.zip")
     assert pack.labels == [0, 1, 0, 1, 0]
     assert pack.class_names == ("no", "yes")
@@ -208,7 +212,7 @@ def test_a_crawl_brings_fields_licence_and_address_and_only_its_own_files(photos
     lines.append({**lines[0], "file": "gone.png"})
     text = "".join(json.dumps(line) + "\n" for line in lines) + '{"file": "3.png", "pa'
     (photos / "manifest.jsonl").write_text(text)
-    result = prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="height_cm > 150")
+    result = prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="height_cm > 150").run()
     assert result.total == 3
     assert "1 files that manifest.jsonl names are missing" in result.notes
     pack = PackReader(tmp_path / "out.zip")
@@ -222,26 +226,26 @@ def test_doubles_give_way_to_the_sharpest(photos, tmp_path):
     noise(2, 128).resize((64, 64), Image.Resampling.BOX).resize((128, 128), Image.Resampling.BICUBIC).save(
         photos / "a-soft-copy.png"
     )
-    result = prepare(photos, tmp_path / "out.zip", size=32, rules=EASY)
+    result = prepare(photos, tmp_path / "out.zip", size=32, rules=EASY).run()
     assert result.dropped["duplicate"] == 1
     pack = PackReader(tmp_path / "out.zip")
     (double,) = [record for record in pack.all_records if record.get("reason") == "duplicate"]
     assert (double["source"], double["duplicate_of"]) == ("a-soft-copy.png", "2.png")
     assert "2.png" in double["detail"]
-    assert prepare(photos, tmp_path / "out.zip", size=32, rules=EASY, duplicates=None).kept == 7
+    assert prepare(photos, tmp_path / "out.zip", size=32, rules=EASY, keep_duplicates=True).run().kept == 7
 
 
 def test_what_a_rule_drops_makes_no_double_of_what_passes(photos, tmp_path):
     """The sharper copy breaks a rule, so the other one stays."""
     noise(2, 128).resize((512, 512), Image.Resampling.NEAREST).save(photos / "large.png")
-    result = prepare(photos, tmp_path / "out.zip", size=32, rules=EASY, where="width < 500")
+    result = prepare(photos, tmp_path / "out.zip", size=32, rules=EASY, where="width < 500").run()
     assert "2.png" in sources(PackReader(result.packs[0].path))
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder"])
 def test_a_prepared_dataset_is_judged_again_and_its_pictures_copied(photos, tmp_path, kind):
     made, out = tmp_path / "made.zip", tmp_path / "out.zip"
-    prepare(photos, made, size=16, rules=EASY)
+    prepare(photos, made, size=16, rules=EASY).run()
     before = PackReader(made)
     if kind == "folder":
         made = tmp_path / "made"
@@ -252,7 +256,7 @@ def test_a_prepared_dataset_is_judged_again_and_its_pictures_copied(photos, tmp_
                           {"file": before.names[3], "verdict": "kept"},
                           {"file": before.names[5], "predictions": {"age": 44}}])  # fmt: skip
     Here.looked_at.clear()
-    result = prepare(made, out, rules=EASY, where="width > 64")
+    result = prepare(made, out, rules=EASY, where="width > 64").run()
     assert (Here.looked_at, result.measured) == ([], 0)
     assert result.dropped == {"no-face": 1, "not-a-picture": 1, "tossed": 1, "ugly": 1, "where": 1}
     after = PackReader(out)
@@ -264,14 +268,14 @@ def test_a_prepared_dataset_is_judged_again_and_its_pictures_copied(photos, tmp_
 
 
 def test_a_prepared_dataset_in_another_size_is_looked_at_like_photos(photos, tmp_path):
-    prepare(photos, tmp_path / "made.zip", size=64, rules=EASY)
+    prepare(photos, tmp_path / "made.zip", size=64, rules=EASY).run()
     Here.looked_at.clear()
-    result = prepare(tmp_path / "made.zip", tmp_path / "out.zip", size=32, rules=EASY)
+    result = prepare(tmp_path / "made.zip", tmp_path / "out.zip", size=32, rules=EASY).run()
     assert result.measured == len(Here.looked_at) == 6
 
 
 def test_eyes_are_two_pictures_a_face_with_their_roles(photos, tmp_path):
-    prepare(photos, tmp_path / "out.zip", size=16, layout="eyes", rules=EASY)
+    prepare(photos, tmp_path / "out.zip", size=16, layout="eyes", rules=EASY).run()
     pack = PackReader(tmp_path / "out.zip")
     assert len(pack) == 12
     assert [record["role"] for record in pack.records[:4]] == ["eye-left", "eye-right"] * 2
@@ -279,13 +283,13 @@ def test_eyes_are_two_pictures_a_face_with_their_roles(photos, tmp_path):
     faces = [read_picture(pack.read(number)).astype(int) for number in range(2)]
     assert np.abs(faces[0] - faces[1]).mean() > 10
     again = prepare(
-        tmp_path / "out.zip", tmp_path / "again.zip", rules=EASY, where="width > 64", duplicates=None
-    )
+        tmp_path / "out.zip", tmp_path / "again.zip", rules=EASY, where="width > 64", keep_duplicates=True
+    ).run()
     assert again.kept == 10
 
 
 def test_wild_keeps_the_picture_as_it_is(photos, tmp_path):
-    prepare(photos, tmp_path / "out.zip", size=64, layout="wild", rules=EASY)
+    prepare(photos, tmp_path / "out.zip", size=64, layout="wild", rules=EASY).run()
     pack = PackReader(tmp_path / "out.zip")
     first = read_picture(pack.read(0)).astype(int)
     assert np.abs(first - np.asarray(noise(0, 64)).astype(int)).mean() < 2
@@ -298,7 +302,7 @@ def test_a_dropped_face_can_still_be_shown(photos, tmp_path):
         records = PackReader(packed.path).all_records
         shown.extend((record["source"], packed.thumb(record)) for record in records)
 
-    prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="width > 100", report=look)
+    prepare_here(list_inputs(photos), tmp_path / "out.zip", where=Where("width > 100"), finish=look)
     thumbs = dict(shown)
     assert thumbs["note.txt"] is None
     assert read_picture(thumbs["0.png"]).shape == (16, 16, 3), "dropped, but found"
@@ -308,30 +312,30 @@ def test_a_dropped_face_can_still_be_shown(photos, tmp_path):
 
 def test_verdicts_by_hand_are_never_left_to_another_dataset(photos, tmp_path):
     out = tmp_path / "out.zip"
-    prepare(photos, out, size=16, rules=EASY)
+    prepare(photos, out, size=16, rules=EASY).run()
     append_records(out, [{"file": "00000/img00000000.png", "verdict": "dropped"}])
     before = out.read_bytes()
     with pytest.raises(InputError, match=r"out\.manifest\.jsonl: holds verdicts .* NEW\.zip"):
-        prepare(photos, out, size=16, rules=EASY)
+        prepare(photos, out, size=16, rules=EASY).run()
     assert out.read_bytes() == before
     with pytest.raises(InputError, match="into itself"):
-        prepare(out, out)
+        prepare(out, out).run()
 
 
 def test_nothing_kept_says_why_and_the_work_is_not_lost(photos, tmp_path):
     with pytest.raises(
         MienError, match=r"no face was kept of 8 files \(6 where, 1 not-a-picture, 1 no-face\)"
     ):
-        prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="width > 9999")
+        prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where="width > 9999").run()
     Here.looked_at.clear()
-    assert prepare(photos, tmp_path / "out.zip", size=16, rules=EASY).measured == 0
+    assert prepare(photos, tmp_path / "out.zip", size=16, rules=EASY).run().measured == 0
 
 
 def test_colour_profile_notes_reach_the_record(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     noise(1).save(folder / "a.png", icc_profile=b"nonsense" * 20)
-    prepare(folder, tmp_path / "out.zip", size=16, rules=EASY)
+    prepare(folder, tmp_path / "out.zip", size=16, rules=EASY).run()
     (record,) = PackReader(tmp_path / "out.zip").records
     assert "profile is damaged" in record["notes"][0]
 

@@ -8,7 +8,7 @@ from mien.core.errors import InputError
 from mien.prepare import people, select
 from mien.prepare.judge import Rules
 from mien.prepare.people import group
-from mien.prepare.run import prepare
+from mien.prepare.prepare import prepare
 
 
 def at(*places):
@@ -86,14 +86,14 @@ def test_the_sharpest_of_each_person_is_kept_and_a_known_name_stays(monkeypatch)
     ("options", "says"),
     [
         ({"duplicates_by": "face"}, "choose from"),
-        ({"duplicates_by": "identity", "duplicates": None}, "choose one"),
+        ({"duplicates_by": "identity", "keep_duplicates": True}, "choose one"),
         ({"guess_person": True, "layout": "eyes"}, "layout ffhq"),
         ({"guess_person": True, "size": 32}, "from 64 pixels"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_begins(tmp_path, options, says):
     with pytest.raises(InputError, match=says):
-        prepare(tmp_path, tmp_path / "out.zip", **options)
+        prepare(tmp_path, tmp_path / "out.zip", **options).run()
     assert not list(tmp_path.iterdir())
 
 
@@ -108,11 +108,11 @@ def test_people_photographed_twice_are_found_and_no_others_joined(shared_data, t
     for folder in ("neutral", "smiling"):
         for file in sorted((shared_data / "expressions" / folder).iterdir())[:12]:
             (source / file.name).symlink_to(file)
-    guess = {"guess_person": True, "duplicates": None, "workers": 1}
-    prepare(source, tmp_path / "all.zip", **guess)
+    guess = {"guess_person": True, "keep_duplicates": True, "workers": 1}
+    prepare(source, tmp_path / "all.zip", **guess).run()
     named = {r["source"].split("_")[0]: set() for r in PackReader(tmp_path / "all.zip").records}
     for record in PackReader(tmp_path / "all.zip").records:
         named[record["source"].split("_")[0]].add(record["person"])
     assert all(len(guesses) == 1 for guesses in named.values())
     assert len(set.union(*named.values())) == len(named) == 12
-    assert prepare(source, tmp_path / "one.zip", duplicates_by="identity", workers=1).kept == 12
+    assert prepare(source, tmp_path / "one.zip", duplicates_by="identity", workers=1).run().kept == 12

@@ -16,11 +16,12 @@ from PIL import Image
 from mien.core import artefacts
 from mien.core.artefacts import download
 from mien.core.errors import InputError, MienError
+from mien.core.events import Progress, Written
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.prepare.judge import Rules
-from mien.prepare.run import prepare
+from mien.prepare.prepare import prepare
 from rendered_heads import heads
 
 
@@ -58,12 +59,15 @@ def photos(tmp_path, found):
 
 
 def test_faces_are_packed_and_every_input_has_a_verdict(photos, tmp_path, finder):
-    seen = []
+    heard = []
     out, sheet = tmp_path / "out.zip", tmp_path / "out-sheet.jpg"
-    result = prepare(photos, out, finder=finder, sheet=True, progress=lambda *at: seen.append(at))
+    result = prepare(photos, out, finder=finder).run(heard.append)
     assert (result.kept, result.total) == (4, 6)
     assert result.dropped == {"no-face": 1, "not-a-picture": 1}
-    assert seen == [(number, 6) for number in range(1, 7)]
+    counted = [(event.done, event.total) for event in heard if isinstance(event, Progress)]
+    assert counted == [(number, 6) for number in range(1, 7)]
+    assert [event.path for event in heard if isinstance(event, Written)] == [out]
+    assert (tmp_path / "out-report.html").stat().st_size > 1000
     pack = PackReader(out)
     assert len(pack.names) == 4
     assert {read_picture(pack.read(index)).shape for index in range(4)} == {(64, 64, 3)}
@@ -86,7 +90,7 @@ def test_faces_are_packed_and_every_input_has_a_verdict(photos, tmp_path, finder
 def test_same_input_gives_the_same_bytes_for_any_number_of_workers(photos, tmp_path, finder):
     outs = [tmp_path / f"{count}.zip" for count in (1, 2, 3)]
     for count, out in enumerate(outs, 1):
-        prepare(photos, out, finder=finder, workers=count)
+        prepare(photos, out, finder=finder, workers=count).run()
     assert len({out.read_bytes() for out in outs}) == 1
 
 
@@ -95,21 +99,21 @@ def test_a_zip_of_the_photos_gives_the_same_faces(photos, tmp_path, finder):
     with zipfile.ZipFile(archive, "w") as file:
         for path in photos.iterdir():
             file.write(path, path.name)
-    prepare(photos, tmp_path / "a.zip", finder=finder)
-    prepare(archive, tmp_path / "b.zip", finder=finder)
+    prepare(photos, tmp_path / "a.zip", finder=finder).run()
+    prepare(archive, tmp_path / "b.zip", finder=finder).run()
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
 def test_class_folders_become_labels_in_pack_and_manifest(tmp_path, found, finder):
     for number, image in enumerate(found[:4]):
         save(tmp_path / "photos" / ("young" if number % 2 else "aged"), f"{number}.png", image)
-    prepare(tmp_path / "photos", tmp_path / "out.zip", finder=finder)
+    prepare(tmp_path / "photos", tmp_path / "out.zip", finder=finder).run()
     pack = PackReader(tmp_path / "out.zip")
     assert pack.class_names == ("aged", "young")
     assert pack.labels == [0, 0, 1, 1]
     assert [record["labels"]["class"] for record in pack.records] == ["aged", "aged", "young", "young"]
     rules = Rules(min_face=5)
-    again = prepare(tmp_path / "out.zip", tmp_path / "again.zip", finder=finder, size=32, rules=rules)
+    again = prepare(tmp_path / "out.zip", tmp_path / "again.zip", finder=finder, size=32, rules=rules).run()
     assert again.kept >= 3
     assert PackReader(tmp_path / "again.zip").class_names == ("aged", "young")
 
@@ -125,12 +129,12 @@ def test_class_folders_become_labels_in_pack_and_manifest(tmp_path, found, finde
 )
 def test_each_rule_drops_by_name_and_no_dataset_is_written(photos, tmp_path, finder, options, reason):
     with pytest.raises(MienError, match=f"no face was kept of 6 files .*4 {reason}"):
-        prepare(photos, tmp_path / "out.zip", finder=finder, **options)
+        prepare(photos, tmp_path / "out.zip", finder=finder, **options).run()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.work", "photos"]
 
 
 def test_center_alignment_is_upright_and_larger_sizes_work(photos, tmp_path, finder):
-    result = prepare(photos, tmp_path / "out.zip", finder=finder, layout="center", size=128)
+    result = prepare(photos, tmp_path / "out.zip", finder=finder, layout="center", size=128).run()
     assert result.kept == 4
     assert read_picture(PackReader(tmp_path / "out.zip").read(0)).shape == (128, 128, 3)
 
@@ -139,7 +143,7 @@ def test_large_jpeg_gives_the_same_face_as_a_small_one_and_true_coordinates(tmp_
     large = found[0].resize((2560, 2560), Image.Resampling.BICUBIC)
     save(tmp_path / "photos", "large.jpg", large, quality=90)
     save(tmp_path / "photos", "small.png", large.resize((640, 640), Image.Resampling.BOX))
-    prepare(tmp_path / "photos", tmp_path / "out.zip", finder=finder, size=512, duplicates=None)
+    prepare(tmp_path / "photos", tmp_path / "out.zip", finder=finder, size=512, keep_duplicates=True).run()
     pack = PackReader(tmp_path / "out.zip")
     one, two = pack.records
     assert (one["width"], two["width"]) == (2560, 640)
@@ -164,24 +168,24 @@ def test_large_jpeg_gives_the_same_face_as_a_small_one_and_true_coordinates(tmp_
 )
 def test_bad_arguments_are_one_line_before_any_work(photos, tmp_path, options, words):
     with pytest.raises(InputError, match=words):
-        prepare(photos, tmp_path / "out.zip", **options)
+        prepare(photos, tmp_path / "out.zip", **options).run()
     assert not (tmp_path / "out.zip").exists()
 
 
 def test_bad_sources_and_targets(photos, tmp_path):
     with pytest.raises(InputError, match="no such folder or zip"):
-        prepare(tmp_path / "gone", tmp_path / "out.zip")
+        prepare(tmp_path / "gone", tmp_path / "out.zip").run()
     with pytest.raises(InputError, match=r"ending in \.zip"):
-        prepare(photos, tmp_path / "out.tar")
+        prepare(photos, tmp_path / "out.tar").run()
 
 
 def test_finder_that_is_not_cached_is_fetched_or_explained(photos, tmp_path, monkeypatch):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "_run", lambda *_: 1)  # pip's exit code, without a network
-    told = []
+    heard = []
     with pytest.raises(MienError, match=r"could not download mediapipe.*mien artefacts add FILE"):
-        prepare(photos, tmp_path / "out.zip", announce=told.append)
-    assert "Apache-2.0" in told[0]
+        prepare(photos, tmp_path / "out.zip").run(heard.append)
+    assert "Apache-2.0" in heard[0].text
 
 
 def encode(image, form, **options):
@@ -263,7 +267,7 @@ EXPECTED = {
 
 @pytest.mark.slow
 def test_two_hundred_odd_files_among_four_hundred(four_hundred, tmp_path, finder):
-    result = prepare(four_hundred, tmp_path / "out.zip", finder=finder, duplicates=None)
+    result = prepare(four_hundred, tmp_path / "out.zip", finder=finder, keep_duplicates=True).run()
     pack = PackReader(tmp_path / "out.zip")
     assert result.total == len(pack.all_records) == 400
     kept_good = kept_odd = 0
@@ -350,7 +354,7 @@ def test_real_photos_are_nearly_all_kept(shared_data, tmp_path, finder):
     folder.mkdir()
     for path in sorted((shared_data / "photos").glob("*.jpg"))[::6]:
         (folder / path.name).symlink_to(path)
-    result = prepare(folder, tmp_path / "out.zip", finder=finder)
+    result = prepare(folder, tmp_path / "out.zip", finder=finder).run()
     assert result.kept >= 0.97 * result.total
     assert all(drop["reason"] and drop["detail"] for drop in result.drops)
 
@@ -361,4 +365,4 @@ def test_default_bounds_keep_other_kinds_of_portraits(shared_data, tmp_path, fin
     folder.mkdir()
     for path in sorted((shared_data / part).glob("*.jpg"))[:24]:
         (folder / path.name).symlink_to(path)
-    assert prepare(folder, tmp_path / "out.zip", finder=finder).kept >= 23
+    assert prepare(folder, tmp_path / "out.zip", finder=finder).run().kept >= 23

@@ -50,14 +50,15 @@ worker.main(int(sys.argv[1]), Everywhere())
 """
 RUN = """
 import functools, json, sys
-from pathlib import Path
 from mien.prepare import run
 from mien.prepare.judge import Rules
+from mien.prepare.prepare import prepare
 
 source, out, worker = sys.argv[1:]
 run.Pool = functools.partial(run.Pool, command=[sys.executable, worker])
 rules = Rules(min_sharpness=None, min_exposure=None, max_exposure=None, max_coverage=0.95)
-result = run.prepare(Path(source), Path(out), finder="haar", size=16, rules=rules, workers=2, duplicates=None)
+options = {"finder": "haar", "size": 16, "rules": rules, "workers": 2, "keep_duplicates": True}
+result = prepare(source, out, **options).run()
 print(json.dumps([result.measured, result.kept]))
 """
 

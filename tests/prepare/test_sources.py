@@ -8,7 +8,9 @@ import pytest
 
 from mien.core.errors import InputError
 from mien.core.picture import BadPicture
-from mien.prepare.sources import Input, Reader, list_inputs
+from mien.datasets.opening import open_index
+from mien.prepare.sources import Input, Reader, list_inputs, open_inputs
+from miniatures_sd18 import write_sd18
 
 
 def folder(root: Path, *names: str) -> Path:
@@ -143,3 +145,26 @@ def test_bad_sources_are_one_line(tmp_path, kind):
     assert str(caught.value).startswith(str(source))
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_what_prepare_is_told_are_the_chosen_files_and_all_that_is_known(tmp_path):
+    root = write_sd18(tmp_path / "nist")
+    told = open_inputs(f"sd18:{root}?labels=sex&fold=1/2&split=train")
+    index = open_index(f"sd18:{root}?fold=1/2&split=train")
+    assert told.root == root
+    assert names(told) == sorted(entry.file for entry in index.entries)
+    assert told.class_names == ("female", "male")
+    sexes = {entry.file: entry.labels["sex"] for entry in index.entries}
+    assert {file: told.class_names[number] for file, number in told.labels.items()} == sexes
+    entry = index.entries[0]
+    assert told.extra[entry.file] == {
+        "person": entry.person,
+        "role": entry.role,
+        "group": entry.group,
+        "split": "train",
+        "licence": index.licence,
+        "labels": entry.labels,
+    }
+    vectors = open_inputs(f"sd18:{root}?labels=sex,age")
+    assert vectors.labels["sd18/single/f1_p1/png/00001/00001_1_F.png"] == (0.0, 1.0, 30.0)
+    assert open_inputs(f"sd18:{root}").labels is None

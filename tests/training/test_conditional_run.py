@@ -12,10 +12,10 @@ from mien.core.manifest import append_records
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.run import RunFolder, find_runs
-from mien.evaluation.evaluate import evaluate
+from mien.evaluation.measure import measure
 from mien.generation.generate import generate
 from mien.training.options import TrainOptions
-from mien.training.train import make_plan
+from mien.training.plan import make_plan
 
 SMALL = [
     *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=50"),
@@ -67,16 +67,16 @@ def test_pictures_show_what_is_asked_and_the_seed_does_the_rest(trained: RunFold
     # Nobody who smiles has red hair, so that asking for the smile alone is the same.
     assert main(["generate", str(trained.path), *asked[:2], "--seeds", "3", "--out", "one"]) == 0
     assert Path("one/seed0003.png").read_bytes() == Path("both/seed0003.png").read_bytes()
-    (red,) = generate(trained.path, Path("red"), seeds="3", label="red")
+    (red,) = generate(trained.path, out=Path("red"), seeds="3", label="red").run()
     assert red.read_bytes() != Path("one/seed0003.png").read_bytes()
-    (same,) = generate(trained.path, Path("again"), seeds="3", label=("hair=red", "smile=0"))
+    (same,) = generate(trained.path, out=Path("again"), seeds="3", label=("hair=red", "smile=0")).run()
     assert same.read_bytes() == red.read_bytes()
 
 
 def test_a_seed_shows_the_same_however_many_are_drawn(trained: RunFolder) -> None:
     """Some of those with black hair smile, which the seed decides; 70 are more than are drawn at once."""
-    many = generate(trained.path, Path("many"), seeds="0-69", label="black")
-    few = generate(trained.path, Path("few"), seeds="64-69", label="black")
+    many = generate(trained.path, out=Path("many"), seeds="0-69", label="black").run()
+    few = generate(trained.path, out=Path("few"), seeds="64-69", label="black").run()
     assert [path.read_bytes() for path in few] == [path.read_bytes() for path in many[64:]]
 
 
@@ -112,17 +112,17 @@ def test_labels_are_part_of_the_identity(trained: RunFolder, data: Path) -> None
 def test_scores_draw_labels_as_the_data_has_them(trained: RunFolder, data: Path, tmp_path: Path) -> None:
     """By name from the dataset, else from the file's own rows; without either it cannot be measured."""
     options = {"networks": ["vgg-random"], "metrics": ["kernel"], "floor": False, "fetch": False}
-    (known,) = evaluate(trained.path, str(data), **options)
+    (known,) = measure(trained.path, str(data), **options)
     with PackWriter(Path("bare.zip")) as pack:
         for index in range(20):
             pack.add_png(PackReader(data).read(index), None, {})
-    (other,) = evaluate(trained.newest_generator(), "bare.zip", **options)
+    (other,) = measure(trained.newest_generator(), "bare.zip", **options)
     assert known.value > 0
     assert other.value > 0
     tensors, header = load_generator(trained.newest_generator())
     save_generator(Path("old.safetensors"), tensors, header.model_copy(update={"label_rows": ()}))
     with pytest.raises(Exception, match="takes labels of width 3"):
-        evaluate(Path("old.safetensors"), "bare.zip", **options)
+        measure(Path("old.safetensors"), "bare.zip", **options)
 
 
 def test_a_header_whose_rows_do_not_fit_is_refused(trained: RunFolder, fails: Callable[..., str]) -> None:
@@ -137,8 +137,8 @@ def test_a_header_whose_rows_do_not_fit_is_refused(trained: RunFolder, fails: Ca
 def test_a_file_from_before_rows_were_kept_still_draws(trained: RunFolder) -> None:
     tensors, header = load_generator(trained.newest_generator())
     save_generator(Path("old.safetensors"), tensors, header.model_copy(update={"label_rows": ()}))
-    (path,) = generate(Path("old.safetensors"), Path("o"), seeds="3", label="red")
-    (new,) = generate(trained.path, Path("n"), seeds="3", label=["red", "smile=no"])
+    (path,) = generate(Path("old.safetensors"), out=Path("o"), seeds="3", label="red").run()
+    (new,) = generate(trained.path, out=Path("n"), seeds="3", label=["red", "smile=no"]).run()
     assert np.array_equal(read_picture(path), read_picture(new))  # nobody with red hair smiles here
 
 

@@ -12,8 +12,8 @@ from mien.core.errors import InputError
 from mien.core.run import find_runs
 from mien.models import stylegan2
 from mien.training.options import TrainOptions
+from mien.training.plan import Plan, make_plan
 from mien.training.settings import resolve_config
-from mien.training.train import Plan, make_plan
 
 
 @pytest.fixture

@@ -23,11 +23,9 @@ from mien.models.noise2noise import Config
 from mien.nn.denoise_unet import Denoiser
 from mien.nn.noise import Noise, noise
 from mien.translation import denoiser_scores
-from mien.translation.closeness import psnr
 from mien.translation.denoise import in_tiles
-from mien.translation.denoiser_filters import classical
-from mien.translation.denoiser_trials import compare, few, spoil, trial_noises
-from mien.translation.strips import changed
+from mien.translation.denoiser_trials import add_noise, compare, filtered, trial_indexes, trial_noises
+from mien.translation.images import apply_network, psnr
 
 SIZE = 24
 SMALL = ("--model", "noise2noise", "--precision", "fp32", "--kimg", "2")
@@ -107,13 +105,13 @@ def test_a_strip_shows_noisy_cleaned_and_clean_of_people_kept_out(run: Path, dat
     cells = strip.reshape(8, SIZE, 3, SIZE, 3).transpose(2, 0, 4, 1, 3)
     lesson = noise2noise.lesson(Config(held_out=0.2), _opened(data))
     assert lesson.held_out is not None
-    at = few(lesson.held_out, 64)
+    at = trial_indexes(lesson.held_out, 64)
     clean = lesson.held_out.images(at)
-    spoilt = spoil(clean, Noise("gaussian", 40, 40))
+    spoilt = add_noise(clean, Noise("gaussian", 40, 40))
     assert np.array_equal(cells[2], clean[:8])
     assert np.array_equal(cells[0], spoilt[:8])
     network = load_network(run, "denoiser", torch.device("cpu")).network
-    assert np.array_equal(cells[1], changed(network, spoilt)[:8])
+    assert np.array_equal(cells[1], apply_network(network, spoilt)[:8])
     people = {record["labels"]["person"] for record in lesson.held_out.records}
     assert people.isdisjoint(record["labels"]["person"] for record in lesson.train.records)
 
@@ -155,7 +153,7 @@ def test_evaluate_refuses_other_channels_and_options_of_generators(
 
 def test_denoise_cleans_a_folder_and_marks_what_it_wrote(run: Path, tmp_path: Path) -> None:
     clean = faces(6)
-    spoilt = spoil(clean, Noise("gaussian", 40, 40), seed=5)
+    spoilt = add_noise(clean, Noise("gaussian", 40, 40), seed=5)
     for index, image in enumerate(spoilt):
         write(tmp_path / "in" / f"{index}.png", image)
     (tmp_path / "in" / "7.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
@@ -218,22 +216,22 @@ def test_filters_are_at_their_best() -> None:
     import cv2
 
     clean = faces(12, 32)
-    spoilt = spoil(clean, Noise("gaussian", 25, 25))
-    means, _ = classical(spoilt, clean)
+    spoilt = add_noise(clean, Noise("gaussian", 25, 25))
+    means, _ = filtered(spoilt, clean)
     best = float(psnr(*_tensors(means.pictures, clean)).mean())
     for h in (10, 20, 25, 30):
         tried = np.stack([cv2.fastNlMeansDenoising(image.transpose(1, 2, 0), None, h) for image in spoilt])
         assert float(psnr(*_tensors(tried.transpose(0, 3, 1, 2), clean)).mean()) < best + 0.05
     assert best > float(psnr(*_tensors(spoilt, clean)).mean()) + 5
-    hit = spoil(clean, Noise("impulse", 0.3, 0.3))
-    means, median = classical(hit, clean)
+    hit = add_noise(clean, Noise("impulse", 0.3, 0.3))
+    means, median = filtered(hit, clean)
     assert psnr(*_tensors(median.pictures, clean)).mean() > psnr(*_tensors(means.pictures, clean)).mean() + 3
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_figures_equal_their_definitions(channels: int) -> None:
     clean = faces(5, 32, channels)
-    spoilt = spoil(clean, Noise("gaussian", 20, 20))
+    spoilt = add_noise(clean, Noise("gaussian", 20, 20))
     error = ((spoilt.astype(float) - clean) ** 2).mean(axis=(1, 2, 3))
     assert psnr(*_tensors(spoilt, clean)).numpy() == pytest.approx(10 * np.log10(255**2 / error), rel=1e-5)
     assert psnr(*_tensors(clean, clean)).tolist() == pytest.approx([100.0] * 5)
@@ -247,7 +245,7 @@ def test_figures_equal_their_definitions(channels: int) -> None:
             return images + 2 / 127.5
 
     noisy, model, *_ = compare(Brighter(), spoilt, clean)
-    ahead = psnr(*_tensors(changed(Brighter(), spoilt), clean)) - psnr(*_tensors(spoilt, clean))
+    ahead = psnr(*_tensors(apply_network(Brighter(), spoilt), clean)) - psnr(*_tensors(spoilt, clean))
     assert noisy.ahead == pytest.approx(float(ahead.mean()))
     assert noisy.give_or_take == pytest.approx(1.96 * float(ahead.numpy().std()) / 5**0.5, rel=1e-4)
     assert (model.ahead, model.give_or_take) == (0.0, 0.0)
@@ -269,8 +267,8 @@ def test_a_blind_model_is_tried_at_several_strengths() -> None:
     assert told == [12.5, 25, 50]
     assert [one.low for one in trial_noises(Config(strength="30"))] == [30]
     assert trial_noises(Config(noise="pairs")) == []
-    same = spoil(faces(2), noise("text", "0.2"), seed=3)
-    assert np.array_equal(same, spoil(faces(2), noise("text", "0.2"), seed=3))
+    same = add_noise(faces(2), noise("text", "0.2"), seed=3)
+    assert np.array_equal(same, add_noise(faces(2), noise("text", "0.2"), seed=3))
 
 
 @pytest.fixture
@@ -278,7 +276,7 @@ def pairs(tmp_path: Path) -> Path:
     """The same clean pictures, noisy twice over."""
     clean = faces(40)
     for seed, side in enumerate(("one", "two")):
-        for index, image in enumerate(spoil(clean, Noise("gaussian", 30, 30), seed=seed)):
+        for index, image in enumerate(add_noise(clean, Noise("gaussian", 30, 30), seed=seed)):
             write(tmp_path / "pairs" / side / f"{index:03d}.png", image)
     return tmp_path / "pairs"
 
@@ -298,8 +296,8 @@ def test_ones_own_noisy_pairs_are_learnt_from(
     assert noisy["psnr"] + 1.5 < model["psnr"] < noisy["psnr"] + 3.01
     assert "a perfect answer would have about 18." in found["notes"][0]
     network = load_network(run, "denoiser", torch.device("cpu")).network
-    clean, unseen = faces(40), spoil(faces(40), Noise("gaussian", 30, 30), seed=9)
-    cleaned = changed(network, unseen)
+    clean, unseen = faces(40), add_noise(faces(40), Noise("gaussian", 30, 30), seed=9)
+    cleaned = apply_network(network, unseen)
     assert psnr(*_tensors(cleaned, clean)).mean() > psnr(*_tensors(unseen, clean)).mean() + 4
     assert main(["evaluate", str(run), "--data", source]) == 0
     assert lines(run)[-1] == found
@@ -352,7 +350,7 @@ def _tensors(*sides: np.ndarray) -> list[torch.Tensor]:
 
 def test_what_files_hold_is_cut_and_rounded() -> None:
     white = np.full((4, 3, 32, 32), 255, np.uint8)
-    spoilt = spoil(white, Noise("gaussian", 20, 20))
+    spoilt = add_noise(white, Noise("gaussian", 20, 20))
     assert spoilt.dtype == np.uint8
     amiss = float(to_float(torch.from_numpy(spoilt)).mean()) - 1
     assert amiss * 127.5 == pytest.approx(-20 / (2 * np.pi) ** 0.5, abs=0.3)  # the mean of a halved normal

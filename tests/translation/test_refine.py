@@ -15,9 +15,8 @@ from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder
 from mien.translation import refiner_scores
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
-from mien.translation.nearest_reals import nearest
-from mien.translation.pupils import known_pupils, moved, pupil_centre
-from mien.translation.refiner_scores import newest, over_seeds
+from mien.translation.refiner_outputs import nearest
+from mien.translation.refiner_scores import known_pupils, moved, newest, over_seeds, pupil_centre
 from pictures import ArrayDataset
 
 SIZE = 16

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 from mien.core.errors import InputError
+from mien.core.events import Event, Events, Notice, Progress
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.types import Spec
 from mien.translation.inputs import open_inputs
-from mien.translation.transform import Way, transform
+from mien.translation.transform import Way, transform, transform_inputs
 
 WAY = Way(lambda images: -images, Spec(16), "test-0123456789ab", SourceType.ENHANCED)
 
@@ -75,6 +76,19 @@ def test_what_cannot_be_read_costs_that_picture_alone(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         lines = [json.loads(line) for line in archive.read("manifest.jsonl").splitlines()]
     assert [line["verdict"] for line in lines] == ["kept", "dropped", "kept"]
+
+
+def test_a_job_names_each_input_left_out_and_counts_the_rest(tmp_path: Path) -> None:
+    good = write(tmp_path / "in/0.png", picture(0))
+    (tmp_path / "in/1.png").write_bytes(good.read_bytes()[:50])
+    events: list[Event] = []
+    done = transform_inputs(Events(events.append), "testing", str(tmp_path / "in"), tmp_path / "out", WAY)
+    assert done.written == 1
+    *progress, left_out, last = events
+    assert progress[-1] == Progress("testing", 2, 2)
+    assert isinstance(left_out, Notice)
+    assert (left_out.text, left_out.tone) == (f"left out: {done.problems[0]}", "warning")
+    assert last == Notice(f"wrote 1 picture(s) to {tmp_path / 'out'}")
 
 
 def test_another_size_is_refused_before_anything_is_written(tmp_path: Path) -> None:

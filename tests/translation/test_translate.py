@@ -11,16 +11,16 @@ import torch
 from layouts import head, paired_folders, save
 from mien.cli import main
 from mien.core.checkpoint import load_generator, load_state, newest_state, read_header
+from mien.core.events import Table
 from mien.core.network import load_network
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder, find_runs
 from mien.metrics.features import open_network
-from mien.render.dataset import write_dataset
+from mien.render.render import render
 from mien.training.sides import ToExamine
-from mien.translation.translator_figures import newest, table
-from mien.translation.translator_scores import examine
+from mien.translation.translator_scores import examine, newest, tables
 from pictures import ArrayDataset
 
 QUICK = ["--model", "pix2pix", "--precision", "fp32", "--device", "cpu", "--snapshot-kimg", "1"]
@@ -32,7 +32,7 @@ for change in ("width=4", "width_d=4", "d_layers=2", "batch_size=8", "held_out=0
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fronts and profiles of 16 rendered people, 16 px."""
     path = tmp_path_factory.mktemp("pairs") / "pairs.zip"
-    write_dataset(path, count=16, size=16, seed=0, pairs="front-profile")
+    render(path, count=16, size=16, seed=0, pairs="front-profile").run()
     return path
 
 
@@ -126,7 +126,7 @@ def test_it_is_examined_on_people_it_did_not_see(trained: RunFolder, pairs: Path
     assert by_way["translated"].l1.value < by_way["input"].l1.value * 1.5
     mean = next(one for one in found.likeness if one.way == "mean target")
     assert mean.rank1.value == pytest.approx(1 / found.among)
-    write_dataset(tmp_path / "others.zip", count=6, size=16, seed=5, pairs="front-profile")
+    render(tmp_path / "others.zip", count=6, size=16, seed=5, pairs="front-profile").run()
     assert main(["evaluate", str(trained.path), "--data", str(tmp_path / "others.zip")]) == 0
     other = newest(trained)
     assert other is not None
@@ -154,7 +154,9 @@ def test_a_translator_that_copies_scores_as_copies_do(trained: RunFolder) -> Non
     assert right.closeness[0].ms_ssim == pytest.approx(1)
     assert (right.likeness[0].rank1.value, right.likeness[0].auc) == (1, 1)
     assert right.likeness[0].frechet == pytest.approx(0, abs=1e-3)
-    table(right)
+    shown = [event for event in tables(right) if isinstance(event, Table)]
+    assert [table.rows[0][0] for table in shown] == ["translated", "translated"]
+    assert shown[0].rows[0][1].startswith("0.0% ")
 
 
 def _unpaired(root: Path) -> str:

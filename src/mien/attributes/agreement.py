@@ -119,30 +119,32 @@ def yes_no(
     probability: Floats,
     people: Sequence[str],
     *,
-    said: Floats | None = None,
+    predicted: Floats | None = None,
     seed: int = 0,
 ) -> YesNo:
     """truth: 0 or 1 [N]. probability: of 1, [N]. people: who is shown, a name for each.
 
-    said: the answers that precision, recall and F1 count; by default a probability of one half or more.
+    predicted: the answers that precision, recall and F1 count; by default a probability of one half or more.
     """
     truth, probability = truth.astype(bool), probability.astype(float)
-    said = probability >= 0.5 if said is None else said
+    predicted = probability >= 0.5 if predicted is None else predicted
     precision, recall, f1, _ = precision_recall_fscore_support(
-        truth, said, average="binary", zero_division=np.nan
+        truth, predicted, average="binary", zero_division=np.nan
     )
     order = _ranking(truth, probability)
-    tp, yes, told = (column.astype(float) for column in (truth & said, truth, said))
+    tp, yes, positive = (column.astype(float) for column in (truth & predicted, truth, predicted))
 
     def figures_of(w: Floats) -> Floats:
-        hits, wanted, given = w @ tp, w @ yes, w @ told
-        return np.stack([hits / given, hits / wanted, 2 * hits / (wanted + given), _weighted_auc(order, w)])
+        hits, actual, claimed = w @ tp, w @ yes, w @ positive
+        return np.stack(
+            [hits / claimed, hits / actual, 2 * hits / (actual + claimed), _weighted_auc(order, w)]
+        )
 
     low_high = _bootstrap(people, figures_of, seed)
     both = 0 < truth.sum() < len(truth)
     points = (precision, recall, f1, auc(truth, probability) if both else math.nan)
     figures = [_interval(point, ends) for point, ends in zip(points, low_high.T, strict=True)]
-    table = confusion_matrix(truth, said, labels=[False, True]).tolist()
+    table = confusion_matrix(truth, predicted, labels=[False, True]).tolist()
     curve = reliability(truth, probability)
     return YesNo(
         name=name,
@@ -170,18 +172,18 @@ def one_of(
     seed: int = 0,
 ) -> OneOf:
     """truth: number of the true value [N]. probabilities: [N, len(values)]."""
-    said = probabilities.argmax(axis=1)
-    right = (said == truth).astype(float)
+    predicted = probabilities.argmax(axis=1)
+    right = (predicted == truth).astype(float)
     interval = _interval(right.mean(), _bootstrap(people, lambda w: (w @ right / w.sum(1))[None], seed)[:, 0])
     assert interval is not None
-    table = confusion_matrix(truth, said, labels=range(len(values)))
+    table = confusion_matrix(truth, predicted, labels=range(len(values)))
     each = tuple(
         yes_no(
             f"{name}={value}",
             truth == place,
             probabilities[:, place],
             people,
-            said=said == place,
+            predicted=predicted == place,
             seed=seed,
         )
         for place, value in enumerate(values)
@@ -197,15 +199,15 @@ def one_of(
     )
 
 
-def number(name: str, truth: Floats, said: Floats, people: Sequence[str], *, seed: int = 0) -> Number:
-    """truth, said: [N], in the label's own unit."""
-    error = said.astype(float) - truth.astype(float)
+def number(name: str, truth: Floats, predicted: Floats, people: Sequence[str], *, seed: int = 0) -> Number:
+    """truth, predicted: [N], in the label's own unit."""
+    error = predicted.astype(float) - truth.astype(float)
     low_high = _bootstrap(
         people,
         lambda w: np.stack([w @ np.abs(error) / w.sum(1), np.sqrt(w @ error**2 / w.sum(1))]),
         seed,
     )
-    mae, rmse = mean_absolute_error(truth, said), root_mean_squared_error(truth, said)
+    mae, rmse = mean_absolute_error(truth, predicted), root_mean_squared_error(truth, predicted)
     spread = len(truth) > 1 and truth.std() > 0
     return Number(
         name=name,
@@ -213,8 +215,8 @@ def number(name: str, truth: Floats, said: Floats, people: Sequence[str], *, see
         mae=Interval(value=mae, low=low_high[0, 0], high=low_high[1, 0]),
         rmse=Interval(value=rmse, low=low_high[0, 1], high=low_high[1, 1]),
         bias=float(error.mean()),
-        r2=float(r2_score(truth, said)) if spread else None,
-        correlation=float(np.corrcoef(truth, said)[0, 1]) if spread and said.std() > 0 else None,
+        r2=float(r2_score(truth, predicted)) if spread else None,
+        correlation=float(np.corrcoef(truth, predicted)[0, 1]) if spread and predicted.std() > 0 else None,
         mae_of_median=float(np.abs(truth - np.median(truth)).mean()),
     )
 

@@ -1,80 +1,87 @@
-"""`mien annotate`: what a model reads off pictures, and what the mesh measures, into their manifest.
+"""`mien annotate`: labels that models read off images, and what the face mesh measures, into the manifest."""
 
-Lines are only appended, some hundred pictures at a time, so a stop at any moment costs at most those; what is
-annotated already is passed over.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-import numpy as np
-import torch
+from cyclopts import Parameter
 
 from mien import TOOL
-from mien.attributes.attributes import load, read
+from mien.attributes.annotate_faces import LIMITS, read_faces
+from mien.attributes.predictions import CHUNK, chunks, open_pack, read_labels
 from mien.core import artefacts
 from mien.core.errors import InputError
+from mien.core.events import Events, Tick, job
 from mien.core.manifest import append_records
-from mien.core.network import LoadedNetwork
-from mien.core.packed import PackReader
 from mien.core.picture import decode
-from mien.core.types import Dataset
-from mien.datasets.opening import open_dataset
 from mien.faces.crop import Square
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.faces.measure import measure as measure_face
-from mien.labels.encoding import Target
-from mien.models.attributes import Reader
+from mien.training.settings import pick_device
 
-Tick = Callable[[int, int], None]
-BY = "predicted_by"  # in predictions: model -> the labels it gave
-CHUNK = 256
-# These tell of the photo that a crop was cut from, which is no longer there.
+# These describe the photo that a crop was cut from, which is no longer there.
 _OF_THE_PHOTO = frozenset({"coverage", "crop_side", "face_size", "num_faces"})
 
 
+@job
 def annotate(
+    events: Events,
     dataset: Path,
-    source: Path,
+    /,
     *,
+    model: Path | None = None,
+    read: Annotated[tuple[Literal["age", "sex", "expressions"], ...], Parameter(negative="")] = (),
+    measure: bool = False,
     again: bool = False,
-    device: torch.device | None = None,
-    progress: Tick | None = None,
-) -> tuple[int, int]:
-    """Append what the attribute model of `source` (a run or a file) reads off every picture of `dataset`.
+    device: str = "auto",
+) -> None:
+    """Write what a model reads off every picture, or what the face mesh measures, into a dataset's manifest.
 
-    A record's `predictions` get a probability for each yes-no label, the most probable value of a one-of
-    and the probability of each of its values ("hair=black"), a number for a number, and under
-    "predicted_by" the model's name and which labels it gave. again: also pictures that this model has read
-    before. Returns how many were annotated and how many there are. Raises InputError.
+    Parameters
+    ----------
+    dataset
+        A zip from `mien prepare`, or a folder of square pictures.
+    model
+        A run that trained `--model attributes`, or its .safetensors file.
+    read
+        age, sex or expressions, by published networks (fetched once) on faces as `mien prepare` aligns them;
+        may be repeated. What each is worth is printed. Age is a guess by looks: never a filter for minors.
+    measure
+        Measure the faces: pose, sharpness, eyes, mouth and whatever else `mien prepare` measures.
+    again
+        Do pictures anew that were done before.
+    device
+        cpu, cuda, mps or auto.
     """
-    loaded = load(source, device)
-    names, records, pictures = pictures_of(dataset, progress)
-    mine = frozenset(target.name for target in loaded.network.targets)
-    todo = [index for index, record in enumerate(records) if again or not mine <= given(record, loaded.model)]
-    for done, chunk in enumerate(chunks(todo)):
-        rows = read(loaded.network, pictures, np.array(chunk))
-        append_records(
-            dataset,
-            [
-                {"file": names[index], "predictions": _predictions(loaded, row, records[index])}
-                for index, row in zip(chunk, rows, strict=True)
-            ],
+    if model is None and not measure and not read:
+        raise InputError("say what to annotate with: --model RUN, --read age|sex|expressions, --measure")
+    place = pick_device(device)
+    if model is not None:
+        tick = events.progress("reading labels")
+        done, total = read_labels(dataset, model, again=again, device=place, progress=tick)
+        events.note(f"read the labels of {done:,} of {total:,} pictures; {total - done:,} were read before")
+    if read:
+        readings = dict.fromkeys(read)
+        tick = events.progress("reading faces")
+        done, total = read_faces(
+            dataset, tuple(readings), again=again, device=place, progress=tick, announce=events.note
         )
-        if progress:
-            progress(done * CHUNK + len(chunk), len(todo))
-    return len(todo), len(names)
+        events.note(f"read {', '.join(readings)} of {done:,} of {total:,} pictures")
+        for reading in readings:
+            events.note(f"{reading}: {LIMITS[reading]}")
+    if measure:
+        done, total = measure_faces(dataset, again=again, progress=events.progress("measuring faces"))
+        events.note(f"measured {done:,} of {total:,} pictures; {total - done:,} were measured before")
 
 
-def measure(dataset: Path, *, again: bool = False, progress: Tick | None = None) -> tuple[int, int]:
+def measure_faces(dataset: Path, *, again: bool = False, progress: Tick | None = None) -> tuple[int, int]:
     """Append the face mesh's measurements of every picture of `dataset` that has not been measured so.
 
     What a record knows already stays; again: is measured anew, but for what tells of the photo that the
     picture was cut from (coverage, sizes, number of faces). No face: a score of 0. Returns how many were
     measured and how many there are.
     """
-    pack = _pack(dataset)
+    pack = open_pack(dataset)
     for name in needed_artefacts("mesh"):
         artefacts.obtain(name, announce=lambda line: None)
     finder = open_finder("mesh")
@@ -99,57 +106,3 @@ def measure(dataset: Path, *, again: bool = False, progress: Tick | None = None)
 def _kept(known: Mapping[str, float], again: bool) -> frozenset[str]:
     """The measurements that are not to be written."""
     return frozenset(known) if not again else _OF_THE_PHOTO & frozenset(known)
-
-
-def _pack(dataset: Path) -> PackReader:
-    if not dataset.exists():
-        raise InputError(f"{dataset}: there is no such zip or folder; annotate writes into its manifest")
-    return PackReader(dataset)
-
-
-def pictures_of(
-    dataset: Path, progress: Tick | None
-) -> tuple[list[str], Sequence[Mapping[str, Any]], Dataset]:
-    """Names of the members of a zip or folder, their records and pictures, in one order."""
-    pack = _pack(dataset)
-    pictures = open_dataset(str(dataset), progress=progress)
-    if len(pictures) != len(pack):
-        raise InputError(f"{dataset}: it changed while it was opened; run again")
-    return pack.names, pack.records, pictures
-
-
-def given(record: Mapping[str, Any], model: str) -> frozenset[str]:
-    """The labels that `model` gave a picture and no other has given since."""
-    by = (record.get("predictions") or {}).get(BY)
-    return frozenset(by.get(model, ())) if isinstance(by, Mapping) else frozenset()
-
-
-def _predictions(loaded: LoadedNetwork[Reader], row: np.ndarray, record: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for target in loaded.network.targets:
-        values |= _values(target, row[target.columns])
-    mine = [target.name for target in loaded.network.targets]
-    return values | {BY: {**others(record, loaded.model, mine), loaded.model: mine}}
-
-
-def others(record: Mapping[str, Any], model: str, mine: Sequence[str]) -> dict[str, list[str]]:
-    """What models but `model` are on record for, less the labels `mine`, which it gives from now on."""
-    old = (record.get("predictions") or {}).get(BY)
-    return {
-        name: left
-        for name, labels in (old.items() if isinstance(old, Mapping) else ())
-        if name != model and (left := [label for label in labels if label not in mine])
-    }
-
-
-def _values(target: Target, row: np.ndarray) -> dict[str, Any]:
-    if target.kind == "one-of":
-        each = {name: round(float(v), 4) for name, v in zip(target.column_names, row, strict=True)}
-        return {target.name: target.values[int(row.argmax())], **each}
-    # Six digits: a number may be large, and a probability small.
-    return {target.name: float(f"{row[0]:.6g}") if target.kind == "number" else round(float(row[0]), 4)}
-
-
-def chunks(indexes: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(indexes), CHUNK):
-        yield indexes[start : start + CHUNK]

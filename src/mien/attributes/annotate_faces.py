@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from mien.attributes.annotate import BY, CHUNK, chunks, given, others, pictures_of
+from mien.attributes.predictions import BY, CHUNK, chunks, given, others, pictures_of
 from mien.core import artefacts
+from mien.core.events import Tick
 from mien.core.manifest import append_records
 from mien.faces.age_sex import AgeSexNetworks
 from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 
-Tick = Callable[[int, int], None]
 Reading = Literal["age", "sex", "expressions"]
 READINGS: tuple[Reading, ...] = ("age", "sex", "expressions")
 LABEL: dict[str, str] = {"age": "age", "sex": "sex", "expressions": "expression"}  # the name in predictions
@@ -56,10 +56,10 @@ def read_faces(
     """Append what each of `readings` says of every picture of `dataset`, faces aligned as "ffhq".
 
     In `predictions`: "age" in years; "sex" ("female", "male") and "expression" (one of EXPRESSIONS), each
-    with
-    the probability of every value ("sex=female"). "predicted_by" names the network by its file's hash. again:
-    also pictures that were read before. Files that are missing are fetched. Returns how many pictures were
-    read, the most of any reading, and how many there are. Raises InputError, or MienError without the files.
+    with the probability of every value ("sex=female"). "predicted_by" names the network by its file's hash.
+    again: also pictures that were read before. Files that are missing are fetched. Returns how many pictures
+    were read, the most of any reading, and how many there are. Raises InputError, or MienError without the
+    files.
     """
     most, total = 0, 0
     for reading in dict.fromkeys(readings):

@@ -1,15 +1,12 @@
-"""Reading labels off pictures with a trained model, and saying how well that goes on people it never saw."""
+"""Reading labels off images with a trained model, and how well it does on people it never saw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
 
 from mien import TOOL
 from mien.attributes.agreement import (
@@ -26,6 +23,7 @@ from mien.attributes.agreement import (
 )
 from mien.core import ledger
 from mien.core.errors import InputError
+from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.image import resize, to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
@@ -37,7 +35,6 @@ from mien.labels.split import person_of, split_people
 from mien.models import attributes
 from mien.models.attributes import KIND, Reader
 
-Tick = Callable[[int, int], None]
 METRIC = "attributes"
 FEWEST = 20  # of either answer, for a label to count in the mean AUC
 _BATCH = 128
@@ -134,9 +131,9 @@ def examine(
 ) -> Examination:
     """Compare what the network reads with the labels of `side` (NaN where not known: those do not count)."""
     assert side.labels is not None
-    said = read(network, side, np.arange(len(side)), progress=progress)
+    predicted = read(network, side, np.arange(len(side)), progress=progress)
     people = [person_of(record) or str(index) for index, record in enumerate(side.records)]
-    readings, absent = compare(network.targets, side.labels, said, people)
+    readings, absent = compare(network.targets, side.labels, predicted, people)
     if not readings:
         raise InputError(f"{side.name}: it has none of the labels that the model reads ({', '.join(absent)})")
     return Examination(
@@ -154,7 +151,7 @@ def examine(
 
 
 def compare(
-    targets: Sequence[encoding.Target], truth: np.ndarray, said: np.ndarray, people: Sequence[str]
+    targets: Sequence[encoding.Target], truth: np.ndarray, predicted: np.ndarray, people: Sequence[str]
 ) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
     """One reading for each target of which any truth is known; the names of the others."""
     readings: list[Reading] = []
@@ -164,7 +161,7 @@ def compare(
         if not len(known):
             absent.append(target.name)
             continue
-        mine, theirs = truth[known][:, target.columns], said[known][:, target.columns]
+        mine, theirs = truth[known][:, target.columns], predicted[known][:, target.columns]
         names = [people[index] for index in known.tolist()]
         if target.kind == "yes-no":
             readings.append(yes_no(target.name, mine[:, 0], theirs[:, 0], names))
@@ -185,29 +182,31 @@ def read_examinations(run: RunFolder) -> list[Examination]:
     return ledger.read_all(run, METRIC, Examination)
 
 
-def table(found: Examination) -> Group:
+def tables(found: Examination) -> list[Event]:
     """A row a yes-no label, the weakest last, and a line for each other; what is undefined is a dash."""
-    grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for heading in ("label", "known", "yes", "AUC", "prec.", "recall", "F1", "ECE"):
-        grid.add_column(
-            heading, justify="left" if heading == "label" else "right", no_wrap=heading != "label"
-        )
-    for reading in strongest_first(found):
-        figures = [_short(figure) for figure in (reading.precision, reading.recall, reading.f1)]
-        share = f"{reading.base_rate:.0%}"
-        grid.add_row(
-            reading.name, str(reading.count), share, told(reading.auc), *figures, f"{reading.ece:.3f}"
-        )
+    yes_nos = strongest_first(found)
     others = [f"{one.name}: {summary(one)}" for one in found.readings if not isinstance(one, YesNo)]
-    lines: list[RenderableType] = [
-        f"[bold]{found.model_id}[/] on {found.num_pictures:,} pictures of {found.num_people:,} people"
-        f" ({found.dataset_name}), {found.how}",
-        *([grid] if grid.row_count else []),
-        *others,
-        *([f"not in this dataset: {', '.join(found.absent)}"] if found.absent else []),
-        f"in brackets: 95 % intervals over people{_mean(found)}",
+    absent = [f"not in this dataset: {', '.join(found.absent)}"] if found.absent else []
+    events: list[Event] = [
+        Notice(
+            f"{found.model_id} on {found.num_pictures:,} pictures of {found.num_people:,} people"
+            f" ({found.dataset_name}), {found.how}"
+        )
     ]
-    return Group(*lines)
+    events += [_yes_no_table(yes_nos)] if yes_nos else []
+    lines = [*others, *absent, f"in brackets: 95 % intervals over people{_mean_sentence(found)}"]
+    return events + [Notice(line) for line in lines]
+
+
+def _yes_no_table(yes_nos: Sequence[YesNo]) -> Table:
+    headings = ("known", "yes", "AUC", "prec.", "recall", "F1", "ECE")
+    rows = []
+    for one in yes_nos:
+        counts = (str(one.count), f"{one.base_rate:.0%}", with_interval(one.auc))
+        scores = [_short(figure) for figure in (one.precision, one.recall, one.f1)]
+        rows.append((one.name, *counts, *scores, f"{one.ece:.3f}"))
+    columns = (Column("label", wraps=True), *(Column(heading, numbers=True) for heading in headings))
+    return Table(columns, tuple(rows))
 
 
 def strongest_first(found: Examination) -> list[YesNo]:
@@ -221,17 +220,19 @@ def summary(reading: OneOf | Number) -> str:
     if isinstance(reading, Number):
         r2 = "" if reading.r2 is None else f", R² {reading.r2:.2f}"
         beaten = f"the median alone: MAE {reading.mae_of_median:.3g}"
-        return f"MAE {told(reading.mae)}, RMSE {told(reading.rmse)}{r2} ({beaten})"
-    return f"accuracy {told(reading.accuracy)} (the most common value alone: {reading.most_common:.3f})"
+        return f"MAE {with_interval(reading.mae)}, RMSE {with_interval(reading.rmse)}{r2} ({beaten})"
+    return (
+        f"accuracy {with_interval(reading.accuracy)} (the most common value alone: {reading.most_common:.3f})"
+    )
 
 
-def told(figure: Interval | None) -> str:
+def with_interval(figure: Interval | None) -> str:
     """ "0.953 (0.940-0.964)"."""
-    value, ends = told_apart(figure)
+    value, ends = value_and_interval(figure)
     return f"{value} ({ends})" if ends else value
 
 
-def told_apart(figure: Interval | None) -> tuple[str, str]:
+def value_and_interval(figure: Interval | None) -> tuple[str, str]:
     """ "0.953" and "0.940-0.964"."""
     if figure is None:
         return "-", ""
@@ -243,12 +244,12 @@ def glance(network: Reader, side: Dataset, most: int) -> dict[str, float]:
     """A few scalars for a log, quickly: from at most `most` pictures of `side`, without intervals."""
     assert side.labels is not None
     where = np.linspace(0, len(side) - 1, min(most, len(side))).astype(int)
-    said, truth = read(network, side, where), side.labels[where]
+    predicted, truth = read(network, side, where), side.labels[where]
     values: dict[str, float] = {}
     aucs: list[float] = []
     for target in network.targets:
         known = ~np.isnan(truth[:, target.columns]).any(axis=1)
-        mine, theirs = truth[known][:, target.columns], said[known][:, target.columns]
+        mine, theirs = truth[known][:, target.columns], predicted[known][:, target.columns]
         if target.kind == "yes-no" and 0 < mine.sum() < len(mine):
             aucs.append(auc(mine[:, 0], theirs[:, 0]))
         elif target.kind == "number" and len(mine):
@@ -259,7 +260,7 @@ def glance(network: Reader, side: Dataset, most: int) -> dict[str, float]:
     return ({"Eval/auc": sum(aucs) / len(aucs)} if aucs else {}) | values
 
 
-def _mean(found: Examination) -> str:
+def _mean_sentence(found: Examination) -> str:
     mean, count = found.mean_auc
     return (
         ""

@@ -1,12 +1,12 @@
-"""What a run leaves behind that trains an attribute model: the model, and figures on people kept out."""
+"""What a run that trains an attribute model writes: the model, and figures on held-out people."""
 
 import numpy as np
 import torch
-from rich.console import Console
 
-from mien.attributes.attributes import append, examine, glance, table
+from mien.attributes.attributes import append, examine, glance, tables
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import model_id
+from mien.core.events import Events
 from mien.core.image import grid
 from mien.core.packed import encode_png
 from mien.core.run import RunFolder
@@ -15,7 +15,7 @@ from mien.models.attributes import KIND, PRODUCT, Reader
 from mien.training.loop import Training
 from mien.training.outputs import Shown, save_product
 
-_GLANCE = 512  # held-out pictures that are looked at on the way
+_GLANCE = 512  # held-out pictures that are looked at during training
 
 
 class AttributeOutputs:
@@ -29,10 +29,10 @@ class AttributeOutputs:
         lesson: Lesson,
         *,
         family: str,
-        console: Console,
+        events: Events,
     ) -> None:
         self._run, self._training, self._dataset, self._lesson = run, training, dataset, lesson
-        self._family, self._console = family, console
+        self._family, self._events = family, events
         assert lesson.held_out is not None
         self._held_out = lesson.held_out
 
@@ -70,4 +70,5 @@ class AttributeOutputs:
             how=f"kept out of training {self._lesson.how}",
         )
         append(self._run, found)
-        self._console.print(table(found))
+        for event in tables(found):
+            self._events.send(event)

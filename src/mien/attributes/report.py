@@ -19,10 +19,11 @@ from mien.attributes.attributes import (
     strongest_first,
     summary,
     test_side,
-    told_apart,
+    value_and_interval,
 )
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
+from mien.core.events import Tick
 from mien.core.network import LoadedNetwork
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -34,8 +35,6 @@ from mien.reports.log import Log, read_log
 from mien.reports.page import files_of, log_parts, render
 from mien.reports.sentences import dig, facts
 from mien.training.settings import pick_device
-
-Tick = Callable[[int, int], None]
 
 _GOOD, _POOR = 0.9, 0.7  # AUC
 _NUM_WORST = 8  # labels whose mistakes are shown
@@ -52,7 +51,7 @@ def write_report(
     device: str = "cpu",
     progress: Tick | None = None,
 ) -> Path:
-    """Write the report of a run folder as one HTML page and return its path; arguments as `apps.report`'s.
+    """Write the report of a run folder as one HTML page and return its path; arguments as of `mien report`.
 
     The figures are those of the newest line of `metric-attributes.jsonl` about people the model never saw;
     the mistakes are read anew. What is missing costs its part of the page, which says so. Raises InputError.
@@ -148,10 +147,10 @@ def _all(found: Examination | None, kind: type[Any]) -> list[Any]:
 
 def _lead(config: Mapping[str, Any], loaded: LoadedNetwork[Reader] | None, log: Log) -> str:
     size, name = dig(config, "spec", "resolution"), dig(config, "dataset", "name")
-    told_size = f" of {size} pixels" if size else ""
+    of_size = f" of {size} pixels" if size else ""
     labels = f" that reads {len(loaded.network.targets)} labels" if loaded else ""
     minutes = f" for {log.seconds / 60:.1f} minutes" if log.seconds else ""
-    return f"A model{labels} off faces{told_size}, trained on {name or 'unknown pictures'}{minutes}."
+    return f"A model{labels} off faces{of_size}, trained on {name or 'unknown pictures'}{minutes}."
 
 
 def _verdict(found: Examination | None, yes_nos: Sequence[YesNo], log: Log) -> Iterator[tuple[str, str]]:
@@ -203,7 +202,7 @@ Cell = tuple[str, str]  # a value, and its interval or ""
 
 def _row(one: YesNo) -> tuple[str, list[Cell]]:
     (right_no, wrong_yes), (missed, right_yes) = one.confusion
-    figures = [told_apart(figure) for figure in (one.auc, one.precision, one.recall, one.f1)]
+    figures = [value_and_interval(figure) for figure in (one.auc, one.precision, one.recall, one.f1)]
     before = _cells(f"{one.count:,}", f"{one.base_rate:.1%}")
     counts = [f"{count:,}" for count in (right_no, wrong_yes, missed, right_yes)]
     return one.name, [*before, *figures, *_cells(*counts, f"{one.ece:.3f}", f"{one.brier:.3f}")]
@@ -212,14 +211,14 @@ def _row(one: YesNo) -> tuple[str, list[Cell]]:
 def _confusion(one: OneOf) -> dict[str, Any]:
     rows = []
     for value, counts, reading in zip(one.values, one.confusion, one.each, strict=True):
-        figures = [told_apart(figure) for figure in (reading.auc, reading.precision, reading.recall)]
+        figures = [value_and_interval(figure) for figure in (reading.auc, reading.precision, reading.recall)]
         rows.append((value, [*_cells(*map(str, counts)), *figures]))
     return {"name": one.name, "about": summary(one), "values": one.values, "rows": rows}
 
 
 def _number(one: Number) -> tuple[str, list[Cell]]:
     rest = ["-" if value is None else f"{value:.2f}" for value in (one.r2, one.correlation)]
-    errors = [told_apart(one.mae), (f"{one.mae_of_median:.3g}", ""), told_apart(one.rmse)]
+    errors = [value_and_interval(one.mae), (f"{one.mae_of_median:.3g}", ""), value_and_interval(one.rmse)]
     return one.name, [*_cells(f"{one.count:,}"), *errors, *_cells(f"{one.bias:+.3g}", *rest)]
 
 
@@ -236,25 +235,27 @@ def _mistakes(
     try:
         dataset = open_dataset(source, progress=progress)
         side, _, _ = test_side(loaded, dataset)
-        said = read(loaded.network, side, np.arange(len(side)), progress=progress)
+        predicted = read(loaded.network, side, np.arange(len(side)), progress=progress)
     except MienError as error:
         return [], f"The pictures are not at hand: {error}."
     assert side.labels is not None
     worst = [one.name for one in strongest_first(found) if one.auc][-_NUM_WORST:][::-1]
     targets = {target.name: target.start for target in loaded.network.targets if target.kind == "yes-no"}
     return [
-        (name, _surest(side, side.labels[:, targets[name]], said[:, targets[name]]))
+        (name, _surest(side, side.labels[:, targets[name]], predicted[:, targets[name]]))
         for name in worst
         if name in targets
     ], ""
 
 
-def _surest(side: Dataset, truth: np.ndarray, said: np.ndarray) -> list[Shown]:
+def _surest(side: Dataset, truth: np.ndarray, predicted: np.ndarray) -> list[Shown]:
     known = np.flatnonzero(~np.isnan(truth))
-    order = known[np.argsort(-np.abs(truth[known] - said[known]), kind="stable")][:_NUM_MISTAKES]
+    order = known[np.argsort(-np.abs(truth[known] - predicted[known]), kind="stable")][:_NUM_MISTAKES]
     words = {0.0: "no", 1.0: "yes"}
     return [
-        show_real(side, int(index), f"said {said[index]:.2f}, label {words.get(float(truth[index]), '?')}")
+        show_real(
+            side, int(index), f"said {predicted[index]:.2f}, label {words.get(float(truth[index]), '?')}"
+        )
         for index in order
     ]
 

@@ -1,20 +1,19 @@
-"""`mien collect`: the crawl with its bar, and what came of it in words."""
+"""`mien collect`: the pictures of a site, politely, with their fields."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from rich.console import Console
-
-from mien.bars import bar
-from mien.collect.addresses import printable
-from mien.collect.run import CollectResult, user_agent
-from mien.collect.run import collect as run
-from mien.collect.site import Site, parse_site, read_site_file
-from mien.core.errors import InputError
+from mien.collect.addresses import hosts_of, printable
+from mien.collect.site import Site, parse_site, read_site_file, user_agent
+from mien.core.errors import InputError, MienError
+from mien.core.events import Events, job
 from mien.core.stop import Stop
 
-_NAMED = 10  # skipped addresses named on the terminal; skipped.jsonl has all
+_NAMED = 10  # skipped addresses that are listed; skipped.jsonl has all
 _DEMO = "demo:"
 _DEMO_PEOPLE = 24
 _ENDED = {
@@ -25,47 +24,90 @@ _ENDED = {
 }
 
 
-def collect(
-    source: str,
-    out: Path,
-    *,
-    allow_host: Sequence[str],
-    pictures: int | None,
-    minutes: float | None,
-    again: bool,
-    console: Console,
-) -> CollectResult:
-    """Crawl the site of file `source` (or "demo:cards", "demo:register") into `out`; print what came of it.
+@dataclass(frozen=True)
+class CollectResult:
+    """What came of a crawl.
 
-    Raises KeyboardInterrupt after a Ctrl-C that was obeyed.
+    new: pictures written to the manifest in this run, of which `same` have the bytes of another record's.
+    known: records that were here before. total: pictures in the folder. skipped: count for each reason, most
+    frequent first. skips: lines of the first 1000. pages: lists and pages read. stopped: "" at the end of the
+    site, else "pictures", "pages", "time" or "asked".
+    """
+
+    new: int
+    same: int
+    known: int
+    total: int
+    pages: int
+    seconds: float
+    stopped: str = ""
+    skipped: dict[str, int] = field(default_factory=dict)
+    skips: list[dict[str, Any]] = field(default_factory=list)
+
+
+@job
+def collect(
+    events: Events,
+    site: str,
+    out: Path,
+    /,
+    *,
+    allow_host: tuple[str, ...] = (),
+    pictures: int | None = None,
+    minutes: float | None = None,
+    again: bool = False,
+) -> CollectResult:
+    """Fetch the pictures of a site politely, with their fields, source and licence; only what is new.
+
+    It can be done once in a process, since Twisted can. Raises InputError for a bad site file or host, a
+    folder in use, or selectors that match no record; MienError where no start address could be read, or the
+    disk is full; KeyboardInterrupt after a Ctrl-C that was obeyed.
+
+    Parameters
+    ----------
+    site
+        A site file (docs/collect.md says how to write one), or demo:cards or demo:register, which serve a
+        gallery on this machine.
+    out
+        The folder to fill; the same command again goes on and fetches only what is new.
+    allow_host
+        Your own server that lies in a private network, such as 127.0.0.1:8000; may be repeated.
+    pictures
+        Stop after so many new pictures.
+    minutes
+        Stop after so many minutes.
+    again
+        Ask again for pictures that were refused before, such as broken or too large ones.
     """
     for value, flag in ((pictures, "--pictures"), (minutes, "--minutes")):
         if value is not None and value <= 0:
             raise InputError(f"{flag} {value}: more than 0")
-    with _site(source, console) as (text, own), Stop() as stop:
-        site = parse_site(text, source)
-        _introduce(site, console)
-        with bar(console, "collecting") as progress:
-            result = run(
-                site,
-                out,
-                text=text,
-                own_hosts=(*allow_host, *own),
-                max_pictures=pictures,
-                minutes=minutes,
-                again=again,
-                progress=progress,
-                announce=console.print,
-                should_stop=lambda: stop.asked,
-            )
-    _tell(result, out, console)
+    crawler = _crawler()
+    with _site(str(site), events) as (text, own), Stop() as stop:
+        parsed = _capped(parse_site(text, str(site)), pictures, minutes)
+        addresses = _count(len(parsed.start), "start address", "es")
+        events.note(f"{parsed.name}: {addresses}, as {user_agent(parsed)}")
+        hosts = hosts_of(parsed, (*allow_host, *own))
+        result: CollectResult = crawler.crawl_site(
+            parsed, text, out, hosts, again=again, events=events, should_stop=lambda: stop.asked
+        )
+    _describe(result, out, events)
     if result.stopped == "asked":
         raise KeyboardInterrupt
     return result
 
 
+def _crawler() -> ModuleType:
+    """The module that crawls, which needs what the extra brings."""
+    try:
+        from mien.collect import run
+    except ModuleNotFoundError as error:
+        raise MienError("collecting needs Scrapy: pip install 'mien[collect]'") from error
+    return run
+
+
 @contextmanager
-def _site(source: str, console: Console) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _site(source: str, events: Events) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The text of the site file and the hosts that are ours; a demo's gallery is served meanwhile."""
     if not source.startswith(_DEMO):
         yield read_site_file(Path(source)), ()
@@ -79,44 +121,39 @@ def _site(source: str, console: Console) -> Iterator[tuple[str, tuple[str, ...]]
 
     name = source.removeprefix(_DEMO)
     site_text(name)  # refuse an unknown name before anything is rendered
-    with bar(console, "rendering") as progress:
-        sitters = rendered_sitters(_DEMO_PEOPLE, progress=progress)
+    sitters = rendered_sitters(_DEMO_PEOPLE, progress=events.progress("rendering"))
     with serving(sitters, port=PORT) as gallery:  # known pages are known by address, port and all
-        console.print(
+        events.note(
             f"a gallery of {len(sitters)} people who do not exist is served at http://{gallery.host}/{name}"
         )
         yield gallery.site(name), (gallery.host,)
 
 
-def _introduce(site: Site, console: Console) -> None:
-    console.print(
-        f"[bold]{site.name}[/]: {_count(len(site.start), 'start address', 'es')}, as {user_agent(site)}",
-        soft_wrap=True,
-    )
+def _capped(site: Site, pictures: int | None, minutes: float | None) -> Site:
+    """The site with the smaller of its own caps and these."""
+    limits = site.limits
+    caps = {
+        "pictures": min(limits.pictures, pictures or limits.pictures),
+        "minutes": min(limits.minutes, minutes or limits.minutes),
+    }
+    return site.model_copy(update={"limits": limits.model_copy(update=caps)})
 
 
-def _tell(result: CollectResult, out: Path, console: Console) -> None:
+def _describe(result: CollectResult, out: Path, events: Events) -> None:
     pages, minutes = _count(result.pages, "page"), f"{result.seconds / 60:.1f} min"
     known = _count(result.known, "known record")
     same = f" ({result.same:,} with the bytes of another)" if result.same else ""
-    console.print(f"[bold]{result.new:,} new[/]{same}, {known}; {pages} in {minutes}")
-    for reason, count in result.skipped.items():
-        console.print(f"  skipped {count:,}: {reason}")
-    for line in result.skips[:_NAMED]:
-        text = printable(f"    {line['address']}: {line['detail']}")
-        console.print(text, soft_wrap=True, markup=False)
+    events.note(f"{result.new:,} new{same}, {known}; {pages} in {minutes}", "strong")
+    lines = [f"  skipped {count:,}: {reason}" for reason, count in result.skipped.items()]
+    lines += [printable(f"    {line['address']}: {line['detail']}") for line in result.skips[:_NAMED]]
     if len(result.skips) > _NAMED:
-        console.print(f"    and more, each named in {out / 'skipped.jsonl'}", soft_wrap=True)
-    console.print(
-        f"{out}: {_count(result.total, 'picture')}, one line each in manifest.jsonl", soft_wrap=True
-    )
+        lines.append(f"    and more, each named in {out / 'skipped.jsonl'}")
+    lines.append(f"{out}: {_count(result.total, 'picture')}, one line each in manifest.jsonl")
     if result.stopped:
-        console.print(f"{_ENDED[result.stopped]}; the same command goes on from here")
+        lines.append(f"{_ENDED[result.stopped]}; the same command goes on from here")
     elif result.total:
-        console.print(
-            f"next: mien prepare {out} {out.name}.zip; the same command fetches only what is new",
-            soft_wrap=True,
-        )
+        lines.append(f"next: mien prepare {out} {out.name}.zip; the same command fetches only what is new")
+    events.note("\n".join(lines))
 
 
 def _count(number: int, what: str, plural: str = "s") -> str:

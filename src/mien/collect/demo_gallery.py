@@ -5,7 +5,7 @@ For `mien collect demo:cards` and `demo:register`, and for the tests, which read
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.render.people import render_people
 
 SITES = ("cards", "register")
@@ -75,7 +76,7 @@ def site_text(name: str) -> str:
 
 
 def rendered_sitters(
-    count: int, *, size: int = 96, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    count: int, *, size: int = 96, seed: int = 0, progress: Tick | None = None
 ) -> list[Sitter]:
     """People of the renderer; heights and weights are made up, since a head has none."""
     images, labels = render_people(count, size=size, seed=seed, progress=progress)

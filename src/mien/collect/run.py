@@ -2,105 +2,72 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mien import __version__
-from mien.collect.addresses import Hosts, Refused, hosts_of, is_loopback, printable
-from mien.collect.crawl import Crawl
-from mien.collect.pace import LEAST_DELAY, Pace
-from mien.collect.site import Site
+import scrapy
+from scrapy import signals
+from scrapy.crawler import CrawlerProcess
+from scrapy.utils.defer import deferred_from_coro
+from twisted.internet.task import LoopingCall
+
+from mien.collect.addresses import Hosts, Refused, is_loopback, printable
+from mien.collect.collect import CollectResult
+from mien.collect.crawl import LEAST_DELAY, Crawl, Pace
+from mien.collect.site import Site, user_agent
+from mien.collect.spider import SiteSpider, remember_failure
 from mien.collect.store import Store
 from mien.core.atomic import write_text
 from mien.core.errors import InputError, MienError
+from mien.core.events import Events
 
 _POLL_SECONDS = 0.2
 _AT_ONCE = 8  # requests under way over all hosts
 _LEAST_SCRAPY = (2, 19)  # older ones ignore the setting that verifies certificates
 
 
-@dataclass(frozen=True)
-class CollectResult:
-    """What came of a crawl.
-
-    new: pictures written to the manifest in this run, of which `same` have the bytes of another record's.
-    known: records that were here before. total: pictures in the folder. skipped: count for each reason, most
-    frequent first. skips: lines of the first 1000. pages: lists and pages read. stopped: "" at the end of the
-    site, else "pictures", "pages", "time" or "asked".
-    """
-
-    new: int
-    same: int
-    known: int
-    total: int
-    pages: int
-    seconds: float
-    stopped: str = ""
-    skipped: dict[str, int] = field(default_factory=dict)
-    skips: list[dict[str, Any]] = field(default_factory=list)
-
-
-def collect(
+def crawl_site(
     site: Site,
+    text: str,
     out: Path,
+    hosts: Hosts,
     *,
-    text: str | None = None,
-    own_hosts: Sequence[str] = (),
-    max_pictures: int | None = None,
-    minutes: float | None = None,
-    again: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    announce: Callable[[str], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    again: bool,
+    events: Events,
+    should_stop: Callable[[], bool],
 ) -> CollectResult:
     """Crawl `site` into folder `out`, fetching only what is not there yet. Once a process: so is Twisted.
 
-    text: the site file's, kept in the folder. own_hosts: "host" or "host:port" that may lie in a private
-    network. max_pictures, minutes: smaller caps than the site file's. again: ask for refused pictures again.
-    progress: told (done, found) pictures. announce: told what a user should know. should_stop: asked five
-    times a second. Raises InputError for a bad own_hosts, a folder in use, or selectors that find no record;
-    MienError where no start address could be read, or the disk is full.
+    text: the site file's, kept in the folder. again: ask for refused pictures again. should_stop: asked five
+    times a second.
     """
     begun = time.monotonic()
-    tell = announce or (lambda _: None)
-    hosts = hosts_of(site, own_hosts)
-    limits = site.limits
-    most = min(limits.pictures, max_pictures or limits.pictures)
-    ends = begun + 60 * min(limits.minutes, minutes or limits.minutes)
     _check_scrapy()
     with Store.opened(out, site, again=again) as store:
-        if text is not None:
-            write_text(out / "sites" / f"{site.name}.toml", text)
-        _tell_delay(site, hosts, tell)
-        pace = Pace(limits.delay_seconds, hosts, tell)
-        crawl = Crawl(site, store, hosts, pace, most, ends, progress, should_stop)
+        write_text(out / "sites" / f"{site.name}.toml", text)
+        _note_delay(site, hosts, events)
+        pace = Pace(site.limits.delay_seconds, hosts, events.note)
+        ends = begun + 60 * site.limits.minutes
+        crawl = Crawl(site, store, hosts, pace, ends, events.progress("collecting"), should_stop)
         _run(crawl)
         if crawl.failure is not None:
             raise crawl.failure
-        _check_found(crawl)
+        _check_result(crawl)
         skipped = dict(sorted(store.reasons.items(), key=lambda item: (-item[1], item[0])))
         seconds = time.monotonic() - begun
         counts = (store.new, store.same, crawl.known, store.total, crawl.num_pages)
         return CollectResult(*counts, seconds, crawl.stopped, skipped, store.skips)
 
 
-def _tell_delay(site: Site, hosts: Hosts, tell: Callable[[str], None]) -> None:
+def _note_delay(site: Site, hosts: Hosts, events: Events) -> None:
     ours = {host for host, _ in hosts.own if is_loopback(host)}
     if site.limits.delay_seconds < LEAST_DELAY and not hosts.pages <= ours:
         asked = f"delay_seconds {site.limits.delay_seconds:g}"
-        tell(f"{asked}: {LEAST_DELAY:g} is the least for hosts that are not yours")
-
-
-def user_agent(site: Site) -> str:
-    """How we introduce ourselves, with the contact of who runs the crawl."""
-    return f"mien/{__version__} (+{site.contact})"
+        events.note(f"{asked}: {LEAST_DELAY:g} is the least for hosts that are not yours")
 
 
 def _check_scrapy() -> None:
-    import scrapy
-
     if scrapy.version_info < _LEAST_SCRAPY:
         raise MienError(
             f"Scrapy {scrapy.__version__} is too old to verify certificates: pip install -U scrapy"
@@ -109,10 +76,6 @@ def _check_scrapy() -> None:
 
 def _run(crawl: Crawl) -> None:
     """Run Scrapy to the end of the crawl; what failed inside is in `crawl.failure`."""
-    from scrapy.crawler import CrawlerProcess
-
-    from mien.collect.spider import SiteSpider, remember_failure
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Scrapy's and Twisted's own deprecations are not the user's concern
         process = CrawlerProcess(_settings(crawl), install_root_handler=False)
@@ -124,10 +87,6 @@ def _run(crawl: Crawl) -> None:
 
 def _connect(crawl: Crawl, crawler: Any) -> None:
     """Hear of the crawl's beginning, end and failures."""
-    from scrapy import signals
-    from twisted.internet.task import LoopingCall
-
-    from mien.collect.spider import remember_failure
 
     def opened() -> None:
         watch = LoopingCall(_watch, crawl, crawler)  # made here: before, it would start the wrong reactor
@@ -144,11 +103,9 @@ def _connect(crawl: Crawl, crawler: Any) -> None:
 
 def _watch(crawl: Crawl, crawler: Any) -> None:
     """End the crawl when it is asked to, when its time is over, or when something broke."""
-    from scrapy.utils.defer import deferred_from_coro
-
     if not crawl.stopped and crawl.seconds_left <= 0:
         crawl.stopped = "time"
-    if not crawl.stopped and crawl.should_stop is not None and crawl.should_stop():
+    if not crawl.stopped and crawl.should_stop():
         crawl.stopped = "asked"
     if crawl.stopped:
         _drop_waiting(crawler.engine.downloader)
@@ -165,10 +122,10 @@ def _drop_waiting(downloader: Any) -> None:
             answer.errback(Refused("stopped", "the run ended before", again=True))
 
 
-def _check_found(crawl: Crawl) -> None:
-    """Tell a crawl that came to nothing from one that found nothing new."""
-    store, found = crawl.store, crawl.known + crawl.store.new
-    if found or crawl.stopped:
+def _check_result(crawl: Crawl) -> None:
+    """Raise where a crawl that went to the site's end came upon no record at all, new or known."""
+    store = crawl.store
+    if crawl.known + store.new or crawl.stopped:
         return
     first = store.skips[0] if store.skips else None
     why = printable(f": {first['address']}: {first['detail']}") if first else ""

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from mien import __version__
 from mien.collect.values import Kind
 from mien.core.errors import InputError
 
@@ -199,6 +200,11 @@ class Site(_Strict):
     record: RecordRule
     individual_details: dict[str, Annotated[Detail, BeforeValidator(_as_table)]] = {}
     limits: Limits = Limits()
+
+
+def user_agent(site: Site) -> str:
+    """How we introduce ourselves, with the contact of who runs the crawl."""
+    return f"mien/{__version__} (+{site.contact})"
 
 
 def load_site(path: Path) -> Site:

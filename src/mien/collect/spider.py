@@ -129,11 +129,11 @@ class SiteSpider(Spider):
     def _next(self) -> Iterator[Request]:
         """The request for the next picture, unless one is under way."""
         while self._waiting and not self._busy:
-            if self._store.new >= self._crawl.max_pictures:
+            if self._store.new >= self._crawl.site.limits.pictures:
                 raise self._stop("pictures")
             wanted = self._waiting.popleft()
             if self._store.reuse(wanted):
-                self._tell()
+                self._count()
                 continue
             try:
                 if wanted.address in self._bad:
@@ -167,7 +167,7 @@ class SiteSpider(Spider):
         self._busy = False
         try:
             self._store.add(wanted, response.body)
-            self._tell()
+            self._count()
         except (BadPicture, Refused) as error:
             self._refuse(wanted, error)
         yield from self._next()
@@ -192,12 +192,11 @@ class SiteSpider(Spider):
         why = explain(error, "the picture")
         self._bad[wanted.address] = why
         self._store.skip("picture", wanted.address, why, wanted=wanted)
-        self._tell()
+        self._count()
 
-    def _tell(self) -> None:
+    def _count(self) -> None:
         self._done += 1
-        if self._crawl.progress is not None:
-            self._crawl.progress(self._done, self._found)
+        self._crawl.progress(self._done, self._found)
 
     def _stop(self, reason: str) -> CloseSpider:
         self._crawl.stopped = self._crawl.stopped or reason

@@ -200,7 +200,7 @@ def job(body: Callable[Concatenate[Events, P], R]) -> Callable[P, Job[R]]:
         for name in paths & bound.arguments.keys():
             if isinstance(bound.arguments[name], str):
                 bound.arguments[name] = Path(bound.arguments[name])
-        return Job(body.__name__, lambda events: body(events, *bound.args, **bound.kwargs))  # type: ignore[arg-type]
+        return Job(body.__name__, lambda events: body(events, *bound.args, **bound.kwargs))
 
     start.__signature__ = signature  # type: ignore[attr-defined]
     return start

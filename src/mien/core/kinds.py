@@ -17,8 +17,8 @@ class Parts(NamedTuple):
     """Of one kind of product, the modules of this package that deal with it; "" where there is none.
 
     outputs: "module:class" of what a run leaves behind (`training.outputs.Outputs`).
-    scores: has `evaluate(source, data, *, device, progress)`, `table(found)` and, for reports, `newest(run)`:
-    what was found last, or None.
+    scores: has `evaluate(source, data, *, device, progress)`, `tables(found)` (events that show it) and, for
+    reports, `newest(run)`: what was found last, or None.
     report: has `write_report(run, *, data, out, progress)`.
     """
 
@@ -29,7 +29,7 @@ class Parts(NamedTuple):
 
 # Loaded when needed: some bring scikit-learn with them.
 _PARTS = {
-    GENERATOR: Parts("", "evaluation.evaluate", "evaluation.report"),
+    GENERATOR: Parts("", "evaluation.measure", "evaluation.report"),
     "attributes": Parts("attributes.outputs:AttributeOutputs", "attributes.attributes", "attributes.report"),
     "translator": Parts(
         "translation.translator_outputs:TranslatorOutputs",

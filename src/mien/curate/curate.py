@@ -9,20 +9,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rich.console import Console
-
 from mien.core.errors import InputError, MienError
+from mien.core.events import Events, job
 from mien.core.manifest import continuation
 from mien.curate.faces import Faces
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def curate(dataset: Path, *, host: str, port: int, open_browser: bool, console: Console) -> None:
-    """Serve the page for `dataset` until Ctrl-C. port: 0 for any that is free.
+@job
+def curate(
+    events: Events, dataset: Path, /, *, host: str = "127.0.0.1", port: int = 0, open: bool = False
+) -> None:
+    """Page through the faces of DATASET in the browser, toss and restore; verdicts are saved at once.
 
-    Verdicts are appended to the dataset's manifest. Raises InputError where the dataset cannot be read, is
-    being curated already or the address cannot be had; MienError where the extra "curate" is missing.
+    It runs until Ctrl-C. Verdicts are appended to the dataset's manifest. Raises InputError where the dataset
+    cannot be read, is being curated already or the address cannot be had; MienError where the extra "curate"
+    is missing.
+
+    Parameters
+    ----------
+    dataset
+        A zip from `mien prepare`, or any zip or folder of pictures.
+    host
+        Address to listen on; anyone who can reach it and has the printed address may change verdicts.
+    port
+        Port to listen on; a free one by default.
+    open
+        Open the page in the browser.
     """
     try:
         import fastapi  # noqa: F401
@@ -32,15 +46,15 @@ def curate(dataset: Path, *, host: str, port: int, open_browser: bool, console: 
     with _locked(dataset):
         faces = Faces(dataset)
         with _bound(host, port) as listener:
-            _serve(faces, listener, host, open_browser, console)
+            _serve(events, faces, listener, host, open_browser=open)
     state = faces.state()
     kept = state["num_faces"] - state["num_tossed"]
-    console.print(f"kept {kept} of {state['num_faces']}, tossed {state['num_tossed']}")
+    events.note(f"kept {kept} of {state['num_faces']}, tossed {state['num_tossed']}")
     if state["revision"]:
-        console.print(f"verdicts are in {continuation(dataset)}; training leaves the tossed out")
+        events.note(f"verdicts are in {continuation(dataset)}; training leaves the tossed out")
 
 
-def _serve(faces: Faces, listener: socket.socket, host: str, open_browser: bool, console: Console) -> None:
+def _serve(events: Events, faces: Faces, listener: socket.socket, host: str, *, open_browser: bool) -> None:
     import uvicorn
 
     from mien.curate.web import build_app
@@ -48,8 +62,8 @@ def _serve(faces: Faces, listener: socket.socket, host: str, open_browser: bool,
     secret = secrets.token_urlsafe(24)
     app = build_app(faces, secret=secret, hosts=_hosts(host))
     address = f"http://{_shown_host(host)}:{listener.getsockname()[1]}/{secret}/"
-    console.print(f"{len(faces)} faces of {faces.reader.path}; Ctrl-C ends, every verdict is saved at once\n")
-    console.print(f"    {address}\n")
+    events.note(f"{len(faces)} faces of {faces.reader.path}; Ctrl-C ends, every verdict is saved at once\n")
+    events.note(f"    {address}\n")
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=1
     )

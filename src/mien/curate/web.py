@@ -4,23 +4,31 @@ Everything lies below a secret path, so that neither another page in the browser
 machine can ask for it; a Host header check stops DNS rebinding, a required header stops forged forms.
 """
 
+import io
 import json
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.core.errors import InputError, MienError
+from mien.core.packed import encode_png
+from mien.core.picture import Pixels, decode
 from mien.curate.faces import BY_HAND, Faces, Saved
-from mien.curate.pictures import for_browser
 from mien.curate.view import Inputs, Query, Views
 
 MOST_A_PAGE = 500
 HEADER = "x-mien"  # a form of another site cannot send it
+_SMALL = 320  # pixels of the shorter side that a face of the page needs
+_MOST_BYTES = 150_000  # a larger file is made small for the page of faces
+_DECODERS = threading.Semaphore(2)  # a folder may hold photos of 100 megapixels
 _FILES = {
     "curate.css": "text/css",
     "curate.js": "text/javascript",
@@ -179,7 +187,7 @@ def _read_routes(faces: Faces, views: Views, inputs: Inputs) -> APIRouter:
     def picture(index: int, small: bool = False) -> Response:
         if not 0 <= index < len(faces):
             return _error(f"there is no face number {index}", 404)
-        data, kind = for_browser(faces.reader.read(index), small=small)
+        data, kind = _for_browser(faces.reader.read(index), small=small)
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
     @router.get("/inputs")
@@ -241,3 +249,41 @@ def _item(faces: Faces, index: int) -> dict[str, Any]:
         "reason": verdict.reason,
         "detail": verdict.detail,
     }
+
+
+def _media_type(data: bytes) -> str | None:
+    """The type that the bytes themselves say, of those that browsers show; None for all else."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def _for_browser(data: bytes, *, small: bool) -> tuple[bytes, str]:
+    """The file itself where a browser shows it, else the picture as PNG or JPEG; with its media type.
+
+    small: shrink what is heavy. Raises BadPicture where it is no picture.
+    """
+    kind = _media_type(data)
+    if kind is not None and not (small and len(data) > _MOST_BYTES):
+        return data, kind
+    with _DECODERS:
+        if not small:
+            return encode_png(decode(data).pixels), "image/png"
+        return _shrunk(decode(data, near=_SMALL).pixels), "image/jpeg"
+
+
+def _shrunk(pixels: Pixels) -> bytes:
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    factor = _SMALL / min(image.size)
+    if factor < 1:
+        width, height = (max(1, round(side * factor)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=88)
+    return buffer.getvalue()

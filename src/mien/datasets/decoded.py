@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mien.core.atomic import write_text
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.picture import BadPicture, Pixels, decode
 from mien.core.types import Spec
 from mien.datasets.columns import Columns
-from mien.datasets.index import Entry, Index
-from mien.datasets.square import to_square
-from mien.datasets.stored import Report, StoredDataset, open_pixels, write_pixels
+from mien.datasets.index import Box, Entry, Index
+from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
 
 Read = Callable[[Path, Entry], Pixels]  # root, entry -> uint8 [H, W, 3] or [H, W]; raises BadPicture
 Broken = dict[int, str]  # number of the entry -> what is wrong with it
@@ -42,7 +43,7 @@ def decode_index(
     *,
     size: int,
     channels: int,
-    progress: Report | None = None,
+    progress: Tick | None = None,
     read: Read = read_file,
 ) -> StoredDataset:
     """The entries of `index` as `channels` x `size` x `size`, with the label columns `columns`.
@@ -115,7 +116,7 @@ def _fill_cache(
     index: Index,
     cut: Callable[[Entry], Pixels | str],
     shape: tuple[int, int, int],
-    progress: Report | None,
+    progress: Tick | None,
 ) -> None:
     broken: Broken = {}
     path, count = stem.with_name(stem.name + ".npy"), len(index.entries)
@@ -139,7 +140,7 @@ def _decoded(
     cut: Callable[[Entry], Pixels | str],
     shape: tuple[int, int, int],
     broken: Broken,
-    progress: Report | None,
+    progress: Tick | None,
 ) -> Iterator[np.ndarray]:
     """Chunks of pictures; a broken one is black here and noted in `broken`."""
     with _pool() as pool:
@@ -187,3 +188,34 @@ def _tell(index: Index, broken: Broken) -> tuple[str, ...]:
 
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+
+
+def middle(width: int, height: int) -> Box:
+    """The largest square in the middle of a picture (one pixel nearer the upper left where it is uneven)."""
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, side, side
+
+
+def around(box: Box, *, grow: float, width: int, height: int) -> Box:
+    """The square around `box` of `grow` times its longer side, moved (and cut) to lie in the picture."""
+    side = min(grow * max(box[2], box[3]), width, height)
+    x = min(max(box[0] + box[2] / 2 - side / 2, 0), width - side)
+    y = min(max(box[1] + box[3] / 2 - side / 2, 0), height - side)
+    return x, y, side, side
+
+
+def to_square(
+    pixels: Pixels, size: int, *, channels: int, box: Box | None = None, mirror: bool = False
+) -> Pixels:
+    """Cut `box` (default: the middle) of uint8 [H, W, 3] or [H, W], antialiased, to [channels, size, size].
+
+    One channel is the luma of colour. A box that reaches over the edge is moved and cut to lie inside.
+    """
+    height, width = pixels.shape[:2]
+    place = middle(width, height) if box is None else around(box, grow=1, width=width, height=height)
+    x, y, side, _ = place
+    picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
+    small = picture.resize((size, size), Image.Resampling.LANCZOS, box=(x, y, x + side, y + side))
+    if mirror:
+        small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.asarray(small).reshape(size, size, channels).transpose(2, 0, 1)

@@ -4,15 +4,16 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mien.core.atomic import explain
 from mien.core.errors import InputError
+from mien.core.events import Events, Tick, job
 from mien.core.packed import PackReader, encode_png
 from mien.core.types import Dataset
 from mien.datasets.export_columns import Column, columns_of
@@ -20,51 +21,81 @@ from mien.datasets.export_files import write_imagefolder, write_parquet
 from mien.datasets.index import Entry
 from mien.datasets.opening import open_dataset
 from mien.datasets.splits import split_people
-from mien.datasets.stored import Report
 
 _SPLITS = {"": "train", "train": "train", "val": "validation", "test": "test"}
 _CHUNK = 64
 
 
+@job
 def export(
+    events: Events,
     source: str,
     out: Path,
+    /,
     *,
-    format: str,
+    format: Literal["imagefolder", "parquet"],
     split: float | None = None,
     seed: int = 0,
     measurements: bool = False,
-    progress: Report | None = None,
-) -> str:
-    """Write `source` to the new folder `out`; return in words what was written.
+) -> Path:
+    """Export a dataset to Hugging Face's imagefolder or to parquet, labels by name, licence kept.
 
-    format: "imagefolder" (SPLIT/00000000.png, SPLIT/metadata.jsonl) or "parquet" (data/SPLIT-00000-of-00001
-    .parquet). split: share of pictures for training, cut between people; None keeps the dataset's own.
-    Raises InputError where `out` exists or nothing can be opened. `out` is whole or absent.
+    imagefolder is SPLIT/00000000.png and SPLIT/metadata.jsonl, parquet data/SPLIT-00000-of-00001.parquet.
+
+    Parameters
+    ----------
+    source
+        Whatever `mien train` takes; tossed pictures are left out.
+    out
+        The folder to make; it must not exist.
+    format
+        imagefolder (PNG files and metadata.jsonl) or parquet (files of about 500 MB).
+    split
+        Share of the pictures for training, between 0 and 1; the others are for testing, no person on both
+        sides. By default the dataset's own split, or all for training.
+    seed
+        Another seed splits the people otherwise.
+    measurements
+        Export the measurements too.
     """
+    _check(out, format, split)
+    dataset = open_dataset(source, progress=events.progress("opening pictures"))
+    pictures = _Pictures(source, dataset)
+    columns = columns_of(dataset, measurements=measurements, files=pictures.files)
+    splits = _splits(dataset, split, seed)
+    write = write_imagefolder if format == "imagefolder" else write_parquet
+    with _new_folder(out) as folder:
+        _write_splits(write, folder, splits, pictures, columns, events.progress("exporting"))
+    counts = ", ".join(f"{count:,} {name}" for name, count in Counter(splits).items())
+    names = ", ".join(column.name for column in columns) or "none"
+    events.wrote(out, f"{counts} pictures; columns: {names}")
+    return out
+
+
+def _check(out: Path, format: str, split: float | None) -> None:
     if format not in ("imagefolder", "parquet"):
         raise InputError(f"there is no format {format!r}: choose imagefolder or parquet")
     if split is not None and not 0 < split < 1:
         raise InputError(f"--split {split}: give a share between 0 and 1, as 0.9")
     if out.exists() or out.is_symlink():
         raise InputError(f"{out} exists; nothing is overwritten: choose another folder or remove it")
-    dataset = open_dataset(source, progress=progress)
-    pictures = _Pictures(source, dataset)
-    columns = columns_of(dataset, measurements=measurements, files=pictures.files)
-    sides = _sides(dataset, split, seed)
-    write = write_imagefolder if format == "imagefolder" else write_parquet
-    with _new_folder(out) as folder:
-        done = 0
-        for side in dict.fromkeys(sides):
-            at = [number for number, name in enumerate(sides) if name == side]
-            rows = _rows(pictures, columns, at)
-            for _ in write(folder, side, rows, columns):
-                done += 1
-                if progress:
-                    progress(done, len(dataset))
-    counted = ", ".join(f"{count:,} {side}" for side, count in Counter(sides).items())
-    names = ", ".join(column.name for column in columns) or "none"
-    return f"{counted} pictures; columns: {names}"
+
+
+def _write_splits(
+    write: Callable[..., Iterator[str]],
+    folder: Path,
+    splits: list[str],
+    pictures: "_Pictures",
+    columns: list[Column],
+    progress: Tick,
+) -> None:
+    """Write the pictures of each split. splits: that of every picture."""
+    done = 0
+    for name in dict.fromkeys(splits):
+        at = [number for number, its_split in enumerate(splits) if its_split == name]
+        for _ in write(folder, name, _rows(pictures, columns, at), columns):
+            done += 1
+            progress(done, len(splits))
 
 
 class _Pictures:
@@ -101,18 +132,18 @@ def _rows(
             yield png, {column.name: column.values[number] for column in columns}
 
 
-def _sides(dataset: Dataset, split: float | None, seed: int) -> list[str]:
-    """The side of each picture, in Hugging Face's words."""
+def _splits(dataset: Dataset, split: float | None, seed: int) -> list[str]:
+    """The split of each picture, in Hugging Face's words."""
     if split is None:
         return [_SPLITS.get(str(record.get("split", "")), "train") for record in dataset.records]
     entries = [_entry(number, record) for number, record in enumerate(dataset.records)]
     cut = split_people(entries, shares={"train": split, "test": 1 - split}, seed=seed)
-    sides = [entry.split for entry in cut]
-    if len(set(sides)) < 2:
+    splits = [entry.split for entry in cut]
+    if len(set(splits)) < 2:
         raise InputError(
-            f"--split {split}: all {len(sides)} pictures fall on one side; there are too few people"
+            f"--split {split}: all {len(splits)} pictures fall on one side; there are too few people"
         )
-    return sides
+    return splits
 
 
 def _entry(number: int, record: Mapping[str, Any]) -> Entry:

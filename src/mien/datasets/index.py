@@ -1,6 +1,6 @@
 """What a real dataset's folder holds, before any picture is decoded: entries, labels, what is amiss.
 
-Each layout (celeba, ckplus, sd18, pairs, eyes, table) has a module with
+Each layout (celeba, ckplus, sd18, pairs, eyes, table, parquet) is a file of `datasets/layouts/` with
 
     LICENCE, CITATION: str
     def recognise(root: Path) -> bool              cheap: does this folder look like the layout?
@@ -8,13 +8,13 @@ Each layout (celeba, ckplus, sd18, pairs, eyes, table) has a module with
     def open(where: str, *, progress=None) -> StoredDataset    pictures decoded to one square size
 
 and is reached as "NAME:FOLDER" wherever DATA is taken, as "NAME:FOLDER?size=64&split=train" with options:
-those that all layouts share (`_layout.Options`) and the keyword arguments of its `index`.
+those that all layouts share (`layout.Options`) and the keyword arguments of its `index`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mien.core.errors import InputError
 
@@ -83,22 +83,11 @@ class Index:
     people: Mapping[str, int] = field(default_factory=dict)
 
 
-class Inputs(NamedTuple):
-    """An index as `mien prepare` takes it.
+def record_fields(index: Index) -> dict[str, dict[str, Any]]:
+    """For each file, what its manifest record says once it is prepared: labels, person, split, licence, ...
 
-    root: folder. labels: file -> name -> value. extra: file -> what goes into its record. Only these files
-    are to be read: the folder may hold others that were left out for a reason (minors).
-    """
-
-    root: Path
-    labels: dict[str, dict[str, Any]]
-    extra: dict[str, dict[str, Any]]
-
-
-def as_inputs(index: Index) -> Inputs:
-    """The files of an index with what is known of each.
-
-    Raises InputError where entries are no whole files as they are (several in one file, mirrored).
+    The folder may hold other files, which were left out for a reason (minors). Raises InputError where
+    entries are no whole files as they are (several in one file, mirrored).
     """
     for entry in index.entries:
         if entry.mirror:
@@ -106,5 +95,4 @@ def as_inputs(index: Index) -> Inputs:
         if entry.part:
             raise InputError(f"{index.root / entry.file}: it holds many pictures; it cannot be prepared")
     licence = {"licence": index.licence} if index.licence else {}
-    labels = {entry.file: dict(entry.labels) for entry in index.entries}
-    return Inputs(index.root, labels, {entry.file: entry.extra() | licence for entry in index.entries})
+    return {entry.file: {**entry.extra(), **licence, "labels": dict(entry.labels)} for entry in index.entries}

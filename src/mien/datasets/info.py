@@ -1,4 +1,4 @@
-"""`mien data info`: what a dataset is, what its labels hold, and what is amiss, file by file."""
+"""`mien data info`: what a dataset is, what its labels hold, and what is missing or broken, file by file."""
 
 import json
 import os
@@ -8,24 +8,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
-from rich.table import Table
-
 from mien.core.errors import InputError
+from mien.core.events import Column, Events, Table, Tick, job
 from mien.datasets.header import Header
 from mien.datasets.index import Problem
 from mien.datasets.info_sources import Look, Source, find_source
 from mien.datasets.info_statistics import LabelStats, SplitStats, label_stats, on_two_sides, split_stats
-from mien.datasets.stored import Report
 
-_NAMED = 50  # problems and people that are named on the terminal; --json names all
+_NAMED = 50  # problems and people that are listed; --json names all
 _MOST_SIZES = 6
 _MOST_VALUES = 6
 
 
 @dataclass(frozen=True)
 class Info:
-    """sizes: "512x512 RGB" -> pictures, the most frequent first. problems: of lists and missing files.
+    """A dataset as `inspect` finds it.
+
+    sizes: "512x512 RGB" -> pictures, the most frequent first. problems: of lists and missing files.
     broken: pictures that cannot be decoded. decoded: whether all of each picture was tried.
     """
 
@@ -50,7 +49,31 @@ class Info:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False)
 
 
-def inspect(source: str, *, quick: bool = False, progress: Report | None = None) -> Info:
+@job
+def info(events: Events, source: str, /, *, quick: bool = False, json: bool = False) -> Info:
+    """Say what a dataset is: layout, counts, label balance, splits, and every missing or broken file.
+
+    Parameters
+    ----------
+    source
+        A folder or zip of whatever layout, "NAME:FOLDER?options", or "rendered:2000".
+    quick
+        Read the pictures' headers only; broken pictures may go unseen.
+    json
+        One JSON object instead of tables.
+    """
+    progress = None if json else events.progress("looking at pictures")
+    dataset = inspect(source, quick=quick, progress=progress)
+    if json:
+        events.note(dataset.as_json())
+        return dataset
+    for table in _tables(dataset):
+        events.send(table)
+    events.note("\n".join(_lines(dataset)))
+    return dataset
+
+
+def inspect(source: str, *, quick: bool = False, progress: Tick | None = None) -> Info:
     """Look at a dataset without changing anything.
 
     quick: read the pictures' headers only. progress: called with (done, total) pictures. Raises InputError
@@ -92,7 +115,7 @@ def _hints(source: str, found: Source, headers: Sequence[Header]) -> Iterator[st
 
 
 def _look(
-    looks: Sequence[Look], quick: bool, progress: Report | None
+    looks: Sequence[Look], quick: bool, progress: Tick | None
 ) -> tuple[list[Header], tuple[Problem, ...]]:
     def one(look: Look) -> Header | Problem:
         try:
@@ -115,44 +138,23 @@ def _look(
     return headers, tuple(broken)
 
 
-def show(info: Info, console: Console) -> None:
-    """Print `info` as tables for people."""
-    _print(console, _overview(info))
-    if info.labels:
-        _print(console, _labels(info))
-    if info.splits:
-        _print(console, _splits(info))
-        _tell_sides(info, console)
-    for note in info.notes:
-        console.print(f"note: {note}", markup=False)
-    tried = "cannot be decoded" if info.decoded else "have no readable header"
-    _list(console, f"{len(info.broken):,} pictures {tried}", info.broken)
-    _list(console, f"{len(info.problems):,} problems", info.problems)
-    if not info.broken and not info.problems:
-        console.print("nothing is missing or broken" + ("" if info.decoded else " (headers only)"))
+def _tables(dataset: Info) -> Iterator[Table]:
+    yield _overview(dataset)
+    if dataset.labels:
+        yield _labels(dataset)
+    if dataset.splits:
+        yield _splits(dataset)
 
 
-def _print(console: Console, table: Table) -> None:
-    console.print(table, soft_wrap=False)
-    console.print()
-
-
-def _grid(*headers: str) -> Table:
-    table = Table(*headers, box=None, pad_edge=False, show_header=bool(headers), header_style="bold")
-    return table
-
-
-def _overview(info: Info) -> Table:
-    table = _grid()
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    table.add_row("layout", f"{info.layout} (open it as {info.opened_as})")
-    for name, count in info.counts.items():
-        table.add_row(name, f"{count:,}")
-    table.add_row("sizes", _most(info.sizes, _MOST_SIZES))
-    table.add_row("licence", info.licence)
-    table.add_row("cite", info.citation)
-    return table
+def _overview(dataset: Info) -> Table:
+    rows = (
+        ("layout", f"{dataset.layout} (open it as {dataset.opened_as})"),
+        *((name, f"{count:,}") for name, count in dataset.counts.items()),
+        ("sizes", _most(dataset.sizes, _MOST_SIZES)),
+        ("licence", dataset.licence),
+        ("cite", dataset.citation),
+    )
+    return Table((Column("dataset"), Column(dataset.source, wraps=True)), rows)
 
 
 def _most(counts: dict[str, int], most: int) -> str:
@@ -162,13 +164,11 @@ def _most(counts: dict[str, int], most: int) -> str:
     return ", ".join(shown + ([f"others {sum(rest):,}"] if rest else [])) or "none"
 
 
-def _labels(info: Info) -> Table:
-    table = _grid("label", "kind", "known", "values")
-    table.columns[2].justify = "right"
-    table.columns[3].overflow = "fold"
-    for label in info.labels:
-        table.add_row(label.name, label.kind, f"{label.known / max(info.pictures, 1):.0%}", _values(label))
-    return table
+def _labels(dataset: Info) -> Table:
+    columns = (Column("label"), Column("kind"), Column("known", numbers=True), Column("values", wraps=True))
+    count = max(dataset.pictures, 1)
+    rows = [(each.name, each.kind, f"{each.known / count:.0%}", _values(each)) for each in dataset.labels]
+    return Table(columns, tuple(rows))
 
 
 def _values(label: LabelStats) -> str:
@@ -182,30 +182,43 @@ def _values(label: LabelStats) -> str:
     return "; ".join(parts) + (f", {rest:,} others" if rest else "")
 
 
-def _splits(info: Info) -> Table:
-    table = _grid("split", "pictures", "people")
-    for name, side in info.splits.items():
-        table.add_row(name, f"{side.pictures:,}", "not known" if side.people is None else f"{side.people:,}")
-    return table
+def _splits(dataset: Info) -> Table:
+    columns = (Column("split"), Column("pictures", numbers=True), Column("people", numbers=True))
+    rows = [
+        (name, f"{side.pictures:,}", "not known" if side.people is None else f"{side.people:,}")
+        for name, side in dataset.splits.items()
+    ]
+    return Table(columns, tuple(rows))
 
 
-def _tell_sides(info: Info, console: Console) -> None:
-    both = info.on_two_sides
+def _lines(dataset: Info) -> Iterator[str]:
+    """What the tables do not say: notes, people in both parts of a split, and what is missing or broken."""
+    if dataset.splits:
+        yield _split_people(dataset)
+    for note in dataset.notes:
+        yield f"note: {note}"
+    tried = "cannot be decoded" if dataset.decoded else "have no readable header"
+    yield from _listed(f"{len(dataset.broken):,} pictures {tried}", dataset.broken)
+    yield from _listed(f"{len(dataset.problems):,} problems", dataset.problems)
+    if not dataset.broken and not dataset.problems:
+        yield "nothing is missing or broken" + ("" if dataset.decoded else " (headers only)")
+
+
+def _split_people(dataset: Info) -> str:
+    both = dataset.on_two_sides
     if both:
         more = f" and {len(both) - _NAMED:,} more" if len(both) > _NAMED else ""
-        told = f"{len(both):,} people are on two sides of the split: {', '.join(both[:_NAMED])}{more}"
-        console.print(told, markup=False)
-    elif any(side.people for side in info.splits.values()):
-        console.print("nobody is on two sides of the split")
-    else:
-        console.print("who is shown is not known: whether a person is on two sides cannot be checked")
+        return f"{len(both):,} people are on two sides of the split: {', '.join(both[:_NAMED])}{more}"
+    if any(side.people for side in dataset.splits.values()):
+        return "nobody is on two sides of the split"
+    return "who is shown is not known: whether a person is on two sides cannot be checked"
 
 
-def _list(console: Console, title: str, problems: tuple[Problem, ...]) -> None:
+def _listed(title: str, problems: tuple[Problem, ...]) -> Iterator[str]:
     if not problems:
         return
-    console.print(f"{title}:")
+    yield f"{title}:"
     for problem in problems[:_NAMED]:
-        console.print(f"  {problem}", markup=False)
+        yield f"  {problem}"
     if len(problems) > _NAMED:
-        console.print(f"  and {len(problems) - _NAMED:,} more; --json names all")
+        yield f"  and {len(problems) - _NAMED:,} more; --json names all"

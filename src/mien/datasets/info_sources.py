@@ -12,15 +12,15 @@ from PIL import Image
 
 from mien.core.discover import load
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.packed import PackReader
 from mien.core.picture import BadPicture, decode, read_bytes
 from mien.datasets.header import FORMATS, Header
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layouts import folder
 from mien.datasets.opening import layouts, open_dataset, open_index, recognise
-from mien.datasets.stored import Report
 
-_PACKAGE = "mien.datasets"
+_PACKAGE = "mien.datasets.layouts"
 _NOT_LABELS = frozenset({"person", "pair", "role", "shot", "hidden"})  # of a record's labels
 
 
@@ -49,7 +49,7 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def find_source(given: str, *, progress: Report | None = None) -> Source:
+def find_source(given: str, *, progress: Tick | None = None) -> Source:
     """Recognise `given`: "NAME:FOLDER?options", "rendered:...", a zip, a folder of whatever layout.
 
     Raises InputError where there is nothing like that, or no picture in it.
@@ -186,7 +186,7 @@ def _dropped(pack: PackReader) -> tuple[str, ...]:
     return tuple(f"dropped when it was prepared: {count:,} {name}" for name, count in reasons.most_common())
 
 
-def _from_rendered(given: str, progress: Report | None) -> Source:
+def _from_rendered(given: str, progress: Tick | None) -> Source:
     dataset = open_dataset(given, progress=progress)
     module = load(_PACKAGE, given.partition(":")[0])
     channels, size = dataset.spec.channels, dataset.spec.resolution

@@ -14,11 +14,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, validate_call
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.datasets.columns import Columns, choose_columns
 from mien.datasets.decoded import Read, decode_index, read_file
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.splits import fold_people, split_people
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 _NAMED = 3  # problems that are named when a dataset is opened; `mien data info` names all
 
@@ -89,7 +90,7 @@ def open_layout(
     index: Callable[..., Index],
     where: str,
     *,
-    progress: Report | None = None,
+    progress: Tick | None = None,
     read: Read = read_file,
 ) -> StoredDataset:
     """Open "FOLDER?options" of a layout.

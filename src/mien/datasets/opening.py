@@ -3,21 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
 
 from mien.core.discover import load, names
 from mien.core.errors import InputError
-from mien.core.labels import Label
+from mien.core.events import Tick
 from mien.core.types import Dataset
-from mien.datasets.index import Index, as_inputs
-from mien.datasets.layout import choose, on_side, read_index
-from mien.datasets.stored import Report
+from mien.datasets.index import Index
+from mien.datasets.layout import Chosen, choose, on_side, read_index
 
 _PACKAGE = "mien.datasets.layouts"
 
 
-def open_dataset(source: str, *, progress: Report | None = None) -> Dataset:
-    """Open a zip, a folder, or "NAME:WHERE" with NAME a file of this package ("rendered:2000").
+def open_dataset(source: str, *, progress: Tick | None = None) -> Dataset:
+    """Open a zip, a folder, or "NAME:WHERE" with NAME a file of `datasets/layouts/` ("rendered:2000").
 
     progress: called with (done, total) during the slow part of opening for the first time.
     Raises InputError where nothing like that exists or it cannot be used.
@@ -49,37 +47,13 @@ def open_index(source: str) -> Index:
     return replace(index, entries=on_side(index.entries, options.split))
 
 
-class ToPrepare(NamedTuple):
-    """What `mien prepare` is to be told of a layout, by the names of files relative to `root`.
+def choose_entries(source: str) -> Chosen:
+    """The entries that "NAME:FOLDER?options" chooses, and the columns their labels become.
 
-    files: the only ones to read; the folder may hold others that must not be used (minors). labels: class
-    number or vector, None without labels. class_names: what they mean. extra: further keys of the record,
-    with all "labels" that are known. notes: lines for the user.
-    """
-
-    root: Path
-    files: tuple[str, ...]
-    labels: dict[str, Label] | None
-    class_names: tuple[str, ...]
-    extra: dict[str, dict[str, Any]]
-    notes: tuple[str, ...]
-
-
-def open_inputs(source: str) -> ToPrepare:
-    """The files that "NAME:FOLDER?options" chooses, to be prepared: faces found, aligned, measured.
-
-    size= and channels= have no say there. Raises InputError as `open_dataset` does, and where entries are no
-    whole picture files.
+    Raises InputError as `open_dataset` does.
     """
     name, where, module = _layout_of(source)
-    chosen = choose(name, module.index, where)
-    index, columns = chosen.index, chosen.columns
-    root, known, extra = as_inputs(index)
-    joined = {file: {**extra[file], "labels": known[file]} for file in known}
-    if columns is None:
-        return ToPrepare(root, tuple(known), None, (), joined, index.notes)
-    labels = {entry.file: columns.label(entry) for entry in index.entries}
-    return ToPrepare(root, tuple(known), labels, columns.class_names, joined, index.notes)
+    return choose(name, module.index, where)
 
 
 def _layout_of(source: str) -> tuple[str, str, ModuleType]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.types import Dataset, Spec
 from mien.core.views import View
 from mien.datasets.layout import read_index
 from mien.datasets.layouts import pairs, sd18
 from mien.datasets.opening import open_dataset, open_index
-from mien.datasets.stored import Report
 
 _NAMED = 10
 
@@ -78,7 +78,7 @@ class PairedDataset:
         )
 
 
-def open_pairs(source: str, *, direction: str = "", progress: Report | None = None) -> PairedDataset:
+def open_pairs(source: str, *, direction: str = "", progress: Tick | None = None) -> PairedDataset:
     """Open pairs to train on: a folder of pairs, "pairs:FOLDER?size=128&split=train", or a dataset whose
     records tell "role" and what belongs together (`mien render --pairs`, "sd18:...").
 

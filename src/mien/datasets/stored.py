@@ -1,6 +1,6 @@
 """Decoded pictures in one memory-mapped file, and the dataset that serves them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.lib import format as npy
 
 from mien.core.atomic import open_replacing
+from mien.core.events import Tick
 from mien.core.types import Spec
 
-Report = Callable[[int, int], None]  # done, total
+Report = Tick  # for callers that still import it from here
 
 
 @dataclass(eq=False)

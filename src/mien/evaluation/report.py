@@ -1,7 +1,7 @@
 """`mien report`: one page about a run that stands alone; no script, everything inlined."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,9 @@ import torch
 from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
+from mien.core.events import Events, Tick, job
+from mien.core.family import GENERATOR
+from mien.core.kinds import kind_at, report_for
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -33,8 +36,6 @@ from mien.reports.score_tables import quote, read_scores, tables
 from mien.reports.sentences import dig, facts, lead, memorisation, verdict
 from mien.training.settings import pick_device
 
-Tick = Callable[[int, int], None]
-
 _NUM_SHOWN = 24
 _NUM_SAMPLES = 64  # compared with the training pictures
 _NUM_NEIGHBOURS = 4
@@ -47,6 +48,28 @@ class _Data:
 
     dataset: Dataset | None
     note: str
+
+
+@job
+def report(events: Events, run: Path, /, *, data: str | None = None, out: Path | None = None) -> Path:
+    """Write a run's report: one self-contained HTML page.
+
+    Returns the path of the page. Raises InputError where `run` is no run folder.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    data
+        The dataset, if it is not where it was when the run was made.
+    out
+        Where to write the page; report.html in the run folder by default.
+    """
+    writer = report_for(run, kind_at(run) if run.is_dir() else GENERATOR)
+    progress = events.progress("comparing with the training pictures")
+    path: Path = writer.write_report(run, data=data, out=out, progress=progress)
+    events.wrote(path)
+    return path
 
 
 def write_report(

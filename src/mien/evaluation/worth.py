@@ -7,18 +7,19 @@ on the same real people, of whom none was learnt from.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+from cyclopts import Parameter
+from pydantic import BaseModel, ConfigDict, Field
 
-from mien.bars import bar
 from mien.core.atomic import sweep_temporaries, write_text
 from mien.core.errors import InputError
+from mien.core.events import Events, job
 from mien.core.run import RunFolder
 from mien.core.stop import Stop
 from mien.evaluation import worth_sets
 from mien.evaluation.worth_models import Arm, Plan, Result, arms_of, result_of
-from mien.evaluation.worth_options import WorthOptions
-from mien.evaluation.worth_page import write_page
+from mien.evaluation.worth_page import shown, verdict, write_page
 from mien.evaluation.worth_scores import (
     ArmScore,
     Gain,
@@ -33,40 +34,95 @@ from mien.evaluation.worth_scores import (
     score,
 )
 from mien.evaluation.worth_sets import BESIDE, REAL, Sets
-from mien.evaluation.worth_words import verdict
 from mien.models import attributes
 from mien.training.settings import pick_device, resolve_config
 
 _RESULTS = "models"
 
 
-def worth(real: str, label: str, out: Path, options: WorthOptions, *, console: Console) -> Worth:
-    """Train and test everything that is not there yet, write `worth.json` and `worth.html` into `out`.
+class WorthOptions(BaseModel):
+    """Options of `mien worth` beside the real pictures and the label."""
 
-    Stopped at any moment, the same command goes on with the next model. Raises InputError.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    synthetic: tuple[str, ...] = Field(
+        (),
+        description="NAME=DATASET; may be repeated; each is also compared with those before it. DATASET may"
+        " be a run that trained a generator with --labels.",
+    )
+    seeds: int = Field(5, ge=2, le=100, description="How many models of each kind.")
+    kimg: float = Field(
+        20.0,
+        gt=0,
+        description="Thousand pictures that each model sees, repeated as needed: as many updates for all.",
+    )
+    real_count: int | None = Field(
+        None, ge=2, description="Only that many real pictures to learn from, drawn anew by each seed."
+    )
+    held_out: float = Field(
+        0.2, gt=0, lt=1, description="Share of the real pictures to test on, whole people."
+    )
+    drawn: int = Field(
+        2000, ge=2, description="How many pictures to draw where a synthetic set is a generator."
+    )
+    preset: str = Field("quick", description="Named configuration of the model family `attributes`.")
+    set: tuple[str, ...] = Field((), description="Change one number of the model: --set lr=0.001.")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, mps or auto.")
+
+
+_DEFAULTS = WorthOptions()
+
+
+@job
+def worth(
+    events: Events,
+    /,
+    *,
+    real: str,
+    label: str,
+    options: Annotated[WorthOptions, Parameter(name="*")] = _DEFAULTS,
+    out: Path = Path("worth"),
+) -> Worth:
+    """Say whether synthetic pictures help a small model that is to read a label off real ones.
+
+    The same model learns from real pictures, from real ones with classical augmentation, from each synthetic
+    set, and from real ones and each; every one is tested on the same real people, of whom none learnt. The
+    same command again goes on where it was stopped. Returns what is in worth.json. Raises InputError.
+
+    Parameters
+    ----------
+    real
+        Real pictures with the label: a zip, a folder, or NAME:WHERE.
+    label
+        What to read: a label of the manifest or a label column, "class" for sub-folders, "gaze" for the line
+        of sight (gaze_yaw and gaze_pitch).
+    out
+        Folder for worth.json, worth.html and what each model said.
     """
     config = _config(options)
-    with bar(console, "opening pictures") as progress:
-        sets = worth_sets.open_sets(
-            real,
-            options.synthetic,
-            label,
-            held_out=options.held_out,
-            drawn=options.drawn,
-            progress=progress,
-        )
+    sets = worth_sets.open_sets(
+        real,
+        options.synthetic,
+        label,
+        held_out=options.held_out,
+        drawn=options.drawn,
+        progress=events.progress("opening pictures"),
+    )
     nimg = max(1, round(options.kimg * 1000))
     plan = Plan(sets, config, nimg, options.real_count, pick_device(options.device))
     for note in sets.notes:
-        console.print(note, markup=False)
+        events.note(note)
     folder = out / _RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     with RunFolder(out).lock():
         sweep_temporaries(folder)
-        results = _results(plan, options.seeds, folder, console)
+        results = _results(plan, options.seeds, folder, events)
         found = summarise(plan, results, label)
         write_text(out / "worth.json", found.model_dump_json(indent=2) + "\n")
         write_page(found, sets, out / "worth.html")
+    for event in shown(found):
+        events.send(event)
+    events.wrote(out / "worth.html")
     return found
 
 
@@ -79,12 +135,13 @@ def _config(options: WorthOptions) -> attributes.Config:
     return config
 
 
-def _results(plan: Plan, seeds: int, folder: Path, console: Console) -> dict[str, list[Result]]:
+def _results(plan: Plan, seeds: int, folder: Path, events: Events) -> dict[str, list[Result]]:
     """By arm, a result for each seed. Seeds come first, so that a stop leaves all arms even."""
     arms = arms_of(plan.sets)
     results: dict[str, list[Result]] = {arm.name: [] for arm in arms}
     total = len(arms) * seeds * plan.nimg
-    with Stop() as stop, bar(console, f"training {len(arms) * seeds} models") as progress:
+    progress = events.progress(f"training {len(arms) * seeds} models")
+    with Stop() as stop:
         for seed in range(seeds):
             for place, arm in enumerate(arms):
                 before = (seed * len(arms) + place) * plan.nimg
@@ -94,7 +151,7 @@ def _results(plan: Plan, seeds: int, folder: Path, console: Console) -> dict[str
                         raise KeyboardInterrupt
                     progress(before + min(nimg, plan.nimg), total)
 
-                result = result_of(plan, arm, seed, folder, tick=tick, report=console.print)
+                result = result_of(plan, arm, seed, folder, tick=tick, report=events.note)
                 results[arm.name].append(result)
     return results
 

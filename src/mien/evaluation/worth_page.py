@@ -1,4 +1,4 @@
-"""`worth.html`: what `mien worth` found, on one page that stands alone."""
+"""What `mien worth` found: a table, plain sentences, and `worth.html`, a page that stands alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ from markupsafe import Markup
 from mien import TOOL
 from mien.attributes.agreement import Interval
 from mien.core.atomic import write_text
+from mien.core.events import Column, Event, Notice, Table
 from mien.core.provenance import SourceType
 from mien.core.types import Dataset
-from mien.evaluation.worth_scores import Worth
-from mien.evaluation.worth_sets import REAL, Sets
-from mien.evaluation.worth_words import about, compared, gain_over, told, verdict
+from mien.evaluation.worth_scores import ArmScore, Gain, Scale, Worth
+from mien.evaluation.worth_sets import AUGMENTED, BESIDE, REAL, Sets
 from mien.reports.charts import number, ticks
 from mien.reports.inline_images import Shown, show_strip
 from mien.reports.page import render
@@ -24,6 +24,82 @@ _WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BOTTOM = 470, 125, 20, 28, 8, 26
 _TONES = {"better": "good", "unclear": "plain", "worse": "doubt"}
 
 Row = tuple[str, Interval, Sequence[float]]  # name, figure, and that of each seed
+_ADDED = ("helps", "makes no difference that can be seen", "hurts")
+_OTHER = ("is better than", "is neither better nor worse, as far as can be seen, than", "is worse than")
+_PLACE = {"better": 0, "unclear": 1, "worse": 2}
+
+
+def verdict(arm: str, found: Gain, scale: Scale) -> str:
+    """A sentence: "adding refined helps: MAE better by 1.20° than with real alone (0.80° to 1.60°)"."""
+    place, by = _PLACE[found.verdict], f"{scale.names[0]} {_by(found.gain, scale)}"
+    if found.over == REAL and (arm == AUGMENTED or arm.startswith(BESIDE)):
+        what = "classical augmentation" if arm == AUGMENTED else f"adding {arm.removeprefix(BESIDE)}"
+        return f"{what} {_ADDED[place]}: {by} than {REAL} alone"
+    return f"{arm} {_OTHER[place]} {found.over}: {by}"
+
+
+def _by(gain: Interval, scale: Scale) -> str:
+    """ "better by 1.20° (0.80° to 1.60°)"."""
+    word, sign = ("better", 1) if gain.value >= 0 else ("worse", -1)
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    return f"{word} by {scale.told(abs(gain.value))} ({scale.told(low)} to {scale.told(high)})"
+
+
+def told(figure: Interval, scale: Scale, *, signed: bool = False) -> tuple[str, str]:
+    """ "6.21°" and "6.02° to 6.40°"."""
+    ends = " to ".join(scale.told(end, signed=signed) for end in (figure.low, figure.high))
+    return scale.told(figure.value, signed=signed), ends
+
+
+def compared(found: Worth) -> list[str]:
+    """The arms that others are held against, real first, as they are named in the table."""
+    return list(dict.fromkeys(_short(gain.over) for arm in found.arms for gain in arm.gains))
+
+
+def gain_over(arm: ArmScore, against: str) -> Gain | None:
+    """The arm's gain over what stands in the column `against`, if it was compared with that."""
+    return next((gain for gain in arm.gains if _short(gain.over) == against), None)
+
+
+def about(found: Worth) -> str:
+    """What all figures are of, in a line."""
+    guess = found.scale.told(found.guess[found.figures[0]])
+    return (
+        f"{found.label}: {found.seeds} models of each kind with {found.updates:,} updates each, tested on"
+        f" {found.num_test:,} real pictures of {found.num_people:,} people ({found.real}), {found.how};"
+        f" always saying the same: {found.figures[0]} {guess}"
+    )
+
+
+def shown(found: Worth) -> list[Event]:
+    """A row for each kind of training pictures, then the verdicts."""
+    columns = (
+        Column("learnt from"),
+        *(Column(name, numbers=True) for name in ("pictures", *found.figures, f"gain over {REAL}")),
+    )
+    rows = []
+    for arm in found.arms:
+        figures = [_cell(figure, found.scale) for figure in arm.figures.values()]
+        over = gain_over(arm, REAL)
+        gained = "" if over is None else _cell(over.gain, found.scale, signed=True)
+        rows.append((arm.name, f"{arm.num_real:,} + {arm.num_synthetic:,}", *figures, gained))
+    lines = (
+        "pictures: real + synthetic; under a figure: its 95 % interval over seeds and test people; a gain"
+        " above 0 is better",
+        *(f"- {sentence}" for sentence in found.verdicts),
+        *found.warnings,
+    )
+    return [Notice(about(found)), Table(columns, tuple(rows)), *map(Notice, lines)]
+
+
+def _short(over: str) -> str:
+    return over.removeprefix(BESIDE)
+
+
+def _cell(figure: Interval, scale: Scale, *, signed: bool = False) -> str:
+    """The figure, and its interval in a second line, narrow enough for a terminal of 80 columns."""
+    value, ends = told(figure, scale, signed=signed)
+    return f"{value}\n{ends.replace(scale.unit, '') if scale.unit else ends}"
 
 
 def write_page(found: Worth, sets: Sets, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The pictures that `mien worth` compares: one label of each, one size, nobody learnt from and tested on."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.family import GENERATOR
 from mien.core.kinds import kind_at
 from mien.core.network import LoadedNetwork, load_network
@@ -24,7 +25,6 @@ from mien.labels.conditions import with_predictions
 from mien.labels.encoding import Target
 from mien.labels.split import in_line, person_of, split_people
 
-Tick = Callable[[int, int], None]
 REAL = "real"  # names of arms
 AUGMENTED = "real, augmented"
 BESIDE = "real + "

@@ -1,4 +1,4 @@
-"""What every verb that draws faces asks first: which model, how far truncated, under which label."""
+"""A loaded generator with truncation and labels: what every command that draws faces begins with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _MOST_SIDE = 2048
 
 @dataclass(frozen=True)
 class Drawing:
-    """A generator with what it is to draw. psi: truncation in [0, 1]. label: what the user asked for."""
+    """A generator with what it is to draw. psi: truncation in [0, 1]. label: as `--label` gave it."""
 
     loaded: LoadedNetwork[Any]
     psi: float
@@ -30,9 +30,9 @@ class Drawing:
 
     @classmethod
     def of(cls, source: Path | None, *, trunc: float, label: str | Sequence[str]) -> "Drawing":
-        """Load what `load` takes. Raises InputError, for a bad label too."""
+        """Load a generator as `load_network` does. Raises InputError, for a bad label too."""
         psi = check_psi(trunc)
-        drawing = cls(load_network(source), psi, (label,) if isinstance(label, str) else tuple(label))
+        drawing = cls(load_network(source), psi, as_labels(label))
         drawing.labels([0])
         return drawing
 
@@ -50,7 +50,7 @@ class Drawing:
         return latents(seeds, self.loaded.network.z_dim)
 
     def from_z(self, z: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
-        """uint8 [N, C, H, W] of latents. seeds: what labels not asked for follow; by default all alike."""
+        """uint8 [N, C, H, W] of latents. seeds: labels not given are drawn by them; by default all alike."""
         labels = self.labels([0] * len(z) if seeds is None else seeds)
         return draw(self.loaded.network, z, labels, psi=self.psi)
 
@@ -77,6 +77,11 @@ def sized(picture: Tensor, side: int) -> Pixels:
     if pixels.shape[0] != side:
         pixels = resize(pixels, side)
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+
+
+def as_labels(label: str | Sequence[str]) -> tuple[str, ...]:
+    """Labels as `--label` gives them; from Python one may come alone."""
+    return (label,) if isinstance(label, str) else tuple(label)
 
 
 def check_side(option: str, side: int | None, *, default: int) -> int:

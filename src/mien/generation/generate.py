@@ -19,6 +19,7 @@ from mien.core.png_rows import png_rows
 from mien.core.provenance import Provenance, save_picture
 from mien.core.sampling import check_psi, draw, latents, parse_seeds
 from mien.core.types import Generator
+from mien.generation.drawing import as_labels
 from mien.labels.asked import label_vectors
 
 FORMATS = ("png", "jpg", "webp")
@@ -69,7 +70,7 @@ def generate(
         raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")
     chosen = parse_seeds(seeds)
     drawing = _opened(source_of(source))
-    labels = label_vectors(drawing.header, (label,) if isinstance(label, str) else label, chosen)
+    labels = label_vectors(drawing.header, as_labels(label), chosen)
     batches = _batches(drawing, chosen, labels, trunc, events.progress("drawing"))
     if grid:
         path = out / f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"

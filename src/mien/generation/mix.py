@@ -1,11 +1,11 @@
 """`mien mix`: a grid of faces, each a column's with some layers of a row's."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mien.core.errors import InputError
+from mien.core.events import Events, job
 from mien.core.picture import Pixels
 from mien.core.provenance import encode_picture, save_picture
 from mien.core.sampling import parse_seeds
@@ -17,22 +17,43 @@ _PAPER = 255
 _MOST = 4096  # faces in a grid
 
 
+@job
 def mix(
-    source: Path | None,
-    out: Path,
+    events: Events,
+    source: Path | None = None,
+    /,
     *,
     rows: str,
     columns: str,
+    out: Path,
     layers: str = "coarse",
     trunc: float = 1.0,
-    label: str | Sequence[str] = (),
+    label: tuple[str, ...] = (),
     size: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, ...]:
-    """Write the grid and return the layers: at row r and column c, face c with the `layers` of face r.
+    """Mix styles: a grid in which each column's face takes some layers from each row's.
 
-    The faces themselves stand above and to the left, a gap apart. layers: "coarse", "middle", "fine" or
-    "0-3". size: pixels along a side of a face (default: the model's). Raises InputError.
+    At row r and column c stands face c with the layers of face r; the faces themselves stand above and to the
+    left, a gap apart. Returns the numbers of the layers. Raises InputError.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+    rows
+        Seeds that give the layers, like 0-3.
+    columns
+        Seeds that take them, like 4-9.
+    out
+        The picture: .png, .jpg or .webp.
+    layers
+        coarse (pose, shape), middle (features, hair), fine (colours), several with commas, or like 0-3.
+    trunc
+        Truncation psi from 0 to 1.
+    label
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
+    size
+        Pixels along a side of a face; the model's by default.
     """
     drawing = Drawing.of(source, trunc=trunc, label=label)
     side = check_side("--size", size, default=drawing.resolution)
@@ -45,14 +66,15 @@ def mix(
     ws = drawing.styles(row_seeds + column_seeds, "mixing styles")
     ws_rows, ws_columns = ws[: len(row_seeds)], ws[len(row_seeds) :]
     sheet = _Sheet(len(row_seeds), len(column_seeds), side)
+    progress = events.progress("mixing", unit="rows")
     for index, picture in enumerate(draw_styles(generator, ws_columns), start=1):
         sheet.place(0, index, sized(picture, side))
     for row, (own, mixtures) in enumerate(mixing_rows(generator, ws_rows, ws_columns, chosen), start=1):
         for column, picture in enumerate((own, *mixtures)):
             sheet.place(row, column, sized(picture, side))
-        if progress:
-            progress(row, len(row_seeds))
+        progress(row, len(row_seeds))
     save_picture(out, sheet.pixels, drawing.mark())
+    events.wrote(out, f"layers {', '.join(map(str, chosen))} of the rows' faces")
     return chosen
 
 

@@ -1,12 +1,12 @@
 """`mien mosaic`: a wall of chosen faces of any size, drawn and written row by row."""
 
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mien.core.errors import InputError
+from mien.core.events import Events, job
 from mien.core.png_rows import png_rows
 from mien.core.sampling import parse_seeds
 from mien.generation.drawing import Drawing, check_side, sized
@@ -15,21 +15,39 @@ _BATCH = 64
 _MOST_COLUMNS = 10_000
 
 
+@job
 def mosaic(
-    source: Path | None,
-    out: Path,
+    events: Events,
+    source: Path | None = None,
+    /,
     *,
     keep: str,
+    out: Path,
     columns: int | None = None,
     cell: int | None = None,
     trunc: float = 1.0,
-    label: str | Sequence[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    label: tuple[str, ...] = (),
 ) -> tuple[int, int]:
-    """Write the wall as a PNG and return its (rows, columns); only a row of it is held at a time.
+    """Lay chosen faces out as a wall of any size, row by row, so that memory does not limit it.
 
-    keep: a file of seeds, or seeds like "0,5,17-19". columns: faces in a row (default: about a square).
-    cell: pixels along a side of a face (default: the model's). Raises InputError.
+    Returns how many rows and columns it has. Raises InputError.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+    keep
+        A file of seeds, as `mien pick` gives one, or seeds like 0,5,17-19.
+    out
+        The picture, a .png.
+    columns
+        Faces in a row; about a square by default.
+    cell
+        Pixels along a side of a face; the model's by default.
+    trunc
+        Truncation psi from 0 to 1.
+    label
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
     if out.suffix.lower() != ".png":
         raise InputError(
@@ -42,12 +60,13 @@ def mosaic(
     drawing = Drawing.of(source, trunc=trunc, label=label)
     side = check_side("--cell", cell, default=drawing.resolution)
     rows = math.ceil(len(seeds) / across)
+    progress = events.progress("laying faces")
     with png_rows(out, across * side, rows * side, drawing.mark()) as png:
         for start in range(0, len(seeds), across):
             row = seeds[start : start + across]
             png.write(_row(drawing, row, across, side))
-            if progress:
-                progress(start + len(row), len(seeds))
+            progress(start + len(row), len(seeds))
+    events.wrote(out, f"{rows} rows of {across}")
     return rows, across
 
 

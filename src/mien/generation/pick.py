@@ -3,20 +3,19 @@
 import base64
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from mien import TOOL
 from mien.core.atomic import write_text
 from mien.core.errors import InputError
+from mien.core.events import Events, Tick, job
 from mien.core.provenance import encode_picture
 from mien.core.sampling import parse_seeds, write_seeds
 from mien.generation.drawing import Drawing, check_side, sized
+from mien.reports.page import render
 
 _BATCH = 64
 _MOST = 5_000  # faces on a page: more make it slow
@@ -28,39 +27,58 @@ class _Face:
     data: str
 
 
+@job
 def pick(
-    source: Path | None,
-    out: Path,
+    events: Events,
+    source: Path | None = None,
+    /,
     *,
+    out: Path = Path("pick.html"),
     seeds: str = "0-199",
     trunc: float = 1.0,
-    label: str | Sequence[str] = (),
+    label: tuple[str, ...] = (),
     size: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the page and return how many faces are on it; each carries its mark. Raises InputError."""
+    """Write a page on which to choose faces by click or key; `mosaic` and `generate` read what it gives.
+
+    Returns how many faces are on it; each carries its provenance mark. Raises InputError.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+    out
+        The page. It stands alone and needs no network.
+    seeds
+        Which faces to choose from.
+    trunc
+        Truncation psi from 0 to 1.
+    label
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
+    size
+        Pixels along a side of a face; the model's by default.
+    """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out}: the page is written as .html")
-    wanted = sorted(set(parse_seeds(seeds)))
-    if len(wanted) > _MOST:
-        raise InputError(f"--seeds: {len(wanted):,} faces are too many for one page; at most {_MOST:,}")
+    chosen = sorted(set(parse_seeds(seeds)))
+    if len(chosen) > _MOST:
+        raise InputError(f"--seeds: {len(chosen):,} faces are too many for one page; at most {_MOST:,}")
     drawing = Drawing.of(source, trunc=trunc, label=label)
     side = check_side("--size", size, default=drawing.resolution)
-    faces = list(_faces(drawing, wanted, side, progress))
-    write_text(out, _render(_context(drawing, wanted, side), faces))
+    faces = list(_faces(drawing, chosen, side, events.progress("drawing")))
+    context = _context(drawing, chosen, side) | {"faces": faces}
+    write_text(out, render("pick.html.j2", context, styles=("pick.css",), scripts=("pick.js",)))
+    events.wrote(out, f"{len(faces)} faces; open it in a browser, choose, and save kept.txt")
     return len(faces)
 
 
-def _faces(
-    drawing: Drawing, seeds: list[int], side: int, progress: Callable[[int, int], None] | None
-) -> Iterator[_Face]:
+def _faces(drawing: Drawing, seeds: list[int], side: int, progress: Tick) -> Iterator[_Face]:
     for start in range(0, len(seeds), _BATCH):
         piece = seeds[start : start + _BATCH]
         for seed, picture in zip(piece, drawing.faces(piece), strict=True):
             data = encode_picture(sized(picture, side), ".webp", drawing.mark(seed))
             yield _Face(seed, f"data:image/webp;base64,{base64.b64encode(data).decode()}")
-        if progress:
-            progress(start + len(piece), len(seeds))
+        progress(start + len(piece), len(seeds))
 
 
 def _context(drawing: Drawing, seeds: list[int], side: int) -> dict[str, Any]:
@@ -79,25 +97,3 @@ def _context(drawing: Drawing, seeds: list[int], side: int) -> dict[str, Any]:
         "remark": " ".join(f"kept faces of {model}{how}".split()),
         "tool": TOOL,
     }
-
-
-def _render(context: dict[str, Any], faces: list[_Face]) -> str:
-    loader = PackageLoader("mien.reports", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style = loader.get_source(environment, "pick.css")[0]
-    script = loader.get_source(environment, "pick.js")[0]
-    # The hashes allow this one style sheet and script, and nothing that a hostile name might smuggle in.
-    return environment.get_template("pick.html.j2").render(
-        context,
-        faces=faces,
-        style=Markup(style),
-        style_hash=_hash(style),
-        script=Markup(script),
-        script_hash=_hash(script),
-    )
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

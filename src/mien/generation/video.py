@@ -1,14 +1,16 @@
 """`mien video`: one face turning into the next, as MP4 or animated WebP."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from mien.core.errors import InputError
+from mien.core.events import Events, Tick, job
 from mien.core.film import check_film, write_film
 from mien.core.picture import Pixels
 from mien.core.provenance import save_animation
@@ -24,7 +26,7 @@ _MOST_CELLS = 1024
 
 @dataclass(frozen=True)
 class Film:
-    """What was written. width, height: of a frame, in pixels."""
+    """A film that was written. width, height: of a frame, in pixels. space: of the walk, "z" or "w"."""
 
     num_frames: int
     seconds: float
@@ -33,56 +35,79 @@ class Film:
     space: str
 
 
-@dataclass(frozen=True)
-class Walk:
-    """How to go from seed to seed.
-
-    frames: of a leg. space: "z", "w", or None for the better one that the model has. curve: "straight" or
-    "smooth", in w. loop: back to the first seed. ease: rest at each seed.
-    """
-
-    frames: int = 60
-    space: str | None = None
-    curve: str | None = None
-    loop: bool = False
-    ease: bool = False
-
-
+@job
 def video(
-    source: Path | None,
-    out: Path,
-    walk: Walk,
+    events: Events,
+    source: Path | None = None,
+    /,
     *,
+    out: Path,
     seeds: str = "0-7",
+    frames: int = 60,
     fps: int = 30,
+    space: Literal["z", "w"] | None = None,
+    curve: Literal["smooth", "straight"] | None = None,
+    loop: bool = False,
+    ease: bool = False,
     grid: str = "1x1",
     size: int | None = None,
     trunc: float = 1.0,
-    label: str | Sequence[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    label: tuple[str, ...] = (),
 ) -> Film:
-    """Write the film of a walk through the seeds, or of several side by side that share them out evenly.
+    """Film one face turning into the next: MP4 (needs mien[video]) or animated WebP.
 
-    grid: "CxR", columns by rows. size: pixels along a side of a face (default: the model's). Raises
-    InputError before drawing; stopped half-way, it leaves no file.
+    Raises InputError before it draws; stopped half-way, it leaves no file.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+    out
+        The film: .mp4 or .webp.
+    seeds
+        The faces to pass, like 0-7.
+    frames
+        Frames from each face to the next.
+    fps
+        Frames a second.
+    space
+        Walk in z (any model) or w (models with styles); w by default where there is one.
+    curve
+        In w: smooth (by default) or straight from face to face.
+    loop
+        Go back to the first face, so that the film can repeat without a seam.
+    ease
+        Rest at each face and go quicker in between.
+    grid
+        Several walks at once, columns x rows, like 4x2; the seeds are shared out among them.
+    size
+        Pixels along a side of a face; the model's by default.
+    trunc
+        Truncation psi from 0 to 1.
+    label
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
-    if out.suffix.lower() not in (".mp4", ".webp"):
-        raise InputError(f"{out}: films are written as .mp4 or .webp")
-    if not 1 <= walk.frames <= 10_000 or not 1 <= fps <= 240:
-        raise InputError(
-            f"--frames {walk.frames} --fps {fps}: between 1 and 10,000 a leg, 1 and 240 a second"
-        )
+    _check_options(out, frames, fps)
     columns, rows = _cells(grid)
     walks = _share(parse_seeds(seeds), columns * rows)
     drawing = Drawing.of(source, trunc=trunc, label=label)
     side = check_side("--size", size, default=drawing.resolution)
-    where = positions(len(walks[0]), walk.frames, loop=walk.loop, ease=walk.ease)
+    where = positions(len(walks[0]), frames, loop=loop, ease=ease)
     width, height = columns * side, rows * side
     _check_format(out, len(where), width, height)
-    space, routes = _routes(drawing, walks, walk)
-    frames = _frames(drawing, space, routes, where, columns, side)
-    _write(out, _counted(frames, len(where), progress), drawing, fps)
-    return Film(len(where), len(where) / fps, width, height, space)
+    walked, routes = _routes(drawing, walks, space, curve, loop=loop)
+    drawn = _frames(drawing, walked, routes, where, columns, side)
+    _write(out, _counted(drawn, len(where), events.progress("filming", unit="frames")), drawing, fps)
+    film = Film(len(where), len(where) / fps, width, height, walked)
+    events.wrote(out, f"{len(where)} frames, {film.seconds:.1f} s, {width}x{height}, walked in {walked}")
+    return film
+
+
+def _check_options(out: Path, frames: int, fps: int) -> None:
+    if out.suffix.lower() not in (".mp4", ".webp"):
+        raise InputError(f"{out}: films are written as .mp4 or .webp")
+    if not 1 <= frames <= 10_000 or not 1 <= fps <= 240:
+        raise InputError(f"--frames {frames} --fps {fps}: between 1 and 10,000 a leg, 1 and 240 a second")
 
 
 def _cells(grid: str) -> tuple[int, int]:
@@ -117,21 +142,21 @@ def _check_format(out: Path, num_frames: int, width: int, height: int) -> None:
         raise InputError(f"{out}: a WebP has sides of at most 16,383; {width}x{height} has more")
 
 
-def _routes(drawing: Drawing, walks: list[list[int]], walk: Walk) -> tuple[str, list[Route]]:
-    """The space that is walked in, and each cell's route."""
-    space = walk.space or ("w" if isinstance(drawing.loaded.network, Styled) else "z")
+def _routes(
+    drawing: Drawing, walks: list[list[int]], space: str | None, curve: str | None, *, loop: bool
+) -> tuple[str, list[Route]]:
+    """The space that is walked in (by default w where the model has one), and each cell's route."""
+    space = space or ("w" if isinstance(drawing.loaded.network, Styled) else "z")
     if space not in ("z", "w"):
         raise InputError(f"--space {space}: z or w")
-    if walk.curve not in (None, "straight", "smooth"):
-        raise InputError(f"--curve {walk.curve}: straight or smooth")
+    if curve not in (None, "straight", "smooth"):
+        raise InputError(f"--curve {curve}: straight or smooth")
     if space == "z":
-        if walk.curve is not None:
-            raise InputError(
-                f"--curve {walk.curve}: a walk in z follows the sphere; curves are for --space w"
-            )
-        return space, [spherical(drawing.latents(seeds), loop=walk.loop) for seeds in walks]
-    line = straight if walk.curve == "straight" else smooth
-    return space, [line(drawing.styles(seeds, "--space w"), loop=walk.loop) for seeds in walks]
+        if curve is not None:
+            raise InputError(f"--curve {curve}: a walk in z follows the sphere; curves are for --space w")
+        return space, [spherical(drawing.latents(seeds), loop=loop) for seeds in walks]
+    line = straight if curve == "straight" else smooth
+    return space, [line(drawing.styles(seeds, "--space w"), loop=loop) for seeds in walks]
 
 
 def _frames(
@@ -150,13 +175,10 @@ def _frames(
             yield tiles.reshape(-1, columns * side, 3)
 
 
-def _counted(
-    frames: Iterator[Pixels], total: int, progress: Callable[[int, int], None] | None
-) -> Iterator[Pixels]:
+def _counted(frames: Iterator[Pixels], total: int, progress: Tick) -> Iterator[Pixels]:
     for done, frame in enumerate(frames, start=1):
         yield frame
-        if progress:
-            progress(done, total)
+        progress(done, total)
 
 
 def _write(out: Path, frames: Iterable[Pixels], drawing: Drawing, fps: int) -> None:

@@ -6,6 +6,7 @@ and safetensors, a refusal as text; nothing is ever handed over as a pickle.
 
 import resource
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,46 @@ import torch
 from mien.core.errors import InputError
 from mien.interop import _readers
 from mien.interop._facts import Contents
-from mien.interop._limits import Limits
 
 READY = b"ready\n"
 FACTS, CHOSEN, WEIGHTS, REFUSAL = "facts.json", "chosen.txt", "weights.safetensors", "refusal.txt"
 REFUSED = 3  # exit code
+_MB = 1 << 20
 
 # What reading never does. The reader has no way to do it either: this is a second lock on the same door.
 _FORBIDDEN = (
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.", "pty.spawn"),
     *("ctypes.dlopen", "webbrowser.open", "pickle.find_class", "code.__new__", "os.remove", "shutil."),
 )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much reading a file of a given size may take.
+
+    memory: bytes on top of the interpreter and its libraries. cpu_seconds, wall_seconds: of reading.
+    written: bytes of the largest file written.
+    """
+
+    memory: int
+    cpu_seconds: float
+    wall_seconds: float
+    written: int
+
+    @classmethod
+    def of(cls, size: int) -> "Limits":
+        """For a file of `size` bytes.
+
+        An honest file is held four times at most: mapped, as bytes, as tensors, copied for writing. Small
+        hostile ones stay under 2 GB (the libraries take about 0.25) and 10 seconds whatever they declare.
+        """
+        megabytes = size / _MB
+        return cls(
+            memory=1536 * _MB + 4 * size,
+            cpu_seconds=6 + megabytes / 25,
+            wall_seconds=10 + megabytes / 5,
+            written=64 * _MB + 2 * size,
+        )
 
 
 def main(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mien.core.atomic import write_bytes, write_text
 from mien.core.errors import InputError
+from mien.core.events import Events, job
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.packaged import card_of, name_of
 from mien.interop import onnx_file
@@ -21,10 +22,18 @@ class Exported:
     difference: float | None
 
 
-def export(source: Path, out: Path) -> Exported:
-    """Write the generator of a run or file to `out` (.safetensors or .onnx) and its card beside it.
+@job
+def export(events: Events, source: Path, out: Path, /) -> Exported:
+    """Write a generator for others: .safetensors or .onnx, with a model card beside it.
 
     Raises InputError for another suffix, or a source that holds no generator.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator), a .safetensors file, or "packaged".
+    out
+        OUT.safetensors or OUT.onnx; the card becomes OUT.md.
     """
     if out.suffix not in (".safetensors", ".onnx"):
         raise InputError(f"{out}: export writes .safetensors or .onnx")
@@ -36,10 +45,13 @@ def export(source: Path, out: Path) -> Exported:
     difference = None
     if out.suffix == ".onnx":
         difference = onnx_file.write(out, loaded.network, loaded.header, loaded.model)
+        events.note(f"ONNX against torch: they differ by at most {difference:.1e}")
     else:
         write_bytes(out, loaded.path.read_bytes())
     card = out.with_suffix(".md")
     write_text(card, _card(loaded, source, out))
+    events.wrote(out)
+    events.wrote(card, "its model card")
     return Exported(out, card, difference)
 
 

@@ -1,28 +1,29 @@
 """`mien import`: networks of other programs, shown and turned into files of ours; nothing in them is run."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from mien import TOOL
+from mien.core.artefacts import file_sha256
 from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
-from mien.interop import sandbox
+from mien.core.events import Events, job
+from mien.interop import nvlabs, r3gan, rosinality, sandbox
 from mien.interop._facts import Contents, FileFacts, NetworkFacts
 from mien.interop._network import Network, fitted, joined
-from mien.interop.convert import GENERATORS, convert, wanted
 
+_GENERATORS = ("G_ema", "G")
 _WIDE = 400  # characters of arguments shown
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A file of ours that was made of a foreign one. notes: what was not carried over, for the user."""
+    """A file of ours that was made of a foreign one. notes: sentences on what was not carried over."""
 
     path: Path
     header: NetworkHeader
@@ -34,7 +35,7 @@ class Imported:
 class Pair:
     """A generator of a foreign file, with the discriminator that it was trained against, if there is one.
 
-    header: of the generator; its configuration is that of both. notes: for the user.
+    header: of the generator; its configuration is that of both. notes: as in `Imported`.
     """
 
     header: NetworkHeader
@@ -43,12 +44,55 @@ class Pair:
     notes: tuple[str, ...] = ()
 
 
+@job
+def import_(
+    events: Events,
+    source: Path,
+    out: Path | None = None,
+    /,
+    *,
+    network: Literal["G_ema", "G", "D"] | None = None,
+    info: bool = False,
+) -> Imported | None:
+    """Turn a network of another program into a file of ours; nothing in it is executed.
+
+    Read are StyleGAN2 pickles of stylegan2-ada-pytorch and stylegan3, R3GAN's, and rosinality's .pt. Returns
+    what was written, None with `info`. Raises InputError where the file is damaged, hostile or does not fit.
+
+    Parameters
+    ----------
+    source
+        A .pkl or .pt file.
+    out
+        The .safetensors file to write; beside the source by default.
+    network
+        Write this network alone; by default the averaged generator (G_ema), else the generator (G), and the
+        discriminator beside it, for mien train --from.
+    info
+        Only show what the file holds.
+    """
+    contents = None if info else read(source, network)
+    for line in describe(source, contents):
+        events.note(line)
+    if contents is None:
+        return None
+    imported = _save(source, contents, out, alone=network is not None)
+    for note in imported.notes:
+        events.note(f"note: {note}")
+    spec = imported.header.spec
+    size = f"{spec.resolution} px" + (f", {spec.label_dim} labels" if spec.label_dim else "")
+    events.wrote(imported.path, f"{imported.header.family}, {size}")
+    if imported.discriminator is not None:
+        events.wrote(imported.discriminator, "its discriminator")
+    return imported
+
+
 def read(source: Path, network: str | None = None) -> Contents:
     """What a checkpoint holds, with the tensors of a network.
 
     network: "G_ema", "G" or "D"; by default the averaged generator, else the generator. Raises InputError.
     """
-    return sandbox.read(source, wanted(network))
+    return sandbox.read(source, (network,) if network else _GENERATORS)
 
 
 def describe(source: Path, contents: Contents | None = None) -> list[str]:
@@ -62,16 +106,29 @@ def read_pair(source: Path, contents: Contents | None = None) -> Pair:
     contents: what was read of it with its generator, if that has been done.
     """
     contents = contents or read(source)
-    found = _converted(source, contents)
-    d, note = _discriminator(source, contents, found)
-    config = found.config if d is None else d.config
-    header = _header(source, contents, found).model_copy(update={"config": config})
-    notes = (*found.notes, note) if note else found.notes
-    return Pair(header, found.tensors, None if d is None else d.tensors, notes)
+    g = _converted(source, contents)
+    d, note = _discriminator(source, contents, g)
+    config = g.config if d is None else d.config
+    header = _header(source, contents, g).model_copy(update={"config": config})
+    notes = (*g.notes, note) if note else g.notes
+    return Pair(header, g.tensors, None if d is None else d.tensors, notes)
 
 
-def save(source: Path, contents: Contents, out: Path | None = None, *, alone: bool = False) -> Imported:
-    """Write the network that was read of `source` as a file of ours, beside it unless told otherwise.
+def convert(contents: Contents) -> Network:
+    """The chosen network for one of our families. Raises InputError where none can hold it."""
+    if contents.chosen is None:
+        raise ValueError("no network was asked for")
+    facts, tensors = contents.facts.networks[contents.chosen], contents.weights
+    is_d = contents.chosen == "D"
+    if contents.facts.maker == "rosinality":
+        return rosinality.discriminator(tensors) if is_d else rosinality.generator(tensors)
+    if r3gan.is_r3gan(tensors):
+        return r3gan.discriminator(tensors) if is_d else r3gan.generator(facts, tensors)
+    return nvlabs.discriminator(facts, tensors) if is_d else nvlabs.generator(facts, tensors)
+
+
+def _save(source: Path, contents: Contents, out: Path | None, *, alone: bool) -> Imported:
+    """Write the network that was read of `source` as a file of ours; out: None for beside the source.
 
     With a generator its discriminator is written too, as NAME.discriminator.safetensors, which
     `mien train --from` finds; alone: without.
@@ -79,11 +136,11 @@ def save(source: Path, contents: Contents, out: Path | None = None, *, alone: bo
     path = source.with_suffix(".safetensors") if out is None else out
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: what is imported is written as .safetensors")
-    if alone or contents.chosen not in GENERATORS:
-        found = _converted(source, contents)
-        header = _header(source, contents, found)
-        save_generator(path, found.tensors, header)
-        return Imported(path, header, found.notes)
+    if alone or contents.chosen not in _GENERATORS:
+        network = _converted(source, contents)
+        header = _header(source, contents, network)
+        save_generator(path, network.tensors, header)
+        return Imported(path, header, network.notes)
     pair = read_pair(source, contents)
     save_generator(path, pair.g, pair.header)
     if pair.d is None:
@@ -100,18 +157,18 @@ def _converted(source: Path, contents: Contents) -> Network:
         raise InputError(f"{source}: {error}") from error
 
 
-def _header(source: Path, contents: Contents, found: Network) -> NetworkHeader:
+def _header(source: Path, contents: Contents, network: Network) -> NetworkHeader:
     facts = contents.facts
     name = facts.networks[str(contents.chosen)].full_name
     return NetworkHeader(
-        kind=found.kind,
-        family=found.family,
-        config=found.config,
-        spec=found.spec,
-        nimg=_seen(facts.other),
+        kind=network.kind,
+        family=network.family,
+        config=network.config,
+        spec=network.spec,
+        nimg=_nimg(facts.other),
         tool=TOOL,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        origin=f"{contents.chosen} ({name}) of {source.name}, sha256 {_sha256(source)}",
+        origin=f"{contents.chosen} ({name}) of {source.name}, sha256 {file_sha256(source)}",
     )
 
 
@@ -128,19 +185,14 @@ def _discriminator(source: Path, contents: Contents, g: Network) -> tuple[Networ
         return None, f"its discriminator cannot be used ({error})"
 
 
-def _seen(other: Mapping[str, Any]) -> int:
-    """Images seen, where the file says so (R3GAN's do)."""
+def _nimg(other: Mapping[str, Any]) -> int:
+    """Images it was trained on, where the file says so (R3GAN's do)."""
     value = other.get("cur_nimg")
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _lines(path: Path, facts: FileFacts) -> Iterator[str]:
-    yield f"{path}: {path.stat().st_size / 1e6:,.1f} MB, sha256 {_sha256(path)}"
+    yield f"{path}: {path.stat().st_size / 1e6:,.1f} MB, sha256 {file_sha256(path)}"
     for key, network in facts.networks.items():
         yield from _network_lines(key, network)
     if facts.other:

@@ -1,10 +1,10 @@
-"""The page that goes with an exported generator: what it is, what it learned from, what it is for."""
+"""The model card that goes with an exported generator: what it is, what it learned from, what it is for."""
 
-import hashlib
 from collections import Counter
 from pathlib import Path
 
 from mien.core import discover
+from mien.core.artefacts import file_sha256
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import MienError
 from mien.core.packed import PackReader
@@ -41,7 +41,7 @@ def model_card(header: NetworkHeader, model: str, file: Path, *, run: Path | Non
         **_data(header, run),
         **({"Imported from": f"`{_cell(header.origin)}`"} if header.origin else {}),
         "Made with": f"{header.tool}, {header.created or 'date not known'}",
-        "SHA-256 of the file": f"`{_sha256(file)}`",
+        "SHA-256 of the file": f"`{file_sha256(file)}`",
     }
     rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())
     draw = f"mien generate {file.name} --seeds 0-15 --out faces"
@@ -67,24 +67,18 @@ def _licence(run: Path | None) -> str:
     if not isinstance(source, str):
         return _UNKNOWN
     kind, colon, _ = source.partition(":")
-    if colon and kind in discover.names("mien.datasets"):
-        return str(discover.load("mien.datasets", kind).LICENCE)
+    if colon and kind in discover.names("mien.datasets.layouts"):
+        return str(discover.load("mien.datasets.layouts", kind).LICENCE)
     try:
-        found = Counter(
-            str(record.get("licence") or "unknown") for record in PackReader(Path(source)).records
-        )
+        records = PackReader(Path(source)).records
     except (MienError, OSError):
         return _UNKNOWN
-    if not found or set(found) == {"unknown"}:
+    licences = Counter(str(record.get("licence") or "unknown") for record in records)
+    if not licences or set(licences) == {"unknown"}:
         return _UNKNOWN
-    return "; ".join(f"{name} ({count:,})" for name, count in found.most_common(10))
+    return "; ".join(f"{name} ({count:,})" for name, count in licences.most_common(10))
 
 
 def _cell(text: str) -> str:
     """Fit for one cell of a table."""
     return " ".join(text.replace("|", "/").replace("`", "'").split())
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 
 from mien.core.errors import InputError, MienError
 from mien.interop import _child
+from mien.interop._child import Limits
 from mien.interop._facts import Contents, FileFacts
-from mien.interop._limits import Limits
 
 _START_SECONDS = 180  # to import torch on a busy machine; nothing of the file is touched before
 _MOST_FACTS = 16 << 20  # bytes of JSON

@@ -1,135 +1,177 @@
-"""`mien prepare`: the run with its bar and its report pages, and what came of it in words."""
+"""`mien prepare`: photos in, packed datasets of faces out, with a verdict on every file."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from rich.console import Console
+from cyclopts import Parameter, Token
 
-from mien.bars import bar
-from mien.core.labels import Label
+from mien.core import artefacts
+from mien.core.events import Events, job
 from mien.core.packed import PackReader
-from mien.datasets.opening import open_inputs
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.judge import Rules
 from mien.prepare.pack import Packed
+from mien.prepare.people import NEEDS
 from mien.prepare.report import write_prepare_report
-from mien.prepare.run import PrepareResult
-from mien.prepare.run import prepare as run
-from mien.prepare.store import size_of, work_folder
+from mien.prepare.run import (
+    RULES,
+    Options,
+    PrepareResult,
+    check_target,
+    judge_again,
+    open_again,
+    output_files,
+    prepare_inputs,
+    report_path,
+    sheet_path,
+)
+from mien.prepare.sources import open_inputs
+from mien.prepare.store import forget, size_of, work_folder
+from mien.prepare.where import Where
 
-_NAMED = 20  # dropped files named on the terminal; the manifest has all
+_NAMED = 20  # dropped files that are listed; the manifest has all
 
 
+def _numbers(_: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    """`64,128,256` of the command line."""
+    return tuple(int(part) for part in tokens[0].value.split(","))
+
+
+@job
 def prepare(
+    events: Events,
     source: str,
     out: Path,
+    /,
     *,
-    size: Sequence[int] | None,
-    layout: str | None,
-    finder: str,
-    rules: Rules,
-    where: str | None,
-    duplicates: int | None,
-    duplicates_by: str,
-    keep_duplicates: bool,
-    guess_person: bool,
-    workers: int | None,
-    keep_work: bool,
-    console: Console,
+    size: Annotated[tuple[int, ...] | None, Parameter(converter=_numbers, n_tokens=1, negative="")] = None,
+    layout: Literal["ffhq", "center", "wild", "eyes"] | None = None,
+    rules: Annotated[Rules, Parameter(name="*")] = RULES,
+    where: str | None = None,
+    duplicates: int | None = None,
+    duplicates_by: Literal["hash", "identity"] = "hash",
+    keep_duplicates: Annotated[bool, Parameter(negative="")] = False,
+    guess_person: Annotated[bool, Parameter(negative="")] = False,
+    finder: Literal["mesh", "haar"] = "mesh",
+    workers: int | None = None,
+    keep_work: bool = True,
 ) -> PrepareResult:
-    """Run `mien.prepare.run.prepare` with a bar; print counts, reasons and the first dropped files.
+    """Find, cut, measure, judge and pack the faces of a heap of photos, with a verdict on every file.
 
-    duplicates: None for the default threshold. Writes a contact sheet and a report page beside each zip.
+    Run it again with other rules: what was found is known, and only the choice is made anew. A run that was
+    killed goes on. A zip that was prepared before can be the source: its faces are judged again and copied.
+    The same photos give byte-identical zips, for any number of workers and kills. Raises InputError for bad
+    options or a bad source, MienError if no face was kept or a download fails; `out` is then untouched.
+
+    Parameters
+    ----------
+    source
+        A folder or zip of photos; sub-folders become labels. Or a prepared zip, or a layout: celeba:FOLDER.
+    out
+        The zip to write; a contact sheet and a report page are written beside it.
+    size
+        Pixels along a side, a power of two (64 unless given); several with commas give a zip each.
+    layout
+        ffhq (level, by eyes and mouth), center (upright around the face), wild (as much of the picture as a
+        square holds) or eyes (a picture of each eye); ffhq unless given.
+    where
+        A condition on what was measured and on labels: 'abs(yaw) < 15 and sharpness > 0.3'.
+    duplicates
+        How alike near-duplicates are: bits of 768 in which their hashes may differ.
+    duplicates_by
+        hash (the same picture, again) or identity: keep one picture, the sharpest, of every person.
+    keep_duplicates
+        Keep near-duplicates instead of the sharpest of them.
+    guess_person
+        Write who a face recognition network takes each face for as `person`, so that no split parts anybody.
+    finder
+        mesh (better, fetched once) or haar (needs no download, measures no pose, eyes or mouth).
+    workers
+        Processes; one a core by default.
+    keep_work
+        Leave OUT.work beside the zip, for other rules later.
     """
-    threshold = None if keep_duplicates else DEFAULT_THRESHOLD if duplicates is None else duplicates
-    with bar(console, "finding faces") as progress:
-        heap = _heap(source)
-        result = run(
-            heap.root,
-            out,
-            files=heap.files,
-            labels=heap.labels,
-            class_names=heap.class_names,
-            extra=heap.extra,
-            size=size,
-            layout=layout,
-            finder=finder,
-            rules=rules,
-            where=where,
-            duplicates=threshold,
-            duplicates_by=duplicates_by,
-            guess_person=guess_person,
-            workers=workers,
-            keep_work=keep_work,
-            sheet=True,
-            progress=progress,
-            announce=lambda line: console.print(line, soft_wrap=True),
-            report=lambda packed: _report(packed, heap.root),
-        )
-    for note in heap.notes:
-        console.print(note, soft_wrap=True)
-    _tell(result, console)
-    work = work_folder(out)
-    if work.exists():
-        megabytes = size_of(out) / 1e6
-        console.print(
-            f"{work} ({megabytes:,.0f} MB) holds every face that was found: the same command with other rules"
-            " takes seconds; delete it when you are content",
-            soft_wrap=True,
-        )
+    options = Options(
+        sizes=_sizes(size),
+        layout=layout,
+        finder=finder,
+        rules=rules,
+        where=None if where is None else Where(where),
+        duplicates=None if keep_duplicates else DEFAULT_THRESHOLD if duplicates is None else duplicates,
+        duplicates_by=duplicates_by,
+        guess_person=guess_person,
+        workers=workers,
+    )
+    check_target(Path(source), out)
+    if options.knows_people:
+        artefacts.obtain(NEEDS, announce=events.note)  # before anything else begins
+    result = _run(source, out, options, events)
+    if not keep_work:
+        forget(out)
+    _describe(result, events)
+    _describe_work(out, events)
     return result
 
 
-@dataclass(frozen=True)
-class _Heap:
-    """What to prepare. files, labels, extra: None where the folder or zip says it all by itself."""
-
-    root: Path
-    files: tuple[str, ...] | None = None
-    labels: Mapping[str, Label] | None = None
-    class_names: tuple[str, ...] = ()
-    extra: Mapping[str, Mapping[str, Any]] | None = None
-    notes: tuple[str, ...] = ()
+def _sizes(size: int | Sequence[int] | None) -> tuple[int, ...]:
+    """One or several sizes, as callers in Python give them."""
+    return () if size is None else (size,) if isinstance(size, int) else tuple(size)
 
 
-def _heap(source: str) -> _Heap:
-    """A folder, a zip, or "NAME:FOLDER" with NAME one of the layouts of real datasets."""
-    if Path(source).exists() or ":" not in source:
-        return _Heap(Path(source))
-    known = open_inputs(source)
-    return _Heap(known.root, known.files, known.labels, known.class_names, known.extra, known.notes)
+def _run(source: str, out: Path, options: Options, events: Events) -> PrepareResult:
+    root = Path(source)
+    again = open_again(root, options)
+    if again is not None:
+        return judge_again(*again, root, out, options, lambda packed: _write_pages(packed, root))
+    inputs = open_inputs(source, without=output_files(out, options))
+    return prepare_inputs(
+        inputs, out, options, events=events, finish=lambda packed: _write_pages(packed, inputs.root)
+    )
 
 
-def _report(packed: Packed, source: Path) -> None:
+def _write_pages(packed: Packed, source: Path) -> None:
+    """The contact sheet and the report page of a zip."""
+    packed.write_sheet(sheet_path(packed.path))
     records = PackReader(packed.path, with_tossed=True).all_records
-    path = packed.path.with_name(packed.path.stem + "-report.html")
     title = f"{source.name} prepared as {packed.path.name}"
-    write_prepare_report(path, records=records, bounds=packed.bounds, thumb=packed.thumb, title=title)
+    write_prepare_report(
+        report_path(packed.path), records=records, bounds=packed.bounds, thumb=packed.thumb, title=title
+    )
 
 
-def _tell(result: PrepareResult, console: Console) -> None:
+def _describe(result: PrepareResult, events: Events) -> None:
     if result.measured:
         speed = result.measured / max(result.seconds, 1e-9)
-        console.print(f"looked at {result.measured:,} of {result.total:,} ({speed:.0f} a second)")
+        events.note(f"looked at {result.measured:,} of {result.total:,} ({speed:.0f} a second)")
     else:
-        console.print(f"judged {result.total:,} again; no picture had to be looked at")
+        events.note(f"judged {result.total:,} again; no picture had to be looked at")
     for note in result.notes:
-        console.print(note, soft_wrap=True)
+        events.note(note)
     for packed in result.packs:
-        _tell_pack(packed, console)
-    first = result.packs[0]
-    for record in first.drops[:_NAMED]:
-        console.print(f"    {record.get('source')}: {record.get('detail')}", soft_wrap=True)
-    more = sum(first.dropped.values()) - _NAMED
+        events.wrote(packed.path, f"{packed.kept:,} kept of {packed.total:,}")
+        lines = [f"  dropped {count:,}: {reason}" for reason, count in packed.dropped.items()]
+        lines.append(f"  look at {report_path(packed.path)} and {sheet_path(packed.path)}")
+        events.note("\n".join(lines))
+    drops = _drops(result)
+    if drops:
+        events.note("\n".join(drops))
+
+
+def _drops(result: PrepareResult) -> list[str]:
+    """The first files that the first zip lacks, each with its reason."""
+    lines = [f"    {record.get('source')}: {record.get('detail')}" for record in result.drops[:_NAMED]]
+    more = sum(result.dropped.values()) - _NAMED
     if more > 0:
-        console.print(f"    and {more:,} more, each named in manifest.jsonl inside the zip")
+        lines.append(f"    and {more:,} more, each named in manifest.jsonl inside the zip")
+    return lines
 
 
-def _tell_pack(packed: Packed, console: Console) -> None:
-    console.print(f"wrote {packed.path}: {packed.kept:,} kept of {packed.total:,}", soft_wrap=True)
-    for reason, count in packed.dropped.items():
-        console.print(f"  dropped {count:,}: {reason}")
-    stem = packed.path.with_suffix("")
-    console.print(f"  look at {stem}-report.html and {stem}-sheet.jpg", soft_wrap=True)
+def _describe_work(out: Path, events: Events) -> None:
+    work = work_folder(out)
+    if work.exists():
+        megabytes = size_of(out) / 1e6
+        events.note(
+            f"{work} ({megabytes:,.0f} MB) holds every face that was found: the same command with other rules"
+            " takes seconds; delete it when you are content"
+        )

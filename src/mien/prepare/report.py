@@ -1,7 +1,5 @@
 """The report page of `mien prepare`: what was dropped and why, every measurement, both sides of each rule."""
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mien import TOOL
@@ -20,7 +17,7 @@ from mien.prepare.judge import Bound
 from mien.prepare.report_charts import Histogram, Threshold, balance, histogram, reason_bar
 from mien.prepare.report_examples import Edge, Table, Thumb, Thumbs, edges, name_of, others, pairs, thresholds
 from mien.reports.charts import number
-from mien.reports.sentences import times
+from mien.reports.page import render
 
 _MOST_NAMED = 300  # broken files listed by name
 _MOST_SENTENCE = 240
@@ -78,22 +75,10 @@ def write_prepare_report(
     thumb: an encoded picture to show for a record, None for none; asked only for what is shown.
     The same arguments give the same bytes. Raises MienError where the place cannot be written.
     """
-    page = _render(_gather(records, bounds, Thumbs(thumb), title))
+    context = _gather(records, bounds, Thumbs(thumb), title)
+    page = render("prepare.html.j2", context, styles=("report.css", "prepare.css"))
     # File names may hold lone surrogates, which UTF-8 cannot.
     write_bytes(path, page.encode("utf-8", "replace"))
-
-
-def _render(context: Mapping[str, Any]) -> str:
-    loader = PackageLoader("mien.reports", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(count=times)
-    style = "".join(loader.get_source(environment, name)[0] for name in ("report.css", "prepare.css"))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # The hash allows this one style sheet and nothing that a hostile name might smuggle in.
-    template = environment.get_template("prepare.html.j2")
-    return template.render(context, style=Markup(style), style_hash=f"sha256-{digest}")
 
 
 def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, title: str) -> dict[str, Any]:

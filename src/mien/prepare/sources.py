@@ -1,4 +1,4 @@
-"""What there is to prepare: the files of a folder or the members of a zip, with their labels."""
+"""What is to be prepared: the files of a folder, a zip or a known dataset, with their labels."""
 
 import hashlib
 import json
@@ -12,6 +12,8 @@ from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
 from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
+from mien.datasets.index import record_fields
+from mien.datasets.opening import choose_entries
 from mien.prepare.archive import Archive, is_safe
 
 MANIFEST = "manifest.jsonl"
@@ -35,16 +37,43 @@ class Input:
 class Inputs:
     """Everything in a source, sorted by name.
 
-    labels: by name; None for an unlabelled source. class_names: what class numbers mean, perhaps ().
-    extra: by name, what else the source knows for the records. notes: lines for the user about how the
-    source was understood.
+    root: the folder or zip. labels: by name; None for an unlabelled source. class_names: what class numbers
+    mean, perhaps (). extra: by name, what else the source knows for the records. notes: lines for the user
+    about how the source was understood.
     """
 
+    root: Path
     files: tuple[Input, ...]
     labels: Mapping[str, Label] | None = None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def open_inputs(source: str, *, without: Sequence[Path] = ()) -> Inputs:
+    """What `source` holds: a folder, a zip, or "NAME:FOLDER?options" of a known layout.
+
+    Of a layout only the files that it chooses are read: the folder may hold others that must not be used
+    (minors). Its labels and what else it knows go into the records. without: our own output. Raises
+    InputError as `list_inputs` and `choose_entries` do.
+    """
+    if Path(source).exists() or ":" not in str(source):
+        return list_inputs(Path(source), without=without)
+    chosen = choose_entries(source)
+    index, columns = chosen.index, chosen.columns
+    fields = record_fields(index)
+    listed = list_inputs(index.root, without=without)
+    files = tuple(file for file in listed.files if file.name in fields)
+    missing = sorted(fields.keys() - {file.name for file in files})
+    if missing:
+        raise InputError(
+            f"{index.root}: {len(missing)} of the files to prepare are missing, first {missing[0]}"
+        )
+    extra = {name: {**listed.extra.get(name, {}), **its} for name, its in fields.items()}
+    if columns is None:
+        return Inputs(index.root, files, notes=index.notes, extra=extra)
+    labels = {entry.file: columns.label(entry) for entry in index.entries}
+    return Inputs(index.root, files, labels, columns.class_names, index.notes, extra)
 
 
 def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
@@ -69,11 +98,11 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
         pictures = [file.name for file in files if _is_picture(file.name)]
         labels, class_names = parse_labels(texts["dataset.json"], pictures, str(source))
         by_name = None if labels is None else dict(zip(pictures, labels, strict=True))
-        return Inputs(tuple(files), by_name, class_names)
+        return Inputs(source, tuple(files), by_name, class_names)
     extra = _collected(texts.get(MANIFEST, ""))
     if extra:
         return _listed(source, files, extra)
-    return _folder_labels(tuple(files), [file.name for file in files if _is_picture(file.name)])
+    return _folder_labels(source, tuple(files), [file.name for file in files if _is_picture(file.name)])
 
 
 def list_all(source: Path, *, without: Sequence[Path] = ()) -> list[Input]:
@@ -169,10 +198,10 @@ def _listed(source: Path, files: Sequence[Input], extra: Mapping[str, Mapping[st
         raise InputError(f"{source}: {MANIFEST} names none of the {len(files)} files in it")
     gone = len(extra) - len(listed)
     notes = (f"{gone} files that {MANIFEST} names are missing",) if gone else ()
-    return Inputs(listed, notes=notes, extra=extra)
+    return Inputs(source, listed, notes=notes, extra=extra)
 
 
-def _folder_labels(files: tuple[Input, ...], pictures: list[str]) -> Inputs:
+def _folder_labels(root: Path, files: tuple[Input, ...], pictures: list[str]) -> Inputs:
     """Class numbers from the first folder in which the pictures differ."""
     folders = {name: PurePosixPath(name).parts[:-1] for name in pictures}
     depth = 0
@@ -184,13 +213,13 @@ def _folder_labels(files: tuple[Input, ...], pictures: list[str]) -> Inputs:
                 file.name: _class_of(file.name, depth, found) for file in files if file.name not in numbers
             }
             numbers |= {name: number for name, number in others.items() if number is not None}
-            return Inputs(files, numbers, tuple(readable(name) for name in found))
+            return Inputs(root, files, numbers, tuple(readable(name) for name in found))
         depth += 1
     loose = [name for name, parts in folders.items() if len(parts) <= depth]
     if loose and len(loose) < len(folders):
         note = f"no labels: {len(loose)} pictures lie beside the class folders, first {readable(loose[0])}"
-        return Inputs(files, notes=(note,))
-    return Inputs(files)
+        return Inputs(root, files, notes=(note,))
+    return Inputs(root, files)
 
 
 def _class_of(name: str, depth: int, classes: list[str]) -> int | None:

@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.core.errors import InputError, MienError
+from mien.core.events import Tick
 from mien.render.eyes import render_eye
 from mien.render.heads import check_size, render_one
 from mien.render.person import sample_person
 from mien.render.shot import sample_shot, with_changes
 
-Progress = Callable[[int, int], None]
 _ENOUGH_RAYS = 24 * 64 * 64  # below about this much work a second process costs more than it saves
 _STRIDE = 1_000_003  # distance between the person ids of two seeds
 
 
 @dataclass(frozen=True)
-class Job:
+class View:
     """One picture to render: a person id and, unless told otherwise, the shot of the same number."""
 
     person: int
@@ -41,46 +41,46 @@ def person_id(seed: int, index: int) -> int:
     return seed * _STRIDE + index
 
 
-def render_job(job: Job, size: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Picture uint8 [3, S, S] and labels of one job."""
-    person = sample_person(job.person)
-    shot = with_changes(sample_shot(job.shot, male=person.male), yaw=job.yaw, units=job.units)
-    if job.eye is not None:
-        return render_eye(person, shot, job.eye, size=size)
+def render_view(view: View, size: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Picture uint8 [3, S, S] and labels of one view."""
+    person = sample_person(view.person)
+    shot = with_changes(sample_shot(view.shot, male=person.male), yaw=view.yaw, units=view.units)
+    if view.eye is not None:
+        return render_eye(person, shot, view.eye, size=size)
     picture = render_one(person, shot, size=size)
     return picture.image, picture.labels
 
 
-def _worker_count(jobs: int, size: int, workers: int | None) -> int:
+def _worker_count(views: int, size: int, workers: int | None) -> int:
     if workers is not None:
-        return max(1, min(workers, jobs))
+        return max(1, min(workers, views))
     if not sys.executable:  # inside another program: there is no interpreter to start
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return 1 if jobs * size * size < _ENOUGH_RAYS else max(1, min(cores, jobs))
+    return 1 if views * size * size < _ENOUGH_RAYS else max(1, min(cores, views))
 
 
-def render_jobs(
-    jobs: list[Job], *, size: int, workers: int | None = None, progress: Progress | None = None
+def render_views(
+    views: list[View], *, size: int, workers: int | None = None, progress: Tick | None = None
 ) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
-    """Yield the pictures of `jobs` in order, the same bytes for any number of workers.
+    """Yield the pictures of `views` in order, the same bytes for any number of workers.
 
     workers: processes, None: as many as cores when there is enough to do. Workers are fresh interpreters
     that are told what to do through a pipe (no fork, no import of the caller's main module). Raises
     MienError when one dies.
     """
     check_size(size)
-    count = _worker_count(len(jobs), size, workers)
-    source = _in_process(jobs, size) if count == 1 else _in_workers(jobs, size, count)
+    count = _worker_count(len(views), size, workers)
+    source = _in_process(views, size) if count == 1 else _in_workers(views, size, count)
     for done, item in enumerate(source, 1):
         if progress is not None:
-            progress(done, len(jobs))
+            progress(done, len(views))
         yield item
 
 
-def _in_process(jobs: list[Job], size: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
-    for job in jobs:
-        yield render_job(job, size)
+def _in_process(views: list[View], size: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
+    for view in views:
+        yield render_view(view, size)
 
 
 def _start_worker(size: int) -> "subprocess.Popen[bytes]":
@@ -93,13 +93,13 @@ def _start_worker(size: int) -> "subprocess.Popen[bytes]":
 
 def _serve(
     process: "subprocess.Popen[bytes]",
-    jobs: list[Job],
+    views: list[View],
     todo: Iterator[int],
     lock: threading.Lock,
     size: int,
     done: "queue.Queue[tuple[int, Any]]",
 ) -> None:
-    """Feed one worker, one job at a time, and hand on what it sends; (-1, message) when it fails."""
+    """Feed one worker, one view at a time, and hand on what it sends; (-1, message) when it fails."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -108,7 +108,7 @@ def _serve(
                 index = next(todo, None)
             if index is None:
                 break
-            process.stdin.write(json.dumps(vars(jobs[index])).encode() + b"\n")
+            process.stdin.write(json.dumps(vars(views[index])).encode() + b"\n")
             process.stdin.flush()
             head = process.stdout.readline()
             raw = process.stdout.read(3 * size * size)
@@ -120,21 +120,25 @@ def _serve(
         done.put((-1, str(problem)))
 
 
-def _in_workers(jobs: list[Job], size: int, count: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
+def _in_workers(
+    views: list[View], size: int, count: int
+) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
     done: queue.Queue[tuple[int, Any]] = queue.Queue()
-    todo, lock = iter(range(len(jobs))), threading.Lock()
+    todo, lock = iter(range(len(views))), threading.Lock()
     processes = [_start_worker(size) for _ in range(count)]
     try:
         for process in processes:
-            threading.Thread(target=_serve, args=(process, jobs, todo, lock, size, done), daemon=True).start()
+            threading.Thread(
+                target=_serve, args=(process, views, todo, lock, size, done), daemon=True
+            ).start()
         waiting: dict[int, Any] = {}
-        for wanted in range(len(jobs)):
-            while wanted not in waiting:
+        for number in range(len(views)):
+            while number not in waiting:
                 index, item = done.get()
                 if index < 0:
                     raise MienError(f"rendering failed: {item}")
                 waiting[index] = item
-            yield waiting.pop(wanted)
+            yield waiting.pop(number)
     finally:
         for process in processes:
             process.kill()
@@ -146,7 +150,7 @@ def _in_workers(jobs: list[Job], size: int, count: int) -> Iterator[tuple[NDArra
 
 
 def render_people(
-    count: int, *, size: int, seed: int, progress: Progress | None = None, workers: int | None = None
+    count: int, *, size: int, seed: int, progress: Tick | None = None, workers: int | None = None
 ) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
     """Render `count` different people, one picture each.
 
@@ -156,10 +160,10 @@ def render_people(
     """
     if count < 1:
         raise InputError(f"cannot render {count} people: ask for at least 1")
-    jobs = [Job(person_id(seed, k), person_id(seed, k)) for k in range(count)]
+    views = [View(person_id(seed, k), person_id(seed, k)) for k in range(count)]
     images = np.empty((count, 3, size, size), np.uint8)
     labels = []
-    for k, (image, label) in enumerate(render_jobs(jobs, size=size, workers=workers, progress=progress)):
+    for k, (image, label) in enumerate(render_views(views, size=size, workers=workers, progress=progress)):
         images[k] = image
         labels.append(label)
     return images, labels

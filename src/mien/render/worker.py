@@ -1,23 +1,23 @@
 """A render worker: `python -m mien.render.worker SIZE`.
 
-Reads one job a line (JSON) from standard input and answers each with one line of labels (JSON) and the raw
+Reads one view a line (JSON) from standard input and answers each with one line of labels (JSON) and the raw
 bytes of the picture, [3, SIZE, SIZE]. Ends when the input ends.
 """
 
 import json
 import sys
 
-from mien.render.people import Job, render_job
+from mien.render.people import View, render_view
 
 
 def main() -> None:
-    """Serve jobs until standard input closes."""
+    """Serve views until standard input closes."""
     size = int(sys.argv[1])
     for line in sys.stdin.buffer:
         fields = json.loads(line)
         if fields["units"] is not None:
             fields["units"] = tuple((int(n), float(v)) for n, v in fields["units"])
-        image, labels = render_job(Job(**fields), size)
+        image, labels = render_view(View(**fields), size)
         sys.stdout.buffer.write(json.dumps(labels).encode() + b"\n" + image.tobytes())
         sys.stdout.buffer.flush()
 

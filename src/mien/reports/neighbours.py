@@ -10,12 +10,11 @@ from torch import Tensor
 
 from mien.core import artefacts
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.image import to_float
 from mien.core.types import Dataset
 from mien.metrics.features import open_network
 from mien.nn.lpips import Lpips
-
-Tick = Callable[[int, int], None]
 
 _BATCH = 128
 _CHUNK_NUMBERS = 6_000_000  # doubles at once

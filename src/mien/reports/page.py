@@ -1,8 +1,9 @@
-"""What the pages of this program share: rendering a template that stands alone, listing files with hashes."""
+"""What the pages of this program share: rendering templates that stand alone, curves, tables of files."""
 
 import base64
+import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,50 @@ from mien.reports.log import Group, Log, groups, kimg_of
 from mien.reports.sentences import at_kimg, times
 
 _NUM_TABLE_ROWS = 24
+_TEMPLATES = PackageLoader("mien.reports", "templates")
 
 
-def render(template: str, context: Mapping[str, Any]) -> str:
-    """The page: one style sheet inlined, no script, nothing fetched from anywhere."""
-    loader = PackageLoader("mien.reports", "templates")
+def render(
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    styles: Sequence[str] = ("report.css",),
+    scripts: Sequence[str] = (),
+) -> str:
+    """The page of a template, with its style sheets and scripts inlined; it fetches nothing from anywhere.
+
+    The template finds them in `style` and `script`, and in `style_hash` and `script_hash` what its content
+    security policy allows: these alone, and nothing that a hostile name might smuggle in.
+    """
+    style, script = _joined(styles), _joined(scripts)
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            context,
+            style=Markup(style),
+            style_hash=_policy_hash(style),
+            script=Markup(script),
+            script_hash=_policy_hash(script),
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=_TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(number=number, kimg=at_kimg, count=times)
-    style = loader.get_source(environment, "report.css")[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # The hash allows this one style sheet and nothing that a hostile name might smuggle in.
-    found = environment.get_template(template)
-    return found.render(context, style=Markup(style), style_hash=f"sha256-{digest}")
+    return environment
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "".join(_TEMPLATES.get_source(_environment(), name)[0] for name in names)
+
+
+def _policy_hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def log_parts(log: Log) -> dict[str, Any]:

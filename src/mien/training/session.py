@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 
 from mien.core.errors import MienError
+from mien.core.events import TrainingTick as Tick
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.training.loop import Batches, Budget, Step, Training, train
@@ -15,16 +15,6 @@ from mien.training.states import States
 
 MOST_RESCUES = 3
 _ROLL_BACK_STEPS = 50  # states this close before the first symptom are not trusted
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A summary of the images since the last one, as written to `log.jsonl`."""
-
-    nimg: int
-    seconds: float
-    fraction: float
-    values: dict[str, float]
 
 
 Event = Step | Tick | Notice

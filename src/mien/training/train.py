@@ -1,247 +1,130 @@
-"""`mien train`: joins a dataset, a model and the loop in a run folder, and shows how it goes."""
+"""`mien train`: joins a dataset, a model and the loop in a run folder."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel
-from rich.console import Console
+from cyclopts import Parameter
 
 from mien import TOOL
-from mien.bars import bar
-from mien.core import discover
 from mien.core.errors import InputError
-from mien.core.family import GENERATOR, augmentation_of, build, identity_of, kind_of, lesson_of, sides_of
+from mien.core.events import Events, Progress, Stopped, TrainingTick, job
+from mien.core.family import GENERATOR, kind_of
 from mien.core.kinds import outputs_for
 from mien.core.run import RunFolder, find_runs
 from mien.core.stop import Stop
-from mien.core.types import Dataset, Lesson, Spec, Trainable
-from mien.core.views import View
-from mien.datasets.opening import open_dataset
-from mien.labels import conditions
 from mien.training import packaged_start
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
-from mien.training.live import LiveView
-from mien.training.loop import Beginning, Budget, Training
+from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
 from mien.training.outputs import Outputs
+from mien.training.plan import Built, Plan, begun_earlier, make_plan, resumed
 from mien.training.precision import NAMES, choose, probe
-from mien.training.session import Session
-from mien.training.settings import pick_device, resolve_config
-from mien.training.sides import learn_from
-from mien.training.start import Start, begin, check_frozen, check_resumable, start_of
-from mien.training.transfer import first_layers
+from mien.training.session import Event, Session
+from mien.training.start import check_resumable
 
-_MODELS = "mien.models"
-_AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
-_IDENTITY = {
-    "seed",
-    "mirror",
-    "cond",
-    "labels",
-    "freeze_d",
-    "lr_scale",
-    "warmup_kimg",
-    "precision",
-    "micro_batch",
-    *_AUGMENT,
-}  # options that make another run
-_KEPT = _IDENTITY | {"direction", "real"}  # what these mean for a run's identity, the pictures' hashes say
-_BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
+_DEFAULTS = TrainOptions()
 
 
-class Built(NamedTuple):
-    """A new model. frozen: its parameters that will not learn. told: what it began with, in lines."""
+@job
+def train(
+    events: Events,
+    data: str | None = None,
+    /,
+    *,
+    options: Annotated[TrainOptions, Parameter(name="*")] = _DEFAULTS,
+) -> RunFolder:
+    """Train a generator or another model on DATA; the same command again goes on where it stopped.
 
-    trainable: Trainable
-    frozen: tuple[torch.nn.Parameter, ...]
-    told: tuple[str, ...]
+    Returns the run's folder. Raises InputError for unusable input, MienError when the run fails.
 
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything resolved: what is trained, on what, and how.
-
-    lesson: what is made of the data before it is learnt from. start: the weights to begin with; a resumed run
-    no longer needs them, and start_digest alone says which they were ("" without). note: a line about that.
+    Parameters
+    ----------
+    data
+        A zip from `mien prepare`, a folder of square pictures, or "rendered:2000".
     """
-
-    family: ModuleType
-    family_name: str
-    config: BaseModel
-    dataset: Dataset
-    source: str
-    spec: Spec
-    options: TrainOptions
-    device: torch.device
-    lesson: Lesson | None = None
-    start: Start | None = None
-    start_digest: str = ""
-    note: str = ""
-
-    @property
-    def learnt_from(self) -> Dataset:
-        return self.dataset if self.lesson is None else self.lesson.train
-
-    def build(self) -> Built:
-        """A new model. Raises InputError where the family cannot be built like that."""
-        trainable = build(self.family, self.config, self.spec, self.lesson)
-        told = () if self.start is None else begin(trainable, self.start, self.family, self.spec)
-        held = self.options.freeze_d
-        frozen = first_layers(trainable.networks["d"], held) if held else ()
-        return Built(trainable, frozen, told)
-
-    def identity(self) -> str:
-        """What makes two commands the same run: all but budget, place, intervals and looks."""
-        parts = {
-            "family": self.family_name,
-            "config": identity_of(self.config),
-            "spec": asdict(self.spec),
-            "dataset": self.dataset.content_hash,
-            "options": self.options.model_dump(include=_IDENTITY, exclude_none=True),
-        }
-        if self.lesson is not None:
-            # Labels may come from the manifest, which the dataset's hash does not cover.
-            parts["labels"] = _digest(self.lesson.train)
-            if self.lesson.others is not None:
-                parts["others"] = self.lesson.others.content_hash
-        if self.start_digest:
-            parts["start"] = self.start_digest
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def train(data: str | None, options: TrainOptions, *, console: Console) -> RunFolder:
-    """Train until the budget is spent; the same command again goes on where it stopped.
-
-    data: a dataset as `open_dataset` takes it; None with `options.resume` takes the run's own.
-    Raises InputError for unusable input, MienError when the run fails.
-    """
-    data, options = _resumed(data, options)
+    data, options = resumed(data, options)
     if options.labels:
         options = options.model_copy(update={"cond": True})
-    with bar(console, "opening pictures") as progress:
-        plan = make_plan(data, options, progress=progress)
+    plan = make_plan(data, options, progress=events.progress("opening pictures"))
+    torch.manual_seed(plan.options.seed)  # nothing but the initial weights is drawn from the global source
+    built = plan.build()  # refuses what cannot be built before there is a folder
     plan, run, is_new = _run_folder(plan)
     with run.lock():
         if plan.start_digest and plan.start is None:
             check_resumable(run)
-        settings = _settings(plan, run, is_new=is_new, console=console)
-        training, session = _session(plan, run, settings, console)
-        resumed = session.resume(lambda line: console.print(f"[yellow]{line}[/]"))
-        budget = _budget(options)
-        where = f"goes on at {training.nimg / 1000:.1f} kimg" if resumed else "begins"
-        console.print(
-            f"[bold]{run.path}[/] {where}: {plan.family_name} on {plan.dataset.name}"
-            f" ({len(plan.dataset):,} pictures, {plan.spec.resolution} px), {settings['precision']}"
-        )
-        begun_with = () if resumed or plan.start is None else settings["start"]["told"]
-        known = (*getattr(plan.dataset, "notes", ()), *(plan.lesson.notes if plan.lesson is not None else ()))
-        for note in (*known, *begun_with, *([plan.note] if plan.note else [])):
-            console.print(note, highlight=False)
-        if budget.fraction(training.nimg, training.seconds) >= 1:
-            console.print("its budget is spent already; give more --minutes or --kimg, or --new")
+        settings = _settings(plan, built, run, events) if is_new else run.read_config()
+        training = _training(plan, built, settings)
+        session = _session(plan, run, training, events)
+        goes_on = session.resume(events.warn)
+        _describe(plan, run, settings, training, events, goes_on=goes_on)
+        if _budget(options).fraction(training.nimg, training.seconds) >= 1:
+            events.note("its budget is spent already; give more --minutes or --kimg, or --new")
             return run
-        with Stop() as stop, LiveView(console, run, tensorboard=options.tensorboard) as view:
-            for event in session.events():
-                view.show(event)
-                if stop.asked:
-                    session.save()
-                    raise KeyboardInterrupt
-    console.print(f"trained {training.nimg / 1000:.1f} kimg in {training.seconds / 60:.1f} min: {run.path}")
+        _run(session, run, events, tensorboard=options.tensorboard)
+    minutes = training.seconds / 60
+    events.note(f"trained {training.nimg / 1000:.1f} kimg in {minutes:.1f} min: {run.path}")
     return run
 
 
-def make_plan(
-    data: str, options: TrainOptions, *, progress: Callable[[int, int], None] | None = None
-) -> Plan:
-    """Open the dataset and resolve the family's configuration. Raises InputError."""
-    family = discover.load(_MODELS, options.model)
-    config = resolve_config(family, options.model, options.preset, options.set)
-    start, start_digest = start_of(family, options)
-    dataset, lesson = _opened(family, config, data, options, progress)
-    if options.mirror is None:
-        both = lesson is not None and set(lesson.roles) == _BOTH_WAYS
-        options = options.model_copy(update={"mirror": not both})
-    if lesson is not None:
-        spec = lesson.train.spec
-    else:
-        spec = dataset.spec if options.cond else dataset.spec.unlabelled()
-    note = ""
-    if packaged_start.is_automatic(options):
-        start, note = packaged_start.offer(family, options, config, spec)
-        start_digest = "" if start is None else start.digest
-    check_frozen(start, options)
-    device = pick_device(options.device)
-    if options.augment == "auto":
-        options = options.model_copy(update={"augment": augmentation_of(family)})
-    return Plan(
-        *(family, options.model, config, dataset, data, spec, options, device),
-        lesson=lesson,
-        start=start,
-        start_digest=start_digest,
-        note=note,
-    )
+def _describe(
+    plan: Plan,
+    run: RunFolder,
+    settings: dict[str, Any],
+    training: Training,
+    events: Events,
+    *,
+    goes_on: bool,
+) -> None:
+    """What is trained on what, and what was noted on the way there."""
+    where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
+    data = f"{plan.dataset.name} ({len(plan.dataset):,} pictures, {plan.spec.resolution} px)"
+    events.note(f"{run.path} {where}: {plan.family_name} on {data}, {settings['precision']}", "strong")
+    begun_with = () if goes_on or plan.start is None else settings["start"]["told"]
+    known = (*getattr(plan.dataset, "notes", ()), *(plan.lesson.notes if plan.lesson is not None else ()))
+    for note in (*known, *begun_with, *([plan.note] if plan.note else [])):
+        events.note(note)
 
 
-def _opened(
-    family: ModuleType,
-    config: BaseModel,
-    data: str,
-    options: TrainOptions,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[Dataset, Lesson | None]:
-    sides = sides_of(family, config)
-    if sides != "one":
-        return learn_from(sides, data, options, config, progress=progress)
-    if options.real is not None or options.direction:
-        raise InputError(
-            f"--real and --direction are for models that turn pictures into others, not {options.model}"
-        )
-    dataset = open_dataset(data, progress=progress)
-    return dataset, _lesson(family, config, dataset, options)
-
-
-def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: TrainOptions) -> Lesson | None:
-    """What the family makes of the data, or --labels; None for the pictures as they are."""
-    lesson = lesson_of(family, config, dataset)
-    if options.labels:
-        if lesson is not None:
-            raise InputError(f"--labels is for generators; {options.model} is told with --set labels=...")
-        return conditions.conditions(dataset, options.labels, mirror=options.mirror is not False)
-    if options.cond and not dataset.spec.label_dim:
-        raise InputError(
-            f"{dataset.name}: --cond needs label columns, and this dataset has none; name labels of its"
-            " manifest with --labels"
-        )
-    return lesson
-
-
-def _resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]:
-    """With --resume, take from the run's config what makes up its identity."""
-    if options.resume is None:
-        if data is None:
-            raise InputError("say which DATA to train on (a zip, a folder or rendered:2000), or --resume RUN")
-        return data, options
-    stored = RunFolder.open(options.resume).read_config()
+def _run(session: Session, run: RunFolder, events: Events, *, tensorboard: bool) -> None:
+    """Train to the end of the budget; stopped by a signal or a listener, leave a checkpoint."""
+    writer = _tensorboard(run) if tensorboard else None
     try:
-        # What the stored config lacks was added later; its default is what the run did.
-        defaults = discover.load(_MODELS, stored["family"]).Config().model_dump()
-        changes = tuple(f"{name}={value}" for name, value in {**defaults, **stored["config"]}.items())
-        taken = {name: stored["options"][name] for name in _KEPT if name in stored["options"]}
-        update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
-        if options.kimg is None and options.minutes is None:
-            update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
-        return data or stored["dataset"]["source"], options.model_copy(update=update)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{options.resume}/config.json: not the config of a training run ({error})"
-        ) from error
+        with Stop() as stop:
+            for event in session.events():
+                _send(event, events, writer)
+                if stop.asked:
+                    session.save()
+                    raise KeyboardInterrupt
+    except Stopped:
+        session.save()
+        raise
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _send(event: Event, events: Events, writer: Any) -> None:
+    if isinstance(event, Step):
+        total = round(event.nimg / event.fraction) if event.fraction > 0 else event.nimg + 1
+        events.send(Progress("training", event.nimg, total))
+    elif isinstance(event, TrainingTick):
+        events.send(event)
+        if writer is not None:
+            for name, value in event.values.items():
+                writer.add_scalar(name, value, event.nimg)
+    else:
+        events.note(f"{event.nimg / 1000:.1f} kimg: {event.text}", "error" if event.fatal else "warning")
+
+
+def _tensorboard(run: RunFolder) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError("--tensorboard needs: pip install 'mien[track]'") from error
+    return SummaryWriter(str(run.path / "tensorboard"))
 
 
 def _run_folder(plan: Plan) -> tuple[Plan, RunFolder, bool]:
@@ -260,34 +143,15 @@ def _run_folder(plan: Plan) -> tuple[Plan, RunFolder, bool]:
             if stored.get("identity") == identity:
                 return replace(plan, note=""), run, False
         for run, stored in runs:
-            earlier = _begun_earlier(plan, stored)
+            earlier = begun_earlier(plan, stored)
             if earlier is not None and stored.get("identity") == earlier.identity():
                 return earlier, run, False
-    plan.build()  # refuse what cannot be built before making a folder
     what = f"{Path(plan.dataset.name).stem}-{plan.family_name}-{plan.spec.resolution}"
     return plan, RunFolder.create(plan.options.out, what), True
 
 
-def _begun_earlier(plan: Plan, stored: Mapping[str, Any]) -> Plan | None:
-    """The plan with what an earlier run began with, if the same command did so with another mien."""
-    if not packaged_start.is_same_beginning(plan.options, stored):
-        return None
-    start = stored.get("start") or {}
-    what = f"with an earlier {start['packaged']}" if start.get("packaged") else "from nothing"
-    note = f"this run began {what}, and goes on with what it has learnt; --new begins another"
-    return replace(plan, start=None, start_digest=str(start.get("digest", "")), note=note)
-
-
-def _digest(dataset: Dataset) -> str:
-    """Of which pictures these are, and of their labels."""
-    digest = hashlib.sha256(b"" if dataset.labels is None else dataset.labels.tobytes())
-    digest.update(dataset.indexes.tobytes() if isinstance(dataset, View) else b"")
-    return digest.hexdigest()
-
-
-def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> dict[str, Any]:
-    if not is_new:
-        return run.read_config()
+def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[str, Any]:
+    """What is written down of a new run, in its config.json."""
     settings = {
         "tool": TOOL,
         "family": plan.family_name,
@@ -302,15 +166,14 @@ def _settings(plan: Plan, run: RunFolder, *, is_new: bool, console: Console) -> 
         "options": plan.options.model_copy(update={"real": _wherever(plan.options.real)}).model_dump(
             mode="json"
         ),
-        "precision": _precision(plan, console),
+        "precision": _precision(plan, events),
         "identity": plan.identity(),
     }
     if plan.start is not None:
-        told = plan.build().told
         settings["start"] = {
             "from": str(plan.start.path.resolve()),
             "digest": plan.start_digest,
-            "told": told,
+            "told": built.told,
             "packaged": plan.start.packaged,
         }
     settings["beginning"] = asdict(packaged_start.beginning(plan.options, plan.start))
@@ -323,7 +186,7 @@ def _wherever(source: str | None) -> str | None:
     return source if source is None or ":" in source else str(Path(source).resolve())
 
 
-def _precision(plan: Plan, console: Console) -> str:
+def _precision(plan: Plan, events: Events) -> str:
     if plan.options.precision != "auto":
         return plan.options.precision
     speeds = probe(
@@ -331,7 +194,7 @@ def _precision(plan: Plan, console: Console) -> str:
     )
     chosen = choose(speeds)
     told = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
-    console.print(f"probed arithmetic: {told}; takes {chosen}")
+    events.note(f"probed arithmetic: {told}; takes {chosen}")
     return chosen
 
 
@@ -349,14 +212,8 @@ def _stream(plan: Plan) -> Stream:
     )
 
 
-def _session(
-    plan: Plan, run: RunFolder, settings: dict[str, Any], console: Console
-) -> tuple[Training, Session]:
-    torch.manual_seed(
-        plan.options.seed
-    )  # the initial weights are the only thing drawn from the global source
-    built = plan.build()
-    training = Training(
+def _training(plan: Plan, built: Built, settings: dict[str, Any]) -> Training:
+    return Training(
         built.trainable,
         plan.options.seed,
         plan.device,
@@ -366,7 +223,10 @@ def _session(
         frozen=built.frozen,
         beginning=Beginning(**settings.get("beginning", {})),
     )
-    session = Session(
+
+
+def _session(plan: Plan, run: RunFolder, training: Training, events: Events) -> Session:
+    return Session(
         run,
         training,
         _stream(plan),
@@ -376,9 +236,8 @@ def _session(
         conditional=plan.options.cond,
         tick_nimg=plan.options.tick_kimg * 1000,
         snapshot_nimg=plan.options.snapshot_kimg * 1000,
-        outputs=_outputs(plan, run, training, console),
+        outputs=_outputs(plan, run, training, events),
     )
-    return training, session
 
 
 def _augment(options: TrainOptions) -> Schedule | None:
@@ -390,7 +249,7 @@ def _augment(options: TrainOptions) -> Schedule | None:
     return Schedule(augmentation, options.augment, options.augment_p, adaptive)
 
 
-def _outputs(plan: Plan, run: RunFolder, training: Training, console: Console) -> Outputs | None:
+def _outputs(plan: Plan, run: RunFolder, training: Training, events: Events) -> Outputs | None:
     """What this kind of run leaves behind; None for a generator's usual outputs."""
     kind = kind_of(plan.family)
     if kind == GENERATOR:
@@ -398,9 +257,7 @@ def _outputs(plan: Plan, run: RunFolder, training: Training, console: Console) -
     if plan.lesson is None:
         raise NotImplementedError(f"{plan.family_name} makes no lesson of its data, which a {kind} needs")
     make = outputs_for(kind)
-    outputs: Outputs = make(
-        run, training, plan.dataset, plan.lesson, family=plan.family_name, console=console
-    )
+    outputs: Outputs = make(run, training, plan.dataset, plan.lesson, family=plan.family_name, events=events)
     return outputs
 
 

@@ -1,37 +1,51 @@
-"""`mien denoise`: noisy pictures through a trained denoiser."""
+"""`mien denoise`: noisy images through a trained denoiser, large ones in tiles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from mien.core.events import Events, job
 from mien.core.network import load_network
 from mien.core.provenance import SourceType
-from mien.datasets.stored import Report
 from mien.models.noise2noise import KIND
 from mien.nn.denoise_unet import Denoiser
-from mien.translation.transform import Transformed, Way, transform
+from mien.training.settings import pick_device
+from mien.translation.transform import Transformed, Way, transform_inputs
 
-_TILE = 768  # pixels a side of what is computed at once, its surroundings aside
+_TILE = 768  # pixels a side of what is computed at once, without its margin
 
 
-def run(
-    source: Path,
-    inputs: Sequence[str],
-    out: Path,
+@job
+def denoise(
+    events: Events,
+    run: Path,
+    inputs: tuple[str, ...],
+    /,
     *,
+    out: Path,
     any_size: bool = False,
-    device: torch.device | None = None,
-    progress: Report | None = None,
+    device: str = "auto",
 ) -> Transformed:
-    """Clean `inputs` into a folder, or into a zip with every label and record; see `transform`.
+    """Clean noisy pictures with what a run of `mien train DATA --model noise2noise` learnt.
 
-    source: a run folder (its newest denoiser) or a file of one. Raises InputError.
+    Parameters
+    ----------
+    run
+        A run folder (its newest denoiser) or a .safetensors file.
+    inputs
+        Pictures, folders, or one dataset: a zip, or like rendered:100.
+    out
+        A folder for PNGs; or a .zip, which keeps every label and everything else known of each picture.
+    any_size
+        Take pictures of any size as they are; by default those of another size than was trained are refused.
+    device
+        cpu, cuda, mps or auto.
     """
-    device = device or torch.device("cpu")
-    loaded = load_network(source, KIND, device)
+    place = pick_device(device)
+    loaded = load_network(run, KIND, place)
     network = cast(Denoiser, loaded.network)
     way = Way(
         lambda images: in_tiles(network, images, side=_TILE, margin=network.reach, step=network.step),
@@ -39,10 +53,10 @@ def run(
         loaded.model,
         SourceType.ENHANCED,
         any_size=any_size,
-        device=device,
+        device=place,
         advice="--any-size takes them as they are",
     )
-    return transform(inputs, out, way, progress=progress)
+    return transform_inputs(events, "denoising", inputs, out, way)
 
 
 def in_tiles(
@@ -58,13 +72,13 @@ def in_tiles(
     if max(height, width) <= side:
         parts = torch.split(images, max(side**2 // (height * width), 1))
         return torch.cat([change(part) for part in parts])
-    changed = torch.empty_like(images, dtype=torch.float32)
+    result = torch.empty_like(images, dtype=torch.float32)
     for top in range(0, height, side):
         for left in range(0, width, side):
             up, before = max(top - margin, 0), max(left - margin, 0)
-            seen = images[..., up : top + side + margin, before : left + side + margin]
+            padded = images[..., up : top + side + margin, before : left + side + margin]
             for index in range(len(images)):
-                found = change(seen[index : index + 1])[0]
-                found = found[:, top - up : top - up + side, left - before : left - before + side]
-                changed[index, :, top : top + side, left : left + side] = found
-    return changed
+                tile = change(padded[index : index + 1])[0]
+                tile = tile[:, top - up : top - up + side, left - before : left - before + side]
+                result[index, :, top : top + side, left : left + side] = tile
+    return result

@@ -1,4 +1,4 @@
-"""What a run leaves behind that trains a denoiser: the denoiser, strips of kept-out pictures, figures."""
+"""What a run that trains a denoiser writes: the denoiser, strips of held-out pictures, figures."""
 
 import numpy as np
 import torch
@@ -7,13 +7,12 @@ from mien.core.checkpoint import model_id, read_header
 from mien.core.provenance import SourceType
 from mien.models.noise2noise import KIND, PRODUCT
 from mien.training.outputs import Shown
-from mien.translation.closeness import psnr
-from mien.translation.denoiser_scores import Exam, append, examine, table
-from mien.translation.denoiser_trials import few, spoil, trial_noises
+from mien.translation.denoiser_scores import Exam, append, examine, tables
+from mien.translation.denoiser_trials import add_noise, trial_indexes, trial_noises
+from mien.translation.images import apply_network, psnr
 from mien.translation.outputs import ChangeOutputs
-from mien.translation.strips import changed
 
-_GLANCE = 64  # kept-out pictures that are looked at on the way
+_GLANCE = 64  # held-out pictures that are looked at during training
 _ROWS = 8
 
 
@@ -27,12 +26,12 @@ class DenoiserOutputs(ChangeOutputs):
         assert lesson.held_out is not None
         how = f"kept out of training {lesson.how}"
         self._exam = Exam(lesson.held_out, lesson.held_out_others, True, how)
-        self._spoilt, self._wanted = self._glance()
+        self._noisy, self._clean = self._glance()
 
     def show(self) -> Shown:
-        """A strip, and how near up to 64 kept-out pictures come; nothing is chosen by that."""
+        """A strip, and the PSNR of up to 64 held-out pictures; nothing is chosen by that."""
         cleaned = torch.from_numpy(self._draw())
-        return Shown({"Eval/psnr": float(psnr(cleaned, torch.from_numpy(self._wanted)).mean())})
+        return Shown({"Eval/psnr": float(psnr(cleaned, torch.from_numpy(self._clean)).mean())})
 
     def end(self) -> None:
         """The last strip, all strips in one film, and figures beside those of filters."""
@@ -40,19 +39,20 @@ class DenoiserOutputs(ChangeOutputs):
         path = self._run.newest_product(KIND)
         found = examine(self._network, read_header(path), model_id(path), self._exam)
         append(self._run, found)
-        self._console.print(table(found))
+        for event in tables(found):
+            self._events.send(event)
 
     def _glance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Some kept-out pictures, spoilt, and what they should become."""
-        at = few(self._exam.pictures, _GLANCE)
+        """Some held-out pictures with noise, and their targets."""
+        at = trial_indexes(self._exam.pictures, _GLANCE)
         pictures = self._exam.pictures.images(at)
-        if self._exam.wanted is not None:
-            return pictures, self._exam.wanted.images(at)
+        if self._exam.targets is not None:
+            return pictures, self._exam.targets.images(at)
         noises = trial_noises(self._training.trainable.config)
-        return spoil(pictures, noises[len(noises) // 2]), pictures
+        return add_noise(pictures, noises[len(noises) // 2]), pictures
 
     def _draw(self) -> np.ndarray:
         """Write the strip as training stands; return the cleaned."""
-        cleaned = changed(self._network, self._spoilt)
-        self._write_strip(*(side[:_ROWS] for side in (self._spoilt, cleaned, self._wanted)))
+        cleaned = apply_network(self._network, self._noisy)
+        self._write_strip(*(side[:_ROWS] for side in (self._noisy, cleaned, self._clean)))
         return cleaned

@@ -1,4 +1,4 @@
-"""How near a denoiser comes to clean pictures that it never saw, beside filters that learn nothing."""
+"""How near a denoiser comes to held-out clean pictures, beside filters that learn nothing."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -6,25 +6,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
 from torch import nn
 
 from mien import TOOL
 from mien.core import ledger
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
+from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
-from mien.datasets.stored import Report
 from mien.labels.split import split_people
 from mien.models.noise2noise import KIND, Config, sides
 from mien.training.sides import pairs_to_examine
-from mien.translation.denoiser_trials import Trial, compare, few, spoil, told, trial_noises
+from mien.translation.denoiser_trials import Trial, add_noise, compare, trial_indexes, trial_noises
 
 METRIC = "denoiser"
 _LEAST = 1e-6  # squared levels, of noise that is none
@@ -53,15 +50,15 @@ class Examination(BaseModel):
 
 
 class Exam(NamedTuple):
-    """Pictures to examine a model on. wanted: the second of pairs; None: `pictures` are clean."""
+    """Pictures to examine a model on. targets: the second of pairs; None: `pictures` are clean."""
 
     pictures: Dataset
-    wanted: Dataset | None
+    targets: Dataset | None
     unseen: bool
     how: str
 
 
-def evaluate(source: Path, data: str, *, device: torch.device, progress: Report | None = None) -> Examination:
+def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
     """Examine a denoiser on `data`; in a run folder the result is added to `metric-denoiser.jsonl`.
 
     On what it was trained on, only people who were kept out count. Raises InputError.
@@ -81,22 +78,25 @@ def examine(
     model: str,
     exam: Exam,
     *,
-    progress: Report | None = None,
+    progress: Tick | None = None,
 ) -> Examination:
-    """Spoil clean pictures as the model learnt it, or take noisy pairs, and compare what cleans them."""
+    """Compare the model with filters, on clean pictures with the noise it learnt, or on noisy pairs."""
     config = Config.model_validate(header.config)
-    at = few(exam.pictures)
+    at = trial_indexes(exam.pictures)
     pictures = exam.pictures.images(at)
-    if exam.wanted is None:
-        tasks = [(told(one), spoil(pictures, one), pictures) for one in trial_noises(config)]
+    if exam.targets is None:
+        tasks = [
+            (f"{noise.kind} {noise.low:g}", add_noise(pictures, noise), pictures)
+            for noise in trial_noises(config)
+        ]
     else:
-        tasks = [("pairs as they came", pictures, exam.wanted.images(at))]
+        tasks = [("pairs as they came", pictures, exam.targets.images(at))]
     trials = []
-    for number, (name, spoilt, wanted) in enumerate(tasks, 1):
-        trials.append(Trial(noise=name, figures=compare(network, spoilt, wanted)))
+    for number, (name, noisy, targets) in enumerate(tasks, 1):
+        trials.append(Trial(noise=name, figures=compare(network, noisy, targets)))
         if progress:
             progress(number, len(tasks))
-    noisy_pairs = exam.wanted is not None and config.targets == "noisy"
+    noisy_pairs = exam.targets is not None and config.targets == "noisy"
     return Examination(
         model_id=model,
         nimg=header.nimg,
@@ -121,30 +121,30 @@ def newest(run: RunFolder) -> Examination | None:
     return ledger.newest(run, METRIC, Examination)
 
 
-def table(found: Examination) -> Group:
-    """A table for each noise, above it what was examined."""
-    lines: list[RenderableType] = [
-        f"[bold]{found.model_id}[/] (taught by {found.targets} pictures) on {found.num_pictures:,} pictures"
-        f" ({found.dataset_name}), {found.how}",
+def tables(found: Examination) -> list[Event]:
+    """What was examined, a table for each noise, and how to read them."""
+    events: list[Event] = [
+        Notice(
+            f"{found.model_id} (taught by {found.targets} pictures) on {found.num_pictures:,} pictures"
+            f" ({found.dataset_name}), {found.how}"
+        ),
+        *(_trial_table(trial) for trial in found.trials),
+        Notice(
+            "PSNR in dB, ahead ± the 95 % interval over pictures;"
+            " the filters' settings suit these very pictures"
+        ),
     ]
-    for trial in found.trials:
-        lines.append(_trial_table(trial))
-    lines.append(
-        "PSNR in dB, ahead ± the 95 % interval over pictures; the filters' settings suit these very pictures"
-    )
-    return Group(*lines, *found.notes)
+    return events + [Notice(note) for note in found.notes]
 
 
 def _trial_table(trial: Trial) -> Table:
-    grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title=trial.noise, title_justify="left")
-    grid.add_column("")
-    for heading in ("PSNR", "SSIM", "model is ahead"):
-        grid.add_column(heading, justify="right", no_wrap=True)
+    headings = ("PSNR", "SSIM", "model is ahead")
+    rows = []
     for index, one in enumerate(trial.figures):
         ahead = "" if index == 1 else f"{one.ahead:.2f} ± {one.give_or_take:.2f}"
-        alike = "-" if one.ssim is None else f"{one.ssim:.3f}"
-        grid.add_row(one.name, f"{one.psnr:.2f}", alike, ahead)
-    return grid
+        rows.append((one.name, f"{one.psnr:.2f}", "-" if one.ssim is None else f"{one.ssim:.3f}", ahead))
+    columns = (Column("", wraps=True), *(Column(heading, numbers=True) for heading in headings))
+    return Table(columns, tuple(rows), title=trial.noise)
 
 
 def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
@@ -156,7 +156,7 @@ def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
     )
 
 
-def _exam(header: NetworkHeader, data: str, progress: Report | None) -> Exam:
+def _exam(header: NetworkHeader, data: str, progress: Tick | None) -> Exam:
     config = Config.model_validate(header.config)
     if sides(config) == "pairs":
         found = pairs_to_examine(header, config, data, progress=progress)

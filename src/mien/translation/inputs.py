@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.labels import Label
 from mien.core.packed import PackReader
 from mien.core.picture import PICTURE_SUFFIXES, Pixels, decode, read_bytes
 from mien.datasets.header import FORMATS
 from mien.datasets.opening import open_dataset
-from mien.datasets.stored import Report
 
 Size = tuple[int, int]  # width, height
 
@@ -44,7 +44,7 @@ class Inputs(NamedTuple):
     class_names: tuple[str, ...] = ()
 
 
-def open_inputs(sources: Sequence[str], *, progress: Report | None = None) -> Inputs:
+def open_inputs(sources: Sequence[str], *, progress: Tick | None = None) -> Inputs:
     """List what is to be read: one dataset with its labels and records, or any number of files and folders.
 
     Raises InputError for what does not exist, for a source without pictures, for a dataset beside others.
@@ -84,7 +84,7 @@ def _of_pack(pack: PackReader) -> Inputs:
     return Inputs(tuple(pictures), pack.class_names)
 
 
-def _of_dataset(source: str, progress: Report | None) -> Inputs:
+def _of_dataset(source: str, progress: Tick | None) -> Inputs:
     dataset = open_dataset(source, progress=progress)
     side = dataset.spec.resolution
 

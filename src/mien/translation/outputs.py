@@ -1,14 +1,14 @@
-"""What every run leaves behind whose product turns pictures into others; each kind adds its own figures."""
+"""What every run of an image-to-image network writes; each kind adds its own figures."""
 
 from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import nn
 
 from mien import TOOL
 from mien.core.atomic import write_bytes
+from mien.core.events import Events
 from mien.core.image import grid
 from mien.core.packed import encode_png
 from mien.core.provenance import Provenance, SourceType, save_picture
@@ -17,13 +17,13 @@ from mien.core.types import Dataset, Lesson
 from mien.training.loop import Training
 from mien.training.outputs import Shown, save_product
 from mien.training.snapshots import write_timelapse
-from mien.translation.strips import chosen, side_by_side
+from mien.translation.images import evenly_spaced, side_by_side
 
 _REALS = 64  # shown in `reals.png`
 
 
 class ChangeOutputs(ABC):
-    """Strips of the same pictures all along, the product, and a film; see `training.outputs.Outputs`.
+    """The network, strips of the same pictures as training goes on, and a film of them; see `Outputs`.
 
     kind, product: as the family's module says. source_type: of what is made.
     """
@@ -40,10 +40,10 @@ class ChangeOutputs(ABC):
         lesson: Lesson,
         *,
         family: str,
-        console: Console,
+        events: Events,
     ) -> None:
         self._run, self._training, self._dataset, self._lesson = run, training, dataset, lesson
-        self._family, self._console = family, console
+        self._family, self._events = family, events
         self._choose()
 
     @property
@@ -52,22 +52,21 @@ class ChangeOutputs(ABC):
 
     @abstractmethod
     def _choose(self) -> None:
-        """Take the pictures that are looked at all along out of the lesson."""
+        """Take the pictures that every strip shows from the lesson."""
 
     @abstractmethod
     def _draw(self) -> np.ndarray:
-        """Write the strip as training stands; return what was made, uint8 [N, C, H, W]."""
+        """Write the strip as training stands; return the outputs, uint8 [N, C, H, W]."""
 
     @abstractmethod
     def show(self) -> Shown:
         """A strip, and a figure; nothing is chosen by it."""
 
     def begin(self) -> None:
-        """Some of what is wanted, and what is made before anything was learnt."""
-        wanted = self._lesson.train if self._lesson.others is None else self._lesson.others
-        write_bytes(
-            self._run.reals, encode_png(grid(torch.from_numpy(wanted.images(chosen(wanted, _REALS)))))
-        )
+        """Some of the targets, and the output before any training."""
+        targets = self._lesson.train if self._lesson.others is None else self._lesson.others
+        shown = targets.images(evenly_spaced(targets, _REALS))
+        write_bytes(self._run.reals, encode_png(grid(torch.from_numpy(shown))))
         self._draw()
 
     def save(self) -> None:

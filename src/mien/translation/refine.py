@@ -1,32 +1,48 @@
-"""`mien refine`: computer-generated pictures made to look real, with everything known of them kept."""
+"""`mien refine`: computer-generated images made to look real, with everything known of them kept."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import torch
-
+from mien.core.events import Events, job
 from mien.core.network import load_network
 from mien.core.provenance import SourceType
-from mien.datasets.stored import Report
 from mien.models.simgan import KIND
 from mien.nn.refiner import Refiner
-from mien.translation.transform import Transformed, Way, transform
+from mien.training.settings import pick_device
+from mien.translation.transform import Transformed, Way, transform_inputs
 
 
+@job
 def refine(
-    source: Path,
-    inputs: Sequence[str],
-    out: Path,
+    events: Events,
+    run: Path,
+    inputs: tuple[str, ...],
+    /,
     *,
+    out: Path,
     resize: bool = False,
     any_size: bool = False,
-    device: torch.device | None = None,
-    progress: Report | None = None,
+    device: str = "auto",
 ) -> Transformed:
-    """Refine `inputs` into a folder, or into a zip with every label and record; see `transform`."""
-    device = device or torch.device("cpu")
-    loaded = load_network(source, KIND, device)
+    """Make pictures look like the real ones that a run of `mien train RENDERED --model simgan` learnt from.
+
+    Parameters
+    ----------
+    run
+        A run folder (its newest refiner) or a .safetensors file.
+    inputs
+        Pictures, folders, or one dataset: a zip, or like rendered:100.
+    out
+        A folder for PNGs; or a .zip, which keeps every label and everything else known of each picture.
+    resize
+        Bring square pictures of other sizes to the size that was trained.
+    any_size
+        Take pictures of any size as they are: the refiner looks at one neighbourhood after the other.
+    device
+        cpu, cuda, mps or auto.
+    """
+    place = pick_device(device)
+    loaded = load_network(run, KIND, place)
     refiner = cast(Refiner, loaded.network)
     way = Way(
         refiner,
@@ -35,6 +51,6 @@ def refine(
         SourceType.ENHANCED,
         resize=resize,
         any_size=any_size,
-        device=device,
+        device=place,
     )
-    return transform(inputs, out, way, progress=progress)
+    return transform_inputs(events, "refining", inputs, out, way)

@@ -1,14 +1,18 @@
-"""What a run leaves behind that trains a refiner: the refiner, and strips of the same inputs all along."""
+"""What a run that trains a refiner writes: the refiner, and strips of the same inputs as training goes on."""
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from mien.core.image import to_float
 from mien.models.simgan import KIND, PRODUCT
 from mien.training.outputs import Shown
-from mien.translation.nearest_reals import nearest
+from mien.translation.images import apply_network, evenly_spaced
 from mien.translation.outputs import ChangeOutputs
-from mien.translation.strips import changed, chosen
 
 _MOST_REALS = 5000  # among which the nearest is looked for
+_REDUCED = 16  # pixels a side at which images are compared: what counts is the whole, not the grain
 
 
 class RefinerOutputs(ChangeOutputs):
@@ -22,8 +26,8 @@ class RefinerOutputs(ChangeOutputs):
     def _choose(self) -> None:
         lesson = self._lesson
         assert lesson.others is not None
-        self._inputs = lesson.train.images(chosen(lesson.train))
-        self._reals = lesson.others.images(chosen(lesson.others, _MOST_REALS))
+        self._inputs = lesson.train.images(evenly_spaced(lesson.train))
+        self._reals = lesson.others.images(evenly_spaced(lesson.others, _MOST_REALS))
 
     def show(self) -> Shown:
         """A strip of the chosen inputs, and how far they were moved."""
@@ -34,10 +38,23 @@ class RefinerOutputs(ChangeOutputs):
         """The last strip, and all of them in one film."""
         super().end()
         last = self._run.all_fakes()[-1]
-        self._console.print(f"input, refined and nearest real side by side: {last}")
+        self._events.note(f"input, refined and nearest real side by side: {last}")
 
     def _draw(self) -> np.ndarray:
         """Write the strip as training stands; return the refined."""
-        refined = changed(self._network, self._inputs)
+        refined = apply_network(self._network, self._inputs)
         self._write_strip(self._inputs, refined, self._reals[nearest(refined, self._reals)])
         return refined
+
+
+def nearest(pictures: np.ndarray, reals: np.ndarray) -> np.ndarray:
+    """For each of `pictures` the index of the nearest real one, by pixels of both reduced to 16 x 16.
+
+    Both are uint8 [N, C, H, W].
+    """
+    one, two = (_reduced(images) for images in (pictures, reals))
+    return torch.cdist(one, two).argmin(dim=1).numpy()
+
+
+def _reduced(pixels: np.ndarray) -> Tensor:
+    return F.adaptive_avg_pool2d(to_float(torch.from_numpy(pixels)), _REDUCED).flatten(1)

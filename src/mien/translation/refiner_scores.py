@@ -1,22 +1,19 @@
-"""How real a refiner makes pictures look to a classifier that never saw it, and what it leaves alone."""
+"""How real refined pictures look to freshly trained classifiers, and what refining leaves alone."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
 from scipy import stats
 
 from mien import TOOL
 from mien.attributes.agreement import Interval
 from mien.core import ledger
 from mien.core.errors import InputError
+from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -24,14 +21,15 @@ from mien.datasets.opening import open_dataset
 from mien.models.simgan import KIND
 from mien.training.sides import check_alike
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
-from mien.translation.pupils import known_pupils, moved
-from mien.translation.strips import changed
+from mien.translation.images import apply_network
 
-Tick = Callable[[int, int], None]
 METRIC = "refiner"
 SEEDS = 3
 _FEWEST = 10  # pictures of either kind, to train a classifier on
 _FAR = 2.0  # pixels that a pupil may move
+_WINDOW = 0.08  # of the picture's side: most of an iris' radius in pictures of `mien render --eyes`
+_SURE = 1.0  # pixels: a pupil that is measured farther from its known place is not measured well
+_DARKEST = 0.25  # share of the window's pixels that count as pupil and iris
 
 
 class Moved(BaseModel):
@@ -117,7 +115,7 @@ def examine(
     if min(len(dataset), len(real)) < _FEWEST:
         raise InputError(f"{dataset.name}, {real.name}: a classifier needs {_FEWEST} pictures of each")
     raw = dataset.images(np.arange(len(dataset)))
-    refined = changed(loaded.network, raw)
+    refined = apply_network(loaded.network, raw)
     told = _told_apart(dataset, real, (raw, refined), seeds, progress)
     header = loaded.header
     return Examination(
@@ -188,6 +186,56 @@ def _pupils(dataset: Dataset, raw: np.ndarray, refined: np.ndarray) -> Moved | N
     )
 
 
+def known_pupils(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures in which a pupil can be seen whose place is known: indexes [M], and places [M, 2] (x, y).
+
+    As `mien render` writes them: `landmarks` of a record, with the names of those not seen in its labels.
+    """
+    known: list[tuple[int, tuple[float, float]]] = []
+    for index, record in enumerate(dataset.records):
+        hidden = (record.get("labels") or {}).get("hidden", ())
+        marks = record.get("landmarks")
+        for name, place in marks.items() if isinstance(marks, dict) else ():
+            if name.startswith("pupil") and name not in hidden:
+                known.append((index, (float(place[0]), float(place[1]))))
+    return (
+        np.array([index for index, _ in known], np.int64),
+        np.array([place for _, place in known], np.float64).reshape(-1, 2),
+    )
+
+
+def pupil_centre(picture: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(x, y) of the middle of what is dark around `near`, in a picture uint8 [C, H, W].
+
+    The darkest quarter of a round window weighs by how much darker it is than the rest. A pixel's middle is
+    at half a pixel.
+    """
+    gray = picture.mean(axis=0)
+    height, width = gray.shape
+    y, x = np.mgrid[:height, :width] + 0.5
+    window = np.hypot(x - near[0], y - near[1]) <= _WINDOW * width
+    limit = np.quantile(gray[window], _DARKEST)
+    weight = np.where(window, np.clip(limit - gray, 0, None), 0)
+    total = weight.sum()
+    if total == 0:  # all alike: there is nothing to see
+        return np.asarray(near, np.float64)
+    return np.array([(x * weight).sum() / total, (y * weight).sum() / total])
+
+
+def moved(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Pixels between the pupil's middle in pictures uint8 [M, C, H, W] before and after.
+
+    Only of pupils that are measured within 1 px of their known places before: lids, lashes and bright
+    reflections hide others from the measure.
+    """
+    far = []
+    for old, new, place in zip(before, after, places, strict=True):
+        middle = pupil_centre(old, place)
+        if np.hypot(*(middle - place)) <= _SURE:
+            far.append(np.hypot(*(middle - pupil_centre(new, place))))
+    return np.array(far)
+
+
 def append(run: RunFolder, found: Examination) -> None:
     """Add a line to the run's `metric-refiner.jsonl`, atomically."""
     ledger.append(run, METRIC, found)
@@ -198,27 +246,33 @@ def newest(run: RunFolder) -> Examination | None:
     return ledger.newest(run, METRIC, Examination)
 
 
-def table(found: Examination) -> RenderableType:
-    """How well reals are told from raw and refined pictures, and what was left alone."""
-    grid = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    grid.add_column("classifier of", no_wrap=True)
-    for heading in ("updates", "raw", "refined", "points less"):
-        grid.add_column(heading, justify="right", no_wrap=True)
+def tables(found: Examination) -> list[Event]:
+    """How well classifiers tell reals from raw and refined pictures, and what was left alone."""
+    whose = "which it learnt from" if found.learnt_from else "which it did not learn from"
+    events: list[Event] = [
+        Notice(
+            f"{found.model_id} on {found.num_pictures:,} pictures of {found.dataset_name}, {whose};"
+            f" {found.num_reals:,} reals of {found.real_name}"
+        ),
+        _classifier_table(found),
+        Notice(
+            "balanced accuracy of fresh classifiers, real against raw and against refined, on pictures kept"
+            f" from them (50 %: a coin's); mean of {len(found.told[0].raw)} seeds, 95 % interval of the"
+            " difference"
+        ),
+        Notice(f"pictures change by {found.l1:.1%} of the range on average"),
+    ]
+    return events + ([] if found.pupils is None else [Notice(_pupil_sentence(found.pupils))])
+
+
+def _classifier_table(found: Examination) -> Table:
+    headings = ("updates", "raw", "refined", "points less")
+    rows = []
     for told in found.told:
         means = [f"{np.mean(values):.1%}" for values in (told.raw, told.refined)]
-        grid.add_row(_SEES[told.sight], str(told.updates), *means, _points(told.fall))
-    whose = "which it learnt from" if found.learnt_from else "which it did not learn from"
-    lines: list[RenderableType] = [
-        f"[bold]{found.model_id}[/] on {found.num_pictures:,} pictures of {found.dataset_name}, {whose};"
-        f" {found.num_reals:,} reals of {found.real_name}",
-        grid,
-        f"balanced accuracy of fresh classifiers, real against raw and against refined, on pictures kept from"
-        f" them (50 %: a coin's); mean of {len(found.told[0].raw)} seeds, 95 % interval of the difference",
-        f"pictures change by {found.l1:.1%} of the range on average",
-    ]
-    if found.pupils is not None:
-        lines.append(_of_pupils(found.pupils))
-    return Group(*lines)
+        rows.append((_SEES[told.sight], str(told.updates), *means, _points(told.fall)))
+    columns = (Column("classifier of"), *(Column(heading, numbers=True) for heading in headings))
+    return Table(columns, tuple(rows))
 
 
 _SEES: dict[Sight, str] = {"pictures": "whole pictures", "patches": "patches of 23 px"}
@@ -228,7 +282,7 @@ def _points(fall: Interval) -> str:
     return f"{100 * fall.value:.1f} ({100 * fall.low:.1f} to {100 * fall.high:.1f})"
 
 
-def _of_pupils(pupils: Moved) -> str:
+def _pupil_sentence(pupils: Moved) -> str:
     return (
         f"{pupils.count:,} pupils whose place is known move by {pupils.median:.2f} px (median),"
         f" {pupils.p95:.2f} px (95 %); {pupils.near:.1%} by {_FAR:g} px at most"

@@ -1,17 +1,15 @@
 """`mien report` of a run whose model turns pictures into others: one page that stands alone."""
 
-import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
-
 from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
+from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.kinds import kind_at, scores_for
 from mien.core.run import RunFolder
 from mien.reports.charts import number
@@ -20,9 +18,7 @@ from mien.reports.log import Log, read_log
 from mien.reports.page import files_of, log_parts, render
 from mien.reports.sentences import dig, facts
 
-Tick = Callable[[int, int], None]
-
-_WIDE = 100  # characters of a line of figures
+_GAP = "  "  # between columns of figures
 _COLUMNS = {
     "translator": "Each row: what went in, what came out, and what should have come out, of people kept out.",
     "denoiser": "Each row: what went in, what came out, and the clean picture where it is known.",
@@ -33,7 +29,7 @@ _COLUMNS = {
 def write_report(
     run: Path, *, data: str | None = None, out: Path | None = None, progress: Tick | None = None
 ) -> Path:
-    """Write the report of a run folder as one HTML page and return its path; arguments as `apps.report`'s.
+    """Write the report of a run folder as one HTML page and return its path; arguments as of `mien report`.
 
     The figures are the newest that `mien evaluate` left in the run. What is missing or damaged costs its
     part of the page, which says so. Raises InputError.
@@ -86,17 +82,37 @@ def _tried(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
 
 
 def _figures(run: RunFolder, kind: str) -> str:
-    """The newest figures as `mien evaluate` shows them, without colours; "" where there are none."""
+    """The newest figures as `mien evaluate` shows them; "" where there are none."""
     scores = scores_for(run.path, kind)
-    found = scores.newest(run)
-    return "" if found is None else _plain(scores.table(found))
+    examination = scores.newest(run)
+    return "" if examination is None else as_text(scores.tables(examination))
 
 
-def _plain(shown: RenderableType) -> str:
-    screen = Console(file=io.StringIO(), width=_WIDE, color_system=None, force_terminal=False)
-    with screen.capture() as captured:
-        screen.print(shown)
-    return captured.get()
+def as_text(events: Sequence[Event]) -> str:
+    """The notices and tables among `events` as lines of text, an empty line between them."""
+    parts = []
+    for event in events:
+        if isinstance(event, Notice):
+            parts.append(event.text)
+        elif isinstance(event, Table):
+            parts.append(_table_text(event))
+    return "\n\n".join(parts)
+
+
+def _table_text(table: Table) -> str:
+    rows = [tuple(column.heading for column in table.columns), *table.rows]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = [_line(row, widths, table.columns) for row in rows]
+    rule = "-" * (sum(widths) + len(_GAP) * (len(widths) - 1))
+    return "\n".join(filter(None, [table.title, lines[0], rule, *lines[1:], table.caption]))
+
+
+def _line(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> str:
+    cells = [
+        cell.rjust(width) if column.numbers else cell.ljust(width)
+        for cell, width, column in zip(row, widths, columns, strict=True)
+    ]
+    return _GAP.join(cells).rstrip()
 
 
 def _strips(run: RunFolder) -> list[Shown]:
@@ -108,9 +124,9 @@ def _strips(run: RunFolder) -> list[Shown]:
 
 def _lead(kind: str, config: Mapping[str, Any], log: Log) -> str:
     size, name = dig(config, "spec", "resolution"), dig(config, "dataset", "name")
-    told_size = f" for pictures of {size} pixels" if size else ""
+    for_size = f" for pictures of {size} pixels" if size else ""
     minutes = f" for {log.seconds / 60:.1f} minutes" if log.seconds else ""
-    return f"A {kind}{told_size}, trained on {name or 'unknown pictures'}{minutes}."
+    return f"A {kind}{for_size}, trained on {name or 'unknown pictures'}{minutes}."
 
 
 def _verdict(log: Log, figures: str) -> Iterator[tuple[str, str]]:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from mien import TOOL
 from mien.core.errors import InputError
+from mien.core.events import Events, Tick
 from mien.core.image import resize as resized
 from mien.core.image import to_float, to_hwc, to_uint8
 from mien.core.packed import PackWriter
 from mien.core.picture import BadPicture, Pixels
 from mien.core.provenance import Provenance, SourceType, encode_picture, save_picture
 from mien.core.types import Spec
-from mien.datasets.stored import Report
 from mien.translation.inputs import Input, Inputs, Size, open_inputs
 
 _CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ class Transformed(NamedTuple):
     problems: tuple[str, ...]
 
 
-def transform(sources: Sequence[str], out: Path, way: Way, *, progress: Report | None = None) -> Transformed:
+def transform(sources: Sequence[str], out: Path, way: Way, *, progress: Tick | None = None) -> Transformed:
     """Change the pictures of `sources` (`open_inputs`) into `out`: a folder of PNGs under the inputs' names,
     or, where it ends in .zip, a packed dataset with every label and record of the inputs.
 
@@ -70,6 +70,21 @@ def transform(sources: Sequence[str], out: Path, way: Way, *, progress: Report |
     return done
 
 
+def transform_inputs(
+    events: Events, doing: str, inputs: str | Sequence[str], out: Path, way: Way
+) -> Transformed:
+    """`transform` for a job: with its progress, every input that was left out, and how many were written.
+
+    doing: "denoising", for the progress bar.
+    """
+    sources = (inputs,) if isinstance(inputs, str) else tuple(map(str, inputs))
+    done = transform(sources, out, way, progress=events.progress(doing))
+    for problem in done.problems:
+        events.warn(f"left out: {problem}")
+    events.note(f"wrote {done.written} picture(s) to {out}")
+    return done
+
+
 class _Result(NamedTuple):
     """pixels: None, with a problem, where the input could not be read."""
 
@@ -78,7 +93,7 @@ class _Result(NamedTuple):
     problem: BadPicture | None = None
 
 
-def _write_folder(inputs: Inputs, out: Path, way: Way, progress: Report | None) -> Transformed:
+def _write_folder(inputs: Inputs, out: Path, way: Way, progress: Tick | None) -> Transformed:
     names = _unique([picture.name for picture in inputs.pictures])
     written, problems = 0, []
     for name, result in zip(names, _results(inputs.pictures, way, progress), strict=True):
@@ -91,7 +106,7 @@ def _write_folder(inputs: Inputs, out: Path, way: Way, progress: Report | None) 
     return Transformed(written, tuple(problems))
 
 
-def _write_zip(inputs: Inputs, out: Path, way: Way, progress: Report | None) -> Transformed:
+def _write_zip(inputs: Inputs, out: Path, way: Way, progress: Tick | None) -> Transformed:
     problems = []
     with PackWriter(out, class_names=inputs.class_names) as pack:
         for picture, pixels, problem in _results(inputs.pictures, way, progress):
@@ -110,7 +125,7 @@ def _write_zip(inputs: Inputs, out: Path, way: Way, progress: Report | None) -> 
     return Transformed(written, tuple(problems))
 
 
-def _results(pictures: Sequence[Input], way: Way, progress: Report | None) -> Iterator[_Result]:
+def _results(pictures: Sequence[Input], way: Way, progress: Tick | None) -> Iterator[_Result]:
     """One result for each picture, in order; pictures of one size go through together."""
     waiting: list[tuple[Input, Pixels]] = []
     for number, picture in enumerate(pictures, 1):

@@ -1,30 +1,44 @@
-"""`mien translate`: pictures to what a run has learnt that they are to become."""
+"""`mien translate`: images through a network that was trained on pairs."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import torch
-
+from mien.core.events import Events, job
 from mien.core.network import load_network
-from mien.datasets.stored import Report
 from mien.models.pix2pix import KIND
 from mien.nn.unet import Translator
-from mien.translation.transform import Transformed, Way, transform
+from mien.training.settings import pick_device
+from mien.translation.transform import Transformed, Way, transform_inputs
 
 
+@job
 def translate(
-    source: Path,
-    inputs: Sequence[str],
-    out: Path,
+    events: Events,
+    run: Path,
+    inputs: tuple[str, ...],
+    /,
     *,
+    out: Path,
     resize: bool = False,
-    device: torch.device | None = None,
-    progress: Report | None = None,
+    device: str = "auto",
 ) -> Transformed:
-    """Translate `inputs` into a folder, or into a zip with every label and record; see `transform`."""
-    device = device or torch.device("cpu")
-    loaded = load_network(source, KIND, device)
+    """Turn pictures into what a run of `mien train PAIRS --model pix2pix` learnt: fronts into profiles.
+
+    Parameters
+    ----------
+    run
+        A run folder (its newest network) or a .safetensors file.
+    inputs
+        Pictures, folders, or one dataset: a zip, or like rendered:100.
+    out
+        A folder for PNGs; or a .zip, which keeps every label and everything else known of each picture.
+    resize
+        Bring square pictures of other sizes to the size that was trained.
+    device
+        cpu, cuda, mps or auto.
+    """
+    place = pick_device(device)
+    loaded = load_network(run, KIND, place)
     network = cast(Translator, loaded.network)
-    way = Way(network, network.spec, loaded.model, resize=resize, device=device)
-    return transform(inputs, out, way, progress=progress)
+    way = Way(network, network.spec, loaded.model, resize=resize, device=place)
+    return transform_inputs(events, "translating", inputs, out, way)

@@ -1,13 +1,13 @@
-"""What a run leaves behind that trains a translator: the network, and strips of the same unseen pairs."""
+"""What a run that trains a translator writes: the network, and strips of the same held-out pairs."""
 
 import numpy as np
 
 from mien.models.pix2pix import KIND, PRODUCT
 from mien.training.outputs import Shown
+from mien.translation.images import apply_network, evenly_spaced
 from mien.translation.outputs import ChangeOutputs
-from mien.translation.strips import changed, chosen
 
-_GLANCE = 128  # unseen pairs that are looked at on the way
+_GLANCE = 128  # held-out pairs that are looked at during training
 
 
 class TranslatorOutputs(ChangeOutputs):
@@ -19,26 +19,26 @@ class TranslatorOutputs(ChangeOutputs):
         lesson = self._lesson
         assert lesson.held_out is not None
         assert lesson.held_out_others is not None
-        where = chosen(lesson.held_out, _GLANCE)
+        where = evenly_spaced(lesson.held_out, _GLANCE)
         self._inputs, self._targets = (
             side.images(where) for side in (lesson.held_out, lesson.held_out_others)
         )
-        self._rows = chosen(where)
+        self._rows = evenly_spaced(where)
 
     def show(self) -> Shown:
-        """A strip, and how far from their targets the unseen pairs are; nothing is chosen by it."""
-        far = np.abs(self._draw().astype(np.int16) - self._targets).mean() / 255
-        return Shown({"Eval/l1": float(far)})
+        """A strip, and the mean L1 error on held-out pairs; nothing is chosen by it."""
+        error = np.abs(self._draw().astype(np.int16) - self._targets).mean() / 255
+        return Shown({"Eval/l1": float(error)})
 
     def end(self) -> None:
         """The last strip, and all of them in one film."""
         super().end()
         strip = self._run.all_fakes()[-1]
-        self._console.print(f"input, output and target of people kept out, side by side: {strip}")
-        self._console.print(f"how near and how alike they are: mien evaluate {self._run.path} --data DATA")
+        self._events.note(f"input, output and target of people kept out, side by side: {strip}")
+        self._events.note(f"how near and how alike they are: mien evaluate {self._run.path} --data DATA")
 
     def _draw(self) -> np.ndarray:
-        """Write the strip as training stands; return what was made of all unseen inputs looked at."""
-        made = changed(self._network, self._inputs)
-        self._write_strip(*(side[self._rows] for side in (self._inputs, made, self._targets)))
-        return made
+        """Write the strip as training stands; return the outputs for all held-out inputs."""
+        outputs = apply_network(self._network, self._inputs)
+        self._write_strip(*(side[self._rows] for side in (self._inputs, outputs, self._targets)))
+        return outputs

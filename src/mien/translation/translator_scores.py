@@ -1,15 +1,18 @@
-"""How near a translator comes to true pictures of unseen people, and whether it keeps who they are."""
+"""How near a translator comes to true pictures of held-out people, and whether it keeps their identity."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict
 
-from mien.attributes.agreement import mean_of
-from mien.core import discover
+from mien import TOOL
+from mien.attributes.agreement import Interval, mean_of
+from mien.core import discover, ledger
 from mien.core.errors import InputError
+from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.labels.split import person_of
@@ -18,17 +21,74 @@ from mien.metrics.features import FALLBACK, FeatureNetwork, is_here, open_networ
 from mien.metrics.ms_ssim import ms_ssim, ssim
 from mien.models.pix2pix import KIND
 from mien.training.sides import ToExamine, pairs_to_examine
-from mien.translation import closeness, identity
-from mien.translation.strips import changed, chosen
-from mien.translation.translator_figures import Closeness, Examination, Likeness, append, newest, table
+from mien.translation import identity
+from mien.translation.images import apply_network, evenly_spaced, l1, psnr
 
-__all__ = ["evaluate", "examine", "newest", "table"]
-
-Tick = Callable[[int, int], None]
+METRIC = "translator"
 AMONG = 100  # people of whom one is looked for, where there are as many
 _MOST = 2000  # pairs that are looked at, evenly spread over all
 _FEWEST = 4  # pairs of different people, for a figure to mean anything
 _BATCH = 64
+
+
+class Closeness(BaseModel):
+    """How near to their targets pictures are, pixel by pixel. way: "translated", "input", "mean target".
+
+    l1: as a share of the range. psnr: in dB, the mean over pictures. ms_ssim, ssim: None under 11 px.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    way: str
+    l1: Interval
+    psnr: float
+    ssim: float | None
+    ms_ssim: float | None
+
+
+class Likeness(BaseModel):
+    """How like their targets pictures are to a feature network.
+
+    distance: mean distance to the own target (`identity.distances`). rank1: how often that is the nearest
+    among `among` people's. auc: how often it is nearer than anyone else's. doubt: of the Frechet distance.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    way: str
+    network: str
+    network_hash: str
+    resize: str
+    distance: float
+    frechet: float
+    rank1: Interval
+    auc: float
+    doubt: str | None
+
+
+class Examination(BaseModel):
+    """What was found of a translator; a line of `metric-translator.jsonl`.
+
+    unseen: whether the model is known not to have learnt from these people. how: in words, which these are.
+    among: people of whom one is looked for; rank1 of pure chance is one in so many. mean target: the mean of
+    the targets examined, which is nearer to them than a mean of others could be.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_id: str
+    nimg: int
+    dataset_name: str
+    dataset_hash: str
+    roles: tuple[str, ...]
+    num_pairs: int
+    num_people: int
+    unseen: bool
+    how: str
+    among: int
+    closeness: tuple[Closeness, ...]
+    likeness: tuple[Likeness, ...]
+    tool: str = TOOL
 
 
 class _Way(NamedTuple):
@@ -70,8 +130,8 @@ def examine(
     *,
     progress: Tick | None = None,
 ) -> Examination:
-    """Compare what is made of the inputs with the targets; and the inputs, and the targets' mean."""
-    every = chosen(pairs.inputs, _MOST)
+    """Compare with the targets: the network's outputs, the inputs, and the mean of all targets."""
+    every = evenly_spaced(pairs.inputs, _MOST)
     people = _people(pairs, every)
     others = identity.fewest_others(people)
     if len(people) < _FEWEST or others < 1:
@@ -79,7 +139,7 @@ def examine(
     inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
     mean = np.rint(targets.mean(axis=0)).astype(np.uint8)
     ways = (
-        _Way("translated", changed(loaded.network, inputs)),
+        _Way("translated", apply_network(loaded.network, inputs)),
         _Way("input", inputs),
         _Way("mean target", np.broadcast_to(mean, targets.shape)),
     )
@@ -107,14 +167,14 @@ def examine(
 
 
 def _closeness_of(way: _Way, targets: np.ndarray, people: Sequence[str]) -> Closeness:
-    measures = [closeness.l1, closeness.psnr, *((ssim, ms_ssim) if targets.shape[-1] >= 11 else ())]
-    found: list[list[torch.Tensor]] = [[] for _ in measures]
+    measures = [l1, psnr, *((ssim, ms_ssim) if targets.shape[-1] >= 11 else ())]
+    parts: list[list[torch.Tensor]] = [[] for _ in measures]
     for start in range(0, len(targets), _BATCH):
         part = slice(start, start + _BATCH)
         one, two = (torch.from_numpy(np.ascontiguousarray(side[part])) for side in (way.pictures, targets))
-        for values, measure in zip(found, measures, strict=True):
+        for values, measure in zip(parts, measures, strict=True):
             values.append(measure(one, two))
-    each = [torch.cat(values).double().numpy() for values in found]
+    each = [torch.cat(values).double().numpy() for values in parts]
     means = [float(values.mean()) for values in each[1:]] + [None] * (4 - len(each))
     return Closeness(
         way=way.name, l1=mean_of(each[0], people), psnr=means[0] or 0.0, ssim=means[1], ms_ssim=means[2]
@@ -124,25 +184,25 @@ def _closeness_of(way: _Way, targets: np.ndarray, people: Sequence[str]) -> Clos
 def _likeness(
     network: FeatureNetwork, ways: Sequence[_Way], targets: np.ndarray, people: Sequence[str], among: int
 ) -> list[Likeness]:
-    wanted = network.features(torch.from_numpy(targets))
-    found = []
+    of_targets = network.features(torch.from_numpy(targets))
+    likeness = []
     for way in ways:
-        seen = network.features(torch.from_numpy(np.ascontiguousarray(way.pictures)))
-        far = identity.distances(seen, wanted)
-        found.append(
+        features = network.features(torch.from_numpy(np.ascontiguousarray(way.pictures)))
+        far = identity.distances(features, of_targets)
+        likeness.append(
             Likeness(
                 way=way.name,
                 network=network.name,
                 network_hash=network.hash,
                 resize=network.resize,
                 distance=float(np.diagonal(far).mean()),
-                frechet=frechet.compute(wanted, seen)["frechet"],
+                frechet=frechet.compute(of_targets, features)["frechet"],
                 rank1=mean_of(identity.rank_one(far, people, among), people),
                 auc=identity.verification_auc(far, people),
-                doubt=frechet.advice(len(wanted), len(seen), network.dims),
+                doubt=frechet.advice(len(of_targets), len(features), network.dims),
             )
         )
-    return found
+    return likeness
 
 
 def _people(pairs: ToExamine, where: np.ndarray) -> list[str]:
@@ -156,3 +216,61 @@ def _check_fit(loaded: LoadedNetwork[Any], pairs: ToExamine, data: str) -> None:
         one, two = getattr(ours, what), getattr(theirs, what)
         if one != two:
             raise InputError(f"{data}: its pictures have {what} {two}, {loaded.model} learnt from {one}")
+
+
+def append(run: RunFolder, found: Examination) -> None:
+    """Add a line to the run's `metric-translator.jsonl`, atomically."""
+    ledger.append(run, METRIC, found)
+
+
+def newest(run: RunFolder) -> Examination | None:
+    """What was found last, None where nothing was. Raises InputError for a damaged line."""
+    return ledger.newest(run, METRIC, Examination)
+
+
+def tables(found: Examination) -> list[Event]:
+    """Pixel by pixel, then through each feature network; the translated above what must be beaten."""
+    direction = " to ".join(found.roles) or "input to target"
+    events: list[Event] = [
+        Notice(
+            f"{found.model_id}, {direction}, on {found.num_pairs:,} pairs of {found.num_people:,} people"
+            f" ({found.dataset_name}), {found.how}"
+        ),
+        _pixel_table(found),
+    ]
+    for network in dict.fromkeys(one.network for one in found.likeness):
+        rows = [one for one in found.likeness if one.network == network]
+        events.append(_network_table(network, rows))
+        events += map(Notice, sorted({f"Frechet: {one.doubt}" for one in rows if one.doubt}))
+    chance = f"{1 / found.among:.1%}"
+    events.append(
+        Notice(
+            f"rank 1: how often the own target is the nearest of {found.among} people's (chance: {chance});"
+            " AUC: how often it is nearer than another's; in brackets: 95 % intervals"
+        )
+    )
+    return events
+
+
+def _pixel_table(found: Examination) -> Table:
+    rows = []
+    for one in found.closeness:
+        similarity = ["-" if value is None else f"{value:.3f}" for value in (one.ssim, one.ms_ssim)]
+        rows.append((one.way, _share(one.l1), f"{one.psnr:.2f} dB", *similarity))
+    return Table(_columns("pixels", "L1", "PSNR", "SSIM", "MS-SSIM"), tuple(rows))
+
+
+def _network_table(network: str, likeness: Sequence[Likeness]) -> Table:
+    rows = tuple(
+        (one.way, _share(one.rank1), f"{one.auc:.3f}", f"{one.distance:.3f}", f"{one.frechet:.4g}")
+        for one in likeness
+    )
+    return Table(_columns(f"through {network}", "rank 1", "AUC", "distance", "Frechet"), rows)
+
+
+def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
+    return (Column(first, wraps=True), *(Column(heading, numbers=True) for heading in numbers))
+
+
+def _share(figure: Interval) -> str:
+    return f"{figure.value:.1%} ({figure.low:.1%}-{figure.high:.1%})"

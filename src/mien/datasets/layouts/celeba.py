@@ -17,11 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.picture import PICTURE_SUFFIXES
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.layouts._lists import find_file, rows
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 LICENCE = "CelebA agreement: non-commercial research only; pictures may not be passed on"
 CITATION = "Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICCV 2015"
@@ -41,7 +42,7 @@ def recognise(root: Path) -> bool:
     return _pictures(root) is not None or find_file(root, _ATTRIBUTES, _LIST_FOLDERS) is not None
 
 
-def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "FOLDER?options"; labels are the forty attributes, 0 or 1, unless labels= names some."""
     return open_layout("celeba", index, where, progress=progress)
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.datasets.index import Box, Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.layouts._ckplus import CKPlus, Frame, Sequence, read
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 __all__ = ["CKPlus", "Frame", "Sequence", "index", "open", "read", "recognise"]
 
@@ -42,7 +43,7 @@ def recognise(root: Path) -> bool:
     return (root / "cohn-kanade-images").is_dir()
 
 
-def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "FOLDER?options"; no labels unless labels= names some ("emotion", "AU*")."""
     return open_layout("ckplus", index, where, progress=progress)
 

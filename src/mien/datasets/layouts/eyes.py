@@ -21,12 +21,13 @@ import numpy as np
 from PIL import Image
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.picture import BadPicture, Pixels, decode
 from mien.datasets.index import Box, Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.layouts._mpiigaze import HEIGHT, WIDTH, days, read_day, read_eye
 from mien.datasets.layouts._unityeyes import numbered, read_note
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 LICENCE = "UnityEyes: research only, see its site; MPIIGaze: CC BY-NC-SA 4.0"
 CITATION = (
@@ -106,7 +107,7 @@ def picture_36x60(root: Path, entry: Entry) -> Pixels:
     return np.asarray(whole.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS, box=box))
 
 
-def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "FOLDER?size=64&yaw_towards=right", labelled with gaze_pitch and gaze_yaw."""
     return open_layout("eyes", index, where, progress=progress, read=read)
 

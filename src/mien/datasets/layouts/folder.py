@@ -23,6 +23,7 @@ from PIL import Image
 
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.labels import label_array, label_width
 from mien.core.packed import PackReader
 from mien.core.picture import BadPicture, decode, list_pictures
@@ -30,7 +31,7 @@ from mien.core.types import Spec
 from mien.datasets.header import FORMATS, GRAY_MODES
 from mien.datasets.index import Entry, Index
 from mien.datasets.layout import open_layout
-from mien.datasets.stored import Report, StoredDataset, open_pixels, write_pixels
+from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
 
 LICENCE = "that of the pictures themselves; `licence` in manifest.jsonl where it is known"
 CITATION = "none; the layout is the one of NVlabs' stylegan3 dataset_tool.py"
@@ -41,7 +42,7 @@ _ADVICE = "leave it out, or use mien prepare, which drops such files"
 _PACKED_NAME = re.compile(r"[0-9]{5}/img[0-9]{8}\.png")
 
 
-def open(source: str | Path, *, progress: Report | None = None) -> StoredDataset:
+def open(source: str | Path, *, progress: Tick | None = None) -> StoredDataset:
     """Open the pictures in a zip or folder, or of "FOLDER?size=64" (`Options`).
 
     progress: called with (done, total) while pictures are decoded, the first time only.
@@ -76,7 +77,7 @@ def _index(root: Path) -> Index:
     return Index("folder", root, entries, label_names=("class",))
 
 
-def _decode_into(cache: Path, pack: PackReader, progress: Report | None) -> None:
+def _decode_into(cache: Path, pack: PackReader, progress: Tick | None) -> None:
     # Decoding saves and restores warning filters, which threads do out of order: restore them for good here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -132,7 +133,7 @@ def _peek(pack: PackReader, index: int) -> tuple[tuple[int, int], bool]:
         raise InputError(f"{where} is not a picture that can be read; {_ADVICE}") from error
 
 
-def _decoded(pack: PackReader, channels: int, progress: Report | None) -> Iterator[np.ndarray]:
+def _decoded(pack: PackReader, channels: int, progress: Tick | None) -> Iterator[np.ndarray]:
     total = len(pack)
     with _pool() as pool:
         for start in range(0, total, _CHUNK):

@@ -15,11 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.picture import Pixels, decode, list_pictures
 from mien.datasets.header import Header, read_headers
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 LICENCE = "that of the pictures themselves"
 CITATION = "none; halves side by side are the layout of pix2pix (Isola et al., CVPR 2017)"
@@ -105,7 +106,7 @@ def read(root: Path, entry: Entry) -> Pixels:
     return {"": whole, "left": whole[:, :half], "right": whole[:, half : 2 * half]}[entry.part]
 
 
-def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "FOLDER?size=64": both sides of every whole pair, one class for each side."""
     return open_layout("pairs", index, where, progress=progress, read=read)
 

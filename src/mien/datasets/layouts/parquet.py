@@ -8,13 +8,14 @@ The side of the split is what the file's name begins with. Numbers of classes be
 from pathlib import Path
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.picture import Pixels, decode
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.layouts._cells import LICENCE_COLUMNS, SPLITS, entry_of, learnable, take
 from mien.datasets.layouts._parquet import parquet_files, read_cells, read_image
 from mien.datasets.layouts._values import typed
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 LICENCE = "that of the pictures themselves; a column `licence` where there is one"
 CITATION = "none; the layout is the one of Hugging Face's datasets"
@@ -75,6 +76,6 @@ def read(root: Path, entry: Entry) -> Pixels:
 as_stored = read
 
 
-def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "FOLDER?size=64&split=train&labels=age"."""
     return open_layout("parquet", index, where, progress=progress, read=read)

@@ -16,8 +16,9 @@ import numpy as np
 from mien.core.atomic import write_text
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.types import Spec
-from mien.datasets.stored import Report, StoredDataset, open_pixels, write_pixels
+from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
 from mien.render.heads import RENDER_VERSION, check_size
 from mien.render.labels import ATTRIBUTES, label_vector
 from mien.render.people import render_people
@@ -28,7 +29,7 @@ CITATION = "mien's renderer (mien.render)"
 _SOURCE = re.compile(r"([0-9]{1,8})(?:[:@]([0-9]{1,5})(?::([0-9]{1,9}))?)?")
 
 
-def open(source: str, *, progress: Report | None = None) -> StoredDataset:
+def open(source: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "COUNT[:SIZE[:SEED]]", rendering what the cache lacks.
 
     progress: called with (done, total) while rendering. Raises InputError for anything else.
@@ -64,7 +65,7 @@ def _parse(source: str) -> tuple[int, int, int]:
 
 
 def _render(
-    pixels_path: Path, notes_path: Path, *, count: int, size: int, seed: int, progress: Report | None
+    pixels_path: Path, notes_path: Path, *, count: int, size: int, seed: int, progress: Tick | None
 ) -> None:
     images, labels = render_people(count, size=size, seed=seed, progress=progress)
     write_pixels(pixels_path, (count, images.shape[1], size, size), [images])

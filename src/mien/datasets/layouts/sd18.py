@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.layouts._sd18 import ADULT, Record, count_records, minors, read_records
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 LICENCE = "NIST Special Database 18 agreement: research only"
 CITATION = "C. Watson: NIST Special Database 18, Mugshot Identification Database (MID). NIST, 1994"
@@ -41,7 +42,7 @@ def recognise(root: Path) -> bool:
     return folder is not None and any(folder.glob("*/f[0-9]*_p[0-9]*/"))
 
 
-def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "FOLDER?options"; no labels unless labels= names some ("sex", "role", "age")."""
     return open_layout("sd18", index, where, progress=progress)
 

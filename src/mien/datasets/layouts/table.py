@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.picture import list_pictures
 from mien.datasets.columns import label_names
 from mien.datasets.index import Entry, Index, Problem
@@ -19,7 +20,7 @@ from mien.datasets.layout import open_layout
 from mien.datasets.layouts._cells import LICENCE_COLUMNS, SPLITS, entry_of, learnable, take
 from mien.datasets.layouts._rows import FILE_COLUMNS, Row, Rows, has_file_column, read_rows
 from mien.datasets.layouts._values import Value, typed
-from mien.datasets.stored import Report, StoredDataset
+from mien.datasets.stored import StoredDataset
 
 LICENCE = "that of the pictures themselves; a column `licence` where the table has one"
 CITATION = "none; metadata.jsonl and metadata.csv are the layout of Hugging Face's imagefolder"
@@ -63,7 +64,7 @@ def index(root: Path, *, table: str = "") -> Index:
     )
 
 
-def open(where: str, *, progress: Report | None = None) -> StoredDataset:
+def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     """Open "FOLDER?size=64&labels=age,smiling&table=labels.csv"."""
     return open_layout("table", index, where, progress=progress)
 

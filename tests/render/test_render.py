@@ -10,10 +10,10 @@ from PIL import Image
 from mien.core.errors import InputError
 from mien.core.packed import PackReader
 from mien.core.provenance import SourceType, verify
-from mien.render.dataset import write_dataset
 from mien.render.eyes import render_eye
 from mien.render.labels import ATTRIBUTES
 from mien.render.person import Person
+from mien.render.render import render
 from mien.render.shot import Shot
 
 
@@ -24,7 +24,7 @@ def _picture(reader: PackReader, index: int) -> np.ndarray:
 def test_dataset_is_readable_and_the_same_twice(tmp_path: Path) -> None:
     first, second = tmp_path / "a.zip", tmp_path / "b.zip"
     for out in (first, second):
-        write_dataset(out, count=2, size=32, seed=4)
+        render(out, count=2, size=32, seed=4).run()
     assert first.read_bytes() == second.read_bytes()
     reader = PackReader(first)
     assert reader.names == ["00000/img00000000.png", "00000/img00000001.png"]
@@ -39,7 +39,7 @@ def test_dataset_is_readable_and_the_same_twice(tmp_path: Path) -> None:
 
 
 def test_pictures_say_what_they_are(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "a.zip", count=1, size=16, seed=4)
+    render(tmp_path / "a.zip", count=1, size=16, seed=4).run()
     picture = tmp_path / "one.png"
     picture.write_bytes(PackReader(tmp_path / "a.zip").read(0))
     mark = verify(picture)
@@ -48,7 +48,7 @@ def test_pictures_say_what_they_are(tmp_path: Path) -> None:
 
 
 def test_front_profile_pairs(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "p.zip", count=2, size=16, seed=1, pairs="front-profile")
+    render(tmp_path / "p.zip", count=2, size=16, seed=1, pairs="front-profile").run()
     records = PackReader(tmp_path / "p.zip").records
     assert [r["labels"]["role"] for r in records] == ["front", "profile"] * 2
     people = [r["labels"]["person"] for r in records]
@@ -58,7 +58,7 @@ def test_front_profile_pairs(tmp_path: Path) -> None:
 
 
 def test_neutral_smile_pairs(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "p.zip", count=1, size=32, seed=1, pairs="neutral-smile")
+    render(tmp_path / "p.zip", count=1, size=32, seed=1, pairs="neutral-smile").run()
     reader = PackReader(tmp_path / "p.zip")
     assert [r["labels"]["Smiling"] for r in reader.records] == [False, True]
     changed = np.abs(_picture(reader, 0).astype(int) - _picture(reader, 1)).max(axis=2) > 8
@@ -67,7 +67,7 @@ def test_neutral_smile_pairs(tmp_path: Path) -> None:
 
 
 def test_eyes_are_cut_out_and_gaze_is_labelled(tmp_path: Path, person: Person, plain: Shot) -> None:
-    write_dataset(tmp_path / "e.zip", count=1, size=32, seed=2, eyes=True)
+    render(tmp_path / "e.zip", count=1, size=32, seed=2, eyes=True).run()
     reader = PackReader(tmp_path / "e.zip")
     assert [r["labels"]["eye"] for r in reader.records] == ["left", "right"]
     assert all({"gaze_yaw", "gaze_pitch"} <= set(r["measurements"]) for r in reader.records)
@@ -89,5 +89,5 @@ def test_eyes_are_cut_out_and_gaze_is_labelled(tmp_path: Path, person: Person, p
 def test_bad_requests_leave_nothing(tmp_path: Path, options: dict[str, object], words: str) -> None:
     wanted: dict[str, object] = {"count": 1, "size": 32, "seed": 0, **options}
     with pytest.raises(InputError, match=words):
-        write_dataset(tmp_path / "x.zip", **wanted)  # type: ignore[arg-type]
+        render(tmp_path / "x.zip", **wanted).run()  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,207 @@
+"""What a training run is, resolved: dataset, family, numbers, beginning; and what makes two runs the same."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel
+
+from mien.core import discover
+from mien.core.errors import InputError
+from mien.core.family import augmentation_of, build, identity_of, lesson_of, sides_of
+from mien.core.run import RunFolder
+from mien.core.types import Dataset, Lesson, Spec, Trainable
+from mien.core.views import View
+from mien.datasets.opening import open_dataset
+from mien.labels import conditions
+from mien.training import packaged_start
+from mien.training.options import TrainOptions
+from mien.training.settings import pick_device, resolve_config
+from mien.training.sides import learn_from
+from mien.training.start import Start, begin, check_frozen, start_of
+from mien.training.transfer import first_layers
+
+_MODELS = "mien.models"
+_AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
+_IDENTITY = {
+    "seed",
+    "mirror",
+    "cond",
+    "labels",
+    "freeze_d",
+    "lr_scale",
+    "warmup_kimg",
+    "precision",
+    "micro_batch",
+    *_AUGMENT,
+}  # options that make another run
+_KEPT = _IDENTITY | {"direction", "real"}  # what these mean for a run's identity, the pictures' hashes say
+_BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
+
+
+class Built(NamedTuple):
+    """A new model. frozen: its parameters that will not learn. told: what it began with, in lines."""
+
+    trainable: Trainable
+    frozen: tuple[torch.nn.Parameter, ...]
+    told: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything resolved: what is trained, on what, and how.
+
+    lesson: what is made of the data before it is learnt from. start: the weights to begin with; a resumed run
+    no longer needs them, and start_digest alone says which they were ("" without). note: a line about that.
+    """
+
+    family: ModuleType
+    family_name: str
+    config: BaseModel
+    dataset: Dataset
+    source: str
+    spec: Spec
+    options: TrainOptions
+    device: torch.device
+    lesson: Lesson | None = None
+    start: Start | None = None
+    start_digest: str = ""
+    note: str = ""
+
+    @property
+    def learnt_from(self) -> Dataset:
+        return self.dataset if self.lesson is None else self.lesson.train
+
+    def build(self) -> Built:
+        """A new model. Raises InputError where the family cannot be built like that."""
+        trainable = build(self.family, self.config, self.spec, self.lesson)
+        told = () if self.start is None else begin(trainable, self.start, self.family, self.spec)
+        held = self.options.freeze_d
+        frozen = first_layers(trainable.networks["d"], held) if held else ()
+        return Built(trainable, frozen, told)
+
+    def identity(self) -> str:
+        """What makes two commands the same run: all but budget, place, intervals and looks."""
+        parts = {
+            "family": self.family_name,
+            "config": identity_of(self.config),
+            "spec": asdict(self.spec),
+            "dataset": self.dataset.content_hash,
+            "options": self.options.model_dump(include=_IDENTITY, exclude_none=True),
+        }
+        if self.lesson is not None:
+            # Labels may come from the manifest, which the dataset's hash does not cover.
+            parts["labels"] = _digest(self.lesson.train)
+            if self.lesson.others is not None:
+                parts["others"] = self.lesson.others.content_hash
+        if self.start_digest:
+            parts["start"] = self.start_digest
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def make_plan(
+    data: str, options: TrainOptions, *, progress: Callable[[int, int], None] | None = None
+) -> Plan:
+    """Open the dataset and resolve the family's configuration. Raises InputError."""
+    family = discover.load(_MODELS, options.model)
+    config = resolve_config(family, options.model, options.preset, options.set)
+    start, start_digest = start_of(family, options)
+    dataset, lesson = _opened(family, config, data, options, progress)
+    if options.mirror is None:
+        both = lesson is not None and set(lesson.roles) == _BOTH_WAYS
+        options = options.model_copy(update={"mirror": not both})
+    if lesson is not None:
+        spec = lesson.train.spec
+    else:
+        spec = dataset.spec if options.cond else dataset.spec.unlabelled()
+    note = ""
+    if packaged_start.is_automatic(options):
+        start, note = packaged_start.offer(family, options, config, spec)
+        start_digest = "" if start is None else start.digest
+    check_frozen(start, options)
+    device = pick_device(options.device)
+    if options.augment == "auto":
+        options = options.model_copy(update={"augment": augmentation_of(family)})
+    return Plan(
+        *(family, options.model, config, dataset, data, spec, options, device),
+        lesson=lesson,
+        start=start,
+        start_digest=start_digest,
+        note=note,
+    )
+
+
+def _opened(
+    family: ModuleType,
+    config: BaseModel,
+    data: str,
+    options: TrainOptions,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Dataset, Lesson | None]:
+    sides = sides_of(family, config)
+    if sides != "one":
+        return learn_from(sides, data, options, config, progress=progress)
+    if options.real is not None or options.direction:
+        raise InputError(
+            f"--real and --direction are for models that turn pictures into others, not {options.model}"
+        )
+    dataset = open_dataset(data, progress=progress)
+    return dataset, _lesson(family, config, dataset, options)
+
+
+def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: TrainOptions) -> Lesson | None:
+    """What the family makes of the data, or --labels; None for the pictures as they are."""
+    lesson = lesson_of(family, config, dataset)
+    if options.labels:
+        if lesson is not None:
+            raise InputError(f"--labels is for generators; {options.model} is told with --set labels=...")
+        return conditions.conditions(dataset, options.labels, mirror=options.mirror is not False)
+    if options.cond and not dataset.spec.label_dim:
+        raise InputError(
+            f"{dataset.name}: --cond needs label columns, and this dataset has none; name labels of its"
+            " manifest with --labels"
+        )
+    return lesson
+
+
+def resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]:
+    """With --resume, take from the run's config what makes up its identity."""
+    if options.resume is None:
+        if data is None:
+            raise InputError("say which DATA to train on (a zip, a folder or rendered:2000), or --resume RUN")
+        return data, options
+    stored = RunFolder.open(options.resume).read_config()
+    try:
+        # What the stored config lacks was added later; its default is what the run did.
+        defaults = discover.load(_MODELS, stored["family"]).Config().model_dump()
+        changes = tuple(f"{name}={value}" for name, value in {**defaults, **stored["config"]}.items())
+        taken = {name: stored["options"][name] for name in _KEPT if name in stored["options"]}
+        update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
+        if options.kimg is None and options.minutes is None:
+            update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
+        return data or stored["dataset"]["source"], options.model_copy(update=update)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{options.resume}/config.json: not the config of a training run ({error})"
+        ) from error
+
+
+def _digest(dataset: Dataset) -> str:
+    """Of which pictures these are, and of their labels."""
+    digest = hashlib.sha256(b"" if dataset.labels is None else dataset.labels.tobytes())
+    digest.update(dataset.indexes.tobytes() if isinstance(dataset, View) else b"")
+    return digest.hexdigest()
+
+
+def begun_earlier(plan: Plan, stored: Mapping[str, Any]) -> Plan | None:
+    """The plan with what an earlier run began with, if the same command did so with another mien."""
+    if not packaged_start.is_same_beginning(plan.options, stored):
+        return None
+    start = stored.get("start") or {}
+    what = f"with an earlier {start['packaged']}" if start.get("packaged") else "from nothing"
+    note = f"this run began {what}, and goes on with what it has learnt; --new begins another"
+    return replace(plan, start=None, start_digest=str(start.get("digest", "")), note=note)
