@@ -1,4 +1,4 @@
-.PHONY: check test bench
+.PHONY: check test quick bench
 
 check:
 	ruff check .
@@ -8,6 +8,9 @@ check:
 
 test:
 	pytest
+
+quick:
+	pytest -m "not slow"
 
 # PHOTOS=folder also times `prepare`
 bench:

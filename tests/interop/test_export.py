@@ -173,7 +173,7 @@ def test_bad_onnx_files(tmp_path: Path) -> None:
     path = tmp_path / "g.onnx"
     path.write_bytes(b"not onnx")
     with pytest.raises(InputError, match=r"g\.onnx: not an ONNX file"):
-        generate(path, tmp_path / "o")
+        generate(path, out=tmp_path / "o").run()
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Neg", ["x"], ["y"])],
@@ -184,10 +184,10 @@ def test_bad_onnx_files(tmp_path: Path) -> None:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
     onnx.save(model, path)
     with pytest.raises(InputError, match="not a generator exported by mien"):
-        generate(path, tmp_path / "o")
+        generate(path, out=tmp_path / "o").run()
     for key, text in (("mien", json.dumps({"family": 1})), ("model", "x")):
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text
     onnx.save(model, path)
     with pytest.raises(InputError, match="header is damaged"):
-        generate(path, tmp_path / "o")
+        generate(path, out=tmp_path / "o").run()

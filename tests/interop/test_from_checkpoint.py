@@ -82,7 +82,7 @@ def test_a_pair_is_read_bit_exact_and_digested() -> None:
 def test_import_writes_the_discriminator_that_from_finds(capsys: pytest.CaptureFixture[str]) -> None:
     path, g, d = both()
     assert main(["import", str(path), "ours.safetensors"]) == 0
-    assert "ours.discriminator.safetensors (its discriminator)" in " ".join(capsys.readouterr().out.split())
+    assert "ours.discriminator.safetensors: its discriminator" in " ".join(capsys.readouterr().out.split())
     path.unlink()
     start = read_start(Path("ours.safetensors"))
     assert start.notes == ()

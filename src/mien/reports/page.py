@@ -32,16 +32,13 @@ def render(
     security policy allows: these alone, and nothing that a hostile name might smuggle in.
     """
     style, script = _joined(styles), _joined(scripts)
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            context,
-            style=Markup(style),
-            style_hash=_policy_hash(style),
-            script=Markup(script),
-            script_hash=_policy_hash(script),
-        )
+    page = _environment().get_template(template)
+    return page.render(
+        context,
+        style=Markup(style),
+        style_hash=_policy_hash(style),
+        script=Markup(script),
+        script_hash=_policy_hash(script),
     )
 
 

@@ -1,0 +1,71 @@
+"""What is printed of events, on a terminal and into a file."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mien import terminal
+from mien.core.events import Column, Event, Notice, Progress, Started, Table, TrainingTick, Written
+from mien.terminal import Terminal, sparkline
+
+TABLE = Table((Column("name"), Column("value", numbers=True)), (("[red]kernel", "0.1"),), title="[b]scores")
+
+
+def printed(*events: Event, is_terminal: bool = False, width: int = 80) -> str:
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=is_terminal, highlight=False, soft_wrap=True)
+    with Terminal(console) as show:
+        for event in events:
+            show(event)
+    return file.getvalue()
+
+
+def test_sentences_are_printed_as_they_are() -> None:
+    long = "a [bold]name[/] of a file " + "x" * 100
+    assert printed(Started("1/2 begins"), Notice(long, "warning"), Written(Path("out"), "3 files")) == (
+        f"1/2 begins\n{long}\nwrote out: 3 files\n"
+    )
+
+
+def test_tables_take_nothing_for_markup() -> None:
+    text = printed(TABLE)
+    assert "[red]kernel" in text
+    assert "[b]scores" in text
+    assert [line.split() for line in text.splitlines() if "kernel" in line] == [["[red]kernel", "0.1"]]
+
+
+def test_into_a_file_progress_is_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    with Terminal(Console(file=file, width=80)) as show:
+        for done in range(1, 31):
+            now[0] = float(done)
+            show(Progress("opening", done * 100, 3000))
+    assert file.getvalue().splitlines() == [
+        "opening: 1,100 of 3,000 images",
+        "opening: 2,100 of 3,000 images",
+    ]
+
+
+def test_on_a_terminal_progress_is_a_bar_that_goes_away() -> None:
+    text = printed(Progress("opening", 1, 2), Progress("opening", 2, 2), Notice("done"), is_terminal=True)
+    assert "opening" in text
+    assert text.rstrip().endswith("done")
+
+
+def test_bytes_are_told_in_megabytes() -> None:
+    assert terminal.counted(Progress("fetching", 1_500_000, 36_000_000, "bytes")) == "1.5 of 36.0 MB"
+
+
+def test_a_tick_of_training_is_one_line() -> None:
+    values = {"Loss/G/loss": 1.25, "Loss/D/loss": 0.5, "Timing/img_per_sec": 80.0}
+    (line,) = printed(TrainingTick(4000, 60.0, 0.25, values)).splitlines()
+    assert line.split() == ["4.0", "kimg", "25%", "80", "img/s", "G", "1.25", "D", "0.50", "3:00", "left"]
+
+
+def test_small_bars() -> None:
+    assert sparkline([0, 1, 2, float("inf")]) == "▁▅█"
+    assert sparkline([]) == ""
