@@ -5,7 +5,8 @@
 A base model is trained on rendered heads (or taken with --base: a run folder or a generator file). Then the
 same command trains on the target once from scratch and once --from the base for each --freeze-d, with the
 same seed, order and budget of images. Every --every kimg a generator is kept and its kernel distance to the
-target through the mesh measured, all in one run. Told is at which image count transfer is as good as scratch ends.
+target through the mesh measured, all in one run; printed is at which image count transfer is as good as
+scratch ends.
 
 The target is a prepared zip, or a folder of photos, which is prepared first.
 """

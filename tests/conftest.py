@@ -12,6 +12,10 @@ import torch
 from mien.cli import main
 from mien.core import packaged
 
+pytest.register_assert_rewrite(
+    "contracts.dataset_contract", "contracts.family_contract", "contracts.metric_contract"
+)
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 

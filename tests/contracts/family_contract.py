@@ -73,7 +73,16 @@ class TrainableContract:
             for key, old in before.items()
             if torch.equal(old, dict(training.trainable.networks[key[0]].named_parameters())[key[1]])
         ]
-        assert still == []
+        dead = [f"{network}.{name}" for network, name in still if not self.matters(dataset, network, name)]
+        assert dead == [], f"{self.family}: no loss or score depends on these parameters"
+
+    def matters(self, dataset: ArrayDataset, network: str, name: str) -> bool:
+        """Whether a step's logs change with it; a hinge loss gives its last bias no gradient at first."""
+        usual, changed = self.make(dataset.spec), self.make(dataset.spec)
+        parameter = changed.trainable.networks[network].get_parameter(name)
+        with torch.no_grad():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+        return self.run(usual, dataset, 1)[0].values != self.run(changed, dataset, 1)[0].values
 
     def test_steps_are_deterministic(self, dataset: ArrayDataset) -> None:
         first, second = self.make(dataset.spec), self.make(dataset.spec)
@@ -109,7 +118,8 @@ class TrainableContract:
 
     def test_every_number_is_described(self) -> None:
         fields = discover.load("mien.models", self.family).Config.model_fields
-        assert [name for name, field in fields.items() if not field.description] == []
+        bare = [name for name, field in fields.items() if not field.description]
+        assert bare == [], f"{self.family}: these fields of Config lack a description"
 
 
 class FamilyContract(TrainableContract):

@@ -9,7 +9,8 @@ import pytest
 from mien.core.errors import InputError
 from mien.core.picture import BadPicture
 from mien.datasets.opening import open_index
-from mien.prepare.sources import Input, Reader, list_inputs, open_inputs
+from mien.prepare.prepare import open_inputs
+from mien.prepare.sources import Input, Reader, list_inputs
 from miniatures_sd18 import write_sd18
 
 

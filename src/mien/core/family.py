@@ -13,13 +13,19 @@ A trainable's `meet(train)`: called once before training with the pictures that 
 from types import ModuleType
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 
 GENERATOR = "generator"
 Sides = Literal["one", "pairs", "domains"]
+
+
+class FamilyConfig(BaseModel):
+    """Every number of a family: flat and frozen, each field with a description and bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
@@ -19,6 +20,7 @@ _CAPTION = (
     "in brackets: 95 % intervals; real:real: one half of the reals against the other, each half as many"
 )
 _FIRST = ("kernel", "frechet")
+_METRICS = f"Metric: {', '.join(discover.names('mien.metrics'))}; may be repeated. By default all."
 
 
 @job
@@ -29,7 +31,7 @@ def evaluate(
     *,
     data: str,
     features: Annotated[tuple[str, ...], Parameter(name=("--features", "--network"), negative="")] = (),
-    metric: tuple[str, ...] = (),
+    metric: Annotated[tuple[str, ...], Parameter(help=_METRICS)] = (),
     count: int | None = None,
     seed: int = 0,
     trunc: float = 1.0,
@@ -52,8 +54,6 @@ def evaluate(
         Feature network: lite0, mesh, vgg16, alexnet, identity, vgg-random, inception, or an ONNX file of your
         own (FILE.onnx?range=0..1&size=224; ranges: -1..1, 0..1, 0..255, imagenet); may be repeated. lite0 and
         mesh by default, vgg-random where neither is here nor can be fetched.
-    metric
-        Metric: kernel, frechet, prdc, lpips, ms_ssim, swd or faces; may be repeated. By default all.
     count
         How many fakes to draw; by default as many as there are reals, at most 5,000.
     seed

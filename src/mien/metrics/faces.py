@@ -11,6 +11,7 @@ from mien.faces.finder import Finder, open_finder
 
 NEEDS = "images"
 BETTER = {"faces_fake": "higher"}
+TITLES = {"faces_fake": "share with a face, generated", "faces_real": "share with a face, real"}
 # Pictures a side worth searching: where there is no face, a finder tries every turn and corner (0.1 s each).
 MOST = 100
 

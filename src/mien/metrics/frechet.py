@@ -7,6 +7,7 @@ from mien.core.errors import InputError
 
 NEEDS = "features"
 BETTER = {"frechet": "lower"}
+TITLES = {"frechet": "Fréchet distance"}
 # The numbers of images at which it is reported: its bias depends on them, so other numbers compare with
 # nothing.
 COUNTS = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)

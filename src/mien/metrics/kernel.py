@@ -9,6 +9,7 @@ from mien.core.errors import InputError
 
 NEEDS = "features"
 BETTER = {"kernel": "lower"}
+TITLES = {"kernel": "kernel distance"}
 
 BLOCK = 2000  # images of the smaller side in a block; its matrices are held whole
 _WIDER = 2  # blocks of the larger side may be so many times as large

@@ -12,6 +12,7 @@ from mien.nn.lpips import ARTEFACT, Lpips
 NEEDS = "images"
 # Higher is more various, but only the reals' own value says what is right: hence no "better".
 BETTER: dict[str, str] = {}
+TITLES = {"lpips_fake": "LPIPS among generated", "lpips_real": "LPIPS among real"}
 ARTEFACTS = (ARTEFACT["alexnet"],)
 MOST = 1000  # images a side: 500 pairs
 

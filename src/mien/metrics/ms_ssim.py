@@ -10,6 +10,7 @@ from mien.core.errors import InputError
 NEEDS = "images"
 # Lower is more diverse, but only the reals' own value says what is right: hence no "better".
 BETTER: dict[str, str] = {}
+TITLES = {"ms_ssim_fake": "MS-SSIM among generated", "ms_ssim_real": "MS-SSIM among real"}
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest first; Wang et al. 2003
 _WINDOW = 11

@@ -11,6 +11,7 @@ from mien.core.errors import InputError
 
 NEEDS = "images"
 BETTER = {"swd": "lower"} | {f"swd_{2**k}": "lower" for k in range(4, 12)}
+TITLES = {"swd": "sliced Wasserstein distance"}
 
 PATCH = 7
 _COARSEST = 16

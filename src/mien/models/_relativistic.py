@@ -9,20 +9,19 @@ from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
 from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress
-from mien.models._pairing import Pairing, told
+from mien.models._game import PairingGame, half_life, logs
 from mien.nn.penalty import squared_gradient
 
 
-class Game(BaseModel):
+class RelativisticConfig(FamilyConfig):
     """The numbers of the game; a family adds those of its networks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: int = Field(256, ge=2, description="pictures a step")
     z_dim: int = Field(64, ge=1, description="size of a latent")
@@ -48,10 +47,10 @@ def default_gamma(resolution: int) -> float:
     return float(2.0 * (resolution / 64) ** 3.1)
 
 
-class Relativistic(Pairing):
+class Relativistic(PairingGame):
     """Generator, discriminator, their optimisers, the pairing loss and its penalties."""
 
-    def __init__(self, config: Game, g: nn.Module, d: nn.Module, *, resolution: int) -> None:
+    def __init__(self, config: RelativisticConfig, g: nn.Module, d: nn.Module, *, resolution: int) -> None:
         self.config, self.batch_size = config, config.batch_size
         self._first_gamma = default_gamma(resolution) if config.gamma is None else config.gamma
         self._gamma = self._first_gamma
@@ -91,8 +90,8 @@ class Relativistic(Pairing):
         loss = F.softplus(fake - real).mean()
         r1, r2 = squared_gradient(real, reals).mean(), squared_gradient(fake, fakes).mean()
         penalties = {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
-        return loss + (r1 + r2) * (self._gamma / 2), told(loss, real, fake) | penalties
+        return loss + (r1 + r2) * (self._gamma / 2), logs(loss, real, fake) | penalties
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen."""
-        return {"g": min(self.config.ema_half_life_nimg, self.config.ema_ramp * progress.nimg)}
+        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}

@@ -10,11 +10,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from mien.core.errors import InputError
+from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
 from mien.labels import encoding
@@ -25,10 +26,8 @@ KIND = "attributes"
 PRODUCT = "net"
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: str = Field(
         "", description='labels to learn, "Smiling,age,hair_colour"; "" is every yes-no column'

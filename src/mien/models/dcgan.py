@@ -1,22 +1,21 @@
 """DCGAN (Radford et al. 2016, arXiv:1511.06434): binary cross-entropy, batch norm in both networks."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._game import LatentGame, logistic, logs
 from mien.nn.strided import Discriminator, Generator
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: int = Field(64, ge=2, description="pictures a step")
     z_dim: int = Field(100, ge=1, description="size of a latent")
@@ -52,7 +51,7 @@ def build_generator(config: Config, spec: Spec) -> Generator:
     return Generator(spec, z_dim=config.z_dim, width=config.width_g, max_width=config.max_width)
 
 
-class Dcgan:
+class Dcgan(LatentGame):
     """The networks, their optimisers and the two losses."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -79,31 +78,15 @@ class Dcgan:
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Binary cross-entropy, with the non-saturating form for the generator (Goodfellow et al. 2014)."""
-        g, d = self.networks["g"], self.networks["d"]
-        z = torch.randn(len(batch.images), self.config.z_dim, generator=batch.rng, device=batch.images.device)
         if phase.name == "g":
-            scores = d(batch.augment(g(z, batch.labels)), batch.labels)
-            loss = F.softplus(-scores).mean()
+            loss = F.softplus(-self.score(self.fakes(batch), batch)).mean()
             return loss, {"Loss/G/loss": loss.detach()}
         with torch.no_grad():
-            fakes = g(z, batch.labels)
-        real = d(batch.augment(batch.images), batch.labels)
-        fake = d(batch.augment(fakes), batch.labels)
-        loss = F.softplus(-real).mean() + F.softplus(fake).mean()
-        return loss, {
-            "Loss/D/loss": loss.detach(),
-            "Loss/scores/real": real.detach().mean(),
-            "Loss/scores/fake": fake.detach().mean(),
-            "Loss/signs/real": real.detach().sign().mean(),
-        }
+            fakes = self.fakes(batch)
+        real, fake = self.score(batch.images, batch), self.score(fakes, batch)
+        loss = logistic(real, fake)
+        return loss, logs(loss, real, fake, sign=real)
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, as configured; the published runs kept no average (0)."""
         return {"g": self.config.ema_half_life_nimg}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond networks and optimisers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""

@@ -7,13 +7,13 @@ training picture of 64 px with exact penalties, a tenth of the published network
 from pydantic import Field
 
 from mien.core.types import Spec
-from mien.models._relativistic import Game, Relativistic
+from mien.models._relativistic import Relativistic, RelativisticConfig
 from mien.nn.r3gan import DenseBlock, Discriminator, Generator
 
 AUGMENT = "ramp"
 
 
-class Config(Game):
+class Config(RelativisticConfig):
     """Every number of the family."""
 
     channel_base: int = Field(

@@ -7,19 +7,20 @@ averaged generator. With labels the discriminator also learns that a real pictur
 wrong (Reed et al. 2016, arXiv:1605.05396, GAN-CLS).
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic.config import JsonDict
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
+from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._pairing import Pairing, told
+from mien.models._game import PairingGame, half_life, logs
 from mien.nn.penalty import squared_gradient
 from mien.nn.self_modulated import ModulatedGenerator
 from mien.nn.strided import Discriminator, Generator
@@ -29,10 +30,8 @@ _LATER: JsonDict = {
 }  # files and runs from before lack these fields and are what they default to
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: int = Field(64, ge=2, description="pictures a step")
     z_dim: int = Field(100, ge=1, description="size of a latent")
@@ -95,7 +94,7 @@ def build_generator(config: Config, spec: Spec) -> Generator | ModulatedGenerato
     return Generator(spec, z_dim=config.z_dim, width=config.width_g, max_width=config.max_width)
 
 
-class Lite(Pairing):
+class Lite(PairingGame):
     """The networks, their optimisers, the pairing loss and its penalties."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -118,8 +117,7 @@ class Lite(Pairing):
 
     def begin_step(self, progress: Progress) -> None:
         """Cosine from lr to lr * lr_final over the budget, times what the divergence guard asks."""
-        floor = self.config.lr_final
-        share = floor + (1 - floor) * (1 + math.cos(math.pi * progress.fraction)) / 2
+        share = cosine(1.0, self.config.lr_final, progress.fraction)
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = self.config.lr * share * progress.lr_scale
         self._gamma = self.config.gamma * progress.gamma_scale
@@ -154,7 +152,7 @@ class Lite(Pairing):
         if wrong is not None:
             # Where both pictures have the same labels the two scores are one, and nothing is learnt.
             loss = loss + self.config.match_weight * F.softplus(wrong - real).mean()
-        return loss, told(loss, real, fake)
+        return loss, logs(loss, real, fake)
 
     def _penalty(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
@@ -172,4 +170,4 @@ class Lite(Pairing):
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen (StyleGAN2-ADA's ramp of 5 %)."""
-        return {"g": min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
+        return {"g": half_life(self.config.ema_half_life_nimg, 0.05, progress)}

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
 from mien.labels.split import split_people
@@ -28,10 +29,8 @@ _EPSILON = 1e-8  # of the paper's L0
 _RAMP = 0.3  # the share of the budget over which the learning rate falls
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     noise: Literal["gaussian", "poisson", "text", "impulse", "pairs"] = Field(
         "gaussian", description="what spoils pictures; pairs: two noisy ones of each are given"

@@ -13,10 +13,11 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._jitter import jittered
 from mien.nn.patch_gan import Norm, PatchGan
@@ -27,10 +28,8 @@ KIND = "translator"
 PRODUCT = "g"
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the people that is kept out, for testing")
     batch_size: int = Field(16, ge=1, description="pairs a step")

@@ -11,13 +11,14 @@ from pydantic import Field
 
 from mien.core.schedule import cosine
 from mien.core.types import Progress, Spec
-from mien.models._relativistic import Game, Relativistic
+from mien.models._game import half_life
+from mien.models._relativistic import Relativistic, RelativisticConfig
 from mien.nn.r3gan import Discriminator, Generator, GroupedBlock
 
 AUGMENT = "ramp"  # published: p from 0 to .3 over the run (.55 for CIFAR)
 
 
-class Config(Game):
+class Config(RelativisticConfig):
     """Every number of the family."""
 
     channel_base: int = Field(
@@ -77,4 +78,4 @@ class R3Gan(Relativistic):
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """From 0 to the full half-life over the budget."""
         risen = cosine(0.0, self.config.ema_half_life_nimg, progress.fraction)
-        return {"g": min(risen, self.config.ema_ramp * progress.nimg)}
+        return {"g": half_life(risen, self.config.ema_ramp, progress)}

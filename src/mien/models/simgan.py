@@ -16,10 +16,11 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._history import History
 from mien.nn.penalty import squared_gradient
@@ -32,10 +33,8 @@ _STEEP = 2.2  # where tanh is .976, and its slope .05
 _SCALES = 3  # of edges: 1, 2 and 4 pixels
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: int = Field(16, ge=2, description="pictures an update, of either domain")
     width: int = Field(32, ge=1, description="channels of the refiner")

@@ -5,15 +5,17 @@ pictures are, the smaller is the batch. Non-saturating loss with R1, or WGAN-GP.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._game import Game, half_life, logistic, logs
 from mien.models._styles import mixed_styles
 from mien.nn.penalty import squared_gradient
 from mien.nn.stylegan1 import ONE, Discriminator, Generator, doubled, halved, level_at, shown
@@ -21,10 +23,8 @@ from mien.nn.stylegan1 import ONE, Discriminator, Generator, doubled, halved, le
 _DRIFT = 0.001  # WGAN-GP: keeps scores of reals near zero (arXiv:1710.10196, appendix A.1)
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_base: int = Field(2048, ge=16, description="pictures a step are this over the size being learnt")
     batch_min: int = Field(8, ge=2, description="fewest pictures a step")
@@ -86,7 +86,7 @@ def build_generator(config: Config, spec: Spec) -> Generator:
     )
 
 
-class StyleGan1:
+class StyleGan1(Game):
     """The networks, their growth, their optimisers and losses."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -130,7 +130,7 @@ class StyleGan1:
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one phase; see the module's docstring for its source."""
         if phase.name == "g":
-            fake = self._score(self._fakes(batch), batch)
+            fake = self.score(self._fakes(batch), batch)
             loss = -fake.mean() if self.config.loss == "wgan-gp" else F.softplus(-fake).mean()
             return loss, {"Loss/G/loss": loss.detach()}
         with torch.no_grad():
@@ -142,40 +142,32 @@ class StyleGan1:
 
     def _logistic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         reals = reals.detach().requires_grad_(True)
-        real, fake = self._score(reals, batch), self._score(fakes, batch)
-        loss = F.softplus(fake).mean() + F.softplus(-real).mean()
+        real, fake = self.score(reals, batch), self.score(fakes, batch)
+        loss = logistic(real, fake)
         r1 = squared_gradient(real, reals).mean()
-        logs = {"Loss/r1_penalty": r1.detach(), "Loss/signs/real": real.detach().sign().mean()}
-        return loss + r1 * (self._gamma / 2), logs | self._logs(loss, real, fake)
+        told = logs(loss, real, fake, sign=real) | {"Loss/r1_penalty": r1.detach()}
+        return loss + r1 * (self._gamma / 2), told | self._log_level(loss)
 
     def _critic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Holds the score's slope between reals and fakes at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
-        real, fake = self._score(reals, batch), self._score(fakes, batch)
+        real, fake = self.score(reals, batch), self.score(fakes, batch)
         loss = fake.mean() - real.mean()
         where = torch.rand((len(reals), 1, 1, 1), generator=batch.rng, device=reals.device)
         between = torch.lerp(reals, fakes, where).requires_grad_(True)
-        slope = (squared_gradient(self._score(between, batch), between) + 1e-12).sqrt()
+        slope = (squared_gradient(self.score(between, batch), between) + 1e-12).sqrt()
         penalty = (slope - 1).square().mean()
         total = loss + penalty * self._gamma + real.square().mean() * _DRIFT
-        logs = {"Loss/gradient_penalty": penalty.detach(), "Loss/slope": slope.detach().mean()}
-        logs["Loss/signs/real"] = (real - fake).detach().sign().mean()  # a critic's zero means nothing
-        return total, logs | self._logs(loss, real, fake)
+        told = logs(loss, real, fake)  # the sign of the difference: a critic's zero means nothing
+        told |= {"Loss/gradient_penalty": penalty.detach(), "Loss/slope": slope.detach().mean()}
+        return total, told | self._log_level(loss)
 
-    def _logs(self, loss: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        return {
-            "Loss/D/loss": loss.detach(),
-            "Loss/scores/real": real.detach().mean(),
-            "Loss/scores/fake": fake.detach().mean(),
-            "Progress/level": torch.tensor(self._level, device=loss.device),
-        }
+    def _log_level(self, loss: Tensor) -> dict[str, Tensor]:
+        return {"Progress/level": torch.tensor(self._level, device=loss.device)}
 
     def _seen(self, images: Tensor) -> Tensor:
         """The reals as they look at the present size, faded like the fakes."""
         images = F.avg_pool2d(images, images.shape[-1] // self._size)
         return images if self._share == 1 else torch.lerp(doubled(halved(images)), images, self._share)
-
-    def _score(self, images: Tensor, batch: Batch) -> Tensor:
-        return cast(Tensor, self._d(batch.augment(images), batch.labels))
 
     def _fakes(self, batch: Batch) -> Tensor:
         synthesis = self._g.synthesis
@@ -199,11 +191,4 @@ class StyleGan1:
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen."""
-        return {"g": min(self.config.ema_half_life_nimg, self.config.ema_ramp * progress.nimg)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond networks and optimisers: growth follows from progress."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
+        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}

@@ -10,11 +10,14 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.family import FamilyConfig
+from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._game import Game, half_life, logistic, logs
 from mien.models._styles import mixed_styles
 from mien.nn.penalty import squared_gradient
 from mien.nn.stylegan2_discriminator import DArchitecture, Discriminator
@@ -23,10 +26,8 @@ from mien.nn.stylegan2_generator import GArchitecture, Generator
 _PATH_DECAY = 0.01  # of the running mean of path lengths
 
 
-class Config(BaseModel):
+class Config(FamilyConfig):
     """Every number of the family."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: int = Field(32, ge=2, description="pictures a step")
     z_dim: int = Field(512, ge=1, description="size of a latent")
@@ -69,30 +70,17 @@ class Config(BaseModel):
     )
 
 
-#              batch  base   max  map  lr      gamma  ema_nimg  ramp  path  mixing  D            bf16
-_TABLE: dict[str, tuple[Any, ...]] = {
-    "auto": (32, 16384, 512, 2, 0.0025, None, 10_000, 0.05, 2.0, 0.9, "resnet", 8),
-    "small": (
-        32,
-        2048,
-        512,
-        2,
-        0.0025,
-        None,
-        10_000,
-        0.05,
-        2.0,
-        0.9,
-        "resnet",
-        8,
-    ),  # for two CPU cores at 64 px
-    "paper256": (64, 16384, 512, 8, 0.0025, 1.0, 20_000, None, 2.0, 0.9, "resnet", 4),
-    "cifar": (64, 16384, 512, 2, 0.0025, 0.01, 500_000, 0.05, 0.0, 0.0, "orig", 4),
-}
 _COLUMNS = (
     *("batch_size", "channel_base", "channel_max", "mapping_layers", "lr", "gamma"),
     *("ema_half_life_nimg", "ema_ramp", "path_weight", "mixing", "d_architecture", "bf16_blocks"),
 )
+_TABLE: dict[str, tuple[Any, ...]] = {
+    #          batch   base  max  map      lr gamma  ema_nimg  ramp path  mix  D         bf16
+    "auto":     (32, 16384, 512,   2, 0.0025, None,   10_000, 0.05, 2.0, 0.9, "resnet", 8),
+    "small":    (32,  2048, 512,   2, 0.0025, None,   10_000, 0.05, 2.0, 0.9, "resnet", 8),  # CPU, 64 px
+    "paper256": (64, 16384, 512,   8, 0.0025, 1.0,    20_000, None, 2.0, 0.9, "resnet", 4),
+    "cifar":    (64, 16384, 512,   2, 0.0025, 0.01,  500_000, 0.05, 0.0, 0.0, "orig",   4),
+}  # fmt: skip
 PRESETS = {
     "default": Config(),
     **{name: Config(**dict(zip(_COLUMNS, row, strict=True))) for name, row in _TABLE.items()},
@@ -121,7 +109,7 @@ def build_generator(config: Config, spec: Spec) -> Generator:
     )
 
 
-class StyleGan2:
+class StyleGan2(Game):
     """The networks, their optimisers and four kinds of phase."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -155,8 +143,7 @@ class StyleGan2:
 
     def begin_step(self, progress: Progress) -> None:
         """Cosine from lr to lr * lr_final over the budget, times what the divergence guard asks."""
-        floor = self.config.lr_final
-        share = floor + (1 - floor) * (1 + math.cos(math.pi * progress.fraction)) / 2
+        share = cosine(1.0, self.config.lr_final, progress.fraction)
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self.config.lr * self._shares[name] * share * progress.lr_scale
         self._gamma = self._base_gamma * progress.gamma_scale
@@ -177,25 +164,20 @@ class StyleGan2:
         return losses[phase.name](batch)
 
     def _generator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        fake = self._score(self._fakes(batch), batch)
+        fake = self.score(self._fakes(batch), batch)
         loss = F.softplus(-fake).mean()
         return loss, {"Loss/G/loss": loss.detach()}
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
             fakes = self._fakes(batch)
-        fake, real = self._score(fakes, batch), self._score(batch.images, batch)
-        loss = F.softplus(fake).mean() + F.softplus(-real).mean()
-        return loss, {
-            "Loss/D/loss": loss.detach(),
-            "Loss/scores/real": real.detach().mean(),
-            "Loss/scores/fake": fake.detach().mean(),
-            "Loss/signs/real": real.detach().sign().mean(),
-        }
+        fake, real = self.score(fakes, batch), self.score(batch.images, batch)
+        loss = logistic(real, fake)
+        return loss, logs(loss, real, fake, sign=real)
 
     def _r1(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         images = batch.images.detach().requires_grad_(True)
-        penalty = squared_gradient(self._score(images, batch), images).mean()
+        penalty = squared_gradient(self.score(images, batch), images).mean()
         return penalty * (self._gamma / 2), {"Loss/r1_penalty": penalty.detach()}
 
     def _path(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -219,10 +201,6 @@ class StyleGan2:
     def _g(self) -> Generator:
         return cast(Generator, self.networks["g"])
 
-    def _score(self, images: Tensor, batch: Batch) -> Tensor:
-        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
-        return scores
-
     def _fakes(self, batch: Batch) -> Tensor:
         images: Tensor = self._g.synthesis(
             self._styles(batch, len(batch.images)), noise="random", rng=batch.rng
@@ -238,8 +216,7 @@ class StyleGan2:
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen."""
-        half_life, ramp = self.config.ema_half_life_nimg, self.config.ema_ramp
-        return {"g": half_life if ramp is None else min(half_life, progress.nimg * ramp)}
+        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean of path lengths."""

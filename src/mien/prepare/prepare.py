@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, Token
 
 from mien.core import artefacts
+from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.packed import PackReader
+from mien.datasets.index import record_fields
+from mien.datasets.opening import choose_entries
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.judge import Rules
 from mien.prepare.pack import Packed
@@ -26,7 +29,7 @@ from mien.prepare.run import (
     report_path,
     sheet_path,
 )
-from mien.prepare.sources import open_inputs
+from mien.prepare.sources import Inputs, list_inputs
 from mien.prepare.store import forget, size_of, work_folder
 from mien.prepare.where import Where
 
@@ -128,6 +131,32 @@ def _run(source: str, out: Path, options: Options, events: Events) -> PrepareRes
     return prepare_inputs(
         inputs, out, options, events=events, finish=lambda packed: _write_pages(packed, inputs.root)
     )
+
+
+def open_inputs(source: str, *, without: Sequence[Path] = ()) -> Inputs:
+    """What `source` holds: a folder, a zip, or "NAME:FOLDER?options" of a known layout.
+
+    Of a layout only the files that it chooses are read: the folder may hold others that must not be used
+    (minors). Its labels and what else it knows go into the records. without: our own output. Raises
+    InputError as `list_inputs` and `choose_entries` do.
+    """
+    if Path(source).exists() or ":" not in str(source):
+        return list_inputs(Path(source), without=without)
+    chosen = choose_entries(source)
+    index, columns = chosen.index, chosen.columns
+    fields = record_fields(index)
+    listed = list_inputs(index.root, without=without)
+    files = tuple(file for file in listed.files if file.name in fields)
+    missing = sorted(fields.keys() - {file.name for file in files})
+    if missing:
+        raise InputError(
+            f"{index.root}: {len(missing)} of the files to prepare are missing, first {missing[0]}"
+        )
+    extra = {name: {**listed.extra.get(name, {}), **its} for name, its in fields.items()}
+    if columns is None:
+        return Inputs(index.root, files, notes=index.notes, extra=extra)
+    labels = {entry.file: columns.label(entry) for entry in index.entries}
+    return Inputs(index.root, files, labels, columns.class_names, index.notes, extra)
 
 
 def _write_pages(packed: Packed, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is to be prepared: the files of a folder, a zip or a known dataset, with their labels."""
+"""What there is to prepare: the files of a folder or the members of a zip, with their labels."""
 
 import hashlib
 import json
@@ -12,8 +12,6 @@ from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
 from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
-from mien.datasets.index import record_fields
-from mien.datasets.opening import choose_entries
 from mien.prepare.archive import Archive, is_safe
 
 MANIFEST = "manifest.jsonl"
@@ -48,32 +46,6 @@ class Inputs:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-def open_inputs(source: str, *, without: Sequence[Path] = ()) -> Inputs:
-    """What `source` holds: a folder, a zip, or "NAME:FOLDER?options" of a known layout.
-
-    Of a layout only the files that it chooses are read: the folder may hold others that must not be used
-    (minors). Its labels and what else it knows go into the records. without: our own output. Raises
-    InputError as `list_inputs` and `choose_entries` do.
-    """
-    if Path(source).exists() or ":" not in str(source):
-        return list_inputs(Path(source), without=without)
-    chosen = choose_entries(source)
-    index, columns = chosen.index, chosen.columns
-    fields = record_fields(index)
-    listed = list_inputs(index.root, without=without)
-    files = tuple(file for file in listed.files if file.name in fields)
-    missing = sorted(fields.keys() - {file.name for file in files})
-    if missing:
-        raise InputError(
-            f"{index.root}: {len(missing)} of the files to prepare are missing, first {missing[0]}"
-        )
-    extra = {name: {**listed.extra.get(name, {}), **its} for name, its in fields.items()}
-    if columns is None:
-        return Inputs(index.root, files, notes=index.notes, extra=extra)
-    labels = {entry.file: columns.label(entry) for entry in index.entries}
-    return Inputs(index.root, files, labels, columns.class_names, index.notes, extra)
 
 
 def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mien.core import discover
 from mien.core.run import RunFolder
 from mien.core.score import Score
 from mien.reports.charts import number
@@ -11,17 +12,6 @@ _MOST_COLUMNS = 6  # of a history
 _NETWORKS_BY_WEIGHT = ("lite0", "inception", "mesh", "vgg-random")  # which one to quote first
 _QUOTED = ("kernel", "frechet")  # the better one first
 _FIXED = "frechet"  # is reported at counts of its own
-_NAMES = {
-    "frechet": "Fréchet distance",
-    "kernel": "kernel distance",
-    "swd": "sliced Wasserstein distance",
-    "ms_ssim_fake": "MS-SSIM among generated",
-    "ms_ssim_real": "MS-SSIM among real",
-    "faces_fake": "share with a face, generated",
-    "faces_real": "share with a face, real",
-    "lpips_fake": "LPIPS among generated",
-    "lpips_real": "LPIPS among real",
-}
 _NO_DIRECTION = {"ms_ssim_fake": "as among real", "lpips_fake": "as among real"}
 
 
@@ -92,7 +82,7 @@ def read_scores(run: RunFolder) -> tuple[list[Score], int]:
 def by_provenance(scores: Sequence[Score]) -> list[list[Score]]:
     """Scores of generators in lists within which they may be compared, each with its baselines.
 
-    Within a list and a metric, `metrics._score.comparable` has nothing against any two but the halves of
+    Within a list and a metric, `core.score.comparable` has nothing against any two but the halves of
     the reals, which are of half as many pictures. A Fréchet distance, reported at a count of its own, stands
     with the scores of the pictures that it is of the first of. Baselines without a generator come last,
     alone.
@@ -230,7 +220,7 @@ def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
 def _row(metric: str, scores: Sequence[Score], seen: Sequence[int]) -> Row:
     # Of several measurements of one thing the last counts.
     values = {(score.subject, score.nimg or 0): _text(score) for score in scores}
-    name = _NAMES.get(metric, metric.replace("_", " "))
+    name = title_of(scores[0])
     return Row(
         metric=f"{name} of {scores[0].num_fake:,}" if metric == _FIXED else name,
         better=scores[0].better or _NO_DIRECTION.get(metric, ""),
@@ -238,6 +228,13 @@ def _row(metric: str, scores: Sequence[Score], seen: Sequence[int]) -> Row:
         floor=values.get(("real-halves", 0), ""),
         noise=values.get(("noise", 0), ""),
     )
+
+
+def title_of(score: Score) -> str:
+    """What a score's metric is called, by its module's TITLES; its name where that module is gone."""
+    known = score.module in discover.names("mien.metrics")
+    titles = getattr(discover.load("mien.metrics", score.module), "TITLES", {}) if known else {}
+    return str(titles.get(score.metric, score.metric.replace("_", " ")))
 
 
 def _text(score: Score) -> str:

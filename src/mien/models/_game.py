@@ -1,0 +1,83 @@
+"""What adversarial families share: scores, logs, losses, half-lives.
+
+The relativistic pairing loss: Jolicoeur-Martineau 2018 (arXiv:1807.00734); Huang et al. 2024
+(arXiv:2501.05441), Eq. 2.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mien.core.types import Batch, Progress
+
+
+class Game:
+    """A generator "g" against a discriminator "d".
+
+    Schedules follow from progress, so nothing survives beyond networks and optimisers.
+    """
+
+    config: Any
+    networks: dict[str, nn.Module]
+
+    def score(self, images: Tensor, batch: Batch) -> Tensor:
+        """Scores [N] of images after the run's augmentation."""
+        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
+        return scores
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond networks and optimisers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""
+
+
+class LatentGame(Game):
+    """A game whose generator maps a latent z and labels to images; config has `z_dim`."""
+
+    def fakes(self, batch: Batch) -> Tensor:
+        """As many fakes as the batch has reals, of the same labels."""
+        shape = (len(batch.images), self.config.z_dim)
+        z = torch.randn(shape, generator=batch.rng, device=batch.images.device)
+        fakes: Tensor = self.networks["g"](z, batch.labels)
+        return fakes
+
+
+class PairingGame(LatentGame):
+    """The relativistic pairing loss: only differences of scores mean something."""
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """softplus(real - fake), with nothing learnt from the reals."""
+        fake = self.score(self.fakes(batch), batch)
+        with torch.no_grad():
+            real = self.score(batch.images, batch)
+        loss = F.softplus(real - fake).mean()
+        return loss, {"Loss/G/loss": loss.detach()}
+
+
+def logs(loss: Tensor, real: Tensor, fake: Tensor, *, sign: Tensor | None = None) -> dict[str, Tensor]:
+    """What a discriminator's phase logs.
+
+    sign: what is positive where the discriminator is right about a real image; ADA follows its mean sign.
+    By default the difference of the scores.
+    """
+    told = real - fake if sign is None else sign
+    return {
+        "Loss/D/loss": loss.detach(),
+        "Loss/scores/real": real.detach().mean(),
+        "Loss/scores/fake": fake.detach().mean(),
+        "Loss/signs/real": told.detach().sign().mean(),
+    }
+
+
+def logistic(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's loss of the non-saturating logistic game (Goodfellow et al. 2014)."""
+    return F.softplus(fake).mean() + F.softplus(-real).mean()
+
+
+def half_life(full: float, ramp: float | None, progress: Progress) -> float:
+    """Half-life of the averaged generator, short while little has been seen (StyleGAN2-ADA's ramp)."""
+    return full if ramp is None else min(full, progress.nimg * ramp)
