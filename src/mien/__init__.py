@@ -28,7 +28,7 @@ _PUBLIC = {
     "open_dataset": ("mien.datasets.opening", "open_dataset"),
     "open_pairs": ("mien.datasets.paired", "open_pairs"),
     "train": ("mien.python", "train"),
-    "load": ("mien.core.network", "load_network"),
+    "load": ("mien.python", "load"),
     "generate": ("mien.python", "generate"),
     "evaluate": ("mien.python", "evaluate"),
     "write_report": ("mien.python", "write_report"),

@@ -6,11 +6,23 @@ gives its job, whose events can be iterated over.
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from mien import TOOL
 from mien.core.events import Job
+from mien.core.image import grid
+from mien.core.network import LoadedNetwork, load_network
+from mien.core.provenance import Provenance, encode_picture
+from mien.core.sampling import check_psi, parse_seeds
+from mien.generation.drawing import Drawing, as_labels
 from mien.terminal import show_if_watched
+
+_BATCH = 64
 
 
 class ShownJob(Job[Any]):
@@ -31,6 +43,39 @@ def train(data: str | None = None, /, **options: Any) -> ShownJob:
 
     job = start(None if data is None else str(data), options=TrainOptions(**options))
     return ShownJob(job._name, job._body)
+
+
+class Images(np.ndarray[Any, Any]):
+    """uint8 [N, H, W, C]; a notebook shows them as a grid, marked as what a model made."""
+
+    model = ""
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.model = getattr(other, "model", "")
+
+    def _repr_png_(self) -> bytes | None:
+        if self.ndim != 4 or not len(self):
+            return None
+        channels_first = torch.from_numpy(np.ascontiguousarray(self).transpose(0, 3, 1, 2))
+        return encode_picture(grid(channels_first), ".png", Provenance(self.model, None, TOOL))
+
+
+class DrawingNetwork(LoadedNetwork[Any]):
+    """A generator ready to draw."""
+
+    def draw(self, seeds: str | Iterable[int] = "0-15", *, psi: float = 1.0, label: Any = ()) -> Images:
+        """Images of seeds, uint8 [N, H, W, C]. seeds: "0,1,4-6" or numbers. psi, label: as of `generate`."""
+        chosen = parse_seeds(seeds) if isinstance(seeds, str) else [int(seed) for seed in seeds]
+        drawing = Drawing(self, check_psi(psi), as_labels(label))
+        parts = [drawing.faces(chosen[at : at + _BATCH]) for at in range(0, len(chosen), _BATCH)]
+        images = torch.cat(parts).permute(0, 2, 3, 1).numpy().view(Images)
+        images.model = self.model
+        return images
+
+
+def load(source: Path | str | None = None) -> DrawingNetwork:
+    """A run's newest generator, a generator file, or the packaged one. Raises InputError."""
+    return DrawingNetwork(**vars(load_network(source)))
 
 
 def _whole(place: str) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""A part of a dataset, the same pictures with other labels, or two datasets as one."""
+"""Indexing of datasets: one image, a part, the same images with other labels, or two datasets as one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,49 @@ import numpy as np
 from mien.core.types import Dataset, Spec
 
 
-class View:
+class Indexed:
+    """Indexing, slicing and printing of a dataset, which torch's DataLoader takes as it is."""
+
+    name: str
+    spec: Spec
+    content_hash: str
+    labels: np.ndarray | None
+    records: Sequence[Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def images(self, indexes: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        size, labels = self.spec.resolution, f", labels {', '.join(self.spec.class_names[:6])}"
+        more = ", ..." if len(self.spec.class_names) > 6 else ""
+        shown = labels + more if self.spec.class_names else ""
+        return f"<{self.name}: {len(self):,} images of {size}x{size}x{self.spec.channels}{shown}>"
+
+    def __getitem__(self, index: Any) -> Any:
+        """The image uint8 [C, H, W] at an integer, with its labels if there are any; else a part."""
+        if isinstance(index, int | np.integer):
+            at = range(len(self))[int(index)]
+            image = self.images(np.array([at]))[0]
+            return image if self.labels is None else (image, self.labels[at])
+        chosen = np.arange(len(self))[index]
+        labels = None if self.labels is None else self.labels[chosen]
+        return View(self, chosen, labels=labels, class_names=self.spec.class_names)
+
+    def frame(self) -> Any:
+        """Labels and manifest fields as a pandas DataFrame, a row an image. Needs pandas."""
+        import pandas
+
+        frame = pandas.json_normalize([dict(record) for record in self.records])
+        if self.labels is not None:
+            for column, name in enumerate(self.spec.class_names):
+                frame[name] = self.labels[:, column]
+        return frame
+
+
+class View(Indexed):
     """The pictures of `base` at `indexes`, as a dataset of its own.
 
     labels: float32 [len(indexes), len(class_names)] in place of the base's, NaN where not known; None: none.
@@ -32,7 +74,7 @@ class View:
         return self.base.images(self.indexes[indexes])
 
 
-class Joined:
+class Joined(Indexed):
     """The pictures of `first`, then those of `second`; both have the same spec."""
 
     def __init__(self, first: Dataset, second: Dataset) -> None:

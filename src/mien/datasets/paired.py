@@ -20,7 +20,7 @@ from mien.datasets.opening import open_dataset, open_index
 _NAMED = 10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairedDataset:
     """Pairs of pictures, sorted by name. The same index always means the same pair.
 
@@ -39,6 +39,10 @@ class PairedDataset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        side = f"{self.spec.resolution}x{self.spec.resolution}x{self.spec.channels}"
+        return f"<{self.name}: {len(self):,} pairs of {side}, {self.roles[0]} to {self.roles[1]}>"
 
     @property
     def content_hash(self) -> str:

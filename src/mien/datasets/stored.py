@@ -11,12 +11,13 @@ from numpy.lib import format as npy
 from mien.core.atomic import open_replacing
 from mien.core.events import Tick
 from mien.core.types import Spec
+from mien.core.views import Indexed
 
 Report = Tick  # for callers that still import it from here
 
 
-@dataclass(eq=False)
-class StoredDataset:
+@dataclass(eq=False, repr=False)
+class StoredDataset(Indexed):
     """A `core.types.Dataset` over one uint8 [N, C, H, W] array, usually a memory map.
 
     notes: lines for the user about what was left out and why.

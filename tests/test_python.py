@@ -1,0 +1,65 @@
+"""The Python API: the page about it runs; what it gives is short to print and easy to index."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mien
+from drawers import plain_file
+from mien.core.provenance import verify
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
+
+
+def test_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    code = "\n".join(line[4:] for line in PAGE.read_text("utf-8").splitlines() if line.startswith("    "))
+    exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})
+    said = capsys.readouterr().out
+    assert "<rendered-40-32-0: 40 images of 32x32x3, labels 5_o_Clock_Shadow" in said
+    assert "TrainingTick(nimg=1" in said
+    assert "(9, 32, 32, 3)" in said
+    assert re.search(r"kernel generator -?[0-9.]+(e-\d+)? -?[0-9.]", said)
+
+
+def test_drawn_images_show_themselves_with_their_mark(tmp_path: Path) -> None:
+    loaded = mien.load(str(plain_file(tmp_path)))
+    images = loaded.draw([0, 1, 2])
+    assert images.dtype == np.uint8
+    assert images.shape == (3, 16, 16, 3)
+    assert np.array_equal(images[1], loaded.draw("1")[0])
+    path = tmp_path / "shown.png"
+    path.write_bytes(images._repr_png_())
+    mark = verify(path)
+    assert mark is not None
+    assert mark.model == loaded.model
+    assert len(repr(loaded)) < 80
+
+
+def test_datasets_index_slice_and_load() -> None:
+    people = mien.open_dataset("rendered:12:16")
+    image, labels = people[-1]
+    assert image.shape == (3, 16, 16)
+    assert np.array_equal(labels, people.labels[11])
+    part = people[2:8:2]
+    assert len(part) == 3
+    assert np.array_equal(part[1][0], people[4][0])
+    assert part.records[2] == people.records[6]
+    assert len(repr(people)) < 200
+    with pytest.raises(IndexError):
+        people[12]
+    images, rows = next(iter(torch.utils.data.DataLoader(people, batch_size=4)))
+    assert images.shape == (4, 3, 16, 16)
+    assert rows.shape == (4, people.spec.label_dim)
+
+
+def test_strings_and_keywords_do(tmp_path: Path) -> None:
+    file = plain_file(tmp_path)
+    (path,) = mien.generate(str(file), out=str(tmp_path / "out"), seeds="3")
+    assert path == tmp_path / "out" / "seed0003.png"
