@@ -15,7 +15,6 @@ from mien.faces.age_sex import AgeSexNetworks
 from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 
 Reading = Literal["age", "sex", "expressions"]
-READINGS: tuple[Reading, ...] = ("age", "sex", "expressions")
 LABEL: dict[str, str] = {"age": "age", "sex": "sex", "expressions": "expression"}  # the name in predictions
 _NEEDS: dict[str, tuple[str, ...]] = {
     "age": ("age", "sex"),

@@ -40,11 +40,6 @@ def kind_of(family: ModuleType) -> str:
     return str(getattr(family, "KIND", GENERATOR))
 
 
-def product_of(family: ModuleType) -> str:
-    """The key of the product among the networks."""
-    return str(getattr(family, "PRODUCT", "g"))
-
-
 def augmentation_of(family: ModuleType) -> str:
     """The mode of augmentation that the family wants."""
     return str(getattr(family, "AUGMENT", "none"))

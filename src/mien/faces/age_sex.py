@@ -14,7 +14,6 @@ from mien.core.errors import MienError
 from mien.faces.chips import Chip
 
 AGE, SEX = "age", "sex"
-WARNING = "ages are a guess by looks, never a filter for minors"
 
 # Both were trained on chips with a fifth of padding: eyes at .30 from the top, .38 apart.
 _AGE_CHIP = Chip(side=0.665, centre=0.604, size=64)

@@ -1,6 +1,6 @@
 """What may go into a dataset: records, labels and crops by number, from a store or from a prepared zip."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -175,11 +175,6 @@ def open_prepared(source: Path) -> PackReader | None:
     held = {member.filename for member in archive.members}
     archive.close()
     return PackReader(source, with_tossed=True) if names <= held else None
-
-
-def each_record(candidates: Candidates) -> Iterator[dict[str, Any]]:
-    """All records in order."""
-    return (candidates.record(index) for index in range(len(candidates)))
 
 
 def _label_values(label: Label | None, class_names: tuple[str, ...]) -> Mapping[str, Any]:

@@ -37,7 +37,6 @@ class Body:
         self._hole, self._hole_radius = place(*centre), reach + 0.3 * fat
         self._turtle = shot.collar == "turtle"
         self._neck_radius = 0.41 * person.neck_width + 0.07 * person.chubby + 0.035
-        self.shoulder_span = width
 
     def skin(self, x: A, y: A, z: A) -> A:
         """Shoulders and chest without clothes."""

@@ -50,13 +50,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Rendering:
-    """N pictures: images uint8 [N, 3, S, S], labels, landmarks float32 [N, K, 2] in pixels (names in
-    `landmark_names`), visible bool [N, K], parts uint8 [N, S, S] (numbers of `surface.PARTS`).
+    """N pictures: images uint8 [N, 3, S, S], labels, landmarks float32 [N, K, 2] in pixels (as
+    in `labels`), visible bool [N, K], parts uint8 [N, S, S] (numbers of `surface.PARTS`).
     """
 
     images: NDArray[np.uint8]
     labels: list[dict[str, Any]]
-    landmark_names: tuple[str, ...]
     landmarks: NDArray[np.float32]
     visible: NDArray[np.bool_]
     parts: NDArray[np.uint8]
@@ -147,7 +146,6 @@ def render(
     return Rendering(
         images=np.stack([p.image for p in pictures]),
         labels=[p.labels for p in pictures],
-        landmark_names=names,
         landmarks=np.array([[p.labels["landmarks"][n] for n in names] for p in pictures], np.float32),
         visible=np.array([[p.labels["visible"][n] for n in names] for p in pictures]),
         parts=np.stack([p.parts for p in pictures]),

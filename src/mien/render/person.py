@@ -7,22 +7,6 @@ import numpy as np
 
 Colour = tuple[float, float, float]  # linear light, each about 0..1
 
-HAIR_STYLES = (
-    "bald",
-    "horseshoe",
-    "buzz",
-    "crop",
-    "side_part",
-    "slick",
-    "quiff",
-    "curly",
-    "bob",
-    "fringe_bob",
-    "long",
-    "long_fringe",
-    "bun",
-    "ponytail",
-)
 BEARDS = ("none", "stubble", "mustache", "goatee", "full", "sideburns")
 
 # Skin from the palest to the darkest, linear light; read off the usual range of measured reflectances.
