@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-from mien.cli import app
+from mien.cli import app, main
 
 BEFORE = Path(__file__).with_name("cli_options.txt").read_text("utf-8").splitlines()
 
@@ -35,3 +35,10 @@ def test_every_option_is_still_there(line: str) -> None:
     for option in filter(None, options.split("; ")):
         names, _, default = option.partition("=")
         assert now.get(names) == default, f"mien {path}: {names} was {default}, is {now.get(names)}"
+
+
+def test_the_help_of_one_command_is_its_docstring(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "--help"]) == 0
+    assert "Run it again with other rules" in capsys.readouterr().out
+    assert main(["data", "--help"]) == 0
+    assert "Say what a dataset is" in capsys.readouterr().out

@@ -92,11 +92,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(tokens: list[str]) -> None:
+    if {"--help", "-h"} & set(tokens):
+        _forget_summary(tokens)
     asked = app(tokens, exit_on_error=False, result_action="return_value")
     if asked is not None:  # a job; None where cyclopts itself had something to say
         from mien.terminal import show
 
         show(asked)
+
+
+def _forget_summary(tokens: list[str]) -> None:
+    """Let the help of one command be its docstring; the table's line is for the list of commands."""
+    command = app
+    for token in tokens:
+        if token.startswith("-") or token not in command:
+            break
+        command = command[token]
+    if not any(name[0] != "-" for name in command):
+        command.help = None
 
 
 def _complain(error: Exception) -> int:

@@ -9,11 +9,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from mien.core.atomic import open_replacing
-from mien.core.events import Tick
 from mien.core.types import Spec
 from mien.core.views import Indexed
-
-Report = Tick  # for callers that still import it from here
 
 
 @dataclass(eq=False, repr=False)

@@ -7,12 +7,12 @@ from pydantic import BaseModel
 
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
+from mien.core.events import Tick
 from mien.core.family import Sides
 from mien.core.types import Dataset, Lesson
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
 from mien.datasets.paired import PairedDataset, open_pairs
-from mien.datasets.stored import Report
 from mien.labels.split import Split, split_people
 from mien.training.options import TrainOptions
 
@@ -21,7 +21,7 @@ _WORDS = {1: "gray", 3: "in colour"}
 
 
 def learn_from(
-    sides: Sides, data: str, options: TrainOptions, config: BaseModel, *, progress: Report | None
+    sides: Sides, data: str, options: TrainOptions, config: BaseModel, *, progress: Tick | None
 ) -> tuple[Dataset, Lesson]:
     """Open both sides; the dataset returned stands for them in the run. Raises InputError."""
     if options.cond or options.labels:
@@ -87,7 +87,7 @@ class ToExamine(NamedTuple):
 
 
 def pairs_to_examine(
-    header: NetworkHeader, config: BaseModel, data: str, *, progress: Report | None
+    header: NetworkHeader, config: BaseModel, data: str, *, progress: Tick | None
 ) -> ToExamine:
     """Of the pairs that a model learnt from, those kept out; of any others, all. Raises InputError."""
     paired = open_pairs(data, direction="-".join(header.roles), progress=progress)
