@@ -18,7 +18,7 @@ from mien.core.errors import MienError
 from mien.core.packed import PackReader, PackWriter
 from mien.core.run import RunFolder
 from mien.core.types import Spec
-from mien.datasets import folder
+from mien.datasets.layouts import folder
 
 disk, pictures = Path(sys.argv[1]), sys.argv[2]
 os.environ["MIEN_CACHE"] = str(disk / "cache")
