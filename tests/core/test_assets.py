@@ -75,7 +75,7 @@ def test_what_ships_says_what_it_is(shipped: tuple[str, ...]) -> None:
         assert (header.kind, header.family) == ("generator", "lite")
         assert (header.spec.channels, header.spec.label_dim) == (3, 0)
         assert name == f"faces-{header.spec.resolution}"
-        assert header.nimg > 50_000  # trained, no placeholder
+        assert header.nimg > 100_000  # trained, no placeholder
         assert header.dataset is not None
         assert all(tensor.isfinite().all() for tensor in tensors.values() if tensor.is_floating_point())
         beside = read_header(packaged.discriminator_of(name))
