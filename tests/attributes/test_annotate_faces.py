@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "faces.zip"
 
 
-@pytest.fixture(params=app.READINGS)
+@pytest.fixture(params=get_args(app.Reading))
 def reading(request: pytest.FixtureRequest) -> app.Reading:
     if any(artefacts.artefact_path(name) is None for name in app._NEEDS[request.param]):
         pytest.skip("the artefacts are not cached")

@@ -317,7 +317,9 @@ def test_dropped_inputs_are_listed_and_searched(browser: Any, address: str) -> N
 @pytest.mark.parametrize("width", [1280, 400])
 def test_it_fits(browser: Any, address: str, width: int) -> None:
     tab = Tab(browser, address, width=width)
-    tab.page.select_option("#add", "measurements.yaw")
+    with tab.page.expect_response(lambda response: "/faces?" in response.url):  # the grid is made anew then
+        tab.page.select_option("#add", "measurements.yaw")
+    tab.page.evaluate("new Promise(done => setTimeout(() => requestAnimationFrame(done), 50))")
     tab.face(0).click()
     tab.settle({0})
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import dense, r3gan
-from mien.models._relativistic import Game, Relativistic, default_gamma
+from mien.models._relativistic import Relativistic, RelativisticConfig, default_gamma
 from mien.nn.r3gan import GAIN, DenseBlock, GroupedBlock
 
 SMALL = r3gan.Config(batch_size=4, z_dim=8, channel_base=512, channel_max=32, blocks=1)
@@ -39,7 +39,7 @@ class Level(nn.Module):
 
 def game(**changes: float) -> Relativistic:
     """The game between two players of which everything is known."""
-    model = Relativistic(Game(**changes), Level(), Brightness(), resolution=8)  # type: ignore[arg-type]
+    model = Relativistic(RelativisticConfig(**changes), Level(), Brightness(), resolution=8)  # type: ignore[arg-type]
     model.begin_step(Progress(0, 0, 0.0))
     return model
 

@@ -35,6 +35,11 @@ def path_of(name: str) -> Path:
     return folder() / f"{name}{_SUFFIX}"
 
 
+def discriminator_of(name: str) -> Path:
+    """The file of the discriminator that goes with it; it may be absent."""
+    return folder() / f"{name}{_DISCRIMINATOR}{_SUFFIX}"
+
+
 def card_of(name: str) -> Path:
     """Its model card; it may be absent."""
     return folder() / f"{name}.md"
