@@ -36,6 +36,14 @@ def test_tables_take_nothing_for_markup() -> None:
     assert [line.split() for line in text.splitlines() if "kernel" in line] == [["[red]kernel", "0.1"]]
 
 
+def test_numbers_stay_whole_where_cells_are_broken() -> None:
+    wide = Table(
+        (Column("a" * 40), Column("value", numbers=True, wraps=True)),
+        (("b", "0.00527 (-0.00088 to 0.0137)"),),
+    )
+    assert "(-0.00088" in printed(wide, width=60)
+
+
 def test_into_a_file_progress_is_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])

@@ -134,8 +134,12 @@ def rich_table(table: Table) -> RichTable:
         padding=(0, 1, 0, 0),
     )
     for column in table.columns:
-        justify, fold = ("right" if column.numbers else "left"), not column.wraps
-        grid.add_column(Text(column.heading), justify=justify, no_wrap=fold, overflow="fold")  # type: ignore[arg-type]
+        grid.add_column(
+            Text(column.heading),
+            justify="right" if column.numbers else "left",
+            no_wrap=not column.wraps,
+            overflow="ellipsis" if column.wraps else "fold",  # words stay whole where lines are broken
+        )
     for row in table.rows:
         grid.add_row(*(Text(cell) for cell in row))
     return grid
