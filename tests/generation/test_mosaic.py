@@ -13,8 +13,8 @@ from mien.core.image import resize
 from mien.core.picture import Pixels, read_picture
 from mien.core.provenance import verify
 from mien.generation.generate import generate
-from mien.generation.mix import mix
 from mien.generation.mosaic import mosaic
+from mien.latent.mix import mix
 
 
 @pytest.fixture(scope="module")

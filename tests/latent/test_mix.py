@@ -10,9 +10,9 @@ from drawers import PLAIN, styled_network
 from mien.core.errors import InputError
 from mien.core.image import to_uint8
 from mien.core.sampling import latents
+from mien.core.styles import Styled, draw_styles, styled, styles
 from mien.core.types import Spec
 from mien.latent.mix import mixed, mixing_rows, parse_layers
-from mien.latent.styles import Styled, draw_styles, styled, styles
 from mien.models import lite
 
 

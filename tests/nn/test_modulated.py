@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mien.core.styles import Styled
 from mien.core.types import Spec
-from mien.latent.styles import Styled
 from mien.nn.self_modulated import ModulatedGenerator
 
 

@@ -14,8 +14,8 @@ from mien.core.network import LoadedNetwork, load_network
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance
 from mien.core.sampling import check_psi, draw, latents
+from mien.core.styles import Styled, styled, styles
 from mien.labels.asked import label_vectors
-from mien.latent.styles import Styled, styled, styles
 
 _MOST_SIDE = 2048
 

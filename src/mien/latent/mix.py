@@ -1,17 +1,100 @@
-"""Style mixing: some layers of one face, the others of another (Karras et al. 2019, arXiv:1812.04948)."""
+"""`mien mix`: faces with some layers of one, the others of another (Karras et al. 2019, arXiv:1812.04948)."""
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mien.core.errors import InputError
-from mien.latent.styles import Styled, draw_styles
+from mien.core.events import Events, job
+from mien.core.picture import Pixels
+from mien.core.provenance import encode_picture, save_picture
+from mien.core.sampling import parse_seeds
+from mien.core.styles import Styled, draw_styles
+from mien.generation.drawing import Drawing, check_side, sized
 
+_PAPER = 255
+_MOST = 4096  # faces in a grid
 # The paper's groups, by resolution: 4-8 px pose and shape, 16-32 px features and hair, 64 px on colour.
 _GROUPS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 1000)}
 _PART = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$")
+
+
+@job
+def mix(
+    events: Events,
+    source: Path | None = None,
+    /,
+    *,
+    rows: str,
+    columns: str,
+    out: Path,
+    layers: str = "coarse",
+    trunc: float = 1.0,
+    label: tuple[str, ...] = (),
+    size: int | None = None,
+) -> tuple[int, ...]:
+    """Mix styles: a grid in which each column's face takes some layers from each row's.
+
+    At row r and column c stands face c with the layers of face r; the faces themselves stand above and to the
+    left, a gap apart. Returns the numbers of the layers. Raises InputError.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+    rows
+        Seeds that give the layers, like 0-3.
+    columns
+        Seeds that take them, like 4-9.
+    out
+        The picture: .png, .jpg or .webp.
+    layers
+        coarse (pose, shape), middle (features, hair), fine (colours), several with commas, or like 0-3.
+    trunc
+        Truncation psi from 0 to 1.
+    label
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
+    size
+        Pixels along a side of a face; the model's by default.
+    """
+    drawing = Drawing.of(source, trunc=trunc, label=label)
+    side = check_side("--size", size, default=drawing.resolution)
+    generator = drawing.styled("mixing styles")
+    chosen = parse_layers(layers, generator.num_ws)
+    row_seeds, column_seeds = parse_seeds(rows), parse_seeds(columns)
+    if (count := len(row_seeds) * len(column_seeds)) > _MOST:
+        raise InputError(f"{count:,} mixed faces do not fit one grid; at most {_MOST:,}")
+    encode_picture(np.zeros((1, 1, 3), np.uint8), out.suffix, drawing.mark())  # a bad suffix, before the work
+    ws = drawing.styles(row_seeds + column_seeds, "mixing styles")
+    ws_rows, ws_columns = ws[: len(row_seeds)], ws[len(row_seeds) :]
+    sheet = _Sheet(len(row_seeds), len(column_seeds), side)
+    progress = events.progress("mixing", unit="rows")
+    for index, picture in enumerate(draw_styles(generator, ws_columns), start=1):
+        sheet.place(0, index, sized(picture, side))
+    for row, (own, mixtures) in enumerate(mixing_rows(generator, ws_rows, ws_columns, chosen), start=1):
+        for column, picture in enumerate((own, *mixtures)):
+            sheet.place(row, column, sized(picture, side))
+        progress(row, len(row_seeds))
+    save_picture(out, sheet.pixels, drawing.mark())
+    events.wrote(out, f"layers {', '.join(map(str, chosen))} of the rows' faces")
+    return chosen
+
+
+class _Sheet:
+    """White paper with a face for each row and column and, set apart, their own faces at row and column 0."""
+
+    def __init__(self, rows: int, columns: int, side: int) -> None:
+        self._side, self.gap = side, max(2, side // 8)
+        height, width = (side * (count + 1) + self.gap for count in (rows, columns))
+        self.pixels = np.full((height, width, 3), _PAPER, np.uint8)
+
+    def place(self, row: int, column: int, face: Pixels) -> None:
+        top, left = (at * self._side + (self.gap if at else 0) for at in (row, column))
+        self.pixels[top : top + self._side, left : left + self._side] = face
 
 
 def parse_layers(text: str, num_ws: int) -> tuple[int, ...]:

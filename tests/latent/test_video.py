@@ -19,7 +19,7 @@ from mien.core.provenance import verify
 from mien.core.sampling import latents
 from mien.core.types import Spec
 from mien.generation.generate import generate
-from mien.generation.video import video
+from mien.latent.video import video
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
     """The frames of the next film as they were before any codec."""
     frames: list[Pixels] = []
     monkeypatch.setattr(
-        "mien.generation.video.save_animation", lambda out, given, mark, **_: frames.extend(given)
+        "mien.latent.video.save_animation", lambda out, given, mark, **_: frames.extend(given)
     )
     return frames
 

@@ -15,9 +15,9 @@ from mien.core.film import check_film, write_film
 from mien.core.picture import Pixels
 from mien.core.provenance import save_animation
 from mien.core.sampling import parse_seeds
+from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing, check_side, sized
 from mien.latent.path import Route, positions, smooth, spherical, straight
-from mien.latent.styles import Styled, draw_styles
 
 _BATCH = 32  # pictures drawn at once
 _MOST_BYTES = 1 << 30  # of the frames of a WebP, which are held together
