@@ -21,13 +21,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mien.attributes.attributes import load as load_reader
-from mien.attributes.attributes import read
+from mien.attributes.scores import load as load_reader
+from mien.attributes.scores import read
 from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.sampling import draw, latents
 from mien.datasets.opening import open_dataset
-from mien.labels.asked import label_vectors
+from mien.labels.vectors import label_vectors
 from mien.labels.conditions import rows_for
 from mien.labels.encoding import Target
 from mien.models.attributes import Reader

@@ -24,7 +24,7 @@ from mien.prepare.prepare import prepare
 from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.train import train
-from mien.translation.denoiser_scores import Examination, newest, tables
+from mien.translation.denoiser_scores import DenoiserExamination
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     found = {targets: examined(arguments, data, targets, console) for targets in arguments.targets}
     terminal = Terminal(console)
     for one in found.values():
-        for event in tables(one):
+        for event in one.tables():
             terminal(event)
         console.print(against_filters(one))
     if len(found) == 2:
@@ -60,7 +60,7 @@ def prepared(data: Path, size: int, console: Console) -> str:
     return str(path)
 
 
-def examined(arguments: argparse.Namespace, data: str, targets: str, console: Console) -> Examination:
+def examined(arguments: argparse.Namespace, data: str, targets: str, console: Console) -> DenoiserExamination:
     """What a run found when it ended."""
     options = TrainOptions(
         model="noise2noise",
@@ -71,12 +71,12 @@ def examined(arguments: argparse.Namespace, data: str, targets: str, console: Co
         out=arguments.out,
     )
     run = show(train(data, options=options), console)
-    found = newest(run)
+    found = DenoiserExamination.newest(run)
     assert found is not None
     return found
 
 
-def against_filters(found: Examination) -> str:
+def against_filters(found: DenoiserExamination) -> str:
     """By how much the model is ahead of the best filter, at each noise."""
     told = []
     for trial in found.trials:
@@ -85,7 +85,7 @@ def against_filters(found: Examination) -> str:
     return f"{found.targets} targets, {'; '.join(told)}"
 
 
-def against_clean(noisy: Examination, clean: Examination) -> str:
+def against_clean(noisy: DenoiserExamination, clean: DenoiserExamination) -> str:
     """How far noisy targets fall behind clean ones, at each noise."""
     pairs = zip(noisy.trials, clean.trials, strict=True)
     gaps = [f"{one.noise}: {one.figures[1].psnr - two.figures[1].psnr:+.3f} dB" for one, two in pairs]

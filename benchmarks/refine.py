@@ -23,7 +23,7 @@ from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.settings import pick_device
 from mien.training.train import train
-from mien.translation.refiner_scores import evaluate, tables
+from mien.translation.refiner_scores import evaluate
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def trained(data: str, arguments: argparse.Namespace, console: Console) -> RunFo
 
 def examine(run: RunFolder, data: str, console: Console) -> None:
     terminal = Terminal(console)
-    for event in tables(evaluate(run.path, data, device=pick_device("auto"))):
+    for event in evaluate(run.path, data, device=pick_device("auto")).tables():
         terminal(event)
 
 

@@ -33,7 +33,7 @@ from mien.training.options import TrainOptions
 from mien.training.sides import pairs_to_examine
 from mien.training.train import train
 from mien.translation.images import apply_network, side_by_side
-from mien.translation.translator_scores import evaluate, tables
+from mien.translation.translator_scores import evaluate
 
 _CPU = torch.device("cpu")
 _ALL_FACES = ("--size", "64", "--min-eyes-open", "0", "--min-sharpness", "0", "--duplicates", "0")
@@ -71,7 +71,7 @@ def people(out: Path, minutes: float, console: Console) -> None:
 
 def show_scores(run: RunFolder, data: str, console: Console) -> None:
     terminal = Terminal(console)
-    for event in tables(evaluate(run.path, data, device=_CPU)):
+    for event in evaluate(run.path, data, device=_CPU).tables():
         terminal(event)
 
 

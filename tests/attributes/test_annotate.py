@@ -13,8 +13,8 @@ import pytest
 
 from mien.attributes.agreement import Number, OneOf, YesNo
 from mien.attributes.annotate import measure_faces
-from mien.attributes.attributes import Examination, evaluate, load, read, read_examinations
 from mien.attributes.predictions import _predictions, given, read_labels
+from mien.attributes.scores import AttributeExamination, evaluate, load, read
 from mien.cli import main
 from mien.core.artefacts import artefact_path
 from mien.core.checkpoint import read_header
@@ -80,8 +80,8 @@ def copied(trained: tuple[RunFolder, Path], tmp_path: Path) -> tuple[Path, Path]
     return run.newest_product("attributes"), Path(shutil.copy(data, tmp_path / "blobs.zip"))
 
 
-def found(run: RunFolder) -> Examination:
-    return read_examinations(run)[0]
+def found(run: RunFolder) -> AttributeExamination:
+    return AttributeExamination.of_run(run)[0]
 
 
 def test_what_can_be_seen_is_learnt_and_a_coin_is_not(trained: tuple[RunFolder, Path]) -> None:
@@ -103,7 +103,7 @@ def test_what_can_be_seen_is_learnt_and_a_coin_is_not(trained: tuple[RunFolder, 
 def test_figures_are_of_people_kept_out(trained: tuple[RunFolder, Path]) -> None:
     run, _ = trained
     examination = found(run)
-    assert examination.unseen
+    assert examination.kept_out
     assert examination.how == "kept out of training by person"
     assert examination.num_pictures == 3 * examination.num_people
     assert 60 <= examination.num_pictures <= 110
@@ -120,12 +120,12 @@ def test_evaluating_again_gives_the_same_and_other_data_is_owned_up_to(
     run, data = trained
     assert main(["evaluate", str(run.path), "--data", str(data), "--device", "cpu"]) == 0
     assert "kept out of training by person" in " ".join(capsys.readouterr().out.split())
-    first, again = read_examinations(run)[:: len(read_examinations(run)) - 1]
+    first, again = AttributeExamination.of_run(run)[:: len(AttributeExamination.of_run(run)) - 1]
     assert first.readings == again.readings
     other = evaluate(
         run.newest_product("attributes"), str(write_blobs(tmp_path / "o.zip", seed=1)), device="cpu"
     )  # type: ignore[arg-type]
-    assert not other.unseen
+    assert not other.kept_out
     assert other.num_pictures == 420
 
 
@@ -176,7 +176,7 @@ def test_killed_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     seen = [record["nimg"] for record in run.read_log() if "event" not in record]
     assert seen == list(range(1000, 9000, 1000))
     assert [load(path).header.nimg for path in run.products()] == [2000, 4000, 6000, 8000]
-    assert read_examinations(run)[-1].nimg == 8000
+    assert AttributeExamination.of_run(run)[-1].nimg == 8000
 
 
 def test_predictions_are_what_the_model_reads(copied: tuple[Path, Path]) -> None:

@@ -89,7 +89,7 @@ def test_a_run_leaves_denoiser_strips_film_and_figures(run: Path) -> None:
     assert folder.reals.exists()
     assert all("Eval/psnr" in record for record in folder.read_log() if "event" not in record)
     (found,) = lines(run)
-    assert found["unseen"]
+    assert found["kept_out"]
     assert found["num_pictures"] == 12
     assert found["how"] == "kept out of training by person"
     names = [figure["name"].partition(" (")[0] for figure in found["trials"][0]["figures"]]
@@ -135,7 +135,7 @@ def test_evaluate_takes_who_was_kept_out_or_says_that_it_does_not_know(
     found = denoiser_scores.evaluate(
         RunFolder.open(run).newest_product("denoiser"), str(other), device=torch.device("cpu")
     )
-    assert not found.unseen
+    assert not found.kept_out
     assert found.num_pictures == 10
     assert lines(run)[-1] == again  # a file alone leaves no line
     assert main(["report", str(run)]) == 0
@@ -288,7 +288,7 @@ def test_ones_own_noisy_pairs_are_learnt_from(
     run = train(source, tmp_path / "runs", noise="pairs")
     assert "learns one to two from 32 pairs; 8 kept out" in " ".join(capsys.readouterr().out.split())
     (found,) = lines(run)
-    assert found["unseen"]
+    assert found["kept_out"]
     assert found["num_pictures"] == 8
     noisy, model = found["trials"][0]["figures"][:2]
     # Compared with a noisy picture: from 2 sigma^2 down to nearly sigma^2 is all that there is to gain.

@@ -16,7 +16,7 @@ from mien.core.run import RunFolder
 from mien.translation import refiner_scores
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
 from mien.translation.refiner_outputs import nearest
-from mien.translation.refiner_scores import known_pupils, moved, newest, over_seeds, pupil_centre
+from mien.translation.refiner_scores import RefinerExamination, known_pupils, moved, over_seeds, pupil_centre
 from pictures import ArrayDataset
 
 SIZE = 16
@@ -149,10 +149,10 @@ def test_evaluate_says_what_changed_and_what_did_not(
     monkeypatch.setattr(refiner_scores, "SEEDS", 2)
     monkeypatch.chdir(trained / "runs")
     run = RunFolder.open(run_of(trained))
-    assert newest(run) is None
+    assert RefinerExamination.newest(run) is None
     assert main(["evaluate", str(run.path), "--data", str(trained / "drawn.zip")]) == 0
     shown = capsys.readouterr().out
-    found = newest(run)
+    found = RefinerExamination.newest(run)
     assert found is not None
     assert (found.num_pictures, found.num_reals, found.learnt_from) == (24, 30, True)
     assert [(told.sight, told.updates) for told in found.told] == [

@@ -20,7 +20,7 @@ from mien.core.run import RunFolder, find_runs
 from mien.metrics.features import open_network
 from mien.render.render import render
 from mien.training.sides import ToExamine
-from mien.translation.translator_scores import examine, newest, tables
+from mien.translation.translator_scores import TranslatorExamination, examine
 from pictures import ArrayDataset
 
 QUICK = ["--model", "pix2pix", "--precision", "fp32", "--device", "cpu", "--snapshot-kimg", "1"]
@@ -116,9 +116,9 @@ def test_another_size_is_refused_or_resized(
 
 def test_it_is_examined_on_people_it_did_not_see(trained: RunFolder, pairs: Path, tmp_path: Path) -> None:
     assert main(["evaluate", str(trained.path), "--data", str(pairs), "--device", "cpu"]) == 0
-    found = newest(trained)
+    found = TranslatorExamination.newest(trained)
     assert found is not None
-    assert (found.unseen, found.roles, found.num_people) == (True, ("profile", "front"), found.num_pairs)
+    assert (found.kept_out, found.roles, found.num_people) == (True, ("profile", "front"), found.num_pairs)
     assert 3 <= found.num_pairs <= 7  # of 16, about three in ten
     assert found.among == found.num_pairs
     by_way = {one.way: one for one in found.closeness}
@@ -128,9 +128,9 @@ def test_it_is_examined_on_people_it_did_not_see(trained: RunFolder, pairs: Path
     assert mean.rank1.value == pytest.approx(1 / found.among)
     render(tmp_path / "others.zip", count=6, size=16, seed=5, pairs="front-profile").run()
     assert main(["evaluate", str(trained.path), "--data", str(tmp_path / "others.zip")]) == 0
-    other = newest(trained)
+    other = TranslatorExamination.newest(trained)
     assert other is not None
-    assert (other.unseen, other.num_pairs) == (False, 6)
+    assert (other.kept_out, other.num_pairs) == (False, 6)
     assert main(["report", str(trained.path), "--out", str(tmp_path / "report.html")]) == 0
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "mean target" in page
@@ -154,7 +154,7 @@ def test_a_translator_that_copies_scores_as_copies_do(trained: RunFolder) -> Non
     assert right.closeness[0].ms_ssim == pytest.approx(1)
     assert (right.likeness[0].rank1.value, right.likeness[0].auc) == (1, 1)
     assert right.likeness[0].frechet == pytest.approx(0, abs=1e-3)
-    shown = [event for event in tables(right) if isinstance(event, Table)]
+    shown = [event for event in right.tables() if isinstance(event, Table)]
     assert [table.rows[0][0] for table in shown] == ["translated", "translated"]
     assert shown[0].rows[0][1].startswith("0.0% ")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mien.attributes.attributes import append, examine, glance, tables
+from mien.attributes.scores import examine, glance
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import model_id
 from mien.core.events import Events
@@ -66,9 +66,9 @@ class AttributeOutputs:
             self._held_out,
             model_id(path),
             self._training.nimg,
-            unseen=True,
+            kept_out=True,
             how=f"kept out of training {self._lesson.how}",
         )
-        append(self._run, found)
-        for event in tables(found):
+        found.append(self._run)
+        for event in found.tables():
             self._events.send(event)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mien.attributes.attributes import load, read
+from mien.attributes.scores import load, read
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.manifest import append_records

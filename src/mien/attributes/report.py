@@ -11,11 +11,10 @@ from markupsafe import Markup
 
 from mien import TOOL
 from mien.attributes.agreement import Bin, Number, OneOf, YesNo
-from mien.attributes.attributes import (
-    Examination,
+from mien.attributes.scores import (
+    AttributeExamination,
     load,
     read,
-    read_examinations,
     strongest_first,
     summary,
     test_side,
@@ -70,7 +69,7 @@ def _gather(run: RunFolder, data: str | None, progress: Tick | None) -> dict[str
     """All that the template shows, by name."""
     config, config_note = _tried(run.read_config, {})
     loaded, loaded_note = _tried(lambda: load(run.path), None)
-    examinations, damage = _tried(lambda: read_examinations(run), [])
+    examinations, damage = _tried(lambda: AttributeExamination.of_run(run), [])
     found = _newest(examinations)
     log = read_log(run)
     mistakes, mistakes_note = _mistakes(loaded, found, data or dig(config, "dataset", "source"), progress)
@@ -135,13 +134,13 @@ def _tried(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
         return otherwise, f"{error}."
 
 
-def _newest(found: Sequence[Examination]) -> Examination | None:
-    """The last one about unseen people, else the last."""
-    unseen = [one for one in found if one.unseen]
-    return (unseen or list(found) or [None])[-1]  # type: ignore[list-item]
+def _newest(found: Sequence[AttributeExamination]) -> AttributeExamination | None:
+    """The last one about people who were kept out of training, else the last."""
+    kept_out = [one for one in found if one.kept_out]
+    return (kept_out or list(found) or [None])[-1]  # type: ignore[list-item]
 
 
-def _all(found: Examination | None, kind: type[Any]) -> list[Any]:
+def _all(found: AttributeExamination | None, kind: type[Any]) -> list[Any]:
     return [one for one in (found.readings if found else ()) if isinstance(one, kind)]
 
 
@@ -153,7 +152,9 @@ def _lead(config: Mapping[str, Any], loaded: LoadedNetwork[Reader] | None, log: 
     return f"A model{labels} off faces{of_size}, trained on {name or 'unknown pictures'}{minutes}."
 
 
-def _verdict(found: Examination | None, yes_nos: Sequence[YesNo], log: Log) -> Iterator[tuple[str, str]]:
+def _verdict(
+    found: AttributeExamination | None, yes_nos: Sequence[YesNo], log: Log
+) -> Iterator[tuple[str, str]]:
     """Sentences with a tone: "good", "doubt" or "plain"."""
     if log.diverged or log.count("rescue"):
         yield "doubt", "Training diverged on the way; see the warnings."
@@ -164,11 +165,11 @@ def _verdict(found: Examination | None, yes_nos: Sequence[YesNo], log: Log) -> I
         yield from _other_verdict(found)
 
 
-def _yes_no_verdict(found: Examination, yes_nos: Sequence[YesNo]) -> Iterator[tuple[str, str]]:
+def _yes_no_verdict(found: AttributeExamination, yes_nos: Sequence[YesNo]) -> Iterator[tuple[str, str]]:
     mean, count = found.mean_auc
     if mean is not None:
         tone = "good" if mean >= _GOOD else "plain" if mean >= _POOR else "doubt"
-        whom = "people it never saw" if found.unseen else "other pictures"
+        whom = "people it never saw" if found.kept_out else "other pictures"
         yield (
             tone,
             f"On {whom} its mean AUC is {mean:.3f}, over {count} labels with 20 or more of either answer.",
@@ -181,7 +182,7 @@ def _yes_no_verdict(found: Examination, yes_nos: Sequence[YesNo]) -> Iterator[tu
         yield "doubt", f"Read poorly: {', '.join(poor)}."
 
 
-def _other_verdict(found: Examination) -> Iterator[tuple[str, str]]:
+def _other_verdict(found: AttributeExamination) -> Iterator[tuple[str, str]]:
     for other in found.readings:
         if isinstance(other, Number):
             beaten = other.mae.high < other.mae_of_median
@@ -191,7 +192,7 @@ def _other_verdict(found: Examination) -> Iterator[tuple[str, str]]:
                 "good" if other.accuracy.low > other.most_common else "doubt",
                 f"{other.name}: {summary(other)}.",
             )
-    if not found.unseen:
+    if not found.kept_out:
         yield "doubt", f"These pictures are {found.how}."
     if found.how.endswith("flatter"):
         yield "doubt", "No person is known, so the same face may be on both sides; the figures may flatter."
@@ -227,7 +228,10 @@ def _cells(*texts: str) -> list[Cell]:
 
 
 def _mistakes(
-    loaded: LoadedNetwork[Reader] | None, found: Examination | None, source: Any, progress: Tick | None
+    loaded: LoadedNetwork[Reader] | None,
+    found: AttributeExamination | None,
+    source: Any,
+    progress: Tick | None,
 ) -> tuple[list[tuple[str, list[Shown]]], str]:
     """For the labels read worst, the held-out pictures whose answer was farthest from the label."""
     if loaded is None or found is None or not isinstance(source, str):

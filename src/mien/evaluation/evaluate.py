@@ -10,9 +10,9 @@ from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
-from mien.core.kinds import kind_at, scores_for
 from mien.core.score import Score
 from mien.evaluation.measure import measure
+from mien.training.kinds import kind, kind_at
 from mien.training.settings import pick_device
 
 _TITLES: dict[str, str] = {"generator": "generator", "noise": "noise", "real-halves": "real:real"}
@@ -65,16 +65,16 @@ def evaluate(
     device
         cpu, cuda, mps or auto.
     """
-    kind = GENERATOR if run is None else kind_at(run)
+    name = GENERATOR if run is None else kind_at(run)
     progress = events.progress("measuring")
-    if run is not None and kind != GENERATOR:
+    evaluate_kind = None if run is None else kind(name).evaluate
+    if run is not None and evaluate_kind is not None:
         if features or metric or count is not None or noise_baseline:
-            raise InputError(f"{run}: holds '{kind}'; --features, --metric, --count are for generators")
-        scores = scores_for(run, kind)
-        found = scores.evaluate(run, data, device=pick_device(device), progress=progress)
-        for event in scores.tables(found):
+            raise InputError(f"{run}: holds '{name}'; --features, --metric, --count are for generators")
+        examination = evaluate_kind(run, data, device=pick_device(device), progress=progress)
+        for event in examination.tables():
             events.send(event)
-        return found
+        return examination
     measured = measure(
         run,
         data,

@@ -14,7 +14,6 @@ from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
 from mien.core.events import Events, Tick, job
 from mien.core.family import GENERATOR
-from mien.core.kinds import kind_at, report_for
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -34,6 +33,7 @@ from mien.reports.neighbours import Nearest, nearest, spaces
 from mien.reports.page import files_of, log_parts, render
 from mien.reports.score_tables import quote, read_scores, tables
 from mien.reports.sentences import dig, facts, lead, memorisation, verdict
+from mien.training.kinds import kind, kind_at
 from mien.training.settings import pick_device
 
 _NUM_SHOWN = 24
@@ -65,7 +65,7 @@ def report(events: Events, run: Path, /, *, data: str | None = None, out: Path |
     out
         Where to write the page; report.html in the run folder by default.
     """
-    writer = report_for(run, kind_at(run) if run.is_dir() else GENERATOR)
+    writer = kind(kind_at(run) if run.is_dir() else GENERATOR)
     progress = events.progress("comparing with the training pictures")
     path: Path = writer.write_report(run, data=data, out=out, progress=progress)
     events.wrote(path)

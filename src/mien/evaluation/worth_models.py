@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from mien.attributes.attributes import read
+from mien.attributes.scores import read
 from mien.core.atomic import write_text
 from mien.core.errors import InputError, MienError
 from mien.core.types import Dataset, Lesson
 from mien.core.views import Joined, View
 from mien.evaluation.worth_sets import AUGMENTED, BESIDE, REAL, Sets, subset
-from mien.labels import encoding
+from mien.labels import encoding, mirror
 from mien.models import attributes
 from mien.models.attributes import PRODUCT, Config, Reader
 from mien.training.loop import Budget, Training, train
@@ -104,7 +104,7 @@ def learnt_of(plan: Plan, arm: Arm, seed: int) -> Learnt:
             f"{arm.name}: its {len(pictures)} pictures to learn from all have the same label (seed {seed});"
             " give more pictures (--real-count)"
         )
-    turned = encoding.mirrored(plan.sets.targets, pictures.labels) if arm.augmented else None
+    turned = mirror.mirrored(plan.sets.targets, pictures.labels) if arm.augmented else None
     return Learnt(Lesson(pictures, plan.sets.test, turned), len(parts[0]) if arm.real else 0)
 
 

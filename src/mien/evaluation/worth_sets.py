@@ -12,7 +12,6 @@ import torch
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.family import GENERATOR
-from mien.core.kinds import kind_at
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator
@@ -24,6 +23,7 @@ from mien.labels import encoding
 from mien.labels.conditions import with_predictions
 from mien.labels.encoding import Target
 from mien.labels.split import in_line, person_of, split_people
+from mien.training.kinds import kind_at
 
 REAL = "real"  # names of arms
 AUGMENTED = "real, augmented"

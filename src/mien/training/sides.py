@@ -78,11 +78,11 @@ def check_alike(one: Dataset, two: Dataset) -> None:
 
 
 class ToExamine(NamedTuple):
-    """Pairs to examine a model on. unseen: is it known that it did not learn from these people?"""
+    """Pairs to examine a model on. kept_out: is it known that it did not learn from these people?"""
 
     inputs: Dataset
     targets: Dataset
-    unseen: bool
+    kept_out: bool
     how: str
 
 

@@ -11,11 +11,11 @@ from mien import TOOL
 from mien.core.errors import InputError
 from mien.core.events import Events, Progress, Stopped, TrainingTick, job
 from mien.core.family import GENERATOR, kind_of
-from mien.core.kinds import outputs_for
 from mien.core.run import RunFolder, find_runs
 from mien.core.stop import Stop
 from mien.training import packaged_start
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
+from mien.training.kinds import kind
 from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
@@ -251,14 +251,13 @@ def _augment(options: TrainOptions) -> Schedule | None:
 
 def _outputs(plan: Plan, run: RunFolder, training: Training, events: Events) -> Outputs | None:
     """What this kind of run leaves behind; None for a generator's usual outputs."""
-    kind = kind_of(plan.family)
-    if kind == GENERATOR:
+    name = kind_of(plan.family)
+    make = None if name == GENERATOR else kind(name).outputs
+    if make is None:
         return None
     if plan.lesson is None:
-        raise NotImplementedError(f"{plan.family_name} makes no lesson of its data, which a {kind} needs")
-    make = outputs_for(kind)
-    outputs: Outputs = make(run, training, plan.dataset, plan.lesson, family=plan.family_name, events=events)
-    return outputs
+        raise NotImplementedError(f"{plan.family_name} makes no lesson of its data, which a {name} needs")
+    return make(run, training, plan.dataset, plan.lesson, family=plan.family_name, events=events)
 
 
 def _budget(options: TrainOptions) -> Budget:

@@ -7,7 +7,7 @@ from mien.core.checkpoint import model_id, read_header
 from mien.core.provenance import SourceType
 from mien.models.noise2noise import KIND, PRODUCT
 from mien.training.outputs import Shown
-from mien.translation.denoiser_scores import Exam, append, examine, tables
+from mien.translation.denoiser_scores import Exam, examine
 from mien.translation.denoiser_trials import add_noise, trial_indexes, trial_noises
 from mien.translation.images import apply_network, psnr
 from mien.translation.outputs import ChangeOutputs
@@ -38,8 +38,8 @@ class DenoiserOutputs(ChangeOutputs):
         super().end()
         path = self._run.newest_product(KIND)
         found = examine(self._network, read_header(path), model_id(path), self._exam)
-        append(self._run, found)
-        for event in tables(found):
+        found.append(self._run)
+        for event in found.tables():
             self._events.send(event)
 
     def _glance(self) -> tuple[np.ndarray, np.ndarray]:

@@ -5,14 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from mien import TOOL
-from mien.core import ledger
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
+from mien.core.examination import Examination
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -23,30 +21,33 @@ from mien.models.noise2noise import KIND, Config, sides
 from mien.training.sides import pairs_to_examine
 from mien.translation.denoiser_trials import Trial, add_noise, compare, trial_indexes, trial_noises
 
-METRIC = "denoiser"
 _LEAST = 1e-6  # squared levels, of noise that is none
 
 
-class Examination(BaseModel):
-    """A denoiser on some pictures; a line of `metric-denoiser.jsonl`.
+class DenoiserExamination(Examination):
+    """How well a denoiser does on some pictures. targets: what it learnt from, "noisy" or "clean"."""
 
-    targets: what it learnt from, "noisy" or "clean". unseen: is it known that it never saw these
-    people?
-    """
+    metric = "denoiser"
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-
-    model_id: str
-    nimg: int
     targets: str
-    dataset_name: str
-    dataset_hash: str
     num_pictures: int
-    unseen: bool
-    how: str
     trials: tuple[Trial, ...]
     notes: tuple[str, ...] = ()
-    tool: str = TOOL
+
+    def tables(self) -> list[Event]:
+        """What was examined, a table for each noise, and how to read them."""
+        events: list[Event] = [
+            Notice(
+                f"{self.model_id} (taught by {self.targets} pictures) on {self.num_pictures:,} pictures"
+                f" ({self.dataset_name}), {self.how}"
+            ),
+            *(_trial_table(trial) for trial in self.trials),
+            Notice(
+                "PSNR in dB, ahead ± the 95 % interval over pictures;"
+                " the filters' settings suit these very pictures"
+            ),
+        ]
+        return events + [Notice(note) for note in self.notes]
 
 
 class Exam(NamedTuple):
@@ -54,11 +55,13 @@ class Exam(NamedTuple):
 
     pictures: Dataset
     targets: Dataset | None
-    unseen: bool
+    kept_out: bool
     how: str
 
 
-def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
+def evaluate(
+    source: Path, data: str, *, device: torch.device, progress: Tick | None = None
+) -> DenoiserExamination:
     """Examine a denoiser on `data`; in a run folder the result is added to `metric-denoiser.jsonl`.
 
     On what it was trained on, only people who were kept out count. Raises InputError.
@@ -68,7 +71,7 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | 
     _check_channels(loaded, exam.pictures)
     found = examine(loaded.network, loaded.header, loaded.model, exam, progress=progress)
     if source.is_dir():
-        append(RunFolder.open(source), found)
+        found.append(RunFolder.open(source))
     return found
 
 
@@ -79,7 +82,7 @@ def examine(
     exam: Exam,
     *,
     progress: Tick | None = None,
-) -> Examination:
+) -> DenoiserExamination:
     """Compare the model with filters, on clean pictures with the noise it learnt, or on noisy pairs."""
     config = Config.model_validate(header.config)
     at = trial_indexes(exam.pictures)
@@ -97,44 +100,18 @@ def examine(
         if progress:
             progress(number, len(tasks))
     noisy_pairs = exam.targets is not None and config.targets == "noisy"
-    return Examination(
+    return DenoiserExamination(
         model_id=model,
         nimg=header.nimg,
         targets=config.targets,
         dataset_name=exam.pictures.name,
         dataset_hash=exam.pictures.content_hash,
         num_pictures=len(at),
-        unseen=exam.unseen,
+        kept_out=exam.kept_out,
         how=exam.how,
         trials=tuple(trials),
         notes=(_ceiling(tasks[0][1], tasks[0][2]),) if noisy_pairs else (),
     )
-
-
-def append(run: RunFolder, found: Examination) -> None:
-    """Add a line to the run's `metric-denoiser.jsonl`, atomically."""
-    ledger.append(run, METRIC, found)
-
-
-def newest(run: RunFolder) -> Examination | None:
-    """What was found last, or None. Raises InputError where that line is damaged."""
-    return ledger.newest(run, METRIC, Examination)
-
-
-def tables(found: Examination) -> list[Event]:
-    """What was examined, a table for each noise, and how to read them."""
-    events: list[Event] = [
-        Notice(
-            f"{found.model_id} (taught by {found.targets} pictures) on {found.num_pictures:,} pictures"
-            f" ({found.dataset_name}), {found.how}"
-        ),
-        *(_trial_table(trial) for trial in found.trials),
-        Notice(
-            "PSNR in dB, ahead ± the 95 % interval over pictures;"
-            " the filters' settings suit these very pictures"
-        ),
-    ]
-    return events + [Notice(note) for note in found.notes]
 
 
 def _trial_table(trial: Trial) -> Table:
@@ -160,7 +137,7 @@ def _exam(header: NetworkHeader, data: str, progress: Tick | None) -> Exam:
     config = Config.model_validate(header.config)
     if sides(config) == "pairs":
         found = pairs_to_examine(header, config, data, progress=progress)
-        return Exam(found.inputs, found.targets, found.unseen, found.how)
+        return Exam(found.inputs, found.targets, found.kept_out, found.how)
     dataset = open_dataset(data, progress=progress)
     if header.dataset is None or header.dataset.content_hash != dataset.content_hash:
         how = "not what was trained on; whether the model saw the same people is not known"

@@ -9,11 +9,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from mien import TOOL
 from mien.attributes.agreement import Interval
-from mien.core import ledger
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
+from mien.core.examination import Examination
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
@@ -23,7 +22,6 @@ from mien.training.sides import check_alike
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
 from mien.translation.images import apply_network
 
-METRIC = "refiner"
 SEEDS = 3
 _FEWEST = 10  # pictures of either kind, to train a classifier on
 _FAR = 2.0  # pixels that a pupil may move
@@ -59,20 +57,16 @@ class Told(BaseModel):
     fall: Interval
 
 
-class Examination(BaseModel):
-    """What was found of a refiner; a line of `metric-refiner.jsonl`.
+class RefinerExamination(Examination):
+    """How well a refiner does.
 
     told: how well real pictures are told from raw and from refined ones. l1: mean change of a value, in
     shares of its whole range. pupils: None where no place of a pupil is known. learnt_from: are these the
     pictures that it learnt from?
     """
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    metric = "refiner"
 
-    model_id: str
-    nimg: int
-    dataset_name: str
-    dataset_hash: str
     num_pictures: int
     real_name: str
     real_hash: str
@@ -81,10 +75,29 @@ class Examination(BaseModel):
     told: tuple[Told, ...]
     l1: float
     pupils: Moved | None
-    tool: str = TOOL
+
+    def tables(self) -> list[Event]:
+        """How well classifiers tell reals from raw and refined pictures, and what was left alone."""
+        whose = "which it learnt from" if self.learnt_from else "which it did not learn from"
+        events: list[Event] = [
+            Notice(
+                f"{self.model_id} on {self.num_pictures:,} pictures of {self.dataset_name}, {whose};"
+                f" {self.num_reals:,} reals of {self.real_name}"
+            ),
+            _classifier_table(self),
+            Notice(
+                "balanced accuracy of fresh classifiers, real against raw and against refined, on pictures kept"
+                f" from them (50 %: a coin's); mean of {len(self.told[0].raw)} seeds, 95 % interval of the"
+                " difference"
+            ),
+            Notice(f"pictures change by {self.l1:.1%} of the range on average"),
+        ]
+        return events + ([] if self.pupils is None else [Notice(_pupil_sentence(self.pupils))])
 
 
-def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
+def evaluate(
+    source: Path, data: str, *, device: torch.device, progress: Tick | None = None
+) -> RefinerExamination:
     """Examine a run's refiner on `data`, against the real pictures that the run was told of.
 
     The result is appended to the run's `metric-refiner.jsonl`. Raises InputError.
@@ -101,13 +114,13 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | 
     except InputError as error:
         raise InputError(f"the real pictures that {source} was trained with: {error}") from error
     found = examine(loaded, open_dataset(data), reals, seeds=SEEDS, progress=progress)
-    append(run, found)
+    found.append(run)
     return found
 
 
 def examine(
     loaded: LoadedNetwork[Any], dataset: Dataset, real: Dataset, *, seeds: int, progress: Tick | None = None
-) -> Examination:
+) -> RefinerExamination:
     """Compare `dataset`, raw and refined, with `real`. Raises InputError where they do not fit together."""
     check_alike(dataset, real)
     if dataset.spec.channels != loaded.header.spec.channels:
@@ -118,7 +131,7 @@ def examine(
     refined = apply_network(loaded.network, raw)
     told = _told_apart(dataset, real, (raw, refined), seeds, progress)
     header = loaded.header
-    return Examination(
+    return RefinerExamination(
         model_id=loaded.model,
         nimg=header.nimg,
         dataset_name=dataset.name,
@@ -236,36 +249,7 @@ def moved(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarr
     return np.array(far)
 
 
-def append(run: RunFolder, found: Examination) -> None:
-    """Add a line to the run's `metric-refiner.jsonl`, atomically."""
-    ledger.append(run, METRIC, found)
-
-
-def newest(run: RunFolder) -> Examination | None:
-    """What was found last, None where nothing was. Raises InputError for a damaged line."""
-    return ledger.newest(run, METRIC, Examination)
-
-
-def tables(found: Examination) -> list[Event]:
-    """How well classifiers tell reals from raw and refined pictures, and what was left alone."""
-    whose = "which it learnt from" if found.learnt_from else "which it did not learn from"
-    events: list[Event] = [
-        Notice(
-            f"{found.model_id} on {found.num_pictures:,} pictures of {found.dataset_name}, {whose};"
-            f" {found.num_reals:,} reals of {found.real_name}"
-        ),
-        _classifier_table(found),
-        Notice(
-            "balanced accuracy of fresh classifiers, real against raw and against refined, on pictures kept"
-            f" from them (50 %: a coin's); mean of {len(found.told[0].raw)} seeds, 95 % interval of the"
-            " difference"
-        ),
-        Notice(f"pictures change by {found.l1:.1%} of the range on average"),
-    ]
-    return events + ([] if found.pupils is None else [Notice(_pupil_sentence(found.pupils))])
-
-
-def _classifier_table(found: Examination) -> Table:
+def _classifier_table(found: RefinerExamination) -> Table:
     headings = ("updates", "raw", "refined", "points less")
     rows = []
     for told in found.told:

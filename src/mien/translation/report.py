@@ -10,13 +10,13 @@ from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
 from mien.core.events import Column, Event, Notice, Table, Tick
-from mien.core.kinds import kind_at, scores_for
 from mien.core.run import RunFolder
 from mien.reports.charts import number
 from mien.reports.inline_images import Shown, show_grid, show_timelapse
 from mien.reports.log import Log, read_log
 from mien.reports.page import files_of, log_parts, render
 from mien.reports.sentences import dig, facts
+from mien.training.kinds import kind, kind_at
 
 _GAP = "  "  # between columns of figures
 _COLUMNS = {
@@ -45,21 +45,21 @@ def write_report(
 
 def _gather(run: RunFolder) -> dict[str, Any]:
     """All that the template shows, by name."""
-    kind = kind_at(run.path)
+    name = kind_at(run.path)
     config, config_note = _tried(run.read_config, {})
     log = read_log(run)
-    figures, figures_note = _tried(lambda: _figures(run, kind), "")
+    figures, figures_note = _tried(lambda: _scores(run, name), "")
     strips, strips_note = _tried(lambda: _strips(run), [])
     timelapse, timelapse_note = _tried(lambda: show_timelapse(run) if run.timelapse.is_file() else None, None)
     return {
         "run": run.name,
-        "kind": kind,
+        "kind": name,
         "tool": TOOL,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "lead": _lead(kind, config, log),
+        "lead": _lead(name, config, log),
         "verdict": list(_verdict(log, figures)),
         "facts": [pair for pair in facts(config, None, log) if pair[0] != "Newest generator"],
-        "columns": _COLUMNS.get(kind, ""),
+        "columns": _COLUMNS.get(name, ""),
         "strips": strips,
         "strips_note": strips_note,
         "timelapse": timelapse,
@@ -69,7 +69,7 @@ def _gather(run: RunFolder) -> dict[str, Any]:
         **log_parts(log),
         "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
         "config_note": config_note,
-        "files": files_of(_files(run, kind)),
+        "files": files_of(_files(run, name)),
     }
 
 
@@ -81,11 +81,11 @@ def _tried(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
         return otherwise, f"{error}."
 
 
-def _figures(run: RunFolder, kind: str) -> str:
-    """The newest figures as `mien evaluate` shows them; "" where there are none."""
-    scores = scores_for(run.path, kind)
-    examination = scores.newest(run)
-    return "" if examination is None else as_text(scores.tables(examination))
+def _scores(run: RunFolder, name: str) -> str:
+    """The newest examination as `mien evaluate` shows it; "" where there is none."""
+    examination = kind(name).examination
+    newest = None if examination is None else examination.newest(run)
+    return "" if newest is None else as_text(newest.tables())
 
 
 def as_text(events: Sequence[Event]) -> str:

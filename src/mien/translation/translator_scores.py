@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from mien import TOOL
 from mien.attributes.agreement import Interval, mean_of
-from mien.core import discover, ledger
+from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
+from mien.core.examination import Examination
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.labels.split import person_of
@@ -24,7 +24,6 @@ from mien.training.sides import ToExamine, pairs_to_examine
 from mien.translation import identity
 from mien.translation.images import apply_network, evenly_spaced, l1, psnr
 
-METRIC = "translator"
 AMONG = 100  # people of whom one is looked for, where there are as many
 _MOST = 2000  # pairs that are looked at, evenly spread over all
 _FEWEST = 4  # pairs of different people, for a figure to mean anything
@@ -66,29 +65,44 @@ class Likeness(BaseModel):
     doubt: str | None
 
 
-class Examination(BaseModel):
-    """What was found of a translator; a line of `metric-translator.jsonl`.
+class TranslatorExamination(Examination):
+    """How well a translator does.
 
-    unseen: whether the model is known not to have learnt from these people. how: in words, which these are.
     among: people of whom one is looked for; rank1 of pure chance is one in so many. mean target: the mean of
     the targets examined, which is nearer to them than a mean of others could be.
     """
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    metric = "translator"
 
-    model_id: str
-    nimg: int
-    dataset_name: str
-    dataset_hash: str
     roles: tuple[str, ...]
     num_pairs: int
     num_people: int
-    unseen: bool
-    how: str
     among: int
     closeness: tuple[Closeness, ...]
     likeness: tuple[Likeness, ...]
-    tool: str = TOOL
+
+    def tables(self) -> list[Event]:
+        """Pixel by pixel, then through each feature network; the translated above what must be beaten."""
+        direction = " to ".join(self.roles) or "input to target"
+        events: list[Event] = [
+            Notice(
+                f"{self.model_id}, {direction}, on {self.num_pairs:,} pairs of {self.num_people:,} people"
+                f" ({self.dataset_name}), {self.how}"
+            ),
+            _pixel_table(self),
+        ]
+        for network in dict.fromkeys(one.network for one in self.likeness):
+            rows = [one for one in self.likeness if one.network == network]
+            events.append(_network_table(network, rows))
+            events += map(Notice, sorted({f"Frechet: {one.doubt}" for one in rows if one.doubt}))
+        chance = f"{1 / self.among:.1%}"
+        events.append(
+            Notice(
+                f"rank 1: how often the own target is the nearest of {self.among} people's (chance:"
+                f" {chance}); AUC: how often it is nearer than another's; in brackets: 95 % intervals"
+            )
+        )
+        return events
 
 
 class _Way(NamedTuple):
@@ -98,7 +112,9 @@ class _Way(NamedTuple):
     pictures: np.ndarray
 
 
-def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
+def evaluate(
+    source: Path, data: str, *, device: torch.device, progress: Tick | None = None
+) -> TranslatorExamination:
     """Examine a run's newest translator, or a file, on the pairs `data`: those kept out, if it learnt them.
 
     In a run folder the result is appended to `metric-translator.jsonl`. Raises InputError.
@@ -109,7 +125,7 @@ def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | 
     _check_fit(loaded, pairs, data)
     found = examine(loaded, pairs, open_networks(device), progress=progress)
     if source.is_dir():
-        append(RunFolder.open(source), found)
+        found.append(RunFolder.open(source))
     return found
 
 
@@ -129,7 +145,7 @@ def examine(
     networks: Sequence[FeatureNetwork],
     *,
     progress: Tick | None = None,
-) -> Examination:
+) -> TranslatorExamination:
     """Compare with the targets: the network's outputs, the inputs, and the mean of all targets."""
     every = evenly_spaced(pairs.inputs, _MOST)
     people = _people(pairs, every)
@@ -150,7 +166,7 @@ def examine(
         if progress:
             progress(number, len(networks))
     header = loaded.header
-    return Examination(
+    return TranslatorExamination(
         model_id=loaded.model,
         nimg=header.nimg,
         dataset_name=pairs.inputs.name,
@@ -158,7 +174,7 @@ def examine(
         roles=header.roles,
         num_pairs=len(people),
         num_people=len(set(people)),
-        unseen=pairs.unseen,
+        kept_out=pairs.kept_out,
         how=pairs.how,
         among=among,
         closeness=tuple(_closeness_of(way, targets, people) for way in ways),
@@ -218,41 +234,7 @@ def _check_fit(loaded: LoadedNetwork[Any], pairs: ToExamine, data: str) -> None:
             raise InputError(f"{data}: its pictures have {what} {two}, {loaded.model} learnt from {one}")
 
 
-def append(run: RunFolder, found: Examination) -> None:
-    """Add a line to the run's `metric-translator.jsonl`, atomically."""
-    ledger.append(run, METRIC, found)
-
-
-def newest(run: RunFolder) -> Examination | None:
-    """What was found last, None where nothing was. Raises InputError for a damaged line."""
-    return ledger.newest(run, METRIC, Examination)
-
-
-def tables(found: Examination) -> list[Event]:
-    """Pixel by pixel, then through each feature network; the translated above what must be beaten."""
-    direction = " to ".join(found.roles) or "input to target"
-    events: list[Event] = [
-        Notice(
-            f"{found.model_id}, {direction}, on {found.num_pairs:,} pairs of {found.num_people:,} people"
-            f" ({found.dataset_name}), {found.how}"
-        ),
-        _pixel_table(found),
-    ]
-    for network in dict.fromkeys(one.network for one in found.likeness):
-        rows = [one for one in found.likeness if one.network == network]
-        events.append(_network_table(network, rows))
-        events += map(Notice, sorted({f"Frechet: {one.doubt}" for one in rows if one.doubt}))
-    chance = f"{1 / found.among:.1%}"
-    events.append(
-        Notice(
-            f"rank 1: how often the own target is the nearest of {found.among} people's (chance: {chance});"
-            " AUC: how often it is nearer than another's; in brackets: 95 % intervals"
-        )
-    )
-    return events
-
-
-def _pixel_table(found: Examination) -> Table:
+def _pixel_table(found: TranslatorExamination) -> Table:
     rows = []
     for one in found.closeness:
         similarity = ["-" if value is None else f"{value:.3f}" for value in (one.ssim, one.ms_ssim)]

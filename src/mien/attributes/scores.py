@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 
-from mien import TOOL
 from mien.attributes.agreement import (
     Interval,
     Number,
@@ -21,9 +19,9 @@ from mien.attributes.agreement import (
     one_of,
     yes_no,
 )
-from mien.core import ledger
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
+from mien.core.examination import Examination
 from mien.core.image import resize, to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
@@ -35,36 +33,42 @@ from mien.labels.split import person_of, split_people
 from mien.models import attributes
 from mien.models.attributes import KIND, Reader
 
-METRIC = "attributes"
 FEWEST = 20  # of either answer, for a label to count in the mean AUC
 _BATCH = 128
 
 
-class Examination(BaseModel):
-    """How well a model reads the labels of some pictures; a line of `metric-attributes.jsonl`.
+class AttributeExamination(Examination):
+    """How well a model reads the labels of some images.
 
-    unseen: whether the model is known not to have learnt from these people. how: in words, which pictures
-    these are. absent: labels that the dataset does not have. readings: label by label.
+    absent: labels that the dataset does not have. readings: label by label.
     """
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    metric = "attributes"
 
-    model_id: str
-    nimg: int
-    dataset_name: str
-    dataset_hash: str
     num_pictures: int
     num_people: int
-    unseen: bool
-    how: str
     absent: tuple[str, ...] = ()
     readings: tuple[Reading, ...]
-    tool: str = TOOL
 
     @property
     def mean_auc(self) -> tuple[float | None, int]:
         """Over yes-no labels with at least 20 of either answer, and how many those are."""
         return mean_auc(self.readings, fewest=FEWEST)
+
+    def tables(self) -> list[Event]:
+        """A row a yes-no label, the weakest last, and a line for each other; what is undefined is a dash."""
+        yes_nos = strongest_first(self)
+        others = [f"{one.name}: {summary(one)}" for one in self.readings if not isinstance(one, YesNo)]
+        absent = [f"not in this dataset: {', '.join(self.absent)}"] if self.absent else []
+        events: list[Event] = [
+            Notice(
+                f"{self.model_id} on {self.num_pictures:,} pictures of {self.num_people:,} people"
+                f" ({self.dataset_name}), {self.how}"
+            )
+        ]
+        events += [_yes_no_table(yes_nos)] if yes_nos else []
+        lines = [*others, *absent, f"in brackets: 95 % intervals over people{_mean_sentence(self)}"]
+        return events + [Notice(line) for line in lines]
 
 
 def load(source: Path, device: torch.device | None = None) -> LoadedNetwork[Reader]:
@@ -88,19 +92,21 @@ def read(
     return np.concatenate(rows)
 
 
-def evaluate(source: Path, data: str, *, device: torch.device, progress: Tick | None = None) -> Examination:
+def evaluate(
+    source: Path, data: str, *, device: torch.device, progress: Tick | None = None
+) -> AttributeExamination:
     """Examine a model on `data`; in a run folder the result is appended to `metric-attributes.jsonl`.
 
     On the pictures that it was trained on, only those of people who were kept out count. Raises InputError.
     """
     loaded = load(source, device)
     dataset = open_dataset(data, progress=progress)
-    side, unseen, how = test_side(loaded, dataset)
+    side, kept_out, how = test_side(loaded, dataset)
     found = examine(
-        loaded.network, side, loaded.model, loaded.header.nimg, unseen=unseen, how=how, progress=progress
+        loaded.network, side, loaded.model, loaded.header.nimg, kept_out=kept_out, how=how, progress=progress
     )
     if source.is_dir():
-        append(RunFolder.open(source), found)
+        found.append(RunFolder.open(source))
     return found
 
 
@@ -125,10 +131,10 @@ def examine(
     model: str,
     nimg: int,
     *,
-    unseen: bool,
+    kept_out: bool,
     how: str,
     progress: Tick | None = None,
-) -> Examination:
+) -> AttributeExamination:
     """Compare what the network reads with the labels of `side` (NaN where not known: those do not count)."""
     assert side.labels is not None
     predicted = read(network, side, np.arange(len(side)), progress=progress)
@@ -136,14 +142,14 @@ def examine(
     readings, absent = compare(network.targets, side.labels, predicted, people)
     if not readings:
         raise InputError(f"{side.name}: it has none of the labels that the model reads ({', '.join(absent)})")
-    return Examination(
+    return AttributeExamination(
         model_id=model,
         nimg=nimg,
         dataset_name=side.name,
         dataset_hash=side.content_hash,
         num_pictures=len(side),
         num_people=len(set(people)),
-        unseen=unseen,
+        kept_out=kept_out,
         how=how,
         absent=absent,
         readings=readings,
@@ -172,32 +178,6 @@ def compare(
     return tuple(readings), tuple(absent)
 
 
-def append(run: RunFolder, examination: Examination) -> None:
-    """Add a line to the run's `metric-attributes.jsonl`, atomically."""
-    ledger.append(run, METRIC, examination)
-
-
-def read_examinations(run: RunFolder) -> list[Examination]:
-    """What was found so far, oldest first. Raises InputError naming a damaged line."""
-    return ledger.read_all(run, METRIC, Examination)
-
-
-def tables(found: Examination) -> list[Event]:
-    """A row a yes-no label, the weakest last, and a line for each other; what is undefined is a dash."""
-    yes_nos = strongest_first(found)
-    others = [f"{one.name}: {summary(one)}" for one in found.readings if not isinstance(one, YesNo)]
-    absent = [f"not in this dataset: {', '.join(found.absent)}"] if found.absent else []
-    events: list[Event] = [
-        Notice(
-            f"{found.model_id} on {found.num_pictures:,} pictures of {found.num_people:,} people"
-            f" ({found.dataset_name}), {found.how}"
-        )
-    ]
-    events += [_yes_no_table(yes_nos)] if yes_nos else []
-    lines = [*others, *absent, f"in brackets: 95 % intervals over people{_mean_sentence(found)}"]
-    return events + [Notice(line) for line in lines]
-
-
 def _yes_no_table(yes_nos: Sequence[YesNo]) -> Table:
     headings = ("known", "yes", "AUC", "prec.", "recall", "F1", "ECE")
     rows = []
@@ -209,7 +189,7 @@ def _yes_no_table(yes_nos: Sequence[YesNo]) -> Table:
     return Table(columns, tuple(rows))
 
 
-def strongest_first(found: Examination) -> list[YesNo]:
+def strongest_first(found: AttributeExamination) -> list[YesNo]:
     """The yes-no labels by falling AUC; those without one last."""
     yes_nos = [reading for reading in found.readings if isinstance(reading, YesNo)]
     return sorted(yes_nos, key=lambda one: -(one.auc.value if one.auc else -1.0))
@@ -260,7 +240,7 @@ def glance(network: Reader, side: Dataset, most: int) -> dict[str, float]:
     return ({"Eval/auc": sum(aucs) / len(aucs)} if aucs else {}) | values
 
 
-def _mean_sentence(found: Examination) -> str:
+def _mean_sentence(found: AttributeExamination) -> str:
     mean, count = found.mean_auc
     return (
         ""

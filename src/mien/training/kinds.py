@@ -1,0 +1,95 @@
+"""Kinds of trained networks: what a run of each leaves behind, and what evaluates and reports it.
+
+A kind is one object `KIND` in the module `<name>_kind.py` of the room that deals with it; it is found by that
+name, and nothing else lists it.
+"""
+
+import pkgutil
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+import mien
+from mien.core import discover
+from mien.core.checkpoint import read_header
+from mien.core.errors import InputError
+from mien.core.events import Events, Tick
+from mien.core.examination import Examination
+from mien.core.family import GENERATOR, kind_of
+from mien.core.packaged import source_of
+from mien.core.run import RunFolder
+from mien.core.types import Dataset, Lesson
+from mien.training.loop import Training
+from mien.training.outputs import Outputs
+
+
+class MakeOutputs(Protocol):
+    """Makes what a run leaves behind, before its first step."""
+
+    def __call__(
+        self,
+        run: RunFolder,
+        training: Training,
+        dataset: Dataset,
+        lesson: Lesson,
+        *,
+        family: str,
+        events: Events,
+    ) -> Outputs: ...
+
+
+class Evaluate(Protocol):
+    """Measures a run's newest network, or a file of one, on a dataset; kept in a run's `metric-*.jsonl`."""
+
+    def __call__(
+        self, source: Path, data: str, *, device: torch.device, progress: Tick | None = None
+    ) -> Examination: ...
+
+
+class WriteReport(Protocol):
+    """Writes the report of a run folder as one HTML page and gives its path."""
+
+    def __call__(self, run: Path, *, data: str | None, out: Path | None, progress: Tick | None) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind. evaluate: None for generators, which `mien evaluate` compares with images by metrics."""
+
+    name: str
+    write_report: WriteReport
+    outputs: MakeOutputs | None = None
+    evaluate: Evaluate | None = None
+    examination: type[Examination] | None = None
+
+
+def kind(name: str) -> Kind:
+    """The kind of that name. Raises InputError where no room deals with it."""
+    for room in pkgutil.iter_modules(mien.__path__, "mien."):
+        if (
+            room.ispkg
+            and (Path(mien.__path__[0]) / room.name.partition(".")[2] / f"{name}_kind.py").is_file()
+        ):
+            found: Kind = import_module(f"{room.name}.{name}_kind").KIND
+            return found
+    raise InputError(f"mien can neither evaluate nor report networks of the kind '{name}'")
+
+
+def kind_at(path: Path) -> str:
+    """The kind of a network file, or of what a run trains. Raises InputError where `path` is neither."""
+    path = source_of(path)
+    if not path.is_dir():
+        return read_header(path).kind
+    run = RunFolder.open(path)
+    if products := run.products():
+        return products[-1].name.partition("-")[0]
+    try:
+        family = run.read_config().get("family")
+    except InputError:  # a report says what is wrong with a damaged run, so it must get there
+        return GENERATOR
+    if family in discover.names("mien.models"):
+        return kind_of(discover.load("mien.models", str(family)))
+    return GENERATOR
