@@ -117,10 +117,8 @@ def test_labels_may_be_new_or_gone_and_both_are_told(capsys: pytest.CaptureFixtu
     assert "in part" not in said(capsys)
 
 
-def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails) -> None:
     run = base.path
-    large = pictures(tmp_path / "large", size=32)
-    assert "it draws 16 px, and the data has 32 px" in fails("train", large, "--from", run, *SMALL)
     error = fails("train", "three", "--model", "dcgan", "--from", run)
     assert "of the family lite, not dcgan; add --model lite" in error
     error = fails("train", "three", "--from", run, *SMALL, "--set", "width_g=8", "--set", "batch_size=20")
@@ -142,10 +140,33 @@ def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails, tmp_path: 
     assert len(find_runs(Path("runs"))) == 1  # nothing was begun
 
 
-def test_another_number_of_classes_is_refused(fails: Fails) -> None:
-    two = trained("classes", "--cond")
-    error = fails("train", "three", "--cond", "--from", two.path, *SMALL)
-    assert "it takes 2 label columns, and here there are 3" in error
+def test_classes_are_matched_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns are sorted by name: "cleo" is the third of three and the first of the others."""
+    for name in ("cleo", "dora", "ann2", "bob"):
+        pictures(Path("others") / name, 8)
+    three = trained("three", "--cond")
+    given = newest_state(three.path, report=pytest.fail)[1]
+    state = first_state(trained("others", "--cond", "--from", str(three.path)))
+    out = said(capsys)
+    assert "labels taken by name: bob, cleo; new: ann2, dora" in out
+    for network in ("g", "d"):
+        old = (given["averages"] if network == "g" else given["networks"])[network]["embed.weight"]
+        new = state["networks"][network]["embed.weight"]
+        assert torch.equal(new[:, 1:3], old[:, 1:3])  # ann, bob, cleo; ann2, bob, cleo, dora
+        assert not torch.equal(new[:, 0], old[:, 0])
+    assert torch.equal(state["networks"]["d"]["layers.0.weight"], given["networks"]["d"]["layers.0.weight"])
+
+
+def test_of_another_size_what_fits_is_taken_and_named(
+    base: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = pictures(Path("large"), size=32)
+    state = first_state(trained(str(large), "--from", str(base.path)))
+    out = said(capsys)
+    assert "it drew 16 px, this run draws 32 px" in out
+    assert "new: start.weight" in out
+    taken, _ = load_generator(base.newest_generator())
+    assert torch.equal(state["networks"]["g"]["fc.0.weight"], taken["fc.0.weight"])
 
 
 def test_the_weights_are_part_of_the_identity(base: RunFolder) -> None:

@@ -4,6 +4,7 @@ KIND: what the product is for ("attributes"); it names the run's network files. 
 PRODUCT: the key of the product among the trainable's averaged networks. Default "g".
 build_product(config, spec): the product untrained, with a `spec`. For a generator it is `build_generator`.
 AUGMENT: how a run disturbs what its discriminator sees unless told ("ramp", "ada"...). Default "none".
+preset_for(core_minutes) -> str: which of PRESETS suits a run from nothing with so much time of CPU cores.
 lesson(config, dataset) -> Lesson: which pictures and labels are learnt from, which are kept out.
 sides(config): "one" (the default); "pairs": it learns what the inputs of pairs are to become; "domains": it
 learns to make its pictures look like those of another dataset.
@@ -56,6 +57,11 @@ def build_product(family: ModuleType, config: BaseModel, spec: Spec) -> nn.Modul
     build = family.build_generator if kind_of(family) == GENERATOR else family.build_product
     network: nn.Module = build(config, spec)
     return network
+
+
+def preset_for(family: ModuleType, core_minutes: float) -> str:
+    """The preset that suits a run from nothing of so many minutes of CPU cores."""
+    return str(family.preset_for(core_minutes)) if hasattr(family, "preset_for") else "default"
 
 
 def lesson_of(family: ModuleType, config: BaseModel, dataset: Dataset) -> Lesson | None:

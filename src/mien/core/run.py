@@ -46,6 +46,11 @@ class RunFolder:
         if not path.is_dir():
             raise InputError(f"{path}: there is no such run folder")
         if not (path / "config.json").is_file():
+            if runs := find_runs(path):
+                names = ", ".join(str(run.path) for run in runs[-10:])
+                raise InputError(
+                    f"{path}: a folder of runs (it has no config.json); name one of them: {names}"
+                )
             raise InputError(f"{path}: not a run folder (it has no config.json)")
         return cls(path)
 

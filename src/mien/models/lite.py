@@ -33,32 +33,35 @@ _LATER: JsonDict = {
 class Config(FamilyConfig):
     """Every number of the family."""
 
-    batch_size: int = Field(64, ge=2, description="pictures a step")
-    z_dim: int = Field(100, ge=1, description="size of a latent")
+    batch_size: int = Field(64, ge=2, le=65_536, description="pictures a step")
+    z_dim: int = Field(100, ge=1, le=8192, description="size of a latent")
     mapping_layers: int = Field(
         0,
         ge=0,
+        le=64,
         description="layers from z to w, which modulates the batch norms; 0: no w, as in 0.1",
         json_schema_extra=_LATER,
     )
-    w_dim: int = Field(256, ge=1, description="size of w", json_schema_extra=_LATER)
-    width_g: int = Field(64, ge=1, description="channels of the generator's last layer but one")
-    width_d: int = Field(48, ge=1, description="channels of the discriminator's first layer")
-    max_width: int = Field(512, ge=1, description="most channels of any layer")
-    lr: float = Field(4e-4, gt=0, description="learning rate of both networks (Adam)")
+    w_dim: int = Field(256, ge=1, le=8192, description="size of w", json_schema_extra=_LATER)
+    width_g: int = Field(64, ge=1, le=4096, description="channels of the generator's last layer but one")
+    width_d: int = Field(48, ge=1, le=4096, description="channels of the discriminator's first layer")
+    max_width: int = Field(512, ge=1, le=8192, description="most channels of any layer")
+    lr: float = Field(4e-4, gt=0, le=10, description="learning rate of both networks (Adam)")
     lr_final: float = Field(
         0.25, gt=0, le=1, description="share of lr left at the end of the budget (cosine)"
     )
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0")
-    gamma: float = Field(2.0, ge=0, description="weight of the R1 and R2 penalties")
-    penalty_interval: int = Field(4, ge=1, description="steps between two penalty phases")
+    gamma: float = Field(2.0, ge=0, le=1e6, description="weight of the R1 and R2 penalties")
+    penalty_interval: int = Field(4, ge=1, le=65_536, description="steps between two penalty phases")
     penalty_bf16: bool = Field(False, description="penalties in bfloat16 too (unstable; for experiments)")
     match_weight: float = Field(
-        0.2, ge=0, description="with labels: weight of telling a picture's own labels from another's"
+        0.2, ge=0, le=1e6, description="with labels: weight of telling a picture's own labels from another's"
     )
-    stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
+    stddev_group: int = Field(
+        4, ge=1, le=65_536, description="samples a minibatch-stddev group; 1 leaves it out"
+    )
     ema_half_life_nimg: float = Field(
-        2000, ge=0, description="half-life of the averaged generator, in images"
+        2000, ge=0, le=1e12, description="half-life of the averaged generator, in images"
     )
 
 
@@ -69,10 +72,16 @@ _TABLE: dict[str, tuple[int, int, int, float]] = {
     "plain": (0, 64, 48, 4e-4),  # the default of 0.1: no w, DCGAN's generator
     "plain-quick": (0, 32, 24, 1e-3),
 }
+_QUICK_UNDER = 60.0  # minutes of CPU cores
 PRESETS = {
     name: Config(mapping_layers=mapping, width_g=g, width_d=d, lr=lr)
     for name, (mapping, g, d, lr) in _TABLE.items()
 }
+
+
+def preset_for(core_minutes: float) -> str:
+    """`quick` as long as more images are worth more than wider layers; figures in docs/experiments.md."""
+    return "quick" if core_minutes < _QUICK_UNDER else "default"
 
 
 def build(config: Config, spec: Spec) -> "Lite":

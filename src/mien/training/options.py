@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_MINUTES = 60.0
+AUTO = "auto"  # of a preset
 
 
 class TrainOptions(BaseModel):
@@ -15,7 +16,9 @@ class TrainOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field("lite", description="Model family; `mien models` lists them.")
-    preset: str = Field("default", description="Named configuration of the family.")
+    preset: str = Field(
+        AUTO, description="Named configuration of the family; auto takes the one that suits the budget."
+    )
     set: tuple[str, ...] = Field((), description="Change one number of the family: --set lr=0.0003.")
     kimg: float | None = Field(None, gt=0, description="Stop after that many thousand images.")
     minutes: float | None = Field(None, gt=0, description="Stop after that many minutes of training.")

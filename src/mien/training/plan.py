@@ -2,32 +2,32 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel
 
 from mien.core import discover
 from mien.core.errors import InputError
-from mien.core.family import augmentation_of, build, identity_of, lesson_of, sides_of
-from mien.core.run import RunFolder
+from mien.core.family import augmentation_of, build, identity_of, lesson_of, preset_for, sides_of
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
 from mien.labels import conditions
 from mien.training import packaged_start
-from mien.training.options import TrainOptions
+from mien.training.options import AUTO, DEFAULT_MINUTES, TrainOptions
 from mien.training.settings import pick_device, resolve_config
 from mien.training.sides import learn_from
 from mien.training.start import Start, begin, check_frozen, start_of
 from mien.training.transfer import first_layers
 
-_MODELS = "mien.models"
+MODELS = "mien.models"
 _AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
-_IDENTITY = {
+IDENTITY_OPTIONS = {
     "seed",
     "mirror",
     "cond",
@@ -39,7 +39,6 @@ _IDENTITY = {
     "micro_batch",
     *_AUGMENT,
 }  # options that make another run
-_KEPT = _IDENTITY | {"direction", "real"}  # what these mean for a run's identity, the pictures' hashes say
 _BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
 
 
@@ -91,7 +90,7 @@ class Plan:
             "config": identity_of(self.config),
             "spec": asdict(self.spec),
             "dataset": self.dataset.content_hash,
-            "options": self.options.model_dump(include=_IDENTITY, exclude_none=True),
+            "options": self.options.model_dump(include=IDENTITY_OPTIONS, exclude_none=True),
         }
         if self.lesson is not None:
             # Labels may come from the manifest, which the dataset's hash does not cover.
@@ -107,8 +106,8 @@ def make_plan(
     data: str, options: TrainOptions, *, progress: Callable[[int, int], None] | None = None
 ) -> Plan:
     """Open the dataset and resolve the family's configuration. Raises InputError."""
-    family = discover.load(_MODELS, options.model)
-    config = resolve_config(family, options.model, options.preset, options.set)
+    family = discover.load(MODELS, options.model)
+    config = _config(family, options, options.preset)
     start, start_digest = start_of(family, options)
     dataset, lesson = _opened(family, config, data, options, progress)
     if options.mirror is None:
@@ -122,8 +121,10 @@ def make_plan(
     if packaged_start.is_automatic(options):
         start, note = packaged_start.offer(family, options, config, spec)
         start_digest = "" if start is None else start.digest
-    check_frozen(start, options)
     device = pick_device(options.device)
+    if options.preset == AUTO and options.resume is None and start is None:
+        config = _config(family, options, preset_for(family, core_minutes(options, device)))
+    check_frozen(start, options)
     if options.augment == "auto":
         options = options.model_copy(update={"augment": augmentation_of(family)})
     return Plan(
@@ -133,6 +134,22 @@ def make_plan(
         start_digest=start_digest,
         note=note,
     )
+
+
+def with_preset(plan: Plan, preset: str) -> Plan:
+    """The same plan with the numbers of another preset of its family."""
+    return replace(plan, config=_config(plan.family, plan.options, preset))
+
+
+def core_minutes(options: TrainOptions, device: torch.device) -> float:
+    """The budget in minutes of CPU cores; endless on a GPU and where it is counted in images."""
+    if device.type != "cpu" or (options.minutes is None and options.kimg is not None):
+        return math.inf
+    return (options.minutes or DEFAULT_MINUTES) * torch.get_num_threads()
+
+
+def _config(family: ModuleType, options: TrainOptions, preset: str) -> BaseModel:
+    return resolve_config(family, options.model, "default" if preset == AUTO else preset, options.set)
 
 
 def _opened(
@@ -168,40 +185,8 @@ def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: Tr
     return lesson
 
 
-def resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]:
-    """With --resume, take from the run's config what makes up its identity."""
-    if options.resume is None:
-        if data is None:
-            raise InputError("say which DATA to train on (a zip, a folder or rendered:2000), or --resume RUN")
-        return data, options
-    stored = RunFolder.open(options.resume).read_config()
-    try:
-        # What the stored config lacks was added later; its default is what the run did.
-        defaults = discover.load(_MODELS, stored["family"]).Config().model_dump()
-        changes = tuple(f"{name}={value}" for name, value in {**defaults, **stored["config"]}.items())
-        taken = {name: stored["options"][name] for name in _KEPT if name in stored["options"]}
-        update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
-        if options.kimg is None and options.minutes is None:
-            update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
-        return data or stored["dataset"]["source"], options.model_copy(update=update)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{options.resume}/config.json: not the config of a training run ({error})"
-        ) from error
-
-
 def _digest(dataset: Dataset) -> str:
     """Of which pictures these are, and of their labels."""
     digest = hashlib.sha256(b"" if dataset.labels is None else dataset.labels.tobytes())
     digest.update(dataset.indexes.tobytes() if isinstance(dataset, View) else b"")
     return digest.hexdigest()
-
-
-def begun_earlier(plan: Plan, stored: Mapping[str, Any]) -> Plan | None:
-    """The plan with what an earlier run began with, if the same command did so with another mien."""
-    if not packaged_start.is_same_beginning(plan.options, stored):
-        return None
-    start = stored.get("start") or {}
-    what = f"with an earlier {start['packaged']}" if start.get("packaged") else "from nothing"
-    note = f"this run began {what}, and goes on with what it has learnt; --new begins another"
-    return replace(plan, start=None, start_digest=str(start.get("digest", "")), note=note)

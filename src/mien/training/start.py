@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
 from mien.interop.import_ import read_pair
 from mien.training.options import TrainOptions
-from mien.training.transfer import check, take
+from mien.training.transfer import Columns, check, take
 
 NOTHING = Path("none")  # --from none: begin from nothing, packaged model or not
 _BEGIN = (GENERATOR, "translator")  # kinds that train "g" against "d"
@@ -141,11 +141,16 @@ def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) ->
             if problem := check(weights, like.networks[name]):
                 made = hint(start, family, trainable.config)
                 raise InputError(f"--from {start.path}: its {words[name]} does not fit ({problem}){made}")
-            taken = take(trainable.networks[name], weights)
+            taken = take(
+                trainable.networks[name],
+                weights,
+                columns=_columns(start.header.spec, spec, family, trainable.config, name),
+                parts=start.header.spec.resolution == spec.resolution,
+            )
             told.append(f"{words[name]} from {start.path.name}: {taken.told()}")
     if start.packaged:
         told = [_what_it_saves(start)]
-    return (*told, *_changed_labels(start, spec))
+    return (*told, *_changes(start, spec))
 
 
 def fits(weights: Weights, family: ModuleType, config: BaseModel) -> str | None:
@@ -179,16 +184,26 @@ def _check_family(start: Start, name: str) -> None:
 
 def _check_spec(start: Start, spec: Spec) -> None:
     theirs = start.header.spec
-    where = f"--from {start.path}"
-    if theirs.resolution != spec.resolution:
-        raise InputError(f"{where}: it draws {theirs.resolution} px, and the data has {spec.resolution} px")
     if theirs.channels != spec.channels:
-        raise InputError(f"{where}: it draws {theirs.channels} channels, and the data has {spec.channels}")
-    if theirs.label_dim and spec.label_dim and theirs.label_dim != spec.label_dim:
         raise InputError(
-            f"{where}: it takes {theirs.label_dim} label columns, and here there are {spec.label_dim};"
-            " choose the same --labels, or train without"
+            f"--from {start.path}: it draws {theirs.channels} channels, and the data has {spec.channels}"
         )
+
+
+def _columns(theirs: Spec, ours: Spec, family: ModuleType, config: BaseModel, network: str) -> Columns | None:
+    """The label columns that both take, by name; None where they are the same, or either takes none."""
+    if theirs.class_names == ours.class_names or not (theirs.label_dim and ours.label_dim):
+        return None
+    pairs = [
+        (here, theirs.class_names.index(name))
+        for here, name in enumerate(ours.class_names)
+        if name in theirs.class_names
+    ]
+    wider = replace(ours, label_dim=ours.label_dim + 1, class_names=())
+    shapes, others = (_shapes(family, config, spec) for spec in (ours, wider))
+    prefix = f"{network}."
+    tensors = (name for name, shape in shapes.items() if name.startswith(prefix) and shape != others[name])
+    return Columns(frozenset(name.removeprefix(prefix) for name in tensors), tuple(pairs))
 
 
 def hint(start: Start, family: ModuleType, config: BaseModel) -> str:
@@ -214,14 +229,20 @@ def _shapes(family: ModuleType, config: BaseModel, spec: Spec) -> dict[str, tupl
     }
 
 
-def _changed_labels(start: Start, spec: Spec) -> tuple[str, ...]:
+def _changes(start: Start, spec: Spec) -> tuple[str, ...]:
+    """What differs between what the file draws and what this run will, in lines."""
     theirs = start.header.spec
-    if theirs.label_dim == spec.label_dim:
-        if theirs.class_names == spec.class_names:
-            return ()
-        return (f"its labels were {', '.join(theirs.class_names) or 'without names'}; they are learnt anew",)
-    ours = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
-    return (f"it took {theirs.label_dim or 'no'} label columns, this run takes {ours}",)
+    lines = []
+    if theirs.resolution != spec.resolution:
+        lines.append(f"it drew {theirs.resolution} px, this run draws {spec.resolution} px")
+    if theirs.class_names != spec.class_names and theirs.label_dim and spec.label_dim:
+        both = [name for name in spec.class_names if name in theirs.class_names]
+        new = [name for name in spec.class_names if name not in theirs.class_names]
+        lines.append(f"labels taken by name: {', '.join(both) or 'none'}; new: {', '.join(new) or 'none'}")
+    elif theirs.label_dim != spec.label_dim:
+        ours = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
+        lines.append(f"it took {theirs.label_dim or 'no'} label columns, this run takes {ours}")
+    return tuple(lines)
 
 
 def _discriminator(

@@ -1,6 +1,6 @@
 """`mien train`: joins a dataset, a model and the loop in a run folder."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from mien import TOOL
 from mien.core.errors import InputError
 from mien.core.events import Events, Progress, Stopped, TrainingTick, job
 from mien.core.family import GENERATOR, kind_of
-from mien.core.run import RunFolder, find_runs
+from mien.core.run import RunFolder
 from mien.core.stop import Stop
 from mien.training import packaged_start
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
@@ -20,8 +20,9 @@ from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
 from mien.training.outputs import Outputs
-from mien.training.plan import Built, Plan, begun_earlier, make_plan, resumed
+from mien.training.plan import Built, Plan, make_plan
 from mien.training.precision import NAMES, choose, probe
+from mien.training.resume import check_related, resumed, same_run, wherever
 from mien.training.session import Event, Session
 from mien.training.start import check_resumable
 
@@ -51,7 +52,9 @@ def train(
     plan = make_plan(data, options, progress=events.progress("opening pictures"))
     torch.manual_seed(plan.options.seed)  # nothing but the initial weights is drawn from the global source
     built = plan.build()  # refuses what cannot be built before there is a folder
-    plan, run, is_new = _run_folder(plan)
+    planned, (plan, run, is_new) = plan, _run_folder(plan, events)
+    if plan.config != planned.config:
+        built = plan.build()  # the run was begun with another preset
     with run.lock():
         if plan.start_digest and plan.start is None:
             check_resumable(run)
@@ -127,7 +130,7 @@ def _tensorboard(run: RunFolder) -> Any:
     return SummaryWriter(str(run.path / "tensorboard"))
 
 
-def _run_folder(plan: Plan) -> tuple[Plan, RunFolder, bool]:
+def _run_folder(plan: Plan, events: Events) -> tuple[Plan, RunFolder, bool]:
     """The folder to train in, whether it is new, and the plan with what that run began with."""
     identity = plan.identity()
     if plan.options.resume is not None:
@@ -138,14 +141,9 @@ def _run_folder(plan: Plan) -> tuple[Plan, RunFolder, bool]:
             )
         return plan, run, False
     if not plan.options.new:
-        runs = [(run, run.read_config()) for run in reversed(find_runs(plan.options.out))]
-        for run, stored in runs:
-            if stored.get("identity") == identity:
-                return replace(plan, note=""), run, False
-        for run, stored in runs:
-            earlier = begun_earlier(plan, stored)
-            if earlier is not None and stored.get("identity") == earlier.identity():
-                return earlier, run, False
+        if (same := same_run(plan)) is not None:
+            return *same, False
+        check_related(plan, events.warn)
     what = f"{Path(plan.dataset.name).stem}-{plan.family_name}-{plan.spec.resolution}"
     return plan, RunFolder.create(plan.options.out, what), True
 
@@ -159,11 +157,11 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
         "spec": asdict(plan.spec),
         "dataset": {
             "name": plan.dataset.name,
-            "source": _wherever(plan.source),
+            "source": wherever(plan.source),
             "content_hash": plan.dataset.content_hash,
             "num_images": len(plan.dataset),
         },
-        "options": plan.options.model_copy(update={"real": _wherever(plan.options.real)}).model_dump(
+        "options": plan.options.model_copy(update={"real": wherever(plan.options.real)}).model_dump(
             mode="json"
         ),
         "precision": _precision(plan, events),
@@ -179,11 +177,6 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
     settings["beginning"] = asdict(packaged_start.beginning(plan.options, plan.start))
     run.write_config(settings)
     return settings
-
-
-def _wherever(source: str | None) -> str | None:
-    """A path that means the same in every working folder; "NAME:WHERE" as it is."""
-    return source if source is None or ":" in source else str(Path(source).resolve())
 
 
 def _precision(plan: Plan, events: Events) -> str:

@@ -3,7 +3,7 @@
 FreezeD (Mo et al. 2020, arXiv:2002.10964): its layers next to the picture keep what they know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,28 +43,50 @@ def check(weights: Weights, like: nn.Module) -> str | None:
     return None
 
 
+class Columns(NamedTuple):
+    """Label columns that two networks share by name.
+
+    tensors: names of the tensors whose last dimension is the label columns. pairs: (here, there).
+    """
+
+    tensors: frozenset[str]
+    pairs: tuple[tuple[int, int], ...]
+
+
 @torch.no_grad()
-def take(network: nn.Module, weights: Weights) -> Taken:
-    """Copy into `network` what fits by name; of a tensor that grew or shrank, the part that both have.
+def take(
+    network: nn.Module, weights: Weights, *, columns: Columns | None = None, parts: bool = True
+) -> Taken:
+    """Copy into `network` what fits by name; with `parts`, of a tensor that grew or shrank what both have.
 
     In a generator that learns to take labels, say, the layer that sees latent and label keeps what it does
-    with the latent.
+    with the latent. columns: labels that are matched by name; others are made anew.
     """
-    whole: list[str] = []
-    partly: list[str] = []
-    new: list[str] = []
+    sorted_: dict[str, list[str]] = {"whole": [], "partly": [], "new": []}
     for name, tensor in network.state_dict().items():
-        given = weights.get(name)
-        if given is None or given.ndim != tensor.ndim:
-            new.append(name)
-        elif given.shape == tensor.shape:
-            tensor.copy_(given)
-            whole.append(name)
-        else:
-            both = tuple(slice(min(a, b)) for a, b in zip(given.shape, tensor.shape, strict=True))
-            tensor[both].copy_(given[both])
-            partly.append(name)
-    return Taken(tuple(whole), tuple(partly), tuple(new))
+        pairs = columns.pairs if columns is not None and name in columns.tensors else None
+        sorted_[_take_one(tensor, weights.get(name), pairs, parts=parts)].append(name)
+    return Taken(*(tuple(names) for names in sorted_.values()))
+
+
+def _take_one(
+    tensor: Tensor, given: Tensor | None, pairs: Sequence[tuple[int, int]] | None, *, parts: bool
+) -> str:
+    """Copy what fits into one tensor, and say how much that was."""
+    if given is None or given.ndim != tensor.ndim:
+        return "new"
+    if pairs is not None:
+        for here, there in pairs:
+            tensor[..., here].copy_(given[..., there])
+        return "whole" if len(pairs) == tensor.shape[-1] else "partly" if pairs else "new"
+    if given.shape == tensor.shape:
+        tensor.copy_(given)
+        return "whole"
+    if not parts:
+        return "new"
+    both = tuple(slice(min(a, b)) for a, b in zip(given.shape, tensor.shape, strict=True))
+    tensor[both].copy_(given[both])
+    return "partly"
 
 
 def first_layers(discriminator: nn.Module, count: int) -> tuple[nn.Parameter, ...]:
