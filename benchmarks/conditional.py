@@ -27,9 +27,9 @@ from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.sampling import draw, latents
 from mien.datasets.opening import open_dataset
-from mien.labels.vectors import label_vectors
 from mien.labels.conditions import rows_for
 from mien.labels.encoding import Target
+from mien.labels.vectors import label_vectors
 from mien.models.attributes import Reader
 from mien.terminal import show
 from mien.training.options import TrainOptions

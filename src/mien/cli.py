@@ -113,10 +113,12 @@ def _forget_summary(tokens: list[str]) -> None:
 
 
 def _complain(error: Exception) -> int:
+    from mien.terminal import escaped
+
     if isinstance(error, MienError):
-        print(f"mien: {error}", file=sys.stderr)
+        print(f"mien: {escaped(str(error))}", file=sys.stderr)
         return error.exit_code
-    reason = " ".join(str(error).split())
+    reason = escaped(" ".join(str(error).split()))
     print(f"mien: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
     return 1
 

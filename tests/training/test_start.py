@@ -120,7 +120,7 @@ def test_labels_may_be_new_or_gone_and_both_are_told(capsys: pytest.CaptureFixtu
 def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails) -> None:
     run = base.path
     error = fails("train", "three", "--model", "dcgan", "--from", run)
-    assert "of the family lite, not dcgan; add --model lite" in error
+    assert "of the family lite, not dcgan; leave --model out" in error
     error = fails("train", "three", "--from", run, *SMALL, "--set", "width_g=8", "--set", "batch_size=20")
     assert "generator does not fit" in error
     assert error.endswith("it was made with --set width_g=4")  # the size of a batch changes no shape

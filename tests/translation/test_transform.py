@@ -17,9 +17,9 @@ from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.types import Spec
 from mien.translation.inputs import open_inputs
-from mien.translation.transform import Way, transform, transform_inputs
+from mien.translation.transform import Operation, transform, transform_inputs
 
-WAY = Way(lambda images: -images, Spec(16), "test-0123456789ab", SourceType.ENHANCED)
+OP = Operation(lambda images: -images, Spec(16), "test-0123456789ab", SourceType.ENHANCED)
 
 
 def picture(seed: int, size: int = 16) -> np.ndarray:
@@ -36,14 +36,14 @@ def test_a_folder_becomes_a_folder_of_the_same_names(tmp_path: Path) -> None:
     images = {name: picture(seed) for seed, name in enumerate(["a.png", "deep/b.png", "a.bmp"])}
     for name, image in images.items():
         write(tmp_path / "in" / name, image)
-    done = transform([str(tmp_path / "in")], tmp_path / "out", WAY)
+    done = transform([str(tmp_path / "in")], tmp_path / "out", OP)
     assert done == (3, ())
     for name, result in [("a.png", "a.png.png"), ("deep/b.png", "deep/b.png"), ("a.bmp", "a.bmp.png")]:
         found = read_picture(tmp_path / "out" / result).astype(int)
         assert np.abs(255 - images[name].astype(int) - found).max() <= 1
         mark = verify(tmp_path / "out" / result)
         assert mark is not None
-        assert (mark.model, mark.source_type) == (WAY.model, SourceType.ENHANCED)
+        assert (mark.model, mark.source_type) == (OP.model, SourceType.ENHANCED)
 
 
 def test_a_dataset_keeps_every_label_and_record(tmp_path: Path) -> None:
@@ -52,12 +52,12 @@ def test_a_dataset_keeps_every_label_and_record(tmp_path: Path) -> None:
             pack.add_png(
                 encode_png(picture(seed)), (seed / 2, 1.0), {"labels": {"person": seed}, "licence": "CC0-1.0"}
             )
-    transform([str(tmp_path / "in.zip")], tmp_path / "out.zip", WAY)
+    transform([str(tmp_path / "in.zip")], tmp_path / "out.zip", OP)
     before, after = PackReader(tmp_path / "in.zip"), PackReader(tmp_path / "out.zip")
     assert (after.labels, after.class_names) == (before.labels, before.class_names)
     for index, record in enumerate(after.records):
         assert record["labels"] == {"person": index}
-        assert record["made_by"] == WAY.model  # type: ignore[typeddict-item]
+        assert record["made_by"] == OP.model  # type: ignore[typeddict-item]
         changed = read_picture(after.read(index)).astype(int)
         assert np.abs(255 - picture(index).astype(int) - changed).max() <= 1
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_read_costs_that_picture_alone(tmp_path: Path) -> None:
     good = (tmp_path / "in/1.png").read_bytes()
     (tmp_path / "in/1.png").write_bytes(good[: len(good) // 2])
     for out in ("out", "out.zip"):
-        done = transform([str(tmp_path / "in")], tmp_path / out, WAY)
+        done = transform([str(tmp_path / "in")], tmp_path / out, OP)
         assert done.written == 2
         assert len(done.problems) == 1
         assert "1.png" in done.problems[0]
@@ -82,7 +82,7 @@ def test_a_job_names_each_input_left_out_and_counts_the_rest(tmp_path: Path) -> 
     good = write(tmp_path / "in/0.png", picture(0))
     (tmp_path / "in/1.png").write_bytes(good.read_bytes()[:50])
     events: list[Event] = []
-    done = transform_inputs(Events(events.append), "testing", str(tmp_path / "in"), tmp_path / "out", WAY)
+    done = transform_inputs(Events(events.append), "testing", str(tmp_path / "in"), tmp_path / "out", OP)
     assert done.written == 1
     *progress, left_out, last = events
     assert progress[-1] == Progress("testing", 2, 2)
@@ -95,9 +95,9 @@ def test_another_size_is_refused_before_anything_is_written(tmp_path: Path) -> N
     write(tmp_path / "in/a.png", picture(0))
     write(tmp_path / "in/b.png", picture(1, 20))
     with pytest.raises(InputError, match=r"16x16.*b\.png \(20x20\).*--resize"):
-        transform([str(tmp_path / "in")], tmp_path / "out", WAY)
+        transform([str(tmp_path / "in")], tmp_path / "out", OP)
     assert not (tmp_path / "out").exists()
-    done = transform([str(tmp_path / "in")], tmp_path / "out", replace(WAY, resize=True))
+    done = transform([str(tmp_path / "in")], tmp_path / "out", replace(OP, resize=True))
     assert done.written == 2
     assert read_picture(tmp_path / "out/b.png").shape == (16, 16, 3)
 
@@ -105,7 +105,7 @@ def test_another_size_is_refused_before_anything_is_written(tmp_path: Path) -> N
 def test_any_size_comes_through_as_it_is(tmp_path: Path) -> None:
     write(tmp_path / "in/a.png", picture(0))
     write(tmp_path / "in/b.png", picture(1, 20)[:9])
-    transform([str(tmp_path / "in")], tmp_path / "out", replace(WAY, any_size=True))
+    transform([str(tmp_path / "in")], tmp_path / "out", replace(OP, any_size=True))
     assert read_picture(tmp_path / "out/b.png").shape == (9, 20, 3)
 
 
@@ -117,7 +117,7 @@ def test_a_gray_network_sees_gray(tmp_path: Path) -> None:
         return images
 
     image = write(tmp_path / "a.png", picture(0))
-    transform([str(image)], tmp_path / "out", replace(WAY, spec=Spec(16, 1), change=change))
+    transform([str(image)], tmp_path / "out", replace(OP, spec=Spec(16, 1), change=change))
     assert seen == [(1, 1, 16, 16)]
 
 
@@ -125,14 +125,14 @@ def test_results_never_fall_upon_their_inputs(tmp_path: Path) -> None:
     image = write(tmp_path / "in/a.png", picture(0))
     for sources in ([str(image)], [str(tmp_path / "in")]):
         with pytest.raises(InputError, match="go elsewhere"):
-            transform(sources, tmp_path / "in", WAY)
+            transform(sources, tmp_path / "in", OP)
     assert np.array_equal(read_picture(image), picture(0))
 
 
 @pytest.mark.parametrize("sources", [[], ["nowhere"], ["nowhere.png", "nor-here.png"]])
 def test_nothing_there_is_said(sources: list[str], tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        transform(sources, tmp_path / "out", WAY)
+        transform(sources, tmp_path / "out", OP)
     assert not (tmp_path / "out").exists()
 
 

@@ -18,6 +18,7 @@ from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
+from mien.evaluation.neighbours import Nearest, nearest, spaces
 from mien.reports.charts import number
 from mien.reports.inline_images import (
     Samples,
@@ -29,7 +30,6 @@ from mien.reports.inline_images import (
     show_timelapse,
 )
 from mien.reports.log import read_log
-from mien.reports.neighbours import Nearest, nearest, spaces
 from mien.reports.page import files_of, log_parts, render
 from mien.reports.score_tables import quote, read_scores, tables
 from mien.reports.sentences import dig, facts, lead, memorisation, verdict
@@ -262,12 +262,12 @@ def _sides(run: RunFolder) -> list[tuple[str, Shown | None, str]]:
 def _files(run: RunFolder, loaded: LoadedNetwork[Any] | None) -> list[tuple[str, str, str, str]]:
     """Name, what it is, size and SHA-256 of the files behind this page."""
     drawn = run.all_fakes()
-    wanted: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
+    files: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
     if loaded is not None:
         header = loaded.header
         when = f", saved {header.created}" if header.created else ""
-        wanted.append((loaded.path, f"generator at {number(header.nimg / 1000)} kimg, {header.tool}{when}"))
-    wanted += [(run.reals, "real pictures"), *((path, "newest grid") for path in drawn[-1:])]
-    wanted.append((run.timelapse, "timelapse"))
-    wanted += [(path, "scores") for path in sorted(run.path.glob("metric-*.jsonl"))]
-    return files_of(wanted)
+        files.append((loaded.path, f"generator at {number(header.nimg / 1000)} kimg, {header.tool}{when}"))
+    files += [(run.reals, "real pictures"), *((path, "newest grid") for path in drawn[-1:])]
+    files.append((run.timelapse, "timelapse"))
+    files += [(path, "scores") for path in sorted(run.path.glob("metric-*.jsonl"))]
+    return files_of(files)

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from mien.attributes.scores import read
 from mien.core.atomic import write_text
@@ -17,7 +17,7 @@ from mien.core.errors import InputError, MienError
 from mien.core.types import Dataset, Lesson
 from mien.core.views import Joined, View
 from mien.evaluation.worth_sets import AUGMENTED, BESIDE, REAL, Sets, subset
-from mien.labels import encoding, mirror
+from mien.labels import mirror
 from mien.models import attributes
 from mien.models.attributes import PRODUCT, Config, Reader
 from mien.training.loop import Budget, Training, train
@@ -40,7 +40,7 @@ class Arm:
 
 
 class Result(BaseModel):
-    """What one model says of the test pictures: a file of its own. said: [pictures][columns].
+    """What one model says of the test pictures: a file of its own. predicted: [pictures][columns].
 
     num_real, num_synthetic: pictures that it learnt from. updates: steps of its optimiser.
     """
@@ -53,12 +53,12 @@ class Result(BaseModel):
     num_real: int
     num_synthetic: int
     updates: int
-    said: tuple[tuple[FiniteFloat, ...], ...]
+    predicted: tuple[tuple[FiniteFloat, ...], ...] = Field(validation_alias=AliasChoices("predicted", "said"))
 
     @property
     def predictions(self) -> np.ndarray:
         """float32 [pictures, columns]."""
-        return np.array(self.said, np.float32)
+        return np.array(self.predicted, np.float32)
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def result_of(
     kept = _kept(path, key, len(plan.sets.test), report)
     if kept is not None:
         return kept
-    said, updates = answers(plan, config, lesson, seed, mirror=arm.augmented, tick=tick)
-    if not np.isfinite(said).all():
+    predicted, updates = answers(plan, config, lesson, seed, mirror=arm.augmented, tick=tick)
+    if not np.isfinite(predicted).all():
         raise MienError(f"{arm.name}, seed {seed}: training diverged; lower the rate, --set lr=0.0005")
     result = Result(
         key=key,
@@ -135,7 +135,7 @@ def result_of(
         num_real=num_real,
         num_synthetic=len(lesson.train) - num_real,
         updates=updates,
-        said=tuple(map(tuple, said.astype(float).tolist())),
+        predicted=tuple(map(tuple, predicted.astype(float).tolist())),
     )
     write_text(path, result.model_dump_json() + "\n")
     return result
@@ -175,7 +175,7 @@ def _kept(path: Path, key: str, count: int, report: Callable[[str], None]) -> Re
     except (OSError, ValueError, ValidationError):
         report(f"{path}: damaged; that model is trained again")
         return None
-    return found if found.key == key and len(found.said) == count else None
+    return found if found.key == key and len(found.predicted) == count else None
 
 
 def _key(plan: Plan, config: Config, lesson: Lesson, seed: int) -> str:

@@ -1,4 +1,4 @@
-"""What `mien worth` found: a table, plain sentences, and `worth.html`, a page that stands alone."""
+"""The result of `mien worth`: a table, plain sentences, and `worth.html`, a page that stands alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -29,31 +29,31 @@ _OTHER = ("is better than", "is neither better nor worse, as far as can be seen,
 _PLACE = {"better": 0, "unclear": 1, "worse": 2}
 
 
-def verdict(arm: str, found: Gain, scale: Scale) -> str:
+def verdict(arm: str, result: Gain, scale: Scale) -> str:
     """A sentence: "adding refined helps: MAE better by 1.20° than with real alone (0.80° to 1.60°)"."""
-    place, by = _PLACE[found.verdict], f"{scale.names[0]} {_by(found.gain, scale)}"
-    if found.over == REAL and (arm == AUGMENTED or arm.startswith(BESIDE)):
+    place, by = _PLACE[result.verdict], f"{scale.names[0]} {_by(result.gain, scale)}"
+    if result.over == REAL and (arm == AUGMENTED or arm.startswith(BESIDE)):
         what = "classical augmentation" if arm == AUGMENTED else f"adding {arm.removeprefix(BESIDE)}"
         return f"{what} {_ADDED[place]}: {by} than {REAL} alone"
-    return f"{arm} {_OTHER[place]} {found.over}: {by}"
+    return f"{arm} {_OTHER[place]} {result.over}: {by}"
 
 
 def _by(gain: Interval, scale: Scale) -> str:
     """ "better by 1.20° (0.80° to 1.60°)"."""
     word, sign = ("better", 1) if gain.value >= 0 else ("worse", -1)
     low, high = sorted((sign * gain.low, sign * gain.high))
-    return f"{word} by {scale.told(abs(gain.value))} ({scale.told(low)} to {scale.told(high)})"
+    return f"{word} by {scale.formatted(abs(gain.value))} ({scale.formatted(low)} to {scale.formatted(high)})"
 
 
-def told(figure: Interval, scale: Scale, *, signed: bool = False) -> tuple[str, str]:
+def value_and_interval(figure: Interval, scale: Scale, *, signed: bool = False) -> tuple[str, str]:
     """ "6.21°" and "6.02° to 6.40°"."""
-    ends = " to ".join(scale.told(end, signed=signed) for end in (figure.low, figure.high))
-    return scale.told(figure.value, signed=signed), ends
+    ends = " to ".join(scale.formatted(end, signed=signed) for end in (figure.low, figure.high))
+    return scale.formatted(figure.value, signed=signed), ends
 
 
-def compared(found: Worth) -> list[str]:
+def compared(result: Worth) -> list[str]:
     """The arms that others are held against, real first, as they are named in the table."""
-    return list(dict.fromkeys(_short(gain.over) for arm in found.arms for gain in arm.gains))
+    return list(dict.fromkeys(_short(gain.over) for arm in result.arms for gain in arm.gains))
 
 
 def gain_over(arm: ArmScore, against: str) -> Gain | None:
@@ -61,35 +61,35 @@ def gain_over(arm: ArmScore, against: str) -> Gain | None:
     return next((gain for gain in arm.gains if _short(gain.over) == against), None)
 
 
-def about(found: Worth) -> str:
+def about(result: Worth) -> str:
     """What all figures are of, in a line."""
-    guess = found.scale.told(found.guess[found.figures[0]])
+    guess = result.scale.formatted(result.guess[result.figures[0]])
     return (
-        f"{found.label}: {found.seeds} models of each kind with {found.updates:,} updates each, tested on"
-        f" {found.num_test:,} real pictures of {found.num_people:,} people ({found.real}), {found.how};"
-        f" always saying the same: {found.figures[0]} {guess}"
+        f"{result.label}: {result.seeds} models of each kind with {result.updates:,} updates each, tested on"
+        f" {result.num_test:,} real pictures of {result.num_people:,} people ({result.real}), {result.how};"
+        f" always saying the same: {result.figures[0]} {guess}"
     )
 
 
-def shown(found: Worth) -> list[Event]:
+def shown(result: Worth) -> list[Event]:
     """A row for each kind of training pictures, then the verdicts."""
     columns = (
         Column("learnt from"),
-        *(Column(name, numbers=True) for name in ("pictures", *found.figures, f"gain over {REAL}")),
+        *(Column(name, numbers=True) for name in ("pictures", *result.figures, f"gain over {REAL}")),
     )
     rows = []
-    for arm in found.arms:
-        figures = [_cell(figure, found.scale) for figure in arm.figures.values()]
+    for arm in result.arms:
+        figures = [_cell(figure, result.scale) for figure in arm.figures.values()]
         over = gain_over(arm, REAL)
-        gained = "" if over is None else _cell(over.gain, found.scale, signed=True)
+        gained = "" if over is None else _cell(over.gain, result.scale, signed=True)
         rows.append((arm.name, f"{arm.num_real:,} + {arm.num_synthetic:,}", *figures, gained))
     lines = (
         "pictures: real + synthetic; under a figure: its 95 % interval over seeds and test people; a gain"
         " above 0 is better",
-        *(f"- {sentence}" for sentence in found.verdicts),
-        *found.warnings,
+        *(f"- {sentence}" for sentence in result.verdicts),
+        *result.warnings,
     )
-    return [Notice(about(found)), Table(columns, tuple(rows)), *map(Notice, lines)]
+    return [Notice(about(result)), Table(columns, tuple(rows)), *map(Notice, lines)]
 
 
 def _short(over: str) -> str:
@@ -98,29 +98,29 @@ def _short(over: str) -> str:
 
 def _cell(figure: Interval, scale: Scale, *, signed: bool = False) -> str:
     """The figure, and its interval in a second line, narrow enough for a terminal of 80 columns."""
-    value, ends = told(figure, scale, signed=signed)
+    value, ends = value_and_interval(figure, scale, signed=signed)
     return f"{value}\n{ends.replace(scale.unit, '') if scale.unit else ends}"
 
 
-def write_page(found: Worth, sets: Sets, path: Path) -> None:
+def write_page(result: Worth, sets: Sets, path: Path) -> None:
     """Write the page, whole or not at all."""
-    against = compared(found)
+    against = compared(result)
     context = {
-        "label": found.label,
-        "about": about(found),
+        "label": result.label,
+        "about": about(result),
         "verdict": [
-            (_TONES[gain.verdict], verdict(arm.name, gain, found.scale))
-            for arm in found.arms
+            (_TONES[gain.verdict], verdict(arm.name, gain, result.scale))
+            for arm in result.arms
             for gain in arm.gains
         ],
-        "facts": _facts(found),
-        "headings": [*found.figures, *(f"gain over {name}" for name in against)],
-        "rows": _rows(found, against),
-        "charts": _charts(found, against),
+        "facts": _facts(result),
+        "headings": [*result.figures, *(f"gain over {name}" for name in against)],
+        "rows": _rows(result, against),
+        "charts": _charts(result, against),
         "pictures": _pictures(sets),
-        "notes": found.notes,
-        "warnings": found.warnings,
-        "settings": sorted(found.config.items()),
+        "notes": result.notes,
+        "warnings": result.warnings,
+        "settings": sorted(result.config.items()),
         "tool": TOOL,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -173,39 +173,45 @@ def _row(row: Row, y: float, place: Callable[[float], float]) -> Iterator[Markup
         yield Markup('<circle class="s1 dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(place(value), y)
 
 
-def _charts(found: Worth, against: Sequence[str]) -> list[tuple[str, Markup]]:
+def _charts(result: Worth, against: Sequence[str]) -> list[tuple[str, Markup]]:
     """The deciding figure of every arm, and the gains over each that others are held against."""
-    first = found.figures[0]
-    rows = [(arm.name, arm.figures[first], arm.each) for arm in found.arms]
-    wanted = "more" if found.higher else "less"
+    first = result.figures[0]
+    rows = [(arm.name, arm.figures[first], arm.each) for arm in result.arms]
+    wanted = "more" if result.higher else "less"
     title = f"{first} on real test people; {wanted} is better"
-    charts = [(title, interval_chart(rows, title=title, unit=found.unit, zero=False))]
+    charts = [(title, interval_chart(rows, title=title, unit=result.unit, zero=False))]
     for name in against:
-        gains = [(arm.name, one.gain, ()) for arm in found.arms if (one := gain_over(arm, name)) is not None]
+        gains = [(arm.name, one.gain, ()) for arm in result.arms if (one := gain_over(arm, name)) is not None]
         title = f"gain over {name}; right of 0 is better"
-        charts.append((title, interval_chart(gains, title=title, unit=found.unit, zero=True)))
+        charts.append((title, interval_chart(gains, title=title, unit=result.unit, zero=True)))
     return charts
 
 
-def _rows(found: Worth, against: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _rows(result: Worth, against: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
     rows = []
-    for arm in found.arms:
+    for arm in result.arms:
         cells = [(f"{arm.num_real:,}", ""), (f"{arm.num_synthetic:,}", "")]
-        cells += [told(figure, found.scale) for figure in arm.figures.values()]
+        cells += [value_and_interval(figure, result.scale) for figure in arm.figures.values()]
         gains = [gain_over(arm, name) for name in against]
-        cells += [("", "") if one is None else told(one.gain, found.scale, signed=True) for one in gains]
+        cells += [
+            ("", "") if one is None else value_and_interval(one.gain, result.scale, signed=True)
+            for one in gains
+        ]
         rows.append((arm.name, cells))
     return rows
 
 
-def _facts(found: Worth) -> list[tuple[str, str]]:
+def _facts(result: Worth) -> list[tuple[str, str]]:
     return [
-        ("Label", found.label),
-        ("Real pictures to learn from", f"{found.arms[0].num_real:,}"),
-        ("Real test pictures", f"{found.num_test:,} of {found.num_people:,} people"),
-        ("Models of each kind", str(found.seeds)),
-        ("Updates of each", f"{found.updates:,}"),
-        (f"{found.figures[0]} of always saying the same", found.scale.told(found.guess[found.figures[0]])),
+        ("Label", result.label),
+        ("Real pictures to learn from", f"{result.arms[0].num_real:,}"),
+        ("Real test pictures", f"{result.num_test:,} of {result.num_people:,} people"),
+        ("Models of each kind", str(result.seeds)),
+        ("Updates of each", f"{result.updates:,}"),
+        (
+            f"{result.figures[0]} of always saying the same",
+            result.scale.formatted(result.guess[result.figures[0]]),
+        ),
     ]
 
 

@@ -33,7 +33,7 @@ class Scale:
     higher: bool
     unit: str = ""
 
-    def told(self, value: float, *, signed: bool = False) -> str:
+    def formatted(self, value: float, *, signed: bool = False) -> str:
         """ "6.21°"."""
         digits = 2 if self.unit or abs(value) >= 10 else 3
         return f"{value:{'+' if signed else ''}.{digits}f}{self.unit}"
@@ -116,23 +116,23 @@ def scale_of(targets: Sequence[Target]) -> Scale:
     return Scale(("MAE", "RMSE"), higher=False, unit=unit)
 
 
-def score(targets: Sequence[Target], truth: Floats, said: Floats, people: Sequence[str]) -> Scored:
-    """truth, said: float [N, columns]. people: who is shown, a name for each picture."""
-    figures = _figures(targets, truth.astype(float), said.astype(float))
+def score(targets: Sequence[Target], truth: Floats, predicted: Floats, people: Sequence[str]) -> Scored:
+    """truth, predicted: float [N, columns]. people: who is shown, a name for each picture."""
+    figures = _figures(targets, truth.astype(float), predicted.astype(float))
     return Scored(figures(np.ones((1, len(truth))))[:, 0], resampled(people, figures))
 
 
 def guess(targets: Sequence[Target], truth: Floats) -> Floats:
     """The figures [F] of always saying the same: the median of a number, the most common value."""
     middle = np.median if targets[0].kind == "number" else np.mean
-    said = np.broadcast_to(middle(truth.astype(float), axis=0), truth.shape)
-    return _figures(targets, truth.astype(float), said)(np.ones((1, len(truth))))[:, 0]
+    predicted = np.broadcast_to(middle(truth.astype(float), axis=0), truth.shape)
+    return _figures(targets, truth.astype(float), predicted)(np.ones((1, len(truth))))[:, 0]
 
 
-def backwards(targets: Sequence[Target], truth: Floats, said: Floats) -> bool:
+def backwards(targets: Sequence[Target], truth: Floats, predicted: Floats) -> bool:
     """Whether a yes-no or number label is read the wrong way round, clearly."""
     for target in targets:
-        one, other = truth[:, target.start], said[:, target.start]
+        one, other = truth[:, target.start], predicted[:, target.start]
         varies = target.kind != "one-of" and one.std() > 0 and other.std() > 0
         if varies and np.corrcoef(one, other)[0, 1] < _BACKWARDS:
             return True
@@ -179,15 +179,15 @@ def _of(scored: Sequence[Scored], which: int) -> tuple[Floats, Floats]:
     return np.array([one.points[which] for one in scored]), np.stack([one.draws[which] for one in scored])
 
 
-def _figures(targets: Sequence[Target], truth: Floats, said: Floats) -> Figures:
+def _figures(targets: Sequence[Target], truth: Floats, predicted: Floats) -> Figures:
     kind = targets[0].kind
     if kind == "yes-no":
-        area = weighted_auc(truth[:, 0].astype(bool), said[:, 0])
+        area = weighted_auc(truth[:, 0].astype(bool), predicted[:, 0])
         return lambda weights: area(weights)[None]
     if kind == "one-of":
-        right = (truth.argmax(axis=1) == said.argmax(axis=1)).astype(float)
+        right = (truth.argmax(axis=1) == predicted.argmax(axis=1)).astype(float)
         return lambda weights: (weights @ right / weights.sum(1))[None]
-    error = np.abs(said - truth)[:, 0] if len(targets) == 1 else _angle(truth, said)
+    error = np.abs(predicted - truth)[:, 0] if len(targets) == 1 else _angle(truth, predicted)
     return lambda weights: np.stack(
         [weights @ error / weights.sum(1), np.sqrt(weights @ error**2 / weights.sum(1))]
     )

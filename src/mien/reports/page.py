@@ -65,10 +65,10 @@ def log_parts(log: Log) -> dict[str, Any]:
     return {"charts": charts, "log": log, "numbers": _numbers(log), "num_styles": NUM_STYLES}
 
 
-def files_of(wanted: Iterable[tuple[Path, str]]) -> list[tuple[str, str, str, str]]:
+def files_of(files: Iterable[tuple[Path, str]]) -> list[tuple[str, str, str, str]]:
     """Name, what it is, size and SHA-256 of each file."""
     rows = []
-    for path, about in wanted:
+    for path, about in files:
         try:
             rows.append((path.name, about, _bytes(path.stat().st_size), file_sha256(path)))
         except OSError:

@@ -7,7 +7,7 @@ from typing import Any
 from mien.core.network import LoadedNetwork
 from mien.reports.charts import number
 from mien.reports.log import Log, groups
-from mien.reports.neighbours import Nearest
+from mien.evaluation.neighbours import Nearest
 from mien.reports.score_tables import Quote
 
 _FAR = 2.5  # times the usual distance between real pictures
@@ -18,13 +18,15 @@ def lead(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log)
     family = dig(config, "family") or (loaded.header.family if loaded else None)
     size = dig(config, "spec", "resolution")
     pictures, name = dig(config, "dataset", "num_images"), dig(config, "dataset", "name")
-    told = f"A generator of the family {family}" if family else "A generator of an unknown family"
-    told += f" for faces of {size} pixels" if size else ""
+    sentence = f"A generator of the family {family}" if family else "A generator of an unknown family"
+    sentence += f" for faces of {size} pixels" if size else ""
     if name:
-        told += f", trained on {_count(pictures)} pictures ({name})" if pictures else f", trained on {name}"
+        sentence += (
+            f", trained on {_count(pictures)} pictures ({name})" if pictures else f", trained on {name}"
+        )
     if log.seconds:
-        told += f" for {_duration(log.seconds)}"
-    return told + "."
+        sentence += f" for {_duration(log.seconds)}"
+    return sentence + "."
 
 
 def verdict(log: Log, quoted: Quote | None, compared: Sequence[Nearest]) -> Iterator[tuple[str, str]]:
@@ -100,28 +102,28 @@ def _quality(quoted: Quote) -> tuple[str, str]:
     """The distance put between its baselines, and what that means."""
     value, floor, noise = quoted.value, quoted.floor, quoted.noise
     name = "kernel" if quoted.metric == "kernel" else "Fréchet"
-    told = f"Its {name} distance to {quoted.dataset} (through {quoted.network}) is {number(value)}"
+    sentence = f"Its {name} distance to {quoted.dataset} (through {quoted.network}) is {number(value)}"
     if quoted.low is not None and quoted.high is not None:
-        told += f" (95 % interval {quoted.low:.3g} to {quoted.high:.3g})"
+        sentence += f" (95 % interval {quoted.low:.3g} to {quoted.high:.3g})"
     known = [f"two halves of the real pictures differ by {number(floor)}"] if floor is not None else []
     known += [f"pure noise by {number(noise)}"] if noise is not None else []
-    told += f", where {' and '.join(known)}" if known else ""
+    sentence += f", where {' and '.join(known)}" if known else ""
     if noise is not None and value > noise / 2:
-        return "doubt", f"{told}: little better than noise."
+        return "doubt", f"{sentence}: little better than noise."
     if quoted.metric == "kernel":
         if quoted.low is not None and quoted.low <= 0:
-            return "good", f"{told}: no difference from real pictures that could not be chance."
-        return "plain", f"{told}: apart from real pictures, for which it would be around 0."
+            return "good", f"{sentence}: no difference from real pictures that could not be chance."
+        return "plain", f"{sentence}: apart from real pictures, for which it would be around 0."
     if not floor:
-        return "plain", f"{told}."
+        return "plain", f"{sentence}."
     for limit, tone, words in (
         (1.5, "good", "about as near as real pictures are to each other"),
         (5.0, "good", "near, but not indistinguishable"),
         (25.0, "plain", "recognisably apart from real pictures"),
     ):
         if value < limit * floor:
-            return tone, f"{told}: {words}."
-    return "doubt", f"{told}: still far from real pictures."
+            return tone, f"{sentence}: {words}."
+    return "doubt", f"{sentence}: still far from real pictures."
 
 
 def _count(value: object) -> str:

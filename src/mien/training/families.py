@@ -20,8 +20,8 @@ def models(events: Events, name: str | None = None, /) -> None:
         A family, for its numbers.
     """
     if name is None:
-        rows = tuple((family, _first_line(family)) for family in discover.names(_PACKAGE))
-        events.send(Table((Column("family"), Column("what it is", wraps=True)), rows))
+        families = tuple((family, _first_line(family)) for family in discover.names(_PACKAGE))
+        events.send(Table((Column("family"), Column("what it is", wraps=True)), families))
         events.note("`mien models NAME` shows a family's numbers; change one with --set NAME=VALUE.")
         return
     module = discover.load(_PACKAGE, name)

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel
@@ -22,7 +22,7 @@ from mien.training import packaged_start
 from mien.training.options import AUTO, DEFAULT_MINUTES, TrainOptions
 from mien.training.settings import pick_device, resolve_config
 from mien.training.sides import learn_from
-from mien.training.start import Start, begin, check_frozen, start_of
+from mien.training.start import Begun, Start, begin, check_family, check_frozen, start_of
 from mien.training.transfer import first_layers
 
 MODELS = "mien.models"
@@ -43,11 +43,11 @@ _BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
 
 
 class Built(NamedTuple):
-    """A new model. frozen: its parameters that will not learn. told: what it began with, in lines."""
+    """A new model. frozen: its parameters that will not learn. begun: what it began with."""
 
     trainable: Trainable
     frozen: tuple[torch.nn.Parameter, ...]
-    told: tuple[str, ...]
+    begun: Begun
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,11 @@ class Plan:
     def build(self) -> Built:
         """A new model. Raises InputError where the family cannot be built like that."""
         trainable = build(self.family, self.config, self.spec, self.lesson)
-        told = () if self.start is None else begin(trainable, self.start, self.family, self.spec)
+        nothing = Begun((), None)
+        begun = nothing if self.start is None else begin(trainable, self.start, self.family, self.spec)
         held = self.options.freeze_d
         frozen = first_layers(trainable.networks["d"], held) if held else ()
-        return Built(trainable, frozen, told)
+        return Built(trainable, frozen, begun)
 
     def identity(self) -> str:
         """What makes two commands the same run: all but budget, place, intervals and looks."""
@@ -106,29 +107,26 @@ def make_plan(
     data: str, options: TrainOptions, *, progress: Callable[[int, int], None] | None = None
 ) -> Plan:
     """Open the dataset and resolve the family's configuration. Raises InputError."""
+    start, start_digest = start_of(options)
+    if start is not None and "model" not in options.model_fields_set:
+        options = options.model_copy(update={"model": start.header.family})
     family = discover.load(MODELS, options.model)
-    config = _config(family, options, options.preset)
-    start, start_digest = start_of(family, options)
+    if start is not None:
+        check_family(start, family, options.model)
+    config = _config(family, options, options.preset, {} if start is None else start.numbers)
     dataset, lesson = _opened(family, config, data, options, progress)
-    if options.mirror is None:
-        both = lesson is not None and set(lesson.roles) == _BOTH_WAYS
-        options = options.model_copy(update={"mirror": not both})
-    if lesson is not None:
-        spec = lesson.train.spec
-    else:
-        spec = dataset.spec if options.cond else dataset.spec.unlabelled()
+    seen = dataset.spec if lesson is None else lesson.train.spec
+    spec = seen if options.cond or lesson is not None else seen.unlabelled()
     note = ""
     if packaged_start.is_automatic(options):
         start, note = packaged_start.offer(family, options, config, spec)
         start_digest = "" if start is None else start.digest
+    check_frozen(start, options)
     device = pick_device(options.device)
     if options.preset == AUTO and options.resume is None and start is None:
         config = _config(family, options, preset_for(family, core_minutes(options, device)))
-    check_frozen(start, options)
-    if options.augment == "auto":
-        options = options.model_copy(update={"augment": augmentation_of(family)})
     return Plan(
-        *(family, options.model, config, dataset, data, spec, options, device),
+        *(family, options.model, config, dataset, data, spec, _decided(options, family, lesson), device),
         lesson=lesson,
         start=start,
         start_digest=start_digest,
@@ -136,9 +134,20 @@ def make_plan(
     )
 
 
+def _decided(options: TrainOptions, family: ModuleType, lesson: Lesson | None) -> TrainOptions:
+    """The options with what was left open decided by the family and its data."""
+    changes: dict[str, Any] = {}
+    if options.mirror is None:
+        changes["mirror"] = lesson is None or set(lesson.roles) != _BOTH_WAYS
+    if options.augment == "auto":
+        changes["augment"] = augmentation_of(family)
+    return options.model_copy(update=changes)
+
+
 def with_preset(plan: Plan, preset: str) -> Plan:
     """The same plan with the numbers of another preset of its family."""
-    return replace(plan, config=_config(plan.family, plan.options, preset))
+    numbers = {} if plan.start is None else plan.start.numbers
+    return replace(plan, config=_config(plan.family, plan.options, preset, numbers))
 
 
 def core_minutes(options: TrainOptions, device: torch.device) -> float:
@@ -148,8 +157,11 @@ def core_minutes(options: TrainOptions, device: torch.device) -> float:
     return (options.minutes or DEFAULT_MINUTES) * torch.get_num_threads()
 
 
-def _config(family: ModuleType, options: TrainOptions, preset: str) -> BaseModel:
-    return resolve_config(family, options.model, "default" if preset == AUTO else preset, options.set)
+def _config(
+    family: ModuleType, options: TrainOptions, preset: str, numbers: Mapping[str, Any] | None = None
+) -> BaseModel:
+    preset = "default" if preset == AUTO else preset
+    return resolve_config(family, options.model, preset, options.set, numbers)
 
 
 def _opened(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -10,12 +10,18 @@ from pydantic import BaseModel, ValidationError
 from mien.core.errors import InputError
 
 
-def resolve_config(family: ModuleType, name: str, preset: str, changes: Sequence[str]) -> BaseModel:
-    """The preset with changes like "lr=0.0003" applied. Raises InputError naming what is known."""
+def resolve_config(
+    family: ModuleType,
+    name: str,
+    preset: str,
+    changes: Sequence[str],
+    numbers: Mapping[str, Any] | None = None,
+) -> BaseModel:
+    """The preset with `numbers`, then changes like "lr=0.0003". Raises InputError naming what is known."""
     presets: Mapping[str, BaseModel] = family.PRESETS
     if preset not in presets:
         raise InputError(f"{name} has no preset {preset!r}; choose from: {', '.join(presets)}")
-    values = presets[preset].model_dump()
+    values = presets[preset].model_dump() | dict(numbers or {})
     for change in changes:
         key, equals, value = change.partition("=")
         key = key.strip().replace("-", "_")

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -12,19 +12,20 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from mien.core.checkpoint import NetworkHeader, load_generator, load_state, newest_state
+from mien.core.checkpoint import NetworkHeader, is_ours, load_generator, load_state, newest_state
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of
 from mien.core.packaged import name_of, source_of
 from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
+from mien.interop.described import numbers_of
 from mien.interop.import_ import read_pair
+from mien.training.kinds import kind_at
 from mien.training.options import TrainOptions
-from mien.training.transfer import Columns, check, take
+from mien.training.transfer import Columns, Taken, check, take
 
 NOTHING = Path("none")  # --from none: begin from nothing, packaged model or not
 _BEGIN = (GENERATOR, "translator")  # kinds that train "g" against "d"
-_FOREIGN = (".pkl", ".pt")
 _NUMBER = re.compile("[0-9]{6,}")
 
 
@@ -32,8 +33,9 @@ _NUMBER = re.compile("[0-9]{6,}")
 class Start:
     """Weights to begin with. d: of the discriminator, None where only a generator is known.
 
-    digest: of all weights; part of a run's identity. notes: lines for the user. packaged: the name of the
-    generator that comes with mien, where it is one, else "".
+    digest: of all weights; part of a run's identity. average: where the file has the averaged generator apart
+    from g, its weights. numbers: those of the family that the file decides, sizes above all. notes: lines for
+    the user. packaged: the name of the generator that comes with mien, where it is one, else "".
     """
 
     path: Path
@@ -41,11 +43,13 @@ class Start:
     g: Mapping[str, Tensor]
     d: Mapping[str, Tensor] | None
     digest: str
+    average: Mapping[str, Tensor] | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     packaged: str = ""
 
 
-def start_of(family: ModuleType, options: TrainOptions) -> tuple[Start | None, str]:
+def start_of(options: TrainOptions) -> tuple[Start | None, str]:
     """The weights asked for with --from and their digest; of a resumed run only the digest.
 
     None and "" where nothing was asked for, or nothing is to be begun with. Raises InputError.
@@ -54,13 +58,24 @@ def start_of(family: ModuleType, options: TrainOptions) -> tuple[Start | None, s
         return None, str((RunFolder.open(options.resume).read_config().get("start") or {}).get("digest", ""))
     if options.start in (None, NOTHING):
         return None, ""
-    kind = kind_of(family)
-    if kind not in _BEGIN:
-        raise InputError(f"--from: {options.model} cannot begin with another's weights")
     assert options.start is not None
-    start = read_start(options.start, kind)
-    _check_family(start, options.model)
+    start = read_start(options.start)
+    if not start.numbers:
+        start = replace(start, numbers=numbers_of(start.header))
     return start, start.digest
+
+
+def check_family(start: Start, family: ModuleType, name: str) -> None:
+    """That this family can begin with the weights. Raises InputError."""
+    kind, theirs = kind_of(family), start.header
+    if kind not in _BEGIN:
+        raise InputError(f"--from: {name} cannot begin with another's weights")
+    if theirs.kind != kind:
+        raise InputError(f"--from {start.path}: it holds '{theirs.kind}', and here a '{kind}' is needed")
+    if theirs.family != name:
+        raise InputError(
+            f"--from {start.path}: it is of the family {theirs.family}, not {name}; leave --model out"
+        )
 
 
 def check_frozen(start: Start | None, options: TrainOptions) -> None:
@@ -91,66 +106,95 @@ class Weights(NamedTuple):
     header: NetworkHeader
 
 
-def read_start(source: Path, kind: str = GENERATOR) -> Start:
-    """Weights out of a run folder (its newest network of `kind`) or a file of one. Raises InputError."""
+def read_start(source: Path) -> Start:
+    """Weights out of a run folder (its newest network) or a file of one. Raises InputError."""
     source = source_of(source)
-    path = RunFolder.open(source).newest_product(kind) if source.is_dir() else source
+    path = RunFolder.open(source).newest_product(kind_at(source)) if source.is_dir() else source
+    if path.name.startswith("state-"):
+        raise InputError(f"--from {path}: a training state; give the folder of its run")
+    if path.is_file() and not is_ours(path):
+        return _foreign(path)
     notes: list[str] = []
     g, d, header = read_weights(path, notes.append)
-    if header.kind != kind:
-        raise InputError(f"--from {path}: it holds '{header.kind}', and here a '{kind}' is needed")
     if d is None:
         notes.append(
             f"{path.name} comes without a discriminator, which begins anew: --from a run folder has both"
         )
-    return Start(path, header, g, d, _digest(path, d), tuple(notes), name_of(path) or "")
+    return Start(
+        *(path, header, g, d, _digest(path, d)),
+        notes=tuple(notes),
+        packaged=name_of(path) or "",
+    )
+
+
+def _foreign(path: Path) -> Start:
+    pair = read_pair(path)
+    average = None if pair.average is pair.g else pair.average
+    return Start(
+        *(path, pair.header, pair.g, pair.d, _digest(path, pair.d)),
+        average=average,
+        numbers=pair.numbers,
+        notes=pair.notes,
+    )
 
 
 def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
-    """What `path` holds: a file of ours, or a checkpoint of another program (`mien import` reads the same).
+    """What `path`, a file of ours, holds.
 
-    The discriminator of ours is taken from a file beside it, `NAME.discriminator.safetensors` for
+    The discriminator is taken from a file beside it, `NAME.discriminator.safetensors` for
     `NAME.safetensors`, else from the run's training state of the same moment.
     report: told why a discriminator cannot be used. Raises InputError.
     """
-    if path.suffix.lower() in _FOREIGN:
-        return _foreign(path, report)
     tensors, header = load_generator(path)
     return Weights(tensors, _discriminator(path, header, report), header)
 
 
-def _foreign(path: Path, report: Callable[[str], None]) -> Weights:
-    if path.name.startswith("state-"):
-        raise InputError(f"--from {path}: a training state; give the folder of its run")
-    pair = read_pair(path)
-    for note in pair.notes:
-        report(note)
-    return Weights(pair.g, pair.d, pair.header)
+class Begun(NamedTuple):
+    """told: what was taken, in lines. average: what the averaged generator begins with, if that is known."""
+
+    told: tuple[str, ...]
+    average: Mapping[str, Tensor] | None
 
 
-def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> tuple[str, ...]:
-    """Put the weights into a new model; what was taken, in words. Raises InputError where they do not fit."""
+def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> Begun:
+    """Put the weights into a new model. Raises InputError where they do not fit."""
     _check_spec(start, spec)
     # The same model for the labels of the file: its weights must fit that one exactly, and what differs
     # between the two is what has to do with labels.
     like = family.build(trainable.config, start.header.spec)
-    told = list(start.notes)
+    lines = list(start.notes)
     words = {"g": "generator", "d": "discriminator"}
     for name, weights in (("g", start.g), ("d", start.d)):
         if weights is not None and name in trainable.networks:
             if problem := check(weights, like.networks[name]):
                 made = hint(start, family, trainable.config)
                 raise InputError(f"--from {start.path}: its {words[name]} does not fit ({problem}){made}")
-            taken = take(
-                trainable.networks[name],
-                weights,
-                columns=_columns(start.header.spec, spec, family, trainable.config, name),
-                parts=start.header.spec.resolution == spec.resolution,
-            )
-            told.append(f"{words[name]} from {start.path.name}: {taken.told()}")
+            taken = _take(trainable, name, weights, start, family, spec)
+            lines.append(f"{words[name]} from {start.path.name}: {taken.told()}")
+    average = None
+    if start.average is not None:
+        trained = {name: tensor.clone() for name, tensor in trainable.networks["g"].state_dict().items()}
+        _take(trainable, "g", start.average, start, family, spec)
+        average = {name: tensor.clone() for name, tensor in trainable.networks["g"].state_dict().items()}
+        trainable.networks["g"].load_state_dict(trained)
     if start.packaged:
-        told = [_what_it_saves(start)]
-    return (*told, *_changes(start, spec))
+        lines = [_what_it_saves(start)]
+    return Begun((*lines, *_changes(start, spec)), average)
+
+
+def _take(
+    trainable: Trainable,
+    name: str,
+    weights: Mapping[str, Tensor],
+    start: Start,
+    family: ModuleType,
+    spec: Spec,
+) -> Taken:
+    theirs = start.header.spec
+    columns = _columns(theirs, spec, family, trainable.config, name)
+    return take(
+        trainable.networks[name], weights, columns=columns, parts=theirs.resolution == spec.resolution
+    )
 
 
 def fits(weights: Weights, family: ModuleType, config: BaseModel) -> str | None:
@@ -171,15 +215,6 @@ def _what_it_saves(start: Start) -> str:
         f"begins with the packaged {start.packaged} ({header.family}), which saves the"
         f" {header.nimg / 1000:,.0f} kimg that it was trained for; --from none begins from nothing"
     )
-
-
-def _check_family(start: Start, name: str) -> None:
-    """That this family can use the weights. Raises InputError."""
-    if start.header.family != name:
-        theirs = start.header.family
-        raise InputError(
-            f"--from {start.path}: it is of the family {theirs}, not {name}; add --model {theirs}"
-        )
 
 
 def _check_spec(start: Start, spec: Spec) -> None:

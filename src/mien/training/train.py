@@ -171,7 +171,7 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
         settings["start"] = {
             "from": str(plan.start.path.resolve()),
             "digest": plan.start_digest,
-            "told": built.told,
+            "told": built.begun.told,
             "packaged": plan.start.packaged,
         }
     settings["beginning"] = asdict(packaged_start.beginning(plan.options, plan.start))
@@ -206,7 +206,7 @@ def _stream(plan: Plan) -> Stream:
 
 
 def _training(plan: Plan, built: Built, settings: dict[str, Any]) -> Training:
-    return Training(
+    training = Training(
         built.trainable,
         plan.options.seed,
         plan.device,
@@ -216,6 +216,9 @@ def _training(plan: Plan, built: Built, settings: dict[str, Any]) -> Training:
         frozen=built.frozen,
         beginning=Beginning(**settings.get("beginning", {})),
     )
+    if built.begun.average is not None:
+        training.averages.networks["g"].load_state_dict(built.begun.average)
+    return training
 
 
 def _session(plan: Plan, run: RunFolder, training: Training, events: Events) -> Session:

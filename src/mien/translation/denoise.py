@@ -13,7 +13,7 @@ from mien.core.provenance import SourceType
 from mien.models.noise2noise import KIND
 from mien.nn.denoise_unet import Denoiser
 from mien.training.settings import pick_device
-from mien.translation.transform import Transformed, Way, transform_inputs
+from mien.translation.transform import Operation, Transformed, transform_inputs
 
 _TILE = 768  # pixels a side of what is computed at once, without its margin
 
@@ -47,7 +47,7 @@ def denoise(
     place = pick_device(device)
     loaded = load_network(run, KIND, place)
     network = cast(Denoiser, loaded.network)
-    way = Way(
+    op = Operation(
         lambda images: in_tiles(network, images, side=_TILE, margin=network.reach, step=network.step),
         network.spec,
         loaded.model,
@@ -56,7 +56,7 @@ def denoise(
         device=place,
         advice="--any-size takes them as they are",
     )
-    return transform_inputs(events, "denoising", inputs, out, way)
+    return transform_inputs(events, "denoising", inputs, out, op)
 
 
 def in_tiles(

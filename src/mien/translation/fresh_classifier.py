@@ -98,6 +98,6 @@ def _said_one(network: nn.Module, pictures: np.ndarray) -> float:
     """The share of pictures, or patches, that it takes for the first kind."""
     network.eval()
     parts = [pictures[start : start + 128] for start in range(0, len(pictures), 128)]
-    said = [network(to_float(torch.from_numpy(part))).flatten(1) > 0 for part in parts]
+    positive = [network(to_float(torch.from_numpy(part))).flatten(1) > 0 for part in parts]
     network.train()
-    return float(torch.cat(said).float().mean())
+    return float(torch.cat(positive).float().mean())

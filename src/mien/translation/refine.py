@@ -9,7 +9,7 @@ from mien.core.provenance import SourceType
 from mien.models.simgan import KIND
 from mien.nn.refiner import Refiner
 from mien.training.settings import pick_device
-from mien.translation.transform import Transformed, Way, transform_inputs
+from mien.translation.transform import Operation, Transformed, transform_inputs
 
 
 @job
@@ -44,7 +44,7 @@ def refine(
     place = pick_device(device)
     loaded = load_network(run, KIND, place)
     refiner = cast(Refiner, loaded.network)
-    way = Way(
+    op = Operation(
         refiner,
         refiner.spec,
         loaded.model,
@@ -53,4 +53,4 @@ def refine(
         any_size=any_size,
         device=place,
     )
-    return transform_inputs(events, "refining", inputs, out, way)
+    return transform_inputs(events, "refining", inputs, out, op)

@@ -86,9 +86,9 @@ class RefinerExamination(Examination):
             ),
             _classifier_table(self),
             Notice(
-                "balanced accuracy of fresh classifiers, real against raw and against refined, on pictures kept"
-                f" from them (50 %: a coin's); mean of {len(self.told[0].raw)} seeds, 95 % interval of the"
-                " difference"
+                "balanced accuracy of fresh classifiers, real against raw and against refined, on pictures"
+                f" kept from them (50 %: a coin's); mean of {len(self.told[0].raw)} seeds, 95 % interval"
+                " of the difference"
             ),
             Notice(f"pictures change by {self.l1:.1%} of the range on average"),
         ]

@@ -138,6 +138,6 @@ def _verdict(log: Log, figures: str) -> Iterator[tuple[str, str]]:
 
 
 def _files(run: RunFolder, kind: str) -> list[tuple[Path, str]]:
-    wanted: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
-    wanted += [(path, f"{kind} at {number(int(path.stem[-6:]))} kimg") for path in run.products(kind)[-1:]]
-    return [*wanted, *((path, "figures") for path in sorted(run.path.glob("metric-*.jsonl")))]
+    files: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
+    files += [(path, f"{kind} at {number(int(path.stem[-6:]))} kimg") for path in run.products(kind)[-1:]]
+    return [*files, *((path, "figures") for path in sorted(run.path.glob("metric-*.jsonl")))]

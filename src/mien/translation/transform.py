@@ -28,7 +28,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Way:
+class Operation:
     """What is done to pictures. change: float [N, C, H, W] in [-1, 1] -> the same shape.
 
     spec: of the pictures that it takes. model: its id, for the mark in every picture. resize: bring square
@@ -53,32 +53,34 @@ class Transformed(NamedTuple):
     problems: tuple[str, ...]
 
 
-def transform(sources: Sequence[str], out: Path, way: Way, *, progress: Tick | None = None) -> Transformed:
+def transform(
+    sources: Sequence[str], out: Path, op: Operation, *, progress: Tick | None = None
+) -> Transformed:
     """Change the pictures of `sources` (`open_inputs`) into `out`: a folder of PNGs under the inputs' names,
     or, where it ends in .zip, a packed dataset with every label and record of the inputs.
 
     A picture that cannot be read costs that picture. Raises InputError, before anything is written, for a
-    picture of another size than `way` takes, and where nothing could be read.
+    picture of another size than `op` takes, and where nothing could be read.
     """
     inputs = open_inputs(sources, progress=progress)
-    _check_sizes(inputs.pictures, way)
+    _check_sizes(inputs.pictures, op)
     _check_place(sources, out)
     write = _write_zip if out.suffix.lower() == ".zip" else _write_folder
-    done = write(inputs, out, way, progress)
+    done = write(inputs, out, op, progress)
     if not done.written:
         raise InputError(f"nothing could be read: {'; '.join(done.problems[:_NAMED])}")
     return done
 
 
 def transform_inputs(
-    events: Events, doing: str, inputs: str | Sequence[str], out: Path, way: Way
+    events: Events, doing: str, inputs: str | Sequence[str], out: Path, op: Operation
 ) -> Transformed:
     """`transform` for a job: with its progress, every input that was left out, and how many were written.
 
     doing: "denoising", for the progress bar.
     """
     sources = (inputs,) if isinstance(inputs, str) else tuple(map(str, inputs))
-    done = transform(sources, out, way, progress=events.progress(doing))
+    done = transform(sources, out, op, progress=events.progress(doing))
     for problem in done.problems:
         events.warn(f"left out: {problem}")
     events.note(f"wrote {done.written} picture(s) to {out}")
@@ -93,23 +95,23 @@ class _Result(NamedTuple):
     problem: BadPicture | None = None
 
 
-def _write_folder(inputs: Inputs, out: Path, way: Way, progress: Tick | None) -> Transformed:
+def _write_folder(inputs: Inputs, out: Path, op: Operation, progress: Tick | None) -> Transformed:
     names = _unique([picture.name for picture in inputs.pictures])
     written, problems = 0, []
-    for name, result in zip(names, _results(inputs.pictures, way, progress), strict=True):
+    for name, result in zip(names, _results(inputs.pictures, op, progress), strict=True):
         if result.pixels is None:
             problems.append(str(result.problem))
             continue
         (out / name).parent.mkdir(parents=True, exist_ok=True)
-        save_picture(out / name, result.pixels, _mark(way))
+        save_picture(out / name, result.pixels, _mark(op))
         written += 1
     return Transformed(written, tuple(problems))
 
 
-def _write_zip(inputs: Inputs, out: Path, way: Way, progress: Tick | None) -> Transformed:
+def _write_zip(inputs: Inputs, out: Path, op: Operation, progress: Tick | None) -> Transformed:
     problems = []
     with PackWriter(out, class_names=inputs.class_names) as pack:
-        for picture, pixels, problem in _results(inputs.pictures, way, progress):
+        for picture, pixels, problem in _results(inputs.pictures, op, progress):
             record = {"source": picture.name, **(picture.record or {})}
             if pixels is None:
                 problems.append(str(problem))
@@ -117,7 +119,9 @@ def _write_zip(inputs: Inputs, out: Path, way: Way, progress: Tick | None) -> Tr
                 pack.add_record({**record, "reason": problem.reason, "detail": problem.detail})
                 continue
             pack.add_png(
-                encode_picture(pixels, ".png", _mark(way)), picture.label, {**record, "made_by": way.model}
+                encode_picture(pixels, ".png", _mark(op)),
+                picture.label,
+                {**record, "made_by": op.model},
             )
         if not len(pack):
             raise InputError(f"nothing could be read: {'; '.join(problems[:_NAMED])}")
@@ -125,64 +129,64 @@ def _write_zip(inputs: Inputs, out: Path, way: Way, progress: Tick | None) -> Tr
     return Transformed(written, tuple(problems))
 
 
-def _results(pictures: Sequence[Input], way: Way, progress: Tick | None) -> Iterator[_Result]:
+def _results(pictures: Sequence[Input], op: Operation, progress: Tick | None) -> Iterator[_Result]:
     """One result for each picture, in order; pictures of one size go through together."""
     waiting: list[tuple[Input, Pixels]] = []
     for number, picture in enumerate(pictures, 1):
         try:
-            pixels = _fitted(picture, way)
+            pixels = _fitted(picture, op)
         except BadPicture as error:
-            yield from _changed(waiting, way)
+            yield from _changed(waiting, op)
             waiting = []
             yield _Result(picture, None, error)
         else:
             if waiting and (len(waiting) == _BATCH or pixels.shape != waiting[0][1].shape):
-                yield from _changed(waiting, way)
+                yield from _changed(waiting, op)
                 waiting = []
             waiting.append((picture, pixels))
         if progress:
             progress(number, len(pictures))
-    yield from _changed(waiting, way)
+    yield from _changed(waiting, op)
 
 
-def _changed(waiting: Sequence[tuple[Input, Pixels]], way: Way) -> Iterator[_Result]:
+def _changed(waiting: Sequence[tuple[Input, Pixels]], op: Operation) -> Iterator[_Result]:
     if not waiting:
         return
     pixels = np.stack([image.transpose(2, 0, 1) for _, image in waiting])
-    images = to_float(torch.from_numpy(pixels).to(way.device)).contiguous(memory_format=torch.channels_last)
+    images = to_float(torch.from_numpy(pixels).to(op.device)).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        changed = to_uint8(way.change(images)).cpu()
+        changed = to_uint8(op.change(images)).cpu()
     for (picture, _), image in zip(waiting, changed, strict=True):
         yield _Result(picture, to_hwc(image))
 
 
-def _fitted(picture: Input, way: Way) -> Pixels:
-    """uint8 [H, W, C] as `way` takes it. Raises BadPicture, also where the header lied about the size."""
+def _fitted(picture: Input, op: Operation) -> Pixels:
+    """uint8 [H, W, C] as `op` takes it. Raises BadPicture, also where the header lied about the size."""
     pixels = picture.read()
     height, width = pixels.shape[:2]
-    if not way.any_size and not _fits((width, height), way):
+    if not op.any_size and not _fits((width, height), op):
         raise BadPicture(picture.where, "wrong-size", f"it is {width}x{height}")
-    if way.spec.channels == 1:
+    if op.spec.channels == 1:
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-    return pixels if way.any_size or width == way.spec.resolution else resized(pixels, way.spec.resolution)
+    return pixels if op.any_size or width == op.spec.resolution else resized(pixels, op.spec.resolution)
 
 
-def _check_sizes(pictures: Sequence[Input], way: Way) -> None:
-    if way.any_size:
+def _check_sizes(pictures: Sequence[Input], op: Operation) -> None:
+    if op.any_size:
         return
     sizes = ((picture, picture.size()) for picture in pictures)
-    wrong = [(picture, size) for picture, size in sizes if size is not None and not _fits(size, way)]
+    wrong = [(picture, size) for picture, size in sizes if size is not None and not _fits(size, op)]
     if wrong:
         named = ", ".join(f"{picture.where} ({w}x{h})" for picture, (w, h) in wrong[:_NAMED])
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        side = way.spec.resolution
+        side = op.spec.resolution
         square = any(width == height for _, (width, height) in wrong)
         usual = "--resize takes other squares" if square else "cut them square with mien prepare"
-        raise InputError(f"{way.model} takes pictures of {side}x{side}: {named}{more}; {way.advice or usual}")
+        raise InputError(f"{op.model} takes pictures of {side}x{side}: {named}{more}; {op.advice or usual}")
 
 
-def _fits(size: Size, way: Way) -> bool:
-    return size[0] == size[1] if way.resize else size == (way.spec.resolution, way.spec.resolution)
+def _fits(size: Size, op: Operation) -> bool:
+    return size[0] == size[1] if op.resize else size == (op.spec.resolution, op.spec.resolution)
 
 
 def _check_place(sources: Sequence[str], out: Path) -> None:
@@ -207,5 +211,5 @@ def _unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _mark(way: Way) -> Provenance:
-    return Provenance(way.model, None, TOOL, way.source_type)
+def _mark(op: Operation) -> Provenance:
+    return Provenance(op.model, None, TOOL, op.source_type)

@@ -8,7 +8,7 @@ from mien.core.network import load_network
 from mien.models.pix2pix import KIND
 from mien.nn.unet import Translator
 from mien.training.settings import pick_device
-from mien.translation.transform import Transformed, Way, transform_inputs
+from mien.translation.transform import Operation, Transformed, transform_inputs
 
 
 @job
@@ -40,5 +40,5 @@ def translate(
     place = pick_device(device)
     loaded = load_network(run, KIND, place)
     network = cast(Translator, loaded.network)
-    way = Way(network, network.spec, loaded.model, resize=resize, device=place)
-    return transform_inputs(events, "translating", inputs, out, way)
+    op = Operation(network, network.spec, loaded.model, resize=resize, device=place)
+    return transform_inputs(events, "translating", inputs, out, op)

@@ -105,7 +105,7 @@ class TranslatorExamination(Examination):
         return events
 
 
-class _Way(NamedTuple):
+class _Candidate(NamedTuple):
     """Pictures that are offered for the targets, uint8 [N, C, H, W]."""
 
     name: str
@@ -154,15 +154,15 @@ def examine(
         raise InputError(f"{pairs.inputs.name}: {len(people)} pairs are too few to examine a model on")
     inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
     mean = np.rint(targets.mean(axis=0)).astype(np.uint8)
-    ways = (
-        _Way("translated", apply_network(loaded.network, inputs)),
-        _Way("input", inputs),
-        _Way("mean target", np.broadcast_to(mean, targets.shape)),
+    candidates = (
+        _Candidate("translated", apply_network(loaded.network, inputs)),
+        _Candidate("input", inputs),
+        _Candidate("mean target", np.broadcast_to(mean, targets.shape)),
     )
     among = min(AMONG, others + 1)
     likeness: list[Likeness] = []
     for number, network in enumerate(networks, 1):
-        likeness += _likeness(network, ways, targets, people, among)
+        likeness += _likeness(network, candidates, targets, people, among)
         if progress:
             progress(number, len(networks))
     header = loaded.header
@@ -177,37 +177,43 @@ def examine(
         kept_out=pairs.kept_out,
         how=pairs.how,
         among=among,
-        closeness=tuple(_closeness_of(way, targets, people) for way in ways),
+        closeness=tuple(_closeness_of(one, targets, people) for one in candidates),
         likeness=tuple(likeness),
     )
 
 
-def _closeness_of(way: _Way, targets: np.ndarray, people: Sequence[str]) -> Closeness:
+def _closeness_of(candidate: _Candidate, targets: np.ndarray, people: Sequence[str]) -> Closeness:
     measures = [l1, psnr, *((ssim, ms_ssim) if targets.shape[-1] >= 11 else ())]
     parts: list[list[torch.Tensor]] = [[] for _ in measures]
     for start in range(0, len(targets), _BATCH):
         part = slice(start, start + _BATCH)
-        one, two = (torch.from_numpy(np.ascontiguousarray(side[part])) for side in (way.pictures, targets))
+        one, two = (
+            torch.from_numpy(np.ascontiguousarray(side[part])) for side in (candidate.pictures, targets)
+        )
         for values, measure in zip(parts, measures, strict=True):
             values.append(measure(one, two))
     each = [torch.cat(values).double().numpy() for values in parts]
     means = [float(values.mean()) for values in each[1:]] + [None] * (4 - len(each))
     return Closeness(
-        way=way.name, l1=mean_of(each[0], people), psnr=means[0] or 0.0, ssim=means[1], ms_ssim=means[2]
+        way=candidate.name, l1=mean_of(each[0], people), psnr=means[0] or 0.0, ssim=means[1], ms_ssim=means[2]
     )
 
 
 def _likeness(
-    network: FeatureNetwork, ways: Sequence[_Way], targets: np.ndarray, people: Sequence[str], among: int
+    network: FeatureNetwork,
+    candidates: Sequence[_Candidate],
+    targets: np.ndarray,
+    people: Sequence[str],
+    among: int,
 ) -> list[Likeness]:
     of_targets = network.features(torch.from_numpy(targets))
     likeness = []
-    for way in ways:
-        features = network.features(torch.from_numpy(np.ascontiguousarray(way.pictures)))
+    for candidate in candidates:
+        features = network.features(torch.from_numpy(np.ascontiguousarray(candidate.pictures)))
         far = identity.distances(features, of_targets)
         likeness.append(
             Likeness(
-                way=way.name,
+                way=candidate.name,
                 network=network.name,
                 network_hash=network.hash,
                 resize=network.resize,
