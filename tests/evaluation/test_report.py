@@ -25,10 +25,11 @@ from mien.core.run import RunFolder
 from mien.core.score import Score, comparable
 from mien.core.types import Spec
 from mien.datasets.opening import open_dataset
+from mien.evaluation import neighbours
 from mien.evaluation.measure import append_scores
 from mien.evaluation.report import write_report
 from mien.models import lite
-from mien.reports import charts, inline_images, neighbours, score_tables, sentences
+from mien.reports import charts, inline_images, score_tables, sentences
 from mien.reports.charts import Mark, Series, line_chart
 from mien.reports.log import groups, read_log
 

@@ -1,6 +1,6 @@
 """Did the generator learn faces, or learn its pictures by heart? The training pictures nearest to samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ _CHUNK_NUMBERS = 6_000_000  # doubles at once
 # Some 6 ms an image; 12 kB of memory; 10 ms and 130 kB at 64 px; 20 ms.
 _MOST_REALS = {"mesh": 10_000, "pixels": 20_000, "lpips": 4_000, "identity": 5_000}
 _NEEDS = {"lpips": "lpips-alexnet", "identity": "identity", "mesh": "face-mesh"}  # in the order of preference
+_FAR = 2.5  # times the usual distance between real pictures
 _MOST_PROBES = 256  # real images whose own nearest neighbours say what is usual
 _PIXEL_SIDE = 32
 _MOST_LPIPS_SIDE = 128  # beyond it the vectors of thousands of pictures do not fit
@@ -75,10 +76,43 @@ class Nearest:
         """Whether the generator seems to repeat training pictures: copies, or many samples that lie close."""
         return self.num_copies > 0 or self.close_share > _SUSPICIOUS
 
+    @property
+    def verdict(self) -> tuple[str, str]:
+        """A tone ("good" or "doubt") and a sentence."""
+        calm = not self.suspicious and self.median <= _FAR
+        return "good" if calm else "doubt", next(self.sentences())
+
+    def sentences(self) -> Iterator[str]:
+        """The comparison in words, the plainest sentence first."""
+        share = f"{self.close_share:.0%} of {len(self.found)} samples"
+        where = "lie closer to a training picture than 95% of the real pictures lie to each other"
+        if self.num_copies:
+            copies = f"{self.num_copies} of {len(self.found)} samples are all but copies of training pictures"
+            yield f"It has learned pictures by heart: {copies}."
+        elif self.suspicious:
+            yield f"It may have learned pictures by heart: {share} {where}."
+        elif self.median > _FAR:
+            yield (
+                "Its samples do not look like the training pictures yet: they are typically"
+                f" {self.median:.1f} times as far from them as those are from each other."
+            )
+        else:
+            yield f"No sign that it repeats its training pictures: {share} {where} (5% would be usual)."
+        yield (
+            f"A sample's nearest training picture is, in the median, {self.median:.2f} times as far away as a"
+            " real picture's nearest other one. Values near 0 would be copies."
+        )
+
     def closest(self, count: int) -> list[int]:
         """The samples that come nearest to a training picture, the nearest first."""
         ratios = [row[0].ratio for row in self.found]
         return [int(i) for i in np.argsort(ratios, kind="stable")[:count]]
+
+
+def memorisation(compared: Sequence[Nearest]) -> tuple[str, str] | None:
+    """The verdict of the comparison that is suspicious, else of the first, which is the best."""
+    chosen = sorted(compared, key=lambda one: not one.suspicious)[:1]
+    return chosen[0].verdict if chosen else None
 
 
 def nearest(

@@ -18,7 +18,7 @@ from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
-from mien.evaluation.neighbours import Nearest, nearest, spaces
+from mien.evaluation.neighbours import Nearest, memorisation, nearest, spaces
 from mien.reports.charts import number
 from mien.reports.inline_images import (
     Samples,
@@ -32,7 +32,7 @@ from mien.reports.inline_images import (
 from mien.reports.log import read_log
 from mien.reports.page import files_of, log_parts, render
 from mien.reports.score_tables import quote, read_scores, tables
-from mien.reports.sentences import dig, facts, lead, memorisation, verdict
+from mien.reports.sentences import dig, facts, lead, verdict
 from mien.training.kinds import kind, kind_at
 from mien.training.settings import pick_device
 
@@ -116,7 +116,7 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
         "tool": TOOL,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "lead": lead(config, loaded, log),
-        "verdict": list(verdict(log, quoted, compared)),
+        "verdict": list(verdict(log, quoted, memorisation(compared))),
         "facts": facts(config, loaded, log),
         "samples": _shown_samples(samples, loaded),
         "samples_note": samples_note or loaded_note,
@@ -126,7 +126,7 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
             {
                 "nearest": found,
                 "rows": _neighbour_rows(found, samples, loaded, pictures.dataset),
-                "words": list(memorisation(found)),
+                "words": list(found.sentences()),
             }
             for found in compared
         ],

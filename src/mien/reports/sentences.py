@@ -1,16 +1,13 @@
 """What the figures of a run mean, in sentences."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mien.core.network import LoadedNetwork
 from mien.reports.charts import number
 from mien.reports.log import Log, groups
-from mien.evaluation.neighbours import Nearest
 from mien.reports.score_tables import Quote
-
-_FAR = 2.5  # times the usual distance between real pictures
 
 
 def lead(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> str:
@@ -29,17 +26,17 @@ def lead(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log)
     return sentence + "."
 
 
-def verdict(log: Log, quoted: Quote | None, compared: Sequence[Nearest]) -> Iterator[tuple[str, str]]:
-    """Sentences with a tone: "good", "doubt" or "plain"."""
+def verdict(
+    log: Log, quoted: Quote | None, memorisation: tuple[str, str] | None
+) -> Iterator[tuple[str, str]]:
+    """Sentences with a tone: "good", "doubt" or "plain". memorisation: likewise, or None."""
     yield _health(log)
     if quoted is None:
         yield "plain", "Its quality has not been measured yet: mien evaluate RUN --data DATA does."
     else:
         yield _quality(quoted)
-    # Of several ways of comparing, the one that is suspicious counts, else the best one.
-    for found in sorted(compared, key=lambda one: not one.suspicious)[:1]:
-        calm = not found.suspicious and found.median <= _FAR
-        yield "good" if calm else "doubt", next(memorisation(found))
+    if memorisation is not None:
+        yield memorisation
 
 
 def facts(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> list[tuple[str, str]]:
@@ -61,28 +58,6 @@ def facts(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log
         ("Newest generator", f"{loaded.model}" if loaded else "none"),
     ]
     return [(name, value) for name, value in known if value]
-
-
-def memorisation(found: Nearest) -> Iterator[str]:
-    """The finding in words, the plainest sentence first."""
-    share = f"{found.close_share:.0%} of {len(found.found)} samples"
-    where = "lie closer to a training picture than 95% of the real pictures lie to each other"
-    if found.num_copies:
-        copies = f"{found.num_copies} of {len(found.found)} samples are all but copies of training pictures"
-        yield f"It has learned pictures by heart: {copies}."
-    elif found.suspicious:
-        yield f"It may have learned pictures by heart: {share} {where}."
-    elif found.median > _FAR:
-        yield (
-            "Its samples do not look like the training pictures yet: they are typically"
-            f" {found.median:.1f} times as far from them as those are from each other."
-        )
-    else:
-        yield f"No sign that it repeats its training pictures: {share} {where} (5% would be usual)."
-    yield (
-        f"A sample's nearest training picture is, in the median, {found.median:.2f} times as far away as a"
-        " real picture's nearest other one. Values near 0 would be copies."
-    )
 
 
 def _health(log: Log) -> tuple[str, str]:
