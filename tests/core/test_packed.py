@@ -3,6 +3,7 @@ import io
 import json
 import os
 import random
+import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from mien.core import archive as archive_module
 from mien.core.errors import InputError, MienError
 from mien.core.packed import PackReader, PackWriter, encode_png
 
@@ -201,7 +203,7 @@ def test_labels_of_two_kinds_are_refused_and_nothing_is_written(tmp_path, labels
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "a\\x.png"])
+@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "..\\x.png", "C:\\x.png"])
 def test_members_that_lead_out_are_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("ok.png", b"x")
@@ -234,13 +236,14 @@ def test_a_member_that_says_it_is_larger_than_it_is_stays_within_bounds(tmp_path
 def read_all(path):
     try:
         pack = PackReader(path)
-        return [pack.read(i) for i in range(len(pack))]
+        images = [pack.read(i) for i in range(len(pack))]
+        return f"{path}: {pack.notes[0]}" if pack.notes else images
     except InputError as error:
         return str(error)
 
 
 def test_damage_is_found_wherever_it_is(tmp_path):
-    """Any byte flipped: either everything still reads as it was, or an InputError names the zip."""
+    """Any byte flipped: everything still reads as it was, or an InputError or a note says what does not."""
     path = write(tmp_path / "a.zip", label=lambda i: i)
     whole = path.read_bytes()
     expected = [png(i) for i in range(5)]
@@ -294,3 +297,122 @@ def test_a_tossed_picture_is_left_out_until_it_is_restored(tmp_path):
     assert PackReader(path, with_tossed=True).names == names
     append_records(path, [{"file": names[1], "verdict": "kept", "reason": None}])
     assert PackReader(path).content_hash == whole.content_hash
+
+
+LABELS = {"labels": [[f"00000/{i}.png", i % 2] for i in range(4)]}
+
+
+def zip_of(path, *, prefix="", labels=LABELS, extra=()):
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(4):
+            archive.writestr(f"{prefix}00000/{i}.png", png(i))
+        if labels is not None:
+            archive.writestr(f"{prefix}dataset.json", json.dumps(labels))
+        for name, data in extra:
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["./", "faces/", "a/b/", ".\\"])
+def test_a_zip_of_a_folder_is_the_same_dataset(tmp_path, prefix):
+    plain, inside = (zip_of(tmp_path / f"{n}.zip", prefix=p) for n, p in ((0, ""), (1, prefix)))
+    one, two = PackReader(plain), PackReader(inside)
+    assert (two.names, two.labels, two.notes) == (one.names, [0, 1, 0, 1], ())
+    assert two.content_hash == one.content_hash
+    assert two.read(3) == png(3)
+
+
+def test_members_with_backslashes_are_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a\\1.png", png(1))
+        archive.writestr("b\\2.png", png(2))
+    pack = PackReader(tmp_path / "a.zip")
+    assert (pack.names, pack.class_names) == (["a/1.png", "b/2.png"], ("a", "b"))
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tgz", "tar.bz2", "tar.xz", "dat"])
+def test_a_tar_reads_as_the_zip_does(tmp_path, suffix, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    one = PackReader(zip_of(tmp_path / "a.zip"))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.extractall(tmp_path / "in")
+    mode = {"tar.bz2": "w:bz2", "tar.xz": "w:xz", "tgz": "w:gz", "tar.gz": "w:gz"}.get(suffix, "w")
+    with tarfile.open(tmp_path / f"a.{suffix}", mode) as archive:
+        archive.add(tmp_path / "in", ".")
+    two = PackReader(tmp_path / f"a.{suffix}")
+    assert (two.names, two.labels, two.content_hash) == (one.names, one.labels, one.content_hash)
+    assert [two.read(i) for i in range(4)] == [png(i) for i in range(4)]
+
+
+def test_a_hostile_or_damaged_tar_is_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "0.png").write_bytes(png(0))
+    with tarfile.open(tmp_path / "out.tar", "w") as archive:
+        archive.add(tmp_path / "0.png", "../0.png")
+    with pytest.raises(InputError, match=r"out\.tar.*leads out"):
+        PackReader(tmp_path / "out.tar")
+    link = tarfile.TarInfo("link.png")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(tmp_path / "link.tar", "w") as archive:
+        archive.addfile(link)
+        archive.add(tmp_path / "0.png", "0.png")
+    assert PackReader(tmp_path / "link.tar").names == ["0.png"]  # links are not followed
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "0.png", "0.png")
+    data = (tmp_path / "a.tar.gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"cut\.tar\.gz"):
+        PackReader(tmp_path / "cut.tar.gz")
+    assert not list((tmp_path / "cache").rglob("*.tar"))
+
+
+def test_a_tar_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(archive_module, "_BOMB_BYTES", 1 << 20)
+    with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as archive:
+        archive.addfile(_tar_info("0.png", 8 << 20), io.BytesIO(bytes(8 << 20)))
+    with pytest.raises(InputError, match=r"bomb\.tar\.gz: it would unpack to more than 200 times"):
+        PackReader(tmp_path / "bomb.tar.gz")
+    assert not list((tmp_path / "cache").rglob("*.tar"))
+
+
+def _tar_info(name, size):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info
+
+
+def test_what_is_not_read_is_named(tmp_path):
+    path = zip_of(
+        tmp_path / "a.zip",
+        labels=None,
+        extra=[("labels.csv", "file,age\n"), ("more.zip", b"PK"), (".x.csv", "")],
+    )
+    notes = PackReader(path).notes
+    assert [note.partition(" ")[0] for note in notes] == ["more.zip", "labels.csv"]
+    assert "unpack" in notes[0]
+    assert "table:" in notes[1]
+    two = zip_of(tmp_path / "b.zip", extra=[("a/dataset.json", "{}")])
+    assert PackReader(two).notes == ("a/dataset.json is passed over: dataset.json is read",)
+
+
+def test_only_an_archive_in_a_folder_says_what_to_do(tmp_path):
+    zip_of(tmp_path / "faces.zip")
+    with pytest.raises(
+        InputError, match=r"no pictures.*faces\.zip lies in it: unpack it, or give it as the source"
+    ):
+        PackReader(tmp_path)
+
+
+def test_incomplete_labels_stand_in_the_records(tmp_path):
+    some = {"labels": [*LABELS["labels"][:3], ["gone.png", 1]], "class_names": ["dull", "bright"]}
+    pack = PackReader(zip_of(tmp_path / "a.zip", labels=some))
+    assert pack.labels is None
+    assert "no label for 1 of 4 images" in pack.label_problem
+    assert [record.get("labels") for record in pack.records] == [
+        {"class": "dull"},
+        {"class": "bright"},
+        {"class": "dull"},
+        None,
+    ]
+    assert any("gone.png" in note for note in pack.notes)

@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -258,3 +259,53 @@ def test_the_folders_of_the_download_are_found(root):
     assert not index.notes
     assert index.entries[0].file == "Img/img_align_celeba/000001.jpg"
     assert recognise(root) == "celeba"
+
+
+def as_kaggle_has_it(root):
+    """The same with lists of commas, without identities, the pictures in a folder of that name twice."""
+    for name in ("list_attr_celeba", "list_eval_partition"):
+        lines = (root / f"{name}.txt").read_text().splitlines()
+        header = f"image_id,{','.join(NAMES)}" if "attr" in name else "image_id,partition"
+        body = lines[2:] if "attr" in name else lines
+        rows = [",".join(line.split()) for line in body]
+        (root / f"{name}.csv").write_text("\r\n".join([header, *rows]) + "\r\n")
+        (root / f"{name}.txt").unlink()
+    (root / "identity_CelebA.txt").unlink()
+    (root / "img_align_celeba").rename(root / "moved")
+    (root / "img_align_celeba").mkdir()
+    (root / "moved").rename(root / "img_align_celeba" / "img_align_celeba")
+    return root
+
+
+def test_kaggles_copy_reads_the_same(root):
+    before = open_dataset(f"celeba:{root}")
+    as_kaggle_has_it(root)
+    assert recognise(root) == "celeba"
+    index = open_index(f"celeba:{root}")
+    assert index.problems == ()
+    assert [entry.labels for entry in index.entries] == [row.attributes for row in ROWS]
+    assert [entry.split for entry in index.entries] == [("train", "val", "test")[row.split] for row in ROWS]
+    dataset = open_dataset(f"celeba:{root}")
+    np.testing.assert_array_equal(dataset.images(np.arange(8)), before.images(np.arange(8)))
+    np.testing.assert_array_equal(dataset.labels, before.labels)
+
+
+def test_a_wrong_line_of_kaggles_lists_is_named(root):
+    path = as_kaggle_has_it(root) / "list_attr_celeba.csv"
+    lines = path.read_text().splitlines()
+    lines[2] += ",1"
+    path.write_text("\n".join(lines))
+    found = {problem.where: problem.text for problem in celeba.index(root).problems}
+    assert "41 values where line 1 names 40 attributes" in found["list_attr_celeba.csv:3"]
+
+
+@pytest.mark.parametrize(
+    "name", ["img_align_celeba.zip", "img_align_celeba_png.7z.001", "img_align_celeba.tar.gz"]
+)
+def test_what_lies_there_still_packed_is_named_with_what_to_do(root, name):
+    shutil.rmtree(root / "img_align_celeba")
+    (root / name).write_bytes(b"PK")
+    with pytest.raises(
+        InputError, match=f"img_align_celeba/ is missing; {name} lies there still packed: unpack it"
+    ):
+        open_index(f"celeba:{root}")

@@ -11,10 +11,9 @@ from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.manifest import append_records
 from mien.core.packed import PackWriter, encode_png
-from mien.datasets.index import Entry
 from mien.datasets.info import inspect
-from mien.datasets.info_statistics import label_stats, on_two_sides
 from mien.datasets.opening import open_index
+from mien.labels.statistics import label_stats, on_two_sides
 from miniatures_celeba import celeba_rows, write_celeba
 from miniatures_ckplus import write_ckplus
 from miniatures_sd18 import write_sd18
@@ -87,10 +86,8 @@ def test_a_packed_dataset_tells_classes_people_licence_and_what_was_dropped(tmp_
 
 def test_label_figures():
     values = [(True, 1, 0.5, "a"), (False, 2, 1.5, "a"), (True, 2, 9.25, "b")]
-    entries = [
-        Entry(str(at), dict(zip(("y", "n", "f", "t"), row, strict=True))) for at, row in enumerate(values)
-    ]
-    yes, whole, number, text = label_stats([*entries, Entry("bare")])
+    records = [{"labels": dict(zip(("y", "n", "f", "t"), row, strict=True))} for row in values]
+    yes, whole, number, text = label_stats([*records, {"labels": {}}])
     assert (yes.kind, yes.known, yes.values) == ("yes or no", 3, {"yes": 2, "no": 1})
     assert (whole.values, whole.low, whole.middle, whole.high) == ({"2": 2, "1": 1}, 1, 2, 2)
     assert (number.kind, number.values, number.low, number.middle, number.high) == (
@@ -105,13 +102,9 @@ def test_label_figures():
 
 def test_people_on_two_sides_are_named(tmp_path, capsys):
     """Defect 12: a split that put one person's frames on both sides."""
-    entries = [
-        Entry("1", person="p", split="train"),
-        Entry("2", person="p", split="test"),
-        Entry("3", person="q"),
-    ]
-    assert on_two_sides(entries) == ("p",)
-    assert on_two_sides(entries[::2]) == ()
+    records = [{"person": "p", "split": "train"}, {"person": "p", "split": "test"}, {"person": "q"}]
+    assert on_two_sides(records) == ("p",)
+    assert on_two_sides(records[::2]) == ()
     root = labelled(tmp_path / "t")
     rows = (root / "labels.csv").read_text().splitlines()
     sides = ["split", *("train" if at < 3 else "test" for at in range(6))]

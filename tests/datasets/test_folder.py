@@ -3,6 +3,7 @@ import io
 import json
 import os
 import struct
+import tarfile
 import threading
 import zipfile
 import zlib
@@ -15,8 +16,10 @@ from contracts.dataset_contract import DatasetContract
 from mien.core.cache import cache_root
 from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
+from mien.datasets.info import inspect
 from mien.datasets.layouts import folder
 from mien.datasets.opening import open_dataset
+from mien.labels.conditions import conditions
 
 
 def picture(seed, size=8, channels=3):
@@ -145,11 +148,48 @@ def test_one_folder_no_folders_and_packed_folders_are_no_classes(tmp_path, names
     assert (dataset.spec.label_dim, dataset.spec.class_names) == (0, ())
 
 
-def test_a_picture_beside_class_folders_is_named(tmp_path):
+def test_a_picture_beside_class_folders_costs_the_labels_and_is_named(tmp_path):
     for i, name in enumerate(["a/1.png", "b/1.png", "stray.png"]):
         save(tmp_path / "in" / name, picture(i))
-    with pytest.raises(InputError, match=r"stray\.png"):
-        folder.open(tmp_path / "in")
+    dataset = folder.open(tmp_path / "in")
+    assert dataset.labels is None
+    assert len(dataset) == 3
+    assert "1 image lies beside 2 class folders" in dataset.label_problem
+    assert "stray.png" in dataset.label_problem
+    assert dataset.label_problem in dataset.notes
+    # Who asks for the labels by name learns from the others.
+    lesson = conditions(dataset, "class", mirror=True)
+    assert lesson.train.labels.tolist() == [[1, 0], [0, 1]]
+    assert "1 left out" in lesson.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+def test_classes_and_splits_of_folders_are_read_alike_wherever_they_lie(tmp_path, kind):
+    names = ["data/train/a/1.png", "data/train/b/2.png", "data/validation/a/3.png", "data/test/b/4.png"]
+    for i, name in enumerate(names):
+        save(tmp_path / "in" / name, picture(i))
+    source = tmp_path / "in"
+    if kind == "zip":
+        with zipfile.ZipFile(source := tmp_path / "in.zip", "w") as archive:
+            for name in names:
+                archive.write(tmp_path / "in" / name, name)
+    elif kind == "tar.gz":
+        with tarfile.open(source := tmp_path / "in.tar.gz", "w:gz") as archive:
+            archive.add(tmp_path / "in", "in")
+    dataset = open_dataset(str(source))
+    assert dataset.name == "in"
+    assert dataset.spec.class_names == ("a", "b")
+    by_split = {
+        record["split"]: row.tolist() for record, row in zip(dataset.records, dataset.labels, strict=True)
+    }
+    assert by_split["val"] == [1, 0]
+    assert by_split["test"] == [0, 1]
+    info = inspect(str(source))
+    assert info.labels[0].values == {"a": 2, "b": 2}
+    assert {name: side.pictures for name, side in info.splits.items()} == {"train": 2, "val": 1, "test": 1}
+    resized = open_dataset(f"folder:{source}?size=4&split=train")
+    assert (resized.spec.resolution, resized.spec.class_names, len(resized)) == (4, ("a", "b"), 2)
+    assert resized.labels.tolist() == [[1, 0], [0, 1]]
 
 
 def test_gray_alone_has_one_channel_and_mixed_has_three(tmp_path):
@@ -218,14 +258,22 @@ def plain_zip(path, count=2):
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ([["0.png", 0], ["1.png", 1], ["gone.png", 2]], r"a\.zip.*missing pictures, first gone\.png"),
-        ([["0.png", 0]], r"a\.zip.*no label.*first 1\.png"),
+        ([["0.png", 0]], "no label for 1 of 2 images (first 1.png)"),
         ([["0.png", 0], ["1.png", [1.0]]], "two kinds"),
     ],
 )
-def test_labels_that_do_not_match_are_named(tmp_path, labels, words):
-    with pytest.raises(InputError, match=words):
-        folder.open(relabel(plain_zip(tmp_path / "a.zip"), labels))
+def test_labels_that_do_not_match_are_named_and_stop_nothing(tmp_path, labels, words):
+    dataset = folder.open(relabel(plain_zip(tmp_path / "a.zip"), labels))
+    assert dataset.labels is None
+    assert words in dataset.label_problem
+
+
+def test_a_stale_entry_is_noted_and_the_labels_stay(tmp_path):
+    labels = [["0.png", "0"], ["1.png", 1.0], ["gone.png", 2]]
+    dataset = folder.open(relabel(plain_zip(tmp_path / "a.zip"), labels))
+    assert dataset.labels.tolist() == [[1, 0], [0, 1]]
+    assert dataset.label_problem == ""
+    assert any("gone.png" in note for note in dataset.notes)
 
 
 def test_a_corrupt_zip_and_an_empty_folder_are_named(tmp_path):
@@ -340,8 +388,16 @@ def test_sub_folders_are_classes_when_resized_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("where", "told"), [("?size=x", "size=x"), ("?size=16&sise=8", "sise"), ("?size=16", "nothing")]
+    ("where", "told"), [("?size=x", "size=x"), ("?size=16&sise=8", "sise"), ("?size=16", "no pictures")]
 )
 def test_a_resized_folder_that_cannot_be(tmp_path, where, told):
     with pytest.raises(InputError, match=told):
         open_dataset(f"folder:{tmp_path}{where}")
+
+
+def test_a_folder_with_a_table_says_how_to_read_its_labels(tmp_path):
+    save(tmp_path / "in" / "a.png", picture(0))
+    (tmp_path / "in" / "labels.csv").write_text("file,age\na.png,3\n")
+    (note,) = open_dataset(str(tmp_path / "in")).notes
+    assert f"table:{tmp_path / 'in'}" in note
+    assert open_dataset(f"table:{tmp_path / 'in'}?size=8").labels.tolist() == [[3]]

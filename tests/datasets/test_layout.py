@@ -9,11 +9,11 @@ from PIL import Image
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.datasets import decoded
-from mien.datasets.columns import choose_columns
 from mien.datasets.decoded import around, middle, to_square
 from mien.datasets.index import Entry, Index, Problem, record_fields
 from mien.datasets.layout import open_layout
 from mien.datasets.opening import open_dataset, open_index, recognise
+from mien.labels.columns import choose_columns
 from miniatures_sd18 import write_sd18
 
 
@@ -81,22 +81,42 @@ def test_options_that_are_wrong_are_named(root, options, words):
 
 
 def test_labels_of_texts_become_one_column_each():
-    entries = [Entry(f"{n}.png", label, role="input") for n, label in enumerate(LABELS)]
-    mood = choose_columns(entries, ["mood"], where="x")
+    records = [{"labels": label, "role": "input"} for label in LABELS]
+    mood = choose_columns(records, ["mood"], where="x")
     assert mood.class_names == ("glad", "sad")
-    assert mood.array(entries[2:4]).tolist() == [[1, 0], [0, 1]]
-    several = choose_columns(entries, ["m*", "role"], where="x")
+    assert mood.array(records[2:4]).tolist() == [[1, 0], [0, 1]]
+    several = choose_columns(records, ["m*", "role"], where="x")
     assert several.class_names == ("male", "mood=glad", "mood=sad", "role=input")
-    assert several.array(entries[:1]).tolist() == [[1, 1, 0, 1]]
+    assert several.array(records[:1]).tolist() == [[1, 1, 0, 1]]
     assert several.array([]).shape == (0, 4)
     with pytest.raises(InputError, match="text here and a number there"):
-        choose_columns([Entry("a", {"x": "1"}), Entry("b", {"x": 1})], ["x"], where="x")
+        choose_columns([{"labels": {"x": "1"}}, {"labels": {"x": 1}}], ["x"], where="x")
 
 
 def test_both_sides_of_a_split_have_the_same_columns(root):
     sides = [opened(root, f"labels=mood&fold=1/6&split={side}") for side in ("train", "test")]
     assert [len(dataset) for dataset in sides] == [5, 1]
     assert {dataset.spec.class_names for dataset in sides} == {("glad", "sad")}
+
+
+def test_a_recorded_split_of_one_side_is_passed_over_with_a_note(root):
+    def all_for_training(root: Path) -> Index:
+        entries = tuple(Entry(f"{n}.png", person=f"p{n}", split="train") for n in range(6))
+        return Index("test", root, entries)
+
+    parts = [open_layout("test", all_for_training, f"{root}?split={split}") for split in ("train", "test")]
+    people = [{record["person"] for record in part.records} for part in parts]
+    assert not people[0] & people[1]
+    assert all("train alone and is passed over" in part.notes[0] for part in parts)
+    assert len(open_layout("test", all_for_training, str(root))) == 6
+
+
+def test_a_side_that_a_recorded_split_lacks_is_said(root):
+    def two(root: Path) -> Index:
+        return Index("test", root, tuple(Entry(f"{n}.png", split=("train", "test")[n % 2]) for n in range(6)))
+
+    with pytest.raises(InputError, match="its split has train, test, no val"):
+        open_layout("test", two, f"{root}?split=val")
 
 
 def test_labels_change_the_hash_but_nothing_is_decoded_again(root, monkeypatch):
@@ -193,10 +213,11 @@ def test_mirrored_is_left_to_right():
 
 
 def test_an_index_can_be_asked_for_by_name(tmp_path):
-    with pytest.raises(InputError, match=r"NAME:FOLDER with one of .*celeba.*ckplus.*sd18"):
-        open_index(str(tmp_path))
-    with pytest.raises(InputError, match="NAME:FOLDER"):
-        open_index("folder:" + str(tmp_path))
+    with pytest.raises(InputError, match=r"NAME:FOLDER with one of .*celeba.*ckplus.*folder.*sd18"):
+        open_index("rendered:5")
+    for source in (str(tmp_path), f"folder:{tmp_path}"):
+        with pytest.raises(InputError, match="no pictures in it"):
+            open_index(source)
     assert recognise(tmp_path) is None
 
 

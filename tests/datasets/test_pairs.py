@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from contracts.dataset_contract import DatasetContract
 from layouts import halves, head, paired_folders, save
 from mien.core.errors import InputError
+from mien.datasets.info import inspect
 from mien.datasets.layouts import pairs
 from mien.datasets.opening import open_dataset, open_index
 from mien.datasets.paired import open_pairs, pair_up
@@ -169,6 +171,95 @@ def test_halves_take_their_split_from_the_folder(tmp_path):
     save(root / "train" / "odd.png", head(0))
     with pytest.raises(InputError, match=r"train/odd\.png: .*not twice as wide"):
         open_pairs(str(root))
+
+
+def two_sides(root, files, **options):
+    """Pairs of files: the second in negative."""
+    for number, (one, two) in enumerate(files):
+        save(root / one, head(number % 8, **options))
+        save(root / two, 255 - head(number % 8, **options))
+    return root
+
+
+LAYOUTS = {
+    "cyclegan": [
+        (f"{split}A/{n}.png", f"{split}B/{n}.png") for split, n in (("train", 0), ("train", 1), ("test", 2))
+    ],
+    "splits below": [
+        (f"A/{s}/{n}.png", f"B/{s}/{n}.png") for s, n in (("train", 0), ("train", 1), ("test", 2))
+    ],
+    "splits above": [
+        (f"{s}/A/{n}.png", f"{s}/B/{n}.png") for s, n in (("train", 0), ("train", 1), ("test", 2))
+    ],
+    "names": [(f"{s}/{n}_A.png", f"{s}/{n}_B.png") for s, n in (("train", 0), ("train", 1), ("test", 2))],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sides_and_splits_in_whatever_order(tmp_path, layout):
+    root = two_sides(tmp_path / "p", LAYOUTS[layout])
+    assert pairs.recognise(root)
+    found = open_pairs(str(root))
+    assert (found.roles, len(found)) == (("A", "B"), 3)
+    assert_negatives(*found.images(np.arange(3)))
+    assert [len(open_pairs(f"pairs:{root}?split={split}")) for split in ("train", "test")] == [2, 1]
+
+
+def test_names_alone_in_one_folder_tell_the_sides(tmp_path):
+    root = two_sides(tmp_path / "p", [(f"x{n}-front.png", f"x{n}-profile.png") for n in range(3)])
+    found = open_pairs(str(root))
+    assert (found.roles, found.names) == (("front", "profile"), ("x0", "x1", "x2"))
+    save(root / "odd.png", head(0))
+    with pytest.raises(InputError, match="no pairs"):
+        open_pairs(f"pairs:{root}")
+
+
+def test_a_third_folder_of_both_sides_is_passed_over_with_a_note(tmp_path):
+    root = two_sides(tmp_path / "p", [(f"A/train/{n}.png", f"B/train/{n}.png") for n in range(3)])
+    save(root / "AB" / "train" / "0.png", np.hstack([head(0), 255 - head(0)]))
+    index = open_index(f"pairs:{root}")
+    assert index.counts["pairs"] == 3
+    assert index.notes == ("AB/ shows both sides again and is passed over",)
+    assert pairs.recognise(root)
+
+
+def test_halves_of_any_shape_are_cut_in_the_middle(tmp_path):
+    for number in range(3):
+        upright = head(number)[:, 4:40]  # 36x48, so that both are 72x48
+        save(tmp_path / "p" / f"{number}.png", np.hstack([upright, 255 - upright]))
+    index = open_index(f"pairs:{tmp_path / 'p'}")
+    assert index.counts["pairs"] == 3
+    assert "72x48" in index.notes[0]
+    assert_negatives(*open_pairs(f"pairs:{tmp_path / 'p'}?size=36").images(np.arange(3)))
+    save(tmp_path / "p" / "wide.png", np.zeros((20, 80, 3), np.uint8))
+    (problem,) = open_index(f"pairs:{tmp_path / 'p'}").problems
+    assert (problem.where, "not 1.5 times" in problem.text) == ("wide.png", True)
+
+
+def test_halves_that_are_not_wider_than_high_are_cut_on_request(tmp_path):
+    narrow = head(0)[:, :20]
+    save(tmp_path / "p" / "0.png", np.hstack([narrow, 255 - narrow]))  # 40x48
+    with pytest.raises(InputError, match="halves=yes"):
+        open_pairs(f"pairs:{tmp_path / 'p'}")
+    assert_negatives(*open_pairs(f"pairs:{tmp_path / 'p'}?halves=yes&size=20").images(np.arange(1)))
+
+
+def test_sides_that_exif_turns_are_compared_as_seen(tmp_path):
+    lying = Image.Exif()
+    lying[ExifTags.Base.Orientation] = 6
+    for number in range(2):
+        upright = Image.fromarray(head(number)[:, 4:40])  # 36x48
+        upright.rotate(90, expand=True).save(mkdir(tmp_path / "p" / "a") / f"{number}.jpg", exif=lying)
+        upright.save(mkdir(tmp_path / "p" / "b") / f"{number}.jpg")
+    found = open_pairs(str(tmp_path / "p"))
+    one, two = found.images(np.arange(2))
+    assert np.abs(one.astype(int) - two).mean() < 8  # JPEG apart the same
+    assert inspect(str(tmp_path / "p"), quick=True).sizes == {"36x48 RGB": 4}
+
+
+def mkdir(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def test_a_pair_is_never_on_both_sides_of_a_split(tmp_path):

@@ -89,3 +89,28 @@ def test_what_is_broken_is_named_and_costs_only_itself(tmp_path):
     dataset = open_dataset(f"parquet:{root}")
     assert len(dataset) == 7
     assert any("test-3.parquet#0: the row holds no picture" in note for note in dataset.notes)
+
+
+def test_plain_bytes_are_pictures(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = {"key": [b"no picture"] * 2, "img": [encode_png(head(0)), encode_png(head(1))], "age": [3, 4]}
+    parquet.write_table(pyarrow.table(table), path)
+    for source in (str(path), f"parquet:{path}"):
+        dataset = open_dataset(source)
+        assert dataset.labels.tolist() == [[3], [4]]
+    dataset = open_dataset(f"parquet:{path}?size=48")
+    np.testing.assert_array_equal(dataset.images(np.array([1]))[0], head(1).transpose(2, 0, 1))
+
+
+def test_the_layout_of_refs_convert_has_its_splits_in_folders(tmp_path):
+    for split, numbers in (("train", [0, 1]), ("partial-train", [2]), ("validation", [3]), ("test", [4])):
+        write(tmp_path / "hf" / "default" / split / "0000.parquet", rows(numbers))
+    assert recognise(tmp_path / "hf") == "parquet"
+    index = open_index(f"parquet:{tmp_path / 'hf'}")
+    assert {entry.labels["age"]: entry.split for entry in index.entries} == {
+        20: "train",
+        21: "train",
+        22: "train",
+        23: "val",
+        24: "test",
+    }

@@ -181,11 +181,97 @@ def test_several_tables_must_be_chosen_from(write, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("name,age\nx,1\n", "no CSV"), ("file,age,age\na.png,1,2\n", "two columns"), ("", "no CSV")],
+    [
+        ("name,age\nx,1\n", r"labels\.csv:1: no column of files.*there are: name, age; name it with file="),
+        ("file,age,age\na.png,1,2\n", "two columns"),
+        ("", "no column of files"),
+    ],
 )
 def test_a_table_that_cannot_be_read_is_named(write, text, words):
     with pytest.raises(InputError, match=words):
         write(text)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "image_id",
+        "image_path",
+        "id",
+        "image",
+        "Image_ID",
+        "portrait_file_name",
+        "img_path",
+        "filename",
+        "photo",
+    ],
+)
+def test_usual_names_of_the_column_of_files(write, column):
+    index = write(f"age,{column}\n1,a.png\n2,b.png\n3,c.png\n")
+    assert labels(index) == {"a.png": {"age": 1}, "b.png": {"age": 2}, "c.png": {"age": 3}}
+
+
+def test_a_better_name_wins_over_a_number(write):
+    index = write("id,image_id,file_name\n1,7,a.png\n2,8,b.png\n3,9,c.png\n")
+    assert labels(index)["b.png"] == {"id": 2, "image_id": 8}
+    assert index.label_names == ()  # numbers of rows are not learnt unasked
+
+
+def test_any_column_can_be_named(write, tmp_path):
+    write("file,who,age\na.png,b,1\n")
+    index = open_index(f"table:{tmp_path / 't'}?file=who")
+    assert labels(index) == {"b.png": {"file": "a.png", "age": 1}}
+    with pytest.raises(InputError, match=r"no column 'whom'; there are: file, who, age"):
+        open_index(f"table:{tmp_path / 't'}?file=whom")
+
+
+def test_names_without_suffix_in_another_case_or_place_are_found(write):
+    files = ("a.JPG", "in/b.png", "J\u00f6rg.png", "007.png", "deep/x.png", "other/x.png")
+    index = write("image_id,age\na,1\nB.PNG,2\nJo\u0308rg,3\n007,4\nx,5\na.jpeg,6\n", files=files)
+    ages = {file: row["age"] for file, row in labels(index).items()}
+    assert ages == {"a.JPG": 1, "in/b.png": 2, "J\u00f6rg.png": 3, "007.png": 4}
+    found = problems(index)
+    assert "x is not there" in found["labels.csv:6"]  # two pictures have that name
+    assert "listed again" in found["labels.csv:7"]
+    assert any(note.startswith("4 rows") for note in index.notes)
+
+
+def test_a_column_of_minus_one_and_one_is_yes_and_no(write):
+    index = write("file,Smiling,level,sure\na.png,-1,-1,1\nb.png,1,0,1\nc.png,,1,1\n")
+    assert labels(index) == {
+        "a.png": {"Smiling": False, "level": -1, "sure": 1},
+        "b.png": {"Smiling": True, "level": 0, "sure": 1},
+        "c.png": {"level": 1, "sure": 1},
+    }
+    lines = ('{"file": "a.png", "x": -1}', '{"file": "b.png", "x": 1}')
+    index = write("\n".join(lines), "metadata.jsonl")
+    assert labels(index) == {"a.png": {"x": False}, "b.png": {"x": True}}
+
+
+@pytest.mark.parametrize("base", ["", "data/"])
+def test_folders_that_the_table_names_are_its_split(write, base):
+    files = (f"{base}train/a.png", f"{base}train/b.png", f"{base}val/c.png")
+    index = write(
+        "".join(json.dumps({"file_name": file}) + "\n" for file in files), "metadata.jsonl", files=files
+    )
+    assert [entry.split for entry in index.entries] == ["train", "train", "val"]
+
+
+def test_tables_below_data_are_read_with_their_splits(tmp_path):
+    root = imagefolder(tmp_path / "hf" / "data").parent
+    assert recognise(root) == "table"
+    assert [entry.split for entry in open_index(f"table:{root}").entries] == ["test", "train", "train", "val"]
+
+
+def test_celebas_numbers_of_a_partition_are_its_split(write):
+    index = write("image_id,partition\na.png,0\nb.png,1\nc.png,2\n")
+    assert [entry.split for entry in index.entries] == ["train", "val", "test"]
+
+
+def test_a_table_itself_can_be_the_source(write, tmp_path):
+    index = write("file,age\na.png,1\n", "ages.csv")
+    assert labels(open_index(str(tmp_path / "t" / "ages.csv"))) == labels(index)
+    assert open_dataset(f"table:{tmp_path / 't' / 'ages.csv'}?size=8").labels.tolist() == [[1]]
 
 
 def test_text_that_is_not_utf8_is_named_with_its_line(write):

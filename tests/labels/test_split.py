@@ -40,6 +40,17 @@ def test_the_datasets_own_split_is_followed_and_checked() -> None:
         split_people(records, share=0.5)
 
 
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_a_recorded_split_of_one_side_is_passed_over_with_a_note(side: str) -> None:
+    """CelebA's first pictures are all for training; nothing would be left to test."""
+    records = [{"person": f"p{index // 2}", "split": side} for index in range(40)]
+    split = split_people(records, share=0.25)
+    assert split.how == f"by person; the dataset's own split has only {side} and is passed over"
+    people = [{records[index]["person"] for index in part} for part in split[:2]]
+    assert not people[0] & people[1]
+    assert len(split.held_out) == 10
+
+
 def test_unknown_people_are_owned_up_to() -> None:
     assert "flatter" in split_people([{}] * 10, share=0.2).how
     mixed = split_people([{"person": "a"}] * 5 + [{}] * 5, share=0.2)

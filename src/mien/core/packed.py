@@ -6,31 +6,35 @@ The same layout unzipped in a folder reads the same, down to its content hash.
 import hashlib
 import io
 import json
-import os
-import struct
-import weakref
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from PIL import Image
 
+from mien.core.archive import ARCHIVE_SUFFIXES, open_store
 from mien.core.atomic import open_replacing
 from mien.core.errors import InputError
-from mien.core.labels import Label, Labels, check_label, parse_labels
-from mien.core.manifest import Record, dump_record, merge_records, read_continuation, read_manifest
-from mien.core.picture import PICTURE_SUFFIXES, Pixels, list_files
+from mien.core.labels import Label, Labels, check_label, named_label, parse_labels
+from mien.core.manifest import (
+    CONTINUED,
+    Record,
+    dump_record,
+    merge_records,
+    read_continuation,
+    read_manifest,
+)
+from mien.core.path_labels import classes_of, read_paths
+from mien.core.picture import PICTURE_SUFFIXES, Pixels
 
-_LARGEST_MEMBER = 1 << 30
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say; any fixed time makes zips reproducible
-_END = struct.Struct("<10xH10x")
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_TABLES = (".csv", ".tsv", ".jsonl")
+_NAMED = 3  # of what is not read
+_MANIFESTS = ("manifest.jsonl", CONTINUED)
 
 
 def encode_png(image: Pixels) -> bytes:
@@ -107,7 +111,9 @@ class PackWriter:
         if self.class_names:
             document["class_names"] = list(self.class_names)
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)
-        parse_labels(text, [name for name, _ in self._labels], str(self.path))  # refuse what no reader takes
+        parsed = parse_labels(text, [name for name, _ in self._labels])
+        if labelled and (parsed.problem or parsed.notes):  # refuse what no reader takes
+            raise InputError(f"{self.path}: {parsed.problem or parsed.notes[0]}")
         self._write("dataset.json", text.encode())
         self._write("manifest.jsonl", "".join(line + "\n" for line in self._manifest).encode())
         self._zip.close()
@@ -120,13 +126,16 @@ class PackWriter:
 
 
 class PackReader:
-    """Reads a packed zip, the same unzipped, or any zip or folder of pictures.
+    """Reads a packed zip, the same unzipped, or any zip, tar or folder of images; never fails over labels.
 
-    names: members with a picture's suffix, sorted, with "/". labels: one class number or vector for each
-    name, or None. class_names: from `dataset.json`. records: manifest lines aligned with names ({} where
-    there is none). all_records: the whole manifest, dropped inputs too, with what was appended to it later
-    merged in (`manifest.continuation`). packed: is there a `dataset.json`. tossed: members that a later
-    verdict dropped; they are left out of names, unless `with_tossed`.
+    names: members with an image's suffix, sorted, with "/", relative to the folder of `dataset.json`. labels:
+    one class number or vector for each name, or None; from `dataset.json` (the topmost, where it lies in a
+    sub-folder), else from the class folders. label_problem: why labels is None though some images have one.
+    class_names: of the columns. records: manifest lines aligned with names ({} where there is none), with the
+    split that the folders name, and the labels of images where not all have one. all_records: the whole
+    manifest, dropped inputs too, with what was appended to it later merged in (`manifest.continuation`).
+    packed: is there a `dataset.json`. tossed: members that a later verdict dropped; they are left out of
+    names, unless `with_tossed`. notes: lines for the user about what was odd or not read.
     content_hash: sha256 over names, checksums and `dataset.json`; the same for the zip and for its
     unzipped folder, wherever they lie. Raises InputError where the source is damaged or ambiguous.
     Reading is safe from several threads.
@@ -134,22 +143,33 @@ class PackReader:
 
     def __init__(self, path: Path, *, with_tossed: bool = False) -> None:
         self.path = path
-        self._store = _open_store(path)
-        self.names = sorted(name for name in self._store.names() if _is_picture(name))
-        if not self.names:
-            raise InputError(f"{path}: no pictures in it (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
-        document = self._text("dataset.json")
+        self._store = open_store(path)
+        images = sorted(name for name in self._store.names() if _is_picture(name))
+        if not images:
+            raise InputError(self._without_images())
+        folder, notes = _dataset_folder(list(self._store.names()))
+        self._root = f"{folder}/" if folder and all(name.startswith(f"{folder}/") for name in images) else ""
+        self.names = [name.removeprefix(self._root) for name in images]
+        json_name = f"{folder}/dataset.json".lstrip("/")
+        document = None if folder is None else self._text(json_name)
         self.packed = document is not None
-        parsed = parse_labels(document, self.names, str(path)) if document is not None else Labels(None, ())
-        self.labels, self.class_names = parsed.labels, parsed.class_names
+        self._placed = read_paths(self.names)
+        parsed = (
+            self._from_folders()
+            if document is None
+            else parse_labels(document, self.names, folder="" if self._root else str(folder))
+        )
+        self.labels, self.class_names, self.label_problem = parsed.labels, parsed.class_names, parsed.problem
+        self.notes = (*notes, *parsed.notes, *([parsed.problem] if parsed.problem else []), *self._unread())
         self.all_records = self._manifest()
         by_file = {record.get("file"): record for record in self.all_records}
         self.tossed = tuple(
             name for name in self.names if by_file.get(name, Record()).get("verdict") == "dropped"
         )
+        records = [self._record(by_file, at, parsed) for at in range(len(self.names))]
+        self.records: list[Record] = records
         if self.tossed and not with_tossed:
             self._leave_out(frozenset(self.tossed))
-        self.records: list[Record] = [by_file.get(name, Record()) for name in self.names]
         self._document = document or ""
         self._hash: str | None = None
 
@@ -158,7 +178,8 @@ class PackReader:
         if self._hash is None:
             digest = hashlib.sha256(b"mien packed 1\n")
             for name in self.names:
-                digest.update(f"{name}\0{self._store.checksum(name)}\n".encode("utf-8", "surrogateescape"))
+                checksum = self._store.checksum(self._root + name)
+                digest.update(f"{name}\0{checksum}\n".encode("utf-8", "surrogateescape"))
             digest.update(self._document.encode())
             self._hash = digest.hexdigest()
         return self._hash
@@ -167,19 +188,47 @@ class PackReader:
         return len(self.names)
 
     def read(self, index: int) -> bytes:
-        """The file of picture `index`. Raises InputError where it is damaged."""
-        return self._store.read(self.names[index])
+        """The file of image `index`. Raises InputError where it is damaged."""
+        return self._store.read(self._root + self.names[index])
 
     def _manifest(self) -> list[Record]:
-        text = self._text("manifest.jsonl")
+        text = self._text(f"{self._root}manifest.jsonl")
         packed = read_manifest(text) if text else []
-        return merge_records([*packed, *read_continuation(self.path)])
+        inside = self.path / self._root  # where it was curated before it was opened by its parent
+        inner = read_continuation(inside) if self._root and self.path.is_dir() else []
+        return merge_records([*packed, *inner, *read_continuation(self.path)])
+
+    def _from_folders(self) -> Labels:
+        """Class numbers by the folders' names."""
+        classes = classes_of(self.names, self._placed)
+        names = tuple(sorted({name for name in classes if name is not None}))
+        if not names:
+            return Labels(None, (), [None] * len(self.names))
+        partial: list[Label | None] = [None if name is None else names.index(name) for name in classes]
+        stray = [name for name, label in zip(self.names, partial, strict=True) if label is None]
+        if not stray:
+            return Labels([label for label in partial if label is not None], names, partial)
+        lie = "image lies" if len(stray) == 1 else "images lie"
+        problem = f"{len(stray)} {lie} beside {len(names)} class folders and so without a label"
+        return Labels(None, names, partial, f"{problem} (first {stray[0]})")
+
+    def _record(self, by_file: Mapping[str | None, Record], at: int, parsed: Labels) -> Record:
+        """The manifest's record of an image, with what its folders and an incomplete `dataset.json` say."""
+        name = self.names[at]
+        record: dict[str, Any] = dict(by_file.get(name, Record()))
+        if self._placed[at].split and not record.get("split"):
+            record["split"] = self._placed[at].split
+        label = parsed.partial[at]
+        if parsed.problem and label is not None:
+            record["labels"] = named_label(label, parsed.class_names) | (record.get("labels") or {})
+        return cast(Record, record)
 
     def _leave_out(self, tossed: frozenset[str]) -> None:
         left = [index for index, name in enumerate(self.names) if name not in tossed]
         if not left:
             raise InputError(f"{self.path}: all of its {len(self.names)} pictures were tossed; restore some")
         self.names = [self.names[index] for index in left]
+        self.records = [self.records[index] for index in left]
         if self.labels is not None:
             self.labels = [self.labels[index] for index in left]
 
@@ -187,133 +236,44 @@ class PackReader:
         if name not in self._store.names():
             return None
         try:
-            return self._store.read(name).decode("utf-8")
+            return self._store.read(name).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"{self.path}: {name} in it is not UTF-8 text") from error
 
+    def _without_images(self) -> str:
+        packed = [name for name in self._store.names() if name.lower().endswith(ARCHIVE_SUFFIXES)]
+        lies = f"; {packed[0]} lies in it: unpack it, or give it as the source" if packed else ""
+        return f"{self.path}: no pictures in it (looked for {', '.join(sorted(PICTURE_SUFFIXES))}){lies}"
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    offset: int
-    size: int
-    stored: int
-    crc: int
-    deflated: bool
-
-
-class _ZipStore:
-    """Random access to a zip: the central directory is read once, members through `os.pread`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                _check_count(archive, path)
-                self._members = dict(_members(archive, path))
-            self._descriptor = os.open(path, os.O_RDONLY)
-        # zipfile raises nearly anything for damaged directories
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-            raise InputError(f"{path}: not a zip that can be read ({error})") from error
-        weakref.finalize(self, os.close, self._descriptor)
-
-    def names(self) -> Mapping[str, _Member]:
-        return self._members
-
-    def checksum(self, name: str) -> str:
-        member = self._members[name]
-        return f"{member.crc:08x} {member.size}"
-
-    def read(self, name: str) -> bytes:
-        member = self._members[name]
-        header = os.pread(self._descriptor, _LOCAL_HEADER.size, member.offset)
-        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-            raise self._damaged(name)
-        _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        start = member.offset + _LOCAL_HEADER.size + name_length + extra_length
-        data = os.pread(self._descriptor, member.stored, start)
-        if member.deflated:
-            try:
-                data = zlib.decompressobj(-15).decompress(data, member.size + 1)
-            except zlib.error as error:
-                raise self._damaged(name) from error
-        if len(data) != member.size or zlib.crc32(data) != member.crc:
-            raise self._damaged(name)
-        return data
-
-    def _damaged(self, name: str) -> InputError:
-        return InputError(f"{self._path}: {name} in it is damaged; copy or pack it again")
+    def _unread(self) -> Iterator[str]:
+        """Archives in the source, and tables of labels in an archive, which are not read."""
+        visible = [name for name in self._store.names() if not _is_hidden(name)]
+        for name in [name for name in visible if name.lower().endswith(ARCHIVE_SUFFIXES)][:_NAMED]:
+            yield f"{name} lies in it packed and is not read: unpack it, or give it as the source"
+        if self.packed or self.path.is_dir():
+            return
+        tables = [name for name in visible if name.lower().endswith(_TABLES)]
+        for name in [name for name in tables if PurePosixPath(name).name not in _MANIFESTS][:_NAMED]:
+            yield f"{name} in it is not read: unpack {self.path.name}; table:FOLDER then reads its labels"
 
 
-class _FolderStore:
-    """The same over a folder."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._names = dict.fromkeys(path.relative_to(root).as_posix() for path in list_files(root))
-
-    def names(self) -> Mapping[str, None]:
-        return self._names
-
-    def checksum(self, name: str) -> str:
-        data = self.read(name)
-        return f"{zlib.crc32(data):08x} {len(data)}"
-
-    def read(self, name: str) -> bytes:
-        try:
-            return (self._root / name).read_bytes()
-        except OSError as error:
-            raise InputError(f"{self._root / name}: cannot be read ({error.strerror})") from error
-
-
-def _open_store(path: Path) -> _ZipStore | _FolderStore:
-    if path.is_dir():
-        return _FolderStore(path)
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder")
-    return _ZipStore(path)
-
-
-def _check_count(archive: zipfile.ZipFile, path: Path) -> None:
-    """Hold the directory against the end record: zipfile misses entries swallowed by a damaged one."""
-    with open(path, "rb") as file:
-        file.seek(-min(path.stat().st_size, _END.size + 0xFFFF), os.SEEK_END)
-        tail = file.read()
-    position = tail.rfind(b"PK\x05\x06", 0, len(tail) - _END.size + 4)
-    (promised,) = _END.unpack_from(tail, position)
-    found = len(archive.infolist())
-    if promised not in (found, 0xFFFF):  # the latter stands for "see the zip64 record"
-        raise InputError(f"{path}: damaged, its directory lists {found} files of {promised}; copy it again")
-
-
-def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, _Member]]:
-    seen: set[str] = set()
-    length = path.stat().st_size
-    for info in archive.infolist():
-        name = info.filename
-        if info.is_dir():
-            continue
-        if name in seen or not _is_plain(name):
-            problem = "twice" if name in seen else "which leads out of the zip or is no plain name"
-            raise InputError(f"{path}: it holds {name!r} {problem}")
-        seen.add(name)
-        if info.flag_bits & 1:
-            raise InputError(f"{path}: {name} in it is encrypted")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise InputError(f"{path}: {name} in it is compressed in a way other than stored or deflate")
-        if max(info.file_size, info.compress_size) > _LARGEST_MEMBER:
-            raise InputError(f"{path}: {name} in it is larger than 1 GiB")
-        if not 0 <= info.header_offset <= length - info.compress_size:
-            raise InputError(f"{path}: its directory places {name} outside of the file; copy it again")
-        deflated = info.compress_type == zipfile.ZIP_DEFLATED
-        yield name, _Member(info.header_offset, info.file_size, info.compress_size, info.CRC, deflated)
-
-
-def _is_plain(name: str) -> bool:
-    return not (name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"))
+def _dataset_folder(members: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The folder of the topmost `dataset.json`, None if there is none; a note on others passed over."""
+    files = sorted(
+        (name for name in members if PurePosixPath(name).name == "dataset.json" and not _is_hidden(name)),
+        key=lambda name: (name.count("/"), name),
+    )
+    top = [name for name in files if name.count("/") == files[0].count("/")]
+    if len(top) > 1:
+        return None, [f"{name} is passed over: another lies beside it" for name in top[:_NAMED]]
+    passed = [f"{name} is passed over: {files[0]} is read" for name in files[1:][:_NAMED]]
+    return (files[0].rpartition("/")[0], passed) if files else (None, [])
 
 
 def _is_picture(name: str) -> bool:
     """Whether `name` may be a picture; hidden files and the Mac's shadow copies are not."""
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and not hidden
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)

@@ -17,11 +17,11 @@ from mien.core.atomic import write_text
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.core.events import Tick
-from mien.core.picture import BadPicture, Pixels, decode
+from mien.core.picture import Pixels, decode
 from mien.core.types import Spec
-from mien.datasets.columns import Columns
 from mien.datasets.index import Box, Entry, Index
 from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
+from mien.labels.columns import Columns
 
 Read = Callable[[Path, Entry], Pixels]  # root, entry -> uint8 [H, W, 3] or [H, W]; raises BadPicture
 Broken = dict[int, str]  # number of the entry -> what is wrong with it
@@ -29,11 +29,6 @@ Broken = dict[int, str]  # number of the entry -> what is wrong with it
 _VERSION = 1  # raise it when the same files would become other pixels
 _CHUNK = 128
 _NAMED = 3
-
-
-def read_file(root: Path, entry: Entry) -> Pixels:
-    """The picture of an entry that is a picture file, RGB and upright."""
-    return decode(root / entry.file, where=entry.file).pixels
 
 
 def decode_index(
@@ -44,28 +39,29 @@ def decode_index(
     size: int,
     channels: int,
     progress: Tick | None = None,
-    read: Read = read_file,
+    read: Read | None = None,
 ) -> StoredDataset:
     """The entries of `index` as `channels` x `size` x `size`, with the label columns `columns`.
 
-    Pictures that cannot be read are left out and named in `notes`. Raises InputError if none is left.
+    read: gives the pixels of an entry that is no file of its own. Pictures that cannot be read are left out
+    and named in `notes`. Raises InputError if none is left.
     """
     sums = _checksums(index)
     key = _key(index, sums, size, channels)
     stem = cache_root() / "decoded" / f"{key}-{_VERSION}"
-    found = _from_cache(stem, len(index.entries))
-    if found is None:
-        cut = partial(_cut, index.root, size, channels, read)
+    cached = _from_cache(stem, len(index.entries))
+    if cached is None:
+        cut = partial(_cut, index, size, channels, read)
         _fill_cache(stem, index, cut, (channels, size, size), progress)
-        found = _from_cache(stem, len(index.entries))
-        if found is None:
+        cached = _from_cache(stem, len(index.entries))
+        if cached is None:
             raise InputError(f"{stem}: the cache does not hold what was just written; check that disk")
-    pixels, broken = found
+    pixels, broken = cached
     kept = [entry for number, entry in enumerate(index.entries) if number not in broken]
-    labels = None if columns is None else columns.array(kept)
+    labels = None if columns is None else columns.array([entry.record() for entry in kept])
     names = () if columns is None else columns.class_names
     records = [_record(entry, index.licence, sums[entry.file]) for entry in kept]
-    notes = (*index.notes, *_tell(index, broken))
+    notes = (*index.notes, *_broken_note(index, broken))
     spec = Spec(size, channels, len(names), names)
     return StoredDataset(name, spec, _hash(key, names, labels), labels, records, pixels, notes)
 
@@ -75,9 +71,11 @@ def _checksums(index: Index) -> dict[str, str | None]:
 
     def checksum(file: str) -> str | None:
         try:
+            if index.content is not None:
+                return hashlib.sha256(index.content(file)).hexdigest()
             with open(index.root / file, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError:
+        except (OSError, InputError):
             return None
 
     files = list(dict.fromkeys(entry.file for entry in index.entries))
@@ -157,28 +155,26 @@ def _decoded(
                 progress(start + len(chunk), len(entries))
 
 
-def _cut(root: Path, size: int, channels: int, read: Read, entry: Entry) -> Pixels | str:
+def _cut(index: Index, size: int, channels: int, read: Read | None, entry: Entry) -> Pixels | str:
     """One picture as uint8 [C, size, size], or what is wrong with it."""
     try:
-        pixels = read(root, entry)
-    except BadPicture as error:
+        if read is not None:
+            pixels = read(index.root, entry)
+        else:
+            pixels = decode(index.read(entry.file), where=entry.file).pixels
+    except InputError as error:
         return str(error)
     return to_square(pixels, size, channels=channels, box=entry.box, mirror=entry.mirror)
 
 
 def _record(entry: Entry, licence: str, checksum: str | None) -> dict[str, Any]:
     source = f"{entry.file}#{entry.part}" if entry.part else entry.file
-    known: dict[str, Any] = {
-        "source": source,
-        "sha256": checksum,
-        "verdict": "kept",
-        "labels": dict(entry.labels),
-    }
+    known: dict[str, Any] = {"source": source, "sha256": checksum, "verdict": "kept", **entry.record()}
     known |= {"mirrored": True} if entry.mirror else {}
-    return known | entry.extra() | ({"licence": licence} if licence else {})
+    return known | ({"licence": licence} if licence else {})
 
 
-def _tell(index: Index, broken: Broken) -> tuple[str, ...]:
+def _broken_note(index: Index, broken: Broken) -> tuple[str, ...]:
     """One line for the first broken pictures, and how many there are."""
     if not broken:
         return ()

@@ -18,9 +18,9 @@ from mien.core.packed import PackReader, encode_png
 from mien.core.types import Dataset
 from mien.datasets.export_columns import Column, columns_of
 from mien.datasets.export_files import write_imagefolder, write_parquet
-from mien.datasets.index import Entry
-from mien.datasets.opening import open_dataset
-from mien.datasets.splits import split_people
+from mien.datasets.opening import open_dataset, resolve
+from mien.labels.records import text_of
+from mien.labels.split import assign_splits
 
 _SPLITS = {"": "train", "train": "train", "val": "validation", "test": "test"}
 _CHUNK = 64
@@ -102,8 +102,9 @@ class _Pictures:
     """PNG bytes of a dataset's pictures: those of its files where they are PNGs, which keeps their marks."""
 
     def __init__(self, source: str, dataset: Dataset) -> None:
-        path = Path(source)
-        pack = PackReader(path) if path.exists() else None
+        resolved = resolve(source)
+        is_pack = resolved.layout == "folder" and resolved.path == Path(resolved.where)
+        pack = PackReader(resolved.path) if is_pack else None
         self._pack = pack if pack is not None and len(pack) == len(dataset) else None
         self._dataset = dataset
 
@@ -136,9 +137,8 @@ def _splits(dataset: Dataset, split: float | None, seed: int) -> list[str]:
     """The split of each picture, in Hugging Face's words."""
     if split is None:
         return [_SPLITS.get(str(record.get("split", "")), "train") for record in dataset.records]
-    entries = [_entry(number, record) for number, record in enumerate(dataset.records)]
-    cut = split_people(entries, shares={"train": split, "test": 1 - split}, seed=seed)
-    splits = [entry.split for entry in cut]
+    owners = [_owner(number, record) for number, record in enumerate(dataset.records)]
+    splits = assign_splits(owners, shares={"train": split, "test": 1 - split}, seed=seed)
     if len(set(splits)) < 2:
         raise InputError(
             f"--split {split}: all {len(splits)} pictures fall on one side; there are too few people"
@@ -146,11 +146,10 @@ def _splits(dataset: Dataset, split: float | None, seed: int) -> list[str]:
     return splits
 
 
-def _entry(number: int, record: Mapping[str, Any]) -> Entry:
-    labels = record.get("labels") or {}
-    person = record.get("person", labels.get("person", ""))
-    group = record.get("group", labels.get("pair", ""))
-    return Entry(str(record.get("source") or number), person=str(person), group=str(group))
+def _owner(number: int, record: Mapping[str, Any]) -> str:
+    """The name that splits go by: the person, else what belongs together, else the picture alone."""
+    named = (text_of(record, name) for name in ("person", "group", "pair"))
+    return next(filter(None, named), str(record.get("source") or number))
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def _any(column: Column) -> bool:
 
 
 def _labels(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's labels, an object of yes and no spread out."""
+    """A record's labels, an object of yes and no spread out; other objects stay whole."""
     labels = dict(record.get("labels") or {})
     return labels | (labels.pop("attributes", None) or {})
 
@@ -66,7 +66,9 @@ def _from_array(dataset: Dataset, known: set[str]) -> list[Column]:
     if ((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all():
         name = "label" if "label" not in known else "class"
         return (
-            [] if _told(dataset, names) else [Column(name, "string", [names[at] for at in array.argmax(1)])]
+            []
+            if _holds_classes(dataset, names)
+            else [Column(name, "string", [names[at] for at in array.argmax(1)])]
         )
     return [
         _column(name, [float(value) for value in array[:, at]])
@@ -75,11 +77,11 @@ def _from_array(dataset: Dataset, known: set[str]) -> list[Column]:
     ]
 
 
-def _told(dataset: Dataset, names: Sequence[str]) -> bool:
+def _holds_classes(dataset: Dataset, names: Sequence[str]) -> bool:
     """Whether a text label of the records, or the role, already holds these classes."""
     texts = ({_labels(r).get(name) for r in dataset.records} for name in _names(dataset.records))
     roles = {record.get("role") for record in dataset.records}
-    return any(found == set(names) for found in (*texts, roles) if all(isinstance(v, str) for v in found))
+    return any(taken == set(names) for taken in (*texts, roles) if all(isinstance(v, str) for v in taken))
 
 
 def _measurements(records: Sequence[Mapping[str, Any]], known: set[str]) -> list[Column]:

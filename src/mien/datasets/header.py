@@ -1,5 +1,6 @@
 """What a picture's header says, without decoding it."""
 
+import io
 import os
 import warnings
 from collections.abc import Sequence
@@ -7,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mien.core.picture import BadPicture, decode
 from mien.datasets.index import Problem
 
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
 
 
 @dataclass(frozen=True)
 class Header:
-    """width, height: pixels as stored, before EXIF turns it. mode: Pillow's, such as "RGB" or "L"."""
+    """width, height: pixels as seen, turned upright by EXIF. mode: Pillow's, such as "RGB" or "L"."""
 
     width: int
     height: int
@@ -36,14 +37,28 @@ class Header:
         return f"{self.width}x{self.height}"
 
 
-def read_header(path: Path, *, where: str) -> Header:
-    """The header of a picture file. Raises BadPicture naming `where`."""
+def read_header(source: Path | bytes, *, where: str) -> Header:
+    """The header of a picture file or of its bytes. Raises BadPicture naming `where`."""
     try:
-        with Image.open(path, formats=FORMATS) as picture:
-            return Header(*picture.size, picture.mode)
+        opened = source if isinstance(source, Path) else io.BytesIO(source)
+        with Image.open(opened, formats=FORMATS) as picture:
+            width, height = picture.size
+            return (
+                Header(height, width, picture.mode) if _lies(picture) else Header(width, height, picture.mode)
+            )
     except Exception as error:  # Pillow fails in a dozen ways; decoding says which one it is
-        decode(path, where=where)
+        decode(source, where=where)
         raise BadPicture(where, "unreadable", "its header cannot be read") from error
+
+
+def _lies(picture: Image.Image) -> bool:
+    """Whether EXIF says that the picture is stored on its side."""
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return False  # Pillow would decode all of it to look behind the pixels
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except Exception:  # broken EXIF turns nothing
+        return False
 
 
 def read_headers(root: Path, files: Sequence[str], problems: list[Problem]) -> dict[str, Header]:
@@ -58,6 +73,6 @@ def read_headers(root: Path, files: Sequence[str], problems: list[Problem]) -> d
     # Opening saves and restores warning filters, which threads do out of order: restore them for good here.
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")
-        found = dict(zip(files, pool.map(one, files), strict=True))
-    problems += [Problem(file, header) for file, header in found.items() if isinstance(header, str)]
-    return {file: header for file, header in found.items() if isinstance(header, Header)}
+        headers = dict(zip(files, pool.map(one, files), strict=True))
+    problems += [Problem(file, header) for file, header in headers.items() if isinstance(header, str)]
+    return {file: header for file, header in headers.items() if isinstance(header, Header)}

@@ -1,6 +1,6 @@
 """What a real dataset's folder holds, before any picture is decoded: entries, labels, what is amiss.
 
-Each layout (celeba, ckplus, sd18, pairs, eyes, table, parquet) is a file of `datasets/layouts/` with
+Each layout (folder, celeba, ckplus, sd18, pairs, eyes, table, parquet) is a file of `datasets/layouts/` with
 
     LICENCE, CITATION: str
     def recognise(root: Path) -> bool              cheap: does this folder look like the layout?
@@ -11,12 +11,13 @@ and is reached as "NAME:FOLDER" wherever DATA is taken, as "NAME:FOLDER?size=64&
 those that all layouts share (`layout.Options`) and the keyword arguments of its `index`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mien.core.errors import InputError
+from mien.core.picture import read_bytes
 
 Box = tuple[float, float, float, float]  # x, y, width, height in the file's pixels
 
@@ -43,10 +44,15 @@ class Entry:
     mirror: bool = False
     part: str = ""
 
-    def extra(self) -> dict[str, str]:
-        """What a manifest record says of it besides labels; what is not known is absent."""
+    @property
+    def owner(self) -> str:
+        """The name that splits go by: the person, else what belongs together, else the file alone."""
+        return self.person or self.group or self.file
+
+    def record(self) -> dict[str, Any]:
+        """What a manifest record says of it; fields that are not known are absent."""
         known = {"person": self.person, "role": self.role, "split": self.split, "group": self.group}
-        return {name: value for name, value in known.items() if value}
+        return {**{name: value for name, value in known.items() if value}, "labels": dict(self.labels)}
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Index:
     licence: of the pictures. channels: 3 (RGB) or 1 (gray), how pictures are opened unless told otherwise.
     label_names: the labels that are opened unless told otherwise. people: pictures of every person in the
     folder, which splits go by, so that they stay the same whatever options leave out; {}: those of `entries`.
+    content: the bytes of an entry's file where it lies in an archive; None: it is a file below `root`.
+    kind: how it lies there, where the layout has several ("packed", "zip", ...), or "".
     """
 
     layout: str
@@ -81,6 +89,17 @@ class Index:
     channels: int = 3
     label_names: tuple[str, ...] = ()
     people: Mapping[str, int] = field(default_factory=dict)
+    content: Callable[[str], bytes] | None = None
+    kind: str = ""
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """A record for each entry, as `labels.columns` takes them."""
+        return [entry.record() for entry in self.entries]
+
+    def read(self, file: str) -> bytes:
+        """The bytes of an entry's file. Raises InputError (BadPicture)."""
+        return self.content(file) if self.content else read_bytes(self.root / file, where=file)
 
 
 def record_fields(index: Index) -> dict[str, dict[str, Any]]:
@@ -95,4 +114,4 @@ def record_fields(index: Index) -> dict[str, dict[str, Any]]:
         if entry.part:
             raise InputError(f"{index.root / entry.file}: it holds many pictures; it cannot be prepared")
     licence = {"licence": index.licence} if index.licence else {}
-    return {entry.file: {**entry.extra(), **licence, "labels": dict(entry.labels)} for entry in index.entries}
+    return {entry.file: {**entry.record(), **licence} for entry in index.entries}

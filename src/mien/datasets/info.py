@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, Tick, job
 from mien.datasets.header import Header
 from mien.datasets.index import Problem
-from mien.datasets.info_sources import Look, Source, find_source
-from mien.datasets.info_statistics import LabelStats, SplitStats, label_stats, on_two_sides, split_stats
+from mien.datasets.info_sources import Contents, Look, read_contents
+from mien.labels.statistics import LabelStats, SplitStats, label_stats, on_two_sides, split_stats
 
 _NAMED = 50  # problems and people that are listed; --json names all
 _MOST_SIZES = 6
@@ -22,7 +23,7 @@ _MOST_VALUES = 6
 
 @dataclass(frozen=True)
 class Info:
-    """A dataset as `inspect` finds it.
+    """What `inspect` reads of a dataset.
 
     sizes: "512x512 RGB" -> pictures, the most frequent first. problems: of lists and missing files.
     broken: pictures that cannot be decoded. decoded: whether all of each picture was tried.
@@ -79,39 +80,52 @@ def inspect(source: str, *, quick: bool = False, progress: Tick | None = None) -
     quick: read the pictures' headers only. progress: called with (done, total) pictures. Raises InputError
     where nothing can be recognised.
     """
-    found = find_source(source, progress=progress)
-    headers, broken = _look(found.looks, quick, progress)
+    contents = read_contents(source, progress=progress)
+    headers, broken = _look(contents.looks, quick, progress)
     sizes = Counter(f"{header} {header.mode}" for header in headers)
-    notes = found.notes + tuple(_hints(source, found, headers))
+    notes = contents.notes + tuple(_hints(source, contents, headers))
+    records = [entry.record() for entry in contents.entries]
     return Info(
         source,
-        found.layout,
-        found.opened_as,
-        len(found.entries),
-        dict(found.counts),
+        contents.layout,
+        contents.opened_as,
+        len(contents.entries),
+        dict(contents.counts),
         dict(sizes.most_common()),
-        label_stats(found.entries),
-        split_stats(found.entries),
-        on_two_sides(found.entries),
-        found.problems,
+        label_stats(records),
+        split_stats(records),
+        on_two_sides(records),
+        contents.problems,
         broken,
         notes,
-        found.licence,
-        found.citation,
+        contents.licence,
+        contents.citation,
         not quick,
     )
 
 
-def _hints(source: str, found: Source, headers: Sequence[Header]) -> Iterator[str]:
-    named = source.startswith("pairs:") or any(entry.part for entry in found.entries)
-    if found.layout == "pairs" and not named:
+def _hints(source: str, contents: Contents, headers: Sequence[Header]) -> Iterator[str]:
+    named = source.startswith("pairs:") or any(entry.part for entry in contents.entries)
+    if contents.layout == "pairs" and not named:
         yield f"the same names in both folders: taken as pairs; as classes, open folder:{source}"
-    if found.layout not in ("folder", "packed", "zip"):
+    if _may_be_pairs(contents):
+        yield f"the same names in both folders: taken as classes; as pairs, open pairs:{source}"
+    if contents.layout not in ("folder", "packed", "zip", "tar"):
         return  # these are made square and of one size when they are opened
     if len({header.size for header in headers}) > 1:
         yield "pictures are of several sizes: mien prepare makes one of them"
     elif headers and headers[0].width != headers[0].height:
         yield "pictures are not square: mien prepare cuts them"
+
+
+def _may_be_pairs(contents: Contents) -> bool:
+    """Two class folders with pictures of the same names."""
+    names: dict[str, set[str]] = {}
+    for entry in contents.entries:
+        path = PurePosixPath(entry.file)
+        names.setdefault(str(entry.labels.get("class")), set()).add(f"{entry.split}/{path.stem}")
+    sides = list(names.values())
+    return contents.layout == "folder" and len(sides) == 2 and sides[0] == sides[1]
 
 
 def _look(

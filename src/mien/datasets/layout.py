@@ -15,12 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, validate_cal
 
 from mien.core.errors import InputError
 from mien.core.events import Tick
-from mien.datasets.columns import Columns, choose_columns
-from mien.datasets.decoded import Read, decode_index, read_file
+from mien.core.path_labels import SPLITS
+from mien.datasets.decoded import Read, decode_index
 from mien.datasets.index import Entry, Index, Problem
-from mien.datasets.splits import fold_people, split_people
 from mien.datasets.stored import StoredDataset
+from mien.labels.columns import Columns, choose_columns
+from mien.labels.split import assign_folds, assign_splits
 
+_OF_ONE_FILE = ("folder", "parquet", "table")  # layouts that may be a single file
 _NAMED = 3  # problems that are named when a dataset is opened; `mien data info` names all
 
 
@@ -42,47 +44,48 @@ def read_index(layout: str, index: Callable[..., Index], where: str) -> tuple[In
 
     Raises InputError for a folder that is not there and for options that are unknown or wrong.
     """
-    root, given = _parse(where)
-    if not root.is_dir():
+    root, given = parse_options(where)
+    if not (root.is_dir() or (layout in _OF_ONE_FILE and root.is_file())):
         raise InputError(f"{root}: no such folder; {layout}: is read from the unpacked folder")
     shared = {name: value for name, value in given.items() if name in Options.model_fields}
     own = {name: value for name, value in given.items() if name not in shared}
     try:
         options = Options.model_validate(shared)
-        found: Index = validate_call(index)(root, **own)
+        whole: Index = validate_call(index)(root, **own)
     except ValidationError as error:
         raise InputError(f"{layout}:{where}: {_explain(error, index)}") from error
-    return _split(found, options), options
+    return _with_splits(whole, options), options
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What was asked for: `index` with those entries alone and all notes, the columns their labels become."""
+class Selection:
+    """What the options choose: `index` with those entries alone and all notes; the columns of labels."""
 
     index: Index
     columns: Columns | None
     options: Options
 
 
-def choose(layout: str, index: Callable[..., Index], where: str) -> Chosen:
-    """The entries that "FOLDER?options" asks for: one side of the split, with the labels known.
+def select(layout: str, index: Callable[..., Index], where: str) -> Selection:
+    """The entries that "FOLDER?options" chooses: of one split, with the labels known.
 
     Raises InputError, also where none is left.
     """
-    found, options = read_index(layout, index, where)
-    if not found.entries:
-        raise InputError(f"{found.root}: nothing to open; {_why(found, found.notes)}")
-    columns = _columns(found, options)
-    entries = on_side(found.entries, options.split)
-    covered = tuple(entry for entry in entries if columns is None or columns.covers(entry))
-    notes = found.notes
+    whole, options = read_index(layout, index, where)
+    if not whole.entries:
+        raise InputError(f"{whole.root}: nothing to open; {_why(whole, whole.notes)}")
+    columns = _columns(whole, options)
+    entries = of_split(whole.entries, options.split)
+    covered = tuple(entry for entry in entries if columns is None or columns.covers(entry.record()))
+    notes = whole.notes
     if columns is not None and len(covered) < len(entries):
         without = f"{len(entries) - len(covered)} of {len(entries)} pictures have no {_some(columns.names)}"
         notes += (f"{without} and are left out; labels=none keeps them",)
     if not covered:
-        raise InputError(f"{found.root}: nothing to open; {_why(found, notes)}")
-    told = (*notes, *_name(found.problems))
-    return Chosen(replace(found, entries=covered, notes=told), columns, options)
+        raise InputError(f"{whole.root}: nothing to open; {_why(whole, notes)}")
+    return Selection(
+        replace(whole, entries=covered, notes=(*notes, *_name(whole.problems))), columns, options
+    )
 
 
 def open_layout(
@@ -91,7 +94,7 @@ def open_layout(
     where: str,
     *,
     progress: Tick | None = None,
-    read: Read = read_file,
+    read: Read | None = None,
 ) -> StoredDataset:
     """Open "FOLDER?options" of a layout.
 
@@ -99,26 +102,27 @@ def open_layout(
     pixels of an entry, for pictures that are no files. Broken pictures are left out and named in `notes`.
     Raises InputError where nothing can be opened.
     """
-    chosen = choose(layout, index, where)
-    options = chosen.options
+    selection = select(layout, index, where)
+    options = selection.options
     name = "-".join(filter(None, (layout, options.fold.replace("/", "of"), options.split)))
     return decode_index(
-        chosen.index,
+        selection.index,
         name,
-        chosen.columns,
+        selection.columns,
         size=options.size,
-        channels=int(options.channels or chosen.index.channels),
+        channels=int(options.channels or selection.index.channels),
         progress=progress,
         read=read,
     )
 
 
-def on_side(entries: tuple[Entry, ...], split: str) -> tuple[Entry, ...]:
-    """The entries of one side of the split; all of them for ""."""
+def of_split(entries: tuple[Entry, ...], split: str) -> tuple[Entry, ...]:
+    """The entries of one split; all of them for ""."""
     return tuple(entry for entry in entries if split in ("", entry.split))
 
 
-def _parse(where: str) -> tuple[Path, dict[str, str]]:
+def parse_options(where: str) -> tuple[Path, dict[str, str]]:
+    """The path of "FOLDER?name=value&name=value", and its options. Raises InputError."""
     if Path(where).exists():  # a folder may have a "?" in its name
         return Path(where), {}
     place, mark, query = where.rpartition("?")
@@ -143,25 +147,37 @@ def _explain(error: ValidationError, index: Callable[..., Index]) -> str:
     return f"option {name}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
-def _split(index: Index, options: Options) -> Index:
-    """Folds where asked for; else the dataset's own split; else, if one side is wanted, ours."""
-    entries, people, seed = index.entries, index.people or None, options.seed
+def _with_splits(index: Index, options: Options) -> Index:
+    """Folds where asked for; else the dataset's own split; else, if one is chosen, one by person.
+
+    A split of the dataset's own that has one side alone is passed over: nothing would be left to test.
+    """
+    owners = [entry.owner for entry in index.entries]
+    people, seed = index.people or None, options.seed
+    recorded = {entry.split for entry in index.entries} - {""}
+    notes = index.notes
     if options.fold:
         match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", options.fold)
         if not match or options.split == "val":
             raise InputError(f"fold={options.fold}: write fold=3/10, with split=train or split=test")
-        fold, folds = int(match[1]), int(match[2])
-        entries = fold_people(entries, fold=fold, folds=folds, seed=seed, people=people)
-    elif options.split and not any(entry.split for entry in entries):
-        entries = split_people(entries, seed=seed, people=people)
-    return replace(index, entries=entries)
+        splits = assign_folds(owners, fold=int(match[1]), folds=int(match[2]), seed=seed, people=people)
+    elif options.split and len(recorded) < 2:
+        splits = assign_splits(owners, seed=seed, people=people)
+        if recorded:
+            notes += (f"its own split has {recorded.pop()} alone and is passed over: people are split",)
+    else:
+        if options.split and options.split not in recorded:
+            notes += (f"its split has {', '.join(s for s in SPLITS if s in recorded)}, no {options.split}",)
+        return replace(index, notes=notes)
+    pairs = zip(index.entries, splits, strict=True)
+    return replace(index, entries=tuple(replace(entry, split=split) for entry, split in pairs), notes=notes)
 
 
 def _columns(index: Index, options: Options) -> Columns | None:
-    """The labels asked for, else the layout's own."""
-    asked = tuple(name.strip() for name in options.labels.split(",") if name.strip())
-    names = () if asked == ("none",) else asked or index.label_names
-    return choose_columns(index.entries, names, where=str(index.root)) if names else None
+    """The labels that the options name, else the layout's own."""
+    named = tuple(name.strip() for name in options.labels.split(",") if name.strip())
+    names = () if named == ("none",) else named or index.label_names
+    return choose_columns(index.records, names, where=str(index.root)) if names else None
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -1,17 +1,53 @@
-"""From what is written on the command line to a dataset."""
+"""From what is written on the command line to a dataset: the one way in which every command reads a source.
 
+A path that is there is read by `layouts/folder.py` (a zip, tar or folder, packed or not), a single .parquet
+or table file by its layout; "NAME:PATH?options" by the layout of that name.
+"""
+
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from mien.core.discover import load, names
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.types import Dataset
 from mien.datasets.index import Index
-from mien.datasets.layout import Chosen, choose, on_side, read_index
+from mien.datasets.layout import Selection, of_split, parse_options, read_index, select
+from mien.datasets.stored import StoredDataset
+from mien.datasets.tables import TABLE_SUFFIXES, has_file_column
 
 _PACKAGE = "mien.datasets.layouts"
+
+
+class Source(NamedTuple):
+    """layout: a file of `datasets/layouts/`. where: what it opens, as "PATH?options"."""
+
+    layout: str
+    where: str
+
+    @property
+    def module(self) -> ModuleType:
+        return load(_PACKAGE, self.layout)
+
+    @property
+    def path(self) -> Path:
+        """The file or folder, without options."""
+        return parse_options(self.where)[0]
+
+
+def resolve(source: str) -> Source:
+    """Which layout reads `source`, a path or "NAME:WHERE". Raises InputError where nothing is like it."""
+    path = Path(source)
+    if source and path.exists():
+        return Source(_layout_of_file(path), source)
+    name, colon, where = source.partition(":")
+    if colon and name in names(_PACKAGE):
+        return Source(name, where)
+    others = ", ".join(f"{other}:..." for other in names(_PACKAGE) if other != "folder")
+    raise InputError(f"{source}: there is no such zip or folder (other sources: {others})")
 
 
 def open_dataset(source: str, *, progress: Tick | None = None) -> Dataset:
@@ -20,48 +56,37 @@ def open_dataset(source: str, *, progress: Tick | None = None) -> Dataset:
     progress: called with (done, total) during the slow part of opening for the first time.
     Raises InputError where nothing like that exists or it cannot be used.
     """
-    name, colon, where = source.partition(":")
-    if not source or not Path(source).exists():
-        if colon and name in names(_PACKAGE):
-            dataset: Dataset = load(_PACKAGE, name).open(where, progress=progress)
-            return dataset
-        others = ", ".join(f"{other}:..." for other in names(_PACKAGE) if other != "folder")
-        raise InputError(f"{source}: there is no such zip or folder (other sources: {others})")
+    resolved = resolve(source)
+    as_it_is = resolved.layout == "folder" and resolved.where == source
     try:
-        folder: Dataset = load(_PACKAGE, "folder").open(source, progress=progress)
+        dataset: Dataset = resolved.module.open(resolved.where, progress=progress)
     except InputError as error:
-        known = recognise(Path(source)) if Path(source).is_dir() else None
+        known = recognise(resolved.path) if as_it_is else None
         if known is None:
             raise
         raise InputError(f"{error}; it looks like {known}: try {known}:{source}") from error
-    return folder
+    if as_it_is and isinstance(dataset, StoredDataset):
+        dataset.notes += _hint(source)
+    return dataset
 
 
 def open_index(source: str) -> Index:
-    """What the folder of "NAME:FOLDER?options" holds, before any picture is decoded; NAME must be a layout.
+    """What the folder of "NAME:FOLDER?options" holds, before any picture is decoded.
 
-    With split= only the entries of that side. Raises InputError for anything else.
+    With split= only the entries of that split. Raises InputError for sources that have no folder.
     """
-    name, where, module = _layout_of(source)
-    index, options = read_index(name, module.index, where)
-    return replace(index, entries=on_side(index.entries, options.split))
+    resolved = resolve(source)
+    index, options = read_index(resolved.layout, _index_of(resolved), resolved.where)
+    return replace(index, entries=of_split(index.entries, options.split))
 
 
-def choose_entries(source: str) -> Chosen:
+def choose_entries(source: str) -> Selection:
     """The entries that "NAME:FOLDER?options" chooses, and the columns their labels become.
 
     Raises InputError as `open_dataset` does.
     """
-    name, where, module = _layout_of(source)
-    return choose(name, module.index, where)
-
-
-def _layout_of(source: str) -> tuple[str, str, ModuleType]:
-    name, colon, where = source.partition(":")
-    module = load(_PACKAGE, name) if colon and name in names(_PACKAGE) else None
-    if module is None or not hasattr(module, "index"):
-        raise InputError(f"{source}: write NAME:FOLDER with one of {', '.join(layouts())}")
-    return name, where, module
+    resolved = resolve(source)
+    return select(resolved.layout, _index_of(resolved), resolved.where)
 
 
 def layouts() -> tuple[str, ...]:
@@ -69,6 +94,31 @@ def layouts() -> tuple[str, ...]:
     return tuple(name for name in names(_PACKAGE) if hasattr(load(_PACKAGE, name), "index"))
 
 
-def recognise(root: Path) -> str | None:
-    """The layout that folder `root` looks like, or None."""
-    return next((name for name in layouts() if load(_PACKAGE, name).recognise(root)), None)
+def recognise(root: Path, *, without: tuple[str, ...] = ()) -> str | None:
+    """The layout that folder `root` looks like, or None for plain pictures and packed datasets."""
+    if not root.is_dir() or (root / "dataset.json").exists() or any(root.glob("*/dataset.json")):
+        return None
+    return next((n for n in layouts() if n not in without and load(_PACKAGE, n).recognise(root)), None)
+
+
+def _index_of(source: Source) -> Callable[..., Index]:
+    if not hasattr(source.module, "index"):
+        raise InputError(
+            f"{source.layout}:{source.where}: write NAME:FOLDER with one of {', '.join(layouts())}"
+        )
+    index: Callable[..., Index] = source.module.index
+    return index
+
+
+def _layout_of_file(path: Path) -> str:
+    if path.is_file() and path.suffix.lower() == ".parquet":
+        return "parquet"
+    return "table" if path.suffix.lower() in TABLE_SUFFIXES and has_file_column(path) else "folder"
+
+
+def _hint(source: str) -> tuple[str, ...]:
+    """A note on labels that a plain folder has beside its pictures."""
+    known = recognise(Path(source), without=("pairs",))
+    if known is None:
+        return ()
+    return (f"it looks like {known}, whose labels are not read here: {known}:{source} reads them",)

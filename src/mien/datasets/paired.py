@@ -16,6 +16,7 @@ from mien.core.views import View
 from mien.datasets.layout import read_index
 from mien.datasets.layouts import pairs, sd18
 from mien.datasets.opening import open_dataset, open_index
+from mien.labels.records import text_of
 
 _NAMED = 10
 
@@ -47,8 +48,8 @@ class PairedDataset:
     @property
     def content_hash(self) -> str:
         """SHA-256 of pictures, direction and choice of pairs."""
-        told = json.dumps([self.both.content_hash, self.roles, self.names])
-        return hashlib.sha256(told.encode()).hexdigest()
+        identity = json.dumps([self.both.content_hash, self.roles, self.names])
+        return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
     def inputs(self) -> Dataset:
@@ -148,25 +149,24 @@ def _of_views(dataset: Dataset, views: Sequence[sd18.Pair], *, direction: str, w
 
 def _is_paired_folder(source: str) -> bool:
     path = Path(source)
-    return path.is_dir() and not (path / "dataset.json").exists() and pairs.may_be(path)
+    packed = (path / "dataset.json").exists() or any(path.glob("*/dataset.json"))
+    return path.is_dir() and not packed and pairs.may_be(path)
 
 
 def _membership(record: Any) -> tuple[str, str, str]:
     """(pair, role, person) of a record: of a layout, or of a packed dataset's labels; "" if not known."""
-    labels = record.get("labels") or {}
-    pair = record.get("group", labels.get("pair", record.get("person", labels.get("person", ""))))
-    role = record.get("role", labels.get("role", ""))
-    person = record.get("person", labels.get("person", ""))
-    return str(pair), str(role), str(person)
+    person = text_of(record, "person")
+    pair = record.get("group") or text_of(record, "pair") or person
+    return str(pair), text_of(record, "role"), person
 
 
 def _direction(roles: set[str], direction: str, where: str) -> tuple[str, str]:
-    ways = {f"{one}-{two}": (one, two) for one in sorted(roles) for two in sorted(roles) if one != two}
+    directions = {f"{one}-{two}": (one, two) for one in sorted(roles) for two in sorted(roles) if one != two}
     if len(roles) != 2:
         raise InputError(f"{where}: pairs need two roles; there are: {', '.join(sorted(roles)) or 'none'}")
-    if direction and direction not in ways:
-        raise InputError(f"{where}: there is no direction {direction!r}; choose {' or '.join(ways)}")
-    return ways[direction] if direction else next(iter(ways.values()))
+    if direction and direction not in directions:
+        raise InputError(f"{where}: there is no direction {direction!r}; choose {' or '.join(directions)}")
+    return directions[direction] if direction else next(iter(directions.values()))
 
 
 def _check_whole(

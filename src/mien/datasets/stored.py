@@ -17,7 +17,8 @@ from mien.core.views import Indexed
 class StoredDataset(Indexed):
     """A `core.types.Dataset` over one uint8 [N, C, H, W] array, usually a memory map.
 
-    notes: lines for the user about what was left out and why.
+    notes: lines for the user about what was left out and why. label_problem: why labels is None though some
+    images have one, or "".
     """
 
     name: str
@@ -27,6 +28,7 @@ class StoredDataset(Indexed):
     records: Sequence[Mapping[str, Any]]
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
+    label_problem: str = ""
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])

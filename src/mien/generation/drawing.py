@@ -1,6 +1,6 @@
 """A loaded generator with truncation and labels: what every command that draws faces begins with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,39 @@ from mien.core.image import resize, to_hwc
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance
-from mien.core.sampling import check_psi, draw, latents
+from mien.core.sampling import check_psi, draw, latents, psi_note
 from mien.core.styles import Styled, styled, styles
-from mien.labels.asked import label_vectors
+from mien.labels.vectors import label_vectors
 
 _MOST_SIDE = 2048
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A generator with what it is to draw. psi: truncation in [0, 1]. label: as `--label` gave it."""
+    """A generator with what it is to draw. psi: truncation. label: as `--label` gave it."""
 
     loaded: LoadedNetwork[Any]
     psi: float
     label: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Path | None, *, trunc: float, label: str | Sequence[str]) -> "Drawing":
-        """Load a generator as `load_network` does. Raises InputError, for a bad label too."""
+    def of(
+        cls,
+        source: Path | None,
+        *,
+        trunc: float,
+        label: str | Sequence[str],
+        note: Callable[[str], None] = lambda line: None,
+    ) -> "Drawing":
+        """Load a generator as `load_network` does. Raises InputError, for a bad label too.
+
+        note: told what the user should know of the file and the truncation.
+        """
         psi = check_psi(trunc)
         drawing = cls(load_network(source), psi, as_labels(label))
         drawing.labels([0])
+        for line in filter(None, (*drawing.loaded.notes, psi_note(psi))):
+            note(line)
         return drawing
 
     @property

@@ -6,24 +6,26 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mien import TOOL
+from mien.core.atomic import write_bytes
 from mien.core.checkpoint import NetworkHeader
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.events import Events, Tick, job
 from mien.core.image import grid_rows, to_hwc
 from mien.core.network import load_network
 from mien.core.packaged import source_of
 from mien.core.png_rows import png_rows
-from mien.core.provenance import Provenance, save_picture
-from mien.core.sampling import check_psi, draw, latents, parse_seeds
+from mien.core.provenance import Provenance, encode_picture, save_picture
+from mien.core.sampling import batch_for, check_psi, draw, latents, parse_seeds, psi_note
 from mien.core.types import Generator
 from mien.generation.drawing import as_labels
-from mien.labels.asked import label_vectors
+from mien.generation.file_names import ending_of, free_path, with_ending
+from mien.labels.vectors import label_vectors
 
 FORMATS = ("png", "jpg", "webp")
-_BATCH = 64
 _MOST_SIDE = 8192  # pixels of a grid that is not a PNG, which is held as a whole
 
 
@@ -42,9 +44,11 @@ def generate(
 ) -> list[Path]:
     """Draw new faces from a run folder, a generator file, or the model that comes with mien.
 
-    Returns the files written. Every picture says in its XMP that a model made it. However many there are, a
-    batch is held at a time, of a PNG grid a row too; a grid of another format is held whole, and refused
-    above 8,192 pixels a side. Raises InputError.
+    Returns the files written: seed0000.png, or seed0000-woman.png where this model drew that seed with other
+    labels there before. Every picture says in its XMP that a model made it. However many there are, a batch
+    is held at a time, of a PNG grid a row too; a grid of another format is held whole, and refused above
+    8,192 pixels a side. Raises InputError, and MienError that says how many were written where the disk is
+    full.
 
     Parameters
     ----------
@@ -54,9 +58,9 @@ def generate(
     out
         Folder for the pictures.
     seeds
-        Like 0,1,4-6, or @kept.txt for a file of seeds: one picture each.
+        Like 0,1,4-6, or @kept.txt for a file of seeds: one picture each, the same seed once.
     trunc
-        Truncation psi from 0 to 1: lower is safer and less varied.
+        Truncation psi, usually from 0 to 1: lower is safer and less varied.
     label
         Of a model trained with --cond or --labels, what to show: a class, or NAME=VALUE, like smiling=1,
         hair_colour=black; may be repeated. What is not said is drawn from labels that it learnt from.
@@ -65,23 +69,28 @@ def generate(
     format
         File format.
     """
-    check_psi(trunc)
+    note = psi_note(check_psi(trunc))
     if format not in FORMATS:
         raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")
-    chosen = parse_seeds(seeds)
+    given = parse_seeds(seeds)
+    chosen = list(dict.fromkeys(given))
     drawing = _opened(source_of(source))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
-    batches = _batches(drawing, chosen, labels, trunc, events.progress("drawing"))
+    twice = f"{len(given) - len(chosen)} seeds stood there again; each is drawn once"
+    remarks = (*drawing.notes, note, twice * (len(given) > len(chosen)), _unseen(drawing.header, labels))
+    for remark in filter(None, remarks):
+        events.note(remark)
+    alike = _Alike()
+    batches = alike.watch(_batches(drawing, chosen, labels, trunc, events.progress("drawing")))
+    ending = ending_of(as_labels(label), trunc)
     if grid:
         path = out / f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
-        _write_grid(path, batches, len(chosen), drawing)
-        written = [path]
+        written = [with_ending(path, ending) if label and path.exists() else path]
+        _write_grid(written[0], batches, len(chosen), drawing)
     else:
-        written = [
-            _save(drawing.model, out, format, seed, picture)
-            for piece, drawn in batches
-            for seed, picture in zip(piece, drawn, strict=True)
-        ]
+        written = _save_all(drawing.model, out / f"seed.{format}", ending, batches, len(chosen))
+    if alike.note() and trunc:
+        events.warn(alike.note())
     events.note(f"wrote {len(written)} file(s) to {out}")
     return written
 
@@ -92,6 +101,46 @@ class _Drawing(NamedTuple):
     generator: Generator
     header: NetworkHeader
     model: str
+    notes: tuple[str, ...] = ()
+
+
+class _Alike:
+    """Whether all pictures that pass are one and the same, or of one colour."""
+
+    def __init__(self) -> None:
+        self._first: Tensor | None = None
+        self._count = self._same = self._flat = 0
+
+    def watch(self, batches: Iterable[tuple[list[int], Tensor]]) -> Iterator[tuple[list[int], Tensor]]:
+        """The batches as they are."""
+        for seeds, drawn in batches:
+            self._first = drawn[0].clone() if self._first is None else self._first
+            flat = drawn.flatten(2)
+            self._count += len(drawn)
+            self._same += int((drawn == self._first).flatten(1).all(dim=1).sum())
+            self._flat += int((flat.amax(dim=2) == flat.amin(dim=2)).all(dim=1).sum())
+            yield seeds, drawn
+
+    def note(self) -> str:
+        """What to say of it; "" where pictures differ."""
+        if self._flat:
+            return (
+                f"{self._flat} of {self._count} pictures are of one colour: the model has learnt nothing yet"
+            )
+        alike = self._count > 1 and self._same == self._count
+        return f"all {self._count} pictures are the same: the model has collapsed" if alike else ""
+
+
+def _unseen(header: NetworkHeader, labels: Tensor | None) -> str:
+    """A note on what is to be shown and stood on none of the pictures that the model learnt from; or ""."""
+    if labels is None or not header.label_rows:
+        return ""
+    rows = torch.tensor(header.label_rows)
+    never = ((labels > 0).any(dim=0) & ~(rows > 0).any(dim=0)).tolist()
+    names = header.spec.class_names or tuple(map(str, range(header.spec.label_dim)))
+    wanted = ", ".join(name for name, unseen in zip(names, never, strict=True) if unseen)
+    what = f"none of the {len(rows):,} pictures whose labels the file keeps was"
+    return f"{what} {wanted}: what is drawn for it was never learnt" if wanted else ""
 
 
 def _opened(source: Path) -> _Drawing:
@@ -101,7 +150,7 @@ def _opened(source: Path) -> _Drawing:
         exported = OnnxGenerator(source)
         return _Drawing(exported, exported.header, exported.model)
     loaded = load_network(source)
-    return _Drawing(cast(Generator, loaded.network), loaded.header, loaded.model)
+    return _Drawing(cast(Generator, loaded.network), loaded.header, loaded.model, loaded.notes)
 
 
 def _batches(
@@ -112,17 +161,34 @@ def _batches(
     progress: Tick,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Seeds and their pictures, uint8 [n, C, H, W], a batch at a time; progress after each."""
-    for start in range(0, len(seeds), _BATCH):
-        piece = seeds[start : start + _BATCH]
-        shown = None if labels is None else labels[start : start + _BATCH]
+    size = batch_for(drawing.header.spec.resolution)
+    for start in range(0, len(seeds), size):
+        piece = seeds[start : start + size]
+        shown = None if labels is None else labels[start : start + size]
         yield piece, draw(drawing.generator, latents(piece, drawing.generator.z_dim), shown, psi=psi)
         progress(start + len(piece), len(seeds))
 
 
-def _save(model: str, out: Path, image_format: str, seed: int, picture: Tensor) -> Path:
-    path = out / f"seed{seed:04d}.{image_format}"
-    save_picture(path, to_hwc(picture), Provenance(model, seed, TOOL))
-    return path
+def _save_all(
+    model: str, like: Path, ending: str, batches: Iterable[tuple[list[int], Tensor]], count: int
+) -> list[Path]:
+    """Write each picture. like: "out/seed.png".
+
+    Raises MienError, saying how many there are, where one could not be written.
+    """
+    written: list[Path] = []
+    for piece, drawn in batches:
+        for seed, picture in zip(piece, drawn, strict=True):
+            data = encode_picture(to_hwc(picture), like.suffix, Provenance(model, seed, TOOL))
+            path = free_path(like.with_stem(f"seed{seed:04d}"), ending, data, model)
+            try:
+                write_bytes(path, data)
+            except MienError as error:
+                raise MienError(
+                    f"{error} ({len(written)} of {count} pictures were written before)"
+                ) from error
+            written.append(path)
+    return written
 
 
 def _write_grid(

@@ -45,7 +45,7 @@ def mosaic(
     cell
         Pixels along a side of a face; the model's by default.
     trunc
-        Truncation psi from 0 to 1.
+        Truncation psi, usually from 0 to 1.
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
@@ -57,7 +57,7 @@ def mosaic(
     across = math.ceil(math.sqrt(len(seeds))) if columns is None else columns
     if not 1 <= across <= _MOST_COLUMNS:
         raise InputError(f"--columns {across}: between 1 and {_MOST_COLUMNS:,}")
-    drawing = Drawing.of(source, trunc=trunc, label=label)
+    drawing = Drawing.of(source, trunc=trunc, label=label, note=events.note)
     side = check_side("--cell", cell, default=drawing.resolution)
     rows = math.ceil(len(seeds) / across)
     progress = events.progress("laying faces")

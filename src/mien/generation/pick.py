@@ -52,7 +52,7 @@ def pick(
     seeds
         Which faces to choose from.
     trunc
-        Truncation psi from 0 to 1.
+        Truncation psi, usually from 0 to 1.
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     size
@@ -63,7 +63,7 @@ def pick(
     chosen = sorted(set(parse_seeds(seeds)))
     if len(chosen) > _MOST:
         raise InputError(f"--seeds: {len(chosen):,} faces are too many for one page; at most {_MOST:,}")
-    drawing = Drawing.of(source, trunc=trunc, label=label)
+    drawing = Drawing.of(source, trunc=trunc, label=label, note=events.note)
     side = check_side("--size", size, default=drawing.resolution)
     faces = list(_faces(drawing, chosen, side, events.progress("drawing")))
     context = _context(drawing, chosen, side) | {"faces": faces}

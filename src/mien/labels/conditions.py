@@ -13,29 +13,30 @@ from mien.core.types import Dataset, Lesson, Spec
 from mien.core.views import View
 from mien.labels import encoding
 from mien.labels.encoding import Target
+from mien.labels.mirror import mirrored
 
 
-def conditions(dataset: Dataset, wanted: str, *, mirror: bool) -> Lesson:
-    """The pictures of which all labels in `wanted` are known, with those labels; who is left out is said.
+def conditions(dataset: Dataset, names: str, *, mirror: bool) -> Lesson:
+    """The pictures of which all labels in `names` are known, with those labels, and a note on the others.
 
     mirror: whether pictures are turned left to right while training; their labels turn with them.
     Raises InputError for unknown labels, a number without bins, labels that cannot be mirrored.
     """
     known = with_predictions(dataset)
-    targets = encoding.choose(known, wanted)
+    targets = encoding.choose(known, names)
     for target in targets:
         _check_kind(target)
     rows = encoding.encode(known, targets)
     indexes = np.flatnonzero(~np.isnan(rows).any(axis=1))
-    names = tuple(name for target in targets for name in target.column_names)
+    columns = tuple(name for target in targets for name in target.column_names)
     if not len(indexes):
-        raise InputError(f"{dataset.name}: of no picture are all these labels known: {wanted}")
-    view = View(dataset, indexes, labels=rows[indexes], class_names=names)
+        raise InputError(f"{dataset.name}: of no picture are all these labels known: {names}")
+    view = View(dataset, indexes, labels=rows[indexes], class_names=columns)
     turned = _turned(targets, rows[indexes]) if mirror else None
     left_out = len(dataset) - len(view)
-    told = f"learns from {len(view):,} pictures with {', '.join(map(_told, targets))}"
+    line = f"learns from {len(view):,} pictures with {', '.join(map(_describe, targets))}"
     missing = f"; {left_out:,} left out, of which not all of these are known" if left_out else ""
-    return Lesson(view, mirrored_labels=turned, notes=(told + missing,))
+    return Lesson(view, mirrored_labels=turned, notes=(line + missing,))
 
 
 def rows_for(spec: Spec, dataset: Dataset) -> np.ndarray | None:
@@ -62,12 +63,12 @@ def _check_kind(target: Target) -> None:
         )
 
 
-def _told(target: Target) -> str:
+def _describe(target: Target) -> str:
     return f"{target.name} ({', '.join(target.values)})" if target.values else target.name
 
 
 def _turned(targets: tuple[Target, ...], rows: np.ndarray) -> np.ndarray:
-    turned = encoding.mirrored(targets, rows)
+    turned = mirrored(targets, rows)
     for target in targets:
         if np.isnan(turned[:, target.columns]).any():
             raise InputError(

@@ -6,7 +6,6 @@ values of "hair", "age:number" a number. So a model's file needs nothing else to
 
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.types import Dataset
+from mien.labels.bins import bin_names, place_of
+from mien.labels.records import flatten
 
 Kind = Literal["yes-no", "one-of", "number"]
 _MOST_VALUES = 64  # more are names or numbers of people, not kinds
-_BIN = re.compile(r"<(?P<below>-?[^-+<]+)|(?P<low>-?[^-+<]+)-(?P<high>-?[^+<]+)|(?P<above>-?[^-+<]+)\+")
-_TURNING = ("yaw", "roll")  # their sign changes with the picture's sides
-_NUMBER = ":number"
+NUMBER = ":number"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Target:
     def column_names(self) -> tuple[str, ...]:
         if self.kind == "one-of":
             return tuple(f"{self.name}={value}" for value in self.values)
-        return (self.name + _NUMBER if self.kind == "number" else self.name,)
+        return (self.name + NUMBER if self.kind == "number" else self.name,)
 
 
 def parse(column_names: Sequence[str]) -> tuple[Target, ...]:
@@ -54,18 +53,18 @@ def parse(column_names: Sequence[str]) -> tuple[Target, ...]:
             targets.append(Target(name, "one-of", start, tuple(m.partition("=")[2] for m in members)))
         else:
             for offset, member in enumerate(members):
-                kind: Kind = "number" if member.endswith(_NUMBER) else "yes-no"
-                targets.append(Target(member.removesuffix(_NUMBER), kind, start + offset))
+                kind: Kind = "number" if member.endswith(NUMBER) else "yes-no"
+                targets.append(Target(member.removesuffix(NUMBER), kind, start + offset))
         start += len(members)
     return tuple(targets)
 
 
-def choose(dataset: Dataset, wanted: str) -> tuple[Target, ...]:
-    """The targets that `wanted` ("Smiling,age:20/40/60,hair_colour", "" for every yes-no column) names.
+def choose(dataset: Dataset, choice: str) -> tuple[Target, ...]:
+    """The targets that `choice` ("Smiling,age:20/40/60,hair_colour", "" for every yes-no column) names.
 
     Raises InputError naming what there is, or why a label cannot be learnt.
     """
-    names = [name.strip() for name in wanted.split(",") if name.strip()] or _usual(dataset)
+    names = [name.strip() for name in choice.split(",") if name.strip()] or _usual(dataset)
     if not names:
         raise InputError(
             f"{dataset.name}: no label is a plain yes or no; say which to learn, --set labels=NAME,...,"
@@ -73,7 +72,7 @@ def choose(dataset: Dataset, wanted: str) -> tuple[Target, ...]:
         )
     twice = [name for name, count in Counter(name.partition(":")[0] for name in names).items() if count > 1]
     if twice:
-        raise InputError(f"labels={wanted}: {twice[0]} is named twice; learn it in one way at a time")
+        raise InputError(f"labels={choice}: {twice[0]} is named twice; learn it in one way at a time")
     columns: list[str] = []
     for name in names:
         columns += _columns(dataset, name)
@@ -109,52 +108,6 @@ def values_of(dataset: Dataset, name: str) -> list[Any]:
     return [_look_up(record, name) for record in dataset.records]
 
 
-def place_of(values: Sequence[str], value: Any) -> int | None:
-    """Which of a one-of's values that is, a number by its bin; None if it is none of them."""
-    if str(value) in values:
-        return values.index(str(value))
-    if not isinstance(value, int | float):
-        return None
-    for place, text in enumerate(values):
-        bounds = _bounds(text)
-        if bounds and bounds[0] <= value < bounds[1]:
-            return place
-    return None
-
-
-def mirrored(targets: Sequence[Target], rows: np.ndarray) -> np.ndarray:
-    """The labels of the same pictures turned left to right: turned angles, left for right."""
-    turned = rows.copy()
-    names = [name for target in targets for name in target.column_names]
-    for target in targets:
-        if target.kind == "one-of" and _turns(target.name):
-            turned[:, target.columns] = _turned_bins(target, rows[:, target.columns])
-    for place, name in enumerate(names):
-        if _turns(name) and name.endswith(_NUMBER):
-            turned[:, place] = -rows[:, place]
-        elif (other := _swapped(name)) != name:
-            # Without a partner it is not known what the mirrored picture shows.
-            turned[:, place] = rows[:, names.index(other)] if other in names else np.nan
-    return turned
-
-
-def _turns(name: str) -> bool:
-    return any(part in _TURNING for part in re.split(r"[^a-z]+", name.lower()))
-
-
-def _turned_bins(target: Target, rows: np.ndarray) -> np.ndarray:
-    """Bins of an angle that changes sign; a row whose bin has no counterpart is not known."""
-    bounds = [_bounds(value) for value in target.values]
-    out = np.full_like(rows, np.nan)
-    for place, bound in enumerate(bounds):
-        other = None if bound is None else (-bound[1], -bound[0])
-        if other in bounds:
-            hot = rows[:, place] == 1
-            out[hot] = 0
-            out[hot, bounds.index(other)] = 1
-    return out
-
-
 def _column(dataset: Dataset, name: str) -> np.ndarray | None:
     """The label column of that very name, if there is one."""
     names = _column_names(dataset)
@@ -163,18 +116,6 @@ def _column(dataset: Dataset, name: str) -> np.ndarray | None:
 
 def _owner(column: str) -> str:
     return column.partition("=")[0]
-
-
-def _swapped(name: str) -> str:
-    swaps = {
-        "left": "right",
-        "right": "left",
-        "Left": "Right",
-        "Right": "Left",
-        "LEFT": "RIGHT",
-        "RIGHT": "LEFT",
-    }
-    return re.sub("left|right|Left|Right|LEFT|RIGHT", lambda match: swaps[match[0]], name)
 
 
 def _usual(dataset: Dataset) -> list[str]:
@@ -186,14 +127,14 @@ def _usual(dataset: Dataset) -> list[str]:
     names = dict.fromkeys(
         name
         for record in dataset.records
-        for name, value in _flat(record.get("labels")).items()
+        for name, value in flatten(record.get("labels")).items()
         if isinstance(value, bool)
     )
     return list(names)
 
 
-def _columns(dataset: Dataset, wanted: str) -> list[str]:
-    name, colon, how = wanted.partition(":")
+def _columns(dataset: Dataset, choice: str) -> list[str]:
+    name, colon, cut = choice.partition(":")
     known = [value for value in values_of(dataset, name) if value is not None]
     if not known:
         raise InputError(f"{dataset.name}: no picture has the label {name!r}; there are: {_known(dataset)}")
@@ -201,11 +142,11 @@ def _columns(dataset: Dataset, wanted: str) -> list[str]:
     if kind is None:
         raise InputError(f"{dataset.name}: label {name!r} is a text here and a number there, or neither")
     if colon and kind == "one-of":
-        raise InputError(f"labels={wanted}: {name!r} is a text and cannot be cut into bins")
-    if colon and how != "number":
-        return [f"{name}={text}" for text in _bins(np.array(known, float), how, wanted)]
+        raise InputError(f"labels={choice}: {name!r} is a text and cannot be cut into bins")
+    if colon and cut != "number":
+        return [f"{name}={text}" for text in bin_names(np.array(known, float), cut, where=choice)]
     if kind == "number" or colon:
-        return [name + _NUMBER]
+        return [name + NUMBER]
     if kind == "yes-no":
         return [name]
     values = sorted({str(value) for value in known})
@@ -214,24 +155,6 @@ def _columns(dataset: Dataset, wanted: str) -> list[str]:
             f"{dataset.name}: label {name!r} has {len(values)} values; 2 to {_MOST_VALUES} can be learnt"
         )
     return [f"{name}={value}" for value in values]
-
-
-def _bins(known: np.ndarray, how: str, wanted: str) -> list[str]:
-    """Names of the bins between the edges given, or quartiles for "bins"."""
-    try:
-        edges = (
-            np.quantile(known, (0.25, 0.5, 0.75)).round(6)
-            if how == "bins"
-            else np.array([float(edge) for edge in how.split("/")])
-        )
-    except ValueError as error:
-        raise InputError(
-            f"labels={wanted}: after the colon write number, bins (quartiles), or edges like 20/40/60"
-        ) from error
-    if not np.all(np.diff(edges) > 0) or not np.isfinite(edges).all():
-        raise InputError(f"labels={wanted}: edges must rise")
-    texts = [f"{edge:g}" for edge in edges]
-    return [f"<{texts[0]}", *(f"{a}-{b}" for a, b in itertools.pairwise(texts)), f"{texts[-1]}+"]
 
 
 def _row(target: Target, value: Any) -> np.ndarray | float:
@@ -245,19 +168,6 @@ def _row(target: Target, value: Any) -> np.ndarray | float:
     if isinstance(value, bool | int | float) and (target.kind == "number" or value in (0, 1)):
         return float(value)
     return math.nan
-
-
-def _bounds(text: str) -> tuple[float, float] | None:
-    """From (inclusive) and to of the bin that a value's name stands for; None if it is none."""
-    match = _BIN.fullmatch(text)
-    if match is None:
-        return None
-    parts = match.groupdict()
-    low, high = parts["low"] or parts["above"], parts["high"] or parts["below"]
-    try:
-        return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-    except ValueError:  # a value's name that only looks like a bin
-        return None
 
 
 def _kind(values: Sequence[Any]) -> Kind | None:
@@ -304,22 +214,12 @@ def _hot(row: np.ndarray, values: Sequence[str]) -> str | None:
 
 def _look_up(record: Mapping[str, Any], name: str) -> Any:
     for place in ("labels", "measurements"):
-        value = _flat(record.get(place)).get(name)
+        value = flatten(record.get(place)).get(name)
         if isinstance(value, bool | int | float):
             return _known_number(value)
         if isinstance(value, str) and value:
             return value
     return None
-
-
-def _flat(values: Any) -> dict[str, Any]:
-    """A record's labels with those of inner objects ("attributes", "action_units") beside the others."""
-    if not isinstance(values, Mapping):
-        return {}
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= value if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def _known_number(value: float) -> float | None:
@@ -330,6 +230,6 @@ def _known(dataset: Dataset) -> str:
     names = dict.fromkeys([*_one_hot_values(dataset), *_column_names(dataset)])
     for record in dataset.records[:200]:
         for place in ("labels", "measurements"):
-            flat = _flat(record.get(place))
+            flat = flatten(record.get(place))
             names |= dict.fromkeys(n for n, v in flat.items() if isinstance(v, bool | int | float | str))
     return ", ".join(names) or "none"

@@ -1,4 +1,8 @@
-"""Which people are kept out of training: nobody is ever on both sides."""
+"""Splits by person: nobody is ever on two sides.
+
+People stand in a line by the hash of (seed, name), whatever the order of images; the line is cut where the
+shares of images say, never through a person.
+"""
 
 import hashlib
 from collections import Counter
@@ -10,9 +14,11 @@ import numpy as np
 
 from mien.core.errors import InputError
 
+SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+
 
 class Split(NamedTuple):
-    """train, held_out: indexes, rising. how: in words, by what the sides were told apart."""
+    """train, held_out: indexes, rising. how: in words, what decided."""
 
     train: np.ndarray
     held_out: np.ndarray
@@ -20,31 +26,72 @@ class Split(NamedTuple):
 
 
 def split_people(records: Sequence[Mapping[str, Any]], *, share: float, seed: int = 0) -> Split:
-    """Keep out about `share` of the pictures, all pictures of a person together.
+    """Keep out about `share` of the images, all images of a person together.
 
-    Where every record names a side ("split"), that is followed, after checking that it parts nobody. Else
-    people stand in a line by the hash of (seed, name) and the first of it are kept out. Raises InputError
-    where a side would be empty or a person is on both.
+    Where every record names its split, that is followed, after checking that it parts nobody; one that leaves
+    a side empty is passed over. Raises InputError where a side would be empty or a person is on both.
     """
     people = [person_of(record) for record in records]
-    named = [person or f"picture {index}" for index, person in enumerate(people)]
-    if all(record.get("split") for record in records):
-        out = np.array([record["split"] != "train" for record in records], bool)
-        how = "as the dataset itself is split"
+    names = [person or f"picture {index}" for index, person in enumerate(people)]
+    recorded = np.array([record.get("split", "") not in ("", "train") for record in records], bool)
+    follows = all(record.get("split") for record in records)
+    if follows and 0 < recorded.sum() < len(recorded):
+        held_out, how = recorded, "as the dataset itself is split"
     else:
-        chosen = _first(named, share, seed)
-        out = np.array([name in chosen for name in named], bool)
-        how = _how(people)
-    if not 0 < out.sum() < len(out):
+        chosen = _first_people(names, share, seed)
+        held_out, how = np.array([name in chosen for name in names], bool), _describe(people)
+        if follows and records:
+            how += f"; the dataset's own split has only {records[0]['split']} and is passed over"
+    if not 0 < held_out.sum() < len(held_out):
         raise InputError(
-            f"{len(set(named))} people cannot be parted into some to learn from and some to test"
+            f"{len(set(names))} people cannot be parted into some to learn from and some to test"
         )
-    both = {n for n, o in zip(named, out, strict=True) if o} & {
-        n for n, o in zip(named, out, strict=True) if not o
-    }
+    sides = [{names[at] for at in np.flatnonzero(side)} for side in (held_out, ~held_out)]
+    both = sides[0] & sides[1]
     if both:
         raise InputError(f"the dataset's split puts {len(both)} people on both sides, first {min(both)}")
-    return Split(np.flatnonzero(~out), np.flatnonzero(out), how)
+    return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out), how)
+
+
+def assign_splits(
+    names: Sequence[str],
+    *,
+    shares: Mapping[str, float] = SHARES,
+    seed: int = 0,
+    people: Mapping[str, int] | None = None,
+) -> list[str]:
+    """The split of each image, a key of `shares`, by the name of whoever it shows.
+
+    The images of a split are off its share by at most those of the person with most. people: images of each
+    person to go by (default: count `names`); give it where `names` are a part of something, so that every
+    part is split alike. Raises InputError for shares that are negative or do not sum to 1.
+    """
+    if not all(share >= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-9:
+        raise InputError(f"the shares of a split must not be negative and must sum to 1, not {dict(shares)}")
+    splits = cut_line(people or Counter(names), shares, seed)
+    return [splits[name] for name in names]
+
+
+def assign_folds(
+    names: Sequence[str],
+    *,
+    fold: int,
+    folds: int,
+    seed: int = 0,
+    people: Mapping[str, int] | None = None,
+) -> list[str]:
+    """ "test" for images of the people of fold `fold` (from 1) of `folds`, "train" for all others.
+
+    Each person is tested in exactly one fold. people: as for `assign_splits`. Raises InputError for a fold
+    that is none, or more folds than people.
+    """
+    people = people or Counter(names)
+    if not 1 <= fold <= folds or folds < 2:
+        raise InputError(f"fold {fold}/{folds}: write a number from 1 to the number of folds, at least 2")
+    if folds > len(people):
+        raise InputError(f"fold {fold}/{folds}: there are only {len(people)} people to share out")
+    fold_of = _deal(people, folds, seed)
+    return ["test" if fold_of[name] == fold else "train" for name in names]
 
 
 def person_of(record: Mapping[str, Any]) -> str:
@@ -68,36 +115,44 @@ def place_in_line(name: str, seed: int) -> bytes:
 
 
 def cut_line(people: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """The side of each person: the line is cut where the shares of pictures say, never through a person.
+    """The split of each person.
 
-    people: pictures of each. shares: of each side, summing to 1. A person falls on the side in which the
-    middle of its stretch of the line lies, so a side is off its share by one person's pictures at most.
+    people: images of each. shares: of each split, summing to 1. A person falls on the split in which the
+    middle of its stretch of the line lies, so a split is off its share by one person's images at most.
     """
     line = in_line(people, seed)
     total = sum(people.values())
     edges = [total * edge for edge in accumulate(shares.values())]
     edges[-1] = total  # the sum of shares is 1 only up to rounding
-    sides: dict[str, str] = {}
+    splits: dict[str, str] = {}
     stretches = pairwise(accumulate((people[name] for name in line), initial=0))
     for name, (start, stop) in zip(line, stretches, strict=True):
-        side = sum((start + stop) / 2 >= edge for edge in edges)
-        sides[name] = tuple(shares)[side]
-    return sides
+        splits[name] = tuple(shares)[sum((start + stop) / 2 >= edge for edge in edges)]
+    return splits
 
 
-def _first(named: Sequence[str], share: float, seed: int) -> set[str]:
-    """The people at the head of the line who make up `share` of the pictures; at least one."""
-    pictures = Counter(named)
-    sides = cut_line(pictures, {"out": share, "in": 1 - share}, seed)
-    return {name for name, side in sides.items() if side == "out"} or set(in_line(pictures, seed)[:1])
+def _deal(people: Mapping[str, int], folds: int, seed: int) -> dict[str, int]:
+    """The fold of each person: whoever has most images first, always into the emptiest fold."""
+    load = dict.fromkeys(range(1, folds + 1), 0)
+    fold_of = {}
+    for name in sorted(people, key=lambda name: (-people[name], place_in_line(name, seed))):
+        fold_of[name] = min(load, key=lambda fold: load[fold])
+        load[fold_of[name]] += people[name]
+    return fold_of
 
 
-def _how(people: Sequence[str]) -> str:
+def _first_people(names: Sequence[str], share: float, seed: int) -> set[str]:
+    """The people at the head of the line who make up `share` of the images; at least one."""
+    images = Counter(names)
+    splits = cut_line(images, {"out": share, "in": 1 - share}, seed)
+    return {name for name, split in splits.items() if split == "out"} or set(in_line(images, seed)[:1])
+
+
+def _describe(people: Sequence[str]) -> str:
     known = sum(map(bool, people))
     if known == len(people):
         return "by person"
     if known:
-        return (
-            f"by person; {len(people) - known} pictures of unknown people each count as a person of their own"
-        )
+        unknown = len(people) - known
+        return f"by person; {unknown} pictures of unknown people each count as a person of their own"
     return "by picture, since no person is known: if people appear twice, the figures flatter"

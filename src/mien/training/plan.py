@@ -190,9 +190,9 @@ def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: Tr
             raise InputError(f"--labels is for generators; {options.model} is told with --set labels=...")
         return conditions.conditions(dataset, options.labels, mirror=options.mirror is not False)
     if options.cond and not dataset.spec.label_dim:
+        why = getattr(dataset, "label_problem", "") or "this dataset has none"
         raise InputError(
-            f"{dataset.name}: --cond needs label columns, and this dataset has none; name labels of its"
-            " manifest with --labels"
+            f"{dataset.name}: --cond needs label columns: {why}; --labels takes labels of its manifest by name"
         )
     return lesson
 

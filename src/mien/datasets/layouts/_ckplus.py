@@ -11,9 +11,9 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.picture import PICTURE_SUFFIXES, Pixels, read_picture
-from mien.datasets.index import Entry, Problem
+from mien.datasets.index import Problem
 from mien.datasets.layouts._lists import rows
-from mien.datasets.splits import fold_people
+from mien.labels.split import assign_folds
 
 # In the order of their numbers in Emotion/.
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
@@ -87,11 +87,10 @@ class CKPlus:
     ) -> tuple[tuple[Sequence, ...], tuple[Sequence, ...]]:
         """Sequences to train on and to test on in fold `fold` (from 1) of `folds`; no subject is in both."""
         sequences = self.sequences
-        entries = [Entry(f"{s.subject}/{s.name}", person=s.subject) for s in sequences]
-        sides = [entry.split for entry in fold_people(entries, fold=fold, folds=folds, seed=seed)]
+        sides = assign_folds([s.subject for s in sequences], fold=fold, folds=folds, seed=seed)
         train, test = (
-            tuple(s for s, side in zip(sequences, sides, strict=True) if side == wanted)
-            for wanted in ("train", "test")
+            tuple(s for s, side in zip(sequences, sides, strict=True) if side == name)
+            for name in ("train", "test")
         )
         return train, test
 

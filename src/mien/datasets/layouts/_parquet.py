@@ -9,13 +9,17 @@ from typing import Any
 from mien.core.errors import InputError, MienError
 from mien.core.picture import BadPicture
 
+_PATTERNS = ("*.parquet", "*/*.parquet", "*/*/*.parquet", "*/*/*/*.parquet")
+_IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "png", "picture")
+_BYTES = ("binary", "large_binary", "binary_view")
 _one_at_a_time = threading.Lock()  # or every thread would read the same row group
 
 
 def parquet_files(root: Path) -> list[str]:
-    """The parquet files of a folder or of its `data`, sorted, relative to `root`."""
-    found = [path for folder in (root, root / "data") for path in folder.glob("*.parquet") if path.is_file()]
-    return sorted(path.relative_to(root).as_posix() for path in found)
+    """The parquet files of a folder and up to three levels of sub-folders, sorted, relative to `root`."""
+    paths = [path for pattern in _PATTERNS for path in root.glob(pattern) if path.is_file()]
+    files = [path.relative_to(root) for path in paths]
+    return sorted(file.as_posix() for file in files if not any(part.startswith(".") for part in file.parts))
 
 
 def read_cells(path: Path) -> list[dict[str, Any]]:
@@ -25,9 +29,7 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
     """
     file = _open(path)
     image, classes = _image_column(file.schema_arrow), _classes(file.schema_arrow)
-    nested = {
-        field.name for field in file.schema_arrow if field.type.num_fields or str(field.type) == "binary"
-    }
+    nested = {field.name for field in file.schema_arrow if field.type.num_fields or str(field.type) in _BYTES}
     names = [name for name in file.schema_arrow.names if name != image and name not in nested]
     if not names:
         return [{} for _ in range(file.metadata.num_rows)]
@@ -48,7 +50,7 @@ def read_image(path: Path, row: int, *, where: str) -> bytes:
         starts = _starts(path, path.stat().st_mtime_ns)
         group = max(number for number, start in enumerate(starts) if start <= row)
         picture = _pictures(path, path.stat().st_mtime_ns, group)[row - starts[group]]
-    data = (picture or {}).get("bytes")
+    data = picture.get("bytes") if isinstance(picture, dict) else picture
     if not isinstance(data, bytes):
         raise BadPicture(where, "unreadable", "the row holds no picture, at most the path of one")
     return data
@@ -68,19 +70,24 @@ def _open(path: Path) -> Any:
 
 
 def _image_column(schema: Any) -> str:
-    """The first column that is a struct with bytes."""
+    """The first column that is a struct with bytes, else the first of plain bytes."""
     for field in schema:
         inside = [field.type.field(at).name for at in range(field.type.num_fields)]
         if "bytes" in inside and str(field.type).startswith("struct"):
             return str(field.name)
-    raise InputError("no column of pictures in it (a struct of bytes and path)")
+    plain = [str(field.name) for field in schema if str(field.type) in _BYTES]
+    if not plain:
+        raise InputError("no column of pictures in it (bytes, or a struct of bytes and path)")
+    return next((name for name in plain if name.lower() in _IMAGE_NAMES), plain[0])
 
 
 def _classes(schema: Any) -> dict[str, list[str]]:
     """Names of the classes of columns that `datasets` says are numbers of classes."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: list(map(str, told["names"])) for name, told in features.items() if "names" in told}
+        return {
+            name: list(map(str, feature["names"])) for name, feature in features.items() if "names" in feature
+        }
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
 
@@ -100,7 +107,7 @@ def _starts(path: Path, changed: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4)
-def _pictures(path: Path, changed: int, group: int) -> list[dict[str, Any] | None]:
+def _pictures(path: Path, changed: int, group: int) -> list[dict[str, Any] | bytes | None]:
     file = _open(path)
     name = _image_column(file.schema_arrow)
     return list(file.read_row_group(group, columns=[name])[name].to_pylist())

@@ -40,10 +40,10 @@ def read_note(picture: Path, note: Path, *, grow: float) -> tuple[dict[str, floa
     if not note.is_file():
         raise InputError(f"it is not there, so {picture.name} has no line of sight and is left out")
     try:
-        told = json.loads(note.read_text("utf-8"))
-        look = _vector(told["eye_details"]["look_vec"])
-        points = [_vector(text) for text in (*told["interior_margin_2d"], *told.get("caruncle_2d", ()))]
-        head = _head(_vector(told["head_pose"])) if "head_pose" in told else {}
+        fields = json.loads(note.read_text("utf-8"))
+        look = _vector(fields["eye_details"]["look_vec"])
+        points = [_vector(text) for text in (*fields["interior_margin_2d"], *fields.get("caruncle_2d", ()))]
+        head = _head(_vector(fields["head_pose"])) if "head_pose" in fields else {}
         box = _around([(x, y) for x, y, *_ in points], read_header(picture, where=picture.name).height, grow)
     except InputError:
         raise

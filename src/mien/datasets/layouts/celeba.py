@@ -5,9 +5,10 @@
     list_eval_partition.txt        "000001.jpg 0" (train), 1 (val) or 2 (test)
     identity_CelebA.txt            "000001.jpg 2880"
 
-The lists may lie in Anno/ and Eval/ and the pictures in Img/, as they come. Attributes go by the names in
-line 2, never by their place. Without the partition split= goes by person; without the identities nobody knows
-who is who. Pictures are cut to the largest square in the middle.
+Kaggle's copy has the lists as .csv, line 1 "image_id,5_o_Clock_Shadow,...". The lists may lie in Anno/ and
+Eval/ and the pictures in Img/, as they come. Attributes go by the names in
+the header, never by their place. Without the partition split= goes by person; without the identities nobody
+knows who is who. Pictures are cut to the largest square in the middle.
 """
 
 import os
@@ -16,20 +17,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.picture import PICTURE_SUFFIXES
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.layouts._lists import find_file, rows
+from mien.datasets.layouts._lists import find_file, read_text, rows
 from mien.datasets.stored import StoredDataset
 
 LICENCE = "CelebA agreement: non-commercial research only; pictures may not be passed on"
 CITATION = "Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICCV 2015"
 
-_PICTURES, _ATTRIBUTES = "img_align_celeba", "list_attr_celeba.txt"
-_PARTITION, _IDENTITY = "list_eval_partition.txt", "identity_CelebA.txt"
+_PICTURES, _ATTRIBUTES = "img_align_celeba", "list_attr_celeba"
+_PARTITION, _IDENTITY = "list_eval_partition", "identity_CelebA"
 _LIST_FOLDERS = ("Anno", "Eval")
+_PACKED = (*ARCHIVE_SUFFIXES, ".7z", ".7z.001", ".rar")
 _SPLITS = {"0": "train", "1": "val", "2": "test"}
 _TRUTH = {"1": True, "-1": False}
 _GET = "get it from mmlab.ie.cuhk.edu.hk/projects/CelebA.html after agreeing to its terms"
@@ -39,7 +42,7 @@ Attributes = dict[str, dict[str, bool]]  # picture -> name -> value
 
 def recognise(root: Path) -> bool:
     """Is there the folder of pictures or the list of attributes?"""
-    return _pictures(root) is not None or find_file(root, _ATTRIBUTES, _LIST_FOLDERS) is not None
+    return _pictures(root) is not None or _list_file(root, _ATTRIBUTES) is not None
 
 
 def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
@@ -54,10 +57,10 @@ def index(root: Path) -> Index:
     the list of attributes has no usable header.
     """
     folder = _pictures(root)
-    listed = find_file(root, _ATTRIBUTES, _LIST_FOLDERS)
+    listed = _list_file(root, _ATTRIBUTES)
     if folder is None or listed is None:
-        missing = f"{_PICTURES}/" if folder is None else _ATTRIBUTES
-        raise InputError(f"{root}: {missing} is missing; {_GET}")
+        missing = f"{_PICTURES}/" if folder is None else f"{_ATTRIBUTES}.txt (or .csv)"
+        raise InputError(f"{root}: {missing} is missing; {_packed_hint(root) or _GET}")
     problems: list[Problem] = []
     notes: list[str] = []
     names, attributes = _read_attributes(listed, problems)
@@ -77,44 +80,68 @@ def index(root: Path) -> Index:
 
 def _pictures(root: Path) -> Path | None:
     places = (root / _PICTURES, root / "Img" / _PICTURES)
-    found = next((place for place in places if place.is_dir()), None)
+    known = next((place for place in places if place.is_dir()), None)
     nested = (
-        None if found is None else found / _PICTURES
+        None if known is None else known / _PICTURES
     )  # some copies are unpacked into a folder of that name
-    return nested if nested is not None and nested.is_dir() else found
+    return nested if nested is not None and nested.is_dir() else known
+
+
+def _list_file(root: Path, name: str) -> Path | None:
+    """A list as it comes, or as Kaggle has it."""
+    files = (find_file(root, name + suffix, _LIST_FOLDERS) for suffix in (".txt", ".csv"))
+    return next(filter(None, files), None)
+
+
+def _packed_hint(root: Path) -> str:
+    """What to do with an archive that lies there instead of its content, or ""."""
+    names = sorted(path.name for path in root.glob("*") if path.name.lower().endswith(_PACKED))
+    return f"{names[0]} lies there still packed: unpack it here" if names else ""
+
+
+def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(number of the line, its fields) for each line of a list, at spaces or, in a .csv, at commas."""
+    if path.suffix != ".csv":
+        yield from rows(path)
+        return
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if line.strip():
+            yield number, [field.strip().strip('"') for field in line.split(",")]
 
 
 def _list_pictures(folder: Path) -> list[str]:
-    with os.scandir(folder) as found:
+    with os.scandir(folder) as known:
         return sorted(
             item.name
-            for item in found
+            for item in known
             if Path(item.name).suffix.lower() in PICTURE_SUFFIXES and not item.name.startswith(".")
         )
 
 
 def _read_attributes(path: Path, problems: list[Problem]) -> tuple[tuple[str, ...], Attributes]:
     """The names in line 2, and the values of every row that is whole."""
-    lines = rows(path)
-    count = _header_count(path, next(lines, None))
-    _, header = next(lines, (2, []))
+    lines = _fields(path)
+    csv = path.suffix == ".csv"  # without the count, and with a name over the pictures
+    count = None if csv else _header_count(path, next(lines, None))
+    number, header = next(lines, (2, []))
+    header = header[1:] if csv else header
     if not header or len(set(header)) < len(header) or header[0] in _TRUTH:
-        raise InputError(f"{path}, line 2: it must name each attribute once; {_GET}")
-    found: Attributes = {}
-    last, num_rows = 2, 0
+        raise InputError(f"{path}, line {number}: it must name each attribute once; {_GET}")
+    known: Attributes = {}
+    last, num_rows = number, 0
     for last, fields in lines:
         num_rows += 1
-        trouble = _trouble(fields, len(header), found)
+        trouble = _trouble(fields, len(header), number, known)
         if trouble:
             problems.append(Problem(f"{path.name}:{last}", f"{trouble}; the line is left out"))
         else:
-            found[fields[0]] = {n: _TRUTH[value] for n, value in zip(header, fields[1:], strict=True)}
-    if num_rows and not found:
-        raise InputError(f"{path}: none of its {num_rows} rows fits line 2; first {problems[0]}")
-    if num_rows != count:
+            known[fields[0]] = {n: _TRUTH[value] for n, value in zip(header, fields[1:], strict=True)}
+    if num_rows and not known:
+        raise InputError(f"{path}: none of its {num_rows} rows fits line {number}; first {problems[0]}")
+    if count is not None and num_rows != count:
         text = f"it promises {count} rows, but there are {num_rows}, the last in line {last}"
         problems.insert(0, Problem(f"{path.name}:1", f"{text}; the file is cut off or not whole: {_GET}"))
-    return tuple(header), found
+    return tuple(header), known
 
 
 def _header_count(path: Path, first: tuple[int, list[str]] | None) -> int:
@@ -123,35 +150,37 @@ def _header_count(path: Path, first: tuple[int, list[str]] | None) -> int:
     return int(first[1][0])
 
 
-def _trouble(fields: list[str], width: int, found: Attributes) -> str:
+def _trouble(fields: list[str], width: int, line: int, known: Attributes) -> str:
     """What is wrong with a row, or ""."""
     if len(fields) != width + 1:
-        return f"{len(fields) - 1} values where line 2 names {width} attributes"
+        return f"{len(fields) - 1} values where line {line} names {width} attributes"
     odd = next((value for value in fields[1:] if value not in _TRUTH), None)
     if odd is not None:
         return f"value {odd!r} is neither 1 nor -1"
-    return f"{fields[0]} stands in an earlier line too" if fields[0] in found else ""
+    return f"{fields[0]} stands in an earlier line too" if fields[0] in known else ""
 
 
 def _read_list(root: Path, name: str, problems: list[Problem], notes: list[str]) -> dict[str, str]:
     """picture -> split or person; {} and a note where there is no such list."""
-    path = find_file(root, name, _LIST_FOLDERS)
+    path = _list_file(root, name)
     if path is None:
         lost = "who is who, so split= may put one person on two sides"
         lost = "the official split, so split= is made by person" if name == _PARTITION else lost
-        notes.append(f"no {name}: nothing says {lost}; {_GET}")
+        notes.append(f"no {name}.txt: nothing says {lost}; {_GET}")
         return {}
-    found: dict[str, str] = {}
-    for number, fields in rows(path):
+    known: dict[str, str] = {}
+    for number, fields in _fields(path):
+        if number == 1 and path.suffix == ".csv":
+            continue  # the names of the columns
         value = fields[1] if len(fields) == 2 else ""
         value = _SPLITS.get(value, "") if name == _PARTITION else value
-        if not value or fields[0] in found:
-            wanted = "a picture and 0, 1 or 2" if name == _PARTITION else "a picture and a person"
-            text = f"it should hold {wanted}, each picture once; the line is left out"
+        if not value or fields[0] in known:
+            expected = "a picture and 0, 1 or 2" if name == _PARTITION else "a picture and a person"
+            text = f"it should hold {expected}, each picture once; the line is left out"
             problems.append(Problem(f"{path.name}:{number}", text))
         else:
-            found[fields[0]] = value
-    return found
+            known[fields[0]] = value
+    return known
 
 
 def _compare(present: list[str], attributes: Attributes, folder: str, listed: str) -> Iterator[Problem]:
@@ -169,10 +198,10 @@ def _one_side(entries: tuple[Entry, ...], problems: list[Problem]) -> tuple[Entr
     for entry in entries:
         if entry.person and entry.split:
             sides.setdefault(entry.person, set()).add(entry.split)
-    torn = {person for person, found in sides.items() if len(found) > 1}
+    torn = {person for person, known in sides.items() if len(known) > 1}
     for person in sorted(torn):
         text = f"person {person} is on several sides ({', '.join(sorted(sides[person]))}); all go to train"
-        problems.append(Problem(_PARTITION, text))
+        problems.append(Problem(f"{_PARTITION}.txt", text))
     return tuple(replace(e, split="train") if e.split and e.person in torn else e for e in entries)
 
 

@@ -1,7 +1,8 @@
-"""Pictures of one square size in a zip or folder: packed datasets, class sub-folders, or plain pictures.
+"""Pictures of one square size in a zip, tar or folder: packed datasets, class sub-folders, or plain pictures.
 
 - With `dataset.json` (packed, zipped or not) the labels are those in it.
-- A folder without it whose pictures all lie in two or more sub-folders has a class for each sub-folder.
+- Without it, pictures that all lie in two or more sub-folders have a class for each sub-folder.
+- Folders named train, val, test, validation are the split, wherever they lie, and never classes.
 - Anything else has no labels.
 
 Nothing is resized: `mien prepare` does that. For pictures that are no faces, "folder:FOLDER?size=64" does:
@@ -9,29 +10,29 @@ whatever their sizes, it cuts the middle square out of each and shrinks it. Deco
 cache under their content's hash, so a dataset opens at once the second time, wherever it lies.
 """
 
-import io
 import os
-import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.core.events import Tick
-from mien.core.labels import label_array, label_width
+from mien.core.labels import label_array, label_width, named_label
 from mien.core.packed import PackReader
-from mien.core.picture import BadPicture, decode, list_pictures
+from mien.core.picture import BadPicture, decode
 from mien.core.types import Spec
-from mien.datasets.header import FORMATS, GRAY_MODES
+from mien.datasets.header import Header, read_header
 from mien.datasets.index import Entry, Index
-from mien.datasets.layout import open_layout
+from mien.datasets.layout import open_layout, parse_options
 from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
+from mien.labels.records import single_labels, text_of
 
 LICENCE = "that of the pictures themselves; `licence` in manifest.jsonl where it is known"
 CITATION = "none; the layout is the one of NVlabs' stylegan3 dataset_tool.py"
@@ -39,21 +40,26 @@ CITATION = "none; the layout is the one of NVlabs' stylegan3 dataset_tool.py"
 _DECODER = 1  # raise it when the same file would decode to other pixels
 _CHUNK = 128
 _ADVICE = "leave it out, or use mien prepare, which drops such files"
-_PACKED_NAME = re.compile(r"[0-9]{5}/img[0-9]{8}\.png")
+
+
+def recognise(root: Path) -> bool:
+    """Never: it is what any folder is that looks like no other layout."""
+    return False
 
 
 def open(source: str | Path, *, progress: Tick | None = None) -> StoredDataset:
     """Open the pictures in a zip or folder, or of "FOLDER?size=64" (`Options`).
 
-    progress: called with (done, total) while pictures are decoded, the first time only.
+    progress: called with (done, total) while pictures are decoded, the first time only. Labels that are
+    missing or odd are named in `notes`.
     Raises InputError, naming the file, for pictures of several sizes, not square or damaged, a source
-    without pictures, labels that do not match, a corrupt zip.
+    without pictures, a corrupt zip.
     """
-    path = Path(source)
-    if not path.exists() and "?" in str(source):
-        sized = open_layout("folder", _index, str(source), progress=progress)
-        sized.name = _name(Path(str(source).rpartition("?")[0]))
-        return sized
+    path, options = parse_options(str(source))
+    if options:
+        resized = open_layout("folder", index, str(source), progress=progress)
+        resized.name = _name(path)
+        return resized
     pack = PackReader(path)
     labels, class_names = _labels(pack)
     cache = cache_root() / "decoded" / f"{pack.content_hash}-{_DECODER}.npy"
@@ -64,17 +70,61 @@ def open(source: str | Path, *, progress: Tick | None = None) -> StoredDataset:
         if pixels is None:
             raise InputError(f"{cache}: the cache does not hold what was just written; check that disk")
     spec = Spec(pixels.shape[2], pixels.shape[1], 0 if labels is None else labels.shape[1], class_names)
-    return StoredDataset(_name(path), spec, pack.content_hash, labels, pack.records, pixels)
+    return StoredDataset(
+        _name(path), spec, pack.content_hash, labels, pack.records, pixels, pack.notes, pack.label_problem
+    )
 
 
-def _index(root: Path) -> Index:
-    """The picture files under `root`, with the sub-folder as label where there are two or more."""
-    files = [path.relative_to(root).as_posix() for path in list_pictures(root)]
-    classes = {file.partition("/")[0] for file in files if "/" in file}
-    if len(classes) < 2 or not all("/" in file for file in files):
-        return Index("folder", root, tuple(map(Entry, files)))
-    entries = tuple(Entry(file, {"class": file.partition("/")[0]}) for file in files)
-    return Index("folder", root, entries, label_names=("class",))
+def index(root: Path) -> Index:
+    """The pictures of a zip, tar or folder with their labels, people, splits. Raises InputError as `open`."""
+    pack = PackReader(root)
+    entries = tuple(_entry(pack, at) for at in range(len(pack)))
+    place = {name: at for at, name in enumerate(pack.names)}
+    licences = Counter(str(record["licence"]) for record in pack.records if record.get("licence"))
+    columns = ("class",) if pack.labels and isinstance(pack.labels[0], int) else ()
+    return Index(
+        "folder",
+        root,
+        entries,
+        notes=pack.notes + _dropped(pack),
+        counts=_counts(pack, entries),
+        licence=", ".join(f"{name} ({count:,})" for name, count in licences.most_common()),
+        label_names=columns or tuple(named_label(pack.labels[0], pack.class_names)) if pack.labels else (),
+        content=lambda file: pack.read(place[file]),
+        kind="packed"
+        if pack.packed
+        else "folder"
+        if root.is_dir()
+        else "zip"
+        if root.suffix == ".zip"
+        else "tar",
+    )
+
+
+def _entry(pack: PackReader, at: int) -> Entry:
+    record = pack.records[at]
+    labels = {} if pack.labels is None else named_label(pack.labels[at], pack.class_names)
+    person, role, group, split = (text_of(record, name) for name in ("person", "role", "group", "split"))
+    group = group or text_of(record, "pair")
+    return Entry(pack.names[at], labels | single_labels(record), person, role, split, group)
+
+
+def _counts(pack: PackReader, entries: tuple[Entry, ...]) -> dict[str, int]:
+    dropped = sum(record.get("file") is None for record in pack.all_records)
+    people = {entry.person for entry in entries} - {""}
+    counts = {"pictures": len(pack), "people": len(people), "tossed": len(pack.tossed), "dropped": dropped}
+    return {name: count for name, count in counts.items() if count or name == "pictures"}
+
+
+def _dropped(pack: PackReader) -> tuple[str, ...]:
+    reasons = Counter(str(r.get("reason")) for r in pack.all_records if r.get("file") is None)
+    return tuple(f"dropped when it was prepared: {count:,} {name}" for name, count in reasons.most_common())
+
+
+def _labels(pack: PackReader) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if pack.labels is None:
+        return None, ()
+    return label_array(pack.labels, len(pack.class_names) or label_width(pack.labels)), pack.class_names
 
 
 def _decode_into(cache: Path, pack: PackReader, progress: Tick | None) -> None:
@@ -85,52 +135,31 @@ def _decode_into(cache: Path, pack: PackReader, progress: Tick | None) -> None:
         write_pixels(cache, (len(pack), channels, size, size), _decoded(pack, channels, progress))
 
 
-def _labels(pack: PackReader) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if pack.packed:
-        if pack.labels is None:
-            return None, ()
-        width = len(pack.class_names) or label_width(pack.labels)
-        return label_array(pack.labels, width), pack.class_names
-    if not pack.path.is_dir() or all(_PACKED_NAME.fullmatch(name) for name in pack.names):
-        return None, ()
-    folders = [name.rpartition("/")[0].partition("/")[0] for name in pack.names]
-    classes = sorted(set(folders) - {""})
-    if len(classes) < 2:
-        return None, ()
-    if "" in folders:
-        stray = pack.names[folders.index("")]
-        raise InputError(f"{pack.path / stray} lies beside {len(classes)} class folders and has no label")
-    return label_array([classes.index(folder) for folder in folders], len(classes)), tuple(classes)
-
-
 def _measure(pack: PackReader) -> tuple[int, int]:
     """The one side length, and 1 channel if all pictures are gray, else 3."""
     with _pool() as pool:
-        found = list(pool.map(partial(_peek, pack), range(len(pack))))
-    (width, height), gray = found[0][0], all(is_gray for _, is_gray in found)
-    for name, (size, _) in zip(pack.names, found, strict=True):
-        if size != (width, height):
+        headers = list(pool.map(partial(_header, pack), range(len(pack))))
+    first = headers[0]
+    for name, header in zip(pack.names, headers, strict=True):
+        if header.size != first.size:
             raise InputError(
-                f"{pack.path}: {pack.names[0]} is {width}x{height}, {name} is {size[0]}x{size[1]};"
+                f"{pack.path}: {pack.names[0]} is {first}, {name} is {header};"
                 f" all pictures must have one size, see mien prepare, or folder:FOLDER?size=64"
             )
-    if width != height:
+    if first.width != first.height:
         raise InputError(
-            f"{pack.path}: {pack.names[0]} is {width}x{height}, not square; crop with mien prepare, or"
+            f"{pack.path}: {pack.names[0]} is {first}, not square; crop with mien prepare, or"
             " folder:FOLDER?size=64"
         )
-    return width, 1 if gray else 3
+    return first.width, 1 if all(header.gray for header in headers) else 3
 
 
-def _peek(pack: PackReader, index: int) -> tuple[tuple[int, int], bool]:
-    """Size and grayness from the picture's header."""
-    data = pack.read(index)
+def _header(pack: PackReader, at: int) -> Header:
+    where = f"{pack.path}: {pack.names[at]}"
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            return picture.size, picture.mode in GRAY_MODES
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        where = f"{pack.path}: {pack.names[index]}"
-        raise InputError(f"{where} is not a picture that can be read; {_ADVICE}") from error
+        return read_header(pack.read(at), where=where)
+    except BadPicture as error:
+        raise InputError(f"{where} is not a picture that can be read ({error.detail}); {_ADVICE}") from error
 
 
 def _decoded(pack: PackReader, channels: int, progress: Tick | None) -> Iterator[np.ndarray]:
@@ -157,4 +186,6 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _name(path: Path) -> str:
-    return (path.stem if path.suffix.lower() == ".zip" else path.resolve().name) or "pictures"
+    name = path.resolve().name
+    suffix = next((each for each in ARCHIVE_SUFFIXES if name.lower().endswith(each) and path.is_file()), "")
+    return name[: len(name) - len(suffix)] or "pictures"

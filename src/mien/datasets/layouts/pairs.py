@@ -1,21 +1,26 @@
-"""Pairs of pictures: two folders with the same file names, or pictures that show both sides in one.
+"""Pairs of pictures: two folders with the same file names, names ending in the side, or both in one picture.
 
     faces/front/001.png   faces/profile/001.png      two sub-folders with any names are the two sides
-    facades/train/1.jpg                              twice as wide as high: left half and right half
+    faces/trainA/1.jpg    faces/trainB/1.jpg         as CycleGAN has them; A/, B/ and AB/ as pix2pix has them
+    faces/001_A.jpg       faces/001_B.jpg            the last word of the names is the side
+    facades/train/1.jpg                              left half and right half
 
-Either may stand in sub-folders `train`, `val`, `test`, which then are the split. A pair's name is the path
-inside its side without suffix, so pairs never depend on the order of a listing. Opened as a
-plain dataset, every picture's class is its side; `_paired.open_pairs` gives both sides alike.
+Folders named train, val or test are the split, above or below the sides. A pair's name is the path inside its
+side without suffix, so pairs never depend on the order of a listing. Opened as a plain dataset, every
+picture's class is its side; `datasets/paired.py:open_pairs` gives both sides alike.
 """
 
+import glob
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mien.core.errors import InputError
 from mien.core.events import Tick
+from mien.core.path_labels import PathLabels, read_paths
 from mien.core.picture import Pixels, decode, list_pictures
 from mien.datasets.header import Header, read_headers
 from mien.datasets.index import Entry, Index, Problem
@@ -26,10 +31,22 @@ LICENCE = "that of the pictures themselves"
 CITATION = "none; halves side by side are the layout of pix2pix (Isola et al., CVPR 2017)"
 
 HALVES = ("left", "right")
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# Names by which a folder of pairs is recognised unasked; any other two folders may as well be classes.
+_KNOWN_SIDES = [{"a", "b"}, {"front", "profile"}, {"input", "target"}, {"input", "output"}, {"x", "y"}]
+_KNOWN_SIDES += [{"source", "target"}, {"left", "right"}, {"before", "after"}, {"photo", "sketch"}]
+_KNOWN_SIDES += [
+    {"photos", "sketches"},
+    {"noisy", "clean"},
+    {"blur", "sharp"},
+    {"lr", "hr"},
+    {"images", "masks"},
+]
+_JOINED = {"ab", "a_b", "a-b", "combined"}  # pix2pix's third folder, which shows both sides again
+_SIDE_IN_NAME = re.compile(r"(?P<name>.*[^-_. ])[-_. ](?P<side>[A-Za-z]+)")
 _NAMED = 20  # files that an error names for each thing that is amiss; `mien data info` names all
 _HINT = "; if names differ after a sign, as 001_03 and 001_08, open pairs:FOLDER?until=_"
 _LOOKED_AT = 8  # pictures whose shape decides whether a folder holds halves
+_ALIKE = 1.02  # shapes of halves may differ by rounding
 
 
 @dataclass(frozen=True)
@@ -37,63 +54,78 @@ class GrayProblem(Problem):
     """One side is gray and the other in colour: no problem for who opens all as gray (channels=1)."""
 
 
-class _Side(NamedTuple):
-    role: str
-    files: dict[str, str]  # name of the pair -> file relative to the root
+class _Picture(NamedTuple):
+    """name: of its pair. side: a folder or the end of its name; "" where it shows both."""
+
+    file: str
+    side: str
+    name: str
+    split: str
 
 
 @dataclass
-class _Found:
-    """What was found so far."""
+class _Pairs:
+    """What was read so far."""
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     headers: dict[str, Header] = field(default_factory=dict)
-    pairs: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def recognise(root: Path) -> bool:
-    """Two sub-folders of which at least half of the smaller's names are in the other, or halves."""
-    part, _ = next(_parts(root))
-    folders = _folders(part)
-    if len(folders) == 2:
-        one, two = (_names(root, folder, "", []) for folder in folders)
-        return min(len(one), len(two)) > 0 and 2 * len(one.keys() & two.keys()) >= min(len(one), len(two))
-    return not folders and _holds_halves(part)
+    """Sides of known names of which at least half of the smaller's pictures have a partner, or halves."""
+    pictures = _list(root, "", _Pairs())
+    sides = _names_by_side(pictures)
+    if len(sides) == 2:
+        one, two = sides.values()
+        named = {side.lower() for side in sides} in _KNOWN_SIDES
+        return named and 2 * len(one & two) >= min(len(one), len(two)) > 0
+    return not sides and _shape_of_halves(root, pictures) == 2
 
 
 def may_be(root: Path) -> bool:
-    """Is there anything to pair, however badly: two sub-folders (one may be empty), or halves?"""
-    part, _ = next(_parts(root))
-    folders = _folders(part)
-    return len(folders) == 2 or (not folders and _holds_halves(part))
+    """Is there anything to pair, however badly: two sides (one may be empty), or halves?"""
+    pictures = _list(root, "", _Pairs())
+    sides = _names_by_side(pictures)
+    if len(sides) > 1 or _empty_sides(root, sides):
+        return len(sides.keys() | _empty_sides(root, sides)) == 2
+    return _shape_of_halves(root, pictures) > 1
 
 
-def index(root: Path, *, until: str = "") -> Index:
+def index(root: Path, *, until: str = "", halves: bool = False) -> Index:
     """Entries come pair by pair, sorted by name. Left out and named: pictures without partner, pairs of
     different sizes. Named only: pairs of which one side is gray.
 
-    until: a pair's name ends before this sign, so that until=_ pairs 001_03.jpg with 001_08.jpg.
+    until: a pair's name ends before this sign, so that until=_ pairs 001_03.jpg with 001_08.jpg. halves: cut
+    pictures in the middle also where they are not wider than high.
     """
-    found = _Found()
-    for part, split in _parts(root):
-        folders = _folders(part)
-        if len(folders) == 2:
-            _two_folders(root, folders, split, until, found)
-        elif not folders and _holds_halves(part):
-            _halves(root, part, split, found)
-        else:
-            text = f"it holds {len(folders)} sub-folders; two, or pictures twice as wide as high, are needed"
-            found.problems.append(Problem(_relative(root, part), text))
-    gray = bool(found.headers) and all(header.gray for header in found.headers.values())
-    sides = Counter(entry.role for entry in found.entries)
-    counts = {"pairs": found.pairs, **{f"pictures in {role}": n for role, n in sorted(sides.items())}}
+    pairs = _Pairs()
+    pictures = _list(root, until, pairs)
+    sides = _names_by_side(pictures)
+    empty = _empty_sides(root, sides)
+    if len(sides) == 2 and not halves:
+        _two_sides(root, pictures, sorted(sides), pairs)
+    elif sides and len(sides.keys() | empty) == 2:
+        words = "there are no pictures in it, so nothing has a partner"
+        pairs.problems += [Problem(side, words) for side in sorted(empty)]
+    elif len(sides) < 2 or halves:
+        _halves(root, pictures, pairs, always=halves)
+    else:
+        text = (
+            f"it holds {len(sides)} sub-folders; two, or pictures of both sides, wider than high, are needed"
+        )
+        pairs.problems.append(Problem(".", text))
+    gray = bool(pairs.headers) and all(header.gray for header in pairs.headers.values())
+    roles = Counter(entry.role for entry in pairs.entries)
+    counts = {"pairs": len(pairs.entries) // 2}
     return Index(
         "pairs",
         root,
-        tuple(found.entries),
-        tuple(found.problems),
-        counts=counts,
+        tuple(pairs.entries),
+        tuple(pairs.problems),
+        tuple(pairs.notes),
+        counts | {f"pictures in {role}": count for role, count in sorted(roles.items())},
         channels=1 if gray else 3,
         label_names=("role",),
     )
@@ -111,119 +143,156 @@ def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
     return open_layout("pairs", index, where, progress=progress, read=read)
 
 
-def _parts(root: Path) -> Iterator[tuple[Path, str]]:
-    """The folder itself, or its train, val and test, each with its split."""
-    folders = _folders(root)
-    if folders and all(folder.name.lower() in _SPLITS for folder in folders):
-        yield from ((folder, _SPLITS[folder.name.lower()]) for folder in folders)
-    else:
-        yield root, ""
+def _list(root: Path, until: str, pairs: _Pairs) -> list[_Picture]:
+    """Every picture with its side, pair and split; a second one of the same name is a problem, left out."""
+    files = sorted(path.relative_to(root).as_posix() for path in list_pictures(root))
+    placed = read_paths(files)
+    sides = {path.folders[0] for path in placed if path.folders}
+    joined = {side for side in sides if side.lower() in _JOINED} if len(sides) == 3 else set()
+    pairs.notes += [f"{side}/ shows both sides again and is passed over" for side in sorted(joined)]
+    pictures: dict[tuple[str, str, str], _Picture] = {}
+    for file, path in zip(files, placed, strict=True):
+        if path.folders[:1] and path.folders[0] in joined:
+            continue
+        picture = _picture(file, path, until)
+        first = pictures.setdefault((picture.split, picture.side, picture.name), picture)
+        if first is not picture:
+            pairs.problems.append(Problem(file, f"left out: {first.file} has the same name"))
+    return list(pictures.values()) if sides else _with_sides_of_names(list(pictures.values()))
 
 
-def _folders(root: Path) -> list[Path]:
-    shown = (path for path in root.iterdir() if not path.name.startswith((".", "__MACOSX")))
-    return sorted(path for path in shown if path.is_dir())
+def _picture(file: str, path: PathLabels, until: str) -> _Picture:
+    stem = PurePosixPath(file).stem
+    stem = (stem.split(until)[0] or stem) if until else stem
+    return _Picture(
+        file,
+        path.folders[0] if path.folders else "",
+        PurePosixPath(*path.folders[1:], stem).as_posix(),
+        path.split,
+    )
 
 
-def _names(root: Path, folder: Path, until: str, problems: list[Problem]) -> dict[str, str]:
-    """Name of the pair -> file; a second file of the same name is a problem and left out."""
-    names: dict[str, str] = {}
-    for path in list_pictures(folder):
-        file, inside = _relative(root, path), path.relative_to(folder)
-        stem = inside.stem.split(until)[0] if until else inside.stem
-        name = inside.with_name(stem or inside.stem).as_posix()
-        if name not in names:
-            names[name] = file
-        else:
-            problems.append(Problem(file, f"left out: {names[name]} has the same name"))
-    return names
+def _with_sides_of_names(pictures: list[_Picture]) -> list[_Picture]:
+    """The same with the sides that names end in, where those are two words in all: 0_A and 0_B."""
+    matches = [_SIDE_IN_NAME.fullmatch(picture.name) for picture in pictures]
+    sides = {match["side"] if match else "" for match in matches}
+    if len(sides) != 2 or "" in sides:
+        return pictures
+    return [
+        picture._replace(side=match["side"], name=match["name"])
+        for picture, match in zip(pictures, matches, strict=True)
+        if match
+    ]
 
 
-def _two_folders(root: Path, folders: Sequence[Path], split: str, until: str, found: _Found) -> None:
-    sides = [_Side(folder.name, _names(root, folder, until, found.problems)) for folder in folders]
-    empty = [side.role for side in sides if not side.files]
-    if empty:
-        words = "there are no pictures in it, so nothing has a partner"
-        found.problems += [Problem(_relative(root, root / split / role), words) for role in empty]
-        return
-    one, two = sides
-    for side, other in ((one, two), (two, one)):
-        found.problems += [
-            Problem(side.files[name], f"it has no partner in {other.role}/")
-            for name in sorted(side.files.keys() - other.files.keys())
-        ]
-    names = sorted(one.files.keys() & two.files.keys())
-    files = [side.files[name] for name in names for side in sides]
-    headers = read_headers(root, files, found.problems)
-    found.headers |= headers
-    for name in names:
-        _add_pair(
-            found, [Entry(side.files[name], role=side.role) for side in sides], _join(split, name), split
-        )
+def _names_by_side(pictures: Sequence[_Picture]) -> dict[str, set[tuple[str, str]]]:
+    """Side -> (split, name) of its pictures; {} where pictures lie beside the folders or show both sides."""
+    sides: dict[str, set[tuple[str, str]]] = {}
+    for picture in pictures:
+        sides.setdefault(picture.side, set()).add((picture.split, picture.name))
+    return {} if "" in sides else sides
 
 
-def _add_pair(found: _Found, entries: list[Entry], name: str, split: str) -> None:
-    headers = [found.headers.get(entry.file) for entry in entries]
-    one, two = headers
+def _empty_sides(root: Path, sides: Mapping[str, object]) -> set[str]:
+    """Folders beside the only side that hold no picture."""
+    if len(sides) != 1:
+        return set()
+    (side,) = sides
+    parents = [path.parent for path in root.rglob(glob.escape(side)) if path.is_dir()]
+    beside = {path.name for parent in parents for path in parent.iterdir() if path.is_dir()}
+    return {name for name in beside - {side} if not name.startswith((".", "__MACOSX"))}
+
+
+def _two_sides(root: Path, pictures: Sequence[_Picture], sides: Sequence[str], pairs: _Pairs) -> None:
+    by_pair: dict[tuple[str, str], dict[str, str]] = {}
+    for picture in pictures:
+        by_pair.setdefault((picture.split, picture.name), {})[picture.side] = picture.file
+    for side, other in (tuple(sides), tuple(reversed(sides))):
+        lone = sorted(files[side] for files in by_pair.values() if side in files and other not in files)
+        pairs.problems += [Problem(file, f"it has no partner in {other}/") for file in lone]
+    whole = {pair: files for pair, files in sorted(by_pair.items()) if len(files) == 2}
+    pairs.headers = read_headers(root, [files[s] for files in whole.values() for s in sides], pairs.problems)
+    for (split, name), files in whole.items():
+        group = PurePosixPath(split, name).as_posix()
+        _add_pair(pairs, [Entry(files[side], role=side, split=split, group=group) for side in sides])
+
+
+def _add_pair(pairs: _Pairs, entries: list[Entry]) -> None:
+    one, two = (pairs.headers.get(entry.file) for entry in entries)
     if one is None or two is None:
         return  # the file that is no picture has been named
     if one.size != two.size:
         text = f"left out: it is {one}, {entries[1].file} is {two}; a pair needs one size"
-        found.problems.append(Problem(entries[0].file, text))
+        pairs.problems.append(Problem(entries[0].file, text))
         return
     if one.gray != two.gray:
         kinds = ["gray" if header.gray else "in colour" for header in (one, two)]
         text = f"it is {kinds[0]}, {entries[1].file} is {kinds[1]}; channels=1 opens both as gray"
-        found.problems.append(GrayProblem(entries[0].file, text))
-    found.pairs += 1
-    found.entries += [Entry(e.file, role=e.role, split=split, group=name, part=e.part) for e in entries]
+        pairs.problems.append(GrayProblem(entries[0].file, text))
+    pairs.entries += entries
 
 
-def _halves(root: Path, part: Path, split: str, found: _Found) -> None:
-    files = _names(root, part, "", found.problems)
-    headers = read_headers(root, list(files.values()), found.problems)
-    for name, file in sorted(files.items()):
-        header = headers.get(file)
-        if header is not None and header.width != 2 * header.height:
-            text = f"left out: it is {header}, not twice as wide as high, so it is no pair"
-            found.problems.append(Problem(file, text))
-        elif header is not None:
-            found.headers[file] = header
-            found.pairs += 1
-            found.entries += [
-                Entry(file, role=half, split=split, group=_join(split, name), part=half) for half in HALVES
-            ]
+def _halves(root: Path, pictures: Sequence[_Picture], pairs: _Pairs, *, always: bool) -> None:
+    """Left and right halves of pictures that have the shape most of them have."""
+    headers = read_headers(root, [picture.file for picture in pictures], pairs.problems)
+    shape = _commonest_shape(list(headers.values()))
+    if not always and shape <= 1:
+        text = "no pairs: no two folders, no names in _A and _B, most are not wider than high"
+        pairs.problems.append(Problem(".", f"{text}; halves=yes cuts them in the middle all the same"))
+        return
+    if shape != 2 and headers:
+        pairs.notes.append(
+            f"pictures of {next(iter(headers.values()))} are cut in the middle: left and right"
+        )
+    for picture in sorted(pictures, key=lambda picture: (picture.split, picture.name)):
+        header = headers.get(picture.file)
+        if header is None:
+            continue
+        wrong = _why_no_halves(header, shape)
+        if wrong:
+            pairs.problems.append(
+                Problem(picture.file, f"left out: it is {header}, {wrong}, so it is no pair")
+            )
+            continue
+        pairs.headers[picture.file] = header
+        group = PurePosixPath(picture.split, picture.side, picture.name).as_posix()
+        split = picture.split
+        pairs.entries += [Entry(picture.file, role=h, split=split, group=group, part=h) for h in HALVES]
 
 
-def _holds_halves(folder: Path) -> bool:
-    """Are most of the first pictures of a folder twice as wide as high?"""
-    files = [_relative(folder, path) for path in list_pictures(folder)[:_LOOKED_AT]]
-    headers = read_headers(folder, files, [])
-    return 2 * sum(header.width == 2 * header.height for header in headers.values()) > len(files)
+def _why_no_halves(header: Header, shape: float) -> str:
+    if shape and not 1 / _ALIKE <= header.width / header.height / shape <= _ALIKE:
+        return "not twice as wide as high" if shape == 2 else f"not {shape:.3g} times as wide as high"
+    return "and its width is odd" if header.width % 2 else ""
 
 
-def _join(split: str, name: str) -> str:
-    return PurePosixPath(split, name).as_posix()
+def _shape_of_halves(root: Path, pictures: Sequence[_Picture]) -> float:
+    """Width by height of most of the first pictures; 0 where they differ."""
+    files = [picture.file for picture in pictures[:_LOOKED_AT]]
+    return _commonest_shape(list(read_headers(root, files, []).values()))
 
 
-def _relative(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _commonest_shape(headers: Sequence[Header]) -> float:
+    shapes = Counter(header.width / header.height for header in headers)
+    shape, count = shapes.most_common(1)[0] if shapes else (0.0, 0)
+    alike = sum(n for each, n in shapes.items() if shape and 1 / _ALIKE <= each / shape <= _ALIKE)
+    return shape if 2 * alike > len(headers) and count else 0.0
 
 
-def check(found: Index, *, gray: bool) -> None:
-    """Raise InputError naming everything in `found` that training on pairs may not pass over.
+def check(contents: Index, *, gray: bool) -> None:
+    """Raise InputError naming everything in `contents` that training on pairs may not pass over.
 
     gray: everything will be opened as gray, so that gray beside colour is none of it.
     """
     grave: dict[str, list[str]] = {}
-    for problem in found.problems:
+    for problem in contents.problems:
         if not (gray and isinstance(problem, GrayProblem)):
             grave.setdefault(problem.text, []).append(problem.where)
     if grave:
-        told = "; ".join(f"{_some(files)}: {text}" for text, files in grave.items())
-        raise InputError(f"{found.root}: {told}{'' if found.entries else _HINT}")
-    if not found.entries:
-        raise InputError(f"{found.root}: there are no pairs in it")
+        texts = "; ".join(f"{_some(files)}: {text}" for text, files in grave.items())
+        raise InputError(f"{contents.root}: {texts}{'' if contents.entries else _HINT}")
+    if not contents.entries:
+        raise InputError(f"{contents.root}: there are no pairs in it")
 
 
 def _some(files: Sequence[str]) -> str:

@@ -115,8 +115,8 @@ def _adults(
     counts["pictures with no age, " + ("kept" if keep_unknown else "left out")] = unknown
     counts["profiles with no front"] = lone
     notes = [f"{len(under)} of {len(records)} pictures left out: age under {ADULT}"]
-    asked = "kept, as asked" if keep_unknown else "left out; unknown_age=keep keeps them"
-    notes.append(f"{unknown} of {len(records)} pictures give no age: {asked}")
+    treatment = "kept, as asked" if keep_unknown else "left out; unknown_age=keep keeps them"
+    notes.append(f"{unknown} of {len(records)} pictures give no age: {treatment}")
     notes += [f"profiles with no front, which are in no pair: {lone}"] if lone else []
     return kept, tuple(notes)
 

@@ -1,85 +1,114 @@
 """A folder of pictures with a table of labels: CSV or TSV, or Hugging Face's imagefolder.
 
-    photos/labels.csv            file,age,smiling    any name; the column of files: file, image, ...
-    photos/train/metadata.jsonl  {"file_name": "0.png", "age": 31}      imagefolder; splits may be sub-folders
+    photos/labels.csv            file,age,smiling    any name; the column of files: file, image, image_id, ...
+    photos/train/metadata.jsonl  {"file_name": "0.png", "age": 31}      imagefolder; in one or several folders
 
 Columns named person, split, role and group (or their usual other names) are what their names say; all others
-are labels, whose types follow from all their values. An empty cell is a label that is not known.
+are labels, whose types follow from all their values. An empty cell is a label that is not known. Folders
+named train, val or test on the way to a picture are its split, unless a column says another.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mien.core.errors import InputError
 from mien.core.events import Tick
-from mien.core.picture import list_pictures
-from mien.datasets.columns import label_names
+from mien.core.manifest import CONTINUED
+from mien.core.path_labels import read_paths
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.layouts._cells import LICENCE_COLUMNS, SPLITS, entry_of, learnable, take
-from mien.datasets.layouts._rows import FILE_COLUMNS, Row, Rows, has_file_column, read_rows
-from mien.datasets.layouts._values import Value, typed
 from mien.datasets.stored import StoredDataset
+from mien.datasets.tables import (
+    TABLE_SUFFIXES,
+    PictureFinder,
+    Row,
+    Rows,
+    has_file_column,
+    read_rows,
+)
+from mien.labels.columns import label_names, learnable, read_cells
+from mien.labels.values import parse_columns
 
 LICENCE = "that of the pictures themselves; a column `licence` where the table has one"
 CITATION = "none; metadata.jsonl and metadata.csv are the layout of Hugging Face's imagefolder"
 
 _FIRST = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv")
-_SUFFIXES = (".csv", ".tsv", ".jsonl")
+_OURS = ("manifest.jsonl", CONTINUED)
+_DEEPEST = 3  # levels of sub-folders in which tables are looked for
+
+Placed = tuple[Row, PurePosixPath]  # a row and its table's folder
 
 
 def recognise(root: Path) -> bool:
-    """Is there a table with a column of files, here or in the splits' sub-folders?"""
+    """Is there a table with a column of files, here or in sub-folders?"""
     return bool(_tables(root))
 
 
-def index(root: Path, *, table: str = "") -> Index:
+def index(root: Path, *, table: str = "", file: str = "") -> Index:
     """Rows become entries in the table's order.
 
-    table: its file, relative to `root`, where there are several. Named and left out: rows of another width
-    than the header, rows that are not JSON, files listed twice or not there, pictures that no row names.
-    Raises InputError where there is no table or it cannot be read at all.
+    root: a folder, or a table itself. table: its file, relative to `root`, where there are several. file: the
+    column that names pictures. Named and left out: rows of another width than the header, rows that are not
+    JSON, files listed twice or not there, pictures that no row names. Raises InputError where there is no
+    table or it cannot be read at all.
     """
+    if root.is_file():
+        root, table = root.parent, root.name
     problems: list[Problem] = []
     notes: list[str] = []
-    rows: list[tuple[Row, PurePosixPath, str]] = []  # the row, its table's folder, the split by its folder
-    for file in _choose(root, table):
-        read = read_rows(root / file, where=file.as_posix())
+    rows: list[Placed] = []
+    for name in _choose(root, table):
+        read = read_rows(root / name, where=name.as_posix(), file=file)
         problems += read.problems
-        rows += [(row, file.parent, SPLITS.get(file.parent.name.lower(), "")) for row in read.rows]
-        notes += _told(read, file)
-    columns = typed([row.cells for row, _, _ in rows], notes)
-    entries, licences = _entries(root, rows, columns, problems)
-    _find_extra(root, entries, {folder for _, folder, _ in rows}, problems)
+        rows += [(row, name.parent) for row in read.rows]
+        notes += _skipped(read, name)
+    finder = PictureFinder(root)
+    entries, licences = _entries(finder, rows, problems, notes)
+    _name_unlisted(finder, entries, {folder for _, folder in rows}, problems)
+    records = [entry.record() for entry in entries]
+    people = {entry.person for entry in entries} - {""}
+    counts = {"rows": len(rows), "pictures": len(entries), "labels": len(label_names(records))}
     return Index(
         "table",
         root,
         tuple(entries),
         tuple(problems),
         tuple(notes),
-        _counts(entries, len(rows)),
+        counts | ({"people": len(people)} if people else {}),
         licence=licences[0] if len(licences) == 1 else "",
-        label_names=learnable(entries),
+        label_names=learnable(records),
     )
 
 
 def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
-    """Open "FOLDER?size=64&labels=age,smiling&table=labels.csv"."""
+    """Open "FOLDER?size=64&labels=age,smiling&table=labels.csv&file=image_id"."""
     return open_layout("table", index, where, progress=progress)
 
 
 def _tables(root: Path) -> list[PurePosixPath]:
-    """The tables that may be meant: the first of the usual names, or else any with a column of files."""
+    """The tables that may be meant: the first of the usual names, here, then in sub-folders, or else any."""
     for name in _FIRST:
         if has_file_column(root / name):
             return [PurePosixPath(name)]
-    splits = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name.lower() in SPLITS]
-    inside = [next((path / name for name in _FIRST if has_file_column(path / name)), None) for path in splits]
-    if any(inside):
-        return [PurePosixPath(path.relative_to(root).as_posix()) for path in inside if path]
-    files = sorted(path for path in root.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file())
-    return [PurePosixPath(path.name) for path in files if has_file_column(path)]
+    folders = [root]
+    for _ in range(_DEEPEST):
+        folders = [Path(item) for folder in folders for item in _sub_folders(folder)]
+        inside = [next((f / name for name in _FIRST if has_file_column(f / name)), None) for f in folders]
+        if any(inside):
+            return [PurePosixPath(path.relative_to(root).as_posix()) for path in inside if path]
+    names = sorted(
+        path for path in root.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
+    )
+    return [PurePosixPath(p.name) for p in names if p.name not in _OURS and has_file_column(p)]
+
+
+def _sub_folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as items:
+        return sorted(item.path for item in items if item.is_dir() and not item.name.startswith("."))
 
 
 def _choose(root: Path, table: str) -> list[PurePosixPath]:
@@ -87,62 +116,73 @@ def _choose(root: Path, table: str) -> list[PurePosixPath]:
         if not (root / table).is_file():
             raise InputError(f"{root / table}: there is no such table")
         return [PurePosixPath(table)]
-    found = _tables(root)
-    if not found:
-        known = ", ".join(FILE_COLUMNS)
-        raise InputError(f"{root}: no CSV, TSV or JSON lines in it with a column of files ({known})")
-    if len(found) > 1 and len({file.parent for file in found}) < len(found):
-        names = ", ".join(map(str, found))
-        raise InputError(f"{root}: several tables ({names}); choose one with table={found[0]}")
-    return found
+    usual = sorted(
+        p.name for p in root.iterdir() if p.suffix.lower() in TABLE_SUFFIXES and p.name not in _OURS
+    )
+    tables = _tables(root) or [PurePosixPath(name) for name in usual[:1]]
+    if not tables:
+        raise InputError(f"{root}: no CSV, TSV or JSON lines in it")
+    if len(tables) > 1 and len({name.parent for name in tables}) < len(tables):
+        names = ", ".join(map(str, tables))
+        raise InputError(f"{root}: several tables ({names}); choose one with table={tables[0]}")
+    return tables
 
 
-def _told(read: Rows, file: PurePosixPath) -> Iterator[str]:
+def _skipped(read: Rows, name: PurePosixPath) -> Iterator[str]:
     if read.skipped:
-        yield f"{file}: not read as labels, since they hold lists or objects: {', '.join(read.skipped)}"
+        yield f"{name}: not read as labels, since they hold lists or objects: {', '.join(read.skipped)}"
 
 
 def _entries(
-    root: Path,
-    rows: list[tuple[Row, PurePosixPath, str]],
-    columns: list[dict[str, Value]],
-    problems: list[Problem],
+    finder: PictureFinder, rows: list[Placed], problems: list[Problem], notes: list[str]
 ) -> tuple[list[Entry], list[str]]:
+    """The entries of the rows whose pictures are there, and all licences."""
     entries: list[Entry] = []
     licences: Counter[str] = Counter()
     first: dict[str, str] = {}
-    for (row, folder, split), labels in zip(rows, columns, strict=True):
-        file = (folder / row.file).as_posix()
-        wrong = _what_is_wrong(root, row.file, file, first)
-        if wrong:
-            problems.append(Problem(row.where, wrong))
+    loosely = 0
+    for (row, folder), cells in zip(rows, parse_columns([row.cells for row, _ in rows], notes), strict=True):
+        file = None if _leads_out(row.file) else finder.find(finder.root / folder, row.file)
+        if file is None or file in first:
+            problems.append(Problem(row.where, _what_is_wrong(row, folder, file, first)))
             continue
         first[file] = row.where
-        licences.update(take(labels, LICENCE_COLUMNS))
-        entries.append(entry_of(file, labels, split))
-    return entries, list(licences)
+        loosely += file != (folder / row.file).as_posix()
+        record = read_cells(cells)
+        licences.update([record["licence"]] if "licence" in record else [])
+        entries.append(_entry(file, record))
+    if loosely:
+        notes.append(f"{loosely} rows name their picture without its suffix, place or in another case")
+    splits = [path.split for path in read_paths([entry.file for entry in entries])]
+    return [replace(e, split=e.split or split) for e, split in zip(entries, splits, strict=True)], list(
+        licences
+    )
 
 
-def _what_is_wrong(root: Path, given: str, file: str, first: dict[str, str]) -> str:
-    if given.startswith("/") or ":" in given or ".." in PurePosixPath(given).parts:
-        return f"{given} leads out of the folder; it was not read"
-    if file in first:
+def _entry(file: str, record: dict[str, Any]) -> Entry:
+    fields = {name: record[name] for name in ("person", "role", "split", "group") if name in record}
+    return Entry(file, record["labels"], **fields)
+
+
+def _leads_out(given: str) -> bool:
+    return given.startswith("/") or ":" in given or ".." in PurePosixPath(given).parts
+
+
+def _what_is_wrong(row: Row, folder: PurePosixPath, file: str | None, first: dict[str, str]) -> str:
+    if _leads_out(row.file):
+        return f"{row.file} leads out of the folder; it was not read"
+    if file is not None:
         return f"{file} is listed again, first at {first[file]}; this row is left out"
-    return "" if (root / file).is_file() else f"{file} is not there"
+    return f"{(folder / row.file).as_posix()} is not there"
 
 
-def _find_extra(
-    root: Path, entries: list[Entry], folders: set[PurePosixPath], problems: list[Problem]
+def _name_unlisted(
+    finder: PictureFinder, entries: list[Entry], folders: set[PurePosixPath], problems: list[Problem]
 ) -> None:
     listed = {entry.file for entry in entries}
-    for folder in sorted(folders):
-        for path in list_pictures(root / folder):
-            file = path.relative_to(root).as_posix()
-            if file not in listed:
-                problems.append(Problem(file, "no whole row of the table names it; it is left out"))
-
-
-def _counts(entries: list[Entry], rows: int) -> dict[str, int]:
-    counts = {"rows": rows, "pictures": len(entries), "labels": len(label_names(entries))}
-    people = {entry.person for entry in entries} - {""}
-    return counts | ({"people": len(people)} if people else {})
+    inside = tuple("" if folder == PurePosixPath() else f"{folder}/" for folder in sorted(folders))
+    problems += [
+        Problem(file, "no whole row of the table names it; it is left out")
+        for file in finder.pictures
+        if file not in listed and file.startswith(inside)
+    ]

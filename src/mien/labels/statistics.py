@@ -1,13 +1,13 @@
 """Figures about a dataset's labels, people and splits."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from mien.datasets.columns import label_names
-from mien.datasets.index import Entry
+from mien.core.path_labels import SPLITS
+from mien.labels.columns import Record, label_names
 
 _MOST_VALUES = 6  # a label of more whole numbers than this is told by its range alone
 
@@ -37,32 +37,36 @@ class SplitStats:
     people: int | None
 
 
-def label_stats(entries: Sequence[Entry]) -> tuple[LabelStats, ...]:
-    """Every label that any entry has."""
-    found = {name: [e.labels[name] for e in entries if name in e.labels] for name in label_names(entries)}
-    return tuple(_stats(name, values) for name, values in found.items())
+def label_stats(records: Sequence[Record]) -> tuple[LabelStats, ...]:
+    """Every label that any record has."""
+    names = label_names(records)
+    known = {name: [r["labels"][name] for r in records if name in r["labels"]] for name in names}
+    return tuple(_stats(name, values) for name, values in known.items())
 
 
-def split_stats(entries: Sequence[Entry]) -> dict[str, SplitStats]:
-    """The sides of the dataset's own split; {} if it has none."""
-    sides = Counter(entry.split for entry in entries)
-    if set(sides) == {""}:
+def split_stats(records: Sequence[Record]) -> dict[str, SplitStats]:
+    """The parts of the dataset's own split; {} if it has none."""
+    counts = Counter(record.get("split", "") for record in records)
+    if set(counts) <= {""}:
         return {}
-    people = {side: {entry.person for entry in entries if entry.split == side} - {""} for side in sides}
+    people: dict[str, set[str]] = {split: set() for split in counts}
+    for record in records:
+        people[record.get("split", "")].add(record.get("person", ""))
     return {
-        side or "none": SplitStats(sides[side], len(people[side]) or None)
-        for side in sorted(sides, key=lambda side: ("train", "val", "test", "").index(side))
+        split or "none": SplitStats(counts[split], len(people[split] - {""}) or None)
+        for split in (*SPLITS, "")
+        if split in counts
     }
 
 
-def on_two_sides(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """People (pairs, where no people are known) with pictures on more than one side of the split."""
-    sides: dict[str, set[str]] = {}
-    for entry in entries:
-        name = entry.person or entry.group
-        if name and entry.split:
-            sides.setdefault(name, set()).add(entry.split)
-    return tuple(sorted(name for name, found in sides.items() if len(found) > 1))
+def on_two_sides(records: Sequence[Record]) -> tuple[str, ...]:
+    """People (groups, where no people are known) with images on more than one side of the split."""
+    splits: dict[str, set[str]] = {}
+    for record in records:
+        name = record.get("person") or record.get("group")
+        if name and record.get("split"):
+            splits.setdefault(name, set()).add(record["split"])
+    return tuple(sorted(name for name, taken in splits.items() if len(taken) > 1))
 
 
 def _stats(name: str, values: list[Any]) -> LabelStats:
@@ -80,5 +84,5 @@ def _stats(name: str, values: list[Any]) -> LabelStats:
     )
 
 
-def _count(values: Any) -> dict[str, int]:
+def _count(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())

@@ -4,7 +4,6 @@ What is not asked for is drawn, by the picture's seed, from labels that the gene
 agree with what is asked, so that the combinations are such as occur.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -16,54 +15,55 @@ from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.labels import encoding
+from mien.labels.bins import place_of
 from mien.labels.encoding import Target
+from mien.labels.values import NO, YES, parse_number
 
-_YES, _NO = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 T = TypeVar("T")
 _STREAM = 1  # of a seed's random numbers: the latent has another
 
 
-def label_vectors(header: NetworkHeader, asked: Sequence[str], seeds: Sequence[int]) -> Tensor | None:
+def label_vectors(header: NetworkHeader, requests: Sequence[str], seeds: Sequence[int]) -> Tensor | None:
     """float32 [len(seeds), label_dim] for a conditional generator; None for one without labels.
 
-    asked: NAME, NAME=1, NAME=no, NAME=VALUE. Raises InputError where nothing is asked of a conditional
+    requests: NAME, NAME=1, NAME=no, NAME=VALUE. Raises InputError where nothing is asked of a conditional
     generator, or anything of another, for unknown names (listing the known), and for contradictions.
     """
     spec = header.spec
     if not spec.label_dim:
-        if asked:
+        if requests:
             raise InputError("--label: this model was trained without labels")
         return None
-    if not asked:
+    if not requests:
         raise InputError(f"this model is conditional; say which with --label: {known(spec)}")
     rows = np.array(header.label_rows, np.float32).reshape(-1, spec.label_dim)
-    wanted = _wanted(spec, asked, rows)
-    return torch.from_numpy(_drawn(wanted, rows, seeds))
+    requested = _requested(spec, requests, rows)
+    return torch.from_numpy(_drawn(requested, rows, seeds))
 
 
 def known(spec: Spec) -> str:
     """What can be asked for, in a line."""
     names = spec.class_names or tuple(map(str, range(spec.label_dim)))
-    return ", ".join(_told(target) for target in encoding.parse(names))
+    return ", ".join(_describe(target) for target in encoding.parse(names))
 
 
-def _told(target: Target) -> str:
+def _describe(target: Target) -> str:
     name = target.name.removesuffix(":number")
     return f"{name}={'|'.join(target.values)}" if target.kind == "one-of" else name
 
 
-def _wanted(spec: Spec, asked: Sequence[str], rows: np.ndarray) -> np.ndarray:
+def _requested(spec: Spec, requests: Sequence[str], rows: np.ndarray) -> np.ndarray:
     """float32 [label_dim]: what is asked for, NaN in the columns that are left open."""
     targets = _grouped(spec, rows)
-    wanted = np.full(spec.label_dim, np.nan, np.float32)
-    said: dict[int, str] = {}  # column -> the words that set it
-    for text in asked:
+    requested = np.full(spec.label_dim, np.nan, np.float32)
+    set_by: dict[int, str] = {}  # column -> the words that set it
+    for text in requests:
         target, values = _read(text, targets, spec, rows)
         for place, value in zip(range(target.columns.start, target.columns.stop), values, strict=True):
-            if place in said and wanted[place] != value:
-                raise InputError(f"--label {said[place]} and --label {text} contradict each other")
-            said[place], wanted[place] = text, value
-    return wanted
+            if place in set_by and requested[place] != value:
+                raise InputError(f"--label {set_by[place]} and --label {text} contradict each other")
+            set_by[place], requested[place] = text, value
+    return requested
 
 
 def _grouped(spec: Spec, rows: np.ndarray) -> tuple[Target, ...]:
@@ -90,10 +90,10 @@ def _read(
     name, equals, value = text.partition("=")
     if not equals:
         return _lone_value(text, targets, spec)
-    found = _match(name, targets, lambda target: target.name)
-    if found is None:
+    target_named = _match(name, targets, lambda target: target.name)
+    if target_named is None:
         raise InputError(f"--label {text}: no label {name.strip()!r}; choose from {known(spec)}")
-    return found, _valued(text, value.strip(), found, rows)
+    return target_named, _valued(text, value.strip(), target_named, rows)
 
 
 def _lone_value(text: str, targets: Sequence[Target], spec: Spec) -> tuple[Target, Sequence[float]]:
@@ -108,16 +108,16 @@ def _lone_value(text: str, targets: Sequence[Target], spec: Spec) -> tuple[Targe
 def _valued(text: str, value: str, target: Target, rows: np.ndarray) -> Sequence[float]:
     if target.kind == "one-of":
         place = _match(value, range(len(target.values)), lambda index: target.values[index])
-        if place is None and (number := _number(value)) is not None:
-            place = encoding.place_of(target.values, number)  # into a bin: age=35
+        if place is None and (number := parse_number(value)) is not None:
+            place = place_of(target.values, number)  # into a bin: age=35
         if place is None:
-            raise InputError(f"--label {text}: choose from {_told(target)}")
+            raise InputError(f"--label {text}: choose from {_describe(target)}")
         return _hot(target, place)
     column = rows[:, target.start]
-    if (number := _number(value)) is not None and not np.isin(column, (0, 1)).all():
+    if (number := parse_number(value)) is not None and not np.isin(column, (0, 1)).all():
         return (number,)
-    if value.casefold() in _YES + _NO:
-        return (float(value.casefold() in _YES),)
+    if value.casefold() in YES | NO:
+        return (float(value.casefold() in YES),)
     raise InputError(
         f"--label {text}: {target.name} is a yes or no; write {target.name}=1 or {target.name}=0"
     )
@@ -141,22 +141,14 @@ def _plain(name: str) -> str:
     return name.casefold().replace("-", "_").replace(" ", "_")
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _drawn(wanted: np.ndarray, rows: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-    """A row for each seed out of those that agree best with `wanted`, which is then put over it."""
-    asked = ~np.isnan(wanted)
+def _drawn(requested: np.ndarray, rows: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """A row for each seed out of those that agree best with `requested`, which is then put over it."""
+    given = ~np.isnan(requested)
     if not len(rows):  # a file from before they were kept
-        rows = np.zeros((1, len(wanted)), np.float32)
-    distance = np.abs(rows[:, asked] - wanted[asked]).sum(axis=1)
+        rows = np.zeros((1, len(requested)), np.float32)
+    distance = np.abs(rows[:, given] - requested[given]).sum(axis=1)
     agreeing = rows[distance <= distance.min()]
     places = [np.random.default_rng([seed, _STREAM]).integers(len(agreeing)) for seed in seeds]
     drawn: np.ndarray = agreeing[places]
-    drawn[:, asked] = wanted[asked]
+    drawn[:, given] = requested[given]
     return drawn

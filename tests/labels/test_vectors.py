@@ -7,7 +7,7 @@ from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.labels import MOST_ROWS, spread_rows
 from mien.core.types import Spec
-from mien.labels.asked import label_vectors
+from mien.labels.vectors import label_vectors
 
 NAMES = ("Smiling", "Hat", "hair=black", "hair=blond", "hair=red", "age=<20", "age=20-60", "age=60+")
 # Nobody who smiles wears a hat; red hair is always young.

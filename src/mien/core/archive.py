@@ -1,0 +1,243 @@
+"""Members of a zip, a tar or a folder, listed once and read by name; nothing is unpacked beside it."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import struct
+import tarfile
+import weakref
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol, cast
+
+from mien.core.atomic import open_replacing
+from mien.core.cache import cache_root
+from mien.core.errors import InputError
+from mien.core.picture import list_files
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_LARGEST_MEMBER = 1 << 30
+_BOMB_BYTES, _BOMB_RATIO = (
+    4 << 30,
+    200,
+)  # a compressed tar that unpacks to so much, and so many times its size
+_END = struct.Struct("<10xH10x")
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+class Store(Protocol):
+    """names: of all members, with "/". checksum: of one member's content. read raises InputError."""
+
+    def names(self) -> Mapping[str, object]: ...
+
+    def checksum(self, name: str) -> str: ...
+
+    def read(self, name: str) -> bytes: ...
+
+
+def open_store(path: Path) -> Store:
+    """The members of a folder or archive. Raises InputError where it is neither, damaged or hostile."""
+    if path.is_dir():
+        return _FolderStore(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder")
+    return _TarStore(path) if _is_tar(path) else _ZipStore(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    offset: int
+    size: int
+    stored: int
+    crc: int
+    deflated: bool
+
+
+class _ZipStore:
+    """Random access to a zip: the central directory is read once, members through `os.pread`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _check_count(archive, path)
+                self._members = dict(_members(archive, path))
+            self._descriptor = os.open(path, os.O_RDONLY)
+        # zipfile raises nearly anything for damaged directories
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+            raise InputError(f"{path}: not a zip that can be read ({error})") from error
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def names(self) -> Mapping[str, _Member]:
+        return self._members
+
+    def checksum(self, name: str) -> str:
+        member = self._members[name]
+        return f"{member.crc:08x} {member.size}"
+
+    def read(self, name: str) -> bytes:
+        member = self._members[name]
+        header = os.pread(self._descriptor, _LOCAL_HEADER.size, member.offset)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+            raise self._damaged(name)
+        _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        start = member.offset + _LOCAL_HEADER.size + name_length + extra_length
+        data = os.pread(self._descriptor, member.stored, start)
+        if member.deflated:
+            try:
+                data = zlib.decompressobj(-15).decompress(data, member.size + 1)
+            except zlib.error as error:
+                raise self._damaged(name) from error
+        if len(data) != member.size or zlib.crc32(data) != member.crc:
+            raise self._damaged(name)
+        return data
+
+    def _damaged(self, name: str) -> InputError:
+        return InputError(f"{self._path}: {name} in it is damaged; copy or pack it again")
+
+
+class _FolderStore:
+    """The same over a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names = dict.fromkeys(path.relative_to(root).as_posix() for path in list_files(root))
+
+    def names(self) -> Mapping[str, None]:
+        return self._names
+
+    def checksum(self, name: str) -> str:
+        data = self.read(name)
+        return f"{zlib.crc32(data):08x} {len(data)}"
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self._root / name).read_bytes()
+        except OSError as error:
+            raise InputError(f"{self._root / name}: cannot be read ({error.strerror})") from error
+
+
+class _TarStore:
+    """The same over a tar; a compressed one is unpacked once into the cache, as one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            plain = _without_compression(path)
+            with tarfile.open(plain, "r:") as archive:
+                self._members = dict(_tar_members(archive, path))
+            self._descriptor = os.open(plain, os.O_RDONLY)
+        except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+            raise InputError(f"{path}: not a tar that can be read ({error})") from error
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def names(self) -> Mapping[str, tuple[int, int]]:
+        return self._members
+
+    def checksum(self, name: str) -> str:
+        data = self.read(name)
+        return f"{zlib.crc32(data):08x} {len(data)}"
+
+    def read(self, name: str) -> bytes:
+        offset, size = self._members[name]
+        data = os.pread(self._descriptor, size, offset)
+        if len(data) != size:
+            raise InputError(f"{self._path}: {name} in it is damaged; copy or pack it again")
+        return data
+
+
+def _is_tar(path: Path) -> bool:
+    if zipfile.is_zipfile(path):
+        return False
+    try:
+        return path.name.lower().endswith(ARCHIVE_SUFFIXES[1:]) or tarfile.is_tarfile(path)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError):
+        return False
+
+
+def _without_compression(path: Path) -> Path:
+    """The tar itself, or its unpacked copy in the cache. Raises InputError for a bomb."""
+    try:
+        with tarfile.open(path, "r:"):
+            return path
+    except tarfile.ReadError:
+        pass
+    state = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}".encode()).hexdigest()
+    copy = cache_root() / "archives" / f"{key[:32]}.tar"
+    if not copy.exists():
+        most = max(_BOMB_BYTES, _BOMB_RATIO * state.st_size)
+        with _open_compressed(path) as packed, open_replacing(copy) as out:
+            while chunk := packed.read(1 << 20):
+                out.write(chunk)
+                if out.tell() > most:
+                    raise InputError(f"{path}: it would unpack to more than {_BOMB_RATIO} times its size")
+    return copy
+
+
+def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Name -> place and size of the regular files; links and devices are not followed."""
+    seen: set[str] = set()
+    for info in archive:
+        if not info.isreg() or info.issparse():
+            continue
+        name = _plain_name(info.name, seen, path)
+        if info.size > _LARGEST_MEMBER:
+            raise InputError(f"{path}: {name} in it is larger than 1 GiB")
+        yield name, (info.offset_data, info.size)
+
+
+def _open_compressed(path: Path) -> IO[bytes]:
+    """A gzip, bzip2 or xz file, by its first bytes."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    opener = gzip.open if start[:2] == b"\x1f\x8b" else bz2.open if start[:3] == b"BZh" else lzma.open
+    return cast(IO[bytes], opener(path, "rb"))
+
+
+def _check_count(archive: zipfile.ZipFile, path: Path) -> None:
+    """Hold the directory against the end record: zipfile misses entries swallowed by a damaged one."""
+    with open(path, "rb") as file:
+        file.seek(-min(path.stat().st_size, _END.size + 0xFFFF), os.SEEK_END)
+        tail = file.read()
+    position = tail.rfind(b"PK\x05\x06", 0, len(tail) - _END.size + 4)
+    (promised,) = _END.unpack_from(tail, position)
+    found = len(archive.infolist())
+    if promised not in (found, 0xFFFF):  # the latter stands for "see the zip64 record"
+        raise InputError(f"{path}: damaged, its directory lists {found} files of {promised}; copy it again")
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, _Member]]:
+    seen: set[str] = set()
+    length = path.stat().st_size
+    for info in archive.infolist():
+        if info.is_dir():
+            continue
+        name = _plain_name(info.filename, seen, path)
+        if info.flag_bits & 1:
+            raise InputError(f"{path}: {name} in it is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path}: {name} in it is compressed in a way other than stored or deflate")
+        if max(info.file_size, info.compress_size) > _LARGEST_MEMBER:
+            raise InputError(f"{path}: {name} in it is larger than 1 GiB")
+        if not 0 <= info.header_offset <= length - info.compress_size:
+            raise InputError(f"{path}: its directory places {name} outside of the file; copy it again")
+        deflated = info.compress_type == zipfile.ZIP_DEFLATED
+        yield name, _Member(info.header_offset, info.file_size, info.compress_size, info.CRC, deflated)
+
+
+def _plain_name(name: str, seen: set[str], path: Path) -> str:
+    """A member's name with "/" and no "./". Raises InputError for one that leads out or is there twice."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
+    plain = "/".join(part for part in parts if part)
+    if parts[:1] == [""] or ".." in parts or "\0" in name or parts[0][1:2] == ":":
+        raise InputError(f"{path}: it holds {name!r} which leads out of the archive or is no plain name")
+    if plain in seen:
+        raise InputError(f"{path}: it holds {name!r} twice")
+    seen.add(plain)
+    return plain
