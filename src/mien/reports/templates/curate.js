@@ -5,6 +5,7 @@ import { ask, element, plural, send } from "./curate_server.js";
 import { Filter } from "./curate_filter.js";
 import * as info from "./curate_info.js";
 import * as inputs from "./curate_inputs.js";
+import * as pairs from "./curate_pairs.js";
 
 const byId = (id) => document.getElementById(id);
 const grid = byId("grid");
@@ -67,7 +68,8 @@ function card(item, place) {
   Object.assign(image, { loading: "lazy", decoding: "async", alt: "", draggable: false });
   image.addEventListener("error", () => { image.alt = "cannot be shown"; });
   image.src = `pictures/${item.index}?small=true`;
-  const source = element("span", "source", (item.source ?? item.name).split("/").pop());
+  const [folder, name] = inputs.split(item.source ?? item.name);
+  const source = element("span", "source", element("span", "folder", folder), name);
   const caption = element("span", "caption", source, element("span", "value", item.value));
   const button = element("button", "face", element("span", "frame", image, element("span", "why")), caption);
   button.type = "button";
@@ -194,6 +196,11 @@ function clicked(place, shift) {
 }
 
 async function undo() {
+  if (tab !== "faces") {
+    await saved(send("undo"), "Undone:");
+    await TABS[tab].refresh().catch(complain);
+    return;
+  }
   const done = await saved(send("undo"), "Undone:");
   const place = done ? items.findIndex((item) => item.index === done.items[0]?.index) : -1;
   if (place >= 0) moveTo(place);
@@ -290,9 +297,9 @@ function pressed(event) {
   }
   const undoing = (event.ctrlKey || event.metaKey) && event.key === "z";
   if (!undoing && (event.ctrlKey || event.metaKey || event.altKey)) return;
-  if (!byId("faces").hidden || event.key === "?") {
-    const act = KEYS[undoing ? "u" : event.key];
-    if (!act) return;
+  const all = { u: KEYS.u, "?": KEYS["?"] };
+  const act = (tab === "faces" ? KEYS : { ...TABS[tab].KEYS, ...all })[undoing ? "u" : event.key];
+  if (act) {
     event.preventDefault();
     keys = keys.then(act);
   }
@@ -301,24 +308,30 @@ let keys = Promise.resolve(); // a key pressed while a page turns means the new 
 
 // ---- beginning
 
+const TABS = { inputs, pairs };
+let tab = "faces";
+
 function showTab(name) {
-  for (const tab of ["faces", "inputs"]) {
-    byId(tab).hidden = tab !== name;
-    byId(`tab-${tab}`).setAttribute("aria-pressed", String(tab === name));
+  tab = name;
+  for (const one of ["faces", "inputs", "pairs"]) {
+    byId(one).hidden = one !== name;
+    byId(`tab-${one}`).setAttribute("aria-pressed", String(one === name));
   }
   byId("tools").hidden = name !== "faces";
   byId("conditions").hidden = name !== "faces" || filter.query.conditions.length === 0;
-  if (name === "inputs") {
-    closeInfo();
-    inputs.load(true).catch(complain);
+  if (name === "faces") { // something may have been restored meanwhile
+    const same = answer.revision === state.revision && answer.num_faces === state.num_faces;
+    return same ? undefined : load({ fresh: true }).catch(complain);
   }
+  closeInfo();
+  TABS[name].load(true).catch(complain);
 }
 
 async function poll() {
   if (document.hidden || waiting.size) return;
   try {
     const now = await ask("state");
-    if (now.revision !== state.revision) await load();
+    if (now.revision !== state.revision) await (tab === "faces" ? load() : TABS[tab].refresh());
     if (lost) calm();
     lost = false;
   } catch (error) {
@@ -345,6 +358,7 @@ function listen() {
   byId("keys-close").addEventListener("click", () => byId("keys").close());
   byId("tab-faces").addEventListener("click", () => showTab("faces"));
   byId("tab-inputs").addEventListener("click", () => showTab("inputs"));
+  byId("tab-pairs").addEventListener("click", () => showTab("pairs"));
 }
 
 async function begin() {
@@ -354,7 +368,11 @@ async function begin() {
   byId("num-inputs").textContent = `(${dataset.num_inputs.toLocaleString("en")})`;
   byId("tab-inputs").hidden = dataset.num_inputs === 0;
   filter = new Filter(dataset.columns, () => load({ fresh: true }).catch(complain));
-  inputs.begin(dataset.reasons, complain);
+  byId("num-pairs").textContent = `(${dataset.num_pairs.toLocaleString("en")})`;
+  byId("tab-pairs").hidden = dataset.num_pairs === 0;
+  const hooks = { complain, confirmed, notice, changed: (next) => { showState(next); } };
+  inputs.begin(dataset.reasons, hooks);
+  pairs.begin(hooks);
   listen();
   const ring = matchMedia("(hover: hover)").matches; // a telephone needs no ring around the first face
   await load({ fresh: true, focus: ring ? 0 : null });

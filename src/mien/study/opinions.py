@@ -1,0 +1,101 @@
+"""Figures of ratings, of preferences in pairs, and of attributes that raters see."""
+
+import itertools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mien.study.design import Attributes, Design, Prefer, Rate
+from mien.study.findings import Findings, agree, told
+from mien.study.intervals import Ends, Floats, rater_intervals, stacked, weighted_mean
+from mien.study.records import Vote
+from mien.study.strengths import bradley_terry, wins_of
+
+
+def rate(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    task = design.task
+    assert isinstance(task, Rate)
+    raters = [vote.participant for vote in votes]
+    names = [one.name for one in design.sets]
+    of_set = {name: np.array([vote.sets[0] == name for vote in votes]) for name in names}
+    for scale in task.scales:
+        values = np.array([float(vote.answer[scale.name]) for vote in votes])
+        means = [weighted_mean(values, of_set[name]) for name in names]
+        for name, ends in zip(names, rater_intervals(raters, stacked(*means)), strict=True):
+            found.add("ratings", name, scale.name, ends, count=int(of_set[name].sum()))
+        for first, second in itertools.combinations(range(len(names)), 2):
+            ends = rater_intervals(raters, _difference(means[first], means[second]))[0]
+            row = f"{names[first]} less {names[second]}"
+            found.add("differences", row, scale.name, ends, count=len(set(raters)))
+            _difference_sentence(found, scale.name, names[first], names[second], ends)
+        agree(found, scale.name, "ordinal", votes, _part(scale.name))
+
+
+def _difference(first: Callable[[Floats], Floats], second: Callable[[Floats], Floats]) -> Any:
+    return lambda weights: first(weights) - second(weights)
+
+
+def _difference_sentence(found: Findings, scale: str, first: str, second: str, ends: Ends) -> None:
+    _, low, high = ends
+    if low is not None and high is not None and (low > 0 or high < 0):
+        better, worse = (first, second) if low > 0 else (second, first)
+        found.sentences.append(("plain", f"{scale}: {better} is rated higher than {worse} ({told(ends)})"))
+
+
+def prefer(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    task = design.task
+    assert isinstance(task, Prefer)
+    of = operator.attrgetter("sets" if task.compare == "sets" else "pictures")
+    names = sorted({name for vote in votes for name in of(vote)})
+    place = {name: index for index, name in enumerate(names)}
+    shown = np.array([[place[name] for name in of(vote)] for vote in votes])
+    left = np.array([vote.answer == "left" for vote in votes])
+    winners, losers = np.where(left, shown.T, shown.T[::-1])
+    raters = [vote.participant for vote in votes]
+
+    def strengths(weights: Floats) -> Floats:
+        return bradley_terry(wins_of(winners, losers, len(names), weights)).T
+
+    for name, ends in zip(names, rater_intervals(raters, strengths), strict=True):
+        count = int((shown == place[name]).sum())
+        found.add("strengths", name, "strength", ends, count=count)
+        wins = weighted_mean(100.0 * (winners == place[name]), (shown == place[name]).any(axis=1))
+        found.add("strengths", name, "preferred", rater_intervals(raters, wins)[0], unit=" %", count=count)
+    side = rater_intervals(raters, weighted_mean(100.0 * left))[0]
+    found.add("side", "all", "left chosen", side, unit=" %", count=len(votes))
+    found.figures.sort(key=lambda one: -one.value if one.column == "strength" else 0)
+    agree(found, "choice", "nominal", votes, _chosen)
+
+
+def _part(scale: str) -> Callable[[Vote], Any]:
+    return lambda vote: vote.answer[scale]
+
+
+def _sees(attribute: str) -> Callable[[Vote], Any]:
+    return lambda vote: attribute in vote.answer
+
+
+def _chosen(vote: Vote) -> str:
+    return vote.pictures[0 if vote.answer == "left" else 1]
+
+
+def attributes(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    task = design.task
+    assert isinstance(task, Attributes)
+    raters = [vote.participant for vote in votes]
+    shows = {one.name: one.shows for one in design.sets}
+    for attribute in task.attributes:
+        seen = np.array([100.0 * (attribute in vote.answer) for vote in votes])
+        for name in shows:
+            where = np.array([vote.sets[0] == name for vote in votes])
+            ends = rater_intervals(raters, weighted_mean(seen, where))[0]
+            found.add("seen", name, attribute, ends, unit=" %", count=int(where.sum()))
+        meant = np.array([attribute in shows[vote.sets[0]] for vote in votes])
+        if meant.any():
+            figures = stacked(weighted_mean(seen, meant), weighted_mean(seen, ~meant))
+            hits, alarms = rater_intervals(raters, figures)
+            found.add("as meant", attribute, "seen where meant", hits, unit=" %", count=int(meant.sum()))
+            found.add("as meant", attribute, "seen elsewhere", alarms, unit=" %", count=int((~meant).sum()))
+        agree(found, attribute, "nominal", votes, _sees(attribute))

@@ -1,0 +1,115 @@
+"""results.html: what a study found, as one page that fetches nothing."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from mien import TOOL
+from mien.evaluation.worth_page import interval_chart
+from mien.reports.page import render
+from mien.study.charts import exposure_chart
+from mien.study.findings import AGREEMENT, Findings
+from mien.study.intervals import Figure
+from mien.study.records import Records
+from mien.study.results import tables_of
+
+_ABOUT = {
+    "by exposure": "Right answers, d' (0: real and fake look the same) and criterion (above 0: leans to real)"
+    " at each exposure.",
+    "threshold": "The exposure at which the fitted curve passes 75 % right answers.",
+    "HYPE": "Zhou et al. (2019). HYPE-time: the mean over raters of the exposure that the staircase asked for"
+    " most often; higher is harder to tell. HYPE-infinity: the share of wrong answers; 50 % is guessing.",
+    "right answers": "Right answers, d' (0: real and fake look the same), criterion (above 0: leans real).",
+    "ratings": "Mean rating of each set on each scale.",
+    "differences": "Mean rating of one set less that of another; no difference is 0.",
+    "strengths": "Bradley-Terry strengths: a difference of 1 is preferred in 73 of 100 pairs. Preferred: the"
+    " share of its pairs that it won.",
+    "side": "How often the left picture was chosen; 50 % is no bias.",
+    "seen": "How often raters saw each attribute in the pictures of each set.",
+    "as meant": "How often an attribute was seen where the design says that pictures show it, and elsewhere.",
+    AGREEMENT: "Krippendorff's alpha over what several raters judged: 1 is perfect agreement, 0 is chance."
+    " Its interval is a bootstrap over pictures.",
+}
+_CHARTED = {"HYPE", "ratings", "differences", "strengths", "seen", "by exposure", "as meant"}
+
+
+def results_page(records: Records, found: Findings) -> str:
+    """The page, as HTML."""
+    return render("study_results.html.j2", _context(records, found))
+
+
+def _context(records: Records, found: Findings) -> dict[str, Any]:
+    design = records.design
+    tables = [
+        (name, _ABOUT.get(name, ""), columns, rows)
+        for name, (columns, rows) in tables_of(found.figures).items()
+    ]
+    excluded = [one for one in records.participants if one.left_out]
+    return {
+        "title": design.title,
+        "kind": design.task.kind,
+        "counts": records.counts,
+        "sentences": found.sentences,
+        "warnings": found.warnings,
+        "tables": tables,
+        "charts": [*_curves(found), *_bars(found)],
+        "left_out": records.left_out,
+        "excluded": [(one.code, one.left_out) for one in excluded],
+        "refused": records.incidents,
+        "screens": _screens(records),
+        "settings": _settings(records),
+        "tool": TOOL,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _curves(found: Findings) -> list[tuple[str, Markup]]:
+    thresholds = {one.row: one for one in found.figures if one.table == "threshold"}
+    return [
+        (
+            f"{name}: right answers by achieved exposure",
+            exposure_chart(points, curve, thresholds.get(name), title=f"{name}: right answers by exposure"),
+        )
+        for name, (points, curve) in found.curves.items()
+    ]
+
+
+def _bars(found: Findings) -> list[tuple[str, Markup]]:
+    charts = []
+    for name, (columns, rows) in tables_of(found.figures).items():
+        for place, column in enumerate(columns if name in _CHARTED else ()):
+            cells: list[tuple[str, Figure]] = [(row, c) for row, made in rows if (c := made[place])]
+            title = column if name == column else f"{name}: {column}"
+            drawn = [(row[:18], cell.interval, ()) for row, cell in cells]
+            zero = name in ("differences", "strengths") and column != "preferred"
+            charts.append((title, interval_chart(drawn, title=title, unit=cells[0][1].unit, zero=zero)))
+    return charts
+
+
+def _screens(records: Records) -> list[tuple[str, str]]:
+    """Refresh rates, and how far exposures were off."""
+    rates = sorted(one.device["refresh_hz"] for one in records.participants if one.device.get("refresh_hz"))
+    shown = [vote for vote in records.votes if vote.frames_planned and vote.frames_shown is not None]
+    facts = []
+    if rates:
+        ends = " to ".join(dict.fromkeys(f"{rate:.0f}" for rate in (rates[0], rates[-1])))
+        facts.append(("Refresh rates", f"{ends} Hz, screens: {len(rates)}"))
+    if shown:
+        exact = sum(vote.frames_shown == vote.frames_planned for vote in shown)
+        near = sum(abs((vote.frames_shown or 0) - (vote.frames_planned or 0)) <= 1 for vote in shown)
+        told = f"{exact / len(shown):.1%} exact, {near / len(shown):.1%} within one, of {len(shown):,}"
+        facts.append(("Exposures in frames", told))
+    return facts
+
+
+def _settings(records: Records) -> list[tuple[str, str]]:
+    design = records.design
+    parts = {"task": design.task, "exclusion": design.exclusion}
+    rows = [
+        (f"{name}.{key}", str(value))
+        for name, part in parts.items()
+        for key, value in part.model_dump().items()
+    ]
+    rows += [(f"sets.{one.name}", f"{one.path}{' (real)' if one.real else ''}") for one in design.sets]
+    return [*rows, ("seed", str(design.seed)), ("too_fast_ms", f"{design.too_fast_ms:g}")]

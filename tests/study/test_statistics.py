@@ -1,0 +1,155 @@
+"""The statistics of studies against closed forms, published examples and simulated raters."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from mien.study.design import HypeTime
+from mien.study.intervals import expanded_tail, rater_intervals, weighted_mean
+from mien.study.krippendorff import alpha_interval, counts_of, krippendorff_alpha
+from mien.study.psychometric import Curve, Fits, levels
+from mien.study.staircase import modal_exposure, next_exposure, rest_point
+from mien.study.strengths import bradley_terry, wins_of
+
+# Krippendorff (2011), example C: four observers, twelve units, missing values; alpha is given there.
+EXAMPLE = ("123321412...", "1233224125.3", ".3332342251.", "12332441251.")
+ALPHA = {"nominal": 0.743, "ordinal": 0.815, "interval": 0.849}
+
+
+def example() -> dict[int, list[int]]:
+    return {unit: [int(row[unit]) for row in EXAMPLE if row[unit] != "."] for unit in range(len(EXAMPLE[0]))}
+
+
+@pytest.mark.parametrize("level", list(ALPHA))
+def test_alpha_is_that_of_the_published_example(level: str) -> None:
+    counts, values = counts_of(example())
+    assert counts.sum() == 40  # pairable values; unit 12 has one observer
+    assert krippendorff_alpha(counts, values, level) == pytest.approx(ALPHA[level], abs=5e-4)
+
+
+def test_alpha_of_agreement_of_chance_and_of_nothing() -> None:
+    agreed = {unit: [unit % 3] * 4 for unit in range(9)}
+    assert krippendorff_alpha(*counts_of(agreed), "nominal") == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    guessed = {unit: list(rng.integers(0, 2, 5)) for unit in range(4000)}
+    assert krippendorff_alpha(*counts_of(guessed), "nominal") == pytest.approx(0, abs=0.02)
+    same = {unit: [1, 1, 1] for unit in range(5)}
+    assert np.isnan(krippendorff_alpha(*counts_of(same), "nominal"))
+    value, low, high = alpha_interval(*counts_of(guessed), "nominal")
+    assert low is not None
+    assert high is not None
+    assert low < value < high
+
+
+def test_alpha_of_two_raters_by_hand() -> None:
+    """Ratings (a,a) (a,b) (b,b) (b,b): D_o = 2/8, D_e = 2*3*5/(8*7), alpha = 1 - (2/8)/(30/56)."""
+    counts, values = counts_of({0: "aa", 1: "ab", 2: "bb", 3: "bb"})
+    assert krippendorff_alpha(counts, values, "nominal") == pytest.approx(1 - (2 / 8) / (30 / 56))
+
+
+def wins(winners: list[int], losers: list[int], count: int) -> np.ndarray:
+    return wins_of(np.array(winners), np.array(losers), count, np.ones((1, len(winners))))
+
+
+def test_strengths_of_two_are_the_log_odds() -> None:
+    (strengths,) = bradley_terry(wins([0] * 30 + [1] * 10, [1] * 30 + [0] * 10, 2))
+    assert strengths[0] - strengths[1] == pytest.approx(np.log(3), abs=1e-4)
+    assert strengths.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_strengths_are_those_of_a_logistic_regression_without_intercept() -> None:
+    rng = np.random.default_rng(4)
+    winners = rng.integers(0, 5, 400)
+    losers = (winners + rng.integers(1, 5, 400)) % 5
+    weights = rng.poisson(1, (3, 400)).astype(float)
+    found = bradley_terry(wins_of(winners, losers, 5, weights))
+    design = np.zeros((400, 5))
+    design[np.arange(400), winners], design[np.arange(400), losers] = 1, -1
+    mirrored, outcome = np.concatenate([design, -design]), np.repeat([1, 0], 400)
+    for row, strengths in zip(weights, found, strict=True):
+        model = LogisticRegression(C=2e4, fit_intercept=False, tol=1e-10, max_iter=2000)
+        model.fit(mirrored, outcome, sample_weight=np.concatenate([row, row]) / 2)
+        oracle = model.coef_[0] - model.coef_[0].mean()
+        assert strengths == pytest.approx(oracle, abs=2e-4)
+
+
+def test_strengths_recover_those_that_made_the_choices() -> None:
+    true = np.array([1.2, 0.3, -0.4, -1.1])
+    chance = 1 / (1 + np.exp(true[None, :] - true[:, None]))
+    (found,) = bradley_terry(1000 * chance[None] * (1 - np.eye(4)))
+    assert found == pytest.approx(true - true.mean(), abs=1e-4)
+
+
+def test_who_always_wins_is_strong_and_who_never_took_part_unknown() -> None:
+    (found,) = bradley_terry(wins([0, 0, 0], [1, 1, 1], 3))
+    assert 2 < found[0] < 50
+    assert found[1] == pytest.approx(-found[0])
+    assert np.isnan(found[2])
+
+
+def test_a_curve_is_found_from_its_own_shares() -> None:
+    curve = Curve(150.0, 3.0, 0.02)
+    exposures = np.array([25.0, 50, 100, 200, 400, 800])
+    right = curve.at(exposures)
+    fits = Fits(exposures)
+    best = int(fits.best(1000 * right[None], 1000 * (1 - right)[None])[0])
+    assert fits.thresholds[best] == pytest.approx(curve.threshold, rel=0.02)
+    assert curve.at(np.array([curve.threshold]))[0] == pytest.approx(0.75)
+    assert Curve(150.0, 3.0, 0.0).threshold == pytest.approx(150)
+
+
+def test_levels_group_exposures_to_the_millisecond() -> None:
+    found, owner = levels(np.array([33.3, 16.7, 33.4, 0.2]))
+    assert found.tolist() == [1, 17, 33]
+    assert owner.tolist() == [2, 1, 2, 0]
+
+
+def test_intervals_of_few_raters_cover() -> None:
+    """95 % intervals of the mean over 12 raters who differ hold the truth in 95 +- 3 % of 600 studies."""
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(600):
+        skill = rng.normal(0.7, 0.1, 12)
+        answers = (rng.random((12, 30)) < skill[:, None]).astype(float)
+        raters = np.repeat(np.arange(12), 30).astype(str).tolist()
+        _, low, high = rater_intervals(
+            raters, weighted_mean(answers.ravel()), seed=int(rng.integers(1 << 30))
+        )[0]
+        covered += low <= 0.7 <= high
+    assert 0.92 <= covered / 600 <= 0.98
+
+
+def test_one_rater_has_no_interval() -> None:
+    assert rater_intervals(["a", "a"], weighted_mean(np.array([1.0, 2.0]))) == [(1.5, None, None)]
+    assert expanded_tail(1000) == pytest.approx(0.025, abs=2e-4)
+    assert expanded_tail(3) < 0.001
+
+
+TASK = HypeTime(kind="hype-time")
+
+
+def test_the_staircase_goes_down_by_10_up_by_30_and_stays_within_its_ends() -> None:
+    assert next_exposure(TASK, None, False) == 500
+    assert next_exposure(TASK, 500, True) == 490
+    assert next_exposure(TASK, 500, False) == 530
+    assert next_exposure(TASK, 100, True) == 100
+    assert next_exposure(TASK, 990, False) == 1000
+    assert rest_point(TASK) == 0.75
+
+
+def test_the_staircase_rests_where_75_percent_are_right() -> None:
+    rng = np.random.default_rng(0)
+    exposure, visited = None, []
+    for _ in range(20_000):
+        exposure = next_exposure(TASK, exposure, bool(visited) and rng.random() < _right(visited[-1]))
+        visited.append(exposure)
+    assert np.mean([_right(one) for one in visited[500:]]) == pytest.approx(0.75, abs=0.01)
+
+
+def _right(exposure_ms: float) -> float:
+    return float(Curve(250.0, 3.0, 0.0).at(np.array([exposure_ms]))[0])
+
+
+def test_the_modal_exposure_is_the_most_frequent() -> None:
+    assert modal_exposure([500, 490, 490, 520]) == 490
+    assert modal_exposure([500, 490, 490, 500, 480]) == 495
