@@ -28,6 +28,9 @@ COMMANDS = {
     "mosaic": ("mien.generation.mosaic:mosaic", "Lay chosen faces out as a wall of any size."),
     "mix": ("mien.latent.mix:mix", "Mix styles: columns' faces with layers of the rows'."),
     "video": ("mien.latent.video:video", "Film one face turning into the next."),
+    "vary": ("mien.latent.vary:vary", "Draw faces near that of a photo or a seed."),
+    "edit": ("mien.latent.edit:edit", "Change faces along directions: a smile, an age; strips, films."),
+    "encoder": ("mien.latent.encoder:encoder", "Train what guesses the latents of a photo at once."),
     "denoise": ("mien.translation.denoise:denoise", "Clean noisy pictures."),
     "evaluate": ("mien.evaluation.evaluate:evaluate", "Measure a model against a dataset, with intervals."),
     "report": ("mien.evaluation.report:report", "Write a run's report: one HTML page."),
@@ -42,6 +45,29 @@ COMMANDS = {
 DATA_COMMANDS = {
     "info": ("mien.datasets.info:info", "Say what a dataset is, and every missing or broken file."),
     "export": ("mien.datasets.export:export", "Export a dataset to imagefolder or parquet."),
+}
+PROJECT_COMMANDS = {
+    "real": ("mien.latent.project:real", "Of the faces in photos."),
+    "generated": ("mien.latent.project:generated", "Of faces that it drew itself, to see how well it works."),
+}
+DIRECTION_COMMANDS = {
+    "learn": ("mien.latent.learn:learn", "Learn directions of attributes from labelled samples."),
+    "find": ("mien.latent.unsupervised:find", "Find directions without labels (SeFa, GANSpace)."),
+    "measure": ("mien.latent.entanglement:measure", "Measure what each direction moves besides its own."),
+    "list": ("mien.latent.direction_files:list_directions", "List a generator's directions."),
+    "show": ("mien.latent.direction_files:show_direction", "Show what is known of one direction."),
+    "import": ("mien.latent.direction_files:import_", "Take a direction of others, an .npy."),
+    "export": ("mien.latent.direction_files:export", "Write one direction as .npy."),
+}
+UNIT_COMMANDS = {
+    "train": ("mien.latent.units:train", "Train a model of action units on latents, mesh or pixels."),
+    "evaluate": ("mien.latent.units:evaluate", "Cross-validate such models over people."),
+    "predict": ("mien.latent.units:predict", "Read action units of pictures or latents."),
+}
+STUDY_COMMANDS = {
+    "new": ("mien.study.commands:new", "Make a study of a design file, or write an example of one."),
+    "serve": ("mien.study.commands:serve", "Serve it to the people who judge."),
+    "results": ("mien.study.commands:results", "Write its results: page, tables, CSV."),
 }
 ARTEFACT_COMMANDS = {
     "list": ("mien.interop.artefacts:list_artefacts", "List the files, their licences, and which are here."),
@@ -65,6 +91,10 @@ app = _app(
 )
 app.version = __version__
 app.command(_app("data", "Datasets: say what is in one, export one to other layouts.", DATA_COMMANDS))
+app.command(_app("project", "Find the latents that come nearest to a face.", PROJECT_COMMANDS))
+app.command(_app("directions", "Directions in latent space, one for each attribute.", DIRECTION_COMMANDS))
+app.command(_app("units", "Action units of the face, from latents, mesh or pixels.", UNIT_COMMANDS))
+app.command(_app("study", "Let people judge pictures in the browser.", STUDY_COMMANDS))
 app.command(_app("artefacts", "Third-party model files: list, fetch, add.", ARTEFACT_COMMANDS))
 
 

@@ -8,7 +8,12 @@ from scipy.signal import convolve2d, correlate2d
 
 Array = np.ndarray
 Weights = Mapping[str, Array]
-_FIR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
+_FIR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64  # tests put other filters and clamps here
+_CLAMP = math.inf
+
+
+def held(x: Array) -> Array:
+    return np.clip(x, -_CLAMP, _CLAMP)
 
 
 def lrelu(x: Array) -> Array:
@@ -51,12 +56,14 @@ def zeros_between(plane: Array) -> Array:
 
 def up(x: Array) -> Array:
     """Zeros between the pixels, the filter with gain 4, cut so that it is centred."""
-    size = 2 * x.shape[1]
-    return _each(x, lambda plane: 4 * convolve2d(zeros_between(plane), _FIR)[1 : 1 + size, 1 : 1 + size])
+    size, first = 2 * x.shape[1], len(_FIR) - 1 - (len(_FIR) + 1) // 2
+    cut = slice(first, first + size)
+    return _each(x, lambda plane: 4 * convolve2d(zeros_between(plane), _FIR)[cut, cut])
 
 
 def down(x: Array) -> Array:
-    return _each(x, lambda plane: convolve2d(plane, _FIR)[2::2, 2::2][: len(plane) // 2, : len(plane) // 2])
+    half, first = x.shape[1] // 2, len(_FIR) - 1 - (len(_FIR) - 1) // 2
+    return _each(x, lambda plane: convolve2d(plane, _FIR)[first::2, first::2][:half, :half])
 
 
 def conv(x: Array, kernels: Array) -> Array:
@@ -67,16 +74,19 @@ def conv(x: Array, kernels: Array) -> Array:
 
 def conv_up(x: Array, kernels: Array) -> Array:
     """A true convolution of the picture with zeros between its pixels, then the filter."""
-    size = 2 * x.shape[1]
+    first = len(_FIR) - (len(_FIR) + 1) // 2
+    cut = slice(first, first + 2 * x.shape[1])
     grown = _planes(_each(x, zeros_between), kernels, convolve2d)
-    return _each(grown, lambda plane: 4 * convolve2d(plane, _FIR)[2 : 2 + size, 2 : 2 + size])
+    return _each(grown, lambda plane: 4 * convolve2d(plane, _FIR)[cut, cut])
 
 
 def conv_down(x: Array, kernels: Array) -> Array:
     half = x.shape[1] // 2
     if kernels.shape[-1] == 1:
         return conv(down(x), kernels)
-    smooth = _each(x, lambda plane: np.pad(convolve2d(plane, _FIR), 0)[1:-1, 1:-1])
+    first = len(_FIR) - 2 - (len(_FIR) - 1) // 2
+    cut = slice(first, first + x.shape[1] + 1)
+    smooth = _each(x, lambda plane: convolve2d(plane, _FIR)[cut, cut])
     full = _planes(smooth, kernels, lambda plane, kernel: correlate2d(plane, kernel, mode="valid"))
     return full[:, ::2, ::2][:, :half, :half]
 
@@ -91,13 +101,13 @@ def styled(
     y = conv_up(x, kernels) if doubles else conv(x, kernels)
     if noise:
         y = y + weights[f"{name}.noise_const"] * weights[f"{name}.noise_strength"]
-    return lrelu(y + weights[f"{name}.bias"][:, None, None]) * gain
+    return held(lrelu(y + weights[f"{name}.bias"][:, None, None])) * gain
 
 
 def to_rgb(x: Array, w: Array, weights: Weights, name: str) -> Array:
     kernel = weights[f"{name}.weight"]
     style = dense(w[None], weights, f"{name}.affine")[0] / math.sqrt(kernel.shape[1])
-    return conv(x, kernel * style[None, :, None, None]) + weights[f"{name}.bias"][:, None, None]
+    return held(conv(x, kernel * style[None, :, None, None]) + weights[f"{name}.bias"][:, None, None])
 
 
 def plain(x: Array, weights: Weights, name: str, *, how=conv, linear: bool = False) -> Array:
@@ -105,7 +115,9 @@ def plain(x: Array, weights: Weights, name: str, *, how=conv, linear: bool = Fal
     y = how(x, kernel / math.sqrt(kernel[0].size))
     if f"{name}.bias" in weights:
         y = y + weights[f"{name}.bias"][:, None, None]
-    return y if linear else lrelu(y)
+    if linear or name == "b4.fromrgb":  # published without a clamp
+        return y if linear else lrelu(y)
+    return held(lrelu(y))
 
 
 def synthesis(ws: Array, weights: Weights, resolution: int, architecture: str, *, noise: bool) -> Array:

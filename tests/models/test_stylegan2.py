@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.core.types import Spec
+from mien.nn.equalised import Conventions
 from mien.nn.stylegan2_discriminator import Discriminator
 from mien.nn.stylegan2_generator import Generator
 
@@ -107,6 +108,33 @@ def test_discriminator_follows_the_equations(how: dict[str, int], architecture: 
     )
     labels = None if c is None else torch.from_numpy(c)
     assert relative(d(torch.from_numpy(images), labels), expected) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("g_kind", "d_kind", "taps", "clamp"),
+    [
+        *(("skip", "resnet", (1, 2, 1), None), ("resnet", "skip", (1, 2, 1), 0.6)),
+        *(("orig", "orig", (1, 3, 3, 1), 0.4), ("orig", "skip", (1, 4, 6, 4, 1), None)),
+    ],
+)
+@torch.no_grad()
+def test_other_conventions_follow_the_equations(
+    monkeypatch: pytest.MonkeyPatch, g_kind: str, d_kind: str, taps: tuple[int, ...], clamp: float | None
+) -> None:
+    """Other filters, clamps and architectures, as official code can be asked for."""
+    how = Conventions(tuple(map(float, taps)), clamp)
+    monkeypatch.setattr(oracle, "_FIR", np.outer(taps, taps) / sum(taps) ** 2)
+    monkeypatch.setattr(oracle, "_CLAMP", np.inf if clamp is None else clamp)
+    g = Generator(
+        Spec(16), z_dim=5, w_dim=6, mapping_layers=1, base=96, most=8, architecture=g_kind, how=how
+    ).eval()  # type: ignore[arg-type]
+    weights, ws = doubles(g, 3), np.random.default_rng(3).standard_normal((2, g.num_ws, 6))
+    expected = np.stack([oracle.synthesis(row, weights, 16, g_kind, noise=True) for row in ws])
+    assert relative(g.synthesis(torch.from_numpy(ws), noise="const"), expected) < 1e-6
+    d = Discriminator(Spec(16), base=96, most=8, architecture=d_kind, how=how).eval()  # type: ignore[arg-type]
+    weights, images = doubles(d, 4), np.random.default_rng(4).uniform(-1, 1, (3, 3, 16, 16))
+    scores = oracle.discriminator(images, None, weights, 16, d_kind, group=4, layers=1)
+    assert relative(d(torch.from_numpy(images)), scores) < 1e-6
 
 
 @torch.no_grad()

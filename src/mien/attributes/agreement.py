@@ -1,6 +1,6 @@
-"""How well labels were read off pictures: pure functions of truth and prediction, with 95 % intervals.
+"""Scores of predicted labels against the true ones (AUC, F1, MAE, calibration), with 95 % intervals.
 
-Intervals are percentiles of a bootstrap over people, not pictures: pictures of one person err together.
+Intervals are percentiles of a bootstrap over people, not images: errors on images of one person correlate.
 """
 
 import math
@@ -28,7 +28,7 @@ Floats = np.ndarray
 
 
 class Interval(BaseModel):
-    """A figure and where it lies with 95 % confidence. A figure that is undefined is None as a whole."""
+    """A score with its 95 % confidence interval; None stands for a score that is undefined."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,7 +38,7 @@ class Interval(BaseModel):
 
 
 class Bin(BaseModel):
-    """Of the reliability curve: mean probability that was predicted, share that was true, pictures."""
+    """A bin of the reliability curve: mean predicted probability, share of true labels, number of images."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,7 +48,9 @@ class Bin(BaseModel):
 
 
 class YesNo(BaseModel):
-    """precision, recall, f1: at probability 1/2; of a value of a one-of, where it is the likeliest.
+    """Scores of a binary label.
+
+    precision, recall, f1: at probability 1/2; of a value of a one-of, where it is the likeliest.
 
     confusion: rows truth no, yes; columns predicted no, yes.
     ece: expected calibration error over ten equal bins. brier: mean squared error of the probability.
@@ -77,7 +79,10 @@ class YesNo(BaseModel):
 
 
 class OneOf(BaseModel):
-    """confusion: rows the true value, columns the most probable one. each: every value against all others."""
+    """Scores of a categorical label.
+
+    confusion: rows the true value, columns the most probable one. each: every value against all others.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -92,7 +97,9 @@ class OneOf(BaseModel):
 
 
 class Number(BaseModel):
-    """mae: mean absolute error. rmse: root of the mean squared error. bias: mean of predicted minus true.
+    """Scores of a numeric label.
+
+    mae: mean absolute error. rmse: root of the mean squared error. bias: mean of predicted minus true.
 
     mae_of_median: of always answering the median of the truth, to be beaten.
     """
@@ -122,9 +129,9 @@ def yes_no(
     predicted: Floats | None = None,
     seed: int = 0,
 ) -> YesNo:
-    """truth: 0 or 1 [N]. probability: of 1, [N]. people: who is shown, a name for each.
+    """Scores of a binary label. truth: 0 or 1 [N]. probability: of 1, [N]. people: a name for each image.
 
-    predicted: the answers that precision, recall and F1 count; by default a probability of one half or more.
+    predicted: the classes that precision, recall and F1 count; by default a probability of one half or more.
     """
     truth, probability = truth.astype(bool), probability.astype(float)
     predicted = probability >= 0.5 if predicted is None else predicted
@@ -134,26 +141,31 @@ def yes_no(
     order = _ranking(truth, probability)
     tp, yes, positive = (column.astype(float) for column in (truth & predicted, truth, predicted))
 
-    def figures_of(w: Floats) -> Floats:
-        hits, actual, claimed = w @ tp, w @ yes, w @ positive
+    def scores_of(w: Floats) -> Floats:
+        true_positives, num_yes, num_predicted = w @ tp, w @ yes, w @ positive
         return np.stack(
-            [hits / claimed, hits / actual, 2 * hits / (actual + claimed), _weighted_auc(order, w)]
+            [
+                true_positives / num_predicted,
+                true_positives / num_yes,
+                2 * true_positives / (num_yes + num_predicted),
+                _weighted_auc(order, w),
+            ]
         )
 
-    low_high = _bootstrap(people, figures_of, seed)
-    both = 0 < truth.sum() < len(truth)
-    points = (precision, recall, f1, auc(truth, probability) if both else math.nan)
-    figures = [_interval(point, ends) for point, ends in zip(points, low_high.T, strict=True)]
+    bounds = _bootstrap(people, scores_of, seed)
+    both_classes = 0 < truth.sum() < len(truth)
+    points = (precision, recall, f1, auc(truth, probability) if both_classes else math.nan)
+    intervals = [_interval(point, low_high) for point, low_high in zip(points, bounds.T, strict=True)]
     table = confusion_matrix(truth, predicted, labels=[False, True]).tolist()
     curve = reliability(truth, probability)
     return YesNo(
         name=name,
         count=len(truth),
         yes=int(truth.sum()),
-        precision=figures[0],
-        recall=figures[1],
-        f1=figures[2],
-        auc=figures[3],
+        precision=intervals[0],
+        recall=intervals[1],
+        f1=intervals[2],
+        auc=intervals[3],
         average_precision=float(average_precision_score(truth, probability)) if truth.any() else None,
         confusion=tuple(map(tuple, table)),
         ece=calibration_error(curve),
@@ -171,22 +183,24 @@ def one_of(
     *,
     seed: int = 0,
 ) -> OneOf:
-    """truth: number of the true value [N]. probabilities: [N, len(values)]."""
+    """Scores of a categorical label. truth: index of the true value [N]. probabilities: [N, len(values)]."""
     predicted = probabilities.argmax(axis=1)
-    right = (predicted == truth).astype(float)
-    interval = _interval(right.mean(), _bootstrap(people, lambda w: (w @ right / w.sum(1))[None], seed)[:, 0])
+    correct = (predicted == truth).astype(float)
+    interval = _interval(
+        correct.mean(), _bootstrap(people, lambda w: (w @ correct / w.sum(1))[None], seed)[:, 0]
+    )
     assert interval is not None
     table = confusion_matrix(truth, predicted, labels=range(len(values)))
     each = tuple(
         yes_no(
             f"{name}={value}",
-            truth == place,
-            probabilities[:, place],
+            truth == index,
+            probabilities[:, index],
             people,
-            predicted=predicted == place,
+            predicted=predicted == index,
             seed=seed,
         )
-        for place, value in enumerate(values)
+        for index, value in enumerate(values)
     )
     return OneOf(
         name=name,
@@ -200,36 +214,36 @@ def one_of(
 
 
 def number(name: str, truth: Floats, predicted: Floats, people: Sequence[str], *, seed: int = 0) -> Number:
-    """truth, predicted: [N], in the label's own unit."""
+    """Scores of a numeric label. truth, predicted: [N], in the label's own unit."""
     error = predicted.astype(float) - truth.astype(float)
-    low_high = _bootstrap(
+    bounds = _bootstrap(
         people,
         lambda w: np.stack([w @ np.abs(error) / w.sum(1), np.sqrt(w @ error**2 / w.sum(1))]),
         seed,
     )
     mae, rmse = mean_absolute_error(truth, predicted), root_mean_squared_error(truth, predicted)
-    spread = len(truth) > 1 and truth.std() > 0
+    varies = len(truth) > 1 and truth.std() > 0
     return Number(
         name=name,
         count=len(truth),
-        mae=Interval(value=mae, low=low_high[0, 0], high=low_high[1, 0]),
-        rmse=Interval(value=rmse, low=low_high[0, 1], high=low_high[1, 1]),
+        mae=Interval(value=mae, low=bounds[0, 0], high=bounds[1, 0]),
+        rmse=Interval(value=rmse, low=bounds[0, 1], high=bounds[1, 1]),
         bias=float(error.mean()),
-        r2=float(r2_score(truth, predicted)) if spread else None,
-        correlation=float(np.corrcoef(truth, predicted)[0, 1]) if spread and predicted.std() > 0 else None,
+        r2=float(r2_score(truth, predicted)) if varies else None,
+        correlation=float(np.corrcoef(truth, predicted)[0, 1]) if varies and predicted.std() > 0 else None,
         mae_of_median=float(np.abs(truth - np.median(truth)).mean()),
     )
 
 
 def auc(truth: Floats, score: Floats) -> float:
-    """The share of pairs of a yes and a no in which the yes has the higher score; both must occur."""
+    """Area under the ROC curve; `truth` must hold both classes."""
     return float(roc_auc_score(truth, score))
 
 
 def mean_of(values: Floats, people: Sequence[str], *, seed: int = 0) -> Interval:
-    """The mean of finite values [N], a value a picture, of one or more people."""
-    ends = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None], seed)
-    return Interval(value=float(np.mean(values)), low=float(ends[0, 0]), high=float(ends[1, 0]))
+    """The mean of finite values [N], one an image, with its interval over people."""
+    bounds = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None], seed)
+    return Interval(value=float(np.mean(values)), low=float(bounds[0, 0]), high=float(bounds[1, 0]))
 
 
 def weighted_auc(truth: Floats, score: Floats) -> Callable[[Floats], Floats]:
@@ -238,54 +252,54 @@ def weighted_auc(truth: Floats, score: Floats) -> Callable[[Floats], Floats]:
     return lambda weights: _weighted_auc(ranking, weights)
 
 
-def resampled(people: Sequence[str], figures: Callable[[Floats], Floats], *, seed: int = 0) -> Floats:
-    """`figures` (weights [B, N] -> [K, B]) of 1,000 draws of as many people, with replacement: [K, 1000].
+def resampled(people: Sequence[str], scores: Callable[[Floats], Floats], *, seed: int = 0) -> Floats:
+    """Bootstrap over people: `scores` (weights [B, N] -> [K, B]) of 1,000 resamples, [K, 1000].
 
-    The same people and seed give the same draws, whatever the figures. NaN where one is undefined.
+    The same people and seed give the same resamples, whatever the scores. NaN where one is undefined.
     """
     names, owner = np.unique(np.asarray(people), return_inverse=True)
     rng = np.random.default_rng(seed)
     step = max(1, min(_RESAMPLES, _AT_ONCE // len(owner)))
-    found = []
+    batches = []
     with np.errstate(invalid="ignore", divide="ignore"):
         for start in range(0, _RESAMPLES, step):
             size = min(step, _RESAMPLES - start)
             drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
-            found.append(figures(drawn[:, owner].astype(float)))
-    return np.concatenate(found, axis=1)
+            batches.append(scores(drawn[:, owner].astype(float)))
+    return np.concatenate(batches, axis=1)
 
 
 def reliability(truth: Floats, probability: Floats) -> tuple[Bin, ...]:
-    """Pictures in ten equal bins of predicted probability; empty bins are left out."""
-    places = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+    """The reliability curve in ten equal bins of predicted probability; empty bins are left out."""
+    bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
     return tuple(
         Bin(
-            predicted=float(probability[places == place].mean()),
-            observed=float(truth[places == place].mean()),
-            count=int((places == place).sum()),
+            predicted=float(probability[bins == index].mean()),
+            observed=float(truth[bins == index].mean()),
+            count=int((bins == index).sum()),
         )
-        for place in np.unique(places)
+        for index in np.unique(bins)
     )
 
 
 def calibration_error(curve: Sequence[Bin]) -> float:
-    """The mean distance of the curve from the diagonal, weighted by pictures (Naeini et al. 2015)."""
-    total = sum(one.count for one in curve)
-    return sum(abs(one.predicted - one.observed) * one.count for one in curve) / total
+    """Expected calibration error: mean distance of the curve from the diagonal (Naeini et al. 2015)."""
+    total = sum(bin_.count for bin_ in curve)
+    return sum(abs(bin_.predicted - bin_.observed) * bin_.count for bin_ in curve) / total
 
 
 def mean_auc(readings: Sequence[Reading], *, fewest: int = 20) -> tuple[float | None, int]:
-    """The mean AUC over yes-no labels with at least `fewest` of either answer, and how many those are."""
-    found = [
+    """The mean AUC over binary labels with at least `fewest` images of either class, and their number."""
+    aucs = [
         reading.auc.value
         for reading in readings
         if isinstance(reading, YesNo) and reading.auc and fewest <= reading.yes <= reading.count - fewest
     ]
-    return (sum(found) / len(found) if found else None), len(found)
+    return (sum(aucs) / len(aucs) if aucs else None), len(aucs)
 
 
 def _ranking(truth: Floats, score: Floats) -> tuple[Floats, Floats, Floats]:
-    """Order by rising score, where runs of equal scores begin, and the truth in that order."""
+    """The order by rising score, the starts of runs of equal scores, and the truth in that order."""
     order = np.argsort(score, kind="stable")
     sorted_score = score[order]
     starts = np.flatnonzero(np.r_[True, sorted_score[1:] != sorted_score[:-1]])
@@ -302,13 +316,13 @@ def _weighted_auc(ranking: tuple[Floats, Floats, Floats], weights: Floats) -> Fl
     return np.asarray((yes * (below + no / 2)).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1)))
 
 
-def _bootstrap(people: Sequence[str], figures: Callable[[Floats], Floats], seed: int) -> Floats:
-    """The 2.5 and 97.5 percentiles [2, K] of `figures` (weights [B, N] -> [K, B]) over resampled people.
+def _bootstrap(people: Sequence[str], scores: Callable[[Floats], Floats], seed: int) -> Floats:
+    """The 2.5 and 97.5 percentiles [2, K] of `scores` (weights [B, N] -> [K, B]) over resampled people.
 
-    Resamples in which a figure is undefined do not count for it.
+    Resamples in which a score is undefined do not count for it.
     """
-    several = resampled(people, figures, seed=seed)
-    defined = [row[~np.isnan(row)] for row in several]
+    resamples = resampled(people, scores, seed=seed)
+    defined = [row[~np.isnan(row)] for row in resamples]
     return np.array([np.percentile(row, (2.5, 97.5)) if len(row) else (np.nan, np.nan) for row in defined]).T
 
 

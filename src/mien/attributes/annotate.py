@@ -87,22 +87,24 @@ def measure_faces(dataset: Path, *, again: bool = False, progress: Tick | None =
     finder = open_finder("mesh")
     todo = [index for index, record in enumerate(pack.records) if again or not record.get("measured_by")]
     for done, chunk in enumerate(chunks(todo)):
-        lines = []
+        records = []
         for index in chunk:
             picture = decode(pack.read(index), where=f"{dataset}: {pack.names[index]}")
             faces = finder.find(picture.pixels)
             height, width = picture.pixels.shape[:2]
             square = Square((width / 2, height / 2), (float(width), 0.0))
-            found = measure_face(picture, faces[0], square, num_faces=len(faces)) if faces else {"score": 0.0}
-            known = dict(pack.records[index].get("measurements") or {})
-            new = {key: value for key, value in found.items() if key not in _kept(known, again)}
-            lines.append({"file": pack.names[index], "measurements": new, "measured_by": TOOL})
-        append_records(dataset, lines)
+            measurements = (
+                measure_face(picture, faces[0], square, num_faces=len(faces)) if faces else {"score": 0.0}
+            )
+            stored = dict(pack.records[index].get("measurements") or {})
+            new = {key: value for key, value in measurements.items() if key not in _kept(stored, again)}
+            records.append({"file": pack.names[index], "measurements": new, "measured_by": TOOL})
+        append_records(dataset, records)
         if progress:
             progress(done * CHUNK + len(chunk), len(todo))
     return len(todo), len(pack)
 
 
-def _kept(known: Mapping[str, float], again: bool) -> frozenset[str]:
+def _kept(stored: Mapping[str, float], again: bool) -> frozenset[str]:
     """The measurements that are not to be written."""
-    return frozenset(known) if not again else _OF_THE_PHOTO & frozenset(known)
+    return frozenset(stored) if not again else _OF_THE_PHOTO & frozenset(stored)

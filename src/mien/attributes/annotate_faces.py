@@ -1,4 +1,4 @@
-"""`mien annotate --read`: what published networks read off faces, with how far each can be trusted."""
+"""`mien annotate --read`: age, sex and expression by published networks, and how accurate each is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -52,7 +52,7 @@ def read_faces(
     progress: Tick | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> tuple[int, int]:
-    """Append what each of `readings` says of every picture of `dataset`, faces aligned as "ffhq".
+    """Append the predictions `readings` for every image of `dataset`, faces aligned as "ffhq".
 
     In `predictions`: "age" in years; "sex" ("female", "male") and "expression" (one of EXPRESSIONS), each
     with the probability of every value ("sex=female"). "predicted_by" names the network by its file's hash.
@@ -74,18 +74,18 @@ def _read(
 ) -> tuple[int, int]:
     names, records, pictures = pictures_of(dataset, progress)
     model, label = f"{reading}-{str(artefacts.artefact_sha256(reading))[:12]}", LABEL[reading]
-    todo = [index for index, record in enumerate(records) if again or label not in given(record, model)]
+    pending = [index for index, record in enumerate(records) if again or label not in given(record, model)]
     read = _reader(reading, device)
-    for done, chunk in enumerate(chunks(todo)):
-        found = read(torch.from_numpy(np.ascontiguousarray(pictures.images(np.array(chunk)))))
-        lines = []
-        for index, values in zip(chunk, found, strict=True):
+    for done, chunk in enumerate(chunks(pending)):
+        predictions = read(torch.from_numpy(np.ascontiguousarray(pictures.images(np.array(chunk)))))
+        new_records = []
+        for index, values in zip(chunk, predictions, strict=True):
             by = {**others(records[index], model, [label]), model: [label]}
-            lines.append({"file": names[index], "predictions": {**values, BY: by}})
-        append_records(dataset, lines)
+            new_records.append({"file": names[index], "predictions": {**values, BY: by}})
+        append_records(dataset, new_records)
         if progress:
-            progress(done * CHUNK + len(chunk), len(todo))
-    return len(todo), len(names)
+            progress(done * CHUNK + len(chunk), len(pending))
+    return len(pending), len(names)
 
 
 def _reader(reading: Reading, device: torch.device | None) -> Callable[[torch.Tensor], Predictions]:
@@ -104,9 +104,10 @@ def _reader(reading: Reading, device: torch.device | None) -> Callable[[torch.Te
 
 
 def _one_of(label: str, values: Sequence[str], rows: np.ndarray) -> Iterator[dict[str, Any]]:
-    """The likeliest value of each row, and each value's probability."""
+    """The most probable value of each row, and each value's probability."""
     for row in rows:
-        each = {
-            f"{label}={value}": round(float(chance), 4) for value, chance in zip(values, row, strict=True)
+        probabilities = {
+            f"{label}={value}": round(float(probability), 4)
+            for value, probability in zip(values, row, strict=True)
         }
-        yield {label: values[int(row.argmax())], **each}
+        yield {label: values[int(row.argmax())], **probabilities}

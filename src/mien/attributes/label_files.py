@@ -1,4 +1,4 @@
-"""Labels of one's own for pictures, from CSV and JSON, also face-annotation JSON (`faceAttributes`)."""
+"""Files of image labels: CSV, JSON, and face-annotation JSON (`faceAttributes`)."""
 
 import csv
 import io
@@ -156,11 +156,11 @@ def _single(name: str, value: Any) -> Iterator[tuple[str, float]]:
 
 def _no_minus_one(rows: LabelRows) -> LabelRows:
     """CelebA writes no as -1: where an attribute is 1 or -1 throughout, -1 is taken for 0."""
-    seen: dict[str, set[float]] = {}
+    observed: dict[str, set[float]] = {}
     for row in rows.values():
         for name, value in row.items():
-            seen.setdefault(name, set()).add(value)
-    signs = {name for name, values in seen.items() if values == {-1.0, 1.0}}
+            observed.setdefault(name, set()).add(value)
+    signs = {name for name, values in observed.items() if values == {-1.0, 1.0}}
     return {
         picture: {name: 0.0 if name in signs and value < 0 else value for name, value in row.items()}
         for picture, row in rows.items()

@@ -1,9 +1,9 @@
-"""What a run that trains an attribute model writes: the model, and figures on held-out people."""
+"""Outputs of a run that trains an attribute model: the model, and its scores on held-out people."""
 
 import numpy as np
 import torch
 
-from mien.attributes.scores import examine, glance
+from mien.attributes.scores import examine, quick_scores
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import model_id
 from mien.core.events import Events
@@ -13,7 +13,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Dataset, Lesson
 from mien.models.attributes import KIND, PRODUCT, Reader
 from mien.training.loop import Training
-from mien.training.outputs import Shown, save_product
+from mien.training.outputs import Snapshot, save_product
 
 _GLANCE = 512  # held-out pictures that are looked at during training
 
@@ -43,14 +43,14 @@ class AttributeOutputs:
         return network
 
     def begin(self) -> None:
-        """Write `reals.png`: some of the pictures that are learnt from."""
+        """Write `reals.png`, a grid of training images."""
         train = self._lesson.train
         where = np.linspace(0, len(train) - 1, min(64, len(train))).astype(int)
         write_bytes(self._run.reals, encode_png(grid(torch.from_numpy(train.images(where)))))
 
-    def show(self) -> Shown:
-        """The main figures on up to 512 held-out pictures; nothing is chosen by them."""
-        return Shown(glance(self._network, self._held_out, _GLANCE))
+    def show(self) -> Snapshot:
+        """The main scores on up to 512 held-out images; nothing is selected by them."""
+        return Snapshot(quick_scores(self._network, self._held_out, _GLANCE))
 
     def save(self) -> None:
         """Write the averaged network."""
@@ -59,9 +59,9 @@ class AttributeOutputs:
         )
 
     def end(self) -> None:
-        """Examine the model on everyone who was kept out, write that down and show it."""
+        """Evaluate the model on all held-out people, and store and show the result."""
         path = self._run.newest_product(KIND)
-        found = examine(
+        examination = examine(
             self._network,
             self._held_out,
             model_id(path),
@@ -69,6 +69,6 @@ class AttributeOutputs:
             kept_out=True,
             how=f"kept out of training {self._lesson.how}",
         )
-        found.append(self._run)
-        for event in found.tables():
+        examination.append(self._run)
+        for event in examination.tables():
             self._events.send(event)

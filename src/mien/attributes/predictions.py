@@ -1,4 +1,4 @@
-"""Labels that models read off images, written to the manifest of their dataset as `predictions`.
+"""Predicted labels of a dataset's images, stored in its manifest as `predictions`.
 
 Lines are only appended, some hundred images at a time, so a stop at any moment costs at most those; what is
 annotated already is passed over.
@@ -34,7 +34,7 @@ def read_labels(
     device: torch.device | None = None,
     progress: Tick | None = None,
 ) -> tuple[int, int]:
-    """Append what the attribute model of `source` (a run or a file) reads off every picture of `dataset`.
+    """Append the labels that the attribute model of `source` (a run or a file) predicts for `dataset`.
 
     A record's `predictions` get a probability for each yes-no label, the most probable value of a one-of
     and the probability of each of its values ("hair=black"), a number for a number, and under
@@ -43,9 +43,11 @@ def read_labels(
     """
     loaded = load(source, device)
     names, records, pictures = pictures_of(dataset, progress)
-    mine = frozenset(target.name for target in loaded.network.targets)
-    todo = [index for index, record in enumerate(records) if again or not mine <= given(record, loaded.model)]
-    for done, chunk in enumerate(chunks(todo)):
+    predicted = frozenset(target.name for target in loaded.network.targets)
+    pending = [
+        index for index, record in enumerate(records) if again or not predicted <= given(record, loaded.model)
+    ]
+    for done, chunk in enumerate(chunks(pending)):
         rows = read(loaded.network, pictures, np.array(chunk))
         append_records(
             dataset,
@@ -55,8 +57,8 @@ def read_labels(
             ],
         )
         if progress:
-            progress(done * CHUNK + len(chunk), len(todo))
-    return len(todo), len(names)
+            progress(done * CHUNK + len(chunk), len(pending))
+    return len(pending), len(names)
 
 
 def open_pack(dataset: Path) -> PackReader:
@@ -68,7 +70,7 @@ def open_pack(dataset: Path) -> PackReader:
 def pictures_of(
     dataset: Path, progress: Tick | None
 ) -> tuple[list[str], Sequence[Mapping[str, Any]], Dataset]:
-    """Names of the members of a zip or folder, their records and pictures, in one order."""
+    """Member names, records and images of a zip or folder, in one order."""
     pack = open_pack(dataset)
     pictures = open_dataset(str(dataset), progress=progress)
     if len(pictures) != len(pack):
@@ -77,7 +79,7 @@ def pictures_of(
 
 
 def given(record: Mapping[str, Any], model: str) -> frozenset[str]:
-    """The labels that `model` gave a picture and no other has given since."""
+    """The labels that `model` was the last to predict for an image."""
     by = (record.get("predictions") or {}).get(BY)
     return frozenset(by.get(model, ())) if isinstance(by, Mapping) else frozenset()
 
@@ -86,17 +88,17 @@ def _predictions(loaded: LoadedNetwork[Reader], row: np.ndarray, record: Mapping
     values: dict[str, Any] = {}
     for target in loaded.network.targets:
         values |= _values(target, row[target.columns])
-    mine = [target.name for target in loaded.network.targets]
-    return values | {BY: {**others(record, loaded.model, mine), loaded.model: mine}}
+    predicted = [target.name for target in loaded.network.targets]
+    return values | {BY: {**others(record, loaded.model, predicted), loaded.model: predicted}}
 
 
-def others(record: Mapping[str, Any], model: str, mine: Sequence[str]) -> dict[str, list[str]]:
-    """What models but `model` are on record for, less the labels `mine`, which it gives from now on."""
+def others(record: Mapping[str, Any], model: str, names: Sequence[str]) -> dict[str, list[str]]:
+    """Labels by the other model that predicted them, without `names`, which `model` predicts from now on."""
     old = (record.get("predictions") or {}).get(BY)
     return {
-        name: left
+        name: remaining
         for name, labels in (old.items() if isinstance(old, Mapping) else ())
-        if name != model and (left := [label for label in labels if label not in mine])
+        if name != model and (remaining := [label for label in labels if label not in names])
     }
 
 

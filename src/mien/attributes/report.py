@@ -13,11 +13,11 @@ from mien import TOOL
 from mien.attributes.agreement import Bin, Number, OneOf, YesNo
 from mien.attributes.scores import (
     AttributeExamination,
+    evaluation_set,
     load,
     read,
     strongest_first,
     summary,
-    test_side,
     value_and_interval,
 )
 from mien.core.atomic import write_bytes
@@ -52,8 +52,9 @@ def write_report(
 ) -> Path:
     """Write the report of a run folder as one HTML page and return its path; arguments as of `mien report`.
 
-    The figures are those of the newest line of `metric-attributes.jsonl` about people the model never saw;
-    the mistakes are read anew. What is missing costs its part of the page, which says so. Raises InputError.
+    The scores are those of the newest line of `metric-attributes.jsonl` about held-out people;
+    the mistakes are computed anew. What is missing costs its part of the page, which says so.
+    Raises InputError.
     """
     folder = RunFolder.open(run)
     pick_device(device)
@@ -66,31 +67,33 @@ def write_report(
 
 
 def _gather(run: RunFolder, data: str | None, progress: Tick | None) -> dict[str, Any]:
-    """All that the template shows, by name."""
+    """The template's variables by name."""
     config, config_note = _tried(run.read_config, {})
     loaded, loaded_note = _tried(lambda: load(run.path), None)
     examinations, damage = _tried(lambda: AttributeExamination.of_run(run), [])
-    found = _newest(examinations)
+    examination = _newest(examinations)
     log = read_log(run)
-    mistakes, mistakes_note = _mistakes(loaded, found, data or dig(config, "dataset", "source"), progress)
-    yes_nos = [] if found is None else strongest_first(found)
-    every = [*yes_nos, *(value for one in _all(found, OneOf) for value in one.each)]
+    mistakes, mistakes_note = _mistakes(
+        loaded, examination, data or dig(config, "dataset", "source"), progress
+    )
+    yes_nos = [] if examination is None else strongest_first(examination)
+    binary = [*yes_nos, *(value for label in _all(examination, OneOf) for value in label.each)]
     return {
         "run": run.name,
         "tool": TOOL,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "lead": _lead(config, loaded, log),
-        "verdict": list(_verdict(found, yes_nos, log)),
+        "verdict": list(_verdict(examination, yes_nos, log)),
         "facts": [pair for pair in facts(config, None, log) if pair[0] != "Newest generator"]
         + ([("Model", loaded.model)] if loaded else []),
-        "found": found,
+        "examination": examination,
         "note": " ".join(filter(None, (loaded_note, damage))),
-        "rows": [_row(one) for one in yes_nos],
-        "confusions": [_confusion(one) for one in _all(found, OneOf)],
-        "numbers_read": [_number(one) for one in _all(found, Number)],
+        "rows": [_row(label) for label in yes_nos],
+        "confusions": [_confusion(label) for label in _all(examination, OneOf)],
+        "numbers_read": [_number(label) for label in _all(examination, Number)],
         "curves": [
-            (one.name, f"{one.ece:.3f}", reliability_chart(one.name, one.curve))
-            for one in sorted(every, key=lambda one: -one.ece)[:_NUM_CURVES]
+            (label.name, f"{label.ece:.3f}", reliability_chart(label.name, label.curve))
+            for label in sorted(binary, key=lambda label: -label.ece)[:_NUM_CURVES]
         ],
         "mistakes": mistakes,
         "mistakes_note": mistakes_note,
@@ -126,22 +129,22 @@ def reliability_chart(name: str, curve: Sequence[Bin]) -> Markup:
     ).format(_SIDE, f"reliability of {name}", _MARGIN, _SIDE - _MARGIN, line, dots)
 
 
-def _tried(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
-    """What `action` gives, or `otherwise` and why not."""
+def _tried(action: Callable[[], Any], default: Any) -> tuple[Any, str]:
+    """The result of `action`, or `default` and the error message."""
     try:
         return action(), ""
     except MienError as error:
-        return otherwise, f"{error}."
+        return default, f"{error}."
 
 
-def _newest(found: Sequence[AttributeExamination]) -> AttributeExamination | None:
-    """The last one about people who were kept out of training, else the last."""
-    kept_out = [one for one in found if one.kept_out]
-    return (kept_out or list(found) or [None])[-1]  # type: ignore[list-item]
+def _newest(examinations: Sequence[AttributeExamination]) -> AttributeExamination | None:
+    """The last examination on held-out people, else the last of all."""
+    kept_out = [examination for examination in examinations if examination.kept_out]
+    return (kept_out or list(examinations) or [None])[-1]  # type: ignore[list-item]
 
 
-def _all(found: AttributeExamination | None, kind: type[Any]) -> list[Any]:
-    return [one for one in (found.readings if found else ()) if isinstance(one, kind)]
+def _all(examination: AttributeExamination | None, kind: type[Any]) -> list[Any]:
+    return [reading for reading in (examination.readings if examination else ()) if isinstance(reading, kind)]
 
 
 def _lead(config: Mapping[str, Any], loaded: LoadedNetwork[Reader] | None, log: Log) -> str:
@@ -153,74 +156,80 @@ def _lead(config: Mapping[str, Any], loaded: LoadedNetwork[Reader] | None, log: 
 
 
 def _verdict(
-    found: AttributeExamination | None, yes_nos: Sequence[YesNo], log: Log
+    examination: AttributeExamination | None, yes_nos: Sequence[YesNo], log: Log
 ) -> Iterator[tuple[str, str]]:
     """Sentences with a tone: "good", "doubt" or "plain"."""
     if log.diverged or log.count("rescue"):
         yield "doubt", "Training diverged on the way; see the warnings."
-    if found is None:
+    if examination is None:
         yield "plain", "How well it reads has not been measured yet."
     else:
-        yield from _yes_no_verdict(found, yes_nos)
-        yield from _other_verdict(found)
+        yield from _yes_no_verdict(examination, yes_nos)
+        yield from _other_verdict(examination)
 
 
-def _yes_no_verdict(found: AttributeExamination, yes_nos: Sequence[YesNo]) -> Iterator[tuple[str, str]]:
-    mean, count = found.mean_auc
+def _yes_no_verdict(examination: AttributeExamination, yes_nos: Sequence[YesNo]) -> Iterator[tuple[str, str]]:
+    mean, count = examination.mean_auc
     if mean is not None:
         tone = "good" if mean >= _GOOD else "plain" if mean >= _POOR else "doubt"
-        whom = "people it never saw" if found.kept_out else "other pictures"
+        whom = "people it never saw" if examination.kept_out else "other pictures"
         yield (
             tone,
             f"On {whom} its mean AUC is {mean:.3f}, over {count} labels with 20 or more of either answer.",
         )
-    if guessed := [one.name for one in yes_nos if one.auc and one.auc.low <= 0.5]:
-        yield "doubt", f"Not told from guessing: {', '.join(guessed)}."
+    if chance_level := [label.name for label in yes_nos if label.auc and label.auc.low <= 0.5]:
+        yield "doubt", f"Not told from guessing: {', '.join(chance_level)}."
     if poor := [
-        f"{one.name} {one.auc.value:.2f}" for one in yes_nos if one.auc and 0.5 < one.auc.low < _POOR
+        f"{label.name} {label.auc.value:.2f}"
+        for label in yes_nos
+        if label.auc and 0.5 < label.auc.low < _POOR
     ]:
         yield "doubt", f"Read poorly: {', '.join(poor)}."
 
 
-def _other_verdict(found: AttributeExamination) -> Iterator[tuple[str, str]]:
-    for other in found.readings:
-        if isinstance(other, Number):
-            beaten = other.mae.high < other.mae_of_median
-            yield "good" if beaten else "doubt", f"{other.name}: {summary(other)}."
-        elif isinstance(other, OneOf):
+def _other_verdict(examination: AttributeExamination) -> Iterator[tuple[str, str]]:
+    for label in examination.readings:
+        if isinstance(label, Number):
+            beaten = label.mae.high < label.mae_of_median
+            yield "good" if beaten else "doubt", f"{label.name}: {summary(label)}."
+        elif isinstance(label, OneOf):
             yield (
-                "good" if other.accuracy.low > other.most_common else "doubt",
-                f"{other.name}: {summary(other)}.",
+                "good" if label.accuracy.low > label.most_common else "doubt",
+                f"{label.name}: {summary(label)}.",
             )
-    if not found.kept_out:
-        yield "doubt", f"These pictures are {found.how}."
-    if found.how.endswith("flatter"):
+    if not examination.kept_out:
+        yield "doubt", f"These pictures are {examination.how}."
+    if examination.how.endswith("flatter"):
         yield "doubt", "No person is known, so the same face may be on both sides; the figures may flatter."
 
 
 Cell = tuple[str, str]  # a value, and its interval or ""
 
 
-def _row(one: YesNo) -> tuple[str, list[Cell]]:
-    (right_no, wrong_yes), (missed, right_yes) = one.confusion
-    figures = [value_and_interval(figure) for figure in (one.auc, one.precision, one.recall, one.f1)]
-    before = _cells(f"{one.count:,}", f"{one.base_rate:.1%}")
-    counts = [f"{count:,}" for count in (right_no, wrong_yes, missed, right_yes)]
-    return one.name, [*before, *figures, *_cells(*counts, f"{one.ece:.3f}", f"{one.brier:.3f}")]
+def _row(label: YesNo) -> tuple[str, list[Cell]]:
+    (true_negatives, false_positives), (false_negatives, true_positives) = label.confusion
+    scores = [value_and_interval(score) for score in (label.auc, label.precision, label.recall, label.f1)]
+    before = _cells(f"{label.count:,}", f"{label.base_rate:.1%}")
+    counts = [f"{count:,}" for count in (true_negatives, false_positives, false_negatives, true_positives)]
+    return label.name, [*before, *scores, *_cells(*counts, f"{label.ece:.3f}", f"{label.brier:.3f}")]
 
 
-def _confusion(one: OneOf) -> dict[str, Any]:
+def _confusion(label: OneOf) -> dict[str, Any]:
     rows = []
-    for value, counts, reading in zip(one.values, one.confusion, one.each, strict=True):
-        figures = [value_and_interval(figure) for figure in (reading.auc, reading.precision, reading.recall)]
-        rows.append((value, [*_cells(*map(str, counts)), *figures]))
-    return {"name": one.name, "about": summary(one), "values": one.values, "rows": rows}
+    for value, counts, reading in zip(label.values, label.confusion, label.each, strict=True):
+        scores = [value_and_interval(score) for score in (reading.auc, reading.precision, reading.recall)]
+        rows.append((value, [*_cells(*map(str, counts)), *scores]))
+    return {"name": label.name, "about": summary(label), "values": label.values, "rows": rows}
 
 
-def _number(one: Number) -> tuple[str, list[Cell]]:
-    rest = ["-" if value is None else f"{value:.2f}" for value in (one.r2, one.correlation)]
-    errors = [value_and_interval(one.mae), (f"{one.mae_of_median:.3g}", ""), value_and_interval(one.rmse)]
-    return one.name, [*_cells(f"{one.count:,}"), *errors, *_cells(f"{one.bias:+.3g}", *rest)]
+def _number(label: Number) -> tuple[str, list[Cell]]:
+    rest = ["-" if value is None else f"{value:.2f}" for value in (label.r2, label.correlation)]
+    errors = [
+        value_and_interval(label.mae),
+        (f"{label.mae_of_median:.3g}", ""),
+        value_and_interval(label.rmse),
+    ]
+    return label.name, [*_cells(f"{label.count:,}"), *errors, *_cells(f"{label.bias:+.3g}", *rest)]
 
 
 def _cells(*texts: str) -> list[Cell]:
@@ -229,42 +238,42 @@ def _cells(*texts: str) -> list[Cell]:
 
 def _mistakes(
     loaded: LoadedNetwork[Reader] | None,
-    found: AttributeExamination | None,
+    examination: AttributeExamination | None,
     source: Any,
     progress: Tick | None,
 ) -> tuple[list[tuple[str, list[Shown]]], str]:
-    """For the labels read worst, the held-out pictures whose answer was farthest from the label."""
-    if loaded is None or found is None or not isinstance(source, str):
+    """For the labels with the lowest AUC, the held-out images with the largest errors."""
+    if loaded is None or examination is None or not isinstance(source, str):
         return [], "There is nothing to show without a model, its figures and the pictures."
     try:
         dataset = open_dataset(source, progress=progress)
-        side, _, _ = test_side(loaded, dataset)
-        predicted = read(loaded.network, side, np.arange(len(side)), progress=progress)
+        held_out, _, _ = evaluation_set(loaded, dataset)
+        predicted = read(loaded.network, held_out, np.arange(len(held_out)), progress=progress)
     except MienError as error:
         return [], f"The pictures are not at hand: {error}."
-    assert side.labels is not None
-    worst = [one.name for one in strongest_first(found) if one.auc][-_NUM_WORST:][::-1]
+    assert held_out.labels is not None
+    worst = [label.name for label in strongest_first(examination) if label.auc][-_NUM_WORST:][::-1]
     targets = {target.name: target.start for target in loaded.network.targets if target.kind == "yes-no"}
     return [
-        (name, _surest(side, side.labels[:, targets[name]], predicted[:, targets[name]]))
+        (name, _largest_errors(held_out, held_out.labels[:, targets[name]], predicted[:, targets[name]]))
         for name in worst
         if name in targets
     ], ""
 
 
-def _surest(side: Dataset, truth: np.ndarray, predicted: np.ndarray) -> list[Shown]:
+def _largest_errors(dataset: Dataset, truth: np.ndarray, predicted: np.ndarray) -> list[Shown]:
     known = np.flatnonzero(~np.isnan(truth))
     order = known[np.argsort(-np.abs(truth[known] - predicted[known]), kind="stable")][:_NUM_MISTAKES]
     words = {0.0: "no", 1.0: "yes"}
     return [
         show_real(
-            side, int(index), f"said {predicted[index]:.2f}, label {words.get(float(truth[index]), '?')}"
+            dataset, int(index), f"said {predicted[index]:.2f}, label {words.get(float(truth[index]), '?')}"
         )
         for index in order
     ]
 
 
 def _files(run: RunFolder) -> list[tuple[Path, str]]:
-    wanted: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
-    wanted += [(path, f"model at {number(int(path.stem[-6:]))} kimg") for path in run.products(KIND)[-1:]]
-    return [*wanted, *((path, "figures") for path in sorted(run.path.glob("metric-*.jsonl")))]
+    files: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
+    files += [(path, f"model at {number(int(path.stem[-6:]))} kimg") for path in run.products(KIND)[-1:]]
+    return [*files, *((path, "figures") for path in sorted(run.path.glob("metric-*.jsonl")))]

@@ -1,7 +1,7 @@
 """Points in a generator's latent space: of seeds, of files, drawn, moved, saved."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError
+from mien.core.sampling import draw
 from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing
 
@@ -25,11 +26,13 @@ class Codes:
 
     values: float32 [N, num_ws, w_dim] in space "w" (W+: each layer has its own row), [N, z_dim] in space "z"
     of a generator that has no w. model: the id of the generator they belong to; "" where a file does not say.
+    labels: float32 [N, label_dim] of latents in "z" of a conditional generator, where they are known.
     """
 
     values: Tensor
     space: Space
     model: str = ""
+    labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -65,20 +68,46 @@ class Codes:
                 f"{path}: its latents are of {model}, and the generator here is {drawing.loaded.model}"
             )
         values = torch.from_numpy(np.ascontiguousarray(arrays[space], dtype=np.float32))
-        return cls(_shaped(values, shape_of(drawing), path), space, model)
+        shaped = _shaped(values, shape_of(drawing), path)
+        return cls(shaped, space, model, _labels(arrays, len(shaped), drawing, path))
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all: the latents under the space's name, and the model's id."""
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {self.space: self.values.cpu().numpy(), "model": np.array(self.model)}
-        np.savez(buffer, **arrays)
-        write_bytes(path, buffer.getvalue())
+        write_arrays(path, self.arrays())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a file of them holds."""
+        found = {self.space: self.values.cpu().numpy(), "model": np.array(self.model)}
+        return found if self.labels is None else found | {"label": self.labels.numpy()}
+
+    def part(self, index: int) -> "Codes":
+        """One of them, alone."""
+        one = slice(index, index + 1)
+        labels = None if self.labels is None else self.labels[one]
+        return replace(self, values=self.values[one], labels=labels)
+
+    @classmethod
+    def join(cls, parts: Sequence["Codes"]) -> "Codes":
+        """Latents of one generator after another."""
+        values = torch.cat([part.values for part in parts])
+        labels = [part.labels for part in parts if part.labels is not None]
+        known = torch.cat(labels) if len(labels) == len(parts) else None
+        return cls(values, parts[0].space, parts[0].model, known)
 
     def draw(self, drawing: Drawing) -> Tensor:
         """Images uint8 [N, C, H, W] on the CPU, always the same for the same latents."""
         if self.space == "w":
             return draw_styles(cast(Styled, drawing.loaded.network), self.values)
+        if self.labels is not None:
+            return draw(drawing.loaded.network, self.values, self.labels, psi=drawing.psi)
         return drawing.from_z(self.values)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an .npz, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **cast(dict[str, Any], arrays))
+    write_bytes(path, buffer.getvalue())
 
 
 def space_of(drawing: Drawing) -> Space:
@@ -102,10 +131,21 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             loaded = np.load(io.BytesIO(file.read()), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"w": loaded, "z": loaded}
-        return {name: loaded[name] for name in ("w", "z", "model") if name in loaded.files}
+        return {name: loaded[name] for name in ("w", "z", "model", "label") if name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         reason = getattr(error, "strerror", None) or "damaged, or no .npz or .npy"
         raise InputError(f"{path}: no latents can be read from it ({reason})") from error
+
+
+def _labels(arrays: Mapping[str, np.ndarray], count: int, drawing: Drawing, path: Path) -> Tensor | None:
+    """The labels of a file of z, where it has them."""
+    width = drawing.loaded.header.spec.label_dim
+    if "label" not in arrays or not width or isinstance(drawing.loaded.network, Styled):
+        return None
+    rows = torch.from_numpy(np.ascontiguousarray(arrays["label"], dtype=np.float32))
+    if tuple(rows.shape) != (count, width) or not torch.isfinite(rows).all():
+        raise InputError(f"{path}: labels of shape {tuple(rows.shape)}, and here they are {(count, width)}")
+    return rows
 
 
 def _shaped(values: Tensor, shape: tuple[int, ...], path: Path) -> Tensor:

@@ -12,9 +12,9 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.picture import Pixels
 from mien.core.provenance import encode_picture, save_picture
-from mien.core.sampling import parse_seeds
 from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing, check_side, sized
+from mien.latent.sources import read_sources
 
 _PAPER = 255
 _MOST = 4096  # faces in a grid
@@ -36,6 +36,8 @@ def mix(
     trunc: float = 1.0,
     label: tuple[str, ...] = (),
     size: int | None = None,
+    encoder: Path | None = None,
+    steps: int | None = None,
 ) -> tuple[int, ...]:
     """Mix styles: a grid in which each column's face takes some layers from each row's.
 
@@ -47,9 +49,9 @@ def mix(
     source
         A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     rows
-        Seeds that give the layers, like 0-3.
+        Faces that give the layers: seeds like 0-3, photos, .npz files of latents, with commas.
     columns
-        Seeds that take them, like 4-9.
+        Faces that take them, as `rows`.
     out
         The picture: .png, .jpg or .webp.
     layers
@@ -60,25 +62,30 @@ def mix(
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     size
         Pixels along a side of a face; the model's by default.
+    encoder
+        Folder or file that `mien encoder` made for the model, for photos.
+    steps
+        Steps of a photo's projection; by default 200, from an encoder's guess 50.
     """
     drawing = Drawing.of(source, trunc=trunc, label=label)
     side = check_side("--size", size, default=drawing.resolution)
     generator = drawing.styled("mixing styles")
     chosen = parse_layers(layers, generator.num_ws)
-    row_seeds, column_seeds = parse_seeds(rows), parse_seeds(columns)
-    if (count := len(row_seeds) * len(column_seeds)) > _MOST:
-        raise InputError(f"{count:,} mixed faces do not fit one grid; at most {_MOST:,}")
     encode_picture(np.zeros((1, 1, 3), np.uint8), out.suffix, drawing.mark())  # a bad suffix, before the work
-    ws = drawing.styles(row_seeds + column_seeds, "mixing styles")
-    ws_rows, ws_columns = ws[: len(row_seeds)], ws[len(row_seeds) :]
-    sheet = _Sheet(len(row_seeds), len(column_seeds), side)
+    ws_rows, ws_columns = (
+        read_sources(text, drawing, events, encoder=encoder, steps=steps).codes.values
+        for text in (rows, columns)
+    )
+    if (count := len(ws_rows) * len(ws_columns)) > _MOST:
+        raise InputError(f"{count:,} mixed faces do not fit one grid; at most {_MOST:,}")
+    sheet = _Sheet(len(ws_rows), len(ws_columns), side)
     progress = events.progress("mixing", unit="rows")
     for index, picture in enumerate(draw_styles(generator, ws_columns), start=1):
         sheet.place(0, index, sized(picture, side))
     for row, (own, mixtures) in enumerate(mixing_rows(generator, ws_rows, ws_columns, chosen), start=1):
         for column, picture in enumerate((own, *mixtures)):
             sheet.place(row, column, sized(picture, side))
-        progress(row, len(row_seeds))
+        progress(row, len(ws_rows))
     save_picture(out, sheet.pixels, drawing.mark())
     events.wrote(out, f"layers {', '.join(map(str, chosen))} of the rows' faces")
     return chosen
@@ -97,34 +104,34 @@ class _Sheet:
         self.pixels[top : top + self._side, left : left + self._side] = face
 
 
-def parse_layers(text: str, num_ws: int) -> tuple[int, ...]:
+def parse_layers(text: str, num_ws: int, option: str = "--layers") -> tuple[int, ...]:
     """Read "coarse", "middle,fine", "0-3" or "0,2,5-7" as layers of a model with `num_ws` styles.
 
     Raises InputError naming the part that is no layer, or that such a small model has none of.
     """
     layers: set[int] = set()
     for part in text.replace(" ", "").split(","):
-        layers |= _group(part, num_ws) if part in _GROUPS else _range(part, num_ws)
+        layers |= _group(part, num_ws, option) if part in _GROUPS else _range(part, num_ws, option)
     return tuple(sorted(layers))
 
 
-def _group(name: str, num_ws: int) -> set[int]:
+def _group(name: str, num_ws: int, option: str) -> set[int]:
     first, end = _GROUPS[name]
     if first >= num_ws:
-        raise InputError(f"--layers {name}: this model has layers 0-{num_ws - 1} only, none of them {name}")
+        raise InputError(f"{option} {name}: this model has layers 0-{num_ws - 1} only, none of them {name}")
     return set(range(first, min(end, num_ws)))
 
 
-def _range(part: str, num_ws: int) -> set[int]:
+def _range(part: str, num_ws: int, option: str) -> set[int]:
     match = _PART.match(part)
     if match is None:
         known = ", ".join(_GROUPS)
         raise InputError(
-            f"--layers {part!r}: give {known}, or layers like 0-3 (this model has 0-{num_ws - 1})"
+            f"{option} {part!r}: give {known}, or layers like 0-3 (this model has 0-{num_ws - 1})"
         )
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first or last >= num_ws:
-        raise InputError(f"--layers {part}: a range must rise, and this model has layers 0-{num_ws - 1}")
+        raise InputError(f"{option} {part}: a range must rise, and this model has layers 0-{num_ws - 1}")
     return set(range(first, last + 1))
 
 

@@ -23,23 +23,25 @@ from mien.nn.penalty import squared_gradient
 class RelativisticConfig(FamilyConfig):
     """The numbers of the game; a family adds those of its networks."""
 
-    batch_size: int = Field(256, ge=2, description="pictures a step")
-    z_dim: int = Field(64, ge=1, description="size of a latent")
-    lr: float = Field(2e-4, gt=0, description="learning rate of both networks at first (Adam)")
+    batch_size: int = Field(256, ge=2, le=65_536, description="pictures a step")
+    z_dim: int = Field(64, ge=1, le=8192, description="size of a latent")
+    lr: float = Field(2e-4, gt=0, le=10, description="learning rate of both networks at first (Adam)")
     lr_final: float = Field(0.25, gt=0, le=1, description="share of lr left at the end of the budget")
     beta2: float = Field(0.9, ge=0, lt=1, description="Adam's second moment decay at first; the first is 0")
     beta2_final: float = Field(0.99, ge=0, lt=1, description="the same at the end of the budget")
     gamma: float | None = Field(
-        None, gt=0, description="weight of R1 and R2 at first; by default 2 (resolution / 64)^3.1"
+        None, gt=0, le=1e6, description="weight of R1 and R2 at first; by default 2 (resolution / 64)^3.1"
     )
     gamma_final: float = Field(0.1, gt=0, le=1, description="share of gamma left at the end of the budget")
     penalty_bf16: bool = Field(
         True, description="the discriminator's phase in bfloat16 too, penalties with it, where the run is"
     )
     ema_half_life_nimg: float = Field(
-        500_000, ge=0, description="half-life of the averaged generator, in images"
+        500_000, ge=0, le=1e12, description="half-life of the averaged generator, in images"
     )
-    ema_ramp: float = Field(0.05, gt=0, description="the half-life is at most this share of the images seen")
+    ema_ramp: float = Field(
+        0.05, gt=0, le=1e6, description="the half-life is at most this share of the images seen"
+    )
 
 
 def default_gamma(resolution: int) -> float:

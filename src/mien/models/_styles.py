@@ -1,9 +1,81 @@
-"""Styles for training, mixed from two latents (Karras et al. 2019, arXiv:1812.04948, section 3.1)."""
+"""What StyleGAN and StyleGAN2 share: numbers, styles mixed from two latents, an averaged generator.
+
+Style mixing: Karras et al. 2019, arXiv:1812.04948, section 3.1.
+"""
+
+from collections.abc import Mapping as Pairs
+from typing import cast
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from mien.nn.stylegan2_generator import Mapping
+from mien.core.family import FamilyConfig
+from mien.core.types import Batch, Progress
+from mien.models._game import Game, half_life
+from mien.nn.stylegan2_generator import MappedGenerator, Mapping
+
+
+class StyleConfig(FamilyConfig):
+    """The numbers that both have; a family adds its own."""
+
+    z_dim: int = Field(512, ge=1, le=8192, description="size of a latent")
+    w_dim: int = Field(512, ge=1, le=8192, description="size of a style")
+    channel_base: int = Field(
+        16384, ge=16, le=4_194_304, description="channels at a resolution are this over the resolution"
+    )
+    channel_max: int = Field(512, ge=1, le=8192, description="most channels of any layer")
+    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0")
+    mixing: float = Field(
+        0.9, ge=0, le=1, description="chance that a picture takes its finer styles from a second latent"
+    )
+    stddev_group: int = Field(
+        4, ge=1, le=65_536, description="samples a minibatch-stddev group; 1 leaves it out"
+    )
+    embed_layers: int = Field(
+        8, ge=1, le=64, description="full layers from labels to the discriminator's projection"
+    )
+    ema_half_life_nimg: float = Field(
+        10_000, ge=0, le=1e12, description="half-life of the averaged generator, in images"
+    )
+    ema_ramp: float | None = Field(
+        0.05,
+        gt=0,
+        le=1e6,
+        description="the half-life is at most this share of the images seen; none: no ramp",
+    )
+
+
+class StyleGame(Game):
+    """A game whose generator has a mapping and a synthesis."""
+
+    @property
+    def generator(self) -> MappedGenerator:
+        return cast(MappedGenerator, self.networks["g"])
+
+    def layers(self) -> int:
+        """How many of the ws are in use."""
+        return self.generator.num_ws
+
+    def styles(self, batch: Batch, count: int) -> Tensor:
+        """ws [count, num_ws, w_dim] of new latents, some mixed; the batch's first labels."""
+        return mixed_styles(
+            self.generator.mapping,
+            None if batch.labels is None else batch.labels[:count],
+            count,
+            layers=self.layers(),
+            mixing=self.config.mixing,
+            rng=batch.rng,
+        )
+
+    def fakes(self, batch: Batch) -> Tensor:
+        """As many fakes as the batch has reals, of the same labels."""
+        ws = self.styles(batch, len(batch.images))
+        return cast(Tensor, self.generator.synthesis(ws, noise="random", rng=batch.rng))
+
+    def half_lives(self, progress: Progress) -> Pairs[str, float]:
+        """The generator's, short while little has been seen."""
+        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}
 
 
 def mixed_styles(

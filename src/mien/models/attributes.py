@@ -18,7 +18,7 @@ from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
-from mien.labels import encoding
+from mien.labels import encoding, mirror
 from mien.labels.encoding import Target
 from mien.labels.split import split_people
 
@@ -33,15 +33,21 @@ class Config(FamilyConfig):
         "", description='labels to learn, "Smiling,age,hair_colour"; "" is every yes-no column'
     )
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the people that is kept out, for testing")
-    batch_size: int = Field(64, ge=2, description="pictures a step")
-    width: int = Field(32, ge=4, description="channels of the first stage; doubled a stage, to 8 times")
-    lr: float = Field(2e-3, gt=0, description="learning rate (AdamW) at its height, then a cosine to 0")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay")
-    most_weight: float = Field(4.0, ge=1, description="most that a rare yes may weigh beside a no")
+    batch_size: int = Field(64, ge=2, le=65_536, description="pictures a step")
+    width: int = Field(
+        32, ge=4, le=4096, description="channels of the first stage; doubled a stage, to 8 times"
+    )
+    lr: float = Field(
+        2e-3, gt=0, le=10, description="learning rate (AdamW) at its height, then a cosine to 0"
+    )
+    weight_decay: float = Field(0.05, ge=0, le=1e3, description="AdamW's weight decay")
+    most_weight: float = Field(4.0, ge=1, le=1e6, description="most that a rare yes may weigh beside a no")
     shift: float = Field(0.06, ge=0, lt=0.5, description="pictures are moved by up to this share of a side")
     zoom: float = Field(0.08, ge=0, lt=0.5, description="and scaled by up to this share")
     brightness: float = Field(0.15, ge=0, lt=1, description="and lit and contrasted by up to this share")
-    ema_half_life_nimg: float = Field(1000, ge=0, description="half-life of the averaged network, in images")
+    ema_half_life_nimg: float = Field(
+        1000, ge=0, le=1e12, description="half-life of the averaged network, in images"
+    )
 
 
 PRESETS = {"default": Config(), "quick": Config(width=16)}
@@ -59,7 +65,7 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     )
     count = f"{len(train):,} pictures; {len(held_out):,}"
     told = f"learns {len(targets)} labels from {count} kept out {split.how}"
-    mirrored = encoding.mirrored(targets, rows[split.train])
+    mirrored = mirror.mirrored(targets, rows[split.train])
     return Lesson(train, held_out, mirrored, split.how, (told, *notes))
 
 

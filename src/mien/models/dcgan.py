@@ -17,16 +17,18 @@ from mien.nn.strided import Discriminator, Generator
 class Config(FamilyConfig):
     """Every number of the family."""
 
-    batch_size: int = Field(64, ge=2, description="pictures a step")
-    z_dim: int = Field(100, ge=1, description="size of a latent")
-    width_g: int = Field(64, ge=1, description="channels of the generator's last layer but one")
-    width_d: int = Field(64, ge=1, description="channels of the discriminator's first layer")
-    max_width: int = Field(512, ge=1, description="most channels of any layer")
-    lr_g: float = Field(2e-4, gt=0, description="learning rate of the generator (Adam)")
-    lr_d: float = Field(2e-4, gt=0, description="learning rate of the discriminator (Adam)")
+    batch_size: int = Field(64, ge=2, le=65_536, description="pictures a step")
+    z_dim: int = Field(100, ge=1, le=8192, description="size of a latent")
+    width_g: int = Field(64, ge=1, le=4096, description="channels of the generator's last layer but one")
+    width_d: int = Field(64, ge=1, le=4096, description="channels of the discriminator's first layer")
+    max_width: int = Field(512, ge=1, le=8192, description="most channels of any layer")
+    lr_g: float = Field(2e-4, gt=0, le=10, description="learning rate of the generator (Adam)")
+    lr_d: float = Field(2e-4, gt=0, le=10, description="learning rate of the discriminator (Adam)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment decay")
-    ema_half_life_nimg: float = Field(0, ge=0, description="half-life of the averaged generator, in images")
+    ema_half_life_nimg: float = Field(
+        0, ge=0, le=1e12, description="half-life of the averaged generator, in images"
+    )
 
 
 # The two runs of the mugshot project.

@@ -17,12 +17,12 @@ class Config(RelativisticConfig):
     """Every number of the family."""
 
     channel_base: int = Field(
-        4096, ge=16, description="channels at a resolution are this over the resolution"
+        4096, ge=16, le=4_194_304, description="channels at a resolution are this over the resolution"
     )
-    channel_max: int = Field(512, ge=1, description="most channels of any stage")
-    blocks: int = Field(1, ge=1, description="residual blocks (of two 3x3 convolutions) a stage")
+    channel_max: int = Field(512, ge=1, le=8192, description="most channels of any stage")
+    blocks: int = Field(1, ge=1, le=64, description="residual blocks (of two 3x3 convolutions) a stage")
     bf16_stages: int = Field(
-        8, ge=0, description="how many of the finest stages compute in bfloat16 where the run does"
+        8, ge=0, le=64, description="how many of the finest stages compute in bfloat16 where the run does"
     )
 
 

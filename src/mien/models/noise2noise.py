@@ -49,18 +49,22 @@ class Config(FamilyConfig):
     )
     clip: bool = Field(True, description="cut noisy inputs, never targets, to the range that files can hold")
     crop: int = Field(
-        128, ge=16, description="of larger pictures a random square of this many pixels is learnt"
+        128, ge=16, le=8192, description="of larger pictures a random square of this many pixels is learnt"
     )
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the people that is kept out, for testing")
-    batch_size: int = Field(4, ge=1, description="pictures a step; many small steps learn faster")
-    width: int = Field(48, ge=2, description="channels of the encoder; the decoder has twice as many")
+    batch_size: int = Field(4, ge=1, le=65_536, description="pictures a step; many small steps learn faster")
+    width: int = Field(
+        48, ge=2, le=4096, description="channels of the encoder; the decoder has twice as many"
+    )
     levels: int = Field(5, ge=2, le=7, description="times that the network halves a picture")
     residual: bool = Field(False, description="find what is to be added to the input, not the picture itself")
     lr: float = Field(
-        3e-4, gt=0, description="learning rate (Adam); falls to 0 over the last 30 % of the budget"
+        3e-4, gt=0, le=10, description="learning rate (Adam); falls to 0 over the last 30 % of the budget"
     )
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0.9")
-    ema_half_life_nimg: float = Field(1000, ge=0, description="half-life of the averaged network, in images")
+    ema_half_life_nimg: float = Field(
+        1000, ge=0, le=1e12, description="half-life of the averaged network, in images"
+    )
 
     @field_validator("strength")
     @classmethod

@@ -32,19 +32,25 @@ class Config(FamilyConfig):
     """Every number of the family."""
 
     held_out: float = Field(0.1, gt=0, lt=1, description="share of the people that is kept out, for testing")
-    batch_size: int = Field(16, ge=1, description="pairs a step")
-    width: int = Field(64, ge=1, description="channels of the generator's first layer; doubled to 8 times")
-    width_d: int = Field(64, ge=1, description="channels of the discriminator's first layer, likewise")
+    batch_size: int = Field(16, ge=1, le=65_536, description="pairs a step")
+    width: int = Field(
+        64, ge=1, le=4096, description="channels of the generator's first layer; doubled to 8 times"
+    )
+    width_d: int = Field(
+        64, ge=1, le=4096, description="channels of the discriminator's first layer, likewise"
+    )
     d_layers: int = Field(3, ge=1, le=6, description="halvings in it: 1 sees 16 px, 2 34, 3 70")
     norm: Norm = Field("batch", description="batch; or instance, which is batch norm of a batch of one")
     dropout: float = Field(0.5, ge=0, lt=1, description="share of the decoder's first layers that is dropped")
     noise_at_test: bool = Field(False, description="drop, always the same, after training too (the paper)")
     loss: Literal["vanilla", "relativistic"] = Field("vanilla", description="the adversarial loss")
-    l1: float = Field(100.0, ge=0, description="weight of the distance to the target (L1)")
-    perceptual: float = Field(0.0, ge=0, description="weight of the distance in layers of a random VGG")
-    d_gain: float = Field(0.5, gt=0, description="factor on the discriminator's loss")
+    l1: float = Field(100.0, ge=0, le=1e6, description="weight of the distance to the target (L1)")
+    perceptual: float = Field(
+        0.0, ge=0, le=1e6, description="weight of the distance in layers of a random VGG"
+    )
+    d_gain: float = Field(0.5, gt=0, le=1e6, description="factor on the discriminator's loss")
     lr: float = Field(
-        2e-4, gt=0, description="learning rate (Adam); from the middle of the budget it falls to 0"
+        2e-4, gt=0, le=10, description="learning rate (Adam); from the middle of the budget it falls to 0"
     )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay; the second is 0.999")
     jitter: float = Field(
@@ -52,7 +58,7 @@ class Config(FamilyConfig):
     )
     edges: bool = Field(False, description="the input's edges are looked at, not the input")
     ema_half_life_nimg: float = Field(
-        1000, ge=0, description="half-life of the averaged generator, in images"
+        1000, ge=0, le=1e12, description="half-life of the averaged generator, in images"
     )
 
 

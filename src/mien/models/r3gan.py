@@ -22,13 +22,19 @@ class Config(RelativisticConfig):
     """Every number of the family."""
 
     channel_base: int = Field(
-        24576, ge=16, description="channels at a resolution are this over the resolution"
+        24576, ge=16, le=4_194_304, description="channels at a resolution are this over the resolution"
     )
-    channel_max: int = Field(768, ge=1, description="most channels of any stage")
-    blocks: int = Field(2, ge=1, description="residual blocks a stage")
-    group_size: int = Field(16, ge=1, description="channels a group of the 3x3 convolutions")
+    channel_max: int = Field(768, ge=1, le=8192, description="most channels of any stage")
+    blocks: int = Field(2, ge=1, le=64, description="residual blocks a stage")
+    stage_blocks: str = Field(
+        "",
+        pattern=r"^(\d{1,2}(,\d{1,2}){0,15})?$",
+        description="residual blocks by stage, from 4 px up, as in 2,2,3; empty: as many in each",
+        json_schema_extra={"since": "0.2"},
+    )
+    group_size: int = Field(16, ge=1, le=8192, description="channels a group of the 3x3 convolutions")
     bf16_stages: int = Field(
-        4, ge=0, description="how many of the finest stages compute in bfloat16 where the run does"
+        4, ge=0, le=64, description="how many of the finest stages compute in bfloat16 where the run does"
     )
 
 
@@ -55,10 +61,14 @@ def build_generator(config: Config, spec: Spec) -> Generator:
         z_dim=config.z_dim,
         base=config.channel_base,
         most=config.channel_max,
-        blocks=config.blocks,
+        blocks=_blocks(config),
         block=partial(GroupedBlock, group_size=config.group_size),
         low_stages=config.bf16_stages,
     )
+
+
+def _blocks(config: Config) -> int | list[int]:
+    return [int(text) for text in config.stage_blocks.split(",") if text] or config.blocks
 
 
 class R3Gan(Relativistic):
@@ -69,7 +79,7 @@ class R3Gan(Relativistic):
             spec,
             base=config.channel_base,
             most=config.channel_max,
-            blocks=config.blocks,
+            blocks=_blocks(config),
             block=partial(GroupedBlock, group_size=config.group_size),
             low_stages=config.bf16_stages,
         )

@@ -36,34 +36,44 @@ _SCALES = 3  # of edges: 1, 2 and 4 pixels
 class Config(FamilyConfig):
     """Every number of the family."""
 
-    batch_size: int = Field(16, ge=2, description="pictures an update, of either domain")
-    width: int = Field(32, ge=1, description="channels of the refiner")
-    blocks: int = Field(4, ge=1, description="residual blocks of the refiner")
-    fold: int = Field(2, ge=1, description="pixels a side that become channels; 1 is the paper's")
-    style: int = Field(8, ge=0, description="numbers by chance beside each picture; 0 is the paper's")
-    width_d: int = Field(48, ge=3, description="channels of the discriminator's first layer")
+    batch_size: int = Field(16, ge=2, le=65_536, description="pictures an update, of either domain")
+    width: int = Field(32, ge=1, le=4096, description="channels of the refiner")
+    blocks: int = Field(4, ge=1, le=64, description="residual blocks of the refiner")
+    fold: int = Field(2, ge=1, le=64, description="pixels a side that become channels; 1 is the paper's")
+    style: int = Field(
+        8, ge=0, le=4096, description="numbers by chance beside each picture; 0 is the paper's"
+    )
+    width_d: int = Field(48, ge=3, le=4096, description="channels of the discriminator's first layer")
     halvings: int = Field(2, ge=1, le=5, description="layers of stride 2; 2: patches of 23 px, 3: of 47 px")
-    stddev_group: int = Field(4, ge=1, description="pictures whose variety the discriminator sees; 1: none")
-    keep: float = Field(1.0, ge=0, description="weight of leaving pictures as they are")
+    stddev_group: int = Field(
+        4, ge=1, le=65_536, description="pictures whose variety the discriminator sees; 1: none"
+    )
+    keep: float = Field(1.0, ge=0, le=1e6, description="weight of leaving pictures as they are")
     keep_what: Literal["pixels", "gray", "edges"] = Field(
         "edges", description="of which: pixels, their gray values, or the edges of these"
     )
-    pretrain_r: int = Field(100, ge=0, description="updates in which the refiner learns to change nothing")
-    pretrain_d: int = Field(50, ge=0, description="updates of the discriminator alone after that")
-    k_g: int = Field(1, ge=1, description="refiner updates a step")
-    k_d: int = Field(1, ge=1, description="discriminator updates a step")
-    gamma: float = Field(0.05, ge=0, description="weight of the R1 and R2 penalties of a patch's score")
-    history: int = Field(512, ge=1, description="refined pictures that are shown again")
-    lr_r: float = Field(5e-4, gt=0, description="learning rate of the refiner (Adam)")
-    lr_d: float = Field(1e-3, gt=0, description="learning rate of the discriminator (Adam)")
+    pretrain_r: int = Field(
+        100, ge=0, le=10**9, description="updates in which the refiner learns to change nothing"
+    )
+    pretrain_d: int = Field(50, ge=0, le=10**9, description="updates of the discriminator alone after that")
+    k_g: int = Field(1, ge=1, le=1000, description="refiner updates a step")
+    k_d: int = Field(1, ge=1, le=1000, description="discriminator updates a step")
+    gamma: float = Field(
+        0.05, ge=0, le=1e6, description="weight of the R1 and R2 penalties of a patch's score"
+    )
+    history: int = Field(512, ge=1, le=1_048_576, description="refined pictures that are shown again")
+    lr_r: float = Field(5e-4, gt=0, le=10, description="learning rate of the refiner (Adam)")
+    lr_d: float = Field(1e-3, gt=0, le=10, description="learning rate of the discriminator (Adam)")
     lr_final: float = Field(0.1, gt=0, le=1, description="share of both left at the budget's end (cosine)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay; the second is 0.999")
     shear: float = Field(0.1, ge=0, lt=1, description="the discriminator sees pictures sheared by up to this")
     shift: float = Field(0.1, ge=0, lt=0.5, description="moved by up to this share of a side")
     turn: float = Field(10.0, ge=0, le=180, description="turned by up to so many degrees")
     zoom: float = Field(0.1, ge=0, lt=0.5, description="scaled either way by up to this share")
-    noise: float = Field(0.02, ge=0, description="with noise of this standard deviation (of 2)")
-    ema_half_life_nimg: float = Field(1000, ge=0, description="half-life of the averaged refiner, in images")
+    noise: float = Field(0.02, ge=0, le=10, description="with noise of this standard deviation (of 2)")
+    ema_half_life_nimg: float = Field(
+        1000, ge=0, le=1e12, description="half-life of the averaged refiner, in images"
+    )
 
 
 # The weightings that the project called normal, more and less passthrough.

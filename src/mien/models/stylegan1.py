@@ -4,7 +4,7 @@ Pictures of 8 px first; each next size fades in over a number of images and then
 pictures are, the smaller is the batch. Non-saturating loss with R1, or WGAN-GP. Networks: `_stylegan1`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal, cast
 
 import torch
@@ -13,47 +13,32 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import Game, half_life, logistic, logs
-from mien.models._styles import mixed_styles
+from mien.models._game import logistic, logs
+from mien.models._styles import StyleConfig, StyleGame
 from mien.nn.penalty import squared_gradient
 from mien.nn.stylegan1 import ONE, Discriminator, Generator, doubled, halved, level_at, shown
 
 _DRIFT = 0.001  # WGAN-GP: keeps scores of reals near zero (arXiv:1710.10196, appendix A.1)
 
 
-class Config(FamilyConfig):
+class Config(StyleConfig):
     """Every number of the family."""
 
-    batch_base: int = Field(2048, ge=16, description="pictures a step are this over the size being learnt")
-    batch_min: int = Field(8, ge=2, description="fewest pictures a step")
+    batch_base: int = Field(
+        2048, ge=16, le=1_048_576, description="pictures a step are this over the size being learnt"
+    )
+    batch_min: int = Field(8, ge=2, le=65_536, description="fewest pictures a step")
     first_size: Literal[4, 8] = Field(8, description="pixels along a side at the beginning")
-    stable_nimg: int = Field(600_000, ge=1, description="images that every size is trained for alone")
-    fade_nimg: int = Field(600_000, ge=0, description="images during which a new size fades in")
-    z_dim: int = Field(512, ge=1, description="size of a latent")
-    w_dim: int = Field(512, ge=1, description="size of a style")
-    mapping_layers: int = Field(8, ge=1, description="full layers from z to w")
-    channel_base: int = Field(
-        16384, ge=16, description="channels at a resolution are this over the resolution"
+    stable_nimg: int = Field(
+        600_000, ge=1, le=10**12, description="images that every size is trained for alone"
     )
-    channel_max: int = Field(512, ge=1, description="most channels of any layer")
+    fade_nimg: int = Field(600_000, ge=0, le=10**12, description="images during which a new size fades in")
+    mapping_layers: int = Field(8, ge=1, le=64, description="full layers from z to w")
     w_average_decay: float = Field(0.995, ge=0, lt=1, description="decay of the running mean of w")
-    lr: float = Field(1e-3, gt=0, description="learning rate of both networks (Adam)")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0")
+    lr: float = Field(1e-3, gt=0, le=10, description="learning rate of both networks (Adam)")
     loss: Literal["r1", "wgan-gp"] = Field("r1", description="non-saturating with R1, or WGAN-GP")
-    gamma: float = Field(10.0, gt=0, description="weight of R1 (halved) or of the gradient penalty")
-    mixing: float = Field(
-        0.9, ge=0, le=1, description="chance that a picture takes its finer styles from a second latent"
-    )
-    stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
-    embed_layers: int = Field(
-        8, ge=1, description="full layers from labels to the discriminator's projection"
-    )
-    ema_half_life_nimg: float = Field(
-        10_000, ge=0, description="half-life of the averaged generator, in images"
-    )
-    ema_ramp: float = Field(0.05, gt=0, description="the half-life is at most this share of the images seen")
+    gamma: float = Field(10.0, gt=0, le=1e6, description="weight of R1 (halved) or of the gradient penalty")
 
 
 PRESETS = {
@@ -86,7 +71,7 @@ def build_generator(config: Config, spec: Spec) -> Generator:
     )
 
 
-class StyleGan1(Game):
+class StyleGan1(StyleGame):
     """The networks, their growth, their optimisers and losses."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -130,11 +115,11 @@ class StyleGan1(Game):
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one phase; see the module's docstring for its source."""
         if phase.name == "g":
-            fake = self.score(self._fakes(batch), batch)
+            fake = self.score(self.fakes(batch), batch)
             loss = -fake.mean() if self.config.loss == "wgan-gp" else F.softplus(-fake).mean()
             return loss, {"Loss/G/loss": loss.detach()}
         with torch.no_grad():
-            fakes = self._fakes(batch)
+            fakes = self.fakes(batch)
         reals = self._seen(batch.images)
         if self.config.loss == "wgan-gp":
             return self._critic(reals, fakes, batch)
@@ -169,17 +154,9 @@ class StyleGan1(Game):
         images = F.avg_pool2d(images, images.shape[-1] // self._size)
         return images if self._share == 1 else torch.lerp(doubled(halved(images)), images, self._share)
 
-    def _fakes(self, batch: Batch) -> Tensor:
-        synthesis = self._g.synthesis
-        ws = mixed_styles(
-            self._g.mapping,
-            batch.labels,
-            len(batch.images),
-            layers=synthesis.layers(),
-            mixing=self.config.mixing,
-            rng=batch.rng,
-        )
-        return cast(Tensor, synthesis(ws, noise="random", rng=batch.rng))
+    def layers(self) -> int:
+        """How many styles the present size takes."""
+        return self._g.synthesis.layers()
 
     @property
     def _g(self) -> Generator:
@@ -188,7 +165,3 @@ class StyleGan1(Game):
     @property
     def _d(self) -> Discriminator:
         return cast(Discriminator, self.networks["d"])
-
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The generator's, short while little has been seen."""
-        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}

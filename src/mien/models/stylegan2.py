@@ -5,69 +5,75 @@ style mixing, an averaged generator whose half-life ramps up. Networks: `_styleg
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from pydantic.config import JsonDict
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from mien.core.family import FamilyConfig
 from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import Game, half_life, logistic, logs
-from mien.models._styles import mixed_styles
+from mien.models._game import logistic, logs
+from mien.models._styles import StyleConfig, StyleGame
+from mien.nn.equalised import Conventions
 from mien.nn.penalty import squared_gradient
 from mien.nn.stylegan2_discriminator import DArchitecture, Discriminator
 from mien.nn.stylegan2_generator import GArchitecture, Generator
 
 _PATH_DECAY = 0.01  # of the running mean of path lengths
+_TAPS = r"^-?\d{1,9}(\.\d{1,9})?(,-?\d{1,9}(\.\d{1,9})?){0,31}$"
+_LATER: JsonDict = {"since": "0.2"}  # files and runs from before lack these and are as they default to
 
 
-class Config(FamilyConfig):
+class Config(StyleConfig):
     """Every number of the family."""
 
-    batch_size: int = Field(32, ge=2, description="pictures a step")
-    z_dim: int = Field(512, ge=1, description="size of a latent")
-    w_dim: int = Field(512, ge=1, description="size of a style")
-    mapping_layers: int = Field(2, ge=1, description="full layers from z to w")
-    channel_base: int = Field(
-        16384, ge=16, description="channels at a resolution are this over the resolution"
-    )
-    channel_max: int = Field(512, ge=1, description="most channels of any layer")
-    g_architecture: GArchitecture = Field("skip", description="generator: skip or resnet")
+    batch_size: int = Field(32, ge=2, le=65_536, description="pictures a step")
+    mapping_layers: int = Field(2, ge=1, le=64, description="full layers from z to w")
+    g_architecture: GArchitecture = Field("skip", description="generator: skip, resnet or orig")
     d_architecture: DArchitecture = Field("resnet", description="discriminator: resnet, skip or orig")
+    noise: bool = Field(True, description="the generator's layers add noise", json_schema_extra=_LATER)
+    resample_filter: str = Field(
+        "1,3,3,1",
+        pattern=_TAPS,
+        description="taps of the low-pass filter of resampling",
+        json_schema_extra=_LATER,
+    )
+    conv_clamp: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="layers' outputs are held within plus and minus this; none: colours alone, at 256",
+        json_schema_extra=_LATER,
+    )
     bf16_blocks: int = Field(
-        8, ge=0, description="how many of the finest resolutions compute in bfloat16 where the run does"
+        8,
+        ge=0,
+        le=64,
+        description="how many of the finest resolutions compute in bfloat16 where the run does",
     )
     w_average_decay: float = Field(0.998, ge=0, lt=1, description="decay of the running mean of w")
-    lr: float = Field(0.0025, gt=0, description="learning rate of both networks (Adam)")
+    lr: float = Field(0.0025, gt=0, le=10, description="learning rate of both networks (Adam)")
     lr_final: float = Field(1.0, gt=0, le=1, description="share of lr left at the end of the budget (cosine)")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay; the first is 0")
     gamma: float | None = Field(
-        None, ge=0, description="weight of R1; by default .0002 resolution^2 / batch_size"
+        None, ge=0, le=1e6, description="weight of R1; by default .0002 resolution^2 / batch_size"
     )
-    r1_interval: int = Field(16, ge=1, description="steps between two R1 phases")
+    r1_interval: int = Field(16, ge=1, le=65_536, description="steps between two R1 phases")
     path_weight: float = Field(
-        2.0, ge=0, description="weight of the path-length regulariser; 0 leaves it out"
+        2.0, ge=0, le=1e6, description="weight of the path-length regulariser; 0 leaves it out"
     )
-    path_interval: int = Field(4, ge=1, description="steps between two path-length phases")
+    path_interval: int = Field(4, ge=1, le=65_536, description="steps between two path-length phases")
     path_batch_share: float = Field(0.5, gt=0, le=1, description="share of a batch that a path phase takes")
-    mixing: float = Field(
-        0.9, ge=0, le=1, description="chance that a picture takes its finer styles from a second latent"
-    )
-    stddev_group: int = Field(4, ge=1, description="samples a minibatch-stddev group; 1 leaves it out")
-    embed_layers: int = Field(
-        8, ge=1, description="full layers from labels to the discriminator's projection"
-    )
-    ema_half_life_nimg: float = Field(
-        10_000, ge=0, description="half-life of the averaged generator, in images"
-    )
-    ema_ramp: float | None = Field(
-        0.05, gt=0, description="the half-life is at most this share of the images seen; none: no ramp"
-    )
+
+
+def conventions(config: Config) -> Conventions:
+    """What the layers of both networks do alike. Raises InputError for a filter that sums to nothing."""
+    taps = tuple(map(float, config.resample_filter.split(",")))
+    return Conventions(taps, config.conv_clamp, config.noise)
 
 
 _COLUMNS = (
@@ -104,12 +110,13 @@ def build_generator(config: Config, spec: Spec) -> Generator:
         base=config.channel_base,
         most=config.channel_max,
         architecture=config.g_architecture,
+        how=conventions(config),
         average_decay=config.w_average_decay,
         low_blocks=config.bf16_blocks,
     )
 
 
-class StyleGan2(Game):
+class StyleGan2(StyleGame):
     """The networks, their optimisers and four kinds of phase."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -126,6 +133,7 @@ class StyleGan2(Game):
             stddev_group=config.stddev_group,
             embed_layers=config.embed_layers,
             low_blocks=config.bf16_blocks,
+            how=conventions(config),
         )
         self.networks: dict[str, nn.Module] = {"g": g, "d": d}
         # Lazy phases take steps of their own: learning rate and decay shrink to match (appendix B).
@@ -164,13 +172,13 @@ class StyleGan2(Game):
         return losses[phase.name](batch)
 
     def _generator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        fake = self.score(self._fakes(batch), batch)
+        fake = self.score(self.fakes(batch), batch)
         loss = F.softplus(-fake).mean()
         return loss, {"Loss/G/loss": loss.detach()}
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            fakes = self._fakes(batch)
+            fakes = self.fakes(batch)
         fake, real = self.score(fakes, batch), self.score(batch.images, batch)
         loss = logistic(real, fake)
         return loss, logs(loss, real, fake, sign=real)
@@ -183,8 +191,8 @@ class StyleGan2(Game):
     def _path(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 4: the lengths of J^T y, y normal noise in picture space, are held to their running mean."""
         count = max(1, round(len(batch.images) * self.config.path_batch_share))
-        ws = self._styles(batch, count)
-        images = self._g.synthesis(ws, noise="random", rng=batch.rng)
+        ws = self.styles(batch, count)
+        images = self.generator.synthesis(ws, noise="random", rng=batch.rng)
         noise = torch.randn(images.shape, generator=batch.rng, device=images.device)
         product = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
         (gradient,) = torch.autograd.grad(product, ws, create_graph=True)
@@ -196,27 +204,6 @@ class StyleGan2(Game):
             "Loss/pl_penalty": penalty.detach(),
             "Loss/G/path_length": lengths.detach().mean(),
         }
-
-    @property
-    def _g(self) -> Generator:
-        return cast(Generator, self.networks["g"])
-
-    def _fakes(self, batch: Batch) -> Tensor:
-        images: Tensor = self._g.synthesis(
-            self._styles(batch, len(batch.images)), noise="random", rng=batch.rng
-        )
-        return images
-
-    def _styles(self, batch: Batch, count: int) -> Tensor:
-        """ws [count, num_ws, w_dim] of new latents."""
-        labels = None if batch.labels is None else batch.labels[:count]
-        return mixed_styles(
-            self._g.mapping, labels, count, layers=self._g.num_ws, mixing=self.config.mixing, rng=batch.rng
-        )
-
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The generator's, short while little has been seen."""
-        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean of path lengths."""

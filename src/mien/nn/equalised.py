@@ -5,19 +5,45 @@ those of the official PyTorch release of StyleGAN2-ADA: they are facts of its fi
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.core.errors import InputError
 from mien.nn.convolution import convolution
 from mien.nn.precision import wide
 from mien.nn.resample import binomial_filter, downsampling_conv, upsampling_conv
 
 SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2)  # keeps the variance of unit noise through the leaky ReLU
-CLAMP = 256.0  # of activations, where half precision would overflow
+CLAMP = 256.0  # of colours, unless told
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What a network's layers do that no weight's shape shows.
+
+    taps: of the low-pass filter [k]. clamp: the outputs of layers are held within plus and minus this, times
+    their gain; None: of layers not at all, of colours at `CLAMP`. noise: StyleGAN2's layers add noise.
+    """
+
+    taps: tuple[float, ...] = (1, 3, 3, 1)
+    clamp: float | None = None
+    noise: bool = True
+
+    def __post_init__(self) -> None:
+        if not abs(sum(self.taps)) > 1e-6:
+            raise InputError("a low-pass filter whose taps sum to nothing")
+
+    def filter(self) -> Tensor:
+        """The filter, float32 [k, k]."""
+        return binomial_filter(self.taps)
+
+
+USUAL = Conventions()
 
 
 class _Leaky(torch.autograd.Function):
@@ -49,6 +75,11 @@ class _Slope(torch.autograd.Function):
         if gradient is None:
             return None, None
         return _Slope.apply(gradient, *ctx.saved_tensors), None  # type: ignore[no-untyped-call]
+
+
+def held(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
+    """x within plus and minus `clamp` times `gain`; None: as it is."""
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
 def leaky(x: Tensor) -> Tensor:
@@ -105,18 +136,20 @@ class Conv2d(nn.Module):
         linear: bool = False,
         up: bool = False,
         down: bool = False,
+        how: Conventions = USUAL,
     ) -> None:
         super().__init__()
         self.linear, self.up, self.down = linear, up, down
+        self.conv_clamp = None if linear else how.clamp
         self.weight_gain = 1 / math.sqrt(inputs * kernel**2)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        self.register_buffer("resample_filter", binomial_filter())
+        self.register_buffer("resample_filter", how.filter())
 
     def forward(self, x: Tensor, *, gain: float = 1.0) -> Tensor:
-        gain *= 1.0 if self.linear else LRELU_GAIN
-        weight = self.weight * (self.weight_gain * gain)
-        bias = None if self.bias is None else self.bias * gain
+        total = gain * (1.0 if self.linear else LRELU_GAIN)
+        weight = self.weight * (self.weight_gain * total)
+        bias = None if self.bias is None else self.bias * total
         if self.up:
             y = upsampling_conv(x, weight, self.resample_filter)
             y = y if bias is None else y + bias.to(y.dtype)[:, None, None]
@@ -124,4 +157,4 @@ class Conv2d(nn.Module):
             y = downsampling_conv(x, weight, self.resample_filter, bias)
         else:
             y = convolution(x, weight, bias)
-        return y if self.linear else leaky(y)
+        return y if self.linear else held(leaky(y), self.conv_clamp, gain)

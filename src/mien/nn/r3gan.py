@@ -6,13 +6,14 @@ weights these can carry, the filter [1, 2, 1] is widened by [1, 1] to [1, 3, 3, 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.nn.precision import arithmetic
 from mien.nn.resample import binomial_filter, downsample, upsample
@@ -22,6 +23,14 @@ SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance through a leaky ReLU (He et al. 2015)
 
 MakeBlock = Callable[[int, int], nn.Module]  # from channels and the number of blocks in the network
+
+
+def by_stage(blocks: int | Sequence[int], stages: int) -> list[int]:
+    """Blocks of each stage, from 4 px up. Raises InputError where they are counted for other stages."""
+    each = [blocks] * stages if isinstance(blocks, int) else list(blocks)
+    if len(each) != stages:
+        raise InputError(f"blocks are counted for {len(each)} stages, and these pictures take {stages}")
+    return each
 
 
 def initialised(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | nn.Linear:
@@ -46,13 +55,18 @@ def activate(x: Tensor, bias: Tensor) -> Tensor:
     return F.leaky_relu(x + bias.to(x.dtype).view(1, -1, 1, 1), SLOPE)
 
 
+def groups_of(channels: int, size: int) -> int:
+    """Into how many groups channels are divided: of `size` each, or of more where that leaves a rest."""
+    return next(n for n in range(max(1, channels // size), 0, -1) if channels % n == 0)
+
+
 class GroupedBlock(nn.Module):
     """1x1 to twice the channels, 3x3 in groups, 1x1 back; a bias and leaky ReLU between, identity around."""
 
     def __init__(self, channels: int, total: int, *, group_size: int) -> None:
         super().__init__()
         wide = 2 * channels
-        groups = next(n for n in range(max(1, wide // group_size), 0, -1) if wide % n == 0)
+        groups = groups_of(wide, group_size)
         gain = GAIN * total ** (-1 / 4)  # three layers: L^(-1 / (2 * 3 - 2))
         self.conv1 = convolution(channels, wide, 1, gain=gain)
         self.bias1 = nn.Parameter(torch.zeros(wide))
@@ -138,20 +152,22 @@ class Generator(nn.Module):
         z_dim: int,
         base: int,
         most: int,
-        blocks: int,
+        blocks: int | Sequence[int],
         block: MakeBlock,
         low_stages: int,
     ) -> None:
         super().__init__()
         self.spec, self.z_dim, self.low_stages = spec, z_dim, low_stages
         sizes = list(widths(spec.resolution, base=base, most=most).values())
-        total = blocks * len(sizes)
+        each = by_stage(blocks, len(sizes))
         self.embed = linear(spec.label_dim, z_dim) if spec.label_dim else None
         self.stages = nn.ModuleList()
         before = z_dim * 2 if spec.label_dim else z_dim
         for index, channels in enumerate(sizes):
             first = Resample(before, channels, up=True) if index else Basis(before, channels)
-            self.stages.append(nn.Sequential(first, *[block(channels, total) for _ in range(blocks)]))
+            self.stages.append(
+                nn.Sequential(first, *[block(channels, sum(each)) for _ in range(each[index])])
+            )
             before = channels
         self.to_rgb = convolution(before, spec.channels, 1)
 
@@ -172,18 +188,25 @@ class Discriminator(nn.Module):
     """Pictures (and labels, by projection) to scores, of which a relativistic loss sees differences alone."""
 
     def __init__(
-        self, spec: Spec, *, base: int, most: int, blocks: int, block: MakeBlock, low_stages: int
+        self,
+        spec: Spec,
+        *,
+        base: int,
+        most: int,
+        blocks: int | Sequence[int],
+        block: MakeBlock,
+        low_stages: int,
     ) -> None:
         super().__init__()
         self.spec, self.low_stages = spec, low_stages
         sizes = list(widths(spec.resolution, base=base, most=most).values())[::-1]
-        total = blocks * len(sizes)
+        each = by_stage(blocks, len(sizes))[::-1]
         embedded = sizes[-1] if spec.label_dim else 0
         self.from_rgb = convolution(spec.channels, sizes[0], 1)
         self.stages = nn.ModuleList()
-        for channels, after in zip(sizes, [*sizes[1:], 0], strict=True):
+        for channels, after, count in zip(sizes, [*sizes[1:], 0], each, strict=True):
             last = Resample(channels, after, up=False) if after else Head(channels, embedded or 1)
-            self.stages.append(nn.Sequential(*[block(channels, total) for _ in range(blocks)], last))
+            self.stages.append(nn.Sequential(*[block(channels, sum(each)) for _ in range(count)], last))
         # Miyato and Koyama 2018, arXiv:1802.05637
         gain = 1 / math.sqrt(embedded) if embedded else 0.0
         self.embed = linear(spec.label_dim, embedded, gain=gain) if embedded else None

@@ -4,6 +4,8 @@ Filters are float32 [k, k], summing to 1, as `binomial_filter` makes them. Beyon
 (StyleGAN2, arXiv:1912.04958, appendix B).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +16,7 @@ from mien.nn.precision import narrow
 Pad = tuple[int, int]  # before and after, along height and width alike
 
 
-def binomial_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
+def binomial_filter(taps: Sequence[float] = (1, 3, 3, 1)) -> Tensor:
     """The outer product of `taps` with itself, summing to 1: float32 [k, k]."""
     row = torch.tensor(taps, dtype=torch.float32)
     square = torch.outer(row, row)

@@ -65,6 +65,17 @@ class ModulatedGenerator(nn.Module):
         for style in self.styles:
             nn.init.normal_(style.weight, 0.0, 0.02)  # type: ignore[arg-type]
 
+    @property
+    def tied_rows(self) -> tuple[tuple[int, ...], ...]:
+        """See `core.styles.tied_rows`: the latent stands by itself, all other rows are one w."""
+        return (0,), tuple(range(1, self.num_ws))
+
+    def constrain(self, ws: Tensor) -> Tensor:
+        """ws [N, num_ws, w_dim] with the parts of their first row (latent, label) normalised again."""
+        parts = ws[:, 0, : self.start.in_channels].split(self.z_dim, dim=1)
+        first = _padded(torch.cat([_unit(part) for part in parts], dim=1), self.w_dim)
+        return torch.cat([first[:, None], ws[:, 1:]], dim=1)
+
     def forward(self, z: Tensor, labels: Tensor | None = None, *, psi: float = 1.0) -> Tensor:
         """z: [N, z_dim], labels: [N, label_dim] -> float32 [N, C, H, W] in [-1, 1]. psi: truncation of w."""
         return self.synthesis(self.mapping(z, labels, psi=psi))
@@ -72,16 +83,25 @@ class ModulatedGenerator(nn.Module):
     def mapping(self, z: Tensor, labels: Tensor | None, *, psi: float = 1.0) -> Tensor:
         """z: [N, z_dim], labels: [N, label_dim] -> ws float32 [N, num_ws, w_dim], truncated by psi."""
         z, label = _unit(wide(z)), self._label(labels)
-        w = torch.cat([z, *label], dim=1)
-        for layer in self.fc:
-            w = F.leaky_relu(layer(w), 0.2)
-        w = wide(w)
+        w = self._mapped(torch.cat([z, *label], dim=1))
         if self.training:
             self._follow(w)
         w = torch.lerp(self.w_avg, w, psi)  # exact at 1; no branch, for psi is a tensor in an exported graph
         turned = _unit(torch.lerp(torch.ones_like(z), z, psi))
         rows = [torch.cat([turned, *label], dim=1), *[w] * (self.num_ws - 1)]
         return torch.stack([_padded(row, self.w_dim) for row in rows], dim=1)
+
+    def _mapped(self, inputs: Tensor) -> Tensor:
+        """Normalised latents (and labels) [N, inputs] to w [N, w_dim]."""
+        w = inputs
+        for layer in self.fc:
+            w = F.leaky_relu(layer(w), 0.2)
+        return wide(w)
+
+    def lead(self, ws: Tensor) -> Tensor:
+        """See `core.styles.led`: the first row of `ws`, and the w that follows from it in all others."""
+        w = _padded(self._mapped(ws[:, 0, : self.start.in_channels]), self.w_dim)
+        return torch.stack([ws[:, 0], *[w] * (self.num_ws - 1)], dim=1)
 
     def _label(self, labels: Tensor | None) -> list[Tensor]:
         """The normalised embedding of the labels, if the generator takes any."""

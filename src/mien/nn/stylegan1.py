@@ -6,7 +6,7 @@ learning rate.
 """
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from mien.nn.resample import binomial_filter, upsampling_conv
 from mien.nn.style_modulation import adaptive_instance_norm
 from mien.nn.stylegan2_discriminator import Block as Halving
 from mien.nn.stylegan2_discriminator import Epilogue
-from mien.nn.stylegan2_generator import MappedGenerator, Mapping, Noise, resolutions, widths
+from mien.nn.stylegan2_generator import MappedGenerator, Mapping, Noise, grain_of, resolutions, widths
 
 ONE = 65536  # one size in units of `level`: an integer, which averaged networks copy and do not blend
 
@@ -85,14 +85,9 @@ class StyledLayer(nn.Module):
                 else F.conv2d(x, weight, padding=1)
             )
         if noise != "none":
-            x = x + self._grain(x, noise, rng).to(x.dtype)
+            grain = grain_of(self.noise_const, noise, len(x), rng)
+            x = x + (grain * self.noise_strength[:, None, None]).to(x.dtype)
         return adaptive_instance_norm(activate(x, self.bias), self.affine(w))
-
-    def _grain(self, x: Tensor, noise: Noise, rng: torch.Generator | None) -> Tensor:
-        grain = self.noise_const
-        if noise == "random":
-            grain = torch.randn((x.shape[0], 1, *x.shape[2:]), device=x.device, generator=rng)
-        return grain * self.noise_strength[:, None, None]
 
 
 class Synthesis(nn.Module):
@@ -140,26 +135,9 @@ class Generator(MappedGenerator):
 
     synthesis: Synthesis
 
-    def __init__(
-        self,
-        spec: Spec,
-        *,
-        z_dim: int,
-        w_dim: int,
-        mapping_layers: int,
-        base: int,
-        most: int,
-        first: int,
-        average_decay: float,
-    ) -> None:
-        super().__init__(
-            spec,
-            Synthesis(w_dim, spec, base=base, most=most, first=first),
-            z_dim=z_dim,
-            w_dim=w_dim,
-            mapping_layers=mapping_layers,
-            average_decay=average_decay,
-        )
+    def __init__(self, spec: Spec, *, w_dim: int, base: int, most: int, first: int, **mapping: Any) -> None:
+        synthesis = Synthesis(w_dim, spec, base=base, most=most, first=first)
+        super().__init__(spec, synthesis, w_dim=w_dim, **mapping)
 
     def forward(
         self,

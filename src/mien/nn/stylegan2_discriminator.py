@@ -4,15 +4,16 @@ Module and parameter names are those of the official PyTorch release.
 """
 
 import math
+from dataclasses import replace
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from mien.core.types import Spec
-from mien.nn.equalised import Conv2d, FullyConnected
+from mien.nn.equalised import USUAL, Conv2d, Conventions, FullyConnected
 from mien.nn.precision import arithmetic, wide
-from mien.nn.resample import binomial_filter, downsample
+from mien.nn.resample import downsample
 from mien.nn.stddev import minibatch_stddev
 from mien.nn.stylegan2_generator import Mapping, resolutions, widths
 
@@ -25,17 +26,24 @@ class Block(nn.Module):
     resample_filter: Tensor
 
     def __init__(
-        self, inputs: int, width: int, outputs: int, channels: int, *, architecture: DArchitecture
+        self,
+        inputs: int,
+        width: int,
+        outputs: int,
+        channels: int,
+        *,
+        architecture: DArchitecture,
+        how: Conventions = USUAL,
     ) -> None:
         super().__init__()
         self.inputs, self.architecture = inputs, architecture
-        self.register_buffer("resample_filter", binomial_filter())
+        self.register_buffer("resample_filter", how.filter())
         if inputs == 0 or architecture == "skip":
-            self.fromrgb = Conv2d(channels, width, 1)
-        self.conv0 = Conv2d(width, width, 3)
-        self.conv1 = Conv2d(width, outputs, 3, down=True)
+            self.fromrgb = Conv2d(channels, width, 1, how=how)
+        self.conv0 = Conv2d(width, width, 3, how=how)
+        self.conv1 = Conv2d(width, outputs, 3, down=True, how=how)
         if architecture == "resnet":
-            self.skip = Conv2d(width, outputs, 1, bias=False, linear=True, down=True)
+            self.skip = Conv2d(width, outputs, 1, bias=False, linear=True, down=True, how=how)
 
     def forward(self, x: Tensor | None, image: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x, image = _entering(x), _entering(image)
@@ -61,13 +69,20 @@ class Epilogue(nn.Module):
     """4 px: minibatch standard deviation, a convolution, two full layers; labels by projection."""
 
     def __init__(
-        self, width: int, outputs: int, channels: int, *, stddev_group: int, architecture: DArchitecture
+        self,
+        width: int,
+        outputs: int,
+        channels: int,
+        *,
+        stddev_group: int,
+        architecture: DArchitecture,
+        how: Conventions = USUAL,
     ) -> None:
         super().__init__()
         self.stddev_group, self.architecture = stddev_group, architecture
         if architecture == "skip":
-            self.fromrgb = Conv2d(channels, width, 1)
-        self.conv = Conv2d(width + (stddev_group > 1), width, 3)
+            self.fromrgb = Conv2d(channels, width, 1, how=replace(how, clamp=None))  # as published
+        self.conv = Conv2d(width + (stddev_group > 1), width, 3, how=how)
         self.fc = FullyConnected(width * 16, width, linear=False)
         self.out = FullyConnected(width, outputs)
 
@@ -98,6 +113,7 @@ class Discriminator(nn.Module):
         embed_dim: int | None = None,
         embed_layers: int = 8,
         low_blocks: int = 8,
+        how: Conventions = USUAL,
     ) -> None:
         super().__init__()
         self.spec, self.low_blocks = spec, low_blocks
@@ -106,12 +122,15 @@ class Discriminator(nn.Module):
         self.block_resolutions = resolutions(spec.resolution)[:0:-1]
         for size in self.block_resolutions:
             inputs = sizes[size] if size < spec.resolution else 0
-            block = Block(inputs, sizes[size], sizes[size // 2], spec.channels, architecture=architecture)
-            self.add_module(f"b{size}", block)
+            widths_here = (inputs, sizes[size], sizes[size // 2], spec.channels)
+            self.add_module(f"b{size}", Block(*widths_here, architecture=architecture, how=how))
         if embedded:
             self.mapping = Mapping(0, spec.label_dim, embedded, num_ws=0, layers=embed_layers)
         self.b4 = Epilogue(
-            sizes[4], embedded or 1, spec.channels, stddev_group=stddev_group, architecture=architecture
+            *(sizes[4], embedded or 1, spec.channels),
+            stddev_group=stddev_group,
+            architecture=architecture,
+            how=how,
         )
 
     @property

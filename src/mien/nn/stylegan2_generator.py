@@ -5,7 +5,7 @@ Module and parameter names are those of the official PyTorch release, so that we
 
 import math
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.nn.convolution import convolution, memory_format_of
-from mien.nn.equalised import CLAMP, LRELU_GAIN, Conv2d, FullyConnected, leaky
+from mien.nn.equalised import CLAMP, LRELU_GAIN, USUAL, Conv2d, Conventions, FullyConnected, held, leaky
 from mien.nn.precision import arithmetic, wide
-from mien.nn.resample import binomial_filter, upsample, upsampling_conv
+from mien.nn.resample import upsample, upsampling_conv
 from mien.nn.style_modulation import demodulation, scaled
 
 Noise = Literal["const", "random", "none"]
-GArchitecture = Literal["skip", "resnet"]
+GArchitecture = Literal["skip", "resnet", "orig"]
 
 
 def resolutions(resolution: int) -> list[int]:
@@ -104,6 +104,13 @@ class Mapping(nn.Module):
         self.w_avg.lerp_(wide(w.detach().mean(dim=0)), 1 - self.average_decay)
 
 
+def grain_of(const: Tensor, noise: Noise, count: int, rng: torch.Generator | None) -> Tensor:
+    """The noise of a layer before its strength: `const` [H, W] itself, or drawn anew, [count, 1, H, W]."""
+    if noise == "const":
+        return const
+    return torch.randn((count, 1, *const.shape), device=const.device, generator=rng)
+
+
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU; perhaps doubling the size."""
 
@@ -111,14 +118,14 @@ class StyledConv(nn.Module):
     noise_const: Tensor
 
     def __init__(
-        self, inputs: int, outputs: int, w_dim: int, resolution: int, *, up: bool, noise: bool
+        self, inputs: int, outputs: int, w_dim: int, resolution: int, *, up: bool, how: Conventions
     ) -> None:
         super().__init__()
-        self.up, self.resolution, self.use_noise = up, resolution, noise
+        self.up, self.use_noise, self.conv_clamp = up, how.noise, how.clamp
         self.affine = FullyConnected(w_dim, inputs, bias_init=1)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.register_buffer("resample_filter", binomial_filter())
-        if noise:
+        self.register_buffer("resample_filter", how.filter())
+        if how.noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -126,31 +133,24 @@ class StyledConv(nn.Module):
     def forward(
         self, x: Tensor, w: Tensor, *, noise: Noise, rng: torch.Generator | None, gain: float = 1.0
     ) -> Tensor:
-        gain *= LRELU_GAIN
+        total = gain * LRELU_GAIN
         styles = self.affine(w)
-        factors = demodulation(self.weight, styles) * gain
+        factors = demodulation(self.weight, styles) * total
         x = scaled(x, styles)
         y = upsampling_conv(x, self.weight, self.resample_filter) if self.up else convolution(x, self.weight)
-        y = scaled(y, factors, plus=self.bias * gain)
-        grain = self._grain(y, noise, rng, gain)
-        return leaky(y if grain is None else y + grain)
-
-    def _grain(self, y: Tensor, noise: Noise, rng: torch.Generator | None, gain: float) -> Tensor | None:
-        """What is added to all channels alike, or None."""
-        if not self.use_noise or noise == "none":
-            return None
-        if noise == "const":
-            return (self.noise_const * (self.noise_strength * gain)).to(y.dtype)
-        shape = (y.shape[0], 1, self.resolution, self.resolution)
-        drawn = torch.randn(shape, device=y.device, generator=rng)
-        return (drawn * (self.noise_strength * gain)).to(y.dtype)
+        y = scaled(y, factors, plus=self.bias * total)
+        if self.use_noise and noise != "none":  # added to all channels alike
+            grain = grain_of(self.noise_const, noise, len(y), rng)
+            y = y + (grain * (self.noise_strength * total)).to(y.dtype)
+        return held(leaky(y), self.conv_clamp, gain)
 
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to picture channels, without demodulation."""
 
-    def __init__(self, inputs: int, channels: int, w_dim: int) -> None:
+    def __init__(self, inputs: int, channels: int, w_dim: int, how: Conventions) -> None:
         super().__init__()
+        self.conv_clamp = how.clamp
         self.affine = FullyConnected(w_dim, inputs, bias_init=1)
         self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -158,7 +158,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = scaled(x, self.affine(w) * self.weight_gain)
-        return convolution(x, self.weight, self.bias).clamp(-CLAMP, CLAMP)
+        return held(convolution(x, self.weight, self.bias), self.conv_clamp or CLAMP)
 
 
 class Block(nn.Module):
@@ -176,22 +176,22 @@ class Block(nn.Module):
         *,
         architecture: GArchitecture,
         last: bool,
-        noise: bool,
+        how: Conventions,
     ) -> None:
         super().__init__()
         self.inputs, self.architecture = inputs, architecture
-        self.register_buffer("resample_filter", binomial_filter())
+        self.register_buffer("resample_filter", how.filter())
         if inputs == 0:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
         else:
-            self.conv0 = StyledConv(inputs, outputs, w_dim, resolution, up=True, noise=noise)
-        self.conv1 = StyledConv(outputs, outputs, w_dim, resolution, up=False, noise=noise)
+            self.conv0 = StyledConv(inputs, outputs, w_dim, resolution, up=True, how=how)
+        self.conv1 = StyledConv(outputs, outputs, w_dim, resolution, up=False, how=how)
         if inputs and architecture == "resnet":
-            self.skip = Conv2d(inputs, outputs, 1, bias=False, linear=True, up=True)
+            self.skip = Conv2d(inputs, outputs, 1, bias=False, linear=True, up=True, how=how)
         self.num_conv = 1 if inputs == 0 else 2
         self.num_torgb = int(last or architecture == "skip")
         if self.num_torgb:
-            self.torgb = ToRGB(outputs, channels, w_dim)
+            self.torgb = ToRGB(outputs, channels, w_dim, how)
 
     def forward(
         self,
@@ -218,7 +218,7 @@ class Block(nn.Module):
         return y, image
 
     def _grow(self, x: Tensor, ws: Iterator[Tensor], *, noise: Noise, rng: torch.Generator | None) -> Tensor:
-        if self.architecture == "skip":
+        if self.architecture != "resnet":
             y = self.conv0(x, next(ws), noise=noise, rng=rng)
             return cast(Tensor, self.conv1(y, next(ws), noise=noise, rng=rng))
         half = math.sqrt(0.5)
@@ -238,7 +238,7 @@ class Synthesis(nn.Module):
         base: int,
         most: int,
         architecture: GArchitecture,
-        noise: bool = True,
+        how: Conventions = USUAL,
         low_blocks: int = 8,
     ) -> None:
         super().__init__()
@@ -250,14 +250,10 @@ class Synthesis(nn.Module):
         for size, channels in sizes.items():
             last = size == spec.resolution
             block = Block(
-                before,
-                channels,
-                w_dim,
-                size,
-                spec.channels,
+                *(before, channels, w_dim, size, spec.channels),
                 architecture=architecture,
                 last=last,
-                noise=noise,
+                how=how,
             )
             self.add_module(f"b{size}", block)
             self.num_ws += block.num_conv + (block.num_torgb if last else 0)
@@ -292,10 +288,10 @@ class MappedGenerator(nn.Module):
         spec: Spec,
         synthesis: nn.Module,
         *,
-        z_dim: int,
-        w_dim: int,
-        mapping_layers: int,
-        average_decay: float,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        mapping_layers: int = 8,
+        average_decay: float = 0.998,
     ) -> None:
         super().__init__()
         self.spec, self.z_dim, self.w_dim = spec, z_dim, w_dim
@@ -326,7 +322,7 @@ class MappedGenerator(nn.Module):
 
 
 class Generator(MappedGenerator):
-    """StyleGAN2's. noise: what `forward` adds unless told otherwise; "const" repeats exactly."""
+    """StyleGAN2's. mapping: as `MappedGenerator` takes it."""
 
     synthesis: Synthesis
 
@@ -334,24 +330,14 @@ class Generator(MappedGenerator):
         self,
         spec: Spec,
         *,
-        z_dim: int = 512,
         w_dim: int = 512,
-        mapping_layers: int = 8,
         base: int = 32768,
         most: int = 512,
         architecture: GArchitecture = "skip",
-        average_decay: float = 0.998,
-        noise: bool = True,
+        how: Conventions = USUAL,
         low_blocks: int = 8,
+        **mapping: Any,
     ) -> None:
-        synthesis = Synthesis(
-            w_dim, spec, base=base, most=most, architecture=architecture, noise=noise, low_blocks=low_blocks
-        )
-        super().__init__(
-            spec,
-            synthesis,
-            z_dim=z_dim,
-            w_dim=w_dim,
-            mapping_layers=mapping_layers,
-            average_decay=average_decay,
-        )
+        sizes = {"base": base, "most": most, "low_blocks": low_blocks}
+        synthesis = Synthesis(w_dim, spec, architecture=architecture, how=how, **sizes)
+        super().__init__(spec, synthesis, w_dim=w_dim, **mapping)

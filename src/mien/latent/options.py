@@ -1,0 +1,73 @@
+"""What a projection can be asked for. Imports no torch, so that `mien --help` stays quick."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ProjectOptions(BaseModel):
+    """Options of `mien project`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    space: Literal["z", "w", "w+"] | None = Field(
+        None, description="Where to search; by default w+ (every layer its own w), z for models without w."
+    )
+    method: Literal["encoder", "optimise", "both"] | None = Field(
+        None,
+        description="An encoder's guess alone, optimisation alone, or optimisation from the guess; both where"
+        " there is an encoder.",
+    )
+    encoder: Path | None = Field(None, description="Folder or file that `mien encoder` made for this model.")
+    steps: int | None = Field(
+        None, ge=1, description="Steps of the optimisation; by default 1000, from an encoder's guess 50."
+    )
+    lr: float = Field(0.2, gt=0, description="Learning rate, in standard deviations of the latent.")
+    initial_noise: float = Field(
+        0.0, ge=0, description="Noise on the latent at first, fading until 75 % of the steps; papers: 0.05."
+    )
+    restarts: int = Field(1, ge=1, le=64, description="Starting points, the best of which goes on.")
+    candidates: int = Field(
+        256,
+        ge=0,
+        le=10_000,
+        description="Samples of which the nearest are the starting points; 0 starts from the mean.",
+    )
+    init: Path | None = Field(None, description="Latents to start from, an .npz with one or one a target.")
+    noise: bool = Field(False, description="Optimise StyleGAN's noise maps too.")
+    noise_weight: float = Field(1e5, ge=0, description="Weight of keeping noise maps white.")
+    pixel: float = Field(10.0, ge=0, description="Weight of the mean squared error beside LPIPS.")
+    identity: float = Field(0.0, ge=0, description="Weight of the squared distance of identities.")
+    face_weight: float = Field(1.0, gt=0, description="How much more the face counts than what is around it.")
+    patience: int = Field(0, ge=0, description="End a target after so many steps without progress; 0: never.")
+    label: tuple[str, ...] = Field((), description="What the faces are, for a model trained with labels.")
+    optimise_label: Annotated[bool, Parameter(negative="")] = Field(
+        False, description="Find the labels too, for a model trained with labels (in z)."
+    )
+    every: int = Field(0, ge=0, description="Also write the latent of every so many steps.")
+    video: Annotated[bool, Parameter(negative="")] = Field(
+        False, description="Film the optimisation as MP4 (needs mien[video])."
+    )
+    tune: Annotated[bool, Parameter(negative="")] = Field(
+        False,
+        description="Pivotal tuning: bend the generator to the faces and write it as tuned.safetensors.",
+    )
+    tune_steps: int = Field(200, ge=1, description="Steps of pivotal tuning.")
+    tune_lr: float = Field(3e-4, gt=0, description="Learning rate of pivotal tuning.")
+    batch: int = Field(16, ge=1, le=256, description="Faces optimised at once.")
+    seed: int = Field(0, ge=0, description="Seed of noise and of starting points.")
+
+    @property
+    def num_steps(self) -> int:
+        """Steps as asked for, else what the method needs."""
+        if self.method == "encoder":
+            return 0
+        default = 50 if self.chosen_method == "both" else 1000
+        return self.steps or default
+
+    @property
+    def chosen_method(self) -> str:
+        """The method, which by default follows from there being an encoder."""
+        return self.method or ("both" if self.encoder else "optimise")

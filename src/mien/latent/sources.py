@@ -1,0 +1,97 @@
+"""Latents as users name them: seeds, files of latents, photos; several with commas."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.core.errors import InputError
+from mien.core.events import Events
+from mien.core.sampling import parse_seeds
+from mien.generation.drawing import Drawing
+from mien.latent.codes import Codes, space_of
+from mien.latent.find import Finder
+from mien.latent.options import ProjectOptions
+from mien.latent.photos import collect_faces
+from mien.latent.projecting import Saved
+from mien.latent.targets import targets_of_photos
+
+_SEEDS = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
+_STEPS = 200  # of a photo without an encoder: LPIPS is then within a tenth of where 1,000 steps end
+
+
+@dataclass(frozen=True)
+class Named:
+    """Latents with a name each, fit for a file: "seed0003", "holiday"."""
+
+    codes: Codes
+    names: tuple[str, ...]
+
+
+def read_sources(
+    text: str,
+    drawing: Drawing,
+    events: Events,
+    *,
+    encoder: Path | None = None,
+    steps: int | None = None,
+) -> Named:
+    """The latents that `text` names: "0-3,me.jpg,out/me/projected_w.npz", in that order.
+
+    Photos are projected, from an encoder's guess where there is one. Raises InputError, naming the part that
+    is neither seeds nor a file, a photo without a face, latents of another model.
+    """
+    parts = [text] if text and Path(text).is_file() else [part.strip() for part in text.split(",")]
+    photos = [part for part in parts if not _is_seeds(part) and not _is_latents(part)]
+    projected = iter(_projected(photos, drawing, events, encoder, steps))
+
+    def named(part: str) -> Named:
+        if _is_seeds(part):
+            return _of_seeds(part, drawing)
+        return _of_file(part, drawing) if _is_latents(part) else next(projected)
+
+    found = [named(part) for part in parts]
+    return Named(Codes.join([one.codes for one in found]), tuple(name for one in found for name in one.names))
+
+
+def _is_seeds(part: str) -> bool:
+    return part.startswith("@") or bool(_SEEDS.fullmatch(part))
+
+
+def _is_latents(part: str) -> bool:
+    return Path(part).suffix.lower() in (".npz", ".npy")
+
+
+def _of_seeds(part: str, drawing: Drawing) -> Named:
+    seeds = parse_seeds(part)
+    return Named(Codes.of_seeds(drawing, seeds), tuple(f"seed{seed:04d}" for seed in seeds))
+
+
+def _of_file(part: str, drawing: Drawing) -> Named:
+    path = Path(part)
+    codes = Codes.read(path, drawing)
+    folder = path.parent.name if path.stem.startswith("projected_") else path.stem
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-.") or "latent"
+    names = (stem,) if len(codes) == 1 else tuple(f"{stem}-{index}" for index in range(len(codes)))
+    return Named(codes, names)
+
+
+def _projected(
+    photos: Sequence[str], drawing: Drawing, events: Events, encoder: Path | None, steps: int | None
+) -> list[Named]:
+    """Each photo's largest face, found in W+ (in z where there is no w)."""
+    if not photos:
+        return []
+    for name in photos:
+        if not Path(name).is_file():
+            raise InputError(f"{name!r} is neither a seed like 0-3 nor a file of latents or a photo")
+    spec = drawing.loaded.header.spec
+    faces = [face for name in photos for face in collect_faces([Path(name)], spec.resolution, events)]
+    options = ProjectOptions(
+        encoder=encoder, steps=steps or (None if encoder else _STEPS), label=drawing.label
+    )
+    targets = targets_of_photos(faces, spec.channels)
+    finder = Finder(drawing, options, events)
+    codes = finder.codes(finder.find(targets, Saved(None, "")))
+    assert codes.space == space_of(drawing)
+    return [Named(codes.part(index), (target.name,)) for index, target in enumerate(targets)]

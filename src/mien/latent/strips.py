@@ -1,0 +1,58 @@
+"""Strips: the same faces moved step by step along a direction, side by side or as a film."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.core.errors import InputError
+from mien.core.picture import Pixels
+from mien.generation.drawing import Drawing, sized
+from mien.latent.codes import Codes
+from mien.latent.moves import moved
+
+REACH = 3.0  # units to either side
+_GAP = 0.08  # of a face's side, between the middle of a strip and the rest
+
+
+def amounts(count: int, reach: float = REACH) -> list[float]:
+    """`count` amounts from -reach to reach, 0 in the middle; count is odd and 3 or more."""
+    if count < 3 or count % 2 == 0:
+        raise InputError(
+            f"--steps {count}: an odd number from 3 on, so that the face itself is in the middle"
+        )
+    return [float(value) for value in np.linspace(-reach, reach, count)]
+
+
+def drawn(drawing: Drawing, codes: Codes, step: Tensor, along: Sequence[float]) -> Tensor:
+    """uint8 [len(along), N, C, H, W]: all of `codes` moved by each amount of `step`."""
+    return torch.stack([moved(drawing, codes, amount * step).draw(drawing) for amount in along])
+
+
+def strip(drawing: Drawing, codes: Codes, step: Tensor, along: Sequence[float], side: int) -> Pixels:
+    """A row for each latent, a column for each amount: uint8 [N * side, ..., 3]; 0 stands a gap apart."""
+    images = drawn(drawing, codes, step, along)
+    gap = max(2, round(side * _GAP))
+    middle = min(range(len(along)), key=lambda index: abs(along[index]))
+    lefts = [at * side + gap * ((at >= middle) + (at > middle)) for at in range(len(along))]
+    canvas = np.full((len(codes) * side, lefts[-1] + side, 3), 255, np.uint8)
+    for left, column in zip(lefts, images, strict=True):
+        for row, image in enumerate(column):
+            canvas[row * side : (row + 1) * side, left : left + side] = sized(image, side)
+    return canvas
+
+
+def wave(frames: int, reach: float = REACH) -> np.ndarray:
+    """Amounts of a film: from 0 up to reach, down to -reach and back, slow at the ends; it loops."""
+    return reach * np.sin(2 * math.pi * np.arange(frames) / frames)
+
+
+def film_frames(
+    drawing: Drawing, codes: Codes, step: Tensor, along: Sequence[float] | np.ndarray, side: int
+) -> Iterator[Pixels]:
+    """A frame for each amount: all latents side by side, uint8 [side, N * side, 3]."""
+    for amount in along:
+        images = moved(drawing, codes, float(amount) * step).draw(drawing)
+        yield np.concatenate([sized(image, side) for image in images], axis=1)

@@ -1,0 +1,183 @@
+"""encoder: images to a generator's latents in a few passes (ReStyle; Alaluf et al. 2021, arXiv:2104.02699).
+
+It learns by the latents of the generator's own samples, which are known and need no way back through the
+generator, and now and then by what is drawn of its latents for real images. `mien encoder` trains it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from mien.core.errors import InputError
+from mien.core.family import FamilyConfig
+from mien.core.schedule import cosine
+from mien.core.styles import Styled, constrained, mean_latent, row_deviation, sample_styles, to_size
+from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
+from mien.models import lite
+from mien.nn.latent_encoder import LatentEncoder
+
+KIND = "encoder"
+PRODUCT = "encoder"
+_SMALLER = 4  # the pixel loss looks at averages of so many pixels' sides too
+
+
+class Config(FamilyConfig):
+    """Every number of the family."""
+
+    batch_size: int = Field(16, ge=1, le=65_536, description="pictures a step")
+    model: str = Field("", description="id of the generator whose latents it finds")
+    shape: tuple[int, ...] = Field((), description="of a latent: num_ws, w_dim or z_dim; by the generator")
+    passes: int = Field(2, ge=1, le=64, description="passes that refine a latent")
+    width: int = Field(32, ge=1, le=4096, description="channels of the first layer")
+    max_width: int = Field(256, ge=1, le=8192, description="most channels of any layer")
+    hidden: int = Field(512, ge=1, le=65_536, description="size of the layer before the latent")
+    lr: float = Field(5e-4, gt=0, le=10, description="learning rate (Adam)")
+    lr_final: float = Field(
+        0.05, gt=0, le=1, description="share of lr left at the end of the budget (cosine)"
+    )
+    image_interval: int = Field(
+        4, ge=0, le=65_536, description="steps between two that learn by drawn images; 0: none, latents alone"
+    )
+    image_weight: float = Field(1.0, ge=0, le=1e6, description="weight of the pixels' squared error")
+    ema_half_life_nimg: float = Field(
+        1000, ge=0, le=1e12, description="half-life of the averaged encoder, in images"
+    )
+
+
+PRESETS = {
+    "default": Config(),
+    "tiny": Config(batch_size=4, width=4, max_width=8, hidden=8, passes=2, image_interval=2),
+}
+_UNTRAINED = lite.Config(z_dim=8, mapping_layers=2, w_dim=8, width_g=4, width_d=4, max_width=8)
+
+
+def lesson(config: Config, dataset: Dataset) -> Lesson:
+    """Refuses: this family learns about a generator, which `mien train` has none of."""
+    raise InputError("encoders are trained by: mien encoder RUN --out FOLDER")
+
+
+def build(config: Config, spec: Spec) -> "EncoderTraining":
+    """A new encoder, of an untrained generator; `EncoderTraining` takes any other."""
+    return EncoderTraining(config, spec, lite.build_generator(_UNTRAINED, spec).eval())
+
+
+def build_product(config: Config, spec: Spec) -> LatentEncoder:
+    """The encoder alone, untrained."""
+    if not config.shape:
+        raise ValueError("the file does not say what latents are like")
+    return LatentEncoder(spec, config.shape, width=config.width, most=config.max_width, hidden=config.hidden)
+
+
+class EncoderTraining:
+    """The encoder, the generator that it learns about (which stays as it is) and the optimiser."""
+
+    def __init__(self, config: Config, spec: Spec, generator: nn.Module) -> None:
+        mean, scale = latent_statistics(generator)
+        self.config = config.model_copy(update={"shape": tuple(mean.shape)})
+        self.batch_size = config.batch_size
+        encoder = build_product(self.config, spec)
+        encoder.mean.copy_(mean)
+        encoder.scale.copy_(scale)
+        self.networks: dict[str, nn.Module] = {"encoder": encoder, "g": generator}
+        self.optimizers: dict[str, Optimizer] = {"encoder": Adam(encoder.parameters(), lr=config.lr)}
+
+    def begin_step(self, progress: Progress) -> None:
+        """Cosine from lr to lr * lr_final over the budget, times what the divergence guard asks."""
+        share = cosine(1.0, self.config.lr_final, progress.fraction)
+        self.optimizers["encoder"].param_groups[0]["lr"] = self.config.lr * share * progress.lr_scale
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """Latents of samples; now and then images, with the interval as gain."""
+        yield Phase("latents", "encoder")
+        interval = self.config.image_interval
+        if interval and progress.step % interval == 0:
+            yield Phase("images", "encoder", gain=interval)
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean over all passes; no gradient flows from one pass into the one before."""
+        encoder = cast(LatentEncoder, self.networks["encoder"])
+        labels = self._labels(batch)
+        true = None
+        images = batch.images
+        if phase.name == "latents":
+            images, true = self._samples(batch, labels)
+        losses: list[Tensor] = []
+        # Without labels the first image is the same for all.
+        count = 1 if labels is None else len(images)
+        latents = encoder.mean.expand(count, *encoder.mean.shape)
+        for _ in range(self.config.passes):
+            with torch.no_grad():
+                drawn = draw_latents(self.networks["g"], latents, labels)
+            latents = latents.detach() + encoder(images, drawn.expand(len(images), -1, -1, -1))
+            losses.append(self._judged(latents, images, true, labels))
+        loss = torch.stack(losses).mean()
+        return loss, {f"Loss/{phase.name}/loss": losses[-1].detach()}
+
+    def _judged(self, latents: Tensor, images: Tensor, true: Tensor | None, labels: Tensor | None) -> Tensor:
+        """By the true latents where they are known, else by what is drawn."""
+        if true is not None:
+            return _latents(latents, true, cast(LatentEncoder, self.networks["encoder"]).scale)
+        redrawn = draw_latents(self.networks["g"], latents, labels)
+        return self.config.image_weight * _pixels(redrawn, images)
+
+    @torch.no_grad()
+    def _samples(self, batch: Batch, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As many of the generator's own images, and their latents."""
+        network = self.networks["g"]
+        z_dim = cast(Generator, network).z_dim
+        z = torch.randn((len(batch.images), z_dim), generator=batch.rng, device=batch.images.device)
+        latents = network.mapping(z, labels) if isinstance(network, Styled) else z
+        return draw_latents(network, latents, labels), latents
+
+    def _labels(self, batch: Batch) -> Tensor | None:
+        width = cast(Generator, self.networks["g"]).spec.label_dim
+        return batch.labels if width else None
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The encoder's."""
+        return {"encoder": self.config.ema_half_life_nimg}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing beyond networks and optimisers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""
+
+
+def latent_statistics(generator: nn.Module) -> tuple[Tensor, Tensor]:
+    """The mean latent, and the deviation of each row, spread over the numbers that vary; [num_ws, w_dim].
+
+    Of a generator without w: 0 and 1, [z_dim].
+    """
+    if not isinstance(generator, Styled):
+        z_dim = cast(Generator, generator).z_dim
+        return torch.zeros(z_dim), torch.ones(z_dim)
+    width = generator.spec.label_dim
+    labels = torch.eye(width) if width else None
+    return mean_latent(generator, labels)[0], row_deviation(sample_styles(generator, labels))
+
+
+def draw_latents(generator: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
+    """Images float [N, C, H, W] of ws [N, num_ws, w_dim], or of z [N, z_dim] with labels; differentiable."""
+    if isinstance(generator, Styled):
+        return to_size(generator, generator.synthesis(constrained(generator, latents), noise="const"))
+    return cast(Tensor, generator(latents, labels))
+
+
+def _pixels(drawn: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error of the images and of their averages."""
+    difference = drawn.float() - images
+    return difference.square().mean() + F.avg_pool2d(difference, _SMALLER).square().mean()
+
+
+def _latents(found: Tensor, true: Tensor, scale: Tensor) -> Tensor:
+    """Mean squared error in deviations, over the numbers that vary."""
+    moving = scale > 0
+    error = ((found - true)[:, moving] / scale[moving]).square()
+    return error.mean()

@@ -1,0 +1,210 @@
+"""Directions are what was planted: by name, with the right sign, and one unit is a standard deviation."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from latent.planted import ATTRIBUTES, DIM, LAYERS, Brightness, Flat, Planted, axes, drawing, even
+from mien.core.errors import InputError
+from mien.core.events import Event, Notice
+from mien.generation.drawing import Drawing
+from mien.latent import learn as module
+from mien.latent.codes import Codes
+from mien.latent.directions import Directions
+from mien.latent.directions_effects import Bench, best_range, cancelling, conditional
+from mien.latent.directions_fit import Parts, TooFew, fit, sides, wilson
+from mien.latent.readings import Readers
+
+Run = Any
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Learn on a planted generator with given readers; gives the directions and what was said."""
+
+    def run(network: Any, readers: Readers | None = None, **options: Any) -> tuple[Directions, list[str]]:
+        planted = drawing(network)
+        monkeypatch.setattr(Drawing, "of", classmethod(lambda cls, *a, **k: planted))
+        if readers is not None:
+            monkeypatch.setattr(Readers, "open", classmethod(lambda cls, names: readers))
+        said: list[Event] = []
+        options = {"samples": 600, "out": tmp_path / "d.safetensors"} | options
+        found = module.learn(None, **options).run(said.append)
+        return found, [event.text for event in said if isinstance(event, Notice)]
+
+    return run
+
+
+def _effect(found: Directions, name: str, network: Any) -> np.ndarray:
+    """What one unit adds to each of ATTRIBUTES, in standard deviations, on fresh latents."""
+    planted = drawing(network)
+    codes = Codes.of_seeds(planted, range(5000, 5200))
+    reader = Readers((Brightness(),))
+    spread = reader.read(codes.draw(planted)).spread()
+    bench = Bench(planted, codes, reader.read, spread)
+    return bench.effects(found[name].step[None]).mean[0]
+
+
+def test_each_direction_moves_its_own_attribute_and_no_other(learned: Run) -> None:
+    found, _ = learned(Planted(even()), Readers((Brightness(),)))
+    assert found.names == ATTRIBUTES
+    for own, name in enumerate(ATTRIBUTES):
+        effect = _effect(found, name, Planted(even()))
+        assert effect[own] == pytest.approx(1, abs=0.15)
+        assert np.abs(np.delete(effect, own)).max() < 0.15
+        assert found[name].about.selectivity is not None
+        assert found[name].about.selectivity > 5
+        accuracy = found[name].about.accuracy
+        assert accuracy is not None
+        assert accuracy.value >= 0.95
+        assert accuracy.low < accuracy.value <= accuracy.high <= 1
+
+
+def test_columns_are_taken_by_name_never_by_place(learned: Run) -> None:
+    """Defect 13: an attribute trained on another's column."""
+    turned = Readers((Brightness(tuple(reversed(ATTRIBUTES))),))
+    found, _ = learned(Planted(even()), turned, attributes="below,left")
+    assert found.names == ("below", "left")
+    assert _effect(found, "below", Planted(even())).argmax() == 2
+    assert _effect(found, "left", Planted(even())).argmax() == 0
+
+
+def test_the_sign_is_the_attributes_own(learned: Run) -> None:
+    """Defect 14: a slider with its sign reversed."""
+    for sign in (1.0, -1.0):
+        found, _ = learned(Planted(even()), Readers((Brightness(sign=sign),)), attributes="left,below")
+        for own, name in ((0, "left"), (2, "below")):
+            assert np.sign(_effect(found, name, Planted(even()))[own]) == sign
+            assert found[name].about.effects[name] > 0
+
+
+def test_in_z_too(learned: Run) -> None:
+    found, _ = learned(Flat(), Readers((Brightness(),)))
+    assert found.space == "z"
+    assert found["below"].vector.shape == (DIM,)
+    assert float(found["below"].vector @ axes()[2]) > 0.97
+    assert found["below"].about.layers == ()
+
+
+def test_layers_part_what_no_projection_can(learned: Run) -> None:
+    """Two attributes go along one direction of w, and different layers draw them."""
+    shares = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1.0], [0, 1.0, 0, 0]])
+    network = Planted(shares, one_axis=True)
+    found, _ = learned(network, Readers((Brightness(),)))
+    for own, name in enumerate(("left", "right")):
+        step = found[name].step
+        mine, others = ((0, 3), (3, 0))[own]
+        assert step[mine].norm() > 3 * step[others].norm()
+        effect = _effect(found, name, network)
+        assert effect[own] == pytest.approx(1, abs=0.2)
+        assert effect[own] > 5 * np.abs(np.delete(effect, own)).max()
+
+
+def test_what_moves_nothing_is_left_out_and_named(learned: Run) -> None:
+    class Dead(Brightness):
+        names = (*ATTRIBUTES, "noise")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.names = (*ATTRIBUTES, "noise", "same")
+
+        def read(self, images: torch.Tensor) -> np.ndarray:
+            self.names, mine = ATTRIBUTES, self.names
+            values = super().read(images)
+            self.names = mine
+            noise = np.random.default_rng(int(images.long().sum()) % 997).normal(size=(len(images), 1))
+            return np.concatenate([values, noise, np.ones_like(noise)], 1)
+
+    found, said = learned(Planted(even()), Readers((Dead(),)))
+    assert found.names == ATTRIBUTES
+    assert any("noise does not move its own attribute" in line for line in said)
+    assert any("same: 0 samples at either end" in line for line in said)
+
+
+def test_labels_of_a_file_by_seed(learned: Run, tmp_path: Path) -> None:
+    """Yes and no for generated faces, some of them unknown, with a row that names no face."""
+    seeds = range(400)
+    planted = drawing(Planted(even()))
+    along = Codes.of_seeds(planted, seeds).values[:, 0] @ axes()[0]
+    path = tmp_path / "labels.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "Lit", "Rare"])
+        for seed in seeds:
+            lit = "" if seed % 10 == 3 else "yes" if along[seed] > 0 else "no"
+            writer.writerow([f"out/seed{seed:04d}.png", lit, "yes" if seed < 6 else "no"])
+        writer.writerow(["holiday.jpg", "yes", "no"])
+    found, said = learned(Planted(even()), reader=(str(path),))
+    assert found.names == ("Lit",)
+    cosine = found["Lit"].vector[0] / found["Lit"].vector[0].norm() @ axes()[0]
+    assert cosine > 0.85
+    assert found["Lit"].about.accuracy is not None
+    assert found["Lit"].about.accuracy.value > 0.85
+    assert any("'holiday.jpg'" in line for line in said)
+    assert any("Rare: " in line and "at least 20 are needed" in line for line in said)
+
+
+def test_an_unknown_attribute_and_no_attribute_left(learned: Run) -> None:
+    with pytest.raises(InputError, match="nobody reads beard; there are: left, right, below"):
+        learned(Planted(even()), Readers((Brightness(),)), attributes="beard,left")
+    with pytest.raises(InputError, match="--samples 7"):
+        learned(Planted(even()), Readers((Brightness(),)), samples=7)
+
+
+def test_sides_are_balanced_and_disjoint() -> None:
+    values = np.r_[np.zeros(90), np.ones(30)]
+    low, high = sides(values, np.arange(120), "x", yes_no=True, rng=np.random.default_rng(0))
+    assert len(low) == len(high) == 30
+    assert (values[low] == 0).all()
+    assert (values[high] == 1).all()
+    numbers = np.random.default_rng(1).normal(size=10_000)
+    low, high = sides(numbers, np.arange(10_000), "x", yes_no=False, rng=np.random.default_rng(0))
+    assert len(low) == len(high) == 200  # two per cent
+    assert (
+        numbers[low].max() <= np.quantile(numbers, 0.02) < np.quantile(numbers, 0.98) <= numbers[high].min()
+    )
+    with pytest.raises(TooFew, match="flat: 0 samples"):
+        sides(np.ones(1000), np.arange(1000), "flat", yes_no=False, rng=np.random.default_rng(0))
+
+
+def test_held_out_samples_are_held_out() -> None:
+    """Pure chance stays chance, however many dimensions there are to fit."""
+    rng = np.random.default_rng(0)
+    features, values = rng.normal(size=(1000, 400)), rng.normal(size=1000)
+    parts = Parts.of(1000)
+    assert sorted(np.concatenate([parts.train, parts.choose, parts.held_out])) == list(range(1000))
+    accuracy = fit(features, values, "noise", parts, yes_no=False).accuracy
+    assert accuracy.low < 0.5 < accuracy.high
+
+
+def test_wilson() -> None:
+    """Values of Newcombe 1998, table I: 81 of 263, and 0 of 20."""
+    one = wilson(81, 263)
+    assert (round(one.low, 4), round(one.high, 4)) == (0.2553, 0.3662)
+    none = wilson(0, 20)
+    assert (none.low, round(none.high, 4)) == (0.0, 0.1611)
+
+
+def test_conditional_projection_is_at_right_angles() -> None:
+    steps = torch.randn(4, 3, 10, generator=torch.Generator().manual_seed(0))
+    left = conditional(steps, 1)
+    for other in (0, 2, 3):
+        assert torch.allclose((left * steps[other]).sum(1), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(conditional(steps[:1], 0), steps[0])
+
+
+def test_ranges_and_combinations_of_measured_effects() -> None:
+    by_block = np.array([[0.1, 0.8], [0.9, 0.05], [0.8, 0.1], [0.05, 0.7]])
+    assert best_range(by_block, 0) in (range(1, 2), range(1, 3))
+    assert best_range(np.array([[1.0, 0.0]]), 0) is None
+    effects = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    weights = cancelling(effects, 0, 0.0)
+    made = weights @ effects
+    assert made[0] > 0.7
+    assert abs(made[1]) < 0.12
+    assert made[2] == pytest.approx(0)
+    assert LAYERS == 4

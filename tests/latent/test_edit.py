@@ -1,0 +1,195 @@
+"""Edits, strips, films: what is written, that it is marked, and bad input."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from drawers import plain_file, styled_file
+from mien.core.errors import InputError
+from mien.core.packaged import MOST_BYTES
+from mien.core.picture import read_picture
+from mien.core.provenance import verify
+from mien.generation.drawing import Drawing
+from mien.latent.codes import Codes, shape_of, space_of
+from mien.latent.directions import Direction, Directions, combined
+from mien.latent.edit import edit, parse_edits, safe_name
+from mien.latent.moves import layer_blocks, moved, row_groups
+from mien.latent.strips import amounts, strip, wave
+from packaged_model import CONFIG, package
+
+
+def _with_directions(model: Path) -> Drawing:
+    """Two random directions beside a generator's file."""
+    drawing = Drawing.of(model, trunc=1, label=())
+    rng = torch.Generator().manual_seed(0)
+    several = tuple(
+        Direction.of(torch.randn(shape_of(drawing), generator=rng), name) for name in ("smile", "a/b")
+    )
+    known = Directions(several, space_of(drawing), drawing.loaded.model)
+    known.save(model.with_name(f"{model.stem}.directions.safetensors"))
+    return drawing
+
+
+@pytest.fixture
+def styled(tmp_path: Path) -> tuple[Path, Drawing]:
+    model = styled_file(tmp_path)
+    return model, _with_directions(model)
+
+
+def test_what_is_written(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    model, drawing = styled
+    out = tmp_path / "out"
+    written = edit(model, out=out, seeds="3,5", set=("smile=2", "a/b=-1"), strip=("a/b",), steps=5).run()
+    assert {path.name for path in written} == {
+        "seed0003-edited.png",
+        "seed0005-edited.png",
+        "pairs.png",
+        "edited.npz",
+        "strip-a_b.png",
+    }
+    for path in written:
+        if path.suffix == ".png":
+            mark = verify(path)
+            assert mark is not None
+            assert mark.model == drawing.loaded.model
+    assert read_picture(out / "pairs.png").shape == (32, 32, 3)
+    known = Directions.read(tmp_path / "styled.directions.safetensors")
+    step = 2 * known["smile"].step - known["a/b"].step
+    expected = Codes.of_seeds(drawing, [3, 5]).moved(step)
+    saved = Codes.read(out / "edited.npz", drawing)
+    assert torch.allclose(saved.values, expected.values, atol=1e-5)
+    image = expected.draw(drawing)[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(read_picture(out / "seed0003-edited.png"), image)
+    pair = read_picture(out / "pairs.png")
+    assert np.array_equal(pair[:16, 16:], image)
+    assert np.array_equal(pair[:16, :16], Codes.of_seeds(drawing, [3]).draw(drawing)[0].permute(1, 2, 0))
+
+
+def test_edits_go_on_from_latents(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    """Two edits in turn are one of their sum."""
+    model, _ = styled
+    edit(model, out=tmp_path / "one", seeds="1", set=("smile=1",)).run()
+    edit(model, out=tmp_path / "two", latent=tmp_path / "one" / "edited.npz", set=("smile=1",)).run()
+    edit(model, out=tmp_path / "both", seeds="1", set=("smile=2",)).run()
+    two, both = (read_picture(path) for path in (
+        tmp_path / "two" / "latent0000-edited.png", tmp_path / "both" / "seed0001-edited.png"))  # fmt: skip
+    assert np.abs(two.astype(int) - both).max() <= 1
+
+
+def test_layers_limit_an_edit(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    model, drawing = styled
+    edit(model, out=tmp_path / "out", seeds="1", set=("smile=3",), layers="0-1").run()
+    change = Codes.read(tmp_path / "out" / "edited.npz", drawing).values - Codes.of_seeds(drawing, [1]).values
+    assert (change[0, :2].abs().sum(1) > 0).all()
+    assert (change[0, 2:] == 0).all()
+
+
+def test_a_strip_has_the_face_itself_in_its_middle(styled: tuple[Path, Drawing]) -> None:
+    _, drawing = styled
+    codes = Codes.of_seeds(drawing, [0, 1])
+    pixels = strip(drawing, codes, torch.randn(shape_of(drawing)), amounts(5), 16)
+    gap = 2
+    assert pixels.shape == (32, 5 * 16 + 2 * gap, 3)
+    own = codes.draw(drawing)
+    assert np.array_equal(pixels[:16, 2 * 16 + gap : 3 * 16 + gap], own[0].permute(1, 2, 0))
+    assert np.array_equal(pixels[16:, 2 * 16 + gap : 3 * 16 + gap], own[1].permute(1, 2, 0))
+    assert (pixels[:, 2 * 16 : 2 * 16 + gap] == 255).all()
+    assert amounts(7) == [-3, -2, -1, 0, 1, 2, 3]
+    with pytest.raises(InputError, match="--steps 4"):
+        amounts(4)
+
+
+def test_a_film_loops_and_is_marked(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    model, _ = styled
+    film = tmp_path / "smile.webp"
+    edit(model, out=tmp_path / "out", seeds="1", strip=("smile",), video=film, frames=8).run()
+    assert verify(film) is not None
+    along = wave(8)
+    assert along[0] == 0
+    assert along[2] == pytest.approx(3)
+    assert along[6] == pytest.approx(-3)
+    assert np.roll(along, 4) == pytest.approx(-along)
+
+
+def test_without_w(tmp_path: Path) -> None:
+    model = plain_file(tmp_path)
+    drawing = _with_directions(model)
+    edit(model, out=tmp_path / "out", seeds="2", set=("smile=1",), strip=("all",)).run()
+    step = Directions.read(tmp_path / "plain.directions.safetensors")["smile"].step
+    saved = Codes.read(tmp_path / "out" / "edited.npz", drawing)
+    assert torch.allclose(saved.values, Codes.of_seeds(drawing, [2]).values + step)
+    with pytest.raises(InputError, match="no w"):
+        edit(model, out=tmp_path / "out", set=("smile=1",), layers="0").run()
+
+
+def test_lites_latent_stays_on_its_sphere(tmp_path: Path) -> None:
+    drawing = Drawing.of(package(tmp_path, config=CONFIG), trunc=1, label=())
+    codes = Codes.of_seeds(drawing, [0, 1, 2])
+    there = moved(drawing, codes, torch.randn(shape_of(drawing)) * 3)
+    size = there.values[:, 0, : CONFIG.z_dim].square().mean(1)
+    assert torch.allclose(size, torch.ones(3), atol=1e-4)
+    assert not torch.allclose(there.values[:, 0], codes.values[:, 0], atol=0.1)
+    assert row_groups(drawing)[0] == (0,)
+    assert MOST_BYTES
+
+
+def test_layers_that_belong_together(styled: tuple[Path, Drawing]) -> None:
+    _, drawing = styled
+    rows = shape_of(drawing)[0]
+    assert row_groups(drawing) == (tuple(range(rows)),)
+    assert layer_blocks([(0,), (1, 2, 3, 4)]) == [(0,), (1,), (2, 3), (4,)]
+    blocks = layer_blocks(row_groups(drawing))
+    assert sorted(row for block in blocks for row in block) == list(range(rows))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "say what to change"),
+        ({"set": ("smile",)}, "--set 'smile'"),
+        ({"set": ("smile=",)}, "--set 'smile='"),
+        ({"set": ("smile=nan",)}, "--set 'smile=nan'"),
+        ({"set": ("smile=1e9",)}, "--set 'smile=1e9'"),
+        ({"set": ("hat=1",)}, "no direction 'hat'; there are: smile, a/b"),
+        ({"strip": ("hat",)}, "no direction 'hat'"),
+        ({"set": ("smile=1",), "seeds": "1", "latent": Path("x.npz")}, "give one of them"),
+        ({"set": ("smile=1",), "latent": Path("x.npz")}, "x.npz: no latents can be read"),
+        ({"set": ("smile=1",), "video": Path("x.mp4")}, "say which with --strip"),
+        ({"strip": ("smile",), "video": Path("x.gif")}, "written as .mp4 or .webp"),
+        ({"strip": ("smile",), "reach": 0.0}, "--reach 0"),
+        ({"strip": ("smile",), "seeds": "0-511", "size": 2048}, "more than 16,384 px"),
+        ({"set": ("smile=1",), "layers": "99"}, "--layers 99"),
+        ({"set": ("smile=1",), "directions": Path("no.safetensors")}, "mien directions learn makes them"),
+    ],
+)
+def test_bad_input(
+    styled: tuple[Path, Drawing], tmp_path: Path, options: dict[str, object], says: str
+) -> None:
+    change: Callable[..., object] = edit
+    with pytest.raises(InputError, match=says):
+        change(styled[0], out=tmp_path / "out", **options).run()  # type: ignore[attr-defined]
+    assert not (tmp_path / "out").exists()
+
+
+def test_latents_of_another_generator_are_refused(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    """By the model's id, and by shape where the file names none."""
+    model, drawing = styled
+    path = tmp_path / "x.npz"
+    Codes(torch.zeros(1, *shape_of(drawing)), "w", "other-1").save(path)
+    with pytest.raises(InputError, match="latents are of other-1"):
+        edit(model, out=tmp_path / "out", latent=path, set=("smile=1",)).run()
+    Codes(torch.zeros(1, 3, 5), "w").save(path)
+    with pytest.raises(InputError, match="latents of shape"):
+        edit(model, out=tmp_path / "out", latent=path, set=("smile=1",)).run()
+
+
+def test_names_and_amounts() -> None:
+    assert parse_edits(["a=1", "hair=black=-2", "a=.5"]) == {"a": 1.5, "hair=black": -2.0}
+    assert safe_name("../../etc/x") == "_.._etc_x"
+    assert safe_name("...") == "direction"
+    step = torch.ones(2, 3)
+    known = Directions((Direction.of(step, "x"),), "w")
+    assert torch.allclose(combined(known, {"x": 2.0}), 2 * step)

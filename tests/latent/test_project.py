@@ -1,0 +1,416 @@
+"""`mien project`: what it leaves behind, for every kind of generator; stopping; bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from drawers import alike
+from interop import official, rosinality_reference
+from interop.official import checkpoint, persistent_generator
+from latent.projecting import PLAIN_ONES, QUICK, STYLED_ONES, generator_file, without_artefacts
+from latent.test_paste import KnownFaces, known_face
+from mien.core.checkpoint import load_generator
+from mien.core.errors import InputError
+from mien.core.events import Event, Notice, Progress
+from mien.core.image import to_hwc
+from mien.core.network import load_network
+from mien.core.packed import encode_png
+from mien.core.picture import read_picture
+from mien.core.provenance import SourceType, verify
+from mien.generation.drawing import Drawing
+from mien.generation.generate import generate
+from mien.interop.import_ import import_
+from mien.latent.codes import Codes
+from mien.latent.mix import mix
+from mien.latent.options import ProjectOptions
+from mien.latent.project import generated, real
+from mien.latent.results import Projection
+from mien.latent.vary import vary
+from rendered_heads import heads
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_artefacts(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {name: generator_file(folder, name) for name in (*STYLED_ONES, *PLAIN_ONES)}
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two photos of one face and one of two, which a finder knows."""
+    pictures, points = heads(3)
+    both = np.concatenate(pictures[:2], axis=1)[:150]
+    (tmp_path / "photos").mkdir()
+    paths = [tmp_path / "photos" / name for name in ("an a.png", "an-a.png", "both.png")]
+    for path, pixels in zip(paths, (pictures[0], pictures[2][:158], both), strict=True):
+        path.write_bytes(encode_png(pixels))
+    faces = {
+        (160, 160): [known_face(points[0])],
+        (158, 160): [known_face(points[2])],
+        both.shape[:2]: [known_face(points[0]), known_face(points[1], 160)],
+    }
+    monkeypatch.setattr("mien.latent.photos.open_face_finder", lambda events: KnownFaces(faces))
+    return paths
+
+
+def options(**changes: Any) -> ProjectOptions:
+    return QUICK.model_copy(update=changes)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files but the page, which says when it was written."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("report.html", ".lock")
+    }
+
+
+@pytest.mark.parametrize("name", STYLED_ONES)
+def test_what_it_leaves_behind(models: dict[str, Path], tmp_path: Path, name: str) -> None:
+    found = generated(models[name], out=tmp_path / "out", seeds="0,1,5", options=options(every=5)).run()
+    drawing = Drawing.of(models[name], trunc=1.0, label=())
+    assert [projection.target.name for projection in found] == ["seed0000", "seed0001", "seed0005"]
+    generate(models[name], out=tmp_path / "seeds", seeds="0,1,5").run()
+    for projection in found:
+        folder = tmp_path / "out" / projection.target.name
+        with np.load(folder / "projected_w.npz") as file:
+            w = file["w"]
+        assert w.shape == (1, drawing.loaded.network.num_ws, w.shape[2])
+        assert w.dtype == np.float32
+        drawn = Codes.read(folder / "projected_w.npz", drawing).draw(drawing)
+        assert alike(read_picture(folder / "proj.png"), to_hwc(drawn[0]))
+        target = read_picture(folder / "target.png")
+        assert alike(target, read_picture(tmp_path / "seeds" / f"{folder.name}.png"))
+        for picture in ("target.png", "proj.png"):
+            mark = verify(folder / picture)
+            assert mark is not None
+            assert mark.model == drawing.loaded.model
+        with np.load(folder / "steps_w.npz") as file:
+            assert file["step"].tolist() == [5, 10]
+            assert file["w"].shape == (2, *w.shape[1:])
+    record = json.loads((tmp_path / "out" / "projection.json").read_text())
+    assert [face["source"] for face in record["faces"]] == ["seed 0", "seed 1", "seed 5"]
+    assert record["summary"]["error"] == pytest.approx(np.median([f["error"] for f in record["faces"]]))
+    assert -1 <= record["summary"]["w_cosine"] <= 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<article") == 3
+    assert "http" not in page.replace("http-equiv", "")
+    assert not list((tmp_path / "out").glob("state*"))
+
+
+@pytest.mark.parametrize("name", PLAIN_ONES)
+def test_models_without_w_are_searched_in_z_which_is_said(
+    models: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    heard: list[Event] = []
+    generated(models[name], out=tmp_path / "out", seeds="3", options=QUICK).run(heard.append)
+    told = [event.text for event in heard if isinstance(event, Notice)]
+    assert any("has no w: searching in z" in text for text in told)
+    assert sum("pixels alone are compared" in text for text in told) == 1
+    drawing = Drawing.of(models[name], trunc=1.0, label=())
+    codes = Codes.read(tmp_path / "out" / "seed0003" / "projected_z.npz", drawing)
+    assert (codes.space, codes.values.shape) == ("z", (1, 8))
+
+
+@pytest.mark.parametrize("space", ["z", "w", "w+"])
+def test_every_space_ends_in_w_where_there_is_one(
+    models: dict[str, Path], tmp_path: Path, space: str
+) -> None:
+    (found,) = generated(models["lite"], out=tmp_path, seeds="2", options=options(space=space)).run()
+    assert found.codes.space == "w"
+    rows = found.codes.values[0, 1:]
+    assert bool((rows == rows[0]).all()) is (space != "w+")
+
+
+def test_two_runs_are_the_same(models: dict[str, Path], tmp_path: Path) -> None:
+    more = options(initial_noise=0.05, noise=True, restarts=2, tune=True, tune_steps=3, seed=5)
+    for folder in ("one", "two"):
+        generated(models["stylegan2"], out=tmp_path / folder, seeds="0-4", options=more).run()
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    generated(
+        models["stylegan2"], out=tmp_path / "three", seeds="0-4", options=options(seed=6, initial_noise=0.05)
+    ).run()
+    assert content(tmp_path / "three") != content(tmp_path / "one")
+
+
+@pytest.mark.parametrize(("what", "done"), [("projecting", 4 * 7), ("projecting", 4 * 12 + 3), ("tuning", 2)])
+def test_stopped_it_goes_on_as_if_it_had_not(
+    models: dict[str, Path], tmp_path: Path, what: str, done: int
+) -> None:
+    """In the first batch of four targets, in the second of one, while tuning."""
+    more = options(noise=True, every=4, initial_noise=0.05, tune=True, tune_steps=4)
+
+    def run(folder: str, stop: bool) -> list[Event]:
+        heard: list[Event] = []
+
+        def listen(event: Event) -> None:
+            heard.append(event)
+            if stop and isinstance(event, Progress) and (event.what, event.done) == (what, done):
+                raise KeyboardInterrupt
+
+        generated(models["stylegan2"], out=tmp_path / folder, seeds="0-4", options=more).run(listen)
+        return heard
+
+    run("straight", False)
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped", True)
+    assert (tmp_path / "stopped" / "state.pt").exists()
+    assert not (tmp_path / "stopped" / "projection.json").exists()
+    heard = run("stopped", False)
+    assert any(isinstance(event, Notice) and "goes on" in event.text for event in heard)
+    steps = [event.done for event in heard if isinstance(event, Progress) and event.what == what]
+    assert min(steps) > done, "nothing is done twice"
+    assert content(tmp_path / "stopped") == content(tmp_path / "straight")
+
+
+def test_another_command_in_the_same_folder_begins_anew(models: dict[str, Path], tmp_path: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generated(models["lite"], out=tmp_path, seeds="0", options=QUICK).run(stop)
+    heard: list[Event] = []
+    generated(models["lite"], out=tmp_path, seeds="1", options=QUICK).run(heard.append)
+    assert any(isinstance(e, Notice) and "of another command; beginning anew" in e.text for e in heard)
+
+
+def test_a_killed_process_goes_on(models: dict[str, Path], tmp_path: Path) -> None:
+    """kill -9 costs the steps since the last state."""
+    program = (
+        "import sys; from latent.projecting import *; import pytest;"
+        "without_artefacts(pytest.MonkeyPatch());"
+        "from mien.latent.project import generated; from mien.latent.options import ProjectOptions;"
+        "from pathlib import Path;"
+        "generated(Path(sys.argv[1]), out=Path(sys.argv[2]), seeds='0',"
+        "options=ProjectOptions(steps=400, candidates=4, space='w'))"
+        ".run(lambda event: print(event, flush=True))"
+    )
+    tests = Path(__file__).parents[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tests), *sys.path]),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-c", program, str(models["lite"]), str(tmp_path / "out")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Progress" in line and "done=60" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "out" / "state.pt").exists()
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert "goes on where it was stopped" in again.stdout
+    assert "done=51," in again.stdout, "the state of step 50"
+    assert "done=50," not in again.stdout
+
+
+def test_photos(models: dict[str, Path], tmp_path: Path, photos: list[Path]) -> None:
+    heard: list[Event] = []
+    out = tmp_path / "out"
+    found = real(models["lite"], photos[0].parent, out=out, paste=True, options=QUICK).run(heard.append)
+    assert [projection.target.name for projection in found] == ["an-a", "an-a-2", "both"]
+    told = " ".join(event.text for event in heard if isinstance(event, Notice))
+    assert "both.png: the largest face is taken, another face left out; --all-faces takes all" in told
+    for projection, path in zip(found, photos, strict=True):
+        folder = out / projection.target.name
+        assert verify(folder / "target.png") is None, "a photo's crop is no generated picture"
+        mark = verify(folder / "pasted.png")
+        assert mark is not None
+        assert mark.source_type is SourceType.COMPOSITE
+        assert read_picture(folder / "pasted.png").shape == read_picture(path).shape
+    page = (out / "report.html").read_text()
+    assert page.count("put back into its photo") == 3
+    everyone = real(models["lite"], photos[2], out=tmp_path / "all", all_faces=True, options=QUICK).run()
+    assert [projection.target.name for projection in everyone] == ["both", "both-face2"]
+
+
+def test_the_face_can_count_more_and_what_lies_outside_is_reported(
+    models: dict[str, Path], tmp_path: Path, photos: list[Path]
+) -> None:
+    def errors(weight: float) -> tuple[float, float]:
+        more = options(face_weight=weight, steps=60, space="w")
+        (found,) = real(models["lite"], photos[0], out=tmp_path / str(weight), options=more).run()
+        inside, outside = found.figures.error_inside, found.figures.error_outside
+        assert inside is not None
+        assert outside is not None
+        return inside, outside
+
+    even, face = errors(1.0), errors(30.0)
+    assert face[0] < even[0]
+    assert face[1] > even[1]
+
+
+def test_gray_models(tmp_path: Path, photos: list[Path]) -> None:
+    model = generator_file(tmp_path, "lite", channels=1)
+    (found,) = real(model, photos[0], out=tmp_path / "out", paste=True, options=QUICK).run()
+    assert found.image.shape == (1, 16, 16)
+    pixels = read_picture(tmp_path / "out" / "an-a" / "target.png")
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+
+
+@pytest.mark.parametrize("name", ["lite", "stylegan2"])
+def test_conditional_models_in_w_need_no_label(tmp_path: Path, photos: list[Path], name: str) -> None:
+    model = generator_file(tmp_path, name, labels=("woman", "man"))
+    for label in ((), ("man",)):
+        (found,) = real(model, photos[0], out=tmp_path / "out", options=options(label=label)).run()
+        assert found.codes.values.ndim == 3
+    with pytest.raises(InputError, match="conditional; say which with --label: woman, man"):
+        generated(model, out=tmp_path / "out", seeds="0", options=QUICK).run()
+    with pytest.raises(InputError, match="--optimise-label: w holds the label already"):
+        real(model, photos[0], out=tmp_path / "out", options=options(optimise_label=True)).run()
+
+
+def test_a_label_is_found_with_the_latent(tmp_path: Path) -> None:
+    """Of a conditional generator without w: images of each class end nearer to their own label."""
+    model = generator_file(tmp_path, "plain", labels=("woman", "man"))
+    shares = {}
+    for label in ("woman", "man"):
+        seeds = "0-2"
+        path = tmp_path / label
+        drawn = generate(model, out=path, seeds=seeds, label=label).run()
+        del drawn
+        more = options(optimise_label=True, label=(label,), steps=150, candidates=64)
+        found = generated(model, out=tmp_path / f"out-{label}", seeds=seeds, options=more).run()
+        assert all(projection.label for projection in found)
+        shares[label] = np.mean([float(p.codes.labels[0, 1]) for p in found if p.codes.labels is not None])
+        drawing = Drawing.of(model, trunc=1.0, label=(label,))
+        codes = Codes.read(tmp_path / f"out-{label}" / "seed0000" / "projected_z.npz", drawing)
+        assert codes.labels is not None, "the file knows the label"
+        assert alike(to_hwc(codes.draw(drawing)[0]), to_hwc(found[0].image))
+    assert shares["man"] > shares["woman"]
+
+
+def imported(folder: Path, kind: str) -> Path:
+    if kind == "ada":
+        path = folder / "network.pkl"
+        path.write_bytes(checkpoint(G_ema=persistent_generator(official.generator())))
+    else:
+        path = folder / "010000.pt"
+        torch.save(
+            rosinality_reference.file_content(
+                rosinality_reference.state_dict(16, 12, 3, {4: 16, 8: 16, 16: 8})
+            ),
+            path,
+        )
+    result = import_(path).run()
+    assert result is not None
+    return result.path
+
+
+@pytest.mark.parametrize("kind", ["ada", "rosinality"])
+def test_imported_networks_project_like_our_own(tmp_path: Path, kind: str) -> None:
+    model = imported(tmp_path, kind)
+    more = options(steps=60, noise=True, tune=True, tune_steps=2)
+    found = generated(model, out=tmp_path / "out", seeds="0,1", options=more).run()
+    for projection in found:
+        assert projection.codes.values.shape[1] == load_network(model).network.num_ws
+        assert projection.figures.error < 0.2
+    folder = tmp_path / "out" / "seed0000"
+    assert (folder / "noise_maps.npz").exists()
+    tuned, file = tmp_path / "out" / "tuned.safetensors", folder / "projected_w.npz"
+    vary(str(file), out=tmp_path / "vary", model=tuned, count=2).run()
+    assert alike(read_picture(tmp_path / "vary" / "face.png"), read_picture(folder / "proj.png"))
+    mix(tuned, rows=f"0,{file}", columns="1", out=tmp_path / "mix.png").run()
+
+
+def test_tuning_leaves_an_ordinary_generator_that_draws_the_faces_better(
+    models: dict[str, Path], tmp_path: Path, photos: list[Path]
+) -> None:
+    plain = real(models["lite"], photos[0], out=tmp_path / "plain", options=QUICK).run()
+    more = options(tune=True, tune_steps=40, tune_lr=3e-3)
+    tuned = real(models["lite"], photos[0], out=tmp_path / "tuned", options=more).run()
+    path = tmp_path / "tuned" / "tuned.safetensors"
+    tensors, header = load_generator(path)
+    before, old = load_generator(models["lite"])
+    assert tensors.keys() == before.keys()
+    assert (header.family, header.config, header.spec) == (old.family, old.config, old.spec)
+    assert "tuned to one face" in header.origin
+    assert tuned[0].figures.error < 0.9 * plain[0].figures.error
+    assert torch.equal(tuned[0].codes.values, plain[0].codes.values), "the pivots stay"
+    generate(path, out=tmp_path / "seeds", seeds="0").run()
+    drawing = Drawing.of(path, trunc=1.0, label=())
+    codes = Codes.read(tmp_path / "tuned" / "an-a" / "projected_w.npz", drawing)
+    assert alike(to_hwc(codes.draw(drawing)[0]), read_picture(tmp_path / "tuned" / "an-a" / "proj.png"))
+
+
+def test_it_goes_on_from_a_latent(models: dict[str, Path], tmp_path: Path) -> None:
+    """From where a first projection ended, a second of few steps ends nearer than from the samples."""
+    model = models["stylegan2"]
+    generated(model, out=tmp_path / "a", seeds="0", options=options(steps=80)).run()
+    start = tmp_path / "a" / "seed0000" / "projected_w.npz"
+    (on,) = generated(model, out=tmp_path / "b", seeds="0", options=options(init=start, lr=0.02)).run()
+    (off,) = generated(model, out=tmp_path / "c", seeds="0", options=options(lr=0.02)).run()
+    assert on.figures.error < off.figures.error
+    with pytest.raises(InputError, match="latents of shape"):
+        generated(models["lite"], out=tmp_path / "d", seeds="0", options=options(init=_bare_w(start))).run()
+    with pytest.raises(InputError, match="its latents are of stylegan2-"):
+        generated(models["stylegan1"], out=tmp_path / "d", seeds="0", options=options(init=start)).run()
+
+
+def _bare_w(path: Path) -> Path:
+    bare = path.with_name("bare.npz")
+    with np.load(path) as file:
+        np.savez(bare, w=file["w"])
+    return bare
+
+
+def test_a_film(models: dict[str, Path], tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="the extra video is not installed")
+    generated(models["lite"], out=tmp_path, seeds="0", options=options(video=True)).run()
+    with av.open(str(tmp_path / "seed0000" / "projection.mp4")) as film:
+        stream = film.streams.video[0]
+        assert (stream.width, stream.height) == (512, 256)
+        assert len(list(film.decode(stream))) == 13
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"space": "w", "model": "plain"}, "--space w: a lite model has z alone; use --space z"),
+        ({"method": "encoder"}, "--method encoder: name the --encoder"),
+        ({"method": "both"}, "--method both: name the --encoder"),
+        ({"optimise_label": True}, "--optimise-label: this model has none"),
+        ({"label": ("man",)}, "--label: this model was trained without labels"),
+        ({"restarts": 4, "candidates": 2}, "--candidates 2: fewer than the 4 --restarts"),
+        ({"init": Path("no.npz")}, "no latents can be read from it"),
+        ({"encoder": Path("none.safetensors")}, "there is no such file"),
+    ],
+)
+def test_bad_options(models: dict[str, Path], tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    model = models[changes.pop("model", "lite")]
+    with pytest.raises(InputError, match=says):
+        generated(model, out=tmp_path, seeds="0", options=options(**changes)).run()
+    assert not list(tmp_path.glob("*/proj.png"))
+
+
+def test_bad_photos(models: dict[str, Path], tmp_path: Path, photos: list[Path]) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    with pytest.raises(InputError, match=r"text\.png: it is no picture but text"):
+        real(models["lite"], text, out=tmp_path / "out", options=QUICK).run()
+    found: list[Projection] = real(models["lite"], text, photos[0], out=tmp_path / "out", options=QUICK).run()
+    assert len(found) == 1
+    with pytest.raises(InputError, match="no photo: no pictures in it"):
+        real(models["lite"], out=tmp_path / "out", options=QUICK).run()
+    shutil.rmtree(tmp_path / "out")

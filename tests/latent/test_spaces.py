@@ -1,0 +1,90 @@
+"""Coordinates of z, w and W+: what ties, what is constrained, what comes back."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from latent.projecting import PLAIN_ONES, STYLED_ONES, loaded_generator
+from mien.core.errors import InputError
+from mien.core.image import to_uint8
+from mien.core.sampling import draw, latents
+from mien.core.styles import draw_styles, mean_latent, sample_styles, styles, tied_rows
+from mien.latent.spaces import Labels, WSpace, ZSpace, open_space
+
+
+@pytest.mark.parametrize("space", ["w", "w+"])
+@pytest.mark.parametrize("name", STYLED_ONES)
+def test_the_generators_own_latents_come_back(tmp_path: Path, name: str, space: str) -> None:
+    loaded = loaded_generator(tmp_path, name)
+    ws = styles(loaded.network, latents([1, 2, 3], 8), None)
+    where = WSpace(loaded, space, None)  # type: ignore[arg-type]
+    parameters = where.parameters(ws, None)
+    assert torch.allclose(where.values(parameters), ws, atol=1e-5)
+    assert torch.allclose(
+        to_uint8(where.images(parameters)).float(), draw_styles(loaded.network, ws).float(), atol=1
+    )
+    size = parameters["latent"].square().mean().sqrt()
+    assert 0.2 < size < 3, "coordinates are in deviations"
+
+
+@pytest.mark.parametrize("name", STYLED_ONES)
+def test_w_ties_layers_and_wplus_does_not(tmp_path: Path, name: str) -> None:
+    loaded = loaded_generator(tmp_path, name)
+    groups = tied_rows(loaded.network)
+    for space, tied in (("w", True), ("w+", False)):
+        where = WSpace(loaded, space, None)  # type: ignore[arg-type]
+        parameters = where.parameters(styles(loaded.network, latents([0], 8), None), None)
+        parameters["latent"] = torch.randn_like(parameters["latent"])
+        (ws,) = where.values(parameters)
+        for group in groups:
+            rows = ws[list(group)]
+            assert bool((rows == rows[0]).all()) is (tied or len(group) == 1)
+    assert groups[-1][-1] == loaded.network.num_ws - 1
+
+
+def test_lites_first_row_stays_on_its_sphere_and_leads_the_others(tmp_path: Path) -> None:
+    network = loaded_generator(tmp_path, "lite").network
+    where = WSpace(loaded_generator(tmp_path, "lite"), "w", None)
+    ws = where.values({"latent": torch.tensor([[[3.0] * 12, [0.0] * 12]])})
+    assert torch.allclose(ws[0, 0, :8].square().mean(), torch.tensor(1.0), atol=1e-4)
+    assert torch.equal(ws[0, 0, 8:], torch.zeros(4)), "what pads a row stays 0"
+    own = styles(network, torch.ones(1, 8), None)
+    assert torch.allclose(ws, own, atol=1e-5), "no offset: the w of that latent"
+
+
+@pytest.mark.parametrize("name", PLAIN_ONES)
+def test_z_of_generators_without_w(tmp_path: Path, name: str) -> None:
+    loaded = loaded_generator(tmp_path, name)
+    where = open_space(None, loaded, Labels())
+    assert where.name == "z"
+    z = latents([4, 5], 8)
+    parameters = where.parameters(z, None)
+    assert torch.equal(to_uint8(where.images(parameters)), draw(loaded.network, where.values(parameters)))
+    with pytest.raises(InputError, match="has z alone; use --space z"):
+        open_space("w+", loaded, Labels())
+
+
+def test_the_length_of_z_is_kept_to_what_normal_latents_have(tmp_path: Path) -> None:
+    where = ZSpace(loaded_generator(tmp_path, "plain"), Labels())
+    z = torch.ones(3, 8) * torch.tensor([[1.0], [100.0], [1e-3]])
+    lengths = where.values({"latent": z}).square().mean(dim=1).sqrt()
+    assert lengths.tolist() == pytest.approx([1, 1 + 3 / 4, 1 - 3 / 4], rel=1e-4)  # 3 / sqrt(2 * 8)
+
+
+def test_a_mean_that_the_file_lacks_is_that_of_samples(tmp_path: Path) -> None:
+    network = loaded_generator(tmp_path, "stylegan2").network
+    network.mapping.w_avg.zero_()
+    ten_thousand = sample_styles(network, None)
+    assert len(ten_thousand) == 10_000
+    assert torch.equal(mean_latent(network, None)[0], ten_thousand.mean(dim=0))
+
+
+def test_labels_that_move_mean_what_they_began_with() -> None:
+    classes = Labels(torch.eye(3), moves=True, choice=True)
+    rows = torch.tensor([[0.0, 1, 0]])
+    meant = classes.meant(classes.coordinates(rows))
+    assert meant.sum().item() == pytest.approx(1)
+    assert meant.argmax() == 1
+    switches = Labels(torch.eye(3), moves=True)
+    assert switches.meant(switches.coordinates(torch.tensor([[1.0, 0, 1]]))).round().tolist() == [[1, 0, 1]]
