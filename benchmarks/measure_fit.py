@@ -2,16 +2,17 @@
 
 Learns from `DATA/photos` and `DATA/official` (works of the US government) and rendered heads: what is learnt
 from these may ship. Of `count` people: bare, spoilt, dressed in painted beards and hats, with a painted mask
-(of ten), with eyes painted shut. Every other head: eyes of AU43 4 and more are shut, of 1 and less open.
-Writes probe_weights.py. The biases are set so that the default bounds drop at most one bare face of 2,000 of
-those learnt from, spoilt ones among them, as cross-validation by person sees them. `measure_quality.py` and
-`measure_drops.py` judge on other pictures.
+(of ten), with eyes painted shut, and made a drawing. Every other head: eyes of AU43 4 and more are shut, of 1
+and less open. Writes probe_weights.py. The biases are set so that the default bounds drop at most one bare
+face of 2,000 of those learnt from, spoilt ones among them, as cross-validation by person sees them.
+`measure_quality.py` and `measure_drops.py` judge on other pictures.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,8 +21,8 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from measure_spoilt import Pixels, disturbed, dressed
-from measure_truth import MASKS, heads, masked, shut
+from measure_spoilt import Pixels, disturbed, drawn, dressed
+from measure_truth import MASKS, Head, heads, masked, shut
 from mien.core.picture import decode, list_pictures
 from mien.faces import probes
 from mien.faces.crop import Square, cut
@@ -32,20 +33,28 @@ from mien.faces.measure_worn import glasses_signs, look_at
 from mien.faces.mesh import INPUT_SIZE, MeshNetwork
 
 SETS = ("photos", "official")
-FALSE_SHARE = 1 / 2000  # of bare faces that the default bounds may drop
-STRENGTH = 0.001  # C of the regressions, on standardised signs
+_FALSE, _FALSE_DRAWING = 1 / 2000, 1 / 100  # of those without, which a probe may say have it
+_NOTHING = np.zeros((0, 0, 3), np.uint8)  # in place of pictures that have been looked at
 _INSIDE, _RISE = 0.64, 0.019  # size and height of a face in the network's crop, as the finder cuts it
 _SPREAD = (0.028, 0.0115, 0.0155)  # and how much size, place along and place down vary
 
 
+class Variant(NamedTuple):
+    """A picture made of another. shut: None where neither shut nor open."""
+
+    pixels: Pixels
+    masked: bool = False
+    shut: bool | None = False
+    drawn: bool = False
+
+
 @dataclass(frozen=True)
 class Example:
-    """What the network saw. person: examples of one stand on one side of a fold."""
+    """What the network saw of a variant. person: examples of one stand on one side of a fold."""
 
-    seen: Activations
     person: int
-    masked: bool
-    shut: bool | None  # None: neither
+    seen: Activations
+    shows: Variant
 
 
 class Looker:
@@ -94,85 +103,118 @@ def window(image: Pixels, face: Face) -> tuple[Pixels, Face]:
     return np.ascontiguousarray(part), moved
 
 
-def variants(
-    image: Pixels, face: Face, rng: np.random.Generator
-) -> Iterator[tuple[Pixels, bool, bool | None]]:
-    """Pictures of one person: pixels, masked, shut (None: as the picture is)."""
+def variants(image: Pixels, face: Face, rng: np.random.Generator) -> Iterator[Variant]:
+    """Pictures of one person, whose eyes are open."""
 
     def perhaps(picture: Pixels, chance: float) -> Pixels:
         return disturbed(picture, face, rng) if rng.random() < chance else picture
 
-    yield image, False, None
-    yield disturbed(image, face, rng), False, None
+    yield Variant(image)
+    yield Variant(disturbed(image, face, rng))
     if rng.random() < 0.5:
-        yield perhaps(dressed(image, face, rng), 0.5), False, None
-    yield perhaps(masked(image, face, str(rng.choice(list(MASKS))), rng), 0.4), True, None
+        yield Variant(perhaps(dressed(image, face, rng), 0.5))
+    yield Variant(perhaps(masked(image, face, str(rng.choice(list(MASKS))), rng), 0.4), masked=True)
     if rng.random() < 0.5:
-        yield perhaps(shut(image, face, rng), 0.5), False, True
+        yield Variant(perhaps(shut(image, face, rng), 0.5), shut=True)
+    if rng.random() < 0.5:
+        yield Variant(perhaps(drawn(image, face, rng), 0.5), drawn=True)
+
+
+def head_variants(head: Head, face: Face, rng: np.random.Generator) -> Iterator[Variant]:
+    lids = head.labels["action_units"].get("AU43", 0.0)
+    unclear = 1 < lids < 4 or head.labels["glasses"] == "sun"
+    for picture in (head.image, disturbed(head.image, face, rng)):
+        yield Variant(picture, shut=None if unclear else lids >= 4)
 
 
 def examples(data: Path, count: int, num_heads: int) -> list[Example]:
     rng = np.random.default_rng(21)
-    looker, finder, found = Looker(rng), open_finder("mesh"), []
+    looker, finder = Looker(rng), open_finder("mesh")
+    found = []
 
-    def add(pairs: Iterator[tuple[Pixels, bool, bool | None]], face: Face, shape: tuple[int, ...],
-            person: int, shut_already: bool | None) -> None:  # fmt: skip
-        for picture, is_masked, is_shut in pairs:
-            if (seen := looker.look(picture, face, shape)) is not None:
-                found.append(Example(seen, person, is_masked, shut_already if is_shut is None else is_shut))
+    def look(person: int, face: Face, shape: tuple[int, ...], made: Iterator[Variant]) -> None:
+        for variant in made:
+            if (seen := looker.look(variant.pixels, face, shape)) is not None:
+                found.append(Example(person, seen, variant._replace(pixels=_NOTHING)))
 
     for person, (image, face) in enumerate(real_faces(data, count)):
-        add(variants(image, face, rng), face, image.shape, person, False)
-    drawn = heads("parts", num_heads)[::2] + heads("beard", num_heads // 5)[::2]
-    for person, head in enumerate(drawn):
-        lids = head.labels["action_units"].get("AU43", 0.0)
-        lids_shut = None if 1 < lids < 4 or head.labels["glasses"] == "sun" else lids >= 4
+        look(person, face, image.shape, variants(image, face, rng))
+    for number, head in enumerate(heads("parts", num_heads)[::2] + heads("beard", num_heads // 5)[::2]):
         for face in finder.find(head.image)[:1]:
-            worse = [(head.image, False, None), (disturbed(head.image, face, rng), False, None)]
-            add(iter(worse), face, head.image.shape, -1 - person, lids_shut)
+            look(-1 - number, face, head.image.shape, head_variants(head, face, rng))
     return found
 
 
-def fit_probe(
-    name: str, words: str, signs: np.ndarray, having: np.ndarray, people: np.ndarray, least: float
-) -> str:
-    """Lines of probe_weights.py. least: the chance from which the default bound says that it is so."""
+@dataclass(frozen=True)
+class Task:
+    """What a probe learns. signs: [N, D]; having: bool [N]; people: int [N].
+
+    least: the chance from which it says so. false_share: of those without of which it may say so.
+    """
+
+    name: str
+    words: str
+    strength: float
+    signs: np.ndarray
+    having: np.ndarray
+    people: np.ndarray
+    least: float
+    false_share: float
+
+
+def fit_probe(task: Task) -> str:
+    """Lines of probe_weights.py."""
     model = make_pipeline(
-        StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000)
+        StandardScaler(), LogisticRegression(C=task.strength, class_weight="balanced", max_iter=1000)
     )
     honest = cross_val_predict(
-        model, signs, having, groups=people, cv=GroupKFold(5), method="decision_function"
+        model, task.signs, task.having, groups=task.people, cv=GroupKFold(5), method="decision_function"
     )
-    limit = float(np.quantile(honest[~having], 1 - FALSE_SHARE))
-    scaler, regression = model.fit(signs, having)
+    limit = float(np.quantile(honest[~task.having], 1 - task.false_share))
+    scaler, regression = model.fit(task.signs, task.having)
     weights = (regression.coef_[0] / scaler.scale_).astype(np.float32)
-    bias = float(regression.intercept_[0] - weights @ scaler.mean_) - limit + np.log(least / (1 - least))
-    print(
-        f"{name}: {having.sum()} with, {(~having).sum()} without; {np.mean(honest[having] > limit):.1%} found"
-    )
+    bias = float(regression.intercept_[0] - weights @ scaler.mean_) - limit
+    bias += float(np.log(task.least / (1 - task.least)))
+    counts = f"{task.having.sum()} with, {(~task.having).sum()} without"
+    print(f"{task.name}: {counts}; {np.mean(honest[task.having] > limit):.1%} found", flush=True)
     text, step = probes.pack(weights)
     packed = "\n".join(f'    "{text[at : at + 100]}"' for at in range(0, len(text), 100))
-    note = (
-        f"# {words}: {having.sum()} with, {(~having).sum()} without, of {len(set(people.tolist()))} people."
-    )
-    return f"{note}\n{name} = (\n{packed}\n)\n{name}_SCALE = {step:.6g}\n{name}_BIAS = {bias:.4f}\n"
+    note = f"# {task.words}: {counts}, of {len(set(task.people.tolist()))} people."
+    rest = f"{task.name}_SCALE = {step:.6g}\n{task.name}_BIAS = {bias:.4f}\n"
+    return f"{note}\n{task.name} = (\n{packed}\n)\n{rest}"
 
 
-def probe_file(found: list[Example]) -> str:
+def tasks(found: list[Example]) -> Iterator[Task]:
+    """One for each probe."""
+    most_mask, least_open = SUGGESTED["mask"][1], SUGGESTED["eyes_open"][0]
+    assert most_mask is not None
+    assert least_open is not None
     people = np.array([one.person for one in found])
-    of_mask, of_eyes = SUGGESTED["mask"][1], SUGGESTED["eyes_open"][0]
-    judged = np.array([one.shut is not None and not one.masked for one in found])
-    parts = [
-        '"""Weights of `probes`, int8 in base 85, as `benchmarks/measure_fit.py` wrote them.\n\n'
-        "Fitted on portraits of `photos` and `official` (works of the US government) and rendered heads,\n"
-        'bare, spoilt, dressed, masked and with shut eyes; see there.\n"""\n',
-        fit_probe("MASK", "Masks", np.array([probes.lower_face_signs(one.seen) for one in found]),
-                  np.array([one.masked for one in found]), people, of_mask),
-        fit_probe("SHUT_EYES", "Shut eyes",
-                  np.array([probes.eye_signs(one.seen) for one in found])[judged],
-                  np.array([bool(one.shut) for one in found])[judged], people[judged], 1 - of_eyes),
-    ]  # fmt: skip
-    return "\n".join(parts)
+
+    def signs(of: Callable[[Activations], np.ndarray], chosen: np.ndarray) -> np.ndarray:
+        return np.array([of(one.seen) for one, taken in zip(found, chosen, strict=True) if taken])
+
+    every = np.ones(len(found), bool)
+    having = np.array([one.shows.masked for one in found])
+    yield Task(
+        "MASK", "Masks", 0.001, signs(probes.lower_face_signs, every), having, people, most_mask, _FALSE
+    )
+    chosen = ~having & np.array([one.shows.shut is not None for one in found])
+    shut_ones = np.array([bool(one.shows.shut) for one in found])[chosen]
+    eyes = signs(probes.eye_signs, chosen)
+    yield Task("SHUT_EYES", "Shut eyes", 0.001, eyes, shut_ones, people[chosen], 1 - least_open, _FALSE)
+    chosen = ~having & (people >= 0)
+    lines = np.array([one.shows.drawn for one in found])[chosen]
+    texture = signs(probes.texture_signs, chosen)
+    yield Task("DRAWING", "Drawings", 0.0001, texture, lines, people[chosen], 0.5, _FALSE_DRAWING)
+
+
+_HEAD = '''"""Weights of `probes`, int8 in base 85, as `benchmarks/measure_fit.py` wrote them.
+
+Fitted on portraits of `photos` and `official` (works of the US government) and rendered heads, bare, spoilt,
+dressed, masked, with shut eyes, and drawn; see there.
+"""
+'''
 
 
 def fit_glasses(count: int) -> None:
@@ -208,9 +250,9 @@ def main() -> None:
     if options.glasses:
         fit_glasses(options.heads)
         return
-    Path(probes.__file__).with_name("probe_weights.py").write_text(
-        probe_file(examples(options.data, options.count, options.heads)), encoding="utf-8"
-    )
+    found = examples(options.data, options.count, options.heads)
+    lines = "\n".join([_HEAD, *(fit_probe(task) for task in tasks(found))])
+    Path(probes.__file__).with_name("probe_weights.py").write_text(lines, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from mien.faces.face import Finder
 from mien.faces.finder import open_finder
 from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
-from mien.training.sides import pairs_to_examine
+from mien.training.paired_data import evaluation_pairs
 from mien.training.train import train
 from mien.translation.images import apply_network, side_by_side
 from mien.translation.translator_scores import evaluate
@@ -111,7 +111,7 @@ def smiles(out: Path, data: Path, kimg: float, console: Console) -> None:
     run = trained(source, out / "runs-smiles", console, kimg=kimg, changes=_FEW_PAIRS)
     product = load_network(run.path, "translator", _CPU)
     config = discover.load("mien.models", "pix2pix").Config(**product.header.config)
-    pairs = pairs_to_examine(product.header, config, source, progress=None)
+    pairs = evaluation_pairs(product.header, config, source, progress=None)
     every = np.arange(len(pairs.inputs))
     inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
     made = apply_network(product.network, inputs)

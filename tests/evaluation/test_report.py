@@ -282,9 +282,9 @@ def test_curves_are_sorted_into_charts_by_what_they_are_about(run: RunFolder) ->
 
 def test_repeated_warnings_become_one_entry_with_all_their_kimgs(run: RunFolder) -> None:
     run.append_log({"event": "warning", "kind": "duplicates", "text": "newest", "nimg": 9000})
-    happenings = read_log(run).happenings
-    assert [(h.event, h.kimgs) for h in happenings] == [("warning", (5.0, 9.0)), ("rescue", (12.0,))]
-    assert happenings[0].text == "newest"
+    incidents = read_log(run).incidents
+    assert [(h.event, h.kimgs) for h in incidents] == [("warning", (5.0, 9.0)), ("rescue", (12.0,))]
+    assert incidents[0].text == "newest"
 
 
 def test_the_verdict_tells_recovery_from_the_end_in_divergence(run: RunFolder) -> None:
@@ -425,8 +425,8 @@ def test_a_generator_that_copies_is_found_out_even_when_it_mirrors() -> None:
     reals = pictures(60)
     copies = torch.from_numpy(np.ascontiguousarray(reals[[7, 30, 59]]))
     found = neighbours.nearest(copies, Pile(reals), mirror=False)
-    assert [row[0].index for row in found.found] == [7, 30, 59]
-    assert [row[0].ratio for row in found.found] == pytest.approx([0, 0, 0], abs=1e-5)
+    assert [row[0].index for row in found.neighbours] == [7, 30, 59]
+    assert [row[0].ratio for row in found.neighbours] == pytest.approx([0, 0, 0], abs=1e-5)
     assert found.suspicious
     assert found.num_copies == 3
     mirrored = copies.flip(3)
@@ -439,7 +439,7 @@ def test_new_pictures_of_the_same_kind_raise_no_suspicion() -> None:
     found = neighbours.nearest(fresh, Pile(pictures(300)), mirror=True)
     assert not found.suspicious
     assert found.median == pytest.approx(1, abs=0.1), "as far as real pictures from each other"
-    assert all(near == tuple(sorted(near, key=lambda n: n.ratio)) for near in found.found)
+    assert all(near == tuple(sorted(near, key=lambda n: n.ratio)) for near in found.neighbours)
 
 
 def test_one_copy_among_many_is_reported() -> None:
@@ -450,7 +450,7 @@ def test_one_copy_among_many_is_reported() -> None:
     found = neighbours.nearest(torch.from_numpy(samples), Pile(reals), mirror=True)
     assert found.suspicious
     assert found.closest(1) == [14]
-    assert found.found[14][0].index == 201
+    assert found.neighbours[14][0].index == 201
 
 
 def test_pictures_filed_twice_do_not_hide_what_is_usual() -> None:

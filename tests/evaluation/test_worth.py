@@ -21,7 +21,7 @@ from mien.core.packed import PackWriter, encode_png
 from mien.core.types import Lesson, Spec
 from mien.evaluation import worth_models, worth_sets
 from mien.evaluation.worth import WorthOptions, worth
-from mien.evaluation.worth_models import Arm, Plan, arms_of, learnt_of
+from mien.evaluation.worth_models import Arm, Plan, arms_of, training_set_of
 from mien.evaluation.worth_scores import Worth
 from mien.labels.split import person_of
 from mien.models import lite
@@ -109,7 +109,7 @@ class Stub:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
     found = Stub()
-    monkeypatch.setattr(worth_models, "answers", found)
+    monkeypatch.setattr(worth_models, "train_and_predict", found)
     return found
 
 
@@ -197,8 +197,10 @@ def test_one_seed_begins_with_the_same_weights(
     monkeypatch.setattr(worth_models.attributes.Attributes, "meet", lambda self, dataset: None)
 
     def begun(arm: Arm, seed: int) -> np.ndarray:
-        lesson = learnt_of(plan, arm, seed).lesson
-        said, _ = worth_models.answers(plan, plan.config, lesson, seed, mirror=False, tick=lambda nimg: None)
+        lesson = training_set_of(plan, arm, seed).lesson
+        said, _ = worth_models.train_and_predict(
+            plan, plan.config, lesson, seed, mirror=False, tick=lambda nimg: None
+        )
         return said
 
     first, *others = arms_of(plan.sets)
@@ -213,7 +215,7 @@ def test_nobody_is_learnt_from_and_tested_on(real: Path, tmp_path: Path) -> None
     tested = set(plan.sets.people)
     assert len(tested) == 6
     for arm in arms_of(plan.sets):
-        learnt = learnt_of(plan, arm, 0).lesson.train
+        learnt = training_set_of(plan, arm, 0).lesson.train
         assert not {person_of(record) for record in learnt.records} & tested
         assert len(learnt) >= 48
     assert len(plan.sets.synthetic["same"]) == 3 * 24
@@ -224,7 +226,7 @@ def test_labels_stay_with_their_pictures_in_short_and_mixed_batches(real: Path, 
     """Defect 3: labels of a mixed batch given to equal halves, though the last batch was short."""
     plan = plan_of(real, f"made={made}", real_count=7)
     arm = arms_of(plan.sets)[-1]
-    learnt = learnt_of(plan, arm, 0)
+    learnt = training_set_of(plan, arm, 0)
     assert (learnt.num_real, len(learnt.lesson.train)) == (7, 87)
     stream = Stream(learnt.lesson.train, seed=0, mirror=False, labels=True, device=torch.device("cpu"))
     seen: set[float] = set()

@@ -10,10 +10,10 @@ from mien.evaluation.worth_scores import (
     Scale,
     Scored,
     backwards,
-    figure,
     gain,
     guess,
     interval,
+    mean_score,
     scale_of,
     score,
 )
@@ -108,9 +108,9 @@ def test_a_gain_is_taken_seed_by_seed_and_person_by_person() -> None:
 
 def test_figures_stay_within_what_is_possible() -> None:
     scored = [Scored(np.array([value]), np.full((1, 10), value)) for value in (0.9, 0.99)]
-    assert figure(scored, 0, 20, higher=True).high == 1
-    assert figure(scored, 0, 20, higher=False).high > 1
-    assert figure([Scored(-one.points + 1, 1 - one.draws) for one in scored], 0, 20, higher=True).low == 0
+    assert mean_score(scored, 0, 20, higher=True).high == 1
+    assert mean_score(scored, 0, 20, higher=False).high > 1
+    assert mean_score([Scored(-one.points + 1, 1 - one.draws) for one in scored], 0, 20, higher=True).low == 0
 
 
 def test_a_label_read_the_wrong_way_round_is_noticed() -> None:

@@ -54,7 +54,7 @@ def test_finders_get_room_around_the_face_and_three_channels(finder):
 def test_without_artefacts_haar_is_named_as_the_finder(monkeypatch, tmp_path):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     assert faces.best_finder() == "haar"
-    name, version, resize = faces.seen_through()
+    name, version, resize = faces.provenance()
     assert name == "finder-haar"
     assert version.startswith("opencv ")
     assert "192" in resize

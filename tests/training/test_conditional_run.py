@@ -152,6 +152,6 @@ def test_which_pictures_are_known_is_part_of_the_identity() -> None:
                 labels = {} if index == unknown else {"smile": index % 2 == 0 and index > 1}
                 pack.add_png(encode_png(pixels), None, {"labels": labels})
         plan = make_plan(f"{unknown}.zip", TrainOptions(labels="smile", device="cpu"))
-        assert len(plan.learnt_from) == 11
+        assert len(plan.training_data) == 11
         found.add(plan.identity())
     assert len(found) == 2

@@ -13,7 +13,7 @@ from mien.core.family import GENERATOR, kind_of
 from mien.core.types import Freezable, Spec
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
-from mien.training.transfer import check, first_layers, take
+from mien.training.transfer import copy_weights, first_layers, mismatch
 from models import test_families as families
 from pictures import ArrayDataset
 
@@ -108,7 +108,7 @@ def test_resuming_with_held_layers_changes_nothing(tmp_path: Path) -> None:
 def test_a_generator_that_learns_labels_keeps_what_it_does_with_latents(family: str) -> None:
     old = build(family, Spec(16)).networks["g"]
     new = build(family, Spec(16, 3, 2), seed=1).networks["g"]
-    taken = take(new, old.state_dict())
+    taken = copy_weights(new, old.state_dict())
     layer = "mapping.fc0.weight" if family == "stylegan2" else "layers.0.weight"
     embedding = [name for name in taken.new if "embed" in name]
     assert taken.partly == (layer,)
@@ -126,7 +126,7 @@ def test_a_generator_that_learns_labels_keeps_what_it_does_with_latents(family: 
 def test_what_does_not_fit_is_named() -> None:
     like = torch.nn.Linear(3, 2)
     good = like.state_dict()
-    assert check(good, like) is None
-    assert check({"weight": good["weight"]}, like) == "bias is missing"
-    assert check({**good, "more": good["bias"]}, like) == "more is not known here"
-    assert check({**good, "weight": torch.zeros(2, 4)}, like) == "weight is 2x4 there and 2x3 here"
+    assert mismatch(good, like) is None
+    assert mismatch({"weight": good["weight"]}, like) == "bias is missing"
+    assert mismatch({**good, "more": good["bias"]}, like) == "more is not known here"
+    assert mismatch({**good, "weight": torch.zeros(2, 4)}, like) == "weight is 2x4 there and 2x3 here"

@@ -1,4 +1,4 @@
-"""`mien evaluate`: how good a model is, with intervals; and its scores as a table."""
+"""`mien evaluate`: compute a model's metrics with confidence intervals, and show them as a table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,7 +115,7 @@ def _row(key: tuple[str, str], row: dict[str, Score], subjects: Sequence[str]) -
 
 
 def in_order(scores: Sequence[Score]) -> list[Score]:
-    """The kernel distance first, then the Fréchet distance, then the others as they come."""
+    """The scores sorted: kernel distance, Fréchet distance, then the others."""
     return sorted(
         scores, key=lambda score: _FIRST.index(score.metric) if score.metric in _FIRST else len(_FIRST)
     )

@@ -1,4 +1,4 @@
-"""Score a generator against data: draw fakes, pass both sides through feature networks, compute metrics."""
+"""Metrics of a generator against a dataset: draw fakes, extract features of reals and fakes, compare them."""
 
 import hashlib
 from collections import Counter
@@ -39,21 +39,21 @@ _PIXEL_BYTES = 1 << 30
 
 
 @dataclass
-class _Side:
-    """One set of pictures as metrics see it: features of all, and the first pictures themselves."""
+class _ImageSet:
+    """A set of images as metrics take it: the features of all, and the first images themselves."""
 
     count: int
     features: dict[str, np.ndarray] = field(default_factory=dict)
     images: Tensor = field(default_factory=lambda: torch.zeros(0, 3, 1, 1, dtype=torch.uint8))
 
-    def part(self, start: int) -> "_Side":
-        """Every second picture, from `start` (0 or 1) on."""
+    def part(self, start: int) -> "_ImageSet":
+        """Every second image, from `start` (0 or 1) on."""
         features = {name: rows[start::2] for name, rows in self.features.items()}
-        return _Side(len(range(start, self.count, 2)), features, self.images[start::2])
+        return _ImageSet(len(range(start, self.count, 2)), features, self.images[start::2])
 
 
-class _Seen(NamedTuple):
-    """Through what a metric looks at pictures; nothing for metrics of pixels."""
+class _FeatureSource(NamedTuple):
+    """The feature network of a metric, by name, hash and resize rule; None for metrics of pixels."""
 
     network: str | None = None
     network_hash: str | None = None
@@ -98,7 +98,7 @@ def measure(
     from seeds `seed`, `seed` + 1, ...; by default as many as there are reals, at most 5,000. num_real: a
     fixed random choice of the data; all by default, at most 50,000. Metrics of pixels get 2,000 at most.
     noise_baseline: score pure noise alike. floor: score one half of the reals against the other.
-    progress(done, total) counts pictures; announce(line) is told what was left out or is doubtful.
+    progress(done, total) counts images; announce(line) gets what was left out or is doubtful.
     In a run folder the scores are appended to `metric-<module>.jsonl`.
     Raises InputError when data and generator do not fit, or there are too few pictures.
     """
@@ -116,10 +116,10 @@ def measure(
     context = _Context(dataset, opened, modules, say)
     keep = _pixel_count(context, min(fakes, reals))
     tick = _Ticker(progress, reals + fakes * (2 if noise_baseline else 1))
-    real = _look_at_reals(context, reals, keep, tick)
+    real = _extract_reals(context, reals, keep, tick)
     labels = _labels(header, dataset, fakes, seed)
     drawn = _draw(generator, labels, fakes, seed, psi, torch.device(device))
-    fake = _look(drawn, opened, fakes, keep, tick)
+    fake = _extract(drawn, opened, fakes, keep, tick)
     about = {
         "model_id": model_id(file),
         "nimg": header.nimg,
@@ -128,7 +128,7 @@ def measure(
     }
     scores = _score(context, real, fake, "generator", about)
     if noise_baseline:
-        noise = _look(_noise(dataset, fakes, seed), opened, fakes, keep, tick)
+        noise = _extract(_noise(dataset, fakes, seed), opened, fakes, keep, tick)
         scores += _score(context, real, noise, "noise", {"seeds": f"{seed}-{seed}"})
     if floor and reals >= 16:
         scores += _score(context, real.part(0), real.part(1), "real-halves", {}, most=min(reals, fakes))
@@ -156,7 +156,7 @@ def read_scores(run: RunFolder) -> list[Score]:
 
 
 class _Ticker:
-    """Counts pictures for a progress bar."""
+    """Counts images for a progress bar."""
 
     def __init__(self, progress: Tick | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
@@ -176,18 +176,18 @@ def _locate(path: Path) -> tuple[RunFolder | None, Path]:
     return None, path
 
 
-def _count(name: str, wanted: int | None, default: int) -> int:
-    count = default if wanted is None else wanted
+def _count(name: str, requested: int | None, default: int) -> int:
+    count = default if requested is None else requested
     if count < 8:
         raise InputError(f"{name} is {count}: measuring needs 8 pictures or more on each side")
     return count
 
 
 def _check_fit(file: Path, generator: Generator, dataset: Dataset, data: str) -> None:
-    ours, theirs = generator.spec, dataset.spec
+    drawn, data_spec = generator.spec, dataset.spec
     for what, left, right in (
-        ("pixels a side", ours.resolution, theirs.resolution),
-        ("channels", ours.channels, theirs.channels),
+        ("pixels a side", drawn.resolution, data_spec.resolution),
+        ("channels", drawn.channels, data_spec.channels),
     ):
         if left != right:
             raise InputError(
@@ -209,8 +209,8 @@ def _opened(
 
 def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> dict[str, ModuleType]:
     """The metrics by name, the kernel distance first; of all, those lacking an artefact are left out."""
-    wanted = names or sorted(discover.names("mien.metrics"), key=lambda name: (name != "kernel", name))
-    modules = {name: discover.load("mien.metrics", name) for name in wanted}
+    requested = names or sorted(discover.names("mien.metrics"), key=lambda name: (name != "kernel", name))
+    modules = {name: discover.load("mien.metrics", name) for name in requested}
     for name, module in list(modules.items()):
         try:
             for artefact in getattr(module, "ARTEFACTS", ()):
@@ -237,23 +237,23 @@ def _pixel_count(context: _Context, available: int) -> int:
     return min(available, _MOST_PIXELS, _PIXEL_BYTES // (spec.channels * spec.resolution**2))
 
 
-def _look(
+def _extract(
     batches: Iterable[Tensor], networks: Sequence[FeatureNetwork], count: int, keep: int, tick: _Ticker
-) -> _Side:
-    """Pass each batch through every network once; keep the first `keep` pictures."""
-    found: dict[str, list[np.ndarray]] = {network.name: [] for network in networks}
+) -> _ImageSet:
+    """Pass each batch through every network once; keep the first `keep` images."""
+    extracted: dict[str, list[np.ndarray]] = {network.name: [] for network in networks}
     kept: list[Tensor] = []
     for batch in batches:
         for network in networks:
-            found[network.name].append(network.features(batch))
+            extracted[network.name].append(network.features(batch))
         kept.append(batch[: max(keep - sum(map(len, kept)), 0)].clone())
         tick(len(batch))
-    features = {name: np.concatenate(rows) for name, rows in found.items()}
-    return _Side(count, features, torch.cat(kept))
+    features = {name: np.concatenate(rows) for name, rows in extracted.items()}
+    return _ImageSet(count, features, torch.cat(kept))
 
 
-def _look_at_reals(context: _Context, count: int, keep: int, tick: _Ticker) -> _Side:
-    """As `_look`, with features from the cache where the same pictures were looked at before."""
+def _extract_reals(context: _Context, count: int, keep: int, tick: _Ticker) -> _ImageSet:
+    """As `_extract`, with features from the cache where the same images were processed before."""
     dataset = context.dataset
     # Always the same choice, so that it can be cached and scores of different days agree.
     chosen = np.random.RandomState(0).permutation(len(dataset))[:count]
@@ -263,12 +263,12 @@ def _look_at_reals(context: _Context, count: int, keep: int, tick: _Ticker) -> _
     ready = {name: rows for name, rows in cached.items() if rows is not None and len(rows) == count}
     missing = [network for network in context.networks if network.name not in ready]
     needed = count if missing else keep
-    side = _look(_reals(dataset, chosen[:needed]), missing, count, keep, tick)
+    images = _extract(_reals(dataset, chosen[:needed]), missing, count, keep, tick)
     tick(count - needed)
     for network in missing:
-        _save_features(_cache_path(dataset, network, count), side.features[network.name])
-    side.features.update(ready)
-    return side
+        _save_features(_cache_path(dataset, network, count), images.features[network.name])
+    images.features.update(ready)
+    return images
 
 
 def _reals(dataset: Dataset, indexes: np.ndarray) -> Iterator[Tensor]:
@@ -281,8 +281,8 @@ def _reals(dataset: Dataset, indexes: np.ndarray) -> Iterator[Tensor]:
 
 
 def _cache_path(dataset: Dataset, network: FeatureNetwork, count: int) -> Path:
-    eyes = hashlib.sha256(f"{network.hash} {network.resize}".encode()).hexdigest()[:16]
-    name = f"{dataset.content_hash}-{eyes}-{count}.npy"
+    network_digest = hashlib.sha256(f"{network.hash} {network.resize}".encode()).hexdigest()[:16]
+    name = f"{dataset.content_hash}-{network_digest}-{count}.npy"
     return cache_root() / "features" / name
 
 
@@ -308,9 +308,9 @@ def _draw(
 
 
 def _labels(header: NetworkHeader, dataset: Dataset, count: int, seed: int) -> Tensor | None:
-    """Labels drawn as often as the data has them, since a metric compares whole distributions.
+    """Labels drawn from the data's label distribution, since a metric compares whole distributions.
 
-    Of a dataset without them: as often as the data has them that the generator learnt from.
+    Of a dataset without labels: from those that the generator was trained on.
     """
     if not header.spec.label_dim:
         return None
@@ -326,7 +326,7 @@ def _labels(header: NetworkHeader, dataset: Dataset, count: int, seed: int) -> T
 
 
 def _noise(dataset: Dataset, count: int, seed: int) -> Iterator[Tensor]:
-    """Every pixel uniform: what a generator must beat by far."""
+    """Images of uniform noise: the baseline that a generator must beat by far."""
     rng = np.random.RandomState(seed)
     spec = dataset.spec
     for start in range(0, count, _BATCH):
@@ -336,14 +336,14 @@ def _noise(dataset: Dataset, count: int, seed: int) -> Iterator[Tensor]:
 
 def _score(
     context: _Context,
-    real: _Side,
-    fake: _Side,
+    real: _ImageSet,
+    fake: _ImageSet,
     subject: Subject,
     about: dict[str, object],
     *,
     most: int | None = None,
 ) -> list[Score]:
-    """Every metric, through every network where it looks at features.
+    """Compute every metric, with every feature network where it takes features.
 
     most: images a side for metrics that are reported at fixed counts, so that a baseline has no more of them
     than what it stands beside.
@@ -353,28 +353,30 @@ def _score(
         shared = {**_BASELINE, **about, "subject": subject, "module": name}
         if module.NEEDS == "features":
             for network in context.networks:
-                sides = _feature_sides(context, module, network, (real, fake), subject, most)
-                if sides is None:
+                features = _feature_pair(context, module, network, (real, fake), subject, most)
+                if features is None:
                     continue
-                seen = _Seen(network.name, network.hash, network.resize)
-                scores += _measure(context, module, sides, seen, network.dims, shared)
+                source = _FeatureSource(network.name, network.hash, network.resize)
+                scores += _measure(context, module, features, source, network.dims, shared)
         else:
-            seen = _Seen(*module.seen_through()) if hasattr(module, "seen_through") else _Seen()
+            source = (
+                _FeatureSource(*module.provenance()) if hasattr(module, "provenance") else _FeatureSource()
+            )
             most = getattr(module, "MOST", _MOST_PIXELS)
-            scores += _measure(context, module, (real.images[:most], fake.images[:most]), seen, 0, shared)
+            scores += _measure(context, module, (real.images[:most], fake.images[:most]), source, 0, shared)
     return scores
 
 
-def _feature_sides(
+def _feature_pair(
     context: _Context,
     module: ModuleType,
     network: FeatureNetwork,
-    sides: tuple[_Side, _Side],
+    image_sets: tuple[_ImageSet, _ImageSet],
     subject: Subject,
     most: int | None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Features of both sides, cut to the fixed count of a metric with such; None where none is reached."""
-    real, fake = (side.features[network.name] for side in sides)
+    """Features of reals and fakes, cut to the metric's fixed count; None where that is not reached."""
+    real, fake = (images.features[network.name] for images in image_sets)
     if not hasattr(module, "fixed_count"):
         return real, fake
     num_real, num_fake = (min(len(rows), most or len(rows)) for rows in (real, fake))
@@ -391,20 +393,20 @@ def _feature_sides(
 def _measure(
     context: _Context,
     module: ModuleType,
-    sides: tuple[Any, Any],
-    seen: _Seen,
+    inputs: tuple[Any, Any],
+    source: _FeatureSource,
     dims: int,
     shared: dict[str, object],
 ) -> list[Score]:
-    """Run one metric on what it needs, and give each of its values the provenance."""
-    num_real, num_fake = map(len, sides)
+    """Compute one metric from reals and fakes, and give each of its values the provenance."""
+    num_real, num_fake = map(len, inputs)
     warning = module.advice(num_real, num_fake, dims)
     if warning is not None and shared["subject"] == "generator":
-        through = f" through {seen.network}" if seen.network else ""
+        through = f" through {source.network}" if source.network else ""
         context.announce(f"{shared['module']}{through}: {warning}")
     provenance = {
         **shared,
-        **seen._asdict(),
+        **source._asdict(),
         "num_real": num_real,
         "num_fake": num_fake,
         "dataset_name": context.dataset.name,
@@ -412,8 +414,8 @@ def _measure(
         "tool": f"mien {mien.__version__}",
         "warnings": () if warning is None else (warning,),
     }
-    values = module.compute(*sides)
-    ends = {f"{metric}_{end}" for metric in values for end in ("low", "high")}
+    values = module.compute(*inputs)
+    bounds = {f"{metric}_{bound}" for metric in values for bound in ("low", "high")}
     return [
         Score.model_validate(
             {
@@ -426,5 +428,5 @@ def _measure(
             }
         )
         for metric, value in values.items()
-        if metric not in ends
+        if metric not in bounds
     ]

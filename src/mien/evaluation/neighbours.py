@@ -1,4 +1,4 @@
-"""Did the generator learn faces, or learn its pictures by heart? The training pictures nearest to samples."""
+"""Memorisation check: the nearest neighbours of generated samples among the training images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,24 +33,24 @@ _SUSPICIOUS = 0.15  # three times as many samples as real pictures lie that clos
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training picture. index: in the dataset. ratio: its distance over the usual one between reals."""
+    """A training image. index: in the dataset. ratio: its distance over the usual one between reals."""
 
     index: int
     ratio: float
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """What lies nearest to each sample.
+class NearestNeighbours:
+    """The nearest training images of each sample.
 
-    space: "lpips", "identity", "mesh" or "pixels". found: for each sample its neighbours, nearest first.
+    space: "lpips", "identity", "mesh" or "pixels". neighbours: of each sample, nearest first.
     num_reals: training pictures compared, of `num_all`. usual: median distance of a real picture to the
     nearest other one; all ratios are relative to it. close: the ratio below which only 5 % of real pictures
     have a neighbour.
     """
 
     space: str
-    found: tuple[tuple[Neighbour, ...], ...]
+    neighbours: tuple[tuple[Neighbour, ...], ...]
     num_reals: int
     num_all: int
     usual: float
@@ -58,22 +58,22 @@ class Nearest:
 
     @property
     def close_share(self) -> float:
-        """Share of samples that lie closer to a training picture than 95 % of real ones do to another."""
-        return float(np.mean([row[0].ratio < self.close for row in self.found]))
+        """Share of samples closer to a training image than 95 % of real images are to each other."""
+        return float(np.mean([row[0].ratio < self.close for row in self.neighbours]))
 
     @property
     def median(self) -> float:
         """The samples' median ratio."""
-        return float(np.median([row[0].ratio for row in self.found]))
+        return float(np.median([row[0].ratio for row in self.neighbours]))
 
     @property
     def num_copies(self) -> int:
-        """Samples that are all but copies of a training picture."""
-        return sum(row[0].ratio < _COPY for row in self.found)
+        """Number of near copies of training images among the samples."""
+        return sum(row[0].ratio < _COPY for row in self.neighbours)
 
     @property
     def suspicious(self) -> bool:
-        """Whether the generator seems to repeat training pictures: copies, or many samples that lie close."""
+        """Whether the generator seems to repeat training images: copies, or many samples that lie close."""
         return self.num_copies > 0 or self.close_share > _SUSPICIOUS
 
     @property
@@ -83,11 +83,13 @@ class Nearest:
         return "good" if calm else "doubt", next(self.sentences())
 
     def sentences(self) -> Iterator[str]:
-        """The comparison in words, the plainest sentence first."""
-        share = f"{self.close_share:.0%} of {len(self.found)} samples"
+        """The comparison in words, the conclusion first."""
+        share = f"{self.close_share:.0%} of {len(self.neighbours)} samples"
         where = "lie closer to a training picture than 95% of the real pictures lie to each other"
         if self.num_copies:
-            copies = f"{self.num_copies} of {len(self.found)} samples are all but copies of training pictures"
+            copies = (
+                f"{self.num_copies} of {len(self.neighbours)} samples are all but copies of training pictures"
+            )
             yield f"It has learned pictures by heart: {copies}."
         elif self.suspicious:
             yield f"It may have learned pictures by heart: {share} {where}."
@@ -104,12 +106,12 @@ class Nearest:
         )
 
     def closest(self, count: int) -> list[int]:
-        """The samples that come nearest to a training picture, the nearest first."""
-        ratios = [row[0].ratio for row in self.found]
+        """Indexes of the samples with the smallest distance to a training image, the smallest first."""
+        ratios = [row[0].ratio for row in self.neighbours]
         return [int(i) for i in np.argsort(ratios, kind="stable")[:count]]
 
 
-def memorisation(compared: Sequence[Nearest]) -> tuple[str, str] | None:
+def memorisation(compared: Sequence[NearestNeighbours]) -> tuple[str, str] | None:
     """The verdict of the comparison that is suspicious, else of the first, which is the best."""
     chosen = sorted(compared, key=lambda one: not one.suspicious)[:1]
     return chosen[0].verdict if chosen else None
@@ -123,7 +125,7 @@ def nearest(
     count: int = 4,
     space: str | None = None,
     progress: Tick | None = None,
-) -> Nearest:
+) -> NearestNeighbours:
     """Find the `count` training pictures nearest to each of `samples` (uint8 [N, C, H, W]).
 
     mirror: the generator learned from mirrored pictures too, so samples are also compared mirrored.
@@ -136,12 +138,12 @@ def nearest(
     if len(dataset) < 2:
         raise InputError(f"{dataset.name} holds a single picture: no distance is usual")
     space = space or spaces(samples.shape[-1])[0]
-    look = _open_space(space)
+    embed = _open_space(space)
     most = min(len(dataset), _most_reals(space, samples.shape[-1]))
     chosen = np.unique(np.linspace(0, len(dataset) - 1, most).astype(int))
-    reals = _look_at_all(look, dataset, chosen, progress)
+    reals = _embed_all(embed, dataset, chosen, progress)
     probes = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), _MOST_PROBES)).astype(int))
-    own = _distances(look, _pictures(dataset, chosen[probes]), reals, mirror=mirror)
+    own = _distances(embed, _pictures(dataset, chosen[probes]), reals, mirror=mirror)
     own[np.arange(len(probes)), probes] = np.inf  # a picture is no neighbour of itself ...
     size = float(np.sqrt(np.mean([float(row @ row) for row in reals])))
     own[own <= _SAME * size] = np.inf  # ... nor of the same picture filed twice
@@ -150,21 +152,21 @@ def nearest(
     if not len(usual_each):
         raise InputError(f"all pictures of {dataset.name} are the same one: no distance is usual")
     usual = float(np.median(usual_each))
-    distances = _distances(look, samples, reals, mirror=mirror)
+    distances = _distances(embed, samples, reals, mirror=mirror)
     order = np.argsort(distances, axis=1, kind="stable")[:, :count]
-    found = tuple(
-        tuple(Neighbour(int(chosen[i]), float(row[i]) / usual) for i in near)
-        for row, near in zip(distances, order, strict=True)
+    neighbours = tuple(
+        tuple(Neighbour(int(chosen[i]), float(row[i]) / usual) for i in indexes)
+        for row, indexes in zip(distances, order, strict=True)
     )
     close = float(np.quantile(usual_each, _CLOSE)) / usual
-    return Nearest(space, found, len(chosen), len(dataset), usual, close)
+    return NearestNeighbours(space, neighbours, len(chosen), len(dataset), usual, close)
 
 
-Look = Callable[[Tensor], np.ndarray]
+Embed = Callable[[Tensor], np.ndarray]
 
 
 def spaces(side: int) -> tuple[str, ...]:
-    """The spaces in which to look for copies, of those whose files are here; the best first.
+    """The feature spaces in which copies can be detected, of those whose files are here; the best first.
 
     LPIPS, which finds 95 of 100 disturbed copies, and identity, which finds 89; else mesh, which finds 14;
     else pixels. side: of the pictures; LPIPS takes 32 pixels and more.
@@ -179,18 +181,18 @@ def _fits_lpips(side: int) -> bool:
 
 
 def _most_reals(space: str, side: int) -> int:
-    """How many pictures are compared with at most; vectors of LPIPS grow with the picture."""
+    """The largest number of training images to compare with; LPIPS vectors grow with the image."""
     most = _MOST_REALS[space]
     return most if space != "lpips" or side <= 64 else most * 64**2 // side**2
 
 
-def _open_space(space: str) -> Look:
+def _open_space(space: str) -> Embed:
     if space == "lpips":
         return _lpips()
     return _pixels if space == "pixels" else open_network(space).features
 
 
-def _lpips() -> Look:
+def _lpips() -> Embed:
     """Vectors whose squared distance is LPIPS through AlexNet."""
     network = Lpips.load("alexnet")
 
@@ -207,23 +209,23 @@ def _pixels(images: Tensor) -> np.ndarray:
     return small.flatten(1).numpy()
 
 
-def _look_at_all(look: Look, dataset: Dataset, chosen: np.ndarray, progress: Tick | None) -> np.ndarray:
-    pieces = []
+def _embed_all(embed: Embed, dataset: Dataset, chosen: np.ndarray, progress: Tick | None) -> np.ndarray:
+    batches = []
     for start in range(0, len(chosen), _BATCH):
-        pieces.append(look(_pictures(dataset, chosen[start : start + _BATCH])))
+        batches.append(embed(_pictures(dataset, chosen[start : start + _BATCH])))
         if progress:
             progress(min(start + _BATCH, len(chosen)), len(chosen))
-    return np.concatenate(pieces)
+    return np.concatenate(batches)
 
 
 def _pictures(dataset: Dataset, indexes: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(dataset.images(indexes)))
 
 
-def _distances(look: Look, images: Tensor, reals: np.ndarray, *, mirror: bool) -> np.ndarray:
+def _distances(embed: Embed, images: Tensor, reals: np.ndarray, *, mirror: bool) -> np.ndarray:
     """[N, M]; with `mirror`, the smaller one of a picture's and its mirror image's."""
-    found = _euclidean(look(images), reals)
-    return np.minimum(found, _euclidean(look(images.flip(3)), reals)) if mirror else found
+    distances = _euclidean(embed(images), reals)
+    return np.minimum(distances, _euclidean(embed(images.flip(3)), reals)) if mirror else distances
 
 
 def _euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:

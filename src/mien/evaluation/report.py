@@ -1,4 +1,4 @@
-"""`mien report`: one page about a run that stands alone; no script, everything inlined."""
+"""`mien report`: the HTML report of a run, in one file without scripts or outside requests."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
-from mien.evaluation.neighbours import Nearest, memorisation, nearest, spaces
+from mien.evaluation.neighbours import NearestNeighbours, memorisation, nearest, spaces
 from mien.reports.charts import number
 from mien.reports.inline_images import (
     Samples,
@@ -44,7 +44,7 @@ _NUM_CLOSEST = 8
 
 @dataclass(frozen=True)
 class _Data:
-    """The training pictures, or why they are missing. note: what is doubtful about them."""
+    """The training dataset, or why it is missing. note: what is doubtful about it."""
 
     dataset: Dataset | None
     note: str
@@ -100,14 +100,14 @@ def write_report(
 
 
 def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Tick | None) -> dict[str, Any]:
-    """All that the template shows, by name."""
+    """The template's variables by name."""
     config, config_note = _config(run)
     loaded, loaded_note = _generator(run, device)
-    pictures = _open_data(config, data, progress)
+    training_data = _open_data(config, data, progress)
     log = read_log(run)
     scores, num_damaged_scores = read_scores(run)
-    samples, samples_note = _samples(loaded, pictures.dataset)
-    compared, found_note = _neighbours(samples, pictures, config, progress)
+    samples, samples_note = _samples(loaded, training_data.dataset)
+    compared, comparison_note = _neighbours(samples, training_data, config, progress)
     content = dig(config, "dataset", "content_hash")
     trained_on = content if isinstance(content, str) else None
     quoted = quote(scores, trained_on=trained_on)
@@ -121,16 +121,16 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
         "samples": _shown_samples(samples, loaded),
         "samples_note": samples_note or loaded_note,
         "timelapse": _timelapse(run),
-        "sides": _sides(run),
+        "grids": _grids(run),
         "compared": [
             {
-                "nearest": found,
-                "rows": _neighbour_rows(found, samples, loaded, pictures.dataset),
-                "words": list(found.sentences()),
+                "nearest": comparison,
+                "rows": _neighbour_rows(comparison, samples, loaded, training_data.dataset),
+                "words": list(comparison.sentences()),
             }
-            for found in compared
+            for comparison in compared
         ],
-        "nearest_note": found_note,
+        "nearest_note": comparison_note,
         "tables": tables(scores, trained_on=trained_on),
         "num_damaged_scores": num_damaged_scores,
         **log_parts(log),
@@ -148,7 +148,7 @@ def _config(run: RunFolder) -> tuple[dict[str, Any], str]:
 
 
 def _generator(run: RunFolder, device: torch.device) -> tuple[LoadedNetwork[Any] | None, str]:
-    """The newest generator that can be read, and what has to be said about it."""
+    """The newest generator that can be read, and a note on those that cannot."""
     notes = []
     for path in reversed(run.generators()):
         try:
@@ -195,42 +195,46 @@ def _shown_samples(samples: Samples | None, loaded: LoadedNetwork[Any] | None) -
 
 def _neighbours(
     samples: Samples | None, data: _Data, config: Mapping[str, Any], progress: Tick | None
-) -> tuple[list[Nearest], str]:
-    """The samples' nearest training pictures, in each space that is worth looking at here."""
+) -> tuple[list[NearestNeighbours], str]:
+    """The samples' nearest training images, in each space whose files are here."""
     if samples is None:
         return [], f"There are no samples to compare with training pictures. {data.note}".strip()
     if data.dataset is None:
         return [], data.note
     mirror = dig(config, "options", "mirror") is not False
     try:
-        found = [
+        comparisons = [
             nearest(
-                samples.pictures,
+                samples.images,
                 data.dataset,
                 mirror=mirror,
                 count=_NUM_NEIGHBOURS,
                 space=space,
                 progress=progress,
             )
-            for space in spaces(samples.pictures.shape[-1])
+            for space in spaces(samples.images.shape[-1])
         ]
     except MienError as error:
         return [], f"{error}."
-    return found, data.note
+    return comparisons, data.note
 
 
 def _neighbour_rows(
-    found: Nearest, samples: Samples | None, loaded: LoadedNetwork[Any] | None, dataset: Dataset | None
+    comparison: NearestNeighbours,
+    samples: Samples | None,
+    loaded: LoadedNetwork[Any] | None,
+    dataset: Dataset | None,
 ) -> list[tuple[Shown, list[Shown]]]:
-    """The samples that come nearest to a training picture, each with its neighbours."""
+    """The samples nearest to a training image, each with its neighbours."""
     if samples is None or loaded is None or dataset is None:
         return []
     rows = []
-    for index in found.closest(_NUM_CLOSEST):
-        near = [
-            show_real(dataset, neighbour.index, f"{neighbour.ratio:.2f}") for neighbour in found.found[index]
+    for index in comparison.closest(_NUM_CLOSEST):
+        neighbours = [
+            show_real(dataset, neighbour.index, f"{neighbour.ratio:.2f}")
+            for neighbour in comparison.neighbours[index]
         ]
-        rows.append((show_sample(samples, index, loaded.model), near))
+        rows.append((show_sample(samples, index, loaded.model), neighbours))
     return rows
 
 
@@ -243,24 +247,24 @@ def _timelapse(run: RunFolder) -> tuple[tuple[Shown, Shown] | None, str]:
         return None, f"The timelapse could not be shown: {error}."
 
 
-def _sides(run: RunFolder) -> list[tuple[str, Shown | None, str]]:
-    """Real and generated pictures as the run itself laid them out: title, picture, why there is none."""
-    drawn = run.all_fakes()
-    sides: list[tuple[str, Shown | None, str]] = []
+def _grids(run: RunFolder) -> list[tuple[str, Shown | None, str]]:
+    """The run's grids of real and generated images: title, image, and why there is none."""
+    fakes = run.all_fakes()
+    grids: list[tuple[str, Shown | None, str]] = []
     for title, path, generated in (
         ("Real", run.reals, False),
-        ("Generated", drawn[-1] if drawn else run.fakes(0), True),
+        ("Generated", fakes[-1] if fakes else run.fakes(0), True),
     ):
         alt = f"a grid of {title.lower()} pictures ({path.name})"
         try:
-            sides.append((title, show_grid(path, alt, generated=generated), path.name))
+            grids.append((title, show_grid(path, alt, generated=generated), path.name))
         except MienError as error:
-            sides.append((title, None, f"It could not be shown: {error}."))
-    return sides
+            grids.append((title, None, f"It could not be shown: {error}."))
+    return grids
 
 
 def _files(run: RunFolder, loaded: LoadedNetwork[Any] | None) -> list[tuple[str, str, str, str]]:
-    """Name, what it is, size and SHA-256 of the files behind this page."""
+    """Name, description, size and SHA-256 of the files behind this page."""
     drawn = run.all_fakes()
     files: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
     if loaded is not None:

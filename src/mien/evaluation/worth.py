@@ -1,4 +1,4 @@
-"""`mien worth`: does synthetic data help a small model that is to work on real pictures?
+"""`mien worth`: whether synthetic training images help a small model on real ones.
 
 The same small model (the family `attributes`) is trained on real pictures, on synthetic ones, on both, and on
 real ones with classical augmentation; several times each, with as many updates each, and every one is tested
@@ -19,7 +19,7 @@ from mien.core.run import RunFolder
 from mien.core.stop import Stop
 from mien.evaluation import worth_sets
 from mien.evaluation.worth_models import Arm, Plan, Result, arms_of, result_of
-from mien.evaluation.worth_page import shown, verdict, write_page
+from mien.evaluation.worth_page import result_events, verdict, write_page
 from mien.evaluation.worth_scores import (
     ArmScore,
     Gain,
@@ -27,9 +27,9 @@ from mien.evaluation.worth_scores import (
     Scored,
     Worth,
     backwards,
-    figure,
     gain,
     guess,
+    mean_score,
     scale_of,
     score,
 )
@@ -97,7 +97,7 @@ def worth(
         What to read: a label of the manifest or a label column, "class" for sub-folders, "gaze" for the line
         of sight (gaze_yaw and gaze_pitch).
     out
-        Folder for worth.json, worth.html and what each model said.
+        Folder for worth.json, worth.html and each model's predictions.
     """
     config = _config(options)
     sets = worth_sets.open_sets(
@@ -117,13 +117,13 @@ def worth(
     with RunFolder(out).lock():
         sweep_temporaries(folder)
         results = _results(plan, options.seeds, folder, events)
-        found = summarise(plan, results, label)
-        write_text(out / "worth.json", found.model_dump_json(indent=2) + "\n")
-        write_page(found, sets, out / "worth.html")
-    for event in shown(found):
+        result = summarise(plan, results, label)
+        write_text(out / "worth.json", result.model_dump_json(indent=2) + "\n")
+        write_page(result, sets, out / "worth.html")
+    for event in result_events(result):
         events.send(event)
     events.wrote(out / "worth.html")
-    return found
+    return result
 
 
 def _config(options: WorthOptions) -> attributes.Config:
@@ -136,7 +136,7 @@ def _config(options: WorthOptions) -> attributes.Config:
 
 
 def _results(plan: Plan, seeds: int, folder: Path, events: Events) -> dict[str, list[Result]]:
-    """By arm, a result for each seed. Seeds come first, so that a stop leaves all arms even."""
+    """Results by arm, one for each seed. Seeds are the outer loop, so that a stop leaves all arms even."""
     arms = arms_of(plan.sets)
     results: dict[str, list[Result]] = {arm.name: [] for arm in arms}
     total = len(arms) * seeds * plan.nimg
@@ -157,14 +157,14 @@ def _results(plan: Plan, seeds: int, folder: Path, events: Events) -> dict[str, 
 
 
 def summarise(plan: Plan, results: Mapping[str, Sequence[Result]], label: str) -> Worth:
-    """All figures, gains and verdicts from what the models said."""
+    """All scores, gains and verdicts from the models' predictions."""
     sets = plan.sets
     truth = sets.test.labels
     assert truth is not None
     scale, num_people = scale_of(sets.targets), len(set(sets.people))
     scored = {
-        name: [score(sets.targets, truth, one.predictions, sets.people) for one in found]
-        for name, found in results.items()
+        name: [score(sets.targets, truth, result.predictions, sets.people) for result in of_arm]
+        for name, of_arm in results.items()
     }
     arms, verdicts = [], []
     for arm in arms_of(sets):
@@ -173,14 +173,14 @@ def summarise(plan: Plan, results: Mapping[str, Sequence[Result]], label: str) -
             for over in _compared_with(arm, list(sets.synthetic))
         )
         arms.append(_arm_score(arm, results[arm.name], scored[arm.name], gains, scale, num_people))
-        verdicts += [verdict(arm.name, one, scale) for one in gains]
-    always = guess(sets.targets, truth)
+        verdicts += [verdict(arm.name, each, scale) for each in gains]
+    constant = guess(sets.targets, truth)
     return Worth(
         label=label,
         figures=scale.names,
         higher=scale.higher,
         unit=scale.unit,
-        guess=dict(zip(scale.names, map(float, always), strict=True)),
+        guess=dict(zip(scale.names, map(float, constant), strict=True)),
         seeds=len(results[REAL]),
         updates=plan.updates,
         real=sets.test.name,
@@ -199,27 +199,27 @@ def summarise(plan: Plan, results: Mapping[str, Sequence[Result]], label: str) -
 
 def _arm_score(
     arm: Arm,
-    found: Sequence[Result],
+    results: Sequence[Result],
     scored: Sequence[Scored],
     gains: tuple[Gain, ...],
     scale: Scale,
     people: int,
 ) -> ArmScore:
-    figures = {
-        name: figure(scored, which, people, higher=scale.higher) for which, name in enumerate(scale.names)
+    scores = {
+        name: mean_score(scored, which, people, higher=scale.higher) for which, name in enumerate(scale.names)
     }
     return ArmScore(
         name=arm.name,
-        num_real=found[0].num_real,
-        num_synthetic=found[0].num_synthetic,
-        figures=figures,
+        num_real=results[0].num_real,
+        num_synthetic=results[0].num_synthetic,
+        figures=scores,
         each=tuple(float(one.points[0]) for one in scored),
         gains=gains,
     )
 
 
 def _compared_with(arm: Arm, synthetic: Sequence[str]) -> list[str]:
-    """The arms to hold it against: real, and the same with each synthetic set that was named before."""
+    """The arms it is compared with: real, and the same with each synthetic set that was named before."""
     if not arm.synthetic:
         return [] if arm.name == REAL else [REAL]
     earlier = synthetic[: synthetic.index(arm.synthetic)]
@@ -227,7 +227,7 @@ def _compared_with(arm: Arm, synthetic: Sequence[str]) -> list[str]:
 
 
 def _backwards(sets: Sets, results: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Of sets whose models read the label the wrong way round: its sign or meaning is not the real ones'."""
+    """Warnings about synthetic sets whose label is inverted: of opposite sign or meaning to the real one."""
     truth = sets.test.labels
     assert truth is not None
     return [

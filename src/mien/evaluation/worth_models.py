@@ -1,4 +1,4 @@
-"""The small models of `mien worth`: what each learns from, training one, and keeping what it says."""
+"""The small models of `mien worth`: their training sets, training, and cached predictions."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ _PLAIN = {"shift": 0.0, "zoom": 0.0, "brightness": 0.0}  # nothing is disturbed
 
 @dataclass(frozen=True)
 class Arm:
-    """What a kind of models learns from. synthetic: the name of a set, "" for none.
+    """A training condition of the experiment. synthetic: the name of a set, "" for none.
 
     augmented: pictures are mirrored, moved, zoomed and lit at random; in all other arms they are as they are.
     """
@@ -40,7 +40,7 @@ class Arm:
 
 
 class Result(BaseModel):
-    """What one model says of the test pictures: a file of its own. predicted: [pictures][columns].
+    """Predictions of one model on the test images, a file of its own. predicted: [images][columns].
 
     num_real, num_synthetic: pictures that it learnt from. updates: steps of its optimiser.
     """
@@ -63,7 +63,7 @@ class Result(BaseModel):
 
 @dataclass(frozen=True)
 class Plan:
-    """How every model is trained. nimg: pictures that each sees, in steps of `config.batch_size`."""
+    """How every model is trained. nimg: images that each sees, in steps of `config.batch_size`."""
 
     sets: Sets
     config: Config
@@ -83,29 +83,29 @@ def arms_of(sets: Sets) -> tuple[Arm, ...]:
     return (Arm(REAL, True), Arm(AUGMENTED, True, augmented=True), *alone, *beside)
 
 
-class Learnt(NamedTuple):
-    """What a model learns from. num_real: how many of the pictures are real."""
+class TrainingSet(NamedTuple):
+    """A model's training set. num_real: how many of the images are real."""
 
     lesson: Lesson
     num_real: int
 
 
-def learnt_of(plan: Plan, arm: Arm, seed: int) -> Learnt:
-    """What the arm's model of this seed learns from; the real pictures are the same in all arms."""
-    parts: list[View] = []
+def training_set_of(plan: Plan, arm: Arm, seed: int) -> TrainingSet:
+    """The training set of the arm's model of this seed; the real images are the same in all arms."""
+    datasets: list[View] = []
     if arm.real:
-        parts.append(subset(plan.sets.train, plan.real_count, seed))
+        datasets.append(subset(plan.sets.train, plan.real_count, seed))
     if arm.synthetic:
-        parts.append(plan.sets.synthetic[arm.synthetic])
-    pictures: Dataset = parts[0] if len(parts) == 1 else Joined(*parts)
-    assert pictures.labels is not None
-    if len(np.unique(pictures.labels, axis=0)) < 2:
+        datasets.append(plan.sets.synthetic[arm.synthetic])
+    images: Dataset = datasets[0] if len(datasets) == 1 else Joined(*datasets)
+    assert images.labels is not None
+    if len(np.unique(images.labels, axis=0)) < 2:
         raise InputError(
-            f"{arm.name}: its {len(pictures)} pictures to learn from all have the same label (seed {seed});"
+            f"{arm.name}: its {len(images)} pictures to learn from all have the same label (seed {seed});"
             " give more pictures (--real-count)"
         )
-    turned = mirror.mirrored(plan.sets.targets, pictures.labels) if arm.augmented else None
-    return Learnt(Lesson(pictures, plan.sets.test, turned), len(parts[0]) if arm.real else 0)
+    mirrored_labels = mirror.mirrored(plan.sets.targets, images.labels) if arm.augmented else None
+    return TrainingSet(Lesson(images, plan.sets.test, mirrored_labels), len(datasets[0]) if arm.real else 0)
 
 
 def result_of(
@@ -117,15 +117,15 @@ def result_of(
     tick: Callable[[int], None],
     report: Callable[[str], None],
 ) -> Result:
-    """The kept result of that very model, or that of training it now, kept. tick: told of images seen."""
-    lesson, num_real = learnt_of(plan, arm, seed)
+    """The cached result of that model, or the result of training it now. tick: counts training images."""
+    lesson, num_real = training_set_of(plan, arm, seed)
     config = plan.config if arm.augmented else plan.config.model_copy(update=_PLAIN)
     key = _key(plan, config, lesson, seed)
     path = folder / f"{arm.name.replace(' ', '')}-{seed}-{key[:12]}.json"
     kept = _kept(path, key, len(plan.sets.test), report)
     if kept is not None:
         return kept
-    predicted, updates = answers(plan, config, lesson, seed, mirror=arm.augmented, tick=tick)
+    predicted, updates = train_and_predict(plan, config, lesson, seed, mirror=arm.augmented, tick=tick)
     if not np.isfinite(predicted).all():
         raise MienError(f"{arm.name}, seed {seed}: training diverged; lower the rate, --set lr=0.0005")
     result = Result(
@@ -141,10 +141,10 @@ def result_of(
     return result
 
 
-def answers(
+def train_and_predict(
     plan: Plan, config: Config, lesson: Lesson, seed: int, *, mirror: bool, tick: Callable[[int], None]
 ) -> tuple[np.ndarray, int]:
-    """What a new model says of the test pictures once trained, [N, columns], and how many updates it had.
+    """Train a new model; its predictions on the test images [N, columns] and the number of updates.
 
     The same seed gives the same first weights, whatever is learnt from.
     """
@@ -171,15 +171,15 @@ def _kept(path: Path, key: str, count: int, report: Callable[[str], None]) -> Re
     if not path.exists():
         return None
     try:
-        found = Result.model_validate_json(path.read_text("utf-8"))
+        result = Result.model_validate_json(path.read_text("utf-8"))
     except (OSError, ValueError, ValidationError):
         report(f"{path}: damaged; that model is trained again")
         return None
-    return found if found.key == key and len(found.predicted) == count else None
+    return result if result.key == key and len(result.predicted) == count else None
 
 
 def _key(plan: Plan, config: Config, lesson: Lesson, seed: int) -> str:
-    """What makes two models the same: all that one learns from and is tested on, and how."""
+    """A digest of all that a model's predictions depend on: training set, test set and settings."""
     parts = {
         "config": config.model_dump(),
         "spec": asdict(lesson.train.spec),
@@ -193,7 +193,7 @@ def _key(plan: Plan, config: Config, lesson: Lesson, seed: int) -> str:
 
 
 def _digest(dataset: Dataset) -> str:
-    """Of which pictures these are, and of their labels: those of a manifest are not in the content's hash."""
+    """A digest of images and labels: labels of a manifest are not in the content's hash."""
     if isinstance(dataset, Joined):
         return _hash(" ".join(map(_digest, dataset.parts)).encode())
     if not isinstance(dataset, View):

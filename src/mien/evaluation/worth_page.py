@@ -1,4 +1,4 @@
-"""The result of `mien worth`: a table, plain sentences, and `worth.html`, a page that stands alone."""
+"""The result of `mien worth` as a table, as sentences, and as the page `worth.html`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ _PICTURES = 12
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BOTTOM = 470, 125, 20, 28, 8, 26
 _TONES = {"better": "good", "unclear": "plain", "worse": "doubt"}
 
-Row = tuple[str, Interval, Sequence[float]]  # name, figure, and that of each seed
+Row = tuple[str, Interval, Sequence[float]]  # name, mean score, and that of each seed
 _ADDED = ("helps", "makes no difference that can be seen", "hurts")
 _OTHER = ("is better than", "is neither better nor worse, as far as can be seen, than", "is worse than")
 _PLACE = {"better": 0, "unclear": 1, "worse": 2}
@@ -39,30 +39,30 @@ def verdict(arm: str, result: Gain, scale: Scale) -> str:
 
 
 def _by(gain: Interval, scale: Scale) -> str:
-    """ "better by 1.20° (0.80° to 1.60°)"."""
+    """A gain in words: "better by 1.20° (0.80° to 1.60°)"."""
     word, sign = ("better", 1) if gain.value >= 0 else ("worse", -1)
     low, high = sorted((sign * gain.low, sign * gain.high))
     return f"{word} by {scale.formatted(abs(gain.value))} ({scale.formatted(low)} to {scale.formatted(high)})"
 
 
-def value_and_interval(figure: Interval, scale: Scale, *, signed: bool = False) -> tuple[str, str]:
-    """ "6.21°" and "6.02° to 6.40°"."""
-    ends = " to ".join(scale.formatted(end, signed=signed) for end in (figure.low, figure.high))
-    return scale.formatted(figure.value, signed=signed), ends
+def value_and_interval(score: Interval, scale: Scale, *, signed: bool = False) -> tuple[str, str]:
+    """Score and interval as two texts: "6.21°" and "6.02° to 6.40°"."""
+    interval = " to ".join(scale.formatted(bound, signed=signed) for bound in (score.low, score.high))
+    return scale.formatted(score.value, signed=signed), interval
 
 
 def compared(result: Worth) -> list[str]:
-    """The arms that others are held against, real first, as they are named in the table."""
+    """The arms that others are compared with, real first, as they are named in the table."""
     return list(dict.fromkeys(_short(gain.over) for arm in result.arms for gain in arm.gains))
 
 
 def gain_over(arm: ArmScore, against: str) -> Gain | None:
-    """The arm's gain over what stands in the column `against`, if it was compared with that."""
+    """The arm's gain over the arm `against`, if they were compared."""
     return next((gain for gain in arm.gains if _short(gain.over) == against), None)
 
 
-def about(result: Worth) -> str:
-    """What all figures are of, in a line."""
+def summary(result: Worth) -> str:
+    """Test set, seeds and baseline in one line."""
     guess = result.scale.formatted(result.guess[result.figures[0]])
     return (
         f"{result.label}: {result.seeds} models of each kind with {result.updates:,} updates each, tested on"
@@ -71,35 +71,35 @@ def about(result: Worth) -> str:
     )
 
 
-def shown(result: Worth) -> list[Event]:
-    """A row for each kind of training pictures, then the verdicts."""
+def result_events(result: Worth) -> list[Event]:
+    """A table with a row for each arm, then the verdicts."""
     columns = (
         Column("learnt from"),
         *(Column(name, numbers=True) for name in ("pictures", *result.figures, f"gain over {REAL}")),
     )
     rows = []
     for arm in result.arms:
-        figures = [_cell(figure, result.scale) for figure in arm.figures.values()]
+        scores = [_cell(score, result.scale) for score in arm.figures.values()]
         over = gain_over(arm, REAL)
         gained = "" if over is None else _cell(over.gain, result.scale, signed=True)
-        rows.append((arm.name, f"{arm.num_real:,} + {arm.num_synthetic:,}", *figures, gained))
+        rows.append((arm.name, f"{arm.num_real:,} + {arm.num_synthetic:,}", *scores, gained))
     lines = (
         "pictures: real + synthetic; under a figure: its 95 % interval over seeds and test people; a gain"
         " above 0 is better",
         *(f"- {sentence}" for sentence in result.verdicts),
         *result.warnings,
     )
-    return [Notice(about(result)), Table(columns, tuple(rows)), *map(Notice, lines)]
+    return [Notice(summary(result)), Table(columns, tuple(rows)), *map(Notice, lines)]
 
 
 def _short(over: str) -> str:
     return over.removeprefix(BESIDE)
 
 
-def _cell(figure: Interval, scale: Scale, *, signed: bool = False) -> str:
-    """The figure, and its interval in a second line, narrow enough for a terminal of 80 columns."""
-    value, ends = value_and_interval(figure, scale, signed=signed)
-    return f"{value}\n{ends.replace(scale.unit, '') if scale.unit else ends}"
+def _cell(score: Interval, scale: Scale, *, signed: bool = False) -> str:
+    """The score, and its interval in a second line, narrow enough for a terminal of 80 columns."""
+    value, interval = value_and_interval(score, scale, signed=signed)
+    return f"{value}\n{interval.replace(scale.unit, '') if scale.unit else interval}"
 
 
 def write_page(result: Worth, sets: Sets, path: Path) -> None:
@@ -107,7 +107,7 @@ def write_page(result: Worth, sets: Sets, path: Path) -> None:
     against = compared(result)
     context = {
         "label": result.label,
-        "about": about(result),
+        "about": summary(result),
         "verdict": [
             (_TONES[gain.verdict], verdict(arm.name, gain, result.scale))
             for arm in result.arms
@@ -128,13 +128,13 @@ def write_page(result: Worth, sets: Sets, path: Path) -> None:
 
 
 def interval_chart(rows: Sequence[Row], *, title: str, unit: str, zero: bool) -> Markup:
-    """A line for each row over its interval, a bar at the figure, and a dot for each seed.
+    """A line for each row over its interval, a bar at the mean score, and a dot for each seed.
 
     zero: the axis reaches 0, where a line stands. Empty without rows.
     """
     if not rows:
         return Markup()
-    ends = [end for _, figure, each in rows for end in (figure.low, figure.high, *each)]
+    ends = [end for _, score, each in rows for end in (score.low, score.high, *each)]
     ends += [0.0] if zero else []
     margin = (max(ends) - min(ends)) / 20 or 0.5
     low, high = min(ends) - margin, max(ends) + margin
@@ -156,16 +156,16 @@ def _tick(value: float, x: float, bottom: float, unit: str, *, heavy: bool) -> I
     kind = "zero" if heavy else "rule"
     line = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>')
     yield line.format(kind, x, x, _TOP, bottom)
-    said = number(0.0 if heavy else round(value, 9)) + unit
-    yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(x, bottom + 16, said)
+    text = number(0.0 if heavy else round(value, 9)) + unit
+    yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(x, bottom + 16, text)
 
 
 def _row(row: Row, y: float, place: Callable[[float], float]) -> Iterator[Markup]:
-    name, figure, each = row
+    name, score, each = row
     yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_LEFT - 10, y + 4, name)
     whole = Markup('<line class="span" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
-    yield whole.format(place(figure.low), place(figure.high), y, y)
-    at = place(figure.value)
+    yield whole.format(place(score.low), place(score.high), y, y)
+    at = place(score.value)
     yield Markup('<line class="at" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
         at, at, y - 8, y + 8
     )
@@ -174,14 +174,16 @@ def _row(row: Row, y: float, place: Callable[[float], float]) -> Iterator[Markup
 
 
 def _charts(result: Worth, against: Sequence[str]) -> list[tuple[str, Markup]]:
-    """The deciding figure of every arm, and the gains over each that others are held against."""
+    """The main score of every arm, and the gains over each arm of comparison."""
     first = result.figures[0]
     rows = [(arm.name, arm.figures[first], arm.each) for arm in result.arms]
-    wanted = "more" if result.higher else "less"
-    title = f"{first} on real test people; {wanted} is better"
+    direction = "more" if result.higher else "less"
+    title = f"{first} on real test people; {direction} is better"
     charts = [(title, interval_chart(rows, title=title, unit=result.unit, zero=False))]
     for name in against:
-        gains = [(arm.name, one.gain, ()) for arm in result.arms if (one := gain_over(arm, name)) is not None]
+        gains = [
+            (arm.name, gain.gain, ()) for arm in result.arms if (gain := gain_over(arm, name)) is not None
+        ]
         title = f"gain over {name}; right of 0 is better"
         charts.append((title, interval_chart(gains, title=title, unit=result.unit, zero=True)))
     return charts
@@ -191,11 +193,11 @@ def _rows(result: Worth, against: Sequence[str]) -> list[tuple[str, list[tuple[s
     rows = []
     for arm in result.arms:
         cells = [(f"{arm.num_real:,}", ""), (f"{arm.num_synthetic:,}", "")]
-        cells += [value_and_interval(figure, result.scale) for figure in arm.figures.values()]
+        cells += [value_and_interval(score, result.scale) for score in arm.figures.values()]
         gains = [gain_over(arm, name) for name in against]
         cells += [
-            ("", "") if one is None else value_and_interval(one.gain, result.scale, signed=True)
-            for one in gains
+            ("", "") if gain is None else value_and_interval(gain.gain, result.scale, signed=True)
+            for gain in gains
         ]
         rows.append((arm.name, cells))
     return rows
@@ -216,9 +218,9 @@ def _facts(result: Worth) -> list[tuple[str, str]]:
 
 
 def _pictures(sets: Sets) -> list[tuple[str, Shown]]:
-    """Some pictures of each set, the real test pictures first; a mark says that the others are synthetic."""
-    shown = [(REAL, _strip(REAL, sets.test, None))]
-    return shown + [(name, _strip(name, view, SourceType.TRAINED)) for name, view in sets.synthetic.items()]
+    """Some images of each set, the real test images first; the others are marked as synthetic."""
+    strips = [(REAL, _strip(REAL, sets.test, None))]
+    return strips + [(name, _strip(name, view, SourceType.TRAINED)) for name, view in sets.synthetic.items()]
 
 
 def _strip(name: str, dataset: Dataset, made: SourceType | None) -> Shown:

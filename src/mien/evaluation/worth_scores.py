@@ -1,6 +1,6 @@
-"""What small models say of the same test people, in figures, and whether one kind of model beats another.
+"""Scores of the small models of `mien worth`, and whether one arm beats another.
 
-The figures of every model come from the same people, so two kinds of models are compared seed by seed and
+The scores of every model come from the same people, so two kinds of models are compared seed by seed and
 person by person.
 """
 
@@ -18,7 +18,7 @@ from mien.attributes.agreement import Interval, resampled, weighted_auc
 from mien.labels.encoding import Target
 
 Floats = np.ndarray
-Figures = Callable[[Floats], Floats]  # weights of pictures [B, N] -> [figures, B]
+ScoreFunction = Callable[[Floats], Floats]  # weights of images [B, N] -> [scores, B]
 Verdict = Literal["better", "unclear", "worse"]
 GAZE = ("gaze_yaw", "gaze_pitch")  # learnt together as the label "gaze"
 _BACKWARDS = -0.3  # correlation with the truth that chance does not explain
@@ -27,28 +27,28 @@ _DEGREES = ("yaw", "pitch", "roll", "gaze")
 
 @dataclass(frozen=True)
 class Scale:
-    """What is measured. names: of the figures; the first decides. higher: more is better."""
+    """The scores of a label. names: of the scores, the main one first. higher: more is better."""
 
     names: tuple[str, ...]
     higher: bool
     unit: str = ""
 
     def formatted(self, value: float, *, signed: bool = False) -> str:
-        """ "6.21°"."""
+        """A score with its unit: "6.21°"."""
         digits = 2 if self.unit or abs(value) >= 10 else 3
         return f"{value:{'+' if signed else ''}.{digits}f}{self.unit}"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Figures of one model. points: [F]. draws: [F, B], of B resamples of the test people."""
+    """Scores of one model. points: [F]. draws: [F, B], of B resamples of the test people."""
 
     points: Floats
     draws: Floats
 
 
 class Gain(BaseModel):
-    """How much better (positive) or worse an arm's deciding figure is than that of the arm `over`."""
+    """How much better (positive) or worse an arm's main score is than that of the arm `over`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +58,7 @@ class Gain(BaseModel):
 
 
 class ArmScore(BaseModel):
-    """figures: by name, the mean over seeds with its interval. each: the deciding figure of every seed."""
+    """Scores of an arm. figures: by name, mean over seeds with interval. each: the main score by seed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,9 +71,10 @@ class ArmScore(BaseModel):
 
 
 class Worth(BaseModel):
-    """What was found: the content of `worth.json`.
+    """The result: the content of `worth.json`.
 
-    figures: names, the deciding one first. higher: more is better. guess: what always saying the same gives.
+    figures: names of the scores, the main one first. higher: more is better. guess: scores of a constant
+    prediction.
     updates: of every model. real_count: None is all there were. verdicts: in plain sentences.
     notes: about the pictures. warnings: about labels that are read backwards.
     """
@@ -117,20 +118,20 @@ def scale_of(targets: Sequence[Target]) -> Scale:
 
 
 def score(targets: Sequence[Target], truth: Floats, predicted: Floats, people: Sequence[str]) -> Scored:
-    """truth, predicted: float [N, columns]. people: who is shown, a name for each picture."""
-    figures = _figures(targets, truth.astype(float), predicted.astype(float))
-    return Scored(figures(np.ones((1, len(truth))))[:, 0], resampled(people, figures))
+    """Scores of a model. truth, predicted: float [N, columns]. people: a name for each image."""
+    compute = _score_function(targets, truth.astype(float), predicted.astype(float))
+    return Scored(compute(np.ones((1, len(truth))))[:, 0], resampled(people, compute))
 
 
 def guess(targets: Sequence[Target], truth: Floats) -> Floats:
-    """The figures [F] of always saying the same: the median of a number, the most common value."""
+    """The scores [F] of a constant prediction: the median of a number, the most common value."""
     middle = np.median if targets[0].kind == "number" else np.mean
     predicted = np.broadcast_to(middle(truth.astype(float), axis=0), truth.shape)
-    return _figures(targets, truth.astype(float), predicted)(np.ones((1, len(truth))))[:, 0]
+    return _score_function(targets, truth.astype(float), predicted)(np.ones((1, len(truth))))[:, 0]
 
 
 def backwards(targets: Sequence[Target], truth: Floats, predicted: Floats) -> bool:
-    """Whether a yes-no or number label is read the wrong way round, clearly."""
+    """Whether predictions of a binary or numeric label are clearly inverted."""
     for target in targets:
         one, other = truth[:, target.start], predicted[:, target.start]
         varies = target.kind != "one-of" and one.std() > 0 and other.std() > 0
@@ -158,35 +159,35 @@ def interval(points: Floats, draws: Floats, num_people: int) -> Interval:
     return Interval(value=mean, low=mean - half, high=mean + half)
 
 
-def figure(scored: Sequence[Scored], which: int, num_people: int, *, higher: bool) -> Interval:
-    """Figure number `which` of an arm's models, one a seed; kept within what is possible."""
-    found = interval(*_of(scored, which), num_people)
+def mean_score(scored: Sequence[Scored], which: int, num_people: int, *, higher: bool) -> Interval:
+    """Score number `which` of an arm's models, one a seed; clipped to its possible range."""
+    mean = interval(*_of(scored, which), num_people)
     return Interval(
-        value=found.value, low=max(found.low, 0.0), high=min(found.high, 1.0) if higher else found.high
+        value=mean.value, low=max(mean.low, 0.0), high=min(mean.high, 1.0) if higher else mean.high
     )
 
 
-def gain(mine: Sequence[Scored], others: Sequence[Scored], over: str, people: int, *, higher: bool) -> Gain:
-    """How much better `mine` are than `others`, seed by seed: both hold one model a seed, in one order."""
+def gain(scored: Sequence[Scored], others: Sequence[Scored], over: str, people: int, *, higher: bool) -> Gain:
+    """How much better `scored` are than `others`, seed by seed: both hold one model a seed, in one order."""
     sign = 1 if higher else -1
-    (points, draws), (their_points, their_draws) = _of(mine, 0), _of(others, 0)
-    found = interval(sign * (points - their_points), sign * (draws - their_draws), people)
-    verdict: Verdict = "better" if found.low > 0 else "worse" if found.high < 0 else "unclear"
-    return Gain(over=over, gain=found, verdict=verdict)
+    (points, draws), (other_points, other_draws) = _of(scored, 0), _of(others, 0)
+    difference = interval(sign * (points - other_points), sign * (draws - other_draws), people)
+    verdict: Verdict = "better" if difference.low > 0 else "worse" if difference.high < 0 else "unclear"
+    return Gain(over=over, gain=difference, verdict=verdict)
 
 
 def _of(scored: Sequence[Scored], which: int) -> tuple[Floats, Floats]:
     return np.array([one.points[which] for one in scored]), np.stack([one.draws[which] for one in scored])
 
 
-def _figures(targets: Sequence[Target], truth: Floats, predicted: Floats) -> Figures:
+def _score_function(targets: Sequence[Target], truth: Floats, predicted: Floats) -> ScoreFunction:
     kind = targets[0].kind
     if kind == "yes-no":
-        area = weighted_auc(truth[:, 0].astype(bool), predicted[:, 0])
-        return lambda weights: area(weights)[None]
+        auc_of = weighted_auc(truth[:, 0].astype(bool), predicted[:, 0])
+        return lambda weights: auc_of(weights)[None]
     if kind == "one-of":
-        right = (truth.argmax(axis=1) == predicted.argmax(axis=1)).astype(float)
-        return lambda weights: (weights @ right / weights.sum(1))[None]
+        correct = (truth.argmax(axis=1) == predicted.argmax(axis=1)).astype(float)
+        return lambda weights: (weights @ correct / weights.sum(1))[None]
     error = np.abs(predicted - truth)[:, 0] if len(targets) == 1 else _angle(truth, predicted)
     return lambda weights: np.stack(
         [weights @ error / weights.sum(1), np.sqrt(weights @ error**2 / weights.sum(1))]

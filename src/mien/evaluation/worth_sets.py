@@ -1,4 +1,4 @@
-"""The pictures that `mien worth` compares: one label of each, one size, nobody learnt from and tested on."""
+"""Training and test sets of `mien worth`: one label, one image size, no person in both."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ _COLOURS = {1: "gray", 3: "coloured"}
 
 @dataclass(frozen=True)
 class Sets:
-    """All that is compared, with the label in question as label columns, every one known.
+    """All images of the experiment, with the label in question as label columns, every one known.
 
     train: real pictures to learn from. test: those of other people. people: who is shown in `test`, a name
     for each picture. notes: lines for the user.
@@ -65,33 +65,33 @@ def open_sets(
     held_out: share of the real pictures that is tested on, whole people. drawn: pictures to draw where a
     set is a conditional generator.
     """
-    wanted = named(synthetic)
+    sources = named(synthetic)
     dataset = open_dataset(real, progress=progress)
     targets = _chosen(dataset, label)
-    train, test, people, how = _sides(dataset, targets, held_out)
-    notes = _told_sides(train, test, people, how)
+    train, test, people, how = _split(dataset, targets, held_out)
+    notes = _split_notes(train, test, people, how)
     tested = frozenset(people)
     views: dict[str, View] = {}
-    for name, source in wanted.items():
+    for name, source in sources.items():
         opened = _opened(source, drawn, progress)
         _check_like(name, opened, dataset)
-        views[name], told = _labelled(name, opened, targets, label, tested)
-        notes += told
+        views[name], remarks = _labelled(name, opened, targets, label, tested)
+        notes += remarks
     return Sets(targets, train, test, views, people, how, tuple(notes))
 
 
 def named(synthetic: Sequence[str]) -> dict[str, str]:
-    """ "NAME=DATASET" by name. Raises InputError for anything else, or a name twice."""
-    found: dict[str, str] = {}
+    """Parse "NAME=DATASET" into datasets by name. Raises InputError for anything else, or a name twice."""
+    sources: dict[str, str] = {}
     for text in synthetic:
         name, equals, source = text.partition("=")
         name = name.strip()
         if not equals or not source or not _NAME.fullmatch(name):
             raise InputError(f"--synthetic {text}: write NAME=DATASET, as in refined=refined.zip")
-        if name.casefold() == REAL or name in found:
+        if name.casefold() == REAL or name in sources:
             raise InputError(f"--synthetic {text}: {name!r} is taken; choose another name")
-        found[name] = source
-    return found
+        sources[name] = source
+    return sources
 
 
 def subset(train: View, count: int | None, seed: int) -> View:
@@ -113,29 +113,29 @@ def _chosen(dataset: Dataset, label: str) -> tuple[Target, ...]:
     name = label.strip()
     if not name or "," in name:
         raise InputError(f"--label {label!r}: name one label (or gaze, for gaze_yaw and gaze_pitch together)")
-    return encoding.choose(dataset, _wanted(dataset, name))
+    return encoding.choose(dataset, _target_text(dataset, name))
 
 
-def _wanted(dataset: Dataset, name: str) -> str:
+def _target_text(dataset: Dataset, name: str) -> str:
     both = all(any(value is not None for value in encoding.values_of(dataset, part)) for part in GAZE)
     own = any(value is not None for value in encoding.values_of(dataset, name))
     return ",".join(f"{part}:number" for part in GAZE) if name == "gaze" and both and not own else name
 
 
-def _sides(
+def _split(
     dataset: Dataset, targets: tuple[Target, ...], share: float
 ) -> tuple[View, View, tuple[str, ...], str]:
     split = split_people(dataset.records, share=share)
     rows, owners = encoding.encode(dataset, targets), _owners(dataset)
     known = ~np.isnan(rows).any(axis=1)
-    train, test = (_view(dataset, side[known[side]], rows, targets) for side in (split.train, split.held_out))
+    train, test = (_view(dataset, view[known[view]], rows, targets) for view in (split.train, split.held_out))
     name = targets[0].name
-    for side, told in ((train, "to learn from"), (test, "to test on")):
-        if not len(side):
-            raise InputError(f"{dataset.name}: of no real picture {told} is {name} known")
-        assert side.labels is not None
-        if len(np.unique(side.labels, axis=0)) < 2:
-            raise InputError(f"{dataset.name}: {name} is the same in all {len(side)} real pictures {told}")
+    for view, purpose in ((train, "to learn from"), (test, "to test on")):
+        if not len(view):
+            raise InputError(f"{dataset.name}: of no real picture {purpose} is {name} known")
+        assert view.labels is not None
+        if len(np.unique(view.labels, axis=0)) < 2:
+            raise InputError(f"{dataset.name}: {name} is the same in all {len(view)} real pictures {purpose}")
     people = tuple(owners[index] for index in test.indexes)
     if len(set(people)) < 2:
         raise InputError(
@@ -145,7 +145,7 @@ def _sides(
     return train, test, people, split.how
 
 
-def _told_sides(train: View, test: View, people: Sequence[str], how: str) -> list[str]:
+def _split_notes(train: View, test: View, people: Sequence[str], how: str) -> list[str]:
     count = len(set(people))
     notes = [
         f"real: {len(train):,} pictures to learn from; tests on {len(test):,} of {count:,} others, {how}"
@@ -163,9 +163,9 @@ def _opened(source: str, drawn: int, progress: Tick | None) -> Dataset:
 
 
 def draw_labelled(source: Path, count: int, *, progress: Tick | None = None) -> Dataset:
-    """`count` pictures of a conditional generator, labelled with what was asked for.
+    """`count` images of a conditional generator, labelled with the condition of each.
 
-    What is asked for is drawn from labels that it learnt from. Raises InputError where it is no such
+    Conditions are drawn from the labels that it was trained on. Raises InputError where it is no such
     generator.
     """
     if (kind := kind_at(source)) != GENERATOR:
@@ -187,24 +187,24 @@ def draw_labelled(source: Path, count: int, *, progress: Tick | None = None) -> 
 def _drawn(loaded: LoadedNetwork[Any], labels: np.ndarray, start: int, progress: Tick | None) -> np.ndarray:
     seeds = list(range(start, min(start + _BATCH, len(labels))))
     generator = cast(Generator, loaded.network)
-    wanted = torch.from_numpy(labels[seeds])
-    pictures = draw(generator, latents(seeds, generator.z_dim), wanted, psi=1.0)
+    conditions = torch.from_numpy(labels[seeds])
+    images = draw(generator, latents(seeds, generator.z_dim), conditions, psi=1.0)
     if progress:
         progress(seeds[-1] + 1, len(labels))
-    return pictures.cpu().numpy()
+    return images.cpu().numpy()
 
 
 def _check_like(name: str, dataset: Dataset, real: Dataset) -> None:
-    ours, theirs = dataset.spec, real.spec
-    if ours.resolution != theirs.resolution:
+    spec, real_spec = dataset.spec, real.spec
+    if spec.resolution != real_spec.resolution:
         raise InputError(
-            f"--synthetic {name}: {ours.resolution} px, and the real pictures have {theirs.resolution} px;"
-            f" make both alike first (mien prepare --size {theirs.resolution})"
+            f"--synthetic {name}: {spec.resolution} px, and the real pictures have {real_spec.resolution} px;"
+            f" make both alike first (mien prepare --size {real_spec.resolution})"
         )
-    if ours.channels != theirs.channels:
+    if spec.channels != real_spec.channels:
         raise InputError(
-            f"--synthetic {name}: its pictures are {_COLOURS[ours.channels]}, the real ones"
-            f" {_COLOURS[theirs.channels]}; make both alike first"
+            f"--synthetic {name}: its pictures are {_COLOURS[spec.channels]}, the real ones"
+            f" {_COLOURS[real_spec.channels]}; make both alike first"
         )
     if dataset.content_hash == real.content_hash:
         raise InputError(f"--synthetic {name}: it is the real set itself")
@@ -213,7 +213,7 @@ def _check_like(name: str, dataset: Dataset, real: Dataset) -> None:
 def _labelled(
     name: str, dataset: Dataset, targets: tuple[Target, ...], label: str, tested: frozenset[str]
 ) -> tuple[View, list[str]]:
-    """The pictures with a known label of people who are not tested on, and what is to be said of that."""
+    """The images with a known label of people who are not tested on, and notes on those left out."""
     rows = encoding.encode(dataset, targets)
     notes = []
     if np.isnan(rows).any(axis=1).all():

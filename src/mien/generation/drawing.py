@@ -1,4 +1,4 @@
-"""A loaded generator with truncation and labels: what every command that draws faces begins with."""
+"""A loaded generator with truncation and labels, as all commands that draw faces use it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _MOST_SIDE = 2048
 
 @dataclass(frozen=True)
 class Drawing:
-    """A generator with what it is to draw. psi: truncation. label: as `--label` gave it."""
+    """A generator with truncation psi and the labels to draw, as `--label` gives them."""
 
     loaded: LoadedNetwork[Any]
     psi: float
@@ -39,7 +39,7 @@ class Drawing:
     ) -> "Drawing":
         """Load a generator as `load_network` does. Raises InputError, for a bad label too.
 
-        note: told what the user should know of the file and the truncation.
+        note: gets what the user should know of the file and the truncation.
         """
         psi = check_psi(trunc)
         drawing = cls(load_network(source), psi, as_labels(label))
@@ -50,7 +50,7 @@ class Drawing:
 
     @property
     def resolution(self) -> int:
-        """Pixels along a side of its pictures."""
+        """Side of its images in pixels."""
         return self.loaded.header.spec.resolution
 
     def labels(self, seeds: Sequence[int]) -> Tensor | None:
@@ -79,7 +79,7 @@ class Drawing:
         return styles(self.styled(what), self.latents(seeds), self.labels(seeds), psi=self.psi)
 
     def mark(self, seed: int | None = None) -> Provenance:
-        """What its pictures say of themselves."""
+        """The provenance mark of its images."""
         return Provenance(self.loaded.model, seed, TOOL)
 
 
@@ -97,7 +97,7 @@ def as_labels(label: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_side(option: str, side: int | None, *, default: int) -> int:
-    """The pixels along a side that a user asked for. Raises InputError."""
+    """Check the side in pixels given by an option. Raises InputError."""
     if side is not None and not 1 <= side <= _MOST_SIDE:
         raise InputError(f"{option} {side}: between 1 and {_MOST_SIDE} pixels")
     return default if side is None else side

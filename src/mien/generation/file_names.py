@@ -1,4 +1,4 @@
-"""Names of drawn pictures: a picture never takes the place of another that the same model drew."""
+"""File names of generated images, which never overwrite another image of the same model."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ _ROUNDING = 0.5  # mean difference in levels of 255 that batches of another size
 
 
 def ending_of(label: Sequence[str], psi: float) -> str:
-    """What sets a picture apart from others of its seed: "-woman", "-woman-trunc0.5", "-trunc1"."""
+    """The suffix for labels and truncation: "-woman", "-woman-trunc0.5", "-trunc1"."""
     text = "+".join(label)
     plain = re.sub(r"[^\w.=+-]+", "-", text)[:_LONGEST]
     digest = hashlib.sha256(text.encode()).hexdigest()[:6] if plain != text else ""
@@ -30,12 +30,12 @@ def free_path(path: Path, ending: str, data: bytes, model: str) -> Path:
 
 
 def with_ending(path: Path, ending: str) -> Path:
-    """seed0000.png as seed0000-woman.png."""
+    """A path with a suffix in its name: seed0000.png becomes seed0000-woman.png."""
     return path.with_name(f"{path.stem}{ending}{path.suffix}")
 
 
 def _is_another(path: Path, data: bytes, model: str) -> bool:
-    """Whether a picture that `model` drew lies there and looks otherwise than the one in `data`."""
+    """Whether `path` holds an image of `model` whose pixels differ from those in `data`."""
     try:
         mark = verify(path)
         if mark is None or mark.model != model:

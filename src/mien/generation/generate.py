@@ -63,7 +63,7 @@ def generate(
         Truncation psi, usually from 0 to 1: lower is safer and less varied.
     label
         Of a model trained with --cond or --labels, what to show: a class, or NAME=VALUE, like smiling=1,
-        hair_colour=black; may be repeated. What is not said is drawn from labels that it learnt from.
+        hair_colour=black; may be repeated. Other labels are drawn from those that it was trained on.
     grid
         One picture of them all instead of one file each.
     format
@@ -74,14 +74,19 @@ def generate(
         raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")
     given = parse_seeds(seeds)
     chosen = list(dict.fromkeys(given))
-    drawing = _opened(source_of(source))
+    drawing = _open_generator(source_of(source))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
-    twice = f"{len(given) - len(chosen)} seeds stood there again; each is drawn once"
-    remarks = (*drawing.notes, note, twice * (len(given) > len(chosen)), _unseen(drawing.header, labels))
+    repeats = f"{len(given) - len(chosen)} seeds stood there again; each is drawn once"
+    remarks = (
+        *drawing.notes,
+        note,
+        repeats * (len(given) > len(chosen)),
+        _untrained_labels(drawing.header, labels),
+    )
     for remark in filter(None, remarks):
         events.note(remark)
-    alike = _Alike()
-    batches = alike.watch(_batches(drawing, chosen, labels, trunc, events.progress("drawing")))
+    collapse = _CollapseCheck()
+    batches = collapse.watch(_batches(drawing, chosen, labels, trunc, events.progress("drawing")))
     ending = ending_of(as_labels(label), trunc)
     if grid:
         path = out / f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
@@ -89,14 +94,14 @@ def generate(
         _write_grid(written[0], batches, len(chosen), drawing)
     else:
         written = _save_all(drawing.model, out / f"seed.{format}", ending, batches, len(chosen))
-    if alike.note() and trunc:
-        events.warn(alike.note())
+    if collapse.note() and trunc:
+        events.warn(collapse.note())
     events.note(f"wrote {len(written)} file(s) to {out}")
     return written
 
 
-class _Drawing(NamedTuple):
-    """What draws, whether torch or onnxruntime runs it."""
+class _LoadedGenerator(NamedTuple):
+    """A generator that torch or onnxruntime runs."""
 
     generator: Generator
     header: NetworkHeader
@@ -104,15 +109,15 @@ class _Drawing(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class _Alike:
-    """Whether all pictures that pass are one and the same, or of one colour."""
+class _CollapseCheck:
+    """Checks generated images for collapse: all the same, or of one colour."""
 
     def __init__(self) -> None:
         self._first: Tensor | None = None
         self._count = self._same = self._flat = 0
 
     def watch(self, batches: Iterable[tuple[list[int], Tensor]]) -> Iterator[tuple[list[int], Tensor]]:
-        """The batches as they are."""
+        """Yield the batches unchanged."""
         for seeds, drawn in batches:
             self._first = drawn[0].clone() if self._first is None else self._first
             flat = drawn.flatten(2)
@@ -122,7 +127,7 @@ class _Alike:
             yield seeds, drawn
 
     def note(self) -> str:
-        """What to say of it; "" where pictures differ."""
+        """A warning; "" where images differ."""
         if self._flat:
             return (
                 f"{self._flat} of {self._count} pictures are of one colour: the model has learnt nothing yet"
@@ -131,30 +136,30 @@ class _Alike:
         return f"all {self._count} pictures are the same: the model has collapsed" if alike else ""
 
 
-def _unseen(header: NetworkHeader, labels: Tensor | None) -> str:
-    """A note on what is to be shown and stood on none of the pictures that the model learnt from; or ""."""
+def _untrained_labels(header: NetworkHeader, labels: Tensor | None) -> str:
+    """A note on requested labels that none of the training images had, or ""."""
     if labels is None or not header.label_rows:
         return ""
     rows = torch.tensor(header.label_rows)
-    never = ((labels > 0).any(dim=0) & ~(rows > 0).any(dim=0)).tolist()
+    missing = ((labels > 0).any(dim=0) & ~(rows > 0).any(dim=0)).tolist()
     names = header.spec.class_names or tuple(map(str, range(header.spec.label_dim)))
-    wanted = ", ".join(name for name, unseen in zip(names, never, strict=True) if unseen)
+    labels_text = ", ".join(name for name, is_missing in zip(names, missing, strict=True) if is_missing)
     what = f"none of the {len(rows):,} pictures whose labels the file keeps was"
-    return f"{what} {wanted}: what is drawn for it was never learnt" if wanted else ""
+    return f"{what} {labels_text}: what is drawn for it was never learnt" if labels_text else ""
 
 
-def _opened(source: Path) -> _Drawing:
+def _open_generator(source: Path) -> _LoadedGenerator:
     if source.suffix == ".onnx":
         from mien.interop.onnx_file import OnnxGenerator  # here, since few need it and it costs every start
 
         exported = OnnxGenerator(source)
-        return _Drawing(exported, exported.header, exported.model)
+        return _LoadedGenerator(exported, exported.header, exported.model)
     loaded = load_network(source)
-    return _Drawing(cast(Generator, loaded.network), loaded.header, loaded.model, loaded.notes)
+    return _LoadedGenerator(cast(Generator, loaded.network), loaded.header, loaded.model, loaded.notes)
 
 
 def _batches(
-    drawing: _Drawing,
+    drawing: _LoadedGenerator,
     seeds: list[int],
     labels: Tensor | None,
     psi: float,
@@ -163,10 +168,13 @@ def _batches(
     """Seeds and their pictures, uint8 [n, C, H, W], a batch at a time; progress after each."""
     size = batch_for(drawing.header.spec.resolution)
     for start in range(0, len(seeds), size):
-        piece = seeds[start : start + size]
-        shown = None if labels is None else labels[start : start + size]
-        yield piece, draw(drawing.generator, latents(piece, drawing.generator.z_dim), shown, psi=psi)
-        progress(start + len(piece), len(seeds))
+        batch_seeds = seeds[start : start + size]
+        batch_labels = None if labels is None else labels[start : start + size]
+        yield (
+            batch_seeds,
+            draw(drawing.generator, latents(batch_seeds, drawing.generator.z_dim), batch_labels, psi=psi),
+        )
+        progress(start + len(batch_seeds), len(seeds))
 
 
 def _save_all(
@@ -177,9 +185,9 @@ def _save_all(
     Raises MienError, saying how many there are, where one could not be written.
     """
     written: list[Path] = []
-    for piece, drawn in batches:
-        for seed, picture in zip(piece, drawn, strict=True):
-            data = encode_picture(to_hwc(picture), like.suffix, Provenance(model, seed, TOOL))
+    for batch_seeds, drawn in batches:
+        for seed, image in zip(batch_seeds, drawn, strict=True):
+            data = encode_picture(to_hwc(image), like.suffix, Provenance(model, seed, TOOL))
             path = free_path(like.with_stem(f"seed{seed:04d}"), ending, data, model)
             try:
                 write_bytes(path, data)
@@ -192,7 +200,7 @@ def _save_all(
 
 
 def _write_grid(
-    path: Path, batches: Iterable[tuple[list[int], Tensor]], count: int, drawing: _Drawing
+    path: Path, batches: Iterable[tuple[list[int], Tensor]], count: int, drawing: _LoadedGenerator
 ) -> None:
     """About a square of `count` faces; a PNG goes to disk row by row."""
     columns = math.ceil(math.sqrt(count))

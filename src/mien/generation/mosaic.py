@@ -1,4 +1,4 @@
-"""`mien mosaic`: a wall of chosen faces of any size, drawn and written row by row."""
+"""`mien mosaic`: a grid of chosen faces of any size, drawn and written row by row."""
 
 import math
 from pathlib import Path
@@ -72,8 +72,8 @@ def mosaic(
 
 def _row(drawing: Drawing, seeds: list[int], columns: int, side: int) -> np.ndarray:
     """The faces side by side, uint8 [side, columns * side, 3]; black where there are too few."""
-    lines = np.zeros((side, columns, side, 3), np.uint8)
+    pixels = np.zeros((side, columns, side, 3), np.uint8)
     for start in range(0, len(seeds), _BATCH):
-        for index, picture in enumerate(drawing.faces(seeds[start : start + _BATCH]), start):
-            lines[:, index] = sized(picture, side)
-    return lines.reshape(side, columns * side, 3)
+        for index, image in enumerate(drawing.faces(seeds[start : start + _BATCH]), start):
+            pixels[:, index] = sized(image, side)
+    return pixels.reshape(side, columns * side, 3)

@@ -1,4 +1,4 @@
-"""`mien pick`: a page that stands alone, on which seeds are chosen by looking at their faces."""
+"""`mien pick`: a self-contained HTML page on which to choose seeds by their faces."""
 
 import base64
 import hashlib
@@ -74,18 +74,18 @@ def pick(
 
 def _faces(drawing: Drawing, seeds: list[int], side: int, progress: Tick) -> Iterator[_Face]:
     for start in range(0, len(seeds), _BATCH):
-        piece = seeds[start : start + _BATCH]
-        for seed, picture in zip(piece, drawing.faces(piece), strict=True):
-            data = encode_picture(sized(picture, side), ".webp", drawing.mark(seed))
+        batch = seeds[start : start + _BATCH]
+        for seed, image in zip(batch, drawing.faces(batch), strict=True):
+            data = encode_picture(sized(image, side), ".webp", drawing.mark(seed))
             yield _Face(seed, f"data:image/webp;base64,{base64.b64encode(data).decode()}")
-        progress(start + len(piece), len(seeds))
+        progress(start + len(batch), len(seeds))
 
 
 def _context(drawing: Drawing, seeds: list[int], side: int) -> dict[str, Any]:
-    """What the page says; `store` is the name under which a browser remembers what was kept on it."""
+    """The template's variables; `store` is the name under which a browser stores the choice."""
     model = drawing.loaded.model
     options = "" if drawing.psi == 1 else f" --trunc {drawing.psi:g}"
-    options += "".join(f" --label {shlex.quote(asked)}" for asked in drawing.label)
+    options += "".join(f" --label {shlex.quote(label)}" for label in drawing.label)
     identity = hashlib.sha256(f"{model}{options} {write_seeds(seeds)}".encode()).hexdigest()[:16]
     how = f" with{options}" if options else ""
     return {

@@ -1,4 +1,4 @@
-"""`mien verify`: what the provenance mark of a picture or film claims."""
+"""`mien verify`: read the provenance mark of an image or film."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Share of pictures in which a face is found."""
+"""Detection rate: the share of images in which a face detector fires."""
 
 import cv2
 import numpy as np
@@ -38,25 +38,25 @@ def advice(num_real: int, num_fake: int, dims: int) -> str | None:
 
 
 def best_finder() -> str:
-    """The better of the finders whose files are here; Haar's come with OpenCV."""
+    """The better of the face detectors whose files are here; Haar's come with OpenCV."""
     here = all(artefacts.artefact_path(name) is not None for name in ("face-finder", "face-mesh"))
     return "mesh" if here else "haar"
 
 
-def seen_through() -> tuple[str, str, str]:
-    """Name, hash and resize rule of what finds the faces, for the provenance of scores."""
+def provenance() -> tuple[str, str, str]:
+    """Name, hash and resize rule of the face detector, for the provenance of scores."""
     name = best_finder()
     version = artefacts.artefact_sha256("face-finder") if name == "mesh" else f"opencv {cv2.__version__}"
     return f"finder-{name}", str(version), f"Lanczos to {_SIDE}, mirrored border of {_BORDER}"
 
 
 def _share(images: Tensor, finder: Finder) -> float:
-    found = [bool(finder.find(_prepared(to_hwc(image)))) for image in images]
-    return float(np.mean(found)) if found else 0.0
+    detected = [bool(finder.find(_prepared(to_hwc(image)))) for image in images]
+    return float(np.mean(detected)) if detected else 0.0
 
 
 def _prepared(image: Pixels) -> Pixels:
-    """Aligned faces fill their picture; finders want some room around them and a usual size."""
+    """Enlarge and pad an aligned face, since detectors need a margin and a usual size."""
     colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     room = (_BORDER, _BORDER)
     return np.pad(resize(colour, _SIDE), (room, room, (0, 0)), mode="reflect")

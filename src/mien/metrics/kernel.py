@@ -64,7 +64,7 @@ class _Grams(NamedTuple):
 def _blocks(
     num_x: int, num_y: int, rng: np.random.RandomState
 ) -> list[tuple[np.ndarray | slice, np.ndarray | slice]]:
-    """Disjoint rows of both sides for each block; all rows in their order where one block holds them."""
+    """Disjoint rows of reals and fakes for each block; all rows in their order where one block holds them."""
     count = -(-min(num_x, num_y) // BLOCK)
     if count == 1 and max(num_x, num_y) <= _WIDER * BLOCK:
         return [(slice(None), slice(None))]
@@ -90,7 +90,7 @@ def _estimate(grams: _Grams) -> float:
 
 
 def _draws(grams: _Grams, rng: np.random.Generator) -> tuple[float, np.ndarray]:
-    """The estimate and what each of 500 resamples of the images adds to it.
+    """The estimate, and the deviation from it in each of 500 bootstrap resamples of the images.
 
     An image drawn a times weighs a = 1 + e; pairs of an image with its own copies are left out, so a resample
     is as unbiased as the estimate. It adds a part linear in e, through each image's influence (its mean
@@ -121,12 +121,12 @@ def _excess(count: int, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _centred(within: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Similarities less what the two images' means explain; the diagonal stays 0."""
+    """Doubly centred similarities; the diagonal stays 0."""
     return (within - own[:, None] - own + own.mean()).fill_diagonal_(0)
 
 
 def _mean_square(within: torch.Tensor) -> torch.Tensor:
-    """Over all entries but the diagonal."""
+    """The mean square of all entries but the diagonal."""
     return within.square().sum() / (len(within) * (len(within) - 1))
 
 

@@ -40,7 +40,7 @@ def advice(num_real: int, num_fake: int, dims: int) -> str | None:
     return None if fewest >= 100 else f"{fewest} images make {fewest // 2} pairs: use 100 images or more"
 
 
-def seen_through() -> tuple[str, str, str]:
+def provenance() -> tuple[str, str, str]:
     """Name, hash and resize rule of the network, for the provenance of scores."""
     return "lpips-alexnet", str(artefacts.artefact_sha256(ARTEFACTS[0])), f"as they are, from {_SIDE} px on"
 

@@ -12,7 +12,7 @@ BETTER = {"precision": "higher", "recall": "higher", "density": "higher", "cover
 def compute(
     real: np.ndarray, fake: np.ndarray, *, k_precision: int = 3, k_density: int = 5
 ) -> dict[str, float]:
-    """How far fakes are like reals (precision, density) and reals like fakes (recall, coverage).
+    """Precision and density (fakes within the reals), recall and coverage (reals within the fakes).
 
     real, fake: [N, D] and [M, D], more rows than either k. A ball reaches from each picture to its k-th
     nearest neighbour of its own kind. precision, recall in [0, 1]: share of pictures inside any ball of the
@@ -46,7 +46,7 @@ def _mean(flags: torch.Tensor) -> float:
 
 
 def _squared_distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """[N, D], [M, D] -> [N, M] by |x|^2 + |y|^2 - 2 x.y; what is rounding noise becomes zero."""
+    """[N, D], [M, D] -> [N, M] by |x|^2 + |y|^2 - 2 x.y; rounding noise becomes zero."""
     squares = x.square().sum(1)[:, None] + y.square().sum(1)[None, :]
     distances = squares - 2 * (x @ y.T)
     return torch.where(distances < 1e-12 * squares, 0.0, distances)

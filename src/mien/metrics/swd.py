@@ -52,8 +52,8 @@ def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> float:
     # inside other threads would start teams of its own that get in each other's way.
     with ThreadPoolExecutor(_THREADS) as pool:
         for part in torch.split(directions, 64, dim=1):
-            ours, theirs = pool.map(_sorted, ((part.T @ side.T).numpy() for side in (x, y)))
-            total += float(np.abs(ours - theirs).mean(dtype=np.float64)) * part.shape[1]
+            quantiles_x, quantiles_y = pool.map(_sorted, ((part.T @ side.T).numpy() for side in (x, y)))
+            total += float(np.abs(quantiles_x - quantiles_y).mean(dtype=np.float64)) * part.shape[1]
     return total / directions.shape[1]
 
 
@@ -91,12 +91,12 @@ def _descriptors(
 ) -> Tensor:
     """Patches of one level, [N * per_image, C * 49], each channel shifted and scaled to unit spread."""
     rng = np.random.RandomState([seed, level])
-    found = []
+    cut = []
     for chunk in torch.split(images, batch):
         pyramid_level = _laplacian(chunk, level)
         corners = torch.from_numpy(rng.randint(0, side - PATCH + 1, size=(2, len(chunk), per_image)))
-        found.append(_patches(pyramid_level, corners))
-    patches = torch.cat(found)
+        cut.append(_patches(pyramid_level, corners))
+    patches = torch.cat(cut)
     mean = patches.mean(dim=(0, 2), keepdim=True, dtype=torch.float64)
     spread = (patches.double().square().mean(dim=(0, 2), keepdim=True) - mean**2).clamp_min(0).sqrt()
     scale = 1 / spread.clamp_min(1e-6)  # a flat channel stays 0 rather than becoming infinite

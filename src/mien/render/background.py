@@ -1,4 +1,4 @@
-"""What is behind the person: studio cloth, a gradient, a wall, lights out of focus, outdoors, panels."""
+"""Backgrounds: studio cloth, a gradient, a wall, lights out of focus, outdoors, panels."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Shoulders, chest and clothes below the neck."""
+"""The geometry of shoulders, chest and clothes below the neck."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Pictures of one eye, cut out of a head close up, with the gaze known."""
+"""Close-up images of one eye, with known gaze."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,7 +30,7 @@ def render_eye(
     x = face.eye[0] if side == "right" else -face.eye[0]
     point = np.array([[x, face.eye[1], face.eye[2] + face.eye_radius]])
     close = replace(shot, zoom=shot.zoom * _ZOOM, shift_x=0.0, shift_y=0.0)
-    (at,), _ = make_camera(close).project(point, 1)
-    close = replace(close, shift_x=float(0.5 - at[0]), shift_y=float(0.5 - at[1]))
-    picture = render_one(person, close, size=size)
-    return picture.image, {**picture.labels, "eye": side}
+    (centre,), _ = make_camera(close).project(point, 1)
+    close = replace(close, shift_x=float(0.5 - centre[0]), shift_y=float(0.5 - centre[1]))
+    rendered = render_one(person, close, size=size)
+    return rendered.image, {**rendered.labels, "eye": side}

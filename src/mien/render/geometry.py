@@ -1,4 +1,4 @@
-"""Signed distances of simple solids and how they blend, on arrays of points.
+"""Signed distance functions of simple solids and their blending, on arrays of points.
 
 Points are three float32 arrays x, y, z of one shape. Scalars must be Python floats: a numpy float64 scalar
 would silently turn the arrays into float64. Distances are negative inside.

@@ -1,4 +1,4 @@
-"""Hair as a solid: a volume over the skull, cut by the hairline, grooved along its strands."""
+"""The geometry of hair: a volume over the skull, cut by the hairline, grooved along its strands."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The solid of a head: skull, face, nose, lids, mouth, ears, neck, and what lies behind lids and lips."""
+"""The geometry of a head: skull, face, nose, lids, mouth, ears, neck, eyeballs and teeth."""
 
 import numpy as np
 
@@ -151,7 +151,7 @@ class Head:
         return self.mouth(x, y, z, d)
 
     def rough(self, x: A, ax: A, y: A, z: A) -> A:
-        """A cheap stand-in for shadows and occlusion: no lids, no relief, no ears."""
+        """A coarse version for shadows and occlusion, without lids, relief and ears."""
         d = smin(self.solid(x, ax, y, z), self.neck(x, y, z), 0.12)
         tip = self.face.nose_tip
         nose = cone(x, y, z, self.face.nose_root, (0.0, tip[1], tip[2] - 0.1), 0.06, 0.1)

@@ -1,4 +1,4 @@
-"""Computer-generated heads: a person in a shot becomes a picture with every label known.
+"""Rendering of heads: an image of a person in a shot, with every label known.
 
 Conventions
 -----------

@@ -1,4 +1,4 @@
-"""What is true of a picture: CelebA's attribute names, action units, pose, gaze."""
+"""Labels of a rendered image: CelebA's attributes, action units, pose, gaze."""
 
 import math
 from typing import Any
@@ -76,19 +76,19 @@ def _shape_attributes(p: Person) -> dict[str, bool]:
 
 def _hair_attributes(p: Person, shot: Shot, share: dict[str, float]) -> dict[str, bool]:
     style = STYLES.get(p.hair_style)
-    seen = share["hair"] > _ENOUGH
+    visible = share["hair"] > _ENOUGH
     hatless = shot.hat == "none"
-    texture = seen and style is not None and style.lift > 0.02
+    texture = visible and style is not None and style.lift > 0.02
     curly = style is not None and style.curl > 0
     wavy = curly or p.wave > 0.3
     frontal = abs(shot.yaw) < 75
     return {
         "Bald": p.hair_style in ("bald", "horseshoe") and hatless,
-        "Bangs": seen and style is not None and style.bangs and hatless and frontal,
-        "Black_Hair": seen and p.hair_colour == "black",
-        "Blond_Hair": seen and p.hair_colour == "blond",
-        "Brown_Hair": seen and p.hair_colour == "brown",
-        "Gray_Hair": seen and p.hair_colour == "gray",
+        "Bangs": visible and style is not None and style.bangs and hatless and frontal,
+        "Black_Hair": visible and p.hair_colour == "black",
+        "Blond_Hair": visible and p.hair_colour == "blond",
+        "Brown_Hair": visible and p.hair_colour == "brown",
+        "Gray_Hair": visible and p.hair_colour == "gray",
         "Receding_Hairline": hatless and p.receding > 0.4 and p.hair_style not in ("bald", "horseshoe"),
         "Straight_Hair": texture and not wavy,
         "Wavy_Hair": texture and wavy,
@@ -106,7 +106,7 @@ def _beard_attributes(p: Person) -> dict[str, bool]:
 
 
 def attributes(person: Person, shot: Shot, parts: NDArray[np.uint8]) -> dict[str, bool]:
-    """Truth of each of ATTRIBUTES in one picture; things worn count only where `parts` shows them.
+    """The true value of each of ATTRIBUTES in one image; things worn count only where `parts` shows them.
 
     Smiling: AU 12 of at least 2 (of 5). Mouth_Slightly_Open: AU 25 of at least 1.5 or AU 26 of at least 1.
     """

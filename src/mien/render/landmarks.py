@@ -1,4 +1,4 @@
-"""Named points of the face: where they are on the head, in the picture, and whether they can be seen.
+"""Facial landmarks: their positions on the head and in the image, and whether they are visible.
 
 Left and right are the picture's (the side they are on when the face looks at the camera).
 """
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 def _front_points(scene: Scene) -> dict[str, tuple[float, float]]:
-    """(x, y) of the points that lie on the front, found by going in along -z."""
+    """(x, y) of the points that lie on the front, reached by going in along -z."""
     f = scene.face
 
     def at(curve: int, x: float) -> float:
@@ -68,19 +68,19 @@ def head_points(scene: Scene) -> dict[str, Array]:
             names.append(f"{name}_{side}")
             start.append((sign * 0.9, y, z))
             step.append((-sign, 0.0, 0.0))
-    found = dict(zip(names, _fall_in(scene, np.array(start), np.array(step)), strict=True))
+    points = dict(zip(names, _fall_in(scene, np.array(start), np.array(step)), strict=True))
     gaze = np.array(gaze_direction(scene))
     ear = scene.head.ear_centre
     for side, sign in (("left", -1.0), ("right", 1.0)):
-        found[f"pupil_{side}"] = (
+        points[f"pupil_{side}"] = (
             np.array([sign * scene.face.eye[0], *scene.face.eye[1:]]) + gaze * scene.face.eye_radius
         )
-        found[f"ear_{side}"] = np.array([sign * (ear[0] + 0.06), ear[1], ear[2]])
-    return found
+        points[f"ear_{side}"] = np.array([sign * (ear[0] + 0.06), ear[1], ear[2]])
+    return points
 
 
 def _open_view(depth: NDArray[np.float32], x: int, y: int) -> float:
-    """The farthest surface in the 3 x 3 rays about a place, so that points on an outline count as seen."""
+    """The farthest surface in the 3 x 3 rays about a place, so that points on an outline count as visible."""
     patch = depth[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
     return float(patch.max())
 
@@ -101,8 +101,10 @@ def find_landmarks(
     for name, (x, y), distance in zip(points, where, far, strict=True):
         positions[name] = [round(float(x), 3), round(float(y), 3)]
         inside = 0 <= x < size and 0 <= y < size
-        seen = inside and distance < _open_view(depth, int(x * rays / size), int(y * rays / size)) + 0.06
-        if seen and name.startswith("pupil"):
-            seen = int(parts[int(y), int(x)]) in (PART["eye"], PART["iris"])
-        visible[name] = bool(seen)
+        is_visible = (
+            inside and distance < _open_view(depth, int(x * rays / size), int(y * rays / size)) + 0.06
+        )
+        if is_visible and name.startswith("pupil"):
+            is_visible = int(parts[int(y), int(x)]) in (PART["eye"], PART["iris"])
+        visible[name] = bool(is_visible)
     return positions, visible

@@ -1,4 +1,4 @@
-"""Where the features of a face lie, once a person's shape and an expression are put together.
+"""Positions of facial features, from a person's shape and an expression.
 
 Head coordinates in decimetres: x to the picture's right when the face looks at the camera, y up, z out of the
 face; the pupils of a mean head at rest are at (+-0.315, 0, 0.79). Action units move the numbers here, and

@@ -1,4 +1,4 @@
-"""Fixed tables of smooth noise and how to look them up.
+"""Value noise in one and two dimensions, from fixed tables.
 
 The tables are constants of the renderer (drawn once from a fixed seed), so a picture depends on its own seed
 only. They tile, so any coordinate is valid.

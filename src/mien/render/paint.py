@@ -1,4 +1,4 @@
-"""The look of everything that is not skin, and the dispatch over materials."""
+"""Materials of everything but skin (eyes, mouth, hair, clothes, wear), and the dispatch over materials."""
 
 from collections.abc import Callable
 

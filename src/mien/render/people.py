@@ -1,4 +1,4 @@
-"""Many heads at once, on several processes when it pays."""
+"""Rendering of many heads, in several processes where that is faster."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ _STRIDE = 1_000_003  # distance between the person ids of two seeds
 
 @dataclass(frozen=True)
 class View:
-    """One picture to render: a person id and, unless told otherwise, the shot of the same number."""
+    """One picture to render: a person id and, by default, the shot of the same number."""
 
     person: int
     shot: int
@@ -66,7 +66,7 @@ def render_views(
     """Yield the pictures of `views` in order, the same bytes for any number of workers.
 
     workers: processes, None: as many as cores when there is enough to do. Workers are fresh interpreters
-    that are told what to do through a pipe (no fork, no import of the caller's main module). Raises
+    that take their work through a pipe (no fork, no import of the caller's main module). Raises
     MienError when one dies.
     """
     check_size(size)
@@ -99,7 +99,7 @@ def _serve(
     size: int,
     done: "queue.Queue[tuple[int, Any]]",
 ) -> None:
-    """Feed one worker, one view at a time, and hand on what it sends; (-1, message) when it fails."""
+    """Feed one worker, one view at a time, and pass on its images; (-1, message) when it fails."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:

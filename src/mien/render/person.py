@@ -1,4 +1,4 @@
-"""A person: everything about a head that stays the same from one picture of them to the next."""
+"""A person: the parameters of a head that are the same in all their images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +105,7 @@ class Person:
 
 
 def _near(rng: np.random.Generator, spread: float, mean: float = 1.0) -> float:
-    """A bell around `mean`, cut at two spreads so that nothing becomes a monster."""
+    """A normal number around `mean`, truncated at two standard deviations."""
     return float(mean + spread * np.clip(rng.standard_normal(), -2, 2))
 
 

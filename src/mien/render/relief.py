@@ -1,4 +1,4 @@
-"""The fine relief of a face: a height map over (x, y) that is added along the normal of the skin.
+"""The fine relief of a face: a height map over (x, y), added along the normal of the skin.
 
 Baking it once for each picture makes any number of folds, wrinkles and lips cost one bilinear lookup a point.
 """

@@ -110,7 +110,7 @@ def record_of(labels: dict[str, Any], extra: dict[str, Any], size: int) -> dict[
         for k, v in labels.items()
         if k not in (*measured, "action_units", "attributes", "landmarks", "visible")
     }
-    hidden = sorted(name for name, seen in labels["visible"].items() if not seen)
+    hidden = sorted(name for name, visible in labels["visible"].items() if not visible)
     return {
         "source": f"render/{labels['person']}/{labels['shot']}",
         "sha256": None,

@@ -1,4 +1,4 @@
-"""All solids of one picture, in head coordinates, and which part of the person each point belongs to."""
+"""The scene of one image: its solids in head coordinates, and the part each point belongs to."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Light: one soft key light, a sky and a floor, a rim light, shadows and occlusion."""
+"""Lighting: a soft key light, sky and floor, a rim light, shadows and ambient occlusion."""
 
 from dataclasses import dataclass
 

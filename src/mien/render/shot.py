@@ -1,4 +1,4 @@
-"""A shot: everything about a picture that is not the person, from the pose to the light and the camera."""
+"""A shot: the parameters of an image besides the person, such as pose, light and camera."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +17,7 @@ BACKGROUNDS = ("studio", "gradient", "wall", "bokeh", "outdoors", "panels")
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture's circumstances.
+    """The parameters of a shot.
 
     yaw, pitch, roll: degrees, head against camera (signs in `heads`). eye_yaw, eye_pitch: degrees, eyes
     against head. action_units: FACS number -> intensity 0 (absent) to 5 (strongest); absent numbers are 0.

@@ -1,4 +1,4 @@
-"""The look of skin: tone, blotches, freckles, lips, brows, beard, make-up, the shadow of shaven hair."""
+"""The material of skin: tone, blotches, freckles, lips, brows, beard, make-up, shaven hair."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def _around(x: A, z: A) -> A:
 
 
 def _blotches(scene: Scene, p: Points, tone: A) -> A:
-    """Uneven pigment, flush, freckles: what keeps skin from being flat."""
+    """The albedo of skin with uneven pigment, flush and freckles."""
     person = scene.person
     u, v = _around(p.x, p.z) * 7.0, p.y * 6.0
     large, fine = cloud(u, v, 3), noise2(u * 9 + 40, v * 9)

@@ -1,4 +1,4 @@
-"""What a hit point is made of: the record that painting fills in and shading reads."""
+"""Surface properties of hit points, which painting fills in and shading reads."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The camera and the tracing of rays through a scene."""
+"""The camera, and sphere tracing of rays through a scene."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

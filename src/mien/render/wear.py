@@ -1,4 +1,4 @@
-"""Things worn on the head: glasses, hats, earrings."""
+"""The geometry of things worn on the head: glasses, hats, earrings."""
 
 import numpy as np
 

@@ -29,7 +29,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened at `x`. kind: "warning" or "rescue"; text: shown when pointed at."""
+    """A marked point at `x`. kind: "warning" or "rescue"; text: its tooltip."""
 
     x: float
     kind: str
@@ -93,7 +93,7 @@ def wants_log(values: Sequence[float]) -> bool:
 
 
 def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
-    """At most about `most` points: the lowest and highest of each stretch, so that no spike is lost.
+    """At most about `most` points: the minimum and maximum of each stretch, so that no spike is lost.
 
     A stretch with a gap keeps one gap.
     """
@@ -204,20 +204,20 @@ def _mark(mark: Mark, axis: _Axis) -> Markup:
 
 def _line(line: Series, index: int, x_axis: _Axis, y_axis: _Axis) -> Markup:
     points = thinned(line.points)
-    pieces: list[str] = []
-    lonely: list[tuple[float, float]] = []
+    segments: list[str] = []
+    single_points: list[tuple[float, float]] = []
     for run in _runs(points):
         places = [(x_axis.place(x), y_axis.place(y)) for x, y in run]
         if len(places) == 1:
-            lonely.append(places[0])  # a line of one point would not be seen
-        pieces.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places))
+            single_points.append(places[0])  # a line of one point would be invisible
+        segments.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places))
     style = index % NUM_STYLES
     dots = Markup("").join(
         Markup('<circle class="s{} dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(style, x, y)
-        for x, y in lonely
+        for x, y in single_points
     )
     path = Markup('<path class="s{}" data-series="{}" d="{}"><title>{}</title></path>')
-    return path.format(style, line.name, "".join(pieces), line.name) + dots
+    return path.format(style, line.name, "".join(segments), line.name) + dots
 
 
 def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:

@@ -1,4 +1,4 @@
-"""Pictures for the report, inlined as data: URIs of bounded size; generated ones keep their mark."""
+"""Images inlined in pages as data: URIs of bounded size; generated ones keep their provenance mark."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ _MOST_FRAME_PIXELS = 1 << 22
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture ready for the page. uri: data:...; alt: for those who do not see it."""
+    """An image inlined in a page. uri: data:...; alt: text for those who do not see it."""
 
     uri: str
     width: int
@@ -45,9 +45,9 @@ class Shown:
 
 @dataclass(frozen=True)
 class Samples:
-    """Fresh samples. pictures: uint8 [N, C, H, W] on the CPU; seeds and class names beside them."""
+    """Generated samples. images: uint8 [N, C, H, W] on the CPU; seeds and class names of each."""
 
-    pictures: Tensor
+    images: Tensor
     seeds: tuple[int, ...]
     classes: tuple[str, ...]
 
@@ -59,23 +59,23 @@ def draw_samples(loaded: LoadedNetwork[Any], dataset: Dataset | None, count: int
     device = next(network.parameters()).device
     labels = _labels(loaded.header, dataset, count)
     z = latents(seeds, network.z_dim).to(device)
-    pictures = draw(network, z, None if labels is None else labels.to(device))
+    images = draw(network, z, None if labels is None else labels.to(device))
     names = spec.class_names or tuple(f"class {index}" for index in range(spec.label_dim))
     classes = ("",) * count if labels is None else tuple(_named(row, names) for row in labels)
-    return Samples(pictures, tuple(seeds), classes)
+    return Samples(images, tuple(seeds), classes)
 
 
 def show_sample(samples: Samples, index: int, model: str) -> Shown:
-    """One sample, with the mark that says which model and seed made it."""
+    """One sample, with the provenance mark of its model and seed."""
     seed, about = samples.seeds[index], samples.classes[index]
-    image = _bounded(to_hwc(samples.pictures[index]), _MOST_SAMPLE_SIDE)
+    image = _bounded(to_hwc(samples.images[index]), _MOST_SAMPLE_SIDE)
     data = encode_picture(image, ".webp", Provenance(model, seed, TOOL))
     alt = f"generated face, seed {seed}" + (f", {about}" if about else "")
     return Shown(_uri(data), image.shape[1], image.shape[0], alt, f"seed {seed}")
 
 
 def show_real(dataset: Dataset, index: int, caption: str) -> Shown:
-    """One training picture."""
+    """One training image."""
     pixels = torch.from_numpy(np.ascontiguousarray(dataset.images(np.array([index]))[0]))
     image = _bounded(to_hwc(pixels), _MOST_SAMPLE_SIDE)
     source = str(dataset.records[index].get("source", "")) if index < len(dataset.records) else ""
@@ -83,16 +83,16 @@ def show_real(dataset: Dataset, index: int, caption: str) -> Shown:
     return Shown(_webp(image), image.shape[1], image.shape[0], alt, caption)
 
 
-def show_strip(pictures: np.ndarray, alt: str, *, made: SourceType | None) -> Shown:
-    """uint8 [N, C, H, W] side by side. made: how, where they are not photos."""
-    image = grid(torch.from_numpy(pictures), len(pictures))
+def show_strip(images: np.ndarray, alt: str, *, made: SourceType | None) -> Shown:
+    """Images uint8 [N, C, H, W] side by side. made: how, where they are not photos."""
+    image = grid(torch.from_numpy(images), len(images))
     mark = None if made is None else Provenance("", None, TOOL, made)
     uri = _webp(image) if mark is None else _uri(encode_picture(image, ".webp", mark))
     return Shown(uri, image.shape[1], image.shape[0], alt)
 
 
 def show_grid(path: Path, alt: str, *, generated: bool) -> Shown:
-    """A grid of pictures that the run drew. Raises BadPicture."""
+    """A grid image of the run. Raises BadPicture."""
     image = _bounded(read_picture(path), _MOST_GRID_SIDE)
     model = Provenance("", None, TOOL)
     uri = _uri(encode_picture(image, ".webp", model)) if generated else _webp(image)
@@ -118,7 +118,7 @@ def show_timelapse(run: RunFolder) -> tuple[Shown, Shown]:
 
 
 def show_still(frame: Pixels) -> Shown:
-    """One frame, for those who asked their system for less motion."""
+    """A still frame, for viewers who prefer reduced motion."""
     data = encode_picture(frame, ".webp", Provenance("", None, TOOL))
     return Shown(_uri(data), frame.shape[1], frame.shape[0], "the last frame of the timelapse")
 

@@ -1,4 +1,4 @@
-"""What a run's log says: curves, and what happened on the way."""
+"""A run's training log: curves, warnings and rescues."""
 
 import json
 import math
@@ -14,8 +14,8 @@ _FATAL = ("nonfinite", "penalty", "exploded")  # the monitor's kinds that call f
 
 
 @dataclass(frozen=True)
-class Happening:
-    """A warning or rescue, or several of one kind. kimgs: when. undone: training went back behind it."""
+class Incident:
+    """A warning or rescue, or several of one kind. kimgs: when. undone: it was rolled back."""
 
     event: str
     kind: str
@@ -36,10 +36,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Log:
-    """A run's log taken apart. num_damaged: lines that could not be read. diverged: it ends in a collapse."""
+    """A parsed log. num_damaged: lines that could not be read. diverged: the run ended by diverging."""
 
     ticks: tuple[Mapping[str, Any], ...]
-    happenings: tuple[Happening, ...]
+    incidents: tuple[Incident, ...]
     marks: tuple[Mark, ...]
     num_damaged: int
     diverged: bool
@@ -50,16 +50,16 @@ class Log:
 
     @property
     def seconds(self) -> float:
-        found = [_float(tick.get("Timing/total_sec")) for tick in self.ticks]
-        return max((value for value in found if value is not None and math.isfinite(value)), default=0.0)
+        totals = [_float(tick.get("Timing/total_sec")) for tick in self.ticks]
+        return max((value for value in totals if value is not None and math.isfinite(value)), default=0.0)
 
     def count(self, event: str) -> int:
         """How many warnings ("warning") or rescues ("rescue") there were."""
-        return sum(len(happening.kimgs) for happening in self.happenings if happening.event == event)
+        return sum(len(incident.kimgs) for incident in self.incidents if incident.event == event)
 
 
 def read_log(run: RunFolder) -> Log:
-    """Read `log.jsonl`; lines that are damaged, or say nothing about when, are left out and counted."""
+    """Read `log.jsonl`; lines that are damaged or have no time are left out and counted."""
     records, damaged = _records(run)
     ticks: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
@@ -79,16 +79,16 @@ def read_log(run: RunFolder) -> Log:
 
 
 def groups(ticks: Sequence[Mapping[str, Any]]) -> list[Group]:
-    """The curves by what they are about, in the order in which one reads them; only those that exist."""
+    """The logged curves by topic, in the order of the report; only those that exist."""
     names = [name for tick in ticks for name in tick if name not in _NOT_CURVES]
-    found: dict[str, list[Series]] = {}
+    by_topic: dict[str, list[Series]] = {}
     for name in dict.fromkeys(names):
         points = [
             (kimg_of(tick) or 0.0, value) for tick in ticks if (value := _float(tick.get(name))) is not None
         ]
         if points:
-            found.setdefault(_topic(name), []).append(Series(_short(name), points))
-    return [Group(*_TOPICS[topic], tuple(found[topic])) for topic in _TOPICS if topic in found]
+            by_topic.setdefault(_topic(name), []).append(Series(_short(name), points))
+    return [Group(*_TOPICS[topic], tuple(by_topic[topic])) for topic in _TOPICS if topic in by_topic]
 
 
 _TOPICS = {
@@ -139,7 +139,7 @@ def _topic(name: str) -> str:
 
 
 def _short(name: str) -> str:
-    """The name without what the chart's title says already."""
+    """The curve's name without the words of the chart's title."""
     known = {"g": "generator", "d": "discriminator", "penalty": "penalty"}
     if name.startswith("Grad/"):
         return known.get(name[5:], name[5:])
@@ -155,7 +155,7 @@ def _short(name: str) -> str:
 
 
 def _records(run: RunFolder) -> tuple[list[dict[str, Any]], int]:
-    """The log's records, and how many lines are none."""
+    """The log's records, and the number of unreadable lines."""
     try:
         lines = run.log.read_bytes().split(b"\n")
         records = run.read_log()
@@ -164,25 +164,25 @@ def _records(run: RunFolder) -> tuple[list[dict[str, Any]], int]:
     return records, sum(bool(line.strip()) for line in lines) - len(records)
 
 
-def _grouped(events: Sequence[Mapping[str, Any]]) -> Iterator[Happening]:
+def _grouped(events: Sequence[Mapping[str, Any]]) -> Iterator[Incident]:
     """Events in order of their first appearance; warnings of one kind become one entry."""
-    together: dict[object, list[Mapping[str, Any]]] = {}
+    by_kind: dict[object, list[Mapping[str, Any]]] = {}
     for index, event in enumerate(events):
         key = (event.get("event"), str(event.get("kind")), bool(event.get("undone")))
-        together.setdefault(key if event.get("event") == "warning" else index, []).append(event)
-    for several in together.values():
-        newest = several[-1]
-        yield Happening(
+        by_kind.setdefault(key if event.get("event") == "warning" else index, []).append(event)
+    for group in by_kind.values():
+        newest = group[-1]
+        yield Incident(
             event=str(newest["event"]),
             kind=str(newest.get("kind", "")),
             text=str(newest.get("text", json.dumps(newest, default=str))),
-            kimgs=tuple(kimg_of(event) or 0.0 for event in several),
+            kimgs=tuple(kimg_of(event) or 0.0 for event in group),
             undone=bool(newest.get("undone")),
         )
 
 
 def kimg_of(record: Mapping[str, Any]) -> float | None:
-    """When a record was written, in thousands of images; None where it does not say."""
+    """The time of a record in thousands of training images; None where it has none."""
     nimg = _float(record.get("nimg"))
     kimg = nimg / 1000 if nimg is not None else _float(record.get("Progress/kimg"))
     return kimg if kimg is not None and math.isfinite(kimg) and kimg >= 0 else None

@@ -1,4 +1,4 @@
-"""What the pages of this program share: rendering templates that stand alone, curves, tables of files."""
+"""HTML pages: render a jinja template to one self-contained file, with curves and tables of files."""
 
 import base64
 import functools
@@ -26,7 +26,7 @@ def render(
     styles: Sequence[str] = ("report.css",),
     scripts: Sequence[str] = (),
 ) -> str:
-    """The page of a template, with its style sheets and scripts inlined; it fetches nothing from anywhere.
+    """Render a template with its style sheets and scripts inlined; the page makes no outside requests.
 
     The template finds them in `style` and `script`, and in `style_hash` and `script_hash` what its content
     security policy allows: these alone, and nothing that a hostile name might smuggle in.
@@ -60,13 +60,13 @@ def _policy_hash(text: str) -> str:
 
 
 def log_parts(log: Log) -> dict[str, Any]:
-    """What the parts "warnings" and "curves" of a page show, by name."""
+    """The template variables of the sections "warnings" and "curves", by name."""
     charts = [_chart(group, log) for group in groups(log.ticks)]
     return {"charts": charts, "log": log, "numbers": _numbers(log), "num_styles": NUM_STYLES}
 
 
 def files_of(files: Iterable[tuple[Path, str]]) -> list[tuple[str, str, str, str]]:
-    """Name, what it is, size and SHA-256 of each file."""
+    """Name, description, size and SHA-256 of each file."""
     rows = []
     for path, about in files:
         try:
@@ -88,7 +88,7 @@ def _chart(group: Group, log: Log) -> dict[str, Any]:
 
 
 def _numbers(log: Log) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the figures behind the curves, evenly thinned."""
+    """Headings and rows of the curves' values, evenly thinned."""
     count = min(len(log.ticks), _NUM_TABLE_ROWS)
     chosen = sorted({round(i * (len(log.ticks) - 1) / max(count - 1, 1)) for i in range(count)})
     curves = [(group, series, dict(series.points)) for group in groups(log.ticks) for series in group.series]

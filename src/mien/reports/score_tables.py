@@ -1,4 +1,4 @@
-"""A run's scores in tables: side by side only what may be compared."""
+"""Tables of a run's scores; only comparable scores share a table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of one provenance. columns: thousands of images the generators had seen, newest first."""
+    """Scores of one provenance. columns: training images of the generators in thousands, newest first."""
 
     title: str
     columns: tuple[str, ...]
@@ -62,7 +62,7 @@ Key = tuple[object, ...]
 
 
 def read_scores(run: RunFolder) -> tuple[list[Score], int]:
-    """The scores in `metric-*.jsonl`, oldest first, and how many lines are none."""
+    """The scores in `metric-*.jsonl`, oldest first, and the number of unreadable lines."""
     scores: list[Score] = []
     damaged = 0
     for path in sorted(run.path.glob("metric-*.jsonl")):
@@ -87,44 +87,44 @@ def by_provenance(scores: Sequence[Score]) -> list[list[Score]]:
     with the scores of the pictures that it is of the first of. Baselines without a generator come last,
     alone.
     """
-    found: dict[Key, list[Score]] = {}
-    mine = [score for score in scores if score.subject == "generator"]
-    for score in (one for one in mine if one.metric != _FIXED):
-        found.setdefault((*_key(score), score.psi), []).append(score)
-    for score in (one for one in mine if one.metric == _FIXED):
-        homes = [several for several in found.values() if _stands_with(score, several)]
-        (homes[0] if homes else found.setdefault((*_key(score), score.psi), [])).append(score)
+    groups: dict[Key, list[Score]] = {}
+    of_generators = [score for score in scores if score.subject == "generator"]
+    for score in (score for score in of_generators if score.metric != _FIXED):
+        groups.setdefault((*_key(score), score.psi), []).append(score)
+    for score in (score for score in of_generators if score.metric == _FIXED):
+        matching = [group for group in groups.values() if _fits_group(score, group)]
+        (matching[0] if matching else groups.setdefault((*_key(score), score.psi), [])).append(score)
     for score in scores:
         if score.subject != "generator":
-            homes = [several for several in found.values() if _is_baseline_of(score, several)]
-            for several in homes or [found.setdefault((*_key(score), score.subject), [])]:
-                several.append(score)
-    return [sorted(several, key=_rank) for several in found.values()]
+            matching = [group for group in groups.values() if _is_baseline_of(score, group)]
+            for group in matching or [groups.setdefault((*_key(score), score.subject), [])]:
+                group.append(score)
+    return [sorted(group, key=_rank) for group in groups.values()]
 
 
 def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTable]:
     """One table for each provenance. trained_on: content hash of the pictures the run learned from."""
-    return [_table(several, trained_on) for several in by_provenance(scores)]
+    return [_table(group, trained_on) for group in by_provenance(scores)]
 
 
 def quote(scores: Sequence[Score], *, trained_on: str | None = None) -> Quote | None:
-    """The newest kernel distance of the measurement that says most; None where there is none.
+    """The newest kernel distance of the most informative measurement; None where there is none.
 
-    Where no kernel distance has an interval, the newest Fréchet distance. That is the one through the network
-    that knows most, then on what was trained on (a content hash), without truncation, of most pictures.
+    Where no kernel distance has an interval, the newest Fréchet distance. Most informative: by the best
+    feature network, then on the training data (a content hash), without truncation, of most images.
     """
     for metric in _QUOTED:
         quotable = [score for score in scores if score.metric == metric]
         if metric != "kernel" or any(score.low is not None for score in quotable):
-            lists = by_provenance(quotable)
-            mine = [several for several in lists if any(score.subject == "generator" for score in several)]
-            if mine:
+            groups = by_provenance(quotable)
+            candidates = [group for group in groups if any(score.subject == "generator" for score in group)]
+            if candidates:
                 break
     else:
         return None
-    best = min(mine, key=lambda several: _weight(several[0], trained_on))
+    best = min(candidates, key=lambda group: _weight(group[0], trained_on))
     newest = _newest([score for score in best if score.subject == "generator"])
-    found = {score.subject: score.value for score in best}
+    values = {score.subject: score.value for score in best}
     return Quote(
         metric=newest.metric,
         low=newest.low,
@@ -133,20 +133,20 @@ def quote(scores: Sequence[Score], *, trained_on: str | None = None) -> Quote | 
         dataset=newest.dataset_name,
         nimg=newest.nimg,
         value=newest.value,
-        floor=found.get("real-halves"),
-        noise=found.get("noise"),
+        floor=values.get("real-halves"),
+        noise=values.get("noise"),
     )
 
 
 def _weight(score: Score, trained_on: str | None) -> tuple[int, bool, bool, int]:
-    """Smaller for what says more."""
+    """A sort key, smaller for a more informative score."""
     networks = _NETWORKS_BY_WEIGHT
     rank = networks.index(score.network) if score.network in networks else len(networks)
     return rank, score.dataset_hash != trained_on, score.psi != 1, -score.num_real - score.num_fake
 
 
 def _newest(scores: Sequence[Score]) -> Score:
-    """The score of the generator that has seen most; of several, the one measured last."""
+    """The score of the generator that was trained longest; of several, the one measured last."""
     return max(enumerate(scores), key=lambda pair: (pair[1].nimg or 0, pair[0]))[1]
 
 
@@ -161,28 +161,28 @@ def _key(score: Score) -> Key:
     )
 
 
-def _same_eyes(one: Score, other: Score) -> bool:
+def _same_features(one: Score, other: Score) -> bool:
     same = ("network", "network_hash", "resize", "dataset_hash")
     return all(getattr(one, name) == getattr(other, name) for name in same)
 
 
-def _stands_with(score: Score, several: Sequence[Score]) -> bool:
-    """Whether a generator's Fréchet distance may stand in a list: it is of a part of the same pictures."""
-    first = several[0]
-    others = [one for one in several if one.metric == _FIXED]
-    if not _same_eyes(score, first) or score.psi != first.psi:
+def _fits_group(score: Score, group: Sequence[Score]) -> bool:
+    """Whether a generator's Fréchet distance fits a group: it is of a part of the same images."""
+    first = group[0]
+    fixed = [member for member in group if member.metric == _FIXED]
+    if not _same_features(score, first) or score.psi != first.psi:
         return False
-    if others:
-        return _key(others[0]) == _key(score)
+    if fixed:
+        return _key(fixed[0]) == _key(score)
     return score.num_real <= first.num_real and score.num_fake <= first.num_fake
 
 
-def _is_baseline_of(score: Score, several: Sequence[Score]) -> bool:
-    generators = [one for one in several if one.subject == "generator"]
+def _is_baseline_of(score: Score, group: Sequence[Score]) -> bool:
+    generators = [member for member in group if member.subject == "generator"]
     if score.metric == _FIXED:
-        generators = [one for one in generators if one.metric == _FIXED]
+        generators = [member for member in generators if member.metric == _FIXED]
     else:
-        generators = [one for one in generators if one.metric != _FIXED] or generators
+        generators = [member for member in generators if member.metric != _FIXED] or generators
     if not generators:
         return False
     generator = generators[0]
@@ -192,7 +192,7 @@ def _is_baseline_of(score: Score, several: Sequence[Score]) -> bool:
     halves = ((generator.num_real + 1) // 2, generator.num_real // 2)
     counts = (score.num_real, score.num_fake)
     fixed = score.metric == _FIXED and counts[0] == counts[1] <= generator.num_fake
-    return _same_eyes(score, generator) and (counts == halves or fixed)
+    return _same_features(score, generator) and (counts == halves or fixed)
 
 
 def _rank(score: Score) -> int:
@@ -200,31 +200,31 @@ def _rank(score: Score) -> int:
 
 
 def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
-    mine = [score for score in scores if score.subject == "generator"]
+    of_generators = [score for score in scores if score.subject == "generator"]
     first = scores[0]
-    seen = sorted({score.nimg or 0 for score in mine}, reverse=True)[:_MOST_COLUMNS]
+    nimgs = sorted({score.nimg or 0 for score in of_generators}, reverse=True)[:_MOST_COLUMNS]
     metrics = dict.fromkeys(score.metric for score in scores)
-    rows = tuple(_row(metric, [s for s in scores if s.metric == metric], seen) for metric in metrics)
-    warnings = dict.fromkeys(text for score in mine for text in score.warnings)
+    rows = tuple(_row(metric, [s for s in scores if s.metric == metric], nimgs) for metric in metrics)
+    warnings = dict.fromkeys(text for score in of_generators for text in score.warnings)
     return ScoreTable(
         title=f"Seen through {first.network}" if first.network else "Seen as pixels",
-        columns=tuple(f"at {number(nimg / 1000)} kimg" if nimg else "value" for nimg in seen),
+        columns=tuple(f"at {number(nimg / 1000)} kimg" if nimg else "value" for nimg in nimgs),
         rows=rows,
-        provenance=tuple(_provenance(mine or scores, trained_on)),
+        provenance=tuple(_provenance(of_generators or scores, trained_on)),
         warnings=tuple(warnings),
         has_floor=any(row.floor for row in rows),
         has_noise=any(row.noise for row in rows),
     )
 
 
-def _row(metric: str, scores: Sequence[Score], seen: Sequence[int]) -> Row:
+def _row(metric: str, scores: Sequence[Score], nimgs: Sequence[int]) -> Row:
     # Of several measurements of one thing the last counts.
     values = {(score.subject, score.nimg or 0): _text(score) for score in scores}
     name = title_of(scores[0])
     return Row(
         metric=f"{name} of {scores[0].num_fake:,}" if metric == _FIXED else name,
         better=scores[0].better or _NO_DIRECTION.get(metric, ""),
-        values=tuple(values.get(("generator", nimg), "") for nimg in seen),
+        values=tuple(values.get(("generator", nimg), "") for nimg in nimgs),
         floor=values.get(("real-halves", 0), ""),
         noise=values.get(("noise", 0), ""),
     )

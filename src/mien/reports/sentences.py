@@ -1,4 +1,4 @@
-"""What the figures of a run mean, in sentences."""
+"""Sentences of a run's report: lead, verdict and facts."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from mien.reports.score_tables import Quote
 
 
 def lead(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> str:
-    """What was trained, on what and how long, in one sentence."""
+    """The family, dataset and duration of a run, in one sentence."""
     family = dig(config, "family") or (loaded.header.family if loaded else None)
     size = dig(config, "spec", "resolution")
     pictures, name = dig(config, "dataset", "num_images"), dig(config, "dataset", "name")
@@ -40,7 +40,7 @@ def verdict(
 
 
 def facts(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> list[tuple[str, str]]:
-    """Name and value of what one wants to know at a glance; only what is known."""
+    """The main facts of a run as (name, value), without those that are unknown."""
     speeds = sorted(
         y
         for g in groups(log.ticks)
@@ -62,7 +62,7 @@ def facts(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log
 
 def _health(log: Log) -> tuple[str, str]:
     rescues, warnings = log.count("rescue"), log.count("warning")
-    if not log.ticks and not log.happenings:
+    if not log.ticks and not log.incidents:
         return "plain", "The log holds no figures yet."
     if log.diverged:
         return "doubt", f"Training ended in divergence after {times(rescues, 'rescue')}; see the warnings."
@@ -74,7 +74,7 @@ def _health(log: Log) -> tuple[str, str]:
 
 
 def _quality(quoted: Quote) -> tuple[str, str]:
-    """The distance put between its baselines, and what that means."""
+    """The distance beside its baselines, and its interpretation."""
     value, floor, noise = quoted.value, quoted.floor, quoted.noise
     name = "kernel" if quoted.metric == "kernel" else "Fréchet"
     sentence = f"Its {name} distance to {quoted.dataset} (through {quoted.network}) is {number(value)}"
@@ -106,7 +106,7 @@ def _count(value: object) -> str:
 
 
 def times(count: int, what: str) -> str:
-    """ "1 rescue", "3 rescues"."""
+    """A count with its noun: "1 rescue", "3 rescues"."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -123,7 +123,7 @@ def at_kimg(value: float) -> str:
 
 
 def dig(config: Mapping[str, Any], *keys: str) -> Any:
-    """What stands under `keys`, or None: a config may be damaged or another tool's."""
+    """The nested value under `keys`, or None: a config may be damaged or another tool's."""
     value: Any = config
     for key in keys:
         if not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what a discriminator sees, and its adaptive strength.
+"""Differentiable augmentation of the discriminator's input, with fixed, rising or adaptive strength.
 
 The pipe of StyleGAN2-ADA (Karras et al. 2020, arXiv:2006.06676, appendix B): blits, geometry, colour,
 and optionally filters in bands, noise and cutout. Each transformation is applied to each picture with
@@ -30,7 +30,7 @@ PIPES: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Augmentation:
-    """Disturbs pictures [N, C, H, W] in [-1, 1] with probability `p` for each transformation.
+    """Augments images [N, C, H, W] in [-1, 1]; each transformation is applied with probability `p`.
 
     groups: which of GROUPS, in their order; or SIMPLE policies of DiffAugment, which know no p below 1.
     At p = 0 pictures pass through untouched.
@@ -46,13 +46,13 @@ class Augmentation:
             raise InputError(f"augmentation {unknown[0]!r} is not known; choose from: {known}")
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """The disturbed pictures, float32 of the same shape; differentiable twice."""
+        """The augmented images, float32 of the same shape; twice differentiable."""
         if self.p <= 0:
             return images
         with torch.autocast(images.device.type, enabled=False):
-            return self._disturb(images.float(), rng)
+            return self._augment(images.float(), rng)
 
-    def _disturb(self, x: Tensor, rng: torch.Generator) -> Tensor:
+    def _augment(self, x: Tensor, rng: torch.Generator) -> Tensor:
         groups = self.groups
         if "blit" in groups or "geometry" in groups:
             matrices = geometry(x, self.p, rng, blits="blit" in groups, turns="geometry" in groups)
@@ -70,7 +70,7 @@ class Augmentation:
 
 @dataclass
 class Adaptive:
-    """Raises p while the discriminator is too sure of reals, else lowers it (arXiv:2006.06676, section 3).
+    """Raises p while the discriminator overfits, else lowers it (ADA, arXiv:2006.06676, section 3).
 
     The sign of its scores of real pictures, averaged over `interval` steps, is held at `target`. From 0 to 1
     p takes `ramp_nimg` images at the fastest.
@@ -85,7 +85,7 @@ class Adaptive:
     steps: int = 0
 
     def observe(self, signs: float, nimg: int) -> None:
-        """Take the mean sign of the real scores of a step that saw `nimg` images."""
+        """Update p by the mean sign of the real scores of a step of `nimg` images."""
         self.signs += signs * nimg
         self.nimg += nimg
         self.steps += 1
@@ -100,7 +100,7 @@ class Adaptive:
         return {"p": self.augmentation.p, "signs": self.signs, "nimg": self.nimg, "steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore the state of `state_dict`."""
         self.augmentation.p = state["p"]
         self.signs, self.nimg, self.steps = state["signs"], state["nimg"], state["steps"]
 
@@ -133,16 +133,16 @@ class Schedule:
             self.augmentation.p = self.peak * (1 - math.cos(math.pi * progress.fraction)) / 2
 
     def end_step(self, values: Mapping[str, float], nimg: int) -> None:
-        """Learn from what the step logged; it saw `nimg` images."""
+        """Update adaptive strength by the logged values of a step of `nimg` images."""
         if self.adaptive is not None and "Loss/signs/real" in values:
             self.adaptive.observe(values["Loss/signs/real"], nimg)
 
     def state_dict(self) -> dict[str, Any]:
-        """What adaptive strength must not forget."""
+        """The state of adaptive strength, {} without it."""
         return {} if self.adaptive is None else self.adaptive.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore the state of `state_dict`."""
         if self.adaptive is not None:
             self.adaptive.load_state_dict(state)
 

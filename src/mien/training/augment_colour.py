@@ -1,4 +1,4 @@
-"""Colour transformations as one 4x4 matrix for each picture (arXiv:2006.06676, appendix B)."""
+"""Colour augmentations as one 4x4 matrix for each image (arXiv:2006.06676, appendix B)."""
 
 import math
 

@@ -1,33 +1,33 @@
-"""Random numbers for each picture of a batch, and whether it takes them."""
+"""Random parameters of augmentations: one value, and one decision, for each image of a batch."""
 
 import torch
 from torch import Tensor
 
 
 class Draws:
-    """count: pictures. p: the chance with which each takes a transformation."""
+    """Random values for `count` images, each of which is transformed with probability `p`."""
 
     def __init__(self, count: int, p: float, rng: torch.Generator, device: torch.device) -> None:
         self.count, self.p, self.device, self._rng = count, p, device, rng
 
     def uniform(self, low: float, high: float) -> Tensor:
-        """[count], from low to high."""
+        """Uniform numbers [count] from low to high."""
         return low + (high - low) * torch.rand(self.count, generator=self._rng, device=self.device)
 
     def normal(self) -> Tensor:
-        """[count], of mean 0 and deviation 1."""
+        """Standard normal numbers [count]."""
         return torch.randn(self.count, generator=self._rng, device=self.device)
 
     def integers(self, below: int) -> Tensor:
-        """[count], 0 to below - 1."""
+        """Uniform integers [count] from 0 to below - 1."""
         return torch.randint(below, (self.count,), generator=self._rng, device=self.device)
 
     def chosen(self, values: Tensor, otherwise: float, *, p: float | None = None) -> Tensor:
-        """`values` with probability p for each picture, else `otherwise`."""
+        """`values` with probability p for each image, else `otherwise`."""
         take = self.uniform(0, 1) < (self.p if p is None else p)
         return torch.where(take, values, torch.full_like(values, otherwise))
 
     def together(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """Both with probability p for each picture, else neither (0)."""
+        """Both with probability p for each image, else zeros."""
         take = self.uniform(0, 1) < self.p
         return one * take, other * take

@@ -1,4 +1,4 @@
-"""Filters in bands, noise and cutout: the optional end of the pipe (arXiv:2006.06676, appendix B)."""
+"""Augmentations by band filters, noise and cutout (arXiv:2006.06676, appendix B), off by default."""
 
 import torch
 import torch.nn.functional as F

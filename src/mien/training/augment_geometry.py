@@ -1,4 +1,4 @@
-"""Blits and geometry as one warp: each picture is sampled once, through a 3x3 matrix of its own.
+"""Pixel blits and geometric augmentations as one warp: each image is resampled once, by a 3x3 matrix.
 
 Matrices map target to source, in units of the picture with its centre at (0, 0), y down.
 """

@@ -1,4 +1,4 @@
-"""DiffAugment's policies (Zhao et al. 2020, arXiv:2006.10738): every picture, every time, mild."""
+"""DiffAugment's policies (Zhao et al. 2020, arXiv:2006.10738), applied to every image at every step."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def _colour(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _translation(x: Tensor, rng: torch.Generator) -> Tensor:
-    """A shift by whole pixels up to an eighth of the side; what comes in is zero."""
+    """A shift by whole pixels up to an eighth of the side, filled with zeros."""
     size = x.shape[-1]
     reach = max(1, round(size * _SHIFT))
     draws = Draws(len(x), 1.0, rng, x.device)

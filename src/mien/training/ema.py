@@ -33,7 +33,7 @@ class Averages:
         return {name: network.state_dict() for name, network in self.networks.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore the state of `state_dict`."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
 
@@ -46,7 +46,7 @@ def _pairs(
     average: nn.Module, source: nn.Module
 ) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
     """Matching tensors of both networks: floating-point ones, and the rest (counters)."""
-    ours, theirs = average.state_dict(), source.state_dict()
-    pairs = [(ours[name], theirs[name]) for name in ours]
+    averaged, trained = average.state_dict(), source.state_dict()
+    pairs = [(averaged[name], trained[name]) for name in averaged]
     floats = [pair for pair in pairs if pair[0].is_floating_point()]
     return floats, [pair for pair in pairs if not pair[0].is_floating_point()]

@@ -1,4 +1,4 @@
-"""`mien models`: what can be trained, and with which numbers."""
+"""`mien models`: list the model families, their config fields and presets."""
 
 from typing import Any
 
@@ -26,10 +26,10 @@ def models(events: Events, name: str | None = None, /) -> None:
         return
     module = discover.load(_PACKAGE, name)
     fields = module.Config.model_fields
-    usual = module.PRESETS["default"].model_dump()
-    rows = tuple((field, _shown(usual[field]), info.description or "") for field, info in fields.items())
+    default = module.PRESETS["default"].model_dump()
+    rows = tuple((field, _shown(default[field]), info.description or "") for field, info in fields.items())
     events.send(Table((Column("number"), Column("default"), Column("what it is", wraps=True)), rows))
-    presets = tuple((preset, _changes(usual, config)) for preset, config in module.PRESETS.items())
+    presets = tuple((preset, _changes(default, config)) for preset, config in module.PRESETS.items())
     events.send(Table((Column("preset"), Column("what it changes", wraps=True)), presets))
 
 
@@ -37,12 +37,14 @@ def _first_line(family: str) -> str:
     return (discover.load(_PACKAGE, family).__doc__ or "").splitlines()[0]
 
 
-def _changes(usual: dict[str, Any], preset: BaseModel) -> str:
-    """What a preset sets that the default has otherwise, as --set would."""
+def _changes(default: dict[str, Any], preset: BaseModel) -> str:
+    """The fields in which a preset differs from the default, as --set takes them."""
     values = preset.model_dump().items()
-    return " ".join(f"{name}={_shown(value)}" for name, value in values if value != usual[name]) or "nothing"
+    return (
+        " ".join(f"{name}={_shown(value)}" for name, value in values if value != default[name]) or "nothing"
+    )
 
 
 def _shown(value: Any) -> str:
-    """As --set reads it, short."""
+    """A value as --set takes it."""
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

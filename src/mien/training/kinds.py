@@ -1,7 +1,7 @@
-"""Kinds of trained networks: what a run of each leaves behind, and what evaluates and reports it.
+"""Kinds of trained networks, and the code that writes, evaluates and reports each.
 
-A kind is one object `KIND` in the module `<name>_kind.py` of the room that deals with it; it is found by that
-name, and nothing else lists it.
+A kind is one object `KIND` in the module `<name>_kind.py` of the room that deals with it; it is looked up by
+that name, and nothing else lists it.
 """
 
 import pkgutil
@@ -27,7 +27,7 @@ from mien.training.outputs import Outputs
 
 
 class MakeOutputs(Protocol):
-    """Makes what a run leaves behind, before its first step."""
+    """Creates the writer of a run's outputs, before its first step."""
 
     def __call__(
         self,
@@ -42,7 +42,7 @@ class MakeOutputs(Protocol):
 
 
 class Evaluate(Protocol):
-    """Measures a run's newest network, or a file of one, on a dataset; kept in a run's `metric-*.jsonl`."""
+    """Evaluates a run's newest network, or a network file, on a dataset; kept in a run's `metric-*.jsonl`."""
 
     def __call__(
         self, source: Path, data: str, *, device: torch.device, progress: Tick | None = None
@@ -57,7 +57,7 @@ class WriteReport(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind. evaluate: None for generators, which `mien evaluate` compares with images by metrics."""
+    """A kind of network. evaluate: None for generators, which `mien evaluate` scores by metrics."""
 
     name: str
     write_report: WriteReport
@@ -73,13 +73,13 @@ def kind(name: str) -> Kind:
             room.ispkg
             and (Path(mien.__path__[0]) / room.name.partition(".")[2] / f"{name}_kind.py").is_file()
         ):
-            found: Kind = import_module(f"{room.name}.{name}_kind").KIND
-            return found
+            kind_: Kind = import_module(f"{room.name}.{name}_kind").KIND
+            return kind_
     raise InputError(f"mien can neither evaluate nor report networks of the kind '{name}'")
 
 
 def kind_at(path: Path) -> str:
-    """The kind of a network file, or of what a run trains. Raises InputError where `path` is neither."""
+    """The kind of a network file or of a run. Raises InputError where `path` is neither."""
     path = source_of(path)
     if not path.is_dir():
         return read_header(path).kind

@@ -1,4 +1,4 @@
-"""The one training loop: phases, guarded updates, averages, progress counted in images."""
+"""The training loop: phases, guarded updates, weight averages; progress is counted in images."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from mien.training.ema import Averages
 
 
 class Batches(Protocol):
-    """Anything that gives the `count` images of the step that begins at `nimg`, and what goes with them."""
+    """A source of batches: `count` images, labels and counterparts for the step that begins at `nimg`."""
 
     def batch(self, nimg: int, count: int) -> Drawn: ...
 
@@ -35,10 +35,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Beginning:
-    """How a run that begins with weights of another differs from one from nothing.
+    """Learning-rate scale, warm-up and image count of a run with initial weights of another.
 
     lr_scale: factor on every learning rate. warmup_nimg: images over which it rises from 0 to that.
-    seen_nimg: images that the weights had seen before; ramps of averages count them.
+    seen_nimg: images that the weights were trained on before; ramps of averages count them.
     """
 
     lr_scale: float = 1.0
@@ -53,7 +53,7 @@ class Beginning:
 
 @dataclass
 class Training:
-    """All that a stop must preserve. nimg: images seen. rescues: how often the guard had to step in.
+    """The complete training state. nimg: images trained on. rescues: roll-backs after divergence.
 
     micro_batch: images computed at once, where a step's do not fit in memory; gradients add up. Layers that
     look across a batch (batch norm, minibatch stddev) then see less of it.
@@ -81,15 +81,15 @@ class Training:
         self.averages = Averages({name: self.trainable.networks[name] for name in averaged})
 
     def progress(self, budget: Budget) -> Progress:
-        """Where training stands; each rescue has halved the learning rate and doubled gamma."""
+        """The current progress; each rescue has halved the learning rate and doubled gamma."""
         fraction = budget.fraction(self.nimg, self.seconds)
         lr_scale = 0.5**self.rescues * self.beginning.lr_at(self.nimg)
         return Progress(self.nimg, self.step, fraction, lr_scale, 2.0**self.rescues)
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """Of the averages, after what was seen before the run too."""
-        seen = replace(progress, nimg=progress.nimg + self.beginning.seen_nimg)
-        return self.trainable.half_lives(seen)
+        """Half-lives of the averages, counting the images before the run too."""
+        total = replace(progress, nimg=progress.nimg + self.beginning.seen_nimg)
+        return self.trainable.half_lives(total)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings only."""
@@ -103,7 +103,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave; KeyError or RuntimeError if it is another family's."""
+        """Restore the state of `state_dict`; KeyError or RuntimeError if it is another family's."""
         for name, network in self.trainable.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.trainable.optimizers.items():
@@ -121,7 +121,7 @@ _COUNTERS = ("nimg", "step", "seconds", "rescues")
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did. values: logged scalars by name. finite: False if an update was withheld."""
+    """The record of one step. values: logged scalars by name. finite: False if an update was skipped."""
 
     nimg: int
     step: int
@@ -147,7 +147,7 @@ def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step
 
 
 def _update(training: Training, progress: Progress, drawn: Drawn) -> tuple[dict[str, float], bool]:
-    """All phases of one step. An update whose gradient is not finite is withheld."""
+    """Run all phases of one step; an update whose gradient is not finite is skipped."""
     trainable = training.trainable
     augment = training.augment
     if augment is not None:
@@ -159,7 +159,7 @@ def _update(training: Training, progress: Progress, drawn: Drawn) -> tuple[dict[
         rng = torch.Generator(training.device)
         rng.manual_seed(_phase_seed(training, index))
         network = trainable.networks[phase.network]
-        _only_this_learns(training, network)
+        _freeze_all_but(training, network)
         trainable.optimizers[phase.network].zero_grad(set_to_none=True)
         batch = Batch(drawn.images, drawn.labels, rng, augmentation, drawn.others)
         logs |= _backward(training, phase, batch)
@@ -179,10 +179,10 @@ def _update(training: Training, progress: Progress, drawn: Drawn) -> tuple[dict[
 
 
 def _backward(training: Training, phase: Phase, batch: Batch) -> dict[str, Tensor]:
-    """Add up the gradients of the batch's parts; logs are means over all pictures."""
+    """Accumulate the gradients of the micro-batches; logs are means over all images."""
     low = training.precision != torch.float32 and not phase.full_precision
     logs: dict[str, Tensor] = {}
-    for part in _parts(batch, training.micro_batch):
+    for part in _micro_batches(batch, training.micro_batch):
         share = len(part.images) / len(batch.images)
         with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=low):
             loss, values = training.trainable.loss(phase, part)
@@ -191,8 +191,8 @@ def _backward(training: Training, phase: Phase, batch: Batch) -> dict[str, Tenso
     return logs
 
 
-def _parts(batch: Batch, most: int | None) -> list[Batch]:
-    """The batch in pieces of at most `most` pictures, all drawing from its generator in turn."""
+def _micro_batches(batch: Batch, most: int | None) -> list[Batch]:
+    """The batch in micro-batches of at most `most` images, all drawing from its generator in turn."""
     if most is None or len(batch.images) <= most:
         return [batch]
     images = torch.split(batch.images, most)
@@ -205,7 +205,7 @@ def _parts(batch: Batch, most: int | None) -> list[Batch]:
     ]
 
 
-def _only_this_learns(training: Training, network: nn.Module) -> None:
+def _freeze_all_but(training: Training, network: nn.Module) -> None:
     for other in training.trainable.networks.values():
         other.requires_grad_(other is network)
     for parameter in training.frozen:
@@ -213,7 +213,7 @@ def _only_this_learns(training: Training, network: nn.Module) -> None:
 
 
 def _phase_seed(training: Training, index: int) -> int:
-    """A seed of its own for each (run, position, phase, rescue): what a resumed run draws again."""
+    """A separate seed for each (run, position, phase, rescue), the same in a resumed run."""
     mixed = 0
     for part in (training.seed, training.nimg, index, training.rescues):
         mixed = (mixed * 6364136223846793005 + part + 1442695040888963407) % 2**63

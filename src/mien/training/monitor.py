@@ -1,4 +1,4 @@
-"""Watches a run for collapse and divergence, and says in words what to do about it."""
+"""The monitor of a run: warnings of mode collapse and divergence, with advice."""
 
 import math
 from collections import deque
@@ -13,7 +13,7 @@ from mien.training.loop import Step
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the user should know. kind: short code. fatal: the run has diverged and must be rescued."""
+    """A warning to the user. kind: short code. fatal: the run has diverged and must be rolled back."""
 
     kind: str
     text: str
@@ -23,7 +23,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Limits:
-    """When the monitor speaks: a symptom must show in that many of as many recent steps.
+    """Thresholds of the warnings: a symptom must show in that many of as many recent steps.
 
     Divergence flickers, so fatal symptoms need not be consecutive: twice as many steps are looked back on.
     """
@@ -65,18 +65,18 @@ _ADVICE = {
 
 @dataclass
 class Monitor:
-    """Feed it every step and now and then a batch of fakes; it returns notices."""
+    """Checks every step, and now and then a batch of fakes, and returns notices."""
 
     limits: Limits = field(default_factory=Limits)
     _recent: dict[str, deque[int | None]] = field(default_factory=dict)  # nimg where the symptom showed
-    _last_said: dict[str, int] = field(default_factory=dict)
+    _last_notice: dict[str, int] = field(default_factory=dict)
     _penalty_log: float = 0.0
     _penalty_count: int = 0
 
     def observe(self, step: Step) -> list[Notice]:
-        """What this step gives cause to say; a fatal notice means: roll back."""
+        """Notices on this step; a fatal one means: roll back."""
         limits = self.limits
-        found = [
+        notices = [
             self._check("nonfinite", not step.finite, limits.nonfinite_steps, step, fatal=True),
             self._check("nonfinite-step", not step.finite, 1, step),
             self._penalty(step),
@@ -84,18 +84,18 @@ class Monitor:
             self._check("saturated", _is_saturated(step, limits), limits.saturated_steps, step),
             self._gradients(step),
         ]
-        return [notice for notice in found if notice]
+        return [notice for notice in notices if notice]
 
     def observe_fakes(self, fakes: Tensor, nimg: int) -> list[Notice]:
-        """fakes: float [N, C, H, W] of different seeds in [-1, 1]."""
+        """Notices on mode collapse. fakes: float [N, C, H, W] of different seeds in [-1, 1]."""
         rate = duplicate_rate(fakes)
         if rate < self.limits.duplicate_rate or nimg < self.limits.duplicates_from_nimg:
             return []
-        notice = self._say("duplicates", nimg, rate)
+        notice = self._repeatable("duplicates", nimg, rate)
         return [notice] if notice else []
 
     def first_symptom(self, kind: str) -> int:
-        """The images seen when the symptom `kind` first showed among the recent steps."""
+        """The nimg at which the symptom `kind` first showed among the recent steps."""
         return min((nimg for nimg in self._recent.get(kind, ()) if nimg is not None), default=0)
 
     def calm(self) -> bool:
@@ -140,13 +140,13 @@ class Monitor:
             return None
         if fatal:
             return Notice(kind, _ADVICE[kind].format(value=value), step.nimg, fatal=True)
-        return self._say(kind, step.nimg, value)
+        return self._repeatable(kind, step.nimg, value)
 
-    def _say(self, kind: str, nimg: int, value: float) -> Notice | None:
-        last = self._last_said.get(kind)
+    def _repeatable(self, kind: str, nimg: int, value: float) -> Notice | None:
+        last = self._last_notice.get(kind)
         if last is not None and nimg - last < self.limits.repeat_nimg:
             return None
-        self._last_said[kind] = nimg
+        self._last_notice[kind] = nimg
         return Notice(kind, _ADVICE[kind].format(value=value), nimg)
 
 
@@ -155,7 +155,7 @@ def _is_saturated(step: Step, limits: Limits) -> bool:
 
 
 def duplicate_rate(fakes: Tensor) -> float:
-    """Share of pictures that have a near copy among the others, in [0, 1].
+    """Share of images that have a near copy among the others, in [0, 1].
 
     fakes: float [N, C, H, W] in [-1, 1]. Two pictures are near copies when, reduced to 8x8 pixels, they
     differ by less than 0.04 (five grey levels of 255) root mean square.

@@ -1,4 +1,4 @@
-"""What a training run can be asked for. Imports no torch, so that `mien --help` stays quick."""
+"""Options of `mien train`. Imports no torch, so that `mien --help` stays quick."""
 
 from pathlib import Path
 from typing import Annotated, Literal

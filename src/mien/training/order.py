@@ -1,4 +1,4 @@
-"""Which pictures come when: a pure function of (seed, images seen), so that resuming needs no saved order."""
+"""The order of training images: a pure function of (seed, nimg), so that resuming needs no saved order."""
 
 from functools import lru_cache
 
@@ -32,9 +32,9 @@ def mirrored(*, seed: int, nimg: int, batch_size: int) -> np.ndarray:
 class Stream:
     """Batches of a dataset in training order.
 
-    mirror: flip half of the pictures left to right. labels: whether labels are wanted. mirrored_labels: those
-    of the flipped pictures, where they are others. others: pictures of the other side; where `aligned`, the
-    partner of each picture comes with it, and both are flipped or neither; else they have their own order.
+    mirror: flip half of the images left to right. labels: whether batches have labels. mirrored_labels: of
+    flipped images, where they differ. others: counterparts; where `aligned`, that of each image comes with
+    it, and both are flipped or neither; else they have their own order.
     """
 
     def __init__(
@@ -55,28 +55,28 @@ class Stream:
         self._mirrored_labels = self._labels if mirrored_labels is None else mirrored_labels
 
     def batch(self, nimg: int, count: int) -> Drawn:
-        """The `count` images after `nimg`, float32 [N, C, H, W], channels last, and what goes along."""
-        where = indexes(len(self._dataset), seed=self._seed, nimg=nimg, batch_size=count)
+        """The `count` images after `nimg`, float32 [N, C, H, W], channels last, labels and counterparts."""
+        order = indexes(len(self._dataset), seed=self._seed, nimg=nimg, batch_size=count)
         flip = self._flip(self._seed, nimg, count)
         labels = None
         if self._labels is not None and self._mirrored_labels is not None:
-            rows = np.where(flip[:, None], self._mirrored_labels[where], self._labels[where])
+            rows = np.where(flip[:, None], self._mirrored_labels[order], self._labels[order])
             labels = torch.from_numpy(rows).to(self._device)
         others = None
         if self._others is not None and self._aligned:
-            others = self._pictures(self._others, where, flip)
+            others = self._images(self._others, order, flip)
         elif self._others is not None:
             seed = self._seed + _ANOTHER
-            theirs = indexes(len(self._others), seed=seed, nimg=nimg, batch_size=count)
-            others = self._pictures(self._others, theirs, self._flip(seed, nimg, count))
-        return Drawn(self._pictures(self._dataset, where, flip), labels, others)
+            other_order = indexes(len(self._others), seed=seed, nimg=nimg, batch_size=count)
+            others = self._images(self._others, other_order, self._flip(seed, nimg, count))
+        return Drawn(self._images(self._dataset, order, flip), labels, others)
 
     def _flip(self, seed: int, nimg: int, count: int) -> np.ndarray:
-        """Which of the pictures are to be flipped."""
+        """A mask of the images to flip: bool [count]."""
         return mirrored(seed=seed, nimg=nimg, batch_size=count) if self._mirror else np.zeros(count, bool)
 
-    def _pictures(self, dataset: Dataset, where: np.ndarray, flip: np.ndarray) -> Tensor:
-        pixels = dataset.images(where)
+    def _images(self, dataset: Dataset, order: np.ndarray, flip: np.ndarray) -> Tensor:
+        pixels = dataset.images(order)
         if flip.any():
             pixels = np.where(flip[:, None, None, None], pixels[..., ::-1], pixels)
         images = to_float(torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device))

@@ -1,4 +1,4 @@
-"""What a run leaves behind besides its log and states; each kind of product has its own way."""
+"""Outputs of a run besides its log and states: networks, grids and scores; each kind has its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from mien.training.loop import Training
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a look at a run brought. values: scalars for the log, by name.
+class Snapshot:
+    """A snapshot of a run. values: scalars for the log, by name.
 
-    fakes: pictures that ought to differ, float [N, C, H, W] in [-1, 1], for the monitor to look at.
+    fakes: images of different seeds, float [N, C, H, W] in [-1, 1], which the monitor checks for collapse.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -28,19 +28,19 @@ class Shown:
 
 
 class Outputs(Protocol):
-    """The caller holds the run's lock. None of it may change how training goes on, or use global chance."""
+    """Writer of a run's outputs, under the run's lock; it may not change training or global random state."""
 
     def begin(self) -> None:
-        """Before the first step of a new run."""
+        """Called before the first step of a new run."""
 
-    def show(self) -> Shown:
-        """Now and then, ever more rarely: pictures or figures as training stands."""
+    def show(self) -> Snapshot:
+        """Called now and then, ever more rarely: write images or scores of the current state."""
 
     def save(self) -> None:
-        """Write the product, at every checkpoint."""
+        """Called at every checkpoint: write the network."""
 
     def end(self) -> None:
-        """When the budget is spent, after the last `save`."""
+        """Called when the budget is spent, after the last `save`."""
 
 
 def save_product(

@@ -1,4 +1,4 @@
-"""Training that begins with the generator that comes with mien: when it does, and which runs are the same."""
+"""Initial weights from the packaged generator: when a run begins with them, and which runs are the same."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,22 +13,22 @@ from mien.core.packaged import named, names, path_of
 from mien.core.types import Spec
 from mien.training.loop import Beginning
 from mien.training.options import TrainOptions
-from mien.training.start import Start, Weights, fits, hint, read_start, read_weights
+from mien.training.start import Start, Weights, hint, read_start, read_weights, shape_mismatch
 
-# How a run that begins with a packaged model differs from one from nothing, unless told.
+# How a run that begins with a packaged model differs from one from scratch, by default.
 LR_SCALE = 1.0  # of the family's learning rate
 WARMUP_KIMG = 0.0  # over which it rises to that: Adam knows nothing yet of gradients at these weights
 
 
 class Offer(NamedTuple):
-    """What a run can begin with. note: why it begins from nothing though a packaged model is close, or ""."""
+    """The packaged initial weights, if any. note: why there are none though a model is close, or ""."""
 
     start: Start | None
     note: str = ""
 
 
 def is_automatic(options: TrainOptions) -> bool:
-    """Whether the user left open what to begin with."""
+    """Whether the user left the choice of initial weights to mien."""
     return options.start is None and options.resume is None
 
 
@@ -40,14 +40,17 @@ def offer(family: ModuleType, options: TrainOptions, config: BaseModel, spec: Sp
     note = ""
     for name in names() if kind_of(family) == GENERATOR else ():
         header = read_header(path_of(name))
-        theirs = (header.family, header.spec.resolution, header.spec.channels)
-        if theirs != (options.model, spec.resolution, spec.channels):
+        layout = (header.family, header.spec.resolution, header.spec.channels)
+        if layout != (options.model, spec.resolution, spec.channels):
             continue
         start = read_start(path_of(name))
-        if start.d is not None and fits(Weights(start.g, start.d, start.header), family, config) is None:
+        if (
+            start.d is not None
+            and shape_mismatch(Weights(start.g, start.d, start.header), family, config) is None
+        ):
             return Offer(start)
-        why = hint(start, family, config) or ": its discriminator does not fit"
-        note = f"begins from nothing; the packaged {name} has other shapes{why}"
+        reason = hint(start, family, config) or ": its discriminator does not fit"
+        note = f"begins from nothing; the packaged {name} has other shapes{reason}"
     return Offer(None, note)
 
 
@@ -57,27 +60,27 @@ def fitting_preset(family: ModuleType, name: str, preferred: str) -> str:
         return preferred
     weights = read_weights(path_of(name), lambda line: None)
     order = sorted(family.PRESETS, key=lambda preset: preset != preferred)
-    fitting = (preset for preset in order if fits(weights, family, family.PRESETS[preset]) is None)
+    fitting = (preset for preset in order if shape_mismatch(weights, family, family.PRESETS[preset]) is None)
     return next(fitting, preferred)
 
 
 def is_same_beginning(options: TrainOptions, stored: Mapping[str, Any]) -> bool:
-    """Whether the run with the config `stored` was told the same about its beginning.
+    """Whether the run with the config `stored` had the same --from option.
 
     "With the packaged model" stays the same when a later mien packages another one.
     """
-    told = (stored.get("options") or {}).get("start")
+    stored_start = (stored.get("options") or {}).get("start")
     if options.start is None:
-        return told is None
+        return stored_start is None
     name = None if options.start.exists() else named(options.start)
-    return name is not None and isinstance(told, str) and named(Path(told)) == name
+    return name is not None and isinstance(stored_start, str) and named(Path(stored_start)) == name
 
 
 def beginning(options: TrainOptions, start: Start | None) -> Beginning:
-    """How the run is to begin, from the options and, where they leave it open, the weights."""
+    """Learning-rate scale and warm-up of a run, from the options and, where they are open, the weights."""
     packaged = start is not None and start.packaged != ""
     scale, kimg = (LR_SCALE, WARMUP_KIMG) if packaged else (1.0, 0.0)
     scale = scale if options.lr_scale is None else options.lr_scale
     kimg = kimg if options.warmup_kimg is None else options.warmup_kimg
-    seen = start.header.nimg if start is not None and packaged else 0
-    return Beginning(lr_scale=scale, warmup_nimg=kimg * 1000, seen_nimg=seen)
+    nimg = start.header.nimg if start is not None and packaged else 0
+    return Beginning(lr_scale=scale, warmup_nimg=kimg * 1000, seen_nimg=nimg)

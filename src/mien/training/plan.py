@@ -1,4 +1,4 @@
-"""What a training run is, resolved: dataset, family, numbers, beginning; and what makes two runs the same."""
+"""The resolved plan of a training run (dataset, family, config, initial weights), and its identity."""
 
 import hashlib
 import json
@@ -20,9 +20,9 @@ from mien.datasets.opening import open_dataset
 from mien.labels import conditions
 from mien.training import packaged_start
 from mien.training.options import AUTO, DEFAULT_MINUTES, TrainOptions
+from mien.training.paired_data import open_training_data
 from mien.training.settings import pick_device, resolve_config
-from mien.training.sides import learn_from
-from mien.training.start import Begun, Start, begin, check_family, check_frozen, start_of
+from mien.training.start import Initialisation, Start, check_family, check_frozen, initialise, start_of
 from mien.training.transfer import first_layers
 
 MODELS = "mien.models"
@@ -43,18 +43,18 @@ _BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
 
 
 class Built(NamedTuple):
-    """A new model. frozen: its parameters that will not learn. begun: what it began with."""
+    """A new model. frozen: its parameters that are not trained. initialisation: its initial weights."""
 
     trainable: Trainable
     frozen: tuple[torch.nn.Parameter, ...]
-    begun: Begun
+    initialisation: Initialisation
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything resolved: what is trained, on what, and how.
+    """The model, data and options of a run, resolved.
 
-    lesson: what is made of the data before it is learnt from. start: the weights to begin with; a resumed run
+    lesson: the data as the family prepares them. start: the weights to begin with; a resumed run
     no longer needs them, and start_digest alone says which they were ("" without). note: a line about that.
     """
 
@@ -72,20 +72,22 @@ class Plan:
     note: str = ""
 
     @property
-    def learnt_from(self) -> Dataset:
+    def training_data(self) -> Dataset:
         return self.dataset if self.lesson is None else self.lesson.train
 
     def build(self) -> Built:
-        """A new model. Raises InputError where the family cannot be built like that."""
+        """Build a new model. Raises InputError where the family cannot be built with these options."""
         trainable = build(self.family, self.config, self.spec, self.lesson)
-        nothing = Begun((), None)
-        begun = nothing if self.start is None else begin(trainable, self.start, self.family, self.spec)
-        held = self.options.freeze_d
-        frozen = first_layers(trainable.networks["d"], held) if held else ()
-        return Built(trainable, frozen, begun)
+        none = Initialisation((), None)
+        initialisation = (
+            none if self.start is None else initialise(trainable, self.start, self.family, self.spec)
+        )
+        num_layers = self.options.freeze_d
+        frozen = first_layers(trainable.networks["d"], num_layers) if num_layers else ()
+        return Built(trainable, frozen, initialisation)
 
     def identity(self) -> str:
-        """What makes two commands the same run: all but budget, place, intervals and looks."""
+        """A digest of all that makes two commands the same run: not budget, folder, intervals or display."""
         parts = {
             "family": self.family_name,
             "config": identity_of(self.config),
@@ -115,8 +117,8 @@ def make_plan(
         check_family(start, family, options.model)
     config = _config(family, options, options.preset, {} if start is None else start.numbers)
     dataset, lesson = _opened(family, config, data, options, progress)
-    seen = dataset.spec if lesson is None else lesson.train.spec
-    spec = seen if options.cond or lesson is not None else seen.unlabelled()
+    data_spec = dataset.spec if lesson is None else lesson.train.spec
+    spec = data_spec if options.cond or lesson is not None else data_spec.unlabelled()
     note = ""
     if packaged_start.is_automatic(options):
         start, note = packaged_start.offer(family, options, config, spec)
@@ -135,7 +137,7 @@ def make_plan(
 
 
 def _decided(options: TrainOptions, family: ModuleType, lesson: Lesson | None) -> TrainOptions:
-    """The options with what was left open decided by the family and its data."""
+    """The options with "auto" values resolved by the family and its data."""
     changes: dict[str, Any] = {}
     if options.mirror is None:
         changes["mirror"] = lesson is None or set(lesson.roles) != _BOTH_WAYS
@@ -151,7 +153,7 @@ def with_preset(plan: Plan, preset: str) -> Plan:
 
 
 def core_minutes(options: TrainOptions, device: torch.device) -> float:
-    """The budget in minutes of CPU cores; endless on a GPU and where it is counted in images."""
+    """The budget in CPU core minutes; infinite on a GPU and for a budget in images."""
     if device.type != "cpu" or (options.minutes is None and options.kimg is not None):
         return math.inf
     return (options.minutes or DEFAULT_MINUTES) * torch.get_num_threads()
@@ -173,7 +175,7 @@ def _opened(
 ) -> tuple[Dataset, Lesson | None]:
     sides = sides_of(family, config)
     if sides != "one":
-        return learn_from(sides, data, options, config, progress=progress)
+        return open_training_data(sides, data, options, config, progress=progress)
     if options.real is not None or options.direction:
         raise InputError(
             f"--real and --direction are for models that turn pictures into others, not {options.model}"
@@ -183,22 +185,23 @@ def _opened(
 
 
 def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: TrainOptions) -> Lesson | None:
-    """What the family makes of the data, or --labels; None for the pictures as they are."""
+    """The data as the family or --labels prepares them; None for the dataset as it is."""
     lesson = lesson_of(family, config, dataset)
     if options.labels:
         if lesson is not None:
-            raise InputError(f"--labels is for generators; {options.model} is told with --set labels=...")
+            raise InputError(f"--labels is for generators; {options.model} takes --set labels=...")
         return conditions.conditions(dataset, options.labels, mirror=options.mirror is not False)
     if options.cond and not dataset.spec.label_dim:
-        why = getattr(dataset, "label_problem", "") or "this dataset has none"
+        reason = getattr(dataset, "label_problem", "") or "this dataset has none"
         raise InputError(
-            f"{dataset.name}: --cond needs label columns: {why}; --labels takes labels of its manifest by name"
+            f"{dataset.name}: --cond needs label columns: {reason};"
+            " --labels takes labels of its manifest by name"
         )
     return lesson
 
 
 def _digest(dataset: Dataset) -> str:
-    """Of which pictures these are, and of their labels."""
+    """A digest of labels and chosen images."""
     digest = hashlib.sha256(b"" if dataset.labels is None else dataset.labels.tobytes())
     digest.update(dataset.indexes.tobytes() if isinstance(dataset, View) else b"")
     return digest.hexdigest()

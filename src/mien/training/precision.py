@@ -1,4 +1,4 @@
-"""Which arithmetic trains faster on this machine: measured, not guessed."""
+"""The choice between float32 and bfloat16, by timing both on this machine."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _LATE = 10**9  # images: a model that grows is timed as it will be in the end
 
 
-class _Same:
+class _RepeatedBatch:
     """The same batch again and again."""
 
     def __init__(self, batches: Batches) -> None:
@@ -35,13 +35,13 @@ def probe(
     rounds: int = 3,
     micro_batch: int | None = None,
 ) -> dict[str, float]:
-    """Images a second of throw-away copies of the model in each arithmetic.
+    """Training speed in images a second in each precision, of throw-away copies of the model.
 
     The two take turns, so that a noisy neighbour slows both; the best of `rounds` steps counts.
     """
     if not _bf16_works(device):
         return {"fp32": 1.0}
-    same = _Same(batches)
+    same = _RepeatedBatch(batches)
     copies = {
         name: Training(build(), 0, device, precision, nimg=_LATE, micro_batch=micro_batch)
         for name, precision in NAMES.items()

@@ -1,4 +1,4 @@
-"""Going on: runs that a command goes on with, and options that do not fit the run that is there."""
+"""Resuming: the run that a command continues, and checks of its options against that run."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ _OF_A_NEW_RUN = {"preset", "start", "out", "new"}  # say how a run begins
 
 
 def resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]:
-    """With --resume, what makes up the run's identity comes from its config.
+    """The data and options of a run given by --resume, from its config.
 
     Raises InputError where there is no DATA, or an option was given that the run was not begun with.
     """
@@ -48,25 +48,27 @@ def resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]
 
 
 def _check_same(options: TrainOptions, stored: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
-    """That what was given beside --resume is what the run was begun with. Raises InputError naming it."""
+    """Raise InputError naming each option beside --resume that differs from the run's."""
     family = discover.load(MODELS, stored["family"])
     given = options.model_dump(mode="json", include=options.model_fields_set)
-    wrong = [f"{_option(name)} (a new run's option)" for name in sorted(given.keys() & _OF_A_NEW_RUN)]
+    differing = [f"{_option(name)} (a new run's option)" for name in sorted(given.keys() & _OF_A_NEW_RUN)]
     if given.get("model", stored["family"]) != stored["family"]:
-        wrong.append(f"--model {given['model']} (it is {stored['family']})")
+        differing.append(f"--model {given['model']} (it is {stored['family']})")
     if options.set:
-        asked = resolve_config(family, stored["family"], "default", options.set).model_dump()
+        requested = resolve_config(family, stored["family"], "default", options.set).model_dump()
         names = {change.partition("=")[0].strip().replace("-", "_") for change in options.set}
-        wrong += [
-            f"--set {n}={asked[n]} (it is {numbers[n]})" for n in sorted(names) if asked[n] != numbers[n]
+        differing += [
+            f"--set {n}={requested[n]} (it is {numbers[n]})"
+            for n in sorted(names)
+            if requested[n] != numbers[n]
         ]
     for name in sorted(given.keys() & _KEPT):
-        theirs = stored["options"].get(name, TrainOptions.model_fields[name].default)
-        if given[name] not in (theirs, "auto"):
-            wrong.append(f"{_option(name)} {given[name]} (it is {theirs})")
-    if wrong:
+        stored_value = stored["options"].get(name, TrainOptions.model_fields[name].default)
+        if given[name] not in (stored_value, "auto"):
+            differing.append(f"{_option(name)} {given[name]} (it is {stored_value})")
+    if differing:
         raise InputError(
-            f"--resume {options.resume}: a run goes on as it was begun; leave out {', '.join(wrong)},"
+            f"--resume {options.resume}: a run goes on as it was begun; leave out {', '.join(differing)},"
             " or begin another with --from in the place of --resume"
         )
 
@@ -76,7 +78,7 @@ def _option(name: str) -> str:
 
 
 def same_run(plan: Plan) -> tuple[Plan, RunFolder] | None:
-    """The run that this command began, and the plan as it was then; None where there is none.
+    """The run that the same command started before, and its plan; None where there is none.
 
     Left to mien, the preset and what a run begins with may have been others then: by another budget, or
     another mien.
@@ -86,25 +88,25 @@ def same_run(plan: Plan) -> tuple[Plan, RunFolder] | None:
         if stored.get("identity") == plan.identity():
             return replace(plan, note=""), run
     for run, stored in runs:
-        for other in _as_then(plan, stored):
+        for other in _possible_plans(plan, stored):
             if stored.get("identity") == other.identity():
                 return other, run
     return None
 
 
-def _as_then(plan: Plan, stored: Mapping[str, Any]) -> Iterable[Plan]:
+def _possible_plans(plan: Plan, stored: Mapping[str, Any]) -> Iterable[Plan]:
     preset = (stored.get("options") or {}).get("preset")
     automatic = plan.options.preset == AUTO
     plans = [plan, *(with_preset(plan, name) for name in plan.family.PRESETS if automatic and preset == AUTO)]
-    for one in plans:
-        yield replace(one, note="")
-        earlier = begun_earlier(one, stored)
+    for candidate in plans:
+        yield replace(candidate, note="")
+        earlier = with_earlier_start(candidate, stored)
         if earlier is not None:
             yield earlier
 
 
-def begun_earlier(plan: Plan, stored: Mapping[str, Any]) -> Plan | None:
-    """The plan with what an earlier run began with, if the same command did so with another mien."""
+def with_earlier_start(plan: Plan, stored: Mapping[str, Any]) -> Plan | None:
+    """The plan with the initial weights of an earlier run, if the same command took others then."""
     if not packaged_start.is_same_beginning(plan.options, stored):
         return None
     start = stored.get("start") or {}
@@ -114,7 +116,7 @@ def begun_earlier(plan: Plan, stored: Mapping[str, Any]) -> Plan | None:
 
 
 def check_related(plan: Plan, announce: Callable[[str], None]) -> None:
-    """Before a new run: name a run of the same command on nearly the same data, or with other options.
+    """Before a new run, check for a run of the same command on slightly other data or with other options.
 
     Raises InputError for the former, since hours of training would begin from nothing without a word.
     """
@@ -137,7 +139,7 @@ def check_related(plan: Plan, announce: Callable[[str], None]) -> None:
 
 def _is_alike(plan: Plan, stored: Mapping[str, Any]) -> bool:
     dataset = stored.get("dataset") or {}
-    places = {wherever(plan.source), plan.dataset.name}
+    places = {absolute_source(plan.source), plan.dataset.name}
     spec = stored.get("spec") or {}
     return (
         stored.get("family") == plan.family_name
@@ -147,17 +149,17 @@ def _is_alike(plan: Plan, stored: Mapping[str, Any]) -> bool:
 
 
 def _differences(plan: Plan, stored: Mapping[str, Any]) -> str:
-    """In words, which numbers and options of a run are others than this command's."""
-    ours = {**plan.config.model_dump(), **plan.options.model_dump(mode="json", include=_KEPT)}
-    theirs = {**(stored.get("config") or {}), **(stored.get("options") or {})}
+    """The differences between the numbers and options of a run and this command's, in words."""
+    current = {**plan.config.model_dump(), **plan.options.model_dump(mode="json", include=_KEPT)}
+    previous = {**(stored.get("config") or {}), **(stored.get("options") or {})}
     parts = [
-        f"{name} {theirs[name]} (now {value})"
-        for name, value in ours.items()
-        if name in theirs and theirs[name] != value
+        f"{name} {previous[name]} (now {value})"
+        for name, value in current.items()
+        if name in previous and previous[name] != value
     ]
     return ", ".join(parts) or "what it began with"
 
 
-def wherever(source: str | None) -> str | None:
-    """A path that means the same in every working folder; "NAME:WHERE" as it is."""
+def absolute_source(source: str | None) -> str | None:
+    """The source as an absolute path; "NAME:WHERE" as it is."""
     return source if source is None or ":" in source else str(Path(source).resolve())

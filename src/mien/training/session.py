@@ -1,4 +1,4 @@
-"""A whole run: the loop with its monitor, log, grids, checkpoints and rescues."""
+"""A training session: the loop with monitor, log, grids, checkpoints and rescues."""
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
@@ -9,7 +9,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.training.loop import Batches, Budget, Step, Training, train
 from mien.training.monitor import Monitor, Notice
-from mien.training.outputs import Outputs, Shown
+from mien.training.outputs import Outputs, Snapshot
 from mien.training.snapshots import Snapshots, is_grid_due
 from mien.training.states import States
 
@@ -21,14 +21,14 @@ Event = Step | Tick | Notice
 
 
 class DivergedError(MienError):
-    """Training failed again and again in spite of the rescues."""
+    """Training diverged again after the last rescue."""
 
 
 class Session:
     """Trains in `run` until `budget` is spent, yielding steps, ticks and notices.
 
     tick_nimg, snapshot_nimg: images between log lines, and between checkpoints (multiples of 1000).
-    outputs: what the run leaves behind; those of a generator by default.
+    outputs: the writer of networks and grids; a generator's by default.
     The caller holds the folder's lock. Raises DivergedError after `MOST_RESCUES` rescues.
     """
 
@@ -57,7 +57,7 @@ class Session:
         self._meter = _Meter()
 
     def resume(self, report: Callable[[str], None]) -> bool:
-        """Go on from the newest readable state, or prepare a new run; says which by True or False."""
+        """Resume from the newest readable state (True), or prepare a new run (False)."""
         if self._states.resume(report):
             return True
         self._outputs.begin()
@@ -72,7 +72,7 @@ class Session:
         self._outputs.end()
 
     def _until_symptom(self) -> Generator[Event, None, Notice | None]:
-        """Train to the budget's end (None) or to a fatal symptom (which is returned)."""
+        """Train to the end of the budget (returns None), or to a fatal symptom (returns it)."""
         for step in train(self._training, self._batches, self._budget):
             self._meter.add(step)
             yield step
@@ -86,25 +86,25 @@ class Session:
         return None
 
     def _regular(self, step: Step) -> Iterator[Event]:
-        """What is due at this step: a tick, a grid, a checkpoint."""
+        """Write what is due at this step: a tick, a grid, a checkpoint."""
         before = step.nimg - self._training.trainable.batch_size
         tick = step.nimg // self._tick_nimg
         if tick > before // self._tick_nimg:
-            shown = self._outputs.show() if is_grid_due(tick) else Shown()
-            yield self._tick(step, shown)
-            if shown.fakes is not None:
-                for notice in self._monitor.observe_fakes(shown.fakes, step.nimg):
+            snapshot = self._outputs.show() if is_grid_due(tick) else Snapshot()
+            yield self._tick(step, snapshot)
+            if snapshot.fakes is not None:
+                for notice in self._monitor.observe_fakes(snapshot.fakes, step.nimg):
                     yield self._logged(notice)
         if step.nimg // self._snapshot_nimg > before // self._snapshot_nimg and self._monitor.calm():
             self.save()
 
     def save(self) -> None:
-        """Write product and state as training stands."""
+        """Write network and training state."""
         self._outputs.save()
         self._states.save()
 
-    def _tick(self, step: Step, shown: Shown) -> Tick:
-        values = {**self._meter.flush(self._training.seconds), **shown.values}
+    def _tick(self, step: Step, snapshot: Snapshot) -> Tick:
+        values = {**self._meter.flush(self._training.seconds), **snapshot.values}
         tick = Tick(step.nimg, self._training.seconds, step.fraction, values)
         record = {"nimg": step.nimg, "Progress/kimg": step.nimg / 1000, "step": step.step}
         self._run.append_log({**record, "Timing/total_sec": self._training.seconds, **values})

@@ -1,4 +1,4 @@
-"""What a command asks for, resolved: a family's numbers, and the device."""
+"""Resolve a command's settings: the family's config and the device."""
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -17,7 +17,7 @@ def resolve_config(
     changes: Sequence[str],
     numbers: Mapping[str, Any] | None = None,
 ) -> BaseModel:
-    """The preset with `numbers`, then changes like "lr=0.0003". Raises InputError naming what is known."""
+    """The preset with `numbers`, then changes like "lr=0.0003". Raises InputError listing valid names."""
     presets: Mapping[str, BaseModel] = family.PRESETS
     if preset not in presets:
         raise InputError(f"{name} has no preset {preset!r}; choose from: {', '.join(presets)}")

@@ -1,4 +1,4 @@
-"""What a run shows on the way: grids of fixed seeds, generators that stand alone, a timelapse."""
+"""Outputs of a generator's run: grids of fixed seeds, generator files, and a timelapse."""
 
 import math
 from pathlib import Path
@@ -18,7 +18,7 @@ from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator
 from mien.training.loop import Training
-from mien.training.outputs import Shown, save_product
+from mien.training.outputs import Snapshot, save_product
 
 _TIMELAPSE_FRAMES = 120
 _TIMELAPSE_SIDE = 768  # pixels at most
@@ -46,34 +46,34 @@ class Snapshots:
         return network
 
     def begin(self) -> None:
-        """The real pictures, and what the untrained generator makes."""
+        """Write a grid of reals, and one of the untrained generator's fakes."""
         self.draw_reals()
         self.draw_fakes()
 
-    def show(self) -> Shown:
-        """A grid of fakes."""
-        return Shown(fakes=self.draw_fakes())
+    def show(self) -> Snapshot:
+        """Write a grid of fakes."""
+        return Snapshot(fakes=self.draw_fakes())
 
     def save(self) -> None:
-        """The generator."""
+        """Write the generator."""
         self.save_generator()
 
     def end(self) -> None:
-        """The last grid, and all grids in one film."""
+        """Write the last grid, and the timelapse of all grids."""
         self.draw_fakes()
         self.write_timelapse()
 
     def draw_reals(self) -> None:
-        """Write `reals.png`: as many real pictures as a grid of fakes has, evenly spread."""
-        where = np.linspace(0, len(self._dataset) - 1, len(self._z)).astype(int)
-        pictures = torch.from_numpy(np.ascontiguousarray(self._dataset.images(where)))
-        write_bytes(self._run.reals, encode_png(grid(pictures)))
+        """Write `reals.png`: as many real images as a grid of fakes has, evenly spread."""
+        indexes = np.linspace(0, len(self._dataset) - 1, len(self._z)).astype(int)
+        images = torch.from_numpy(np.ascontiguousarray(self._dataset.images(indexes)))
+        write_bytes(self._run.reals, encode_png(grid(images)))
 
     def draw_fakes(self) -> Tensor:
-        """Write the grid of fixed seeds as training stands; return the pictures as floats in [-1, 1]."""
-        pictures = draw(self._generator, self._z, self._labels)
-        save_picture(self._run.fakes(self._training.nimg), grid(pictures), self._provenance())
-        return to_float(pictures)
+        """Write the grid of fixed seeds; return its images as floats in [-1, 1]."""
+        images = draw(self._generator, self._z, self._labels)
+        save_picture(self._run.fakes(self._training.nimg), grid(images), self._provenance())
+        return to_float(images)
 
     def save_generator(self) -> None:
         """Write the averaged generator as a file of its own."""
@@ -89,7 +89,7 @@ class Snapshots:
 
 
 def write_timelapse(run: RunFolder, provenance: Provenance) -> None:
-    """Turn the pictures drawn while training into one animated WebP, thinned to a bearable number."""
+    """Write the grids of a run as one animated WebP, of at most so many frames."""
     paths = run.all_fakes()
     if paths:
         count = min(len(paths), _TIMELAPSE_FRAMES)

@@ -1,4 +1,4 @@
-"""`mien train --from`: the weights that a run begins with, and whether they fit it."""
+"""`mien train --from`: the initial weights of a run, and whether they fit it."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ from mien.interop.described import numbers_of
 from mien.interop.import_ import read_pair
 from mien.training.kinds import kind_at
 from mien.training.options import TrainOptions
-from mien.training.transfer import Columns, Taken, check, take
+from mien.training.transfer import Columns, Transfer, copy_weights, mismatch
 
 NOTHING = Path("none")  # --from none: begin from nothing, packaged model or not
 _BEGIN = (GENERATOR, "translator")  # kinds that train "g" against "d"
@@ -31,7 +31,7 @@ _NUMBER = re.compile("[0-9]{6,}")
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to begin with. d: of the discriminator, None where only a generator is known.
+    """Initial weights of a run. d: of the discriminator, None where only a generator is known.
 
     digest: of all weights; part of a run's identity. average: where the file has the averaged generator apart
     from g, its weights. numbers: those of the family that the file decides, sizes above all. notes: lines for
@@ -50,9 +50,9 @@ class Start:
 
 
 def start_of(options: TrainOptions) -> tuple[Start | None, str]:
-    """The weights asked for with --from and their digest; of a resumed run only the digest.
+    """The weights named by --from and their digest; of a resumed run only the digest.
 
-    None and "" where nothing was asked for, or nothing is to be begun with. Raises InputError.
+    None and "" without --from, or for a run from scratch. Raises InputError.
     """
     if options.resume is not None:
         return None, str((RunFolder.open(options.resume).read_config().get("start") or {}).get("digest", ""))
@@ -66,20 +66,20 @@ def start_of(options: TrainOptions) -> tuple[Start | None, str]:
 
 
 def check_family(start: Start, family: ModuleType, name: str) -> None:
-    """That this family can begin with the weights. Raises InputError."""
-    kind, theirs = kind_of(family), start.header
+    """Raise InputError unless this family can begin with the weights."""
+    kind, header = kind_of(family), start.header
     if kind not in _BEGIN:
         raise InputError(f"--from: {name} cannot begin with another's weights")
-    if theirs.kind != kind:
-        raise InputError(f"--from {start.path}: it holds '{theirs.kind}', and here a '{kind}' is needed")
-    if theirs.family != name:
+    if header.kind != kind:
+        raise InputError(f"--from {start.path}: it holds '{header.kind}', and here a '{kind}' is needed")
+    if header.family != name:
         raise InputError(
-            f"--from {start.path}: it is of the family {theirs.family}, not {name}; leave --model out"
+            f"--from {start.path}: it is of the family {header.family}, not {name}; leave --model out"
         )
 
 
 def check_frozen(start: Start | None, options: TrainOptions) -> None:
-    """That --freeze-d has a discriminator to hold. Raises InputError."""
+    """Raise InputError where --freeze-d has no discriminator to freeze."""
     if not options.freeze_d or options.resume is not None:
         return
     if start is None:
@@ -91,7 +91,7 @@ def check_frozen(start: Start | None, options: TrainOptions) -> None:
 
 
 def check_resumable(run: RunFolder) -> None:
-    """That a run can go on without the weights that it began with. Raises InputError."""
+    """Raise InputError where a run cannot be resumed without the weights that it began with."""
     if newest_state(run.path, report=lambda line: None) is None:
         raise InputError(
             f"{run.path}: none of its training states can be read; begin anew with --new, or --from"
@@ -99,7 +99,7 @@ def check_resumable(run: RunFolder) -> None:
 
 
 class Weights(NamedTuple):
-    """Tensors of a generator, of its discriminator if known, and what the file says of itself."""
+    """Tensors of a generator, of its discriminator if known, and the file's header."""
 
     g: Mapping[str, Tensor]
     d: Mapping[str, Tensor] | None
@@ -107,7 +107,7 @@ class Weights(NamedTuple):
 
 
 def read_start(source: Path) -> Start:
-    """Weights out of a run folder (its newest network) or a file of one. Raises InputError."""
+    """Read the weights of a run folder (its newest network) or of a network file. Raises InputError."""
     source = source_of(source)
     path = RunFolder.open(source).newest_product(kind_at(source)) if source.is_dir() else source
     if path.name.startswith("state-"):
@@ -139,77 +139,79 @@ def _foreign(path: Path) -> Start:
 
 
 def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
-    """What `path`, a file of ours, holds.
+    """The weights in a file of ours.
 
     The discriminator is taken from a file beside it, `NAME.discriminator.safetensors` for
     `NAME.safetensors`, else from the run's training state of the same moment.
-    report: told why a discriminator cannot be used. Raises InputError.
+    report: gets the reason why a discriminator cannot be used. Raises InputError.
     """
     tensors, header = load_generator(path)
     return Weights(tensors, _discriminator(path, header, report), header)
 
 
-class Begun(NamedTuple):
-    """told: what was taken, in lines. average: what the averaged generator begins with, if that is known."""
+class Initialisation(NamedTuple):
+    """How a model was initialised. notes: in lines. average: of the averaged generator, if that is known."""
 
-    told: tuple[str, ...]
+    notes: tuple[str, ...]
     average: Mapping[str, Tensor] | None
 
 
-def begin(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> Begun:
-    """Put the weights into a new model. Raises InputError where they do not fit."""
+def initialise(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> Initialisation:
+    """Copy the weights into a new model. Raises InputError where they do not fit."""
     _check_spec(start, spec)
     # The same model for the labels of the file: its weights must fit that one exactly, and what differs
     # between the two is what has to do with labels.
     like = family.build(trainable.config, start.header.spec)
-    lines = list(start.notes)
-    words = {"g": "generator", "d": "discriminator"}
+    notes = list(start.notes)
+    network_names = {"g": "generator", "d": "discriminator"}
     for name, weights in (("g", start.g), ("d", start.d)):
         if weights is not None and name in trainable.networks:
-            if problem := check(weights, like.networks[name]):
-                made = hint(start, family, trainable.config)
-                raise InputError(f"--from {start.path}: its {words[name]} does not fit ({problem}){made}")
-            taken = _take(trainable, name, weights, start, family, spec)
-            lines.append(f"{words[name]} from {start.path.name}: {taken.told()}")
+            if problem := mismatch(weights, like.networks[name]):
+                suggestion = hint(start, family, trainable.config)
+                raise InputError(
+                    f"--from {start.path}: its {network_names[name]} does not fit ({problem}){suggestion}"
+                )
+            transfer = _transfer(trainable, name, weights, start, family, spec)
+            notes.append(f"{network_names[name]} from {start.path.name}: {transfer.summary()}")
     average = None
     if start.average is not None:
-        trained = {name: tensor.clone() for name, tensor in trainable.networks["g"].state_dict().items()}
-        _take(trainable, "g", start.average, start, family, spec)
+        own_weights = {name: tensor.clone() for name, tensor in trainable.networks["g"].state_dict().items()}
+        _transfer(trainable, "g", start.average, start, family, spec)
         average = {name: tensor.clone() for name, tensor in trainable.networks["g"].state_dict().items()}
-        trainable.networks["g"].load_state_dict(trained)
+        trainable.networks["g"].load_state_dict(own_weights)
     if start.packaged:
-        lines = [_what_it_saves(start)]
-    return Begun((*lines, *_changes(start, spec)), average)
+        notes = [_packaged_note(start)]
+    return Initialisation((*notes, *_changes(start, spec)), average)
 
 
-def _take(
+def _transfer(
     trainable: Trainable,
     name: str,
     weights: Mapping[str, Tensor],
     start: Start,
     family: ModuleType,
     spec: Spec,
-) -> Taken:
-    theirs = start.header.spec
-    columns = _columns(theirs, spec, family, trainable.config, name)
-    return take(
-        trainable.networks[name], weights, columns=columns, parts=theirs.resolution == spec.resolution
+) -> Transfer:
+    source = start.header.spec
+    columns = _columns(source, spec, family, trainable.config, name)
+    return copy_weights(
+        trainable.networks[name], weights, columns=columns, parts=source.resolution == spec.resolution
     )
 
 
-def fits(weights: Weights, family: ModuleType, config: BaseModel) -> str | None:
-    """Why the family with these numbers does not have the shapes of `weights`; None where it does."""
+def shape_mismatch(weights: Weights, family: ModuleType, config: BaseModel) -> str | None:
+    """The first mismatch between `weights` and the family with this config, in words; None where all fit."""
     with torch.device("meta"):  # nothing is computed
         networks = family.build(config, weights.header.spec).networks
     problems = (
-        (name, check(tensors, networks[name]))
+        (name, mismatch(tensors, networks[name]))
         for name, tensors in (("g", weights.g), ("d", weights.d))
         if tensors is not None
     )
     return next((f"{name}.{problem}" for name, problem in problems if problem), None)
 
 
-def _what_it_saves(start: Start) -> str:
+def _packaged_note(start: Start) -> str:
     header = start.header
     return (
         f"begins with the packaged {start.packaged} ({header.family}), which saves the"
@@ -218,38 +220,42 @@ def _what_it_saves(start: Start) -> str:
 
 
 def _check_spec(start: Start, spec: Spec) -> None:
-    theirs = start.header.spec
-    if theirs.channels != spec.channels:
+    source = start.header.spec
+    if source.channels != spec.channels:
         raise InputError(
-            f"--from {start.path}: it draws {theirs.channels} channels, and the data has {spec.channels}"
+            f"--from {start.path}: it draws {source.channels} channels, and the data has {spec.channels}"
         )
 
 
-def _columns(theirs: Spec, ours: Spec, family: ModuleType, config: BaseModel, network: str) -> Columns | None:
-    """The label columns that both take, by name; None where they are the same, or either takes none."""
-    if theirs.class_names == ours.class_names or not (theirs.label_dim and ours.label_dim):
+def _columns(
+    source: Spec, target: Spec, family: ModuleType, config: BaseModel, network: str
+) -> Columns | None:
+    """The label columns that both have, by name; None where they are the same, or either has none."""
+    if source.class_names == target.class_names or not (source.label_dim and target.label_dim):
         return None
     pairs = [
-        (here, theirs.class_names.index(name))
-        for here, name in enumerate(ours.class_names)
-        if name in theirs.class_names
+        (column, source.class_names.index(name))
+        for column, name in enumerate(target.class_names)
+        if name in source.class_names
     ]
-    wider = replace(ours, label_dim=ours.label_dim + 1, class_names=())
-    shapes, others = (_shapes(family, config, spec) for spec in (ours, wider))
+    wider = replace(target, label_dim=target.label_dim + 1, class_names=())
+    shapes, wider_shapes = (_shapes(family, config, spec) for spec in (target, wider))
     prefix = f"{network}."
-    tensors = (name for name, shape in shapes.items() if name.startswith(prefix) and shape != others[name])
+    tensors = (
+        name for name, shape in shapes.items() if name.startswith(prefix) and shape != wider_shapes[name]
+    )
     return Columns(frozenset(name.removeprefix(prefix) for name in tensors), tuple(pairs))
 
 
 def hint(start: Start, family: ModuleType, config: BaseModel) -> str:
-    """Which numbers of the family would make a network of the file's shapes, as far as can be told."""
-    theirs = {name: value for name, value in start.header.config.items() if name in type(config).model_fields}
-    plain = _shapes(family, config, start.header.spec)
+    """The --set options that would give the network the file's shapes, as far as they can be derived."""
+    stored = {name: value for name, value in start.header.config.items() if name in type(config).model_fields}
+    shapes = _shapes(family, config, start.header.spec)
     needed = [
         f"--set {name}={value}"
-        for name, value in theirs.items()
+        for name, value in stored.items()
         if value != getattr(config, name)
-        and _shapes(family, config.model_copy(update={name: value}), start.header.spec) != plain
+        and _shapes(family, config.model_copy(update={name: value}), start.header.spec) != shapes
     ]
     return f"; it was made with {' '.join(needed)}" if needed else ""
 
@@ -265,30 +271,30 @@ def _shapes(family: ModuleType, config: BaseModel, spec: Spec) -> dict[str, tupl
 
 
 def _changes(start: Start, spec: Spec) -> tuple[str, ...]:
-    """What differs between what the file draws and what this run will, in lines."""
-    theirs = start.header.spec
-    lines = []
-    if theirs.resolution != spec.resolution:
-        lines.append(f"it drew {theirs.resolution} px, this run draws {spec.resolution} px")
-    if theirs.class_names != spec.class_names and theirs.label_dim and spec.label_dim:
-        both = [name for name in spec.class_names if name in theirs.class_names]
-        new = [name for name in spec.class_names if name not in theirs.class_names]
-        lines.append(f"labels taken by name: {', '.join(both) or 'none'}; new: {', '.join(new) or 'none'}")
-    elif theirs.label_dim != spec.label_dim:
-        ours = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
-        lines.append(f"it took {theirs.label_dim or 'no'} label columns, this run takes {ours}")
-    return tuple(lines)
+    """The differences between the images and labels of the file and those of this run, in lines."""
+    source = start.header.spec
+    notes = []
+    if source.resolution != spec.resolution:
+        notes.append(f"it drew {source.resolution} px, this run draws {spec.resolution} px")
+    if source.class_names != spec.class_names and source.label_dim and spec.label_dim:
+        common = [name for name in spec.class_names if name in source.class_names]
+        new = [name for name in spec.class_names if name not in source.class_names]
+        notes.append(f"labels taken by name: {', '.join(common) or 'none'}; new: {', '.join(new) or 'none'}")
+    elif source.label_dim != spec.label_dim:
+        labels = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
+        notes.append(f"it took {source.label_dim or 'no'} label columns, this run takes {labels}")
+    return tuple(notes)
 
 
 def _discriminator(
     path: Path, header: NetworkHeader, report: Callable[[str], None]
 ) -> Mapping[str, Tensor] | None:
-    beside = path.with_name(path.stem + ".discriminator.safetensors")
-    if beside.is_file():
-        tensors, found = load_generator(beside)
-        if found.origin == header.origin:
+    own_file = path.with_name(path.stem + ".discriminator.safetensors")
+    if own_file.is_file():
+        tensors, own_header = load_generator(own_file)
+        if own_header.origin == header.origin:
             return tensors
-        report(f"{beside.name}: came from another file than {path.name}, and is not used")
+        report(f"{own_file.name}: came from another file than {path.name}, and is not used")
     number = _NUMBER.search(path.name)
     state_path = path.with_name(f"state-{number[0]}.pt") if number else None
     if state_path is None or not state_path.is_file():

@@ -1,4 +1,4 @@
-"""Stopping, going on and rolling back: a run's training states."""
+"""Training states (checkpoints) of a run: save, resume and roll back."""
 
 import re
 from collections.abc import Callable
@@ -29,14 +29,14 @@ class States:
     def resume(self, report: Callable[[str], None]) -> bool:
         """Load the newest state that can be read; False if there is none.
 
-        report: told of each damaged state passed over. InputError where the state is another model's.
+        report: gets a line for each damaged state passed over. InputError where the state is another model's.
         """
-        found = newest_state(self._run.path, report=report)
-        if found is None:
+        newest = newest_state(self._run.path, report=report)
+        if newest is None:
             return False
-        path, state = found
+        path, state = newest
         self._restore(path, state)
-        self._forget_later()
+        self._remove_later()
         return True
 
     def roll_back(self, before_nimg: int) -> None:
@@ -52,7 +52,7 @@ class States:
         early = [path for path, state in readable.items() if state["counters"]["nimg"] <= before_nimg]
         path = early[-1] if early else min(readable)
         self._restore(path, readable[path])
-        self._forget_later()
+        self._remove_later()
 
     def _restore(self, path: Path, state: dict[str, Any]) -> None:
         family = state.get("family")
@@ -64,8 +64,8 @@ class States:
             reason = " ".join(str(error).split())[:160]
             raise InputError(f"{path}: does not fit this run's configuration ({reason})") from error
 
-    def _forget_later(self) -> None:
-        """Remove states, networks and grids of images not yet seen: they led nowhere."""
+    def _remove_later(self) -> None:
+        """Remove the states, networks and grids that are later than the current one."""
         run, nimg = self._run, self._training.nimg
         for path in (*self._paths(), *run.products(), *run.all_fakes()):
             if int(_DIGITS.findall(path.name)[-1]) > nimg // 1000:

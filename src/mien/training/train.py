@@ -1,4 +1,4 @@
-"""`mien train`: joins a dataset, a model and the loop in a run folder."""
+"""`mien train`: train a model on a dataset, in a run folder."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +22,7 @@ from mien.training.order import Stream
 from mien.training.outputs import Outputs
 from mien.training.plan import Built, Plan, make_plan
 from mien.training.precision import NAMES, choose, probe
-from mien.training.resume import check_related, resumed, same_run, wherever
+from mien.training.resume import absolute_source, check_related, resumed, same_run
 from mien.training.session import Event, Session
 from mien.training.start import check_resumable
 
@@ -81,13 +81,16 @@ def _describe(
     *,
     goes_on: bool,
 ) -> None:
-    """What is trained on what, and what was noted on the way there."""
+    """Send a line on model, data and precision, and the notes on them."""
     where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
     data = f"{plan.dataset.name} ({len(plan.dataset):,} pictures, {plan.spec.resolution} px)"
     events.note(f"{run.path} {where}: {plan.family_name} on {data}, {settings['precision']}", "strong")
-    begun_with = () if goes_on or plan.start is None else settings["start"]["told"]
-    known = (*getattr(plan.dataset, "notes", ()), *(plan.lesson.notes if plan.lesson is not None else ()))
-    for note in (*known, *begun_with, *([plan.note] if plan.note else [])):
+    start_notes = () if goes_on or plan.start is None else settings["start"]["told"]
+    data_notes = (
+        *getattr(plan.dataset, "notes", ()),
+        *(plan.lesson.notes if plan.lesson is not None else ()),
+    )
+    for note in (*data_notes, *start_notes, *([plan.note] if plan.note else [])):
         events.note(note)
 
 
@@ -131,7 +134,7 @@ def _tensorboard(run: RunFolder) -> Any:
 
 
 def _run_folder(plan: Plan, events: Events) -> tuple[Plan, RunFolder, bool]:
-    """The folder to train in, whether it is new, and the plan with what that run began with."""
+    """The plan with the run's initial weights, the folder to train in, and whether it is new."""
     identity = plan.identity()
     if plan.options.resume is not None:
         run = RunFolder.open(plan.options.resume)
@@ -149,7 +152,7 @@ def _run_folder(plan: Plan, events: Events) -> tuple[Plan, RunFolder, bool]:
 
 
 def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[str, Any]:
-    """What is written down of a new run, in its config.json."""
+    """Write a new run's config.json, and return its content."""
     settings = {
         "tool": TOOL,
         "family": plan.family_name,
@@ -157,11 +160,11 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
         "spec": asdict(plan.spec),
         "dataset": {
             "name": plan.dataset.name,
-            "source": wherever(plan.source),
+            "source": absolute_source(plan.source),
             "content_hash": plan.dataset.content_hash,
             "num_images": len(plan.dataset),
         },
-        "options": plan.options.model_copy(update={"real": wherever(plan.options.real)}).model_dump(
+        "options": plan.options.model_copy(update={"real": absolute_source(plan.options.real)}).model_dump(
             mode="json"
         ),
         "precision": _precision(plan, events),
@@ -171,7 +174,7 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
         settings["start"] = {
             "from": str(plan.start.path.resolve()),
             "digest": plan.start_digest,
-            "told": built.begun.told,
+            "told": built.initialisation.notes,
             "packaged": plan.start.packaged,
         }
     settings["beginning"] = asdict(packaged_start.beginning(plan.options, plan.start))
@@ -186,15 +189,15 @@ def _precision(plan: Plan, events: Events) -> str:
         lambda: plan.build().trainable, _stream(plan), plan.device, micro_batch=plan.options.micro_batch
     )
     chosen = choose(speeds)
-    told = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
-    events.note(f"probed arithmetic: {told}; takes {chosen}")
+    measured = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
+    events.note(f"probed arithmetic: {measured}; takes {chosen}")
     return chosen
 
 
 def _stream(plan: Plan) -> Stream:
     lesson = plan.lesson
     return Stream(
-        plan.learnt_from,
+        plan.training_data,
         seed=plan.options.seed,
         mirror=plan.options.mirror is not False,
         labels=plan.options.cond or lesson is not None,
@@ -216,8 +219,8 @@ def _training(plan: Plan, built: Built, settings: dict[str, Any]) -> Training:
         frozen=built.frozen,
         beginning=Beginning(**settings.get("beginning", {})),
     )
-    if built.begun.average is not None:
-        training.averages.networks["g"].load_state_dict(built.begun.average)
+    if built.initialisation.average is not None:
+        training.averages.networks["g"].load_state_dict(built.initialisation.average)
     return training
 
 
@@ -226,7 +229,7 @@ def _session(plan: Plan, run: RunFolder, training: Training, events: Events) -> 
         run,
         training,
         _stream(plan),
-        plan.learnt_from,
+        plan.training_data,
         _budget(plan.options),
         family=plan.family_name,
         conditional=plan.options.cond,
@@ -246,7 +249,7 @@ def _augment(options: TrainOptions) -> Schedule | None:
 
 
 def _outputs(plan: Plan, run: RunFolder, training: Training, events: Events) -> Outputs | None:
-    """What this kind of run leaves behind; None for a generator's usual outputs."""
+    """The outputs of this kind of run; None for those of a generator."""
     name = kind_of(plan.family)
     make = None if name == GENERATOR else kind(name).outputs
     if make is None:

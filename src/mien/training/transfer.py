@@ -1,6 +1,6 @@
-"""Beginning with the weights of another model, and holding some of its discriminator fixed.
+"""Transfer learning: copy the weights of another model, and freeze layers of its discriminator.
 
-FreezeD (Mo et al. 2020, arXiv:2002.10964): its layers next to the picture keep what they know.
+FreezeD (Mo et al. 2020, arXiv:2002.10964): the layers next to the image keep their weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,23 +15,23 @@ from mien.core.types import Freezable
 Weights = Mapping[str, Tensor]
 
 
-class Taken(NamedTuple):
-    """Names of a network's tensors: taken whole, taken as far as both have them, new."""
+class Transfer(NamedTuple):
+    """Names of a network's tensors: copied whole, copied in part, and newly initialised ones."""
 
     whole: tuple[str, ...]
     partly: tuple[str, ...]
     new: tuple[str, ...]
 
-    def told(self) -> str:
-        """In words."""
+    def summary(self) -> str:
+        """The counts in words."""
         parts = [f"{len(self.whole)} tensors taken"]
         parts += [f"in part: {', '.join(self.partly)}"] if self.partly else []
         parts += [f"new: {', '.join(self.new)}"] if self.new else []
         return "; ".join(parts)
 
 
-def check(weights: Weights, like: nn.Module) -> str | None:
-    """What in `weights` does not fit a network exactly like `like`, in words; None where all does."""
+def mismatch(weights: Weights, like: nn.Module) -> str | None:
+    """The first mismatch between `weights` and the network `like`, in words; None where all fit."""
     expected = like.state_dict()
     if missing := sorted(expected.keys() - weights.keys()):
         return f"{missing[0]} is missing"
@@ -54,38 +54,38 @@ class Columns(NamedTuple):
 
 
 @torch.no_grad()
-def take(
+def copy_weights(
     network: nn.Module, weights: Weights, *, columns: Columns | None = None, parts: bool = True
-) -> Taken:
-    """Copy into `network` what fits by name; with `parts`, of a tensor that grew or shrank what both have.
+) -> Transfer:
+    """Copy the weights that fit by name; with `parts`, of a tensor that grew or shrank the common part.
 
     In a generator that learns to take labels, say, the layer that sees latent and label keeps what it does
     with the latent. columns: labels that are matched by name; others are made anew.
     """
-    sorted_: dict[str, list[str]] = {"whole": [], "partly": [], "new": []}
+    by_outcome: dict[str, list[str]] = {"whole": [], "partly": [], "new": []}
     for name, tensor in network.state_dict().items():
         pairs = columns.pairs if columns is not None and name in columns.tensors else None
-        sorted_[_take_one(tensor, weights.get(name), pairs, parts=parts)].append(name)
-    return Taken(*(tuple(names) for names in sorted_.values()))
+        by_outcome[_copy_tensor(tensor, weights.get(name), pairs, parts=parts)].append(name)
+    return Transfer(*(tuple(names) for names in by_outcome.values()))
 
 
-def _take_one(
-    tensor: Tensor, given: Tensor | None, pairs: Sequence[tuple[int, int]] | None, *, parts: bool
+def _copy_tensor(
+    tensor: Tensor, source: Tensor | None, pairs: Sequence[tuple[int, int]] | None, *, parts: bool
 ) -> str:
-    """Copy what fits into one tensor, and say how much that was."""
-    if given is None or given.ndim != tensor.ndim:
+    """Copy what fits into one tensor; return "whole", "partly" or "new"."""
+    if source is None or source.ndim != tensor.ndim:
         return "new"
     if pairs is not None:
-        for here, there in pairs:
-            tensor[..., here].copy_(given[..., there])
+        for column, source_column in pairs:
+            tensor[..., column].copy_(source[..., source_column])
         return "whole" if len(pairs) == tensor.shape[-1] else "partly" if pairs else "new"
-    if given.shape == tensor.shape:
-        tensor.copy_(given)
+    if source.shape == tensor.shape:
+        tensor.copy_(source)
         return "whole"
     if not parts:
         return "new"
-    both = tuple(slice(min(a, b)) for a, b in zip(given.shape, tensor.shape, strict=True))
-    tensor[both].copy_(given[both])
+    common = tuple(slice(min(a, b)) for a, b in zip(source.shape, tensor.shape, strict=True))
+    tensor[common].copy_(source[common])
     return "partly"
 
 

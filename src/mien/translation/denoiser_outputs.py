@@ -6,7 +6,7 @@ import torch
 from mien.core.checkpoint import model_id, read_header
 from mien.core.provenance import SourceType
 from mien.models.noise2noise import KIND, PRODUCT
-from mien.training.outputs import Shown
+from mien.training.outputs import Snapshot
 from mien.translation.denoiser_scores import Exam, examine
 from mien.translation.denoiser_trials import add_noise, trial_indexes, trial_noises
 from mien.translation.images import apply_network, psnr
@@ -28,10 +28,10 @@ class DenoiserOutputs(ChangeOutputs):
         self._exam = Exam(lesson.held_out, lesson.held_out_others, True, how)
         self._noisy, self._clean = self._glance()
 
-    def show(self) -> Shown:
+    def show(self) -> Snapshot:
         """A strip, and the PSNR of up to 64 held-out pictures; nothing is chosen by that."""
         cleaned = torch.from_numpy(self._draw())
-        return Shown({"Eval/psnr": float(psnr(cleaned, torch.from_numpy(self._clean)).mean())})
+        return Snapshot({"Eval/psnr": float(psnr(cleaned, torch.from_numpy(self._clean)).mean())})
 
     def end(self) -> None:
         """The last strip, all strips in one film, and figures beside those of filters."""

@@ -18,7 +18,7 @@ from mien.core.views import View
 from mien.datasets.opening import open_dataset
 from mien.labels.split import split_people
 from mien.models.noise2noise import KIND, Config, sides
-from mien.training.sides import pairs_to_examine
+from mien.training.paired_data import evaluation_pairs
 from mien.translation.denoiser_trials import Trial, add_noise, compare, trial_indexes, trial_noises
 
 _LEAST = 1e-6  # squared levels, of noise that is none
@@ -136,7 +136,7 @@ def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
 def _exam(header: NetworkHeader, data: str, progress: Tick | None) -> Exam:
     config = Config.model_validate(header.config)
     if sides(config) == "pairs":
-        found = pairs_to_examine(header, config, data, progress=progress)
+        found = evaluation_pairs(header, config, data, progress=progress)
         return Exam(found.inputs, found.targets, found.kept_out, found.how)
     dataset = open_dataset(data, progress=progress)
     if header.dataset is None or header.dataset.content_hash != dataset.content_hash:

@@ -15,7 +15,7 @@ from mien.core.provenance import Provenance, SourceType, save_picture
 from mien.core.run import RunFolder
 from mien.core.types import Dataset, Lesson
 from mien.training.loop import Training
-from mien.training.outputs import Shown, save_product
+from mien.training.outputs import Snapshot, save_product
 from mien.training.snapshots import write_timelapse
 from mien.translation.images import evenly_spaced, side_by_side
 
@@ -59,7 +59,7 @@ class ChangeOutputs(ABC):
         """Write the strip as training stands; return the outputs, uint8 [N, C, H, W]."""
 
     @abstractmethod
-    def show(self) -> Shown:
+    def show(self) -> Snapshot:
         """A strip, and a figure; nothing is chosen by it."""
 
     def begin(self) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mien.core.image import to_float
 from mien.models.simgan import KIND, PRODUCT
-from mien.training.outputs import Shown
+from mien.training.outputs import Snapshot
 from mien.translation.images import apply_network, evenly_spaced
 from mien.translation.outputs import ChangeOutputs
 
@@ -29,10 +29,10 @@ class RefinerOutputs(ChangeOutputs):
         self._inputs = lesson.train.images(evenly_spaced(lesson.train))
         self._reals = lesson.others.images(evenly_spaced(lesson.others, _MOST_REALS))
 
-    def show(self) -> Shown:
+    def show(self) -> Snapshot:
         """A strip of the chosen inputs, and how far they were moved."""
         moved = np.abs(self._draw().astype(np.int16) - self._inputs).mean() / 127.5
-        return Shown({"Eval/l1": float(moved)})
+        return Snapshot({"Eval/l1": float(moved)})
 
     def end(self) -> None:
         """The last strip, and all of them in one film."""

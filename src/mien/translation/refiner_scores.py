@@ -18,7 +18,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.models.simgan import KIND
-from mien.training.sides import check_alike
+from mien.training.paired_data import check_alike
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
 from mien.translation.images import apply_network
 

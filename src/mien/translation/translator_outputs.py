@@ -3,7 +3,7 @@
 import numpy as np
 
 from mien.models.pix2pix import KIND, PRODUCT
-from mien.training.outputs import Shown
+from mien.training.outputs import Snapshot
 from mien.translation.images import apply_network, evenly_spaced
 from mien.translation.outputs import ChangeOutputs
 
@@ -25,10 +25,10 @@ class TranslatorOutputs(ChangeOutputs):
         )
         self._rows = evenly_spaced(where)
 
-    def show(self) -> Shown:
+    def show(self) -> Snapshot:
         """A strip, and the mean L1 error on held-out pairs; nothing is chosen by it."""
         error = np.abs(self._draw().astype(np.int16) - self._targets).mean() / 255
-        return Shown({"Eval/l1": float(error)})
+        return Snapshot({"Eval/l1": float(error)})
 
     def end(self) -> None:
         """The last strip, and all of them in one film."""

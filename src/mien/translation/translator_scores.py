@@ -20,7 +20,7 @@ from mien.metrics import frechet
 from mien.metrics.features import FALLBACK, FeatureNetwork, is_here, open_network
 from mien.metrics.ms_ssim import ms_ssim, ssim
 from mien.models.pix2pix import KIND
-from mien.training.sides import ToExamine, pairs_to_examine
+from mien.training.paired_data import EvaluationPairs, evaluation_pairs
 from mien.translation import identity
 from mien.translation.images import apply_network, evenly_spaced, l1, psnr
 
@@ -121,7 +121,7 @@ def evaluate(
     """
     loaded = load_network(source, KIND, device)
     config = discover.load("mien.models", loaded.header.family).Config(**loaded.header.config)
-    pairs = pairs_to_examine(loaded.header, config, data, progress=None)
+    pairs = evaluation_pairs(loaded.header, config, data, progress=None)
     _check_fit(loaded, pairs, data)
     found = examine(loaded, pairs, open_networks(device), progress=progress)
     if source.is_dir():
@@ -141,7 +141,7 @@ def open_networks(device: torch.device) -> list[FeatureNetwork]:
 
 def examine(
     loaded: LoadedNetwork[Any],
-    pairs: ToExamine,
+    pairs: EvaluationPairs,
     networks: Sequence[FeatureNetwork],
     *,
     progress: Tick | None = None,
@@ -227,12 +227,12 @@ def _likeness(
     return likeness
 
 
-def _people(pairs: ToExamine, where: np.ndarray) -> list[str]:
+def _people(pairs: EvaluationPairs, where: np.ndarray) -> list[str]:
     """Who is shown in each; a pair of whom nothing is known counts as a person of its own."""
     return [person_of(pairs.inputs.records[index]) or f"pair {index}" for index in where.tolist()]
 
 
-def _check_fit(loaded: LoadedNetwork[Any], pairs: ToExamine, data: str) -> None:
+def _check_fit(loaded: LoadedNetwork[Any], pairs: EvaluationPairs, data: str) -> None:
     ours, theirs = loaded.header.spec, pairs.inputs.spec
     for what in ("resolution", "channels"):
         one, two = getattr(ours, what), getattr(theirs, what)

@@ -1,4 +1,4 @@
-"""Feature networks: images in, one vector an image out; every one has a name, a hash and a resize rule.
+"""Feature networks: each maps an image to a vector, and has a name, a hash and a resize rule.
 
 One file a network, registered by its name ("vgg_random" is `vgg-random`). A file has `NAME`, `ARTEFACTS` (the
 names of the artefacts it needs) and `build(device) -> FeatureNetwork`. A network of one's own is an ONNX file
@@ -24,7 +24,7 @@ FALLBACK = "vgg-random"  # needs no file
 
 
 class FeatureNetwork(Protocol):
-    """What feature metrics look through.
+    """A network whose features the metrics compare.
 
     name, hash: which network, and SHA-256 of what defines its answer. dims: width of a feature vector.
     resize: in words, how an image is brought to the size the network takes.
@@ -73,10 +73,10 @@ def is_here(name: str) -> bool:
 def usual_networks(*, fetch: bool, announce: Callable[[str], None]) -> list[str]:
     """The networks of an evaluation for which none is named: lite0 and mesh; inception where it was added.
 
-    fetch: get what is missing. announce(line) is told what had to be left out, and when nothing but
+    fetch: get what is missing. announce(line) gets what had to be left out, and when nothing but
     `vgg-random` is left, which sees neither lost groups nor broken mouths.
     """
-    found = []
+    available = []
     for name in USUAL:
         try:
             for artefact in _module(name).ARTEFACTS if fetch else ():
@@ -85,14 +85,14 @@ def usual_networks(*, fetch: bool, announce: Callable[[str], None]) -> list[str]
             announce(f"left out the feature network {name}: {error}")
             continue
         if is_here(name):
-            found.append(name)
-    if not found:
+            available.append(name)
+    if not available:
         announce(
             f"measuring through {FALLBACK} alone, which hardly notices missing groups or broken mouths:"
             f" {' and '.join(USUAL)} are not here (`mien artefacts fetch`)"
         )
-        found.append(FALLBACK)
-    return [*found, *(["inception"] if is_here("inception") else [])]
+        available.append(FALLBACK)
+    return [*available, *(["inception"] if is_here("inception") else [])]
 
 
 def _module(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""How feature networks take images: batches, one way of resizing, hashes of weights."""
+"""Input of feature networks: batching and resizing of images, and hashes of weights."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -39,14 +39,14 @@ def hash_tensors(tensors: dict[str, Tensor], *, about: str) -> str:
 
 
 def named_hash(*parts: object) -> str:
-    """SHA-256 over what defines a network's answer, in words."""
+    """SHA-256 over the parameters that define a network's features, as text."""
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()
 
 
 def vectors(
     net: Callable[[Tensor], Tensor], images: Tensor, *, size: int, dims: int, batch: int, device: torch.device
 ) -> np.ndarray:
-    """What `net` makes of images resized to `size`: uint8 [N, 1 or 3, H, W] to float32 [N, dims].
+    """Features by `net` of images resized to `size`: uint8 [N, 1 or 3, H, W] to float32 [N, dims].
 
     net: float32 [B, 3, size, size] in [-1, 1] to [B, dims], whose rows do not depend on each other.
     """

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read without running it: inputs, outputs, and data in other files.
+"""Inputs, outputs and external data of an ONNX file, read without running it.
 
 A reader of the protobuf wire format for the few fields of ModelProto that matter (onnx.proto, IR version 3
 on). The file may come from anywhere: everything is bounded by the bytes at hand, and depth is limited.

@@ -1,4 +1,4 @@
-"""The trunks of LPIPS as feature networks: what their layers answer to, averaged over the image."""
+"""The trunks of LPIPS as feature networks: activations of their layers, averaged over the image."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""AlexNet as a feature network: quick, and very sharp-eyed for blur and noise."""
+"""AlexNet as a feature network: fast, and sensitive to blur and noise."""
 
 import torch
 

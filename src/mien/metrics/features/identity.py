@@ -1,4 +1,4 @@
-"""dlib's face recognition network as a feature network: who a face is, and little else."""
+"""dlib's face recognition network as a feature network: sensitive to identity, and little else."""
 
 import numpy as np
 import torch
@@ -33,6 +33,6 @@ class IdentityFeatures:
 
     def features(self, images: Tensor) -> np.ndarray:
         """uint8 [N, 1 or 3, H, W] to float32 [N, 128]."""
-        found = [np.zeros((0, self.dims), np.float32)]
-        some = chunks(images, 64) if len(images) else ()
-        return np.concatenate(found + [self._network.features(chunk) for chunk in some])
+        first = [np.zeros((0, self.dims), np.float32)]
+        batches = chunks(images, 64) if len(images) else ()
+        return np.concatenate(first + [self._network.features(chunk) for chunk in batches])

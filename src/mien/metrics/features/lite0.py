@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a feature network: trained on ImageNet, it sees groups of people and broken parts."""
+"""EfficientNet-Lite0, trained on ImageNet, as a feature network: sensitive to broken parts of faces."""
 
 import numpy as np
 import torch
@@ -40,5 +40,5 @@ class Lite0Features:
         return vectors(self._see, images, size=_SIDE, dims=self.dims, batch=_BATCH, device=self._device)
 
     def _see(self, x: Tensor) -> Tensor:
-        """[-1, 1] to what the network was trained on."""
+        """Features of images in [-1, 1], normalised as in the network's training."""
         return self._net(x * (127.5 / 128) + 0.5 / 128)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The face-mesh network as a feature network: it was trained on faces, and looks at nothing else."""
+"""The face-mesh network as a feature network: trained on faces, and insensitive to the rest."""
 
 import numpy as np
 import torch
@@ -34,8 +34,8 @@ class MeshFeatures:
 
     def features(self, images: Tensor) -> np.ndarray:
         """uint8 [N, 1 or 3, H, W] to float32 [N, dims]."""
-        found = [np.zeros((0, self.dims), np.float32)]
+        batches = [np.zeros((0, self.dims), np.float32)]
         for chunk in chunks(images, 64):
-            pictures = chunk.cpu().permute(0, 2, 3, 1).contiguous().numpy()
-            found.append(self._network.features(pictures))
-        return np.concatenate(found)
+            rgb = chunk.cpu().permute(0, 2, 3, 1).contiguous().numpy()
+            batches.append(self._network.features(rgb))
+        return np.concatenate(batches)

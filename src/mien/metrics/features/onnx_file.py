@@ -1,4 +1,4 @@
-"""A feature network of one's own, in an ONNX file: `--features FILE.onnx`.
+"""A feature network read from an ONNX file: `--features FILE.onnx`.
 
 The file takes images NCHW with three channels, of a fixed or free size, and gives a vector an image, or maps,
 which are averaged over space. `FILE.onnx?range=imagenet&size=256` says what its input is like: range `-1..1`
@@ -36,7 +36,7 @@ Runner = Callable[[np.ndarray], np.ndarray]  # float32 [N, 3, S, S] to what the 
 
 @dataclass(frozen=True)
 class _Input:
-    """What the network takes: batch None if free."""
+    """The input of the network. batch: None if free."""
 
     side: int
     batch: int | None
@@ -52,7 +52,7 @@ class OnnxFeatures:
     """
 
     def __init__(self, source: Path) -> None:
-        """source: a path, with options after `?`. Raises InputError for whatever is no such network."""
+        """Load `source`, a path with options after `?`. Raises InputError where it is no such network."""
         path, options = _split(str(source))
         data = _read(path)
         self.hash = hashlib.sha256(data).hexdigest()
@@ -67,10 +67,10 @@ class OnnxFeatures:
 
     def features(self, images: Tensor) -> np.ndarray:
         """uint8 [N, 1 or 3, H, W] to float32 [N, dims]. Raises MienError where the file gives no numbers."""
-        found = [np.zeros((0, self.dims), np.float32)]
+        batches = [np.zeros((0, self.dims), np.float32)]
         for chunk in chunks(images, self._batch) if len(images) else ():
-            found.append(_vectors(self._run(self._prepared(chunk.cpu()))))
-        rows = np.concatenate(found)
+            batches.append(_vectors(self._run(self._prepared(chunk.cpu()))))
+        rows = np.concatenate(batches)
         if not np.isfinite(rows).all():
             raise MienError(f"the feature network {self.name} gave infinite or undefined features")
         return rows
@@ -86,7 +86,7 @@ class OnnxFeatures:
         return np.ascontiguousarray(x.numpy(), np.float32)
 
     def _tried(self) -> tuple[int, int]:
-        """Width of a vector and images at once, found by running it on noise."""
+        """The feature width and the batch size, by running the network on noise."""
         noise = np.random.RandomState(0).randint(0, 256, (2, 3, 64, 64), dtype=np.uint8)
         x = self._prepared(torch.from_numpy(noise))
         fixed = self._input.batch
@@ -129,12 +129,12 @@ def _name(path: Path) -> str:
     return f"{stem}.onnx" if stem in names() else stem
 
 
-def _input_of(found: Signature, options: dict[str, str]) -> _Input:
-    if len(found.inputs) != 1 or not found.outputs:
+def _input_of(signature: Signature, options: dict[str, str]) -> _Input:
+    if len(signature.inputs) != 1 or not signature.outputs:
         raise InputError(
-            f"has {len(found.inputs)} inputs and {len(found.outputs)} outputs; one input is needed"
+            f"has {len(signature.inputs)} inputs and {len(signature.outputs)} outputs; one input is needed"
         )
-    (images,) = found.inputs
+    (images,) = signature.inputs
     if not images.is_float or images.shape is None or len(images.shape) != 4:
         raise InputError(f"its input {images.name!r} is {_words(images)}, not float32 [N, 3, H, W]")
     batch, channels, height, width = images.shape
@@ -143,18 +143,18 @@ def _input_of(found: Signature, options: dict[str, str]) -> _Input:
             f"its input {images.name!r} is {_words(images)}, not [N, 3, S, S] (channels first, square)"
         )
     side = _side(height or width, options.get("size"))
-    wanted = options.get("range", RANGES[0])
-    if wanted not in RANGES:
-        raise InputError(f"range {wanted!r} is unknown; choose from: {', '.join(RANGES)}")
-    return _Input(side, batch, wanted)
+    value_range = options.get("range", RANGES[0])
+    if value_range not in RANGES:
+        raise InputError(f"range {value_range!r} is unknown; choose from: {', '.join(RANGES)}")
+    return _Input(side, batch, value_range)
 
 
-def _side(fixed: int | None, wanted: str | None) -> int:
-    if wanted is not None and not (wanted.isascii() and wanted.isdigit()):
-        raise InputError(f"size={wanted}: not a number of pixels")
-    side = int(wanted) if wanted else fixed or _USUAL_SIDE
+def _side(fixed: int | None, requested: str | None) -> int:
+    if requested is not None and not (requested.isascii() and requested.isdigit()):
+        raise InputError(f"size={requested}: not a number of pixels")
+    side = int(requested) if requested else fixed or _USUAL_SIDE
     if fixed is not None and side != fixed:
-        raise InputError(f"size={wanted}: it takes {fixed} x {fixed} and nothing else")
+        raise InputError(f"size={requested}: it takes {fixed} x {fixed} and nothing else")
     if not 8 <= side <= _LARGEST_SIDE:
         raise InputError(f"takes {side} x {side} pixels; 8 to {_LARGEST_SIDE} can be run")
     return side

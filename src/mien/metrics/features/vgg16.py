@@ -1,4 +1,4 @@
-"""VGG16, trained on ImageNet, as a feature network: slow, good at texture."""
+"""VGG16, trained on ImageNet, as a feature network: slow, and sensitive to texture."""
 
 import torch
 

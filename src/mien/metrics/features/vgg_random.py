@@ -1,4 +1,4 @@
-"""VGG16 that nobody trained: needs no file, and sees little of faces; what is left without a network."""
+"""VGG16 with random weights as a feature network: needs no file; the fallback, and a weak one."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""What a model learns from that has two sides: pairs, or pictures of two domains."""
+"""Training and test data of image-to-image models: aligned pairs, or unpaired images of two domains."""
 
 from typing import Any, NamedTuple
 
@@ -17,13 +17,13 @@ from mien.labels.split import Split, split_people
 from mien.training.options import TrainOptions
 
 _HELD_OUT = 0.2  # where a family does not say
-_WORDS = {1: "gray", 3: "in colour"}
+_COLOURS = {1: "gray", 3: "in colour"}
 
 
-def learn_from(
+def open_training_data(
     sides: Sides, data: str, options: TrainOptions, config: BaseModel, *, progress: Tick | None
 ) -> tuple[Dataset, Lesson]:
-    """Open both sides; the dataset returned stands for them in the run. Raises InputError."""
+    """Open inputs and targets; the dataset returned stands for both in the run. Raises InputError."""
     if options.cond or options.labels:
         raise InputError(f"{options.model} learns from pictures alone: leave out --cond and --labels")
     if sides == "pairs":
@@ -38,18 +38,20 @@ def learn_from(
 
 
 def pair_lesson(paired: PairedDataset, config: BaseModel) -> Lesson:
-    """Pairs to learn from and pairs kept out, nobody on both sides."""
+    """Training pairs and held-out pairs; nobody is in both."""
     split = split_pairs(paired, config)
-    inputs, targets = ([_part(side, at) for at in split[:2]] for side in (paired.inputs, paired.targets))
+    inputs, targets = (
+        [_part(dataset, indexes) for indexes in split[:2]] for dataset in (paired.inputs, paired.targets)
+    )
     one, two = paired.roles
-    told = (
+    note = (
         f"learns {one} to {two} from {len(split.train):,} pairs; {len(split.held_out):,} kept out {split.how}"
     )
     return Lesson(
         inputs[0],
         inputs[1],
         how=split.how,
-        notes=(told,),
+        notes=(note,),
         others=targets[0],
         held_out_others=targets[1],
         aligned=True,
@@ -58,27 +60,27 @@ def pair_lesson(paired: PairedDataset, config: BaseModel) -> Lesson:
 
 
 def domain_lesson(rendered: Dataset, real: Dataset) -> Lesson:
-    """All pictures of both, without labels. Raises InputError where they do not fit together."""
+    """All images of both domains, without labels. Raises InputError where they do not fit together."""
     check_alike(rendered, real)
-    told = (
+    note = (
         f"learns to make {len(rendered):,} pictures of {rendered.name} look like {len(real):,} of {real.name}"
     )
     views = [_part(dataset, np.arange(len(dataset))) for dataset in (rendered, real)]
-    return Lesson(views[0], others=views[1], notes=(told,))
+    return Lesson(views[0], others=views[1], notes=(note,))
 
 
 def check_alike(one: Dataset, two: Dataset) -> None:
-    """Raise InputError unless both hold pictures of one size, both in colour or both gray."""
+    """Raise InputError unless both hold images of one size, both in colour or both gray."""
     if one.spec.resolution != two.spec.resolution:
         sizes = f"{one.spec.resolution} px, {two.name} of {two.spec.resolution} px"
         raise InputError(f"{one.name} has pictures of {sizes}; both must have one size")
     if one.spec.channels != two.spec.channels:
-        kinds = f"{_WORDS[one.spec.channels]}, {two.name} is {_WORDS[two.spec.channels]}"
+        kinds = f"{_COLOURS[one.spec.channels]}, {two.name} is {_COLOURS[two.spec.channels]}"
         raise InputError(f"{one.name} is {kinds}; both must be gray or both in colour")
 
 
-class ToExamine(NamedTuple):
-    """Pairs to examine a model on. kept_out: is it known that it did not learn from these people?"""
+class EvaluationPairs(NamedTuple):
+    """Pairs to evaluate a model on. kept_out: whether its people are known to be held out of training."""
 
     inputs: Dataset
     targets: Dataset
@@ -86,32 +88,32 @@ class ToExamine(NamedTuple):
     how: str
 
 
-def pairs_to_examine(
+def evaluation_pairs(
     header: NetworkHeader, config: BaseModel, data: str, *, progress: Tick | None
-) -> ToExamine:
-    """Of the pairs that a model learnt from, those kept out; of any others, all. Raises InputError."""
+) -> EvaluationPairs:
+    """The held-out pairs of a model's training data; all pairs of any other data. Raises InputError."""
     paired = open_pairs(data, direction="-".join(header.roles), progress=progress)
     if header.dataset is not None and header.dataset.content_hash == paired.content_hash:
         split = split_pairs(paired, config)
-        inputs, targets = (_part(side, split.held_out) for side in (paired.inputs, paired.targets))
-        return ToExamine(inputs, targets, True, f"kept out of training {split.how}")
+        inputs, targets = (_part(dataset, split.held_out) for dataset in (paired.inputs, paired.targets))
+        return EvaluationPairs(inputs, targets, True, f"kept out of training {split.how}")
     how = "not what was trained on; whether the model saw the same people is not known"
-    return ToExamine(paired.inputs, paired.targets, False, how)
+    return EvaluationPairs(paired.inputs, paired.targets, False, how)
 
 
 def split_pairs(paired: PairedDataset, config: BaseModel) -> Split:
-    """Which pairs are learnt from and which are kept out (`held_out` of the configuration), by person."""
+    """Split pairs into training and held-out ones (`held_out` of the configuration), by person."""
     records = [
-        _who(person, name, record)
+        _group_record(person, name, record)
         for person, name, record in zip(paired.people, paired.names, paired.inputs.records, strict=True)
     ]
     return split_people(records, share=float(getattr(config, "held_out", _HELD_OUT)))
 
 
-def _who(person: str, name: str, record: Any) -> dict[str, Any]:
-    who = {"person": person} if person else {"pair": name}
-    return {**who, "split": record.get("split", "")}
+def _group_record(person: str, name: str, record: Any) -> dict[str, Any]:
+    group = {"person": person} if person else {"pair": name}
+    return {**group, "split": record.get("split", "")}
 
 
-def _part(side: Dataset, at: np.ndarray) -> Dataset:
-    return View(side, at, labels=None, class_names=())
+def _part(dataset: Dataset, indexes: np.ndarray) -> Dataset:
+    return View(dataset, indexes, labels=None, class_names=())

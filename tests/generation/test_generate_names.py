@@ -1,0 +1,144 @@
+"""Which files `mien generate` writes, and what it says of seeds, labels, truncation and odd pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mien.core.checkpoint import NetworkHeader, load_generator, save_generator
+from mien.core.errors import InputError, MienError
+from mien.core.events import Event, Notice
+from mien.core.sampling import batch_for, check_psi, psi_note
+from mien.core.types import Spec
+from mien.generation import generate as module
+from mien.generation.file_names import ending_of
+from mien.generation.generate import generate
+from mien.models import lite
+
+CONFIG = lite.PRESETS["default"].model_copy(update={"width_g": 4, "z_dim": 8})
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def model(path: str = "g.safetensors", *, names: tuple[str, ...] = (), rows: Any = (), seed: int = 1) -> Path:
+    torch.manual_seed(seed)
+    spec = Spec(16, 3, len(names), names)
+    network = lite.build_generator(CONFIG, spec)
+    state = {
+        n: v + torch.randn(v.shape) if v.is_floating_point() else v for n, v in network.state_dict().items()
+    }
+    state |= {name: value.abs() for name, value in state.items() if name.endswith("running_var")}
+    header = NetworkHeader(
+        **{"family": "lite", "config": CONFIG.model_dump(), "spec": spec, "nimg": 0, "tool": "mien"},
+        label_rows=rows,
+    )
+    save_generator(Path(path), state, header)
+    return Path(path)
+
+
+def drawn(*arguments: Any, **options: Any) -> tuple[list[str], str]:
+    """The names written and what was said."""
+    heard: list[Event] = []
+    written = generate(*arguments, out=Path("o"), **options).run(heard.append)
+    assert all(path.is_file() for path in written)
+    return [path.name for path in written], "\n".join(e.text for e in heard if isinstance(e, Notice))
+
+
+def test_a_seed_named_twice_is_drawn_once() -> None:
+    names, said = drawn(model(), seeds="3,1-3,1")
+    assert names == ["seed0003.png", "seed0001.png", "seed0002.png"]
+    assert "2 seeds stood there again" in said
+    assert "wrote 3 file(s)" in said
+    assert "again" not in drawn(model(), seeds="1-3")[1]
+
+
+def test_another_label_in_the_same_folder_gets_names_of_its_own() -> None:
+    file = model(names=("man", "woman"), rows=((1.0, 0.0), (0.0, 1.0)))
+    first, _ = drawn(file, seeds="0-1", label=("man",))
+    second, _ = drawn(file, seeds="0-1", label=("woman",))
+    assert first == ["seed0000.png", "seed0001.png"]
+    assert second == ["seed0000-woman.png", "seed0001-woman.png"]
+    pictures = [np.asarray(Image.open(Path("o") / name)) for name in (first[0], second[0])]
+    assert not np.array_equal(*pictures)
+    assert drawn(file, seeds="0-1", label=("man",))[0] == first  # the same again takes its own place
+    assert drawn(file, seeds="0-1", label=("woman",))[0] == second
+    grids = [drawn(file, seeds="0-1", label=(one,), grid=True)[0] for one in ("man", "woman")]
+    assert grids == [["grid-0000-0001.png"], ["grid-0000-0001-woman.png"]]
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp"])
+def test_another_truncation_takes_no_other_s_place(form: Any) -> None:
+    file = model()
+    first, _ = drawn(file, seeds="0", trunc=0.5, format=form)
+    assert (first, drawn(file, seeds="0", format=form)[0]) == (
+        [f"seed0000.{form}"],
+        [f"seed0000-trunc1.{form}"],
+    )
+    assert (
+        drawn(file, seeds="0-70", trunc=0.5, format=form)[0][0] == first[0]
+    )  # another batch rounds otherwise
+    other = drawn(model("other.safetensors", seed=2), seeds="0", format=form)[0]
+    assert other == first  # of another model: as ever
+
+
+@pytest.mark.parametrize("label", ["a/../b", "a b", "x" * 300, "\x1b[2J"])
+def test_labels_become_safe_names_that_differ(label: str) -> None:
+    names = {ending_of((text,), 1.0) for text in (label, label + "!", label + "?", "a-b", "a-..-b")}
+    assert len(names) == 5
+    assert all("/" not in name and name.isprintable() and len(name) < 100 for name in names)
+    assert ending_of(("smiling=1", "γυναίκα"), 0.5) == "-smiling=1+γυναίκα-trunc0.5"
+
+
+def test_a_class_that_no_picture_had_is_noted() -> None:
+    file = model(names=("man", "woman"), rows=((1.0, 0.0),) * 3)
+    assert "none of the 3 pictures whose labels the file keeps was woman" in drawn(file, label=("woman",))[1]
+    assert "none of" not in drawn(file, label=("man",))[1]
+    assert "none of" not in drawn(model(names=("man", "woman")), label=("woman",))[1]  # not known
+
+
+def test_truncation_beyond_the_usual_is_allowed_with_a_note() -> None:
+    file = model()
+    assert "--trunc 1.5: beyond 1" in drawn(file, trunc=1.5)[1]
+    assert "--trunc -0.5: below 0" in drawn(file, trunc=-0.5)[1]
+    assert "--trunc 0: the mean face" in drawn(file, trunc=0.0)[1]
+    assert psi_note(1) == psi_note(0.3) == ""
+    for psi in (float("nan"), float("inf"), 1e9):
+        with pytest.raises(InputError, match=f"--trunc {psi}"):
+            check_psi(psi)
+
+
+def test_pictures_of_one_colour_and_alike_are_noted() -> None:
+    file = model()
+    assert "pictures are" not in drawn(file)[1]
+    tensors, header = load_generator(file)
+    save_generator(file, {name: torch.zeros_like(value) for name, value in tensors.items()}, header)
+    assert "16 of 16 pictures are of one colour" in drawn(file)[1]
+    collapse = module._CollapseCheck()
+    noise = torch.randint(0, 255, (3, 8, 8), dtype=torch.uint8)
+    list(collapse.watch([([0, 1], torch.stack([noise, noise])), ([2], noise[None])]))
+    assert collapse.note() == "all 3 pictures are the same: the model has collapsed"
+
+
+def test_after_a_full_disk_what_was_written_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = module.write_bytes
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "seed0005.png":
+            raise MienError(f"{path}: no space left on disk")
+        write(path, data)
+
+    monkeypatch.setattr(module, "write_bytes", full)
+    with pytest.raises(MienError, match=r"no space left on disk \(5 of 16 pictures were written before\)"):
+        drawn(model())
+    assert len(list(Path("o").glob("*.png"))) == 5
+
+
+def test_large_pictures_are_drawn_fewer_at_a_time() -> None:
+    sizes = (16, 64, 128, 256, 512, 1024, 4096)
+    assert [batch_for(size) for size in sizes] == [64, 64, 64, 16, 4, 1, 1]
