@@ -38,7 +38,8 @@ def main() -> None:
         first = max(speeds[arguments.spins[0]])
         for spin, values in speeds.items():
             best, median = max(values), statistics.median(values)
-            print(f"{busy} busy, {spin}: best {best:.1f} img/s ({best / first:.2f}), median {median:.1f}", flush=True)
+            line = f"{busy} busy, {spin}: best {best:.1f} img/s ({best / first:.2f}), median {median:.1f}"
+            print(line, flush=True)
 
 
 def turns(arguments: argparse.Namespace) -> dict[str, list[float]]:
@@ -53,12 +54,12 @@ def turns(arguments: argparse.Namespace) -> dict[str, list[float]]:
 
 
 def environment(spin: str) -> dict[str, str]:
-    """The environment of a process with this setting; GOMP_SPINCOUNT=undefined keeps the library's default."""
+    """The environment of a process with this setting."""
     kept = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     if spin == "passive":
         return kept | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "2"}
     if spin == "default":
-        return kept | {"MIEN_KEEP_SPIN": "1", "OMP_NUM_THREADS": "2"}
+        return kept | {"OMP_NUM_THREADS": "2"}
     return kept | {"GOMP_SPINCOUNT": spin, "OMP_NUM_THREADS": "2"}
 
 

@@ -171,9 +171,10 @@ def fit_probe(task: Task) -> str:
         model, task.signs, task.having, groups=task.people, cv=GroupKFold(5), method="decision_function"
     )
     limit = float(np.quantile(honest[~task.having], 1 - task.false_share))
+    slope = LogisticRegression(C=100.0).fit(honest[:, np.newaxis], task.having).coef_[0, 0]  # Platt 1999
     scaler, regression = model.fit(task.signs, task.having)
-    weights = (regression.coef_[0] / scaler.scale_).astype(np.float32)
-    bias = float(regression.intercept_[0] - weights @ scaler.mean_) - limit
+    weights = (slope * regression.coef_[0] / scaler.scale_).astype(np.float32)
+    bias = float(slope * (regression.intercept_[0] - limit) - weights @ scaler.mean_)
     bias += float(np.log(task.least / (1 - task.least)))
     counts = f"{task.having.sum()} with, {(~task.having).sum()} without"
     print(f"{task.name}: {counts}; {np.mean(honest[task.having] > limit):.1%} found", flush=True)

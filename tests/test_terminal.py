@@ -29,6 +29,25 @@ def test_sentences_are_printed_as_they_are() -> None:
     )
 
 
+def test_names_from_outside_cannot_steer_the_terminal() -> None:
+    evil = "a\x1b[2J\x07\u202eb\rc\x9b1mé\udcffz"
+    table = Table((Column(evil),), ((evil,),), title=evil, caption=evil)
+    path = Path("x\ny\x1b[31m")
+    text = printed(Started(evil), Notice(evil), Written(path, evil), table, Progress(evil, 1, 2))
+    shown = [char for char in text if char not in "\n"]
+    assert all(terminal.unicodedata.category(char) not in ("Cc", "Cf", "Cs") for char in shown)
+    assert "wrote x\\ny\\x1b[31m: " in text
+    assert text.count("\\x1b[2J") == 7  # progress is a line only after ten seconds
+    bars = printed(Progress("[red]\x1b[2Jname", 1, 2), is_terminal=True, width=200)
+    assert "[red]\\x1b[2Jname" in bars
+
+
+def test_letters_lines_and_joined_emoji_stay() -> None:
+    for text in ("Γυναίκα Ёлка 顔\u3000画", "no\u00a0break", "👩\u200d🔬 می\u200cخواهم", "two\n\tlines"):
+        assert terminal.escaped(text) == text
+    assert terminal.escaped("a\nb", keep="") == "a\\nb"
+
+
 def test_tables_take_nothing_for_markup() -> None:
     text = printed(TABLE)
     assert "[red]kernel" in text

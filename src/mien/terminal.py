@@ -1,6 +1,7 @@
 """Shows the events of jobs on a terminal; nothing else in mien prints."""
 
 import time
+import unicodedata
 from collections import deque
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,21 @@ _LOSSES = {"Loss/G/loss": "G", "Loss/D/loss": "D", "Loss/net/loss": "loss", "Eva
 _STYLES = {"plain": None, "strong": "bold", "warning": "yellow", "error": "bold red"}
 _QUIET_SECONDS = 10.0  # between lines of progress where there is no terminal
 _MEGABYTE = 1e6
+_STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats, lone surrogates, separators of lines
+_JOINERS = "\u200c\u200d"  # formats that letters and emoji need
+
+
+def escaped(text: str, *, keep: str = "\n\t") -> str:
+    """`text` with what could steer a terminal or feign another text written out, as in "\\x1b".
+
+    keep: controls that stay. A name from outside stands on one line only with keep="".
+    """
+    return "".join(
+        char
+        if char in keep or char in _JOINERS or unicodedata.category(char) not in _STEERING
+        else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for char in text
+    )
 
 
 def show(job: Job[Any], console: Console | None = None) -> Any:
@@ -38,7 +54,7 @@ class Terminal:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[counted]}"),
             TimeRemainingColumn(),
@@ -70,20 +86,22 @@ class Terminal:
         elif isinstance(event, Notice):
             self._print(event.text, _STYLES[event.tone])
         elif isinstance(event, Written):
-            self._print(f"wrote {event.path}" + (f": {event.text}" if event.text else ""))
+            path = escaped(str(event.path), keep="")
+            self._print(f"wrote {path}" + (f": {event.text}" if event.text else ""))
         elif isinstance(event, Table):
             self._clear()
             self._console.print(rich_table(event), soft_wrap=False)
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(escaped(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _count(self, event: Progress) -> None:
         if not self._console.is_terminal:
             return self._say(event)
         if event.what not in self._tasks:
             self._bars.start()
-            self._tasks[event.what] = self._bars.add_task(event.what, total=None, counted="", status="")
+            shown = escaped(event.what, keep="")
+            self._tasks[event.what] = self._bars.add_task(shown, total=None, counted="", status="")
         task = self._tasks[event.what]
         self._bars.update(task, completed=event.done, total=event.total, counted=counted(event))
         if event.done >= event.total:
@@ -124,24 +142,24 @@ def counted(event: Progress) -> str:
 
 
 def rich_table(table: Table) -> RichTable:
-    """The table as rich draws it; nothing in it is taken for markup."""
+    """The table as rich draws it; nothing in it is taken for markup or steers the terminal."""
     from rich.text import Text
 
     grid = RichTable(
-        title=Text(table.title) if table.title else None,
-        caption=Text(table.caption) if table.caption else None,
+        title=Text(escaped(table.title)) if table.title else None,
+        caption=Text(escaped(table.caption)) if table.caption else None,
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
     for column in table.columns:
         grid.add_column(
-            Text(column.heading),
+            Text(escaped(column.heading)),
             justify="right" if column.numbers else "left",
             no_wrap=not column.wraps,
             overflow="ellipsis" if column.wraps else "fold",  # words stay whole where lines are broken
         )
     for row in table.rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(escaped(cell)) for cell in row))
     return grid
 
 

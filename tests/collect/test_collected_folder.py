@@ -118,3 +118,77 @@ def test_a_folder_is_for_one_process_at_a_time_and_must_be_writable(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(MienError, match="cannot write"):
         Store.opened(tmp_path / "file", SITE).__enter__()
+
+
+def test_a_picture_of_many_records_is_a_placeholder_and_asked_for_again(tmp_path):
+    with Store.opened(tmp_path, SITE) as store:
+        for number in range(4):
+            store.add(wanted(f"r{number}"), jpeg(1))
+    with Store.opened(tmp_path, SITE) as store:
+        assert store.is_done("r0"), "four may share one: twins, pages told twice"
+        store.add(wanted("r4"), jpeg(1))
+        with pytest.raises(Refused, match="very same picture") as caught:
+            store.add(wanted("last"), jpeg(1))
+        assert (caught.value.reason, caught.value.again) == ("placeholder", True)
+    with Store.opened(tmp_path, SITE) as store:
+        assert not any(store.is_done(f"r{number}") for number in range(5))
+        assert store.total == 0
+        with pytest.raises(Refused):
+            store.reuse(wanted("r9", "r0.jpg"))
+        for number in range(5):
+            store.add(wanted(f"r{number}", f"real{number}.jpg"), jpeg(10 + number))
+        assert store.total == 5
+    with Store.opened(tmp_path, SITE) as store:
+        assert all(store.is_done(f"r{number}") for number in range(5))
+    with Store.opened(tmp_path, SITE.model_copy(update={"name": "other"})) as store:
+        store.add(wanted("r0"), jpeg(1))  # another site's records are not counted
+
+
+def test_who_is_shown_is_the_record_a_field_or_nobody(tmp_path):
+    for rule, expected in (("record", "test/a"), ("none", ""), ("name", "test/Ann"), ("born", None)):
+        site = site_text("https://example.org/").replace("[record]", f"[record]\nperson = '{rule}'")
+        if expected is None:
+            with pytest.raises(InputError, match=r"record\.person is 'born'; give one of record, none, name"):
+                parse_site(site, "test")
+            continue
+        with Store.opened(tmp_path / rule, parse_site(site, "test")) as store:
+            store.add(wanted("a", name="Ann"), jpeg(1))
+        assert lines(tmp_path / rule / "manifest.jsonl")[0]["person"] == expected
+
+
+def test_what_is_no_longer_so_is_no_longer_said(tmp_path):
+    page, gone = "https://example.org/a", "https://example.org/gone.jpg"
+    timeout = Refused("timeout", "it was", again=True)
+    with Store.opened(tmp_path, SITE) as store:
+        store.skip("page", page, timeout)
+        store.skip("record", "https://example.org/list", Refused("no-id", "none", again=True), page="l")
+        store.skip("picture", "https://example.org/b.jpg", timeout, wanted=wanted("b"))
+        store.skip("picture", gone, Refused("status-404", "gone"), wanted=wanted("c"))
+    with Store.opened(tmp_path, OTHER) as store:
+        store.skip("page", page, timeout)
+    assert len(lines(tmp_path / "skipped.jsonl")) == 5
+    with Store.opened(tmp_path, SITE) as store:
+        store.was_read(page)
+        store.was_read("https://example.org/list")
+        store.skip("record", "https://example.org/list", Refused("no-picture", "none", again=True), page="l")
+        store.skip(
+            "picture",
+            "https://example.org/new-b.jpg",
+            Refused("busy", "it was", again=True),
+            wanted=wanted("b"),
+        )
+    told = [(line["site"], line["kind"], line["reason"]) for line in lines(tmp_path / "skipped.jsonl")]
+    assert sorted(told) == [
+        ("other", "page", "timeout"),
+        ("test", "picture", "busy"),
+        ("test", "picture", "status-404"),
+        ("test", "record", "no-picture"),
+    ]
+    with Store.opened(tmp_path, SITE) as store:
+        store.add(wanted("b"), jpeg(2))
+        assert store.is_done("c"), "what is gone for good is still known"
+    assert "busy" not in (tmp_path / "skipped.jsonl").read_text()
+    with Store.opened(tmp_path, SITE, again=True) as store:
+        store.add(wanted("c"), jpeg(3))
+    assert [line["site"] for line in lines(tmp_path / "skipped.jsonl")][-1:] != ["status-404"]
+    assert "status-404" not in (tmp_path / "skipped.jsonl").read_text()

@@ -1,11 +1,13 @@
 """Links, records, pictures and fields from pages of several builds."""
 
+import gzip
+
 import pytest
 from loopback import site_text
 from scrapy.http import HtmlResponse
 
 from mien.collect import extract
-from mien.collect.extract import id_in_address, largest, links
+from mien.collect.extract import id_in_address, is_cookie_wall, largest, links, read_sitemap
 from mien.collect.site import Link, parse_site
 
 ADDRESS = "https://example.org/people/list?page=1"
@@ -100,11 +102,84 @@ def test_what_is_not_there():
         ("<img src=/small.jpg data-srcset='/1.jpg, /2.jpg 2x'>", "/2.jpg"),
         ("<img src='data:image/gif;base64,AAAA'>", None),
         ("<img src='' data-src='  '>", None),
+        ("<img src=/blank.gif data-lazy-src=/real.jpg>", "/real.jpg"),
+        ("<img src=/blank.gif data-original=/real.jpg>", "/real.jpg"),
+        ("<img src=/blank.gif data-lazy-srcset='/1.jpg 1x, /2.jpg 2x'>", "/2.jpg"),
+        ("<img src=/blank.gif class=lazy><noscript><img src=/real.jpg></noscript>", "/real.jpg"),
+        (
+            "<noscript><img src=/real.jpg srcset='/r1.jpg 1x, /r2.jpg 3x'></noscript><img src=/blank.gif>",
+            "/r2.jpg",
+        ),
+        ("<img src=data:image/gif;base64,AAAA><noscript><img src=/real.jpg></noscript>", "/real.jpg"),
+        ("<img src=/a.jpg><p>no script<noscript><img src=/other.jpg></noscript>", "/a.jpg"),
+        (
+            "<picture><source srcset='/s.avif 320w, /l.avif 1600w' type=image/avif>"
+            "<source srcset='/m.webp 800w'><img src=/small.jpg></picture>",
+            "/l.avif",
+        ),
+        (
+            "<picture><source srcset=/large.webp media='(min-width: 800px)'><img src=/small.jpg></picture>",
+            "/large.webp",
+        ),
+        ("<picture><source data-srcset='/d.jpg 2x' srcset='data:,'><img src=/small.jpg></picture>", "/d.jpg"),
+        (
+            "<picture><source srcset='/s.jpg 320w'><img src=/x.jpg srcset='/own.jpg 2000w'></picture>",
+            "/own.jpg",
+        ),
+        ("<picture><img src=/only.jpg></picture>", "/only.jpg"),
     ],
 )
 def test_lazy_and_many_sized_pictures(image, expected):
     (found,) = records(page(image), site("id = { address = '(page)' }\npicture = 'img'"))
     assert found.pictures == ((f"https://example.org{expected}",) if expected else ())
+
+
+def test_the_picture_element_itself_and_one_attribute_as_named():
+    body = "<picture><source srcset='/s.jpg 1x, /l.jpg 2x'><img src=/small.jpg data-full=/full.jpg></picture>"
+    for picture, expected in (("'picture'", "/l.jpg"), ("{ css = 'img', attr = 'data-full' }", "/full.jpg"),
+                              ("{ css = 'img', attr = 'src' }", "/small.jpg")):  # fmt: skip
+        (found,) = records(page(body), site(f"id = {{ address = '(page)' }}\npicture = {picture}"))
+        assert found.pictures == (f"https://example.org{expected}",)
+
+
+def test_the_text_of_an_element_is_an_address():
+    body = "<td class=u> https://example.org/\n photo.jpg </td><code>/next</code>"
+    rules = site("id = { address = '(page)' }\npicture = { css = 'td.u', attr = 'text()' }")
+    (found,) = records(page(f"<table><tr>{body}</tr></table>"), rules)
+    assert found.pictures == ("https://example.org/photo.jpg",)
+    assert list(links(page(body), (Link(css="code", attr="text()"),))) == ["https://example.org/next"]
+
+
+NS = "xmlns='http://www.sitemaps.org/schemas/sitemap/0.9'"
+PAGES = f"<?xml version='1.0'?>\n<urlset {NS}><url><loc> https://e.org/1 </loc></url><url><loc>https://e.org/2</loc></url></urlset>"
+INDEX = f"<sitemapindex {NS}><sitemap><loc>https://e.org/a.xml.gz</loc></sitemap></sitemapindex>"
+
+
+def test_sitemaps():
+    assert read_sitemap("a", PAGES.encode(), most=10_000) == ([], ["https://e.org/1", "https://e.org/2"])
+    assert read_sitemap("a", INDEX.encode(), most=10_000) == (["https://e.org/a.xml.gz"], [])
+    assert read_sitemap("a", gzip.compress(PAGES.encode()), most=10_000)[1][0] == "https://e.org/1"
+    assert read_sitemap("a", b"<html><body>urlset</body></html>", most=10_000) is None
+    with pytest.raises(ValueError, match="no gzip file of at most"):
+        read_sitemap("a", gzip.compress(b"<urlset>" + bytes(100_000)), most=10_000)
+    entity = (
+        b"<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><urlset><url><loc>&a;</loc></url></urlset>"
+    )
+    assert "root" not in str(read_sitemap("a", entity, most=10_000))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("<h1>We value your privacy</h1><p>This site uses cookies.</p><button>Accept all</button>", True),
+        ("<p>Wir verwenden Cookies.</p><button>Alle akzeptieren</button>", True),
+        ("<p>Cookie recipes</p>", False),
+        ("<p>accept</p><script>var cookie = 1</script>", False),
+        ("<p>This site uses cookies. Accept.</p>" + "<p>A long text about people.</p>" * 300, False),
+    ],
+)
+def test_cookie_walls(body, expected):
+    assert is_cookie_wall(page(body)) == expected
 
 
 @pytest.mark.parametrize(

@@ -307,5 +307,5 @@ def test_a_site_without_end_meets_the_caps_on_pages_and_time(tmp_path):
         assert time.monotonic() - begun < 60
     files = {line["file"] for line in manifest(tmp_path / "pages")}
     assert len(files) == 1
-    assert len(manifest(tmp_path / "pages")) >= 19
+    assert len(manifest(tmp_path / "pages")) == 5  # then it is a placeholder
     assert [line.get("same_as") for line in manifest(tmp_path / "pages")][:3] == [None, "r0", "r0"]

@@ -18,8 +18,10 @@ from PIL import Image
 
 from curated import SECRET, make_dataset, running, serving, tossed_on_disk, yaw
 from mien.cli import main
+from mien.core.events import Notice, Progress
 from mien.core.manifest import append_records, continuation, read_continuation
 from mien.core.packed import PackReader, PackWriter, encode_png
+from mien.curate.curate import curate
 from mien.curate.faces import Faces
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
@@ -293,10 +295,10 @@ def test_the_inputs_that_were_dropped(client: Client) -> None:
     dataset = client.get("dataset").json()
     assert dataset["num_inputs"] == 3
     assert sorted(dataset["reasons"]) == [["blurred", 1], ["empty", 1], ["no-face", 1]]
-    assert client.get("inputs", params={"text": "NO FACE"}).json() == {
-        "num_found": 1,
-        "items": [{"source": "wall.jpg", "reason": "no-face", "detail": "no face was found"}],
-    }
+    found = client.get("inputs", params={"text": "NO FACE"}).json()
+    line = {"source": "wall.jpg", "reason": "no-face", "detail": "no face was found"}
+    state = {"number": 2, "index": None, "kept": False, "can_restore": False, "has_picture": False}
+    assert (found["num_found"], found["items"]) == (1, [line | state])
     assert client.get("inputs", params={"reason": "empty"}).json()["num_found"] == 1
     assert client.get("inputs", params={"limit": 2}).json()["num_found"] == 3
 
@@ -428,3 +430,32 @@ def test_the_extra_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["curate", str(path)]) == 1
     assert capsys.readouterr().err == "mien: curate needs: pip install 'mien[curate]'\n"
+
+
+def test_it_says_what_changes_and_ends_when_nobody_listens(path: Path) -> None:
+    job = iter(curate(path))
+    heard: list[Any] = []
+    address = ""
+    for event in job:
+        heard.append(event)
+        if isinstance(event, Notice) and "http://" in event.text:
+            address = event.text.strip()
+        if isinstance(event, Progress) and event.done == 0 and address:
+            with httpx.Client(base_url=address, headers={"x-mien": "curate"}) as client:
+                toss(client, 3, 4)
+        if isinstance(event, Progress) and event.done == 2:
+            break
+    job.close()  # leaving the loop stops the server
+    assert (heard[-1].what, heard[-1].total, heard[-1].unit) == ("tossed", COUNT, "faces")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
+    assert tossed_on_disk(path) == {3, 4}
+
+
+def test_a_plain_folder_with_a_size_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "pics").mkdir()
+    for name in "ab":
+        Image.new("RGB", (8, 8)).save(tmp_path / "pics" / f"{name}.png")
+    job = iter(curate(Path(f"folder:{tmp_path}/pics?size=64")))
+    assert "2 faces of" in next(event.text for event in job if isinstance(event, Notice))
+    job.close()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from curated import make_dataset, running, serving, tossed_on_disk, until, yaw
+from curated import make_dataset, make_dropped, running, serving, tossed_on_disk, until, yaw
 from mien.core.manifest import continuation, read_continuation
 from mien.core.packed import PackReader
 
@@ -281,7 +281,7 @@ def test_hostile_names_do_nothing(browser: Any, tmp_path: Path) -> None:
         tab.says("#confirm", HOSTILE)
         tab.page.click("#confirm-no")
         tab.page.click("#tab-inputs")
-        tab.says("#inputs-rows", HOSTILE)
+        tab.says("#inputs-grid", HOSTILE)
         assert tab.page.evaluate("window.owned") is None
         assert tab.page.evaluate("document.scripts.length") == 1
         assert tab.page.locator("img[src=x]").count() == 0
@@ -296,25 +296,79 @@ def test_a_smuggled_script_is_stopped(browser: Any, address: str) -> None:
     assert tab.page.evaluate("window.owned") is None
 
 
-def test_dropped_inputs_are_listed_and_searched(browser: Any, address: str) -> None:
+def test_dropped_inputs_are_listed_and_searched(browser: Any, address: str, path: Path) -> None:
     tab = Tab(browser, address)
     tab.says("#tab-inputs", "(3)")
     tab.page.click("#tab-inputs")
-    tab.says("#inputs-rows", "no face was found")
-    assert tab.page.locator("#inputs-rows tr").count() == 3
+    tab.says("#inputs-grid", "no-face")
+    assert tab.page.locator("#inputs-grid li").count() == 3
     tab.page.fill("#inputs-search", "soft")
     tab.says("#inputs-found", "1 file")
-    assert tab.page.locator("#inputs-rows td").all_inner_texts() == [
-        "people/blurred.jpg",
-        "blurred",
-        "too soft",
-    ]
+    tab.says("#inputs-grid", "people/\nblurred.jpg")
+    tab.page.locator("#inputs-grid .face").click()
+    tab.says("#notice", "no crop of it is there")
+    assert not continuation(path).exists()
     tab.page.click("#tab-faces")
     tab.press("ArrowRight", "x")
     tab.settle({0})
 
 
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_dropped_faces_are_pictures_and_come_back(browser: Any, tmp_path: Path, width: int) -> None:
+    path = make_dropped(tmp_path)
+    with serving(path) as address:
+        tab = Tab(browser, address, width=width)
+        tab.says("#tab-inputs", "(5)")
+        tab.page.click("#tab-inputs")
+        until(lambda: tab.page.locator("#inputs-grid img").count() == 5, what="five pictures")
+        first = tab.page.locator("#inputs-grid .face").first
+        first.click()
+        tab.says("#inputs-grid li:first-child .why", "restored")
+        assert len(PackReader(path)) == 7
+        tab.says("#counter", "kept 7 of 7")
+        tab.press("ArrowRight", "r")
+        tab.says("#inputs-grid li:nth-child(2) .why", "restored")
+        tab.press("x")
+        tab.says("#inputs-grid li:nth-child(2) .why", "blurred")
+        tab.press("u")
+        tab.says("#inputs-grid li:nth-child(2) .why", "restored")
+        tab.page.select_option("#inputs-reason", "=duplicate")
+        tab.says("#inputs-found", "2 files")
+        tab.page.click("#inputs-all")
+        tab.says("#confirm", "Restore 2 dropped faces?")
+        tab.page.click("#confirm-yes")
+        tab.says("#counter", "kept 10 of 10")
+        assert len(PackReader(path)) == 10
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        tab.page.click("#tab-faces")
+        tab.lists(list(range(10)))
+        assert tab.complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_of_doubles_a_key_takes_the_other(browser: Any, tmp_path: Path, width: int) -> None:
+    path = make_dropped(tmp_path)
+    with serving(path) as address:
+        tab = Tab(browser, address, width=width)
+        tab.page.click("#tab-pairs")
+        until(lambda: tab.page.locator("#pairs-list .pair").count() == 2, what="two pairs")
+        shown = lambda: tab.page.locator("#pairs-list .side:not(.tossed) .source").all_inner_texts()  # noqa: E731
+        assert [text.split() for text in shown()] == [["kept/", "0.jpg"], ["kept/", "1.jpg"]]
+        tab.press("ArrowRight", "ArrowDown", "s")
+        until(lambda: shown()[1].split() == ["again/", "1.jpg"], what="the other one")
+        assert [record["source"] for record in PackReader(path).records][-1] == "again/1.jpg"
+        tab.press("s")
+        until(lambda: shown()[1].split() == ["kept/", "1.jpg"], what="back")
+        tab.press("u")
+        until(lambda: shown()[1].split() == ["again/", "1.jpg"], what="undone")
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        sides = tab.page.locator("#pairs-list .side")
+        boxes = [sides.nth(at).bounding_box() for at in (0, 1)]
+        assert boxes[0]["y"] == boxes[1]["y"], "side by side"
+        assert tab.complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 400, 390])
 def test_it_fits(browser: Any, address: str, width: int) -> None:
     tab = Tab(browser, address, width=width)
     with tab.page.expect_response(lambda response: "/faces?" in response.url):  # the grid is made anew then

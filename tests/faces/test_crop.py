@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mien.faces.crop import Square, cut
+from mien.faces.crop import Square, cut, padding
 
 
 def ramp(width=200, height=160):
@@ -63,3 +63,27 @@ def test_overhang_is_a_share_of_the_side():
 def test_tiny_pictures_are_no_trouble(shape):
     pixels = cut(np.full((*shape, 3), 7, np.uint8), Square((0.5, 0.5), (30.0, 10.0)), 16)
     assert (pixels == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("square", "share"),
+    [
+        (Square((50.0, 40.0), (60.0, 0.0)), 0.0),
+        (Square((0.0, 40.0), (60.0, 0.0)), 0.5),
+        (Square((0.0, 0.0), (20.0, 20.0)), 0.75),  # turned by 45 degrees about a corner of the picture
+        (Square((50.0, 40.0), (100.0, 0.0)), 0.2),
+        (Square((500.0, 40.0), (60.0, 0.0)), 1.0),
+    ],
+)
+def test_padding_is_the_share_off_the_picture(square, share):
+    assert padding(square, 100, 80) == pytest.approx(share, abs=1e-5)
+
+
+def test_padding_agrees_with_a_count_of_places():
+    places = (np.stack(np.meshgrid(np.arange(400), np.arange(400)), axis=-1).reshape(-1, 2) + 0.5) / 400
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        square = Square(tuple(rng.uniform(0, 100, 2)), tuple(rng.uniform(-60, 60, 2)))
+        x, y = square.to_picture(places).T
+        off = float(np.mean((x < 0) | (x > 100) | (y < 0) | (y > 80)))
+        assert padding(square, 100, 80) == pytest.approx(off, abs=0.005)

@@ -75,10 +75,12 @@ def test_every_measurement_has_its_name_and_range(finder, plain):
 
 
 def test_what_needs_the_mesh_is_absent_without_it(finder, plain):
-    face = replace(finder.find(plain[3])[0], points=None)
+    face = replace(finder.find(plain[3])[0], points=None, activations=None)
     values = measure(Picture(plain[3], 160, 160, "PNG"), face, SQUARE, num_faces=1)
     assert not OF_MESH & set(values)
-    assert {"sharpness", "exposure", "contrast", "colour", "roll", "coverage"} <= set(values)
+    assert {"sharpness", "exposure", "contrast", "colour", "tint", "roll", "coverage", "padding"} <= set(
+        values
+    )
 
 
 def test_lengths_are_those_of_the_file(finder, plain):
@@ -127,18 +129,51 @@ def test_enlarging_does_not_sharpen(finder, plain):
 
 def test_light_of_plain_views():
     black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
-    assert measure_light(black) == {"exposure": 0, "contrast": 0, "colour": 0, "sharpness": 0}
-    assert measure_light(white)["exposure"] == pytest.approx(1)
+    assert set(measure_light(black).values()) == {0}
+    light = measure_light(white)
+    assert light["exposure"] == light["shadows"] == light["highlights"] == pytest.approx(1)
     halves = black.copy()
     halves[:, 32:] = 255
-    assert measure_light(halves)["contrast"] == pytest.approx(1)
-    assert measure_light(halves)["exposure"] == pytest.approx(0.5, abs=0.02)
+    light = measure_light(halves)
+    assert (light["contrast"], light["shadows"], light["highlights"]) == (1, 0, 1)
+    assert light["exposure"] == pytest.approx(0.5, abs=0.02)
 
 
-def test_gray_pictures_have_no_colour_though_stored_as_rgb(finder, plain):
+def test_pale_and_dark_faces_are_kept_while_they_show(finder, plain):
+    image, face = plain[5], finder.find(plain[5])[0]
+    lights = {
+        (share, base): measure_light(face_view(np.asarray(base + share * image, np.uint8), face))
+        for share, base in ((0.4, 150), (0.08, 234), (0.3, 0), (0.06, 0))
+    }
+    most, least = SUGGESTED["shadows"][1], SUGGESTED["highlights"][0]
+    pale, lost, dark, night = lights.values()
+    assert pale["shadows"] < most < lost["shadows"]
+    assert dark["highlights"] > least > night["highlights"]
+    assert pale["exposure"] > 0.65
+    assert dark["exposure"] < 0.2
+
+
+def tinted(image, ink):
+    """The picture printed in one ink on toned paper: each luma has its own chroma."""
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis] / 255
+    return np.asarray(
+        np.clip(np.array(ink) + (np.array((250, 240, 215)) - ink) * gray**0.8, 0, 255), np.uint8
+    )
+
+
+@pytest.mark.parametrize("ink", [(60, 30, 10), (20, 40, 110), (40, 60, 30), (90, 50, 0)])
+def test_tinted_monochrome_is_no_colour(finder, plain, ink):
+    for image in plain.values():
+        values = measured(finder, tinted(image, ink))
+        assert values["colour"] < GRAY < measured(finder, image)["colour"]
+        assert values["tint"] > 0.03
+
+
+def test_gray_pictures_have_neither_colour_nor_tint_though_stored_as_rgb(finder, plain):
     for image in plain.values():
         gray = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis], 3, axis=2)
-        assert measured(finder, gray)["colour"] < GRAY < 0.05 < measured(finder, image)["colour"]
+        values = measured(finder, gray)
+        assert (values["colour"], values["tint"]) == (0, 0)
 
 
 @pytest.mark.parametrize("glasses", ["none", "wide"])
@@ -149,7 +184,7 @@ def test_shut_eyes_show(finder, glasses):
         values.append([measured(finder, head(person, shot))["eyes_open"] for shot in shots])
     opened, shut = np.array(values).T
     assert (opened > shut).all()
-    assert np.median(shut) < 0.4 < 0.6 < np.median(opened)
+    assert np.median(shut) < SUGGESTED["eyes_open"][0] < 0.6 < opened.min()
 
 
 def test_open_mouths_show(finder, plain):
@@ -190,6 +225,26 @@ def test_masks_are_told_from_bare_faces(finder, plain, colour):
 def test_beards_are_no_masks(finder, beard):
     values = [measured(finder, head(person, beard=beard))["mask"] for person in PEOPLE]
     assert max(values) < SUGGESTED["mask"][1]
+
+
+@pytest.mark.parametrize("shade", [20, 90, 160])
+def test_hats_down_to_the_brows_are_no_masks(finder, plain, shade):
+    for image in plain.values():
+        points = finder.find(image)[0].points[:, :2]
+        low = points[[127, 71, 68, 104, 69, 108, 151, 337, 299, 333, 298, 301, 356]]
+        hat = np.concatenate([low, low[::-1] - (0, 80)])
+        worn = cv2.fillPoly(image.copy(), [np.round(hat * 16).astype(np.int32)], (shade,) * 3, cv2.LINE_AA, 4)
+        assert measured(finder, worn)["mask"] < SUGGESTED["mask"][1]
+
+
+def test_shaded_and_faded_eyes_are_open(finder, plain):
+    for image in plain.values():
+        face = finder.find(image)[0]
+        rows = np.arange(len(image))[:, np.newaxis, np.newaxis]
+        brow = (face.eye_left[1] + face.eye_right[1]) / 2
+        shaded = image * (1 - 0.6 * np.exp(-(((rows - brow) / (0.12 * face.size)) ** 2)))
+        for worse in (shaded, 110 + 0.35 * (image.astype(float) - 110)):
+            assert measured(finder, np.asarray(worse, np.uint8))["eyes_open"] > SUGGESTED["eyes_open"][0]
 
 
 def test_suggested_bounds_keep_real_portraits(finder, shared_data):

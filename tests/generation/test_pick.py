@@ -233,7 +233,7 @@ def test_the_same_command_gives_the_same_page(model: Path, tmp_path: Path, page_
         (["--out", "a.png"], "a.png: the page is written as .html"),
         (["--seeds", "0-5000"], "5,001 faces are too many for one page"),
         (["--size", "0"], "--size 0: between"),
-        (["--trunc", "-1"], "--trunc -1.0: psi"),
+        (["--trunc", "nan"], "--trunc nan: psi"),
         (["--label", "smile"], "--label smile: not known; choose from plain"),
         ([], "conditional; say which with --label"),
     ],

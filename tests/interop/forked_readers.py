@@ -16,7 +16,7 @@ from typing import Any
 from mien.interop import _child
 
 SECONDS = 10  # what a hostile file may take at most
-_LATE = SECONDS + 20  # on a busy machine
+_LATE = SECONDS + 90  # on a busy machine
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -83,10 +83,10 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
     return network
 
 
-def generator(*, labels: int = 0, **sizes: Any) -> nn.Module:
+def generator(*, labels: int = 0, seed: int = 0, **sizes: Any) -> nn.Module:
     """A small StyleGAN2 generator of random weights, 32 px."""
     config = stylegan2.Config(**{**SIZES, **sizes})
-    return randomised(stylegan2.build_generator(config, Spec(32, 3, labels)))
+    return randomised(stylegan2.build_generator(config, Spec(32, 3, labels)), seed)
 
 
 def discriminator(*, labels: int = 0, **sizes: Any) -> nn.Module:
@@ -95,14 +95,16 @@ def discriminator(*, labels: int = 0, **sizes: Any) -> nn.Module:
     return randomised(stylegan2.build(config, Spec(32, 3, labels)).networks["d"])
 
 
-def persistent_generator(network: nn.Module, *, labels: int = 0, **more: Any) -> Persistent:
+def persistent_generator(
+    network: nn.Module, *, labels: int = 0, clamp: float | None = 256, **more: Any
+) -> Persistent:
     """Wrapped with the attributes and arguments that the official class has."""
     kwargs = EasyDict(
         z_dim=16,
         c_dim=labels,
         w_dim=12,
         mapping_kwargs=EasyDict(num_layers=3),
-        synthesis_kwargs=EasyDict(channel_base=256, channel_max=24, num_fp16_res=4, conv_clamp=256),
+        synthesis_kwargs=EasyDict(channel_base=256, channel_max=24, num_fp16_res=4, conv_clamp=clamp),
     )
     sizes = {"z_dim": 16, "c_dim": labels, "w_dim": 12, "img_resolution": 32, "img_channels": 3}
     return Persistent(network, "Generator", _init_kwargs=kwargs, **sizes, **more)

@@ -45,15 +45,12 @@ def same(tensors: Any, network: torch.nn.Module) -> bool:
 
 
 def test_training_begins_with_both_networks_and_goes_on_without_the_file(
-    capsys: pytest.CaptureFixture[str], fails: Fails
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path, _, d = both(d_architecture="orig")
     data = str(pictures(Path("faces"), size=32))
-    command = ["train", data, *LIKE_IT, "--from", str(path), "--freeze-d", "1", "--kimg", "0.05"]
-    assert "it was made with --set d_architecture=orig" in fails(*command)
-    assert not find_runs(Path("runs"))
-    command += ["--set", "d_architecture=orig"]
-    assert main(command) == 0
+    command = ["train", data, "--from", str(path), "--freeze-d", "1", "--kimg", "0.05"]
+    assert main([*command, "--device", "cpu", "--precision", "fp32", "--set", "batch_size=50"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "generator from official.pkl" in out
     assert "discriminator from official.pkl" in out
@@ -129,10 +126,9 @@ def test_a_discriminator_of_other_widths_costs_only_itself() -> None:
     path, g, _ = both(channel_base=512)
     pair = read_pair(path)
     assert pair.d is None
-    assert "its discriminator cannot be used" in pair.notes[-1]
+    assert "its discriminator cannot be used (its channel_base is 512, the generator's 256" in pair.notes[-1]
     start = read_start(path)
     assert same(start.g, g)
-    assert any("comes without a discriminator" in note for note in start.notes)
 
 
 def test_bad_files_are_one_line(fails: Fails) -> None:
@@ -146,7 +142,7 @@ def test_bad_files_are_one_line(fails: Fails) -> None:
     fails("train", data, "--from", "evil.pt", *LIKE_IT)
     assert not canary.exists()
     path, *_ = both()
-    assert "add --model stylegan2" in fails("train", data, "--from", path, "--model", "lite")
+    assert "leave --model out" in fails("train", data, "--from", path, "--model", "lite")
     small = pictures(Path("small"))
     assert "it draws 32 px, and the data has 16 px" in fails("train", small, "--from", path, *LIKE_IT)
     labelled = write(G_ema=persistent_generator(official.generator(labels=3), labels=3))

@@ -20,8 +20,8 @@ from interop.official import checkpoint, persistent_generator
 from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.interop import _child, _readers, sandbox
-from mien.interop._child import Limits
+from mien.interop import _readers, sandbox
+from mien.interop._limits import REFUSAL, REFUSED, Limits
 from mien.interop.import_ import convert
 from mien.models import stylegan2
 
@@ -63,7 +63,7 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def refused(data: bytes) -> str:
     """The message with which reading ends, in this process."""
     with pytest.raises(InputError) as caught:
-        convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))
+        convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]), "G_ema")
     return str(caught.value)
 
 
@@ -92,7 +92,8 @@ def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
 def test_nothing_runs(title: str, canary: Path) -> None:
     data = built(str(canary))[title]
     if title == "source with code":  # an honest file else: it is read, and its source stays text
-        assert convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"])).family == "stylegan2"
+        contents = _readers.read_pickle(io.BytesIO(data), ["G_ema"])
+        assert convert(contents, "G_ema").family == "stylegan2"
     else:
         message = refused(data)
         assert re.search(REASONS.get(title, "."), message), message
@@ -107,7 +108,7 @@ def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
     canary, path = tmp_path / "canary", tmp_path / "x.pkl"
     path.write_bytes(built(str(canary))[title])
     with pytest.raises(InputError) as caught:
-        convert(sandbox.read(path, ["G_ema"]))
+        convert(sandbox.read(path, ["G_ema"]), "G_ema")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
     assert not canary.exists()
@@ -134,9 +135,9 @@ def test_the_real_process_runs_none_of_them(tmp_path: Path) -> None:
         folder = tmp_path / f"{file}.out"
         if end["code"] == 0:  # read as data, and then it is no network
             with pytest.raises(InputError):
-                convert(sandbox._take(tmp_path / file, folder))
-        elif end["code"] == _child.REFUSED:
-            assert (folder / _child.REFUSAL).read_text("utf-8").strip(), title
+                convert(sandbox._take(tmp_path / file, folder, ["G_ema"]), "G_ema")
+        elif end["code"] == REFUSED:
+            assert (folder / REFUSAL).read_text("utf-8").strip(), title
         else:
             assert end["code"] in killed, (title, end)
             assert title in LIMITED
@@ -147,7 +148,8 @@ def test_the_real_process_runs_none_of_them(tmp_path: Path) -> None:
 
 def test_limits_grow_with_the_file() -> None:
     small, large = Limits.of(1000), Limits.of(400 << 20)
-    assert small.wall_seconds <= 10.01
+    assert small.cpu_seconds <= 6.01
+    assert small.wall_seconds <= 60.01  # of a machine that is ten times too busy
     assert small.memory < 2 << 30
     assert large.memory > 1500 << 20
     assert large.cpu_seconds > 20
@@ -160,7 +162,7 @@ def test_a_large_honest_file_passes(tmp_path: Path) -> None:
     path = tmp_path / "large.pkl"
     path.write_bytes(checkpoint(G_ema=persistent_generator(network)))
     contents = sandbox.read(path, ["G_ema"])
-    assert torch.equal(contents.weights["extra"], network.extra)
+    assert torch.equal(contents.weights["G_ema"]["extra"], network.extra)
 
 
 def test_command_gives_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +181,7 @@ def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> Non
     """Each is read, or refused with InputError; any other exception fails the test."""
     data = _small()
     rng = random.Random(7)
-    convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]))  # imports what it needs
+    convert(_readers.read_pickle(io.BytesIO(data), ["G_ema"]), "G_ema")  # imports what it needs
     before, found = set(sys.modules), {"read": 0, "refused": 0}
 
     def forbidden(*_: object) -> None:
@@ -190,7 +192,7 @@ def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> Non
     for _ in range(MUTATIONS):
         try:
             contents = _readers.read_pickle(io.BytesIO(_mutated(data, rng)), ["G_ema"])
-            convert(contents)
+            convert(contents, "G_ema")
             contents.facts.model_dump_json()
             found["read"] += 1
         except InputError:

@@ -12,8 +12,8 @@ from mien.core.events import Events
 from mien.generation.drawing import Drawing
 from mien.latent import entanglement as module
 from mien.latent.directions import Direction, Directions
-from mien.latent.entanglement import AMOUNTS, Entanglement, Far, Looks, blurred, reach
-from mien.latent.readings import Readers
+from mien.latent.entanglement import AMOUNTS, Entanglement, Far, Looks, blurred, reach, varied
+from mien.latent.readings import Readers, Readings
 
 
 class _Mean:
@@ -83,6 +83,14 @@ def test_reach_ends_at_the_first_amount_that_is_not_good() -> None:
     assert reach(far, 1) == 2
     assert reach(far, -1) == 0
     assert reach(far[:2], 1) == 2
+
+
+def test_what_hardly_varies_is_left_out() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    values[:, 1] = -6.9
+    values[0, 1] = -6.8  # one image in fifty: its standard deviation would make giants of all effects
+    values[:, 2] = np.nan
+    assert varied(Readings(("a", "b", "c"), values)) == ("a",)
 
 
 def test_blur() -> None:

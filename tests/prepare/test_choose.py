@@ -14,13 +14,16 @@ from mien.core.manifest import append_records
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
 from mien.faces.face import Face
-from mien.prepare import run, work
+from mien.labels.split import split_people
+from mien.prepare import run
+from mien.prepare.extract import CropConfig, extract
 from mien.prepare.judge import Rules
 from mien.prepare.pool import Answer
 from mien.prepare.prepare import prepare
 from mien.prepare.sources import Input, Reader, list_inputs
 from mien.prepare.store import Store
 from mien.prepare.where import Where
+from rendered_heads import heads
 
 EASY = Rules(min_sharpness=None, min_exposure=None, max_exposure=None, max_coverage=0.95, max_yaw=None)
 
@@ -48,7 +51,7 @@ class Here:
     looked_at: list[str] = []  # noqa: RUF012 - shared on purpose; the fixture empties it
 
     def __init__(self, setup, *, count):
-        self._job = work.Job.from_dict(setup["job"])
+        self._config = CropConfig.from_dict(setup["config"])
         self._source, self._store = setup["source"], setup["store"]
 
     def __enter__(self):
@@ -65,7 +68,8 @@ class Here:
             for number, task in enumerate(tasks):
                 self.looked_at.append(task["name"])
                 file = Input(task["name"], task["at"], task["key"])
-                outcome = work.work(file, reader, Everywhere(), self._job)
+                finder = None if self._config.finder == "none" else Everywhere()
+                outcome = extract(file, reader, finder, self._config)
                 if outcome.record["sha256"] is None:
                     yield number, Answer(outcome.record)
                 else:
@@ -205,7 +209,8 @@ def test_labels_and_keys_from_elsewhere(photos, tmp_path):
 def test_a_crawl_brings_fields_licence_and_address_and_only_its_own_files(photos, tmp_path):
     lines = [
         {"file": f"{number}.png", "source": f"https://e.org/{number}.png", "page": f"https://e.org/{number}",
-         "licence": "CC BY 4.0", "fields": {"height_cm": 150 + number, "name": "A"}, "sha256": "0"}
+         "record": str(number // 2), "site": "e", "purpose": "a test", "licence": "CC BY 4.0",
+         "fields": {"height_cm": 150 + number, "name": "A"}, "sha256": "0"}
         for number in (0, 1, 2)
     ]  # fmt: skip
     lines.append({**lines[0], "fields": {"height_cm": 1}})  # the same picture on another page
@@ -220,9 +225,26 @@ def test_a_crawl_brings_fields_licence_and_address_and_only_its_own_files(photos
     record = pack.records[0]
     assert record["labels"] == {"height_cm": 151, "name": "A"}
     assert (record["licence"], record["source_url"]) == ("CC BY 4.0", "https://e.org/1.png")
+    assert (record["record"], record["page"], record["site"]) == ("0", "https://e.org/1", "e")
+    assert [record["person"] for record in pack.records] == ["e/0", "e/1"]
+    again = prepare(photos, tmp_path / "out.zip", size=16, rules=EASY, where='record == "0"').run()
+    split = split_people(PackReader(again.packs[0].path).records * 3 + pack.records, share=0.5)
+    assert len(split.train) * len(split.held_out) > 0
 
 
-def test_doubles_give_way_to_the_sharpest(photos, tmp_path):
+def test_a_crawl_whose_site_file_says_who_is_shown(photos, tmp_path):
+    lines = [
+        {"file": f"{number}.png", "source": "s", "page": "p", "record": str(number), "site": "e",
+         "person": person, "fields": {}}
+        for number, person in enumerate(("e/family", "e/family", ""))
+    ]  # fmt: skip
+    (photos / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    prepare(photos, tmp_path / "out.zip", size=16, rules=EASY).run()
+    records = PackReader(tmp_path / "out.zip").records
+    assert [record.get("person") for record in records] == ["e/family", "e/family", None]
+
+
+def test_doubles_give_way_to_the_one_with_more_real_pixels(photos, tmp_path):
     noise(2, 128).resize((64, 64), Image.Resampling.BOX).resize((128, 128), Image.Resampling.BICUBIC).save(
         photos / "a-soft-copy.png"
     )
@@ -233,6 +255,123 @@ def test_doubles_give_way_to_the_sharpest(photos, tmp_path):
     assert (double["source"], double["duplicate_of"]) == ("a-soft-copy.png", "2.png")
     assert "2.png" in double["detail"]
     assert prepare(photos, tmp_path / "out.zip", size=32, rules=EASY, keep_duplicates=True).run().kept == 7
+
+
+def dropped_as(path, reason="duplicate"):
+    records = PackReader(path).all_records
+    return {record["source"]: record for record in records if record.get("reason") == reason}
+
+
+def test_a_thumbnail_and_an_enlarged_copy_give_way_to_the_original(tmp_path):
+    """The thumbnail is the sharpest at its size, the enlarged one has the most pixels."""
+    original = Image.fromarray(heads()[0][0])
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    original.save(folder / "m-original.png")
+    thumbnail = original.resize((80, 80), Image.Resampling.LANCZOS)
+    thumbnail.save(folder / "a-thumbnail.png")
+    thumbnail.resize((320, 320), Image.Resampling.BICUBIC).save(folder / "z-enlarged.png")
+    prepare(folder, tmp_path / "out.zip", size=64, rules=EASY, finder="none", duplicates=100).run()
+    pack = PackReader(tmp_path / "out.zip")
+    sizes = {r["source"]: r["measurements"]["real_size"] for r in pack.all_records}
+    assert sizes["a-thumbnail.png"] < sizes["m-original.png"]
+    assert sizes["z-enlarged.png"] < 200, "it has 320, most of them not real"
+    assert sources(pack) == ["m-original.png"]
+
+
+def test_a_double_in_two_classes_is_named(photos, tmp_path):
+    for name, number in (("cats/2.png", 2), ("dogs/2-again.png", 2), ("cats/3.png", 3), ("dogs/4.png", 4)):
+        (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
+        noise(number, 128).save(tmp_path / "classes" / name)
+    result = prepare(tmp_path / "classes", tmp_path / "out.zip", size=16, rules=EASY).run()
+    (note,) = result.notes
+    assert "1 picture stands in two classes" in note
+    assert all(word in note for word in ("cats/2.png (cats)", "dogs/2-again.png (dogs)"))
+    assert "other labels (cats, here dogs)" in dropped_as(tmp_path / "out.zip")["dogs/2-again.png"]["detail"]
+
+
+def test_mirrored_copies_are_doubles_on_request(photos, tmp_path):
+    noise(2, 128).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photos / "z-mirrored.png")
+    common = {"size": 16, "rules": EASY}
+    assert prepare(photos, tmp_path / "out.zip", **common).run().kept == 7
+    assert prepare(photos, tmp_path / "out.zip", **common, mirrored_duplicates=True).run().kept == 6
+    assert dropped_as(tmp_path / "out.zip")["z-mirrored.png"]["duplicate_of"] == "2.png"
+
+
+def test_looser_rules_reach_what_was_dropped_by_the_store_beside_the_zip(photos, tmp_path):
+    made, out = tmp_path / "made.zip", tmp_path / "out.zip"
+    prepare(photos, made, size=16, rules=replace(EASY, min_face=80), where="width < 200").run()
+    assert sources(PackReader(made)) == ["3.png", "4.png"]
+    Here.looked_at.clear()
+    result = prepare(made, out, rules=EASY).run()
+    assert Here.looked_at == []
+    assert result.dropped == {"no-face": 1, "not-a-picture": 1}
+    prepare(photos, tmp_path / "fresh.zip", size=16, rules=EASY).run()
+    fresh, again = PackReader(tmp_path / "fresh.zip"), PackReader(out)
+    assert sources(again) == sources(fresh)
+    assert [again.read(at) for at in range(6)] == [fresh.read(at) for at in range(6)]
+    # Other bounds give other reasons, not those of the first time.
+    details = [record["detail"] for record in dropped_as(made, "too-small").values()]
+    assert all("80 are needed" in detail for detail in details)
+    prepare(made, out, rules=replace(EASY, min_face=60)).run()
+    assert all("60 are needed" in record["detail"] for record in dropped_as(out, "too-small").values())
+    shutil.rmtree(tmp_path / "made.work")
+    result = prepare(made, out, rules=EASY).run()
+    assert result.dropped == {"crop-gone": 4, "no-face": 1, "not-a-picture": 1}
+
+
+def test_whole_pictures_without_a_finder(photos, tmp_path):
+    wide = Image.new("RGB", (200, 100), (250, 20, 20))
+    wide.paste(noise(50, 100), (50, 0))
+    wide.save(photos / "wide.png")
+    Image.new("L", (64, 64), 255).save(photos / "white.png")  # brighter than any face may be
+    result = prepare(photos, tmp_path / "out.zip", finder="none", size=32).run()
+    pack = PackReader(tmp_path / "out.zip")
+    assert "dark.png" in sources(pack)
+    assert "white.png" in sources(pack)
+    assert result.dropped == {"not-a-picture": 1}
+    middle = read_picture(pack.read(sources(pack).index("wide.png"))).astype(int)
+    expected = np.asarray(noise(50, 100).resize((32, 32), Image.Resampling.BOX)).astype(int)
+    assert np.abs(middle - expected).mean() < 12, "the middle square"
+    record = pack.records[sources(pack).index("wide.png")]
+    assert {"exposure", "contrast", "colour", "sharpness", "real_size"} < set(record["measurements"])
+    assert not {"face_size", "coverage", "num_faces", "score", "yaw", "eyes_open"} & set(
+        record["measurements"]
+    )
+    assert record["measurements"]["crop_side"] == 100
+    assert prepare(photos, tmp_path / "dark.zip", finder="none", rules=Rules(max_exposure=0.5)).run().kept < 9
+    for options in (
+        {"layout": "ffhq"},
+        {"faces": "all"},
+        {"guess_person": True},
+        {"duplicates_by": "identity"},
+    ):
+        with pytest.raises(InputError, match="--finder none"):
+            prepare(photos, tmp_path / "out.zip", finder="none", **options).run()
+
+
+def test_a_plain_folder_with_its_size_in_the_name(photos, tmp_path):
+    prepare(f"folder:{photos}?size=32", tmp_path / "out.zip", rules=EASY).run()
+    assert read_picture(PackReader(tmp_path / "out.zip").read(0)).shape == (32, 32, 3)
+    with pytest.raises(InputError, match="not label="):
+        prepare(f"folder:{photos}?label=a", tmp_path / "out.zip", rules=EASY).run()
+    for source in ("", "  "):
+        with pytest.raises(InputError, match="source is empty"):
+            prepare(source, tmp_path / "out.zip").run()
+
+
+def test_what_mien_wrote_beside_the_photos_is_no_input(photos, tmp_path):
+    prepare(photos, photos / "one.zip", size=16, rules=EASY).run()
+    prepare(photos, photos / "two.zip", size=(16, 32), rules=EASY).run()
+    run_folder = photos / "runs" / "00000-a"
+    run_folder.mkdir(parents=True)
+    for name, text in (("config.json", "{}"), ("log.jsonl", "")):
+        (run_folder / name).write_text(text)
+    noise(9).save(run_folder / "grid-000010.png")
+    noise(8).save(photos / "holiday-sheet.jpg")  # no zip of that name lies there
+    result = prepare(photos, tmp_path / "out.zip", size=16, rules=EASY).run()
+    assert result.total == 9
+    assert any("left out what mien wrote: one-report.html" in note for note in result.notes)
 
 
 def test_what_a_rule_drops_makes_no_double_of_what_passes(photos, tmp_path):
@@ -367,11 +506,11 @@ def test_large_photos_without_a_face_are_decoded_larger(tmp_path, size, shapes):
     image.save(tmp_path / "a.jpg", quality=90)
     finder = Sharp()
     with Reader(tmp_path) as reader:
-        outcome = work.work(Input("a.jpg", None, ""), reader, finder, work.Job((64,), finder="mesh"))
+        outcome = extract(Input("a.jpg", None, ""), reader, finder, CropConfig((64,), finder="mesh"))
     assert finder.shapes == shapes
-    assert ("box" in outcome.record) == (max(size) > 1000)
-    if "box" in outcome.record:
-        x, y, width, height = outcome.record["box"]
+    assert ("faces" in outcome.record) == (max(size) > 1000)
+    if "faces" in outcome.record:
+        x, y, width, height = outcome.record["faces"][0]["box"]
         assert (x, y) == pytest.approx((0.2 * size[0], 0.2 * size[1]), rel=0.01)
         assert (width, height) == pytest.approx((0.6 * size[0], 0.7 * size[1]), rel=0.01)
 
@@ -381,6 +520,6 @@ def test_finders_that_see_nothing_small_are_not_asked_twice(tmp_path):
     finder = Sharp()
     finder.name = "haar"
     with Reader(tmp_path) as reader:
-        record = work.work(Input("a.jpg", None, ""), reader, finder, work.Job((64,))).record
+        record = extract(Input("a.jpg", None, ""), reader, finder, CropConfig((64,))).record
     assert record["reason"] == "no-face"
     assert finder.shapes == [(750, 1000)]

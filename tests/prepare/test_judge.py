@@ -1,5 +1,6 @@
 """Each rule drops on its side of the threshold, with a reason and a sentence."""
 
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -58,6 +59,10 @@ RULES_TABLE = {
     "max_glasses": ("glasses", 0.1, 0.9, 0.8, "glasses"),
     "min_exposure": ("exposure", 0.4, 0.1, 0.2, "too-dark"),
     "max_exposure": ("exposure", 0.4, 0.95, 0.9, "too-bright"),
+    "max_shadows": ("shadows", 0.2, 0.95, 0.9, "too-bright"),
+    "min_highlights": ("highlights", 0.8, 0.05, 0.1, "too-dark"),
+    "max_drawing": ("drawing", 0.1, 0.9, 0.5, "drawn"),
+    "max_padding": ("padding", 0.0, 0.2, 0.1, "padded"),
     "min_contrast": ("contrast", 0.4, 0.01, 0.05, "flat"),
     "min_colour": ("colour", 0.1, 0.0, 0.02, "gray"),
     "single_face": ("num_faces", 1, 2, True, "several-faces"),
@@ -98,3 +103,23 @@ def test_the_smallest_crop_follows_the_size_unless_a_size_is_asked_for():
     assert Rules().for_size(100).min_crop_side == 60
     assert Rules(min_face=5).for_size(100) == Rules(min_face=5)
     assert Rules(min_crop_side=5).for_size(100).min_crop_side == 5
+
+
+@pytest.mark.parametrize("rule", RULES_TABLE)
+def test_no_sentence_contradicts_itself_by_rounding(rule):
+    measurement, good, bad, limit, _ = RULES_TABLE[rule]
+    rules = replace(NOTHING, **{rule: limit})
+    step = 1e-4 if bad > good else -1e-4
+    value = -(limit + 1e-4) if rule == "max_yaw" else limit + step
+    detail = judge({measurement: value}, rules).detail
+    numbers = [float(number) for number in re.findall(r"[\d.]*\d", detail)]
+    assert rule == "single_face" or len(set(numbers)) == 2, detail
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.3496, "eyes open 0.3496, at least 0.3500"), (0.1, "eyes open 0.10, at least 0.35"),
+     (0.346, "eyes open 0.346, at least 0.350")],
+)  # fmt: skip
+def test_sentences_have_as_many_digits_as_they_need(value, words):
+    assert judge({"eyes_open": value}, Rules()).detail == words

@@ -71,10 +71,10 @@ def test_the_sharpest_of_each_person_is_kept_and_a_known_name_stays(monkeypatch)
     pile = Pile(sharp)
     places = at(0, 0.1, 5, 9)
     monkeypatch.setattr(select, "features", lambda crops: places[[crop[0] for crop in crops]])
-    found = select.select(pile, Rules(min_sharpness=None), where=None, duplicates=None)
+    found = select.select(pile, Rules(min_sharpness=None), where=None, duplicates=select.Duplicates(None))
     both = select.know_people(found, pile, 64, one_each=True, guess=True)
     assert [None if drop is None else drop.reason for drop in both.drops] == ["same-person", None, None, None]
-    assert both.doubles == {0: "1.jpg"}
+    assert both.doubles == {0: 1}
     assert "1.jpg" in both.drops[0].detail
     assert both.people == {1: "guessed 1", 3: "guessed 3"}
     guessed = select.know_people(found, pile, 64, one_each=False, guess=True)

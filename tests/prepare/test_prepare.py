@@ -314,7 +314,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from mien.prepare.sources import Reader, list_inputs
-from mien.prepare.work import Job, work
+from mien.prepare.extract import CropConfig, extract
 
 def peak():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM"))
@@ -328,7 +328,7 @@ class Nobody:
 folder = Path(sys.argv[1])
 before, reader = peak(), Reader(folder)
 for file in list_inputs(folder).files:
-    work(file, reader, Nobody(), Job((64,)))
+    extract(file, reader, Nobody(), CropConfig((64,)))
 print(json.dumps([before, peak(), "torch" in sys.modules]))
 """
 

@@ -29,7 +29,7 @@ from mien.faces.face import Face
 from mien.prepare import worker
 
 log = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-real = worker.work
+real = worker.extract
 
 def logged(file, *rest, mesh=None):
     os.write(log, f"begin {file.name}\\n".encode())
@@ -45,7 +45,7 @@ class Everywhere:
         at = [(side * x, side * y) for x, y in ((.35, .4), (.65, .4), (.5, .55), (.4, .7), (.6, .7))]
         return [Face((side * .2, side * .2, side * .6, side * .7), side * .6, 0.9, *at)]
 
-worker.work = logged
+worker.extract = logged
 worker.main(int(sys.argv[1]), Everywhere())
 """
 RUN = """
@@ -192,15 +192,20 @@ def test_two_runs_into_one_dataset_are_refused(tmp_path):
 def test_a_store_keeps_whole_entries_and_the_first_of_two(tmp_path):
     store = Store(tmp_path / "a.sqlite")
     store.add(
-        "k", {"n": 1, "name": "\udcff"}, crops={(8, "b"): b"B", (8, "a"): b"A", (4, ""): b"4"}, thumb=b"t"
+        "k",
+        {"n": 1, "name": "\udcff", "faces": [{}, {}]},
+        crops={(0, 8, "b"): b"B", (0, 8, "a"): b"A", (0, 4, ""): b"4", (1, 4, ""): b"5"},
+        thumb=b"t",
     )
-    store.add("k", {"n": 2}, crops={(8, "a"): b"other"})
+    store.add("k", {"n": 2, "faces": [{}]}, crops={(0, 8, "a"): b"other"})
     again = Store(tmp_path / "a.sqlite")
-    (number,) = again.keys().values()
-    assert again.record(number) == {"n": 1, "name": "\udcff"}
-    assert again.crops(number, 8) == [("a", b"A"), ("b", b"B")]
-    assert again.crops(number, 4) == [("", b"4")]
-    assert (again.thumb(number), again.crops(number, 2)) == (b"t", [])
+    ((number, faces),) = again.keys().values()
+    assert faces == 2
+    assert again.record(number) == {"n": 1, "name": "\udcff", "faces": [{}, {}]}
+    assert list(again.records()) == [(number, again.record(number))]
+    assert again.crops(number, 0, 8) == [("a", b"A"), ("b", b"B")]
+    assert [again.crops(number, face, 4) for face in (0, 1)] == [[("", b"4")], [("", b"5")]]
+    assert (again.thumb(number), again.crops(number, 0, 2)) == (b"t", [])
 
 
 def test_another_job_begins_anew_and_the_same_one_goes_on(tmp_path):

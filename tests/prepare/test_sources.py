@@ -54,7 +54,7 @@ def test_a_common_outer_folder_is_no_class(tmp_path):
 
 
 def test_pictures_beside_class_folders_void_the_labels_and_say_so(tmp_path):
-    inputs = list_inputs(folder(tmp_path, "x/1.jpg", "x/2.jpg", "stray.jpg"))
+    inputs = list_inputs(folder(tmp_path, "x/1.jpg", "y/2.jpg", "stray.jpg"))
     assert inputs.labels is None
     assert "1 pictures lie beside the class folders, first stray.jpg" in inputs.notes[0]
 

@@ -114,3 +114,36 @@ def test_unknown_names_list_the_known_ones():
     with pytest.raises(InputError, match=r"nothing is called 'jaw'; known are: 5_o_Clock_Shadow, age, .*yaw"):
         where.check_names(names_in(RECORD))
     where.check_names(names_in(RECORD) | {"jaw"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'class == "a"',
+        'labels.class == "a"',
+        "5_o_Clock_Shadow == 1 and yaw < 15",
+        "labels.5_o_Clock_Shadow > 0.5",
+        "not 5_o_Clock_Shadow != 1",
+        'class != "5_o_Clock_Shadow class"',
+        "5_o_Clock_Shadow < 1.5e1 and 3.0 > 5_o_Clock_Shadow",
+        'labels["class"] == "a" and Größe == 3',
+        "if == 2",
+    ],
+)
+def test_names_stand_as_they_are(text):
+    labels = {"class": "a", "5_o_Clock_Shadow": 1, "Größe": 3, "if": 2}
+    record = {"labels": labels, "measurements": {"yaw": 3.0}}
+    where = Where(text)
+    where.check_names(names_in(record))
+    assert where.holds(record)
+
+
+def test_what_is_missing_or_no_condition_is_said_by_its_own_name():
+    with pytest.raises(InputError, match="nothing is called '5_o_Clock'"):
+        Where("5_o_Clock < 3").check_names({"yaw"})
+    with pytest.raises(Unknown, match="asks for class,"):
+        Where("class < 3").holds({})
+    with pytest.raises(InputError, match=r"'class\[0\]' is no part"):
+        Where("class[0] < 3")
+    with pytest.raises(InputError, match="at letter 9"):
+        Where("class < < 3")

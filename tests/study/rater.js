@@ -23,18 +23,19 @@
     return response;
   };
 
-  // How long the picture was on the screen, measured apart from the page's own code.
+  // How long the picture was there, by another clock than the page's.
   window.seen = [];
   let since = null;
   let shownMs = null;
-  const watch = now => {
-    const picture = document.querySelector(".stage canvas");
-    const on = picture?.classList.contains("on") ?? false;
-    if (on && since === null) since = now;
-    if (!on && since !== null) { shownMs = now - since; since = null; window.seen.push([trial.position, shownMs]); }
-    requestAnimationFrame(watch);
-  };
-  requestAnimationFrame(watch);
+  new MutationObserver(() => {
+    const on = document.querySelector(".stage canvas")?.classList.contains("on") ?? false;
+    if (on && since === null) since = performance.now();
+    if (!on && since !== null) {
+      shownMs = performance.now() - since;
+      since = null;
+      window.seen.push([trial.position, shownMs]);
+    }
+  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["class"] });
 
   const press = node => node?.click();
   const answered = new Set();

@@ -7,12 +7,17 @@ from typing import Any
 from urllib.parse import quote, urldefrag
 
 from parsel import Selector, SelectorList
+from scrapy.utils.gz import gunzip
+from scrapy.utils.sitemap import Sitemap
 
-from mien.collect.site import Detail, Link, Site
+from mien.collect.site import TEXT, Detail, Link, Site
 from mien.collect.values import Value, read_value
 
 _LONGEST = 2000  # characters of one field
 _MOST_LINKS = 5000  # of one page and one rule
+_MOST_OF_SITEMAP = 50_000  # addresses, as the protocol has it
+_SHORT_PAGE = 4000  # characters of a page that holds a question and nothing else
+_CONSENT = ("accept", "consent", "agree", "enable", "akzept", "zustimm", "accepter", "aceptar", "accett")
 _CANDIDATE = re.compile(r"\s*([^\s,]\S*[^\s,])(?:\s+([\d.]+)([wx]))?\s*(?:,|$)")
 
 
@@ -36,7 +41,7 @@ def links(page: Any, rules: Sequence[Link]) -> Iterator[str]:
     seen = set()
     for rule in rules:
         for element in _select(page.selector, rule.css)[:_MOST_LINKS]:
-            value = (element.attrib.get(rule.attr) or "").strip()
+            value = _attribute(element, rule.attr)
             target = value if rule.into == "{}" else rule.into.replace("{}", quote(value, safe=""))
             address = _absolute(page, target) if value else ""
             if address and address not in seen:
@@ -81,13 +86,90 @@ def _pictures(page: Any, part: Selector, site: Site) -> tuple[str, ...]:
 
 
 def _picture(page: Any, element: Selector, attributes: Sequence[str]) -> str:
-    """The first attribute that leads somewhere; `data:` addresses are the placeholders of lazy pictures."""
+    """The best address of an image: of `<picture>` the largest source, then the first attribute that leads
+    somewhere, lazy ones first; before a plain `src` what stands for it in `<noscript>`.
+
+    `data:` addresses are the placeholders of lazy pictures.
+    """
+    if element.root.tag == "picture":
+        images = element.xpath(".//img")
+        return _picture(page, images[0], attributes) if images else _best_source(page, element, "")
+    sets = [name for name in attributes if name.endswith("srcset")]
+    own = ", ".join(value for name in sets if _leads(value := _attribute(element, name)))
+    for picture in element.xpath("ancestor::picture[1]") if sets else ():
+        if best := _best_source(page, picture, own):
+            return best
     for name in attributes:
-        value = (element.attrib.get(name) or "").strip()
+        if name == "src" and len(attributes) > 1 and (shown := _without_scripts(element)) is not None:
+            return _picture(page, shown, attributes)
+        value = _attribute(element, name)
         value = largest(value) if name.endswith("srcset") else value
-        if value and not value.lower().startswith(("data:", "#", "javascript:")):
+        if _leads(value):
             return _absolute(page, value)
     return ""
+
+
+def _leads(value: str) -> bool:
+    return bool(value) and not value.lower().startswith(("data:", "#", "javascript:", "about:"))
+
+
+def _best_source(page: Any, picture: Selector, own: str) -> str:
+    """The largest candidate of the sources of a `<picture>` and of its image's own `srcset`; "" if none."""
+    sources = picture.xpath(".//source")
+    sets = [_attribute(source, name) for source in sources for name in ("data-srcset", "srcset")]
+    found = [value for value in (*sets, own) if _leads(value)]
+    best = largest(", ".join(found)) if any(sets) else ""
+    return _absolute(page, best) if _leads(best) else ""
+
+
+def _without_scripts(element: Selector) -> Selector | None:
+    """The image in the `<noscript>` beside a lazy one, None if there is none."""
+    if element.xpath("ancestor::noscript"):
+        return None
+    beside = (
+        "following-sibling::*[1]",
+        "preceding-sibling::*[1]",
+        "ancestor::picture[1]/following-sibling::*[1]",
+    )
+    found = element.xpath(" | ".join(f"{place}[self::noscript]//img" for place in beside))
+    return found[0] if found else None
+
+
+def _attribute(element: Selector, name: str) -> str:
+    """An attribute, or the text of the element, without spaces around it; "" if there is none."""
+    if name == TEXT:
+        return "".join((element.xpath("string()").get() or "").split())
+    return (element.attrib.get(name) or "").strip()
+
+
+def read_sitemap(address: str, body: bytes, *, most: int) -> tuple[list[str], list[str]] | None:
+    """Addresses of further sitemaps and of pages in a sitemap (XML, perhaps gzipped); None if it is none.
+
+    most: bytes that it may unpack to. Raises ValueError beyond that.
+    """
+    if body.startswith(b"\x1f\x8b"):
+        try:
+            body = gunzip(body, max_size=most)
+        except Exception as error:
+            raise ValueError(f"{address} is no gzip file of at most {most / 1e6:g} MB") from error
+    if not re.match(
+        rb"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(\w+:)?(urlset|sitemapindex)\b", body[:4096], re.S
+    ):
+        return None
+    parsed = Sitemap(body)
+    found = [
+        str(entry["loc"]).strip()
+        for _, entry in zip(range(_MOST_OF_SITEMAP), parsed, strict=False)
+        if entry.get("loc")
+    ]
+    return (found, []) if parsed.type == "sitemapindex" else ([], found)
+
+
+def is_cookie_wall(page: Any) -> bool:
+    """Whether a page that holds nothing asks for consent to cookies instead."""
+    text = " ".join(page.selector.xpath("//body//text()[not(ancestor::script or ancestor::style)]").getall())
+    words = " ".join(text.lower().split())
+    return len(words) < _SHORT_PAGE and "cookie" in words and any(word in words for word in _CONSENT)
 
 
 def _fields(part: Selector, site: Site) -> tuple[dict[str, Value], dict[str, str]]:
@@ -109,7 +191,7 @@ def _text(part: Selector, rule: Detail) -> str:
     if not elements:
         return ""
     if rule.attr:
-        text = next((value for name in rule.attr if (value := elements[0].attrib.get(name))), "")
+        text = next((value for name in rule.attr if (value := _attribute(elements[0], name))), "")
     else:
         text = elements[0].xpath("string()").get() or ""
     text = " ".join(text.split())

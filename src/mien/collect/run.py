@@ -131,6 +131,9 @@ def _check_result(crawl: Crawl) -> None:
     why = printable(f": {first['address']}: {first['detail']}") if first else ""
     if not crawl.num_pages:
         raise MienError(f"{crawl.site.name}: none of the start addresses could be read{why}")
+    wall = next((skip for skip in store.skips if skip["reason"] == "cookie-wall"), None)
+    if wall is not None:
+        raise InputError(printable(f"{crawl.site.name}: {wall['address']}: {wall['detail']}"))
     if set(store.reasons) <= {"no-id", "no-picture"}:
         pages = f"{crawl.num_pages} page(s) read"
         raise InputError(

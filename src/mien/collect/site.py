@@ -20,7 +20,12 @@ from mien import __version__
 from mien.collect.values import Kind
 from mien.core.errors import InputError
 
-PICTURE_ATTRIBUTES = ("data-srcset", "srcset", "data-src", "src")  # the largest and the lazy ones first
+PICTURE_ATTRIBUTES = (  # the largest and the lazy ones first
+    *("data-srcset", "data-lazy-srcset", "srcset", "data-lazy-src", "data-original", "data-src", "data-lazy"),
+    "src",
+)
+TEXT = "text()"  # as an attribute: the element's own text
+NOBODY, RECORD = "none", "record"  # whom a record shows, besides the names of fields
 _TABLE = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _KEY = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
 
@@ -49,6 +54,14 @@ def _regex(pattern: str) -> str:
         raise ValueError(f"not a regular expression ({error})") from error
     if groups != 1:
         raise ValueError("it needs exactly one (group), which is the part to keep")
+    return pattern
+
+
+def _pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from error
     return pattern
 
 
@@ -151,11 +164,15 @@ class Picture(_Strict):
 
 
 class RecordRule(_Strict):
-    """How records lie on a page: one a page, or one for each element that `each` selects."""
+    """How records lie on a page: one a page, or one for each element that `each` selects.
+
+    person: what names who is shown: "record" (one person each), a field, or "none" where it is not known.
+    """
 
     each: Annotated[str, Field(min_length=1), AfterValidator(_css)] | None = None
     id: RecordId
     picture: Annotated[Picture, BeforeValidator(_as_table)]
+    person: str = RECORD
 
     @model_validator(mode="after")
     def _id_of_each(self) -> Self:
@@ -165,10 +182,14 @@ class RecordRule(_Strict):
 
 
 class Follow(_Strict):
-    """lists: links from list to list. pages: links to pages with records; without any, lists hold them."""
+    """lists: links from list to list. pages: links to pages with records; without any, lists hold them.
+
+    sitemap: which addresses of a sitemap among the start addresses are pages with records.
+    """
 
     lists: Links = ()
     pages: Links = ()
+    sitemap: Annotated[str, AfterValidator(_pattern)] = ""
 
 
 class Limits(_Strict):
@@ -181,6 +202,7 @@ class Limits(_Strict):
     page_mb: float = Field(5.0, gt=0, le=100, description="Megabytes of one page, unpacked.")
     picture_mb: float = Field(30.0, gt=0, le=500, description="Megabytes of one picture.")
     megapixels: float = Field(50.0, gt=0, le=100, description="Million pixels of one picture.")
+    same_picture: int = Field(4, ge=1, description="Records that may share a picture; more: a placeholder.")
     smallest_side: int = Field(32, ge=1, description="Pixels; smaller pictures are icons.")
     response_seconds: float = Field(30.0, gt=0, le=600, description="For one whole answer.")
     tries: int = Field(4, ge=1, le=10, description="Of one address where the host says that it is busy.")
@@ -200,6 +222,13 @@ class Site(_Strict):
     record: RecordRule
     individual_details: dict[str, Annotated[Detail, BeforeValidator(_as_table)]] = {}
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _person_is_known(self) -> Self:
+        known = (RECORD, NOBODY, *self.individual_details)
+        if self.record.person not in known:
+            raise ValueError(f"record.person is {self.record.person!r}; give one of {', '.join(known)}")
+        return self
 
 
 def user_agent(site: Site) -> str:

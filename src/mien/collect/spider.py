@@ -1,5 +1,6 @@
 """The walk over a site: lists, pages, records, and their pictures one at a time."""
 
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,7 +11,14 @@ from scrapy.http import TextResponse
 
 from mien.collect.addresses import Refused
 from mien.collect.crawl import Crawl
-from mien.collect.extract import Found, id_in_address, links, records
+from mien.collect.extract import (
+    Found,
+    id_in_address,
+    is_cookie_wall,
+    links,
+    read_sitemap,
+    records,
+)
 from mien.collect.store import Wanted
 from mien.collect.why import explain
 from mien.core.errors import MienError
@@ -72,18 +80,41 @@ class SiteSpider(Spider):
         if self._crawl.num_pages > self._site.limits.pages:
             raise self._stop("pages")
         try:
-            if not isinstance(response, TextResponse):
-                raise Refused("not-a-page", "it is no text in which anything could be selected")
-            if kind == "page" or not self._site.follow.pages:
-                self._take(response)
-            if kind == "list":
-                yield from self._read_list(response)
+            limit = int(self._site.limits.page_mb * 1e6)
+            sitemap = read_sitemap(response.url, response.body, most=limit) if kind == "list" else None
+            if sitemap is not None:
+                yield from self._follow_sitemap(response.url, *sitemap)
+            else:
+                yield from self._read_page(response, kind)
+            self._store.was_read(response.meta["asked"])
         except MienError:
             raise  # a full disk, say, ends the run
         except Exception as error:  # parsers fail in a dozen ways on pages made to hurt
             why = explain(error, "the page")
             self._store.skip(kind, response.meta["asked"], why, page=response.meta["page"])
         yield from self._next()
+
+    def _read_page(self, response: Any, kind: str) -> Iterator[Request]:
+        if not isinstance(response, TextResponse):
+            raise Refused("not-a-page", "it is no text in which anything could be selected")
+        takes = kind == "page" or not self._site.follow.pages
+        found = self._take(response) if takes else 0
+        followed = list(self._read_list(response)) if kind == "list" else []
+        if not found and not followed and is_cookie_wall(response):
+            detail = "it asks for consent to cookies before it shows anything, and mien takes none"
+            raise Refused("cookie-wall", detail, again=True)
+        yield from followed
+
+    def _follow_sitemap(self, address: str, sitemaps: list[str], pages: list[str]) -> Iterator[Request]:
+        for target in sitemaps:
+            yield from self._ask(target, "list", address)
+        for target in pages:
+            if not re.search(self._site.follow.sitemap, target):
+                continue
+            if self._is_done(target):
+                self._know(target)
+            else:
+                yield from self._ask(target, "page", address)
 
     def _read_list(self, response: Any) -> Iterator[Request]:
         for address in links(response, self._site.follow.pages):
@@ -106,10 +137,16 @@ class SiteSpider(Spider):
         self._known.add(record)
         self._crawl.known = len(self._known)
 
-    def _take(self, response: Any) -> None:
-        """Line up the pictures of a page's records."""
+    def _take(self, response: Any) -> int:
+        """Line up the pictures of a page's records; how many there are."""
         asked = response.meta["asked"]
-        for found in records(response, self._site, asked=asked):
+        whole = 0
+        each = list(records(response, self._site, asked=asked))
+        empty = [found for found in each if not found.id or not found.pictures]
+        if len(empty) == len(each) and is_cookie_wall(response):
+            return 0
+        for found in each:
+            whole += bool(found.id and found.pictures)
             if not found.id or not found.pictures:
                 what = "id" if not found.id else "picture"
                 why = Refused(f"no-{what}", f"the site file's rule finds no {what} in the record", again=True)
@@ -117,6 +154,7 @@ class SiteSpider(Spider):
             elif found.id not in self._records:
                 self._records.add(found.id)
                 self._line_up(found)
+        return whole
 
     def _line_up(self, found: Found) -> None:
         if self._store.is_done(found.id):
@@ -132,10 +170,10 @@ class SiteSpider(Spider):
             if self._store.new >= self._crawl.site.limits.pictures:
                 raise self._stop("pictures")
             wanted = self._waiting.popleft()
-            if self._store.reuse(wanted):
-                self._count()
-                continue
             try:
+                if self._store.reuse(wanted):
+                    self._count()
+                    continue
                 if wanted.address in self._bad:
                     raise self._bad[wanted.address]
                 self._crawl.hosts.check(wanted.address, picture=True)

@@ -2,7 +2,7 @@
 
     OUT/pictures/ab/abcd....jpg     named by the SHA-256 of the bytes as they were served
     OUT/manifest.jsonl              one line for each picture of each record
-    OUT/skipped.jsonl               one line for each address that gave nothing
+    OUT/skipped.jsonl               one line for each record or address that gives nothing, as of now
     OUT/sites/NAME.toml             the site file
 
 A picture is on disk before its line is, and a line that a kill cut short is dropped, so whatever happens,
@@ -23,7 +23,7 @@ from typing import IO, Any, Self
 
 from mien.collect.addresses import Refused
 from mien.collect.extract import Found
-from mien.collect.site import Site
+from mien.collect.site import NOBODY, RECORD, Site
 from mien.core.atomic import explain, sweep_temporaries, write_bytes
 from mien.core.manifest import dump_record
 from mien.core.picture import decode
@@ -37,6 +37,9 @@ _SUFFIXES = {
     "BMP": ".bmp",
     "TIFF": ".tif",
     "PPM": ".ppm",
+    "AVIF": ".avif",
+    "JPEG2000": ".jp2",
+    "HEIF": ".heic",
 }
 
 
@@ -74,6 +77,10 @@ class Store:
         self._pages: dict[str, str] = {}  # address of a record's page -> its id
         self._by_address: dict[str, _Have] = {}
         self._by_hash: dict[str, tuple[_Have, str]] = {}
+        self._sharing: dict[str, set[str]] = {}  # hash -> records with that picture
+        self._read: set[str] = set()  # addresses that were read in this run
+        self._said: set[tuple[object, ...]] = set()  # what was skipped in this run
+        self._pictured: set[tuple[object, object]] = set()  # records' numbers whose pictures are here
         self._skips: set[tuple[object, ...]] = set()
         self.new = 0
         self.same = 0
@@ -101,6 +108,7 @@ class Store:
             ):
                 store._remember()
                 yield store
+            store._forget_stale(out / "skipped.jsonl")
 
     _manifest: "Lines"
     _skipped: "Lines"
@@ -126,16 +134,24 @@ class Store:
         return record is not None and self.is_done(record)
 
     def reuse(self, wanted: Wanted) -> bool:
-        """Record a picture whose address was fetched before, for another record; False if it was not."""
+        """Record a picture whose address was fetched before, for another record; False if it was not.
+
+        Raises Refused for a placeholder, as `add`.
+        """
         have = self._by_address.get(wanted.address)
         if have is not None:
             self._record(wanted, have)
         return have is not None
 
+    def was_read(self, address: str) -> None:
+        """Know that a list or page gave what it should: what was said of it before is no longer so."""
+        self._read.add(address)
+
     def add(self, wanted: Wanted, data: bytes) -> None:
         """Check that `data` is a picture, write it, and its line; both are on disk when this returns.
 
-        Raises BadPicture or Refused for what is no picture to keep.
+        Raises BadPicture or Refused for what is no picture to keep: small ones, and those that many records
+        share, which stand for pictures that a script would load.
         """
         limits = self._site.limits
         picture = decode(data, max_pixels=int(limits.megapixels * 1e6), where=wanted.address)
@@ -145,6 +161,7 @@ class Store:
                 "too-small", f"{size} is smaller than {limits.smallest_side} pixels; it may be an icon"
             )
         sha256 = hashlib.sha256(data).hexdigest()
+        self._check_placeholder(sha256, wanted.found.id)
         name = f"pictures/{sha256[:2]}/{sha256}{_SUFFIXES.get(picture.format, '.img')}"
         if not (self.out / name).exists():
             write_bytes(self.out / name, data)
@@ -168,14 +185,25 @@ class Store:
         self.reasons[why.reason] += 1
         if len(self.skips) < 1000:
             self.skips.append(line)
+        self._said.add(_about(line))
         if _key(line) not in self._skips:
             self._skips.add(_key(line))
             self._skipped.append(line)
         if wanted is not None and not why.again:
             self._refuse(line)
 
+    def _check_placeholder(self, sha256: str, record: str) -> None:
+        others = self._sharing.get(sha256, set()) - {record}
+        if len(others) > self._site.limits.same_picture:  # one more is here, by which it is known again
+            detail = (
+                f"{len(others)} other records have the very same picture: a placeholder, it seems;"
+                " name where the real one stands (record.picture, attr)"
+            )
+            raise Refused("placeholder", detail, again=True)
+
     def _record(self, wanted: Wanted, have: _Have) -> None:
         found = wanted.found
+        self._check_placeholder(have.sha256, found.id)
         first = self._by_hash.get(have.sha256)
         line: dict[str, Any] = {
             "file": have.file, "source": wanted.address, "page": found.page, "record": found.id,
@@ -183,6 +211,7 @@ class Store:
             "fields": found.fields, "time": _now(),
             "sha256": have.sha256, "width": have.width, "height": have.height,
         }  # fmt: skip
+        line["person"] = self._person(found)
         if found.unread:
             line["unread"] = found.unread
         if len(found.pictures) > 1:
@@ -194,11 +223,19 @@ class Store:
         self._take(line)
         self.new += 1
 
+    def _person(self, found: Found) -> str:
+        """Who is shown, as the site file has it; "" where that is not known."""
+        rule = self._site.record.person
+        name = found.id if rule == RECORD else "" if rule == NOBODY else found.fields.get(rule)
+        return f"{self._site.name}/{name}" if name not in (None, "") else ""
+
     def _take(self, line: Mapping[str, Any]) -> None:
         """Know the picture of a manifest line."""
         have = _Have(line["file"], line["sha256"], line["width"], line["height"])
         self._by_hash.setdefault(have.sha256, (have, line["record"]))
         if line["site"] == self._site.name:
+            self._sharing.setdefault(have.sha256, set()).add(line["record"])
+            self._pictured.add((line["record"], line.get("number", 1)))
             self._by_address[line["source"]] = have
             self._done(line)
 
@@ -214,15 +251,53 @@ class Store:
 
     def _remember(self) -> None:
         needed = {"file", "sha256", "width", "height", "record", "site", "source", "page"}
-        for line in self._manifest.read():
-            if needed <= line.keys():
-                self._take(line)
+        taken = [line for line in self._manifest.read() if needed <= line.keys()]
+        for line in taken:
+            self._take(line)
+        self._ask_placeholders_again(taken)
         for line in self._skipped.read():
             if line.get("site") != self._site.name:
                 continue
             self._skips.add(_key(line))
             if not self._again and line.get("again") is False and "number" in line:
                 self._refuse(line)
+
+    def _ask_placeholders_again(self, taken: list[dict[str, Any]]) -> None:
+        """Records that have nothing but a placeholder are not done: the site file may be mended by now."""
+        real = {
+            (line["record"], line.get("number", 1))
+            for line in taken
+            if not self._is_placeholder(line["sha256"])
+        }
+        for line in taken:
+            place = (line["record"], line.get("number", 1))
+            if line["site"] == self._site.name and place not in real:
+                self._numbers.get(line["record"], set()).discard(place[1])
+                self._pictured.discard(place)
+
+    def _is_placeholder(self, sha256: str) -> bool:
+        return len(self._sharing.get(sha256, ())) > self._site.limits.same_picture
+
+    def _forget_stale(self, path: Path) -> None:
+        """Leave in skipped.jsonl the last line about each record and address that still gives nothing."""
+        with Lines(path) as file:
+            kept = {
+                (line.get("site"), *_about(line)): line
+                for line in file.read()
+                if line.get("site") != self._site.name or not self._is_stale(line)
+            }
+        write_bytes(
+            path, b"".join(dump_record(line).encode("utf-8", "replace") + b"\n" for line in kept.values())
+        )
+
+    def _is_stale(self, line: Mapping[str, Any]) -> bool:
+        """Whether a line of this site is no longer so."""
+        if "number" in line:
+            return (line.get("record"), line["number"]) in self._pictured
+        if _about(line) in self._said:
+            return False
+        done = line.get("kind") == "record" and self.is_done_page(str(line.get("page")))
+        return done or line.get("address") in self._read
 
 
 class Lines:
@@ -273,6 +348,13 @@ class Lines:
             end -= 1
         if end != size:
             os.ftruncate(self._file.fileno(), end)
+
+
+def _about(line: Mapping[str, Any]) -> tuple[object, ...]:
+    """The record and picture, else the address, that a line of skipped.jsonl is about."""
+    if "number" in line:
+        return "picture", line.get("record"), line["number"]
+    return str(line.get("kind")), str(line.get("address"))
 
 
 def _key(line: Mapping[str, Any]) -> tuple[object, ...]:

@@ -55,7 +55,11 @@ def _of_status(status: int) -> Refused:
 
 def _of_ignored(message: str, what: str) -> Refused:
     if "redirections" in message:
-        return Refused("redirect-loop", f"{what} leads from address to address without end", again=True)
+        return Refused(
+            "redirect-loop",
+            f"{what} leads from address to address without end; it may want a cookie",
+            again=True,
+        )
     if "decompress" in message:
         return Refused("too-large", f"{what} unpacks to more than the cap and was not read on")
     return Refused("ignored", f"{what} was left out ({message[:200]})", again=True)

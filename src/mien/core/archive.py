@@ -1,4 +1,4 @@
-"""Members of a zip, a tar or a folder, listed once and read by name; nothing is unpacked beside it."""
+"""Read access by name to the members of a zip, tar or folder, without unpacking next to it."""
 
 import bz2
 import gzip
@@ -31,7 +31,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 class Store(Protocol):
-    """names: of all members, with "/". checksum: of one member's content. read raises InputError."""
+    """Members by name. names: of all, with "/". checksum: of one's content. read raises InputError."""
 
     def names(self) -> Mapping[str, object]: ...
 
@@ -102,7 +102,7 @@ class _ZipStore:
 
 
 class _FolderStore:
-    """The same over a folder."""
+    """Access to the files of a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -123,7 +123,7 @@ class _FolderStore:
 
 
 class _TarStore:
-    """The same over a tar; a compressed one is unpacked once into the cache, as one file."""
+    """Random access to a tar; a compressed one is decompressed once into the cache, as one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -182,11 +182,11 @@ def _without_compression(path: Path) -> Path:
 
 def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     """Name -> place and size of the regular files; links and devices are not followed."""
-    seen: set[str] = set()
+    names: set[str] = set()
     for info in archive:
         if not info.isreg() or info.issparse():
             continue
-        name = _plain_name(info.name, seen, path)
+        name = _plain_name(info.name, names, path)
         if info.size > _LARGEST_MEMBER:
             raise InputError(f"{path}: {name} in it is larger than 1 GiB")
         yield name, (info.offset_data, info.size)
@@ -201,24 +201,24 @@ def _open_compressed(path: Path) -> IO[bytes]:
 
 
 def _check_count(archive: zipfile.ZipFile, path: Path) -> None:
-    """Hold the directory against the end record: zipfile misses entries swallowed by a damaged one."""
+    """Check the directory against the end record: zipfile misses entries lost in a damaged one."""
     with open(path, "rb") as file:
         file.seek(-min(path.stat().st_size, _END.size + 0xFFFF), os.SEEK_END)
         tail = file.read()
     position = tail.rfind(b"PK\x05\x06", 0, len(tail) - _END.size + 4)
     (promised,) = _END.unpack_from(tail, position)
-    found = len(archive.infolist())
-    if promised not in (found, 0xFFFF):  # the latter stands for "see the zip64 record"
-        raise InputError(f"{path}: damaged, its directory lists {found} files of {promised}; copy it again")
+    listed = len(archive.infolist())
+    if promised not in (listed, 0xFFFF):  # the latter stands for "see the zip64 record"
+        raise InputError(f"{path}: damaged, its directory lists {listed} files of {promised}; copy it again")
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, _Member]]:
-    seen: set[str] = set()
+    names: set[str] = set()
     length = path.stat().st_size
     for info in archive.infolist():
         if info.is_dir():
             continue
-        name = _plain_name(info.filename, seen, path)
+        name = _plain_name(info.filename, names, path)
         if info.flag_bits & 1:
             raise InputError(f"{path}: {name} in it is encrypted")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -231,13 +231,13 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, _Membe
         yield name, _Member(info.header_offset, info.file_size, info.compress_size, info.CRC, deflated)
 
 
-def _plain_name(name: str, seen: set[str], path: Path) -> str:
+def _plain_name(name: str, names: set[str], path: Path) -> str:
     """A member's name with "/" and no "./". Raises InputError for one that leads out or is there twice."""
     parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
     plain = "/".join(part for part in parts if part)
     if parts[:1] == [""] or ".." in parts or "\0" in name or parts[0][1:2] == ":":
         raise InputError(f"{path}: it holds {name!r} which leads out of the archive or is no plain name")
-    if plain in seen:
+    if plain in names:
         raise InputError(f"{path}: it holds {name!r} twice")
-    seen.add(plain)
+    names.add(plain)
     return plain

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: temporary file, fsync, rename, fsync of the folder."""
+"""Atomic file writes: temporary file, fsync, rename, fsync of the folder."""
 
 import errno
 import os
@@ -69,7 +69,7 @@ def move(path: Path, to: Path) -> None:
 
 
 def sweep_temporaries(folder: Path) -> int:
-    """Remove what killed writers left in `folder`; return how many files that were.
+    """Remove temporary files of killed writers from `folder`; return their number.
 
     Call it only while holding the folder's lock: it would remove a live writer's file too.
     """

@@ -1,4 +1,4 @@
-"""The boxes of an MP4 or QuickTime film (ISO/IEC 14496-12), as far as its XMP goes.
+"""XMP metadata in the boxes of an MP4 or QuickTime film (ISO/IEC 14496-12).
 
 XMP lies in a top-level box of the kind `uuid` (Adobe's XMP specification, part 3, 1.1.8).
 """
@@ -31,11 +31,11 @@ def read_xmp(path: Path, *, most: int) -> bytes | None:
 
 
 def _find(file: BinaryIO, path: Path, total: int, most: int) -> bytes | None:
-    at = 0
+    position = 0
     for count in range(_MOST_BOXES):
-        if at == total and count:
+        if position == total and count:
             return None
-        file.seek(at)
+        file.seek(position)
         head = file.read(32)
         kind, size, skip = head[4:8], int.from_bytes(head[:4], "big"), 8
         if count == 0 and kind not in (b"ftyp", b"wide", b"moov", b"mdat"):
@@ -43,11 +43,11 @@ def _find(file: BinaryIO, path: Path, total: int, most: int) -> bytes | None:
         if size == 1:  # the real size follows in eight bytes
             size, skip = int.from_bytes(head[8:16], "big"), 16
         elif size == 0:  # up to the end of the file
-            size = total - at
-        if size < skip or at + size > total:
-            raise InputError(f"{path}: the film is damaged or cut off (at byte {at:,})")
+            size = total - position
+        if size < skip or position + size > total:
+            raise InputError(f"{path}: the film is damaged or cut off (at byte {position:,})")
         if kind == b"uuid" and head[skip : skip + 16] == _XMP_KIND:
-            file.seek(at + skip + 16)
+            file.seek(position + skip + 16)
             return file.read(max(0, min(size - skip - 16, most + 1)))
-        at += size
+        position += size
     raise InputError(f"{path}: the film has more than {_MOST_BOXES:,} parts")

@@ -1,4 +1,4 @@
-"""Where decoded pictures and third-party files are kept between runs."""
+"""The cache folder of decoded images and third-party files."""
 
 import os
 from pathlib import Path

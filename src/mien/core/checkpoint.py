@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pickle
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,7 +24,10 @@ from mien.core.errors import InputError
 from mien.core.types import Spec
 
 _KEY = "mien"
+_MOST_HEADER = 32 << 20  # characters; label rows of the widest labels take a few million
+_MOST_SIDE, _MOST_LABELS = 8192, 1 << 16
 _STATES = "state-*.pt"
+_FOREIGN = (".pkl", ".pt", ".pth", ".ckpt", ".bin")
 _PLAIN = (type(None), bool, int, float, str)
 
 
@@ -65,6 +69,9 @@ class NetworkHeader(BaseModel):
 
     @model_validator(mode="after")
     def _rows_fit(self) -> Self:
+        sides = 1 <= self.spec.resolution <= _MOST_SIDE and 1 <= self.spec.channels <= 4
+        if not sides or not 0 <= self.spec.label_dim <= _MOST_LABELS:
+            raise ValueError("pictures or labels of sizes that no network has")
         if any(len(row) != self.spec.label_dim for row in self.label_rows):
             raise ValueError(f"a label row is not {self.spec.label_dim} wide")
         return self
@@ -100,6 +107,24 @@ def load_generator(path: Path) -> tuple[dict[str, Tensor], NetworkHeader]:
 def read_header(path: Path) -> NetworkHeader:
     """The header of a generator alone, without reading its weights; errors as `load_generator`'s."""
     return _read_envelope(path)[0]
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a generator, without reading its weights; errors as `load_generator`'s."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `path` is a file that mien wrote of a network; it may still be damaged."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return _KEY in (file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return False
 
 
 def model_id(path: Path) -> str:
@@ -186,7 +211,9 @@ def _read_envelope(path: Path) -> tuple[NetworkHeader, str]:
     except (safetensors.SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
     if text is None:
-        raise InputError(f"{path}: a safetensors file, but not a generator saved by mien")
+        raise InputError(f"{path}: a safetensors file, but not a generator saved by mien; {_advice(path)}")
+    if len(text) > _MOST_HEADER:
+        raise InputError(f"{path}: its header is larger than any of mien's")
     try:
         envelope = json.loads(text)
         return NetworkHeader.model_validate(envelope["header"]), str(envelope["sha256"])
@@ -201,7 +228,30 @@ def _read_envelope(path: Path) -> tuple[NetworkHeader, str]:
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: there is no such file")
-    return InputError(f"{path}: not a generator (.safetensors) that can be read, or damaged: {error}")
+    if isinstance(error, OSError):
+        return InputError(f"{path}: cannot be read ({error.strerror or error})")
+    if instead := _something_else(path):
+        return InputError(f"{path}: {instead}")
+    reason = " ".join(str(error).split())[:160]
+    return InputError(f"{path}: not a generator (.safetensors) that can be read, or damaged: {reason}")
+
+
+def _something_else(path: Path) -> str:
+    """What a file that is no safetensors seems to be, and what to do with it; "" where that is not known."""
+    if path.name.startswith("state-") and path.suffix == ".pt":
+        return "a training state; name the folder of its run"
+    if path.suffix.lower() == ".onnx":
+        return "an exported generator, which mien generate draws from; for this the run or its .safetensors"
+    with open(path, "rb") as file:
+        begins = file.read(4)
+    if begins == b"PK\x03\x04" and path.suffix.lower() not in _FOREIGN:
+        return "a zip, not a generator; name a run folder or a .safetensors file"
+    is_checkpoint = begins.startswith((b"\x80", b"PK\x03\x04")) or path.suffix.lower() in _FOREIGN
+    return f"not a generator of mien's; {_advice(path)}" if is_checkpoint else ""
+
+
+def _advice(path: Path) -> str:
+    return f"if it is of another program, make a file of ours of it: mien import {shlex.quote(str(path))}"
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

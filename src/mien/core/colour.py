@@ -1,4 +1,4 @@
-"""Colour profiles (ICC): pictures come out as sRGB, whatever space their file speaks of."""
+"""Colour management: convert images with an ICC profile to sRGB."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
-    """The picture (mode L, RGB or CMYK) as its profile means it, in RGB; or itself and a note saying why not.
+    """Convert an image (mode L, RGB or CMYK) to sRGB by its profile; or itself and a note saying why not.
 
     A profile of nearly sRGB changes nothing. The note is None where all is well.
     """
@@ -51,7 +51,7 @@ class _Profile:
 
 @lru_cache(maxsize=32)
 def _transform(profile: _Profile) -> tuple[str, Any] | str:
-    """The mode that the profile describes, what turns it into sRGB (None: it is sRGB); or what is wrong."""
+    """The profile's mode and its transform to sRGB (None: it is sRGB); or the error."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile.data))
         mode = _SPACES.get(source.profile.xcolor_space.strip())

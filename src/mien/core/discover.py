@@ -1,4 +1,4 @@
-"""Families, datasets and metrics are found by the names of their files."""
+"""Registry of families, datasets and metrics: each module of a package is one, under its file's name."""
 
 import importlib
 import pkgutil
@@ -10,8 +10,8 @@ from mien.core.errors import InputError
 def names(package: str) -> tuple[str, ...]:
     """The modules of `package` ("mien.models"), sorted, but for packages and files beginning with "_"."""
     path = importlib.import_module(package).__path__
-    found = [m.name for m in pkgutil.iter_modules(path) if not m.ispkg]
-    return tuple(sorted(name for name in found if not name.startswith("_")))
+    modules = [module.name for module in pkgutil.iter_modules(path) if not module.ispkg]
+    return tuple(sorted(name for name in modules if not name.startswith("_")))
 
 
 def load(package: str, name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Errors meant for people: what is wrong, where, and what to do."""
+"""Error classes whose messages are for the user: what is wrong, where, and what to do."""
 
 
 class MienError(Exception):

@@ -1,4 +1,4 @@
-"""What jobs say while they run: small frozen events, which a terminal, a page or nobody shows.
+"""Jobs and their events: what a job reports while it runs, for a terminal, a web page or nobody.
 
 A job is a function whose first parameter is `Events`, made with `@job`. Calling it does nothing yet: it gives
 a `Job`, which is run whole (`job.run()`) or iterated over for its events, as in
@@ -44,7 +44,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence, or several lines, for the user."""
+    """A message of one or more lines for the user."""
 
     text: str
     tone: Tone = "plain"
@@ -52,7 +52,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Written:
-    """A file or folder is there, whole. text: what it holds."""
+    """A file or folder has been written. text: what it holds."""
 
     path: Path
     text: str = ""
@@ -103,13 +103,13 @@ class Stopped(BaseException):
 
 
 class Events:
-    """Where a job says what it does."""
+    """The sender of a job's events."""
 
     def __init__(self, listen: Listener | None = None) -> None:
         self._listen = listen
 
     def send(self, event: Event) -> None:
-        """Hand one event to whoever listens; what that raises ends the job."""
+        """Send one event to the listener; an exception raised there ends the job."""
         if self._listen is not None:
             self._listen(event)
 
@@ -131,7 +131,7 @@ class Events:
 
 
 class Job(Generic[R]):
-    """Work that is still to be done."""
+    """A job that has not run yet."""
 
     def __init__(self, name: str, body: Callable[[Events], R]) -> None:
         self._name, self._body = name, body
@@ -140,11 +140,11 @@ class Job(Generic[R]):
         return f"<job {self._name}: iterate over it for its events, or .run() it>"
 
     def run(self, listen: Listener | None = None) -> R:
-        """Do it all in this thread and return its result. listen: gets every event."""
+        """Run it in this thread and return its result. listen: gets every event."""
         return self._body(Events(listen))
 
     def __iter__(self) -> Iterator[Event]:
-        """Do it in a thread of its own, yielding events; the last is the `Result`. Raises what it raises."""
+        """Run it in a thread of its own, yielding events, last the `Result`; raises the job's exceptions."""
         waiting: queue.Queue[Event | _Failure] = queue.Queue(maxsize=1)
         left = threading.Event()
         thread = threading.Thread(target=self._work, args=(waiting, left), name=self._name, daemon=True)

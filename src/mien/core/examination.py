@@ -1,4 +1,4 @@
-"""What was measured of a trained network on a dataset, and its line in a run's `metric-*.jsonl`."""
+"""Results of evaluating a trained network on a dataset, kept as lines of a run's `metric-*.jsonl`."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Self
@@ -12,10 +12,10 @@ from mien.core.run import RunFolder
 
 
 class Examination(BaseModel):
-    """The base of every kind's examination; each adds its own numbers and says how they are shown.
+    """Base class of evaluation results; each kind of network adds its scores and how they are shown.
 
-    metric: the name of the run's file, `metric-<metric>.jsonl`. kept_out: whether the network is known not to
-    have learnt from these images. how: which images these are, in words.
+    metric: the name of the run's file, `metric-<metric>.jsonl`. kept_out: whether these images are known to
+    be held out of its training. how: which images these are, in words.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())

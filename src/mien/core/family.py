@@ -1,14 +1,14 @@
-"""What a family's module says of itself beyond `Config`, `PRESETS` and `build`; generators say nothing.
+"""Optional attributes of a model family's module, beyond `Config`, `PRESETS` and `build`.
 
 KIND: what the product is for ("attributes"); it names the run's network files. Default "generator".
 PRODUCT: the key of the product among the trainable's averaged networks. Default "g".
 build_product(config, spec): the product untrained, with a `spec`. For a generator it is `build_generator`.
-AUGMENT: how a run disturbs what its discriminator sees unless told ("ramp", "ada"...). Default "none".
+AUGMENT: the default mode of discriminator augmentation ("ramp", "ada"...). Default "none".
 preset_for(core_minutes) -> str: which of PRESETS suits a run from nothing with so much time of CPU cores.
-lesson(config, dataset) -> Lesson: which pictures and labels are learnt from, which are kept out.
-sides(config): "one" (the default); "pairs": it learns what the inputs of pairs are to become; "domains": it
-learns to make its pictures look like those of another dataset.
-A trainable's `meet(train)`: called once before training with the pictures that will be learnt from.
+lesson(config, dataset) -> Lesson: the training and held-out images and labels.
+sides(config): "one" dataset (the default); aligned "pairs" of input and target; or unpaired images of two
+"domains".
+A trainable's `meet(train)`: called once before training with the training images.
 """
 
 from types import ModuleType
@@ -31,41 +31,41 @@ class FamilyConfig(BaseModel):
 
 @runtime_checkable
 class Meets(Protocol):
-    """A trainable that takes something (base rates, scales) from what it will learn from."""
+    """A trainable that takes statistics (base rates, scales) from the training data."""
 
     def meet(self, dataset: Dataset) -> None: ...
 
 
 def kind_of(family: ModuleType) -> str:
-    """What the family's product is for."""
+    """The kind of network that the family trains: "generator", "attributes", ..."""
     return str(getattr(family, "KIND", GENERATOR))
 
 
 def augmentation_of(family: ModuleType) -> str:
-    """The mode of augmentation that the family wants."""
+    """The family's default mode of discriminator augmentation."""
     return str(getattr(family, "AUGMENT", "none"))
 
 
 def sides_of(family: ModuleType, config: BaseModel) -> Sides:
-    """What the family learns from."""
+    """The form of the family's training data: one dataset, pairs, or two domains."""
     sides: Sides = family.sides(config) if hasattr(family, "sides") else "one"
     return sides
 
 
 def build_product(family: ModuleType, config: BaseModel, spec: Spec) -> nn.Module:
-    """The product alone, untrained."""
+    """The untrained network that is saved and used after training."""
     build = family.build_generator if kind_of(family) == GENERATOR else family.build_product
     network: nn.Module = build(config, spec)
     return network
 
 
 def preset_for(family: ModuleType, core_minutes: float) -> str:
-    """The preset that suits a run from nothing of so many minutes of CPU cores."""
+    """The preset for a run from scratch with a budget of so many CPU core minutes."""
     return str(family.preset_for(core_minutes)) if hasattr(family, "preset_for") else "default"
 
 
 def lesson_of(family: ModuleType, config: BaseModel, dataset: Dataset) -> Lesson | None:
-    """What the family makes of `dataset`; None if it takes all pictures as they are. Raises InputError."""
+    """The dataset as the family prepares it; None if it takes it as it is. Raises InputError."""
     if not hasattr(family, "lesson"):
         return None
     lesson: Lesson = family.lesson(config, dataset)
@@ -73,7 +73,7 @@ def lesson_of(family: ModuleType, config: BaseModel, dataset: Dataset) -> Lesson
 
 
 def build(family: ModuleType, config: BaseModel, spec: Spec, lesson: Lesson | None) -> Trainable:
-    """The trainable, having met what it will learn from."""
+    """The trainable, with statistics of the training data where it takes any."""
     trainable: Trainable = family.build(config, spec)
     if lesson is not None and isinstance(trainable, Meets):
         trainable.meet(lesson.train)
@@ -84,11 +84,11 @@ def identity_of(config: BaseModel) -> dict[str, Any]:
     """The numbers that make two runs the same: all of them but later fields that are at their default.
 
     A field that was added after runs existed says so (`json_schema_extra={"since": VERSION}`); its default is
-    what those runs did, so that they are found and gone on with.
+    what those runs did, so that they are recognised and resumed.
     """
     fields = type(config).model_fields
-    extra = {name: field.json_schema_extra for name, field in fields.items()}
-    later = {name for name, said in extra.items() if isinstance(said, dict) and "since" in said}
+    extras = {name: field.json_schema_extra for name, field in fields.items()}
+    later = {name for name, extra in extras.items() if isinstance(extra, dict) and "since" in extra}
     return {
         name: value
         for name, value in config.model_dump().items()

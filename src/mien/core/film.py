@@ -12,7 +12,7 @@ from mien.core.errors import InputError, MienError
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance, packet
 
-_QUALITY = "18"  # x264's constant rate factor: hardly told from the original
+_QUALITY = "18"  # x264's constant rate factor: hardly distinguishable from the original
 _BT709, _LIMITED = 1, 1  # of the colours, so that players need not guess
 _MOST_SIDE = 8192
 
@@ -75,7 +75,7 @@ def _stream(film: Any, frame: Pixels, fps: int) -> Any:
 
 
 def _converted(av: ModuleType, frame: Pixels) -> Any:
-    """As yuv420p; x264 stamps what the frame says, so both are told."""
+    """The frame as yuv420p, its colour tags set like the stream's, since x264 writes the frame's."""
     return av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
         format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED
     )

@@ -1,4 +1,4 @@
-"""The one image range rule, antialiased resizing and grids.
+"""Conversion between uint8 and float images, antialiased resizing, and grids.
 
 Pictures are uint8 (HWC in numpy, NCHW in tensors) outside networks and float32 in [-1, 1] inside.
 """

@@ -1,4 +1,4 @@
-"""Labels as `dataset.json` holds them: a class number or a float vector for every picture, or none at all."""
+"""Labels of `dataset.json`: a class number or a float vector for every image, or none at all."""
 
 import json
 import unicodedata
@@ -79,7 +79,7 @@ def parse_labels(document: str, names: Sequence[str], *, folder: str = "") -> La
 
 
 def same_name(name: str) -> str:
-    """The path by which a name in a list and a file's name are the same."""
+    """A normalised path, so that a name in a list equals the file's name."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return unicodedata.normalize("NFC", "/".join(parts))
 
@@ -114,14 +114,14 @@ def spread_rows(labels: np.ndarray) -> tuple[tuple[float, ...], ...]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether float32 can hold it."""
+    """Whether a value is a number that float32 can hold."""
     if isinstance(value, np.generic):
         value = value.item()
     return isinstance(value, int | float) and abs(value) <= _FLOAT32_MAX  # False for NaN
 
 
 def _entries(document: str) -> tuple[list[Any], tuple[str, ...]]:
-    """The entries and class names; ValueError saying what the document is not."""
+    """The entries and class names of the document. Raises ValueError where it is malformed."""
     try:
         parsed = json.loads(document.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
@@ -139,7 +139,7 @@ def _entries(document: str) -> tuple[list[Any], tuple[str, ...]]:
 
 
 def _by_name(entries: Sequence[Any], folder: str, notes: list[str]) -> dict[str, Any]:
-    """Image -> value as it stands there; what is no entry is noted, of two of one image the first counts."""
+    """Raw label by image; malformed entries are noted, and of two of one image the first counts."""
     values: dict[str, Any] = {}
     odd, twice = [], []
     for entry in entries:
@@ -207,5 +207,5 @@ def _names_fit(labels: Sequence[Label], class_names: Sequence[str]) -> bool:
 
 
 def _counted(items: Sequence[str], noun: str, nouns: str = "") -> str:
-    """ "3 images (first a.png)"."""
+    """A count with the first item: "3 images (first a.png)"."""
     return f"{len(items)} {noun if len(items) == 1 else nouns or noun + 's'} (first {items[0]})"

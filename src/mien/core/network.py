@@ -1,16 +1,17 @@
 """Trained networks, loaded from a run folder or from a file of one."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from mien.core import discover
-from mien.core.checkpoint import NetworkHeader, load_generator, model_id
-from mien.core.errors import InputError
+from mien.core.checkpoint import NetworkHeader, load_generator, model_id, read_header, read_shapes
+from mien.core.errors import InputError, MienError
 from mien.core.family import GENERATOR, build_product, kind_of
 from mien.core.packaged import source_of
 from mien.core.run import RunFolder
@@ -22,13 +23,15 @@ N = TypeVar("N", bound=nn.Module, covariant=True)
 class LoadedNetwork(Generic[N]):
     """A network in eval mode without gradients, and what its file says.
 
-    header: read from the file. path: the file. model: the model's id, for provenance marks.
+    header: read from the file. path: the file. model: the model's id, for provenance marks. notes: lines for
+    the user, on newer files of the run that had to be passed over.
     """
 
     network: N
     header: NetworkHeader
     path: Path
     model: str
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         spec = self.header.spec
@@ -38,34 +41,80 @@ class LoadedNetwork(Generic[N]):
 def load_network(
     source: Path | str | None = None, kind: str = GENERATOR, device: torch.device | None = None
 ) -> LoadedNetwork[Any]:
-    """Load the newest network of `kind` of a run folder, or a file of one (our .safetensors).
+    """Load the newest network of `kind` of a run folder that is whole, or a file of one (our .safetensors).
 
     source: None or "packaged" for the generator that comes with mien. device: the CPU by default.
     Raises InputError when there is none, or its file is damaged, not ours, or does not fit its family.
     """
     source = source_of(None if source is None else Path(source))
-    path = RunFolder.open(source).newest_product(kind) if source.is_dir() else source
-    network, header = read_network(path, kind)
+    paths = products_of(source, kind) if source.is_dir() else [source]
+    network, header, path, notes = _first_whole(paths, kind)
     if device is not None:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedNetwork(network, header, path, model_id(path))
+    return LoadedNetwork(network, header, path, model_id(path), notes)
+
+
+def products_of(source: Path, kind: str) -> list[Path]:
+    """The networks of `kind` that a run has saved, newest first. Raises InputError where there is none."""
+    run = RunFolder.open(source)
+    newest = run.newest_product(kind)
+    return [newest, *reversed(run.products(kind)[:-1])]
+
+
+def _first_whole(paths: Sequence[Path], kind: str) -> tuple[nn.Module, NetworkHeader, Path, tuple[str, ...]]:
+    """The first network that can be read; for those before it a line each. Raises the first's InputError."""
+    errors: list[InputError] = []
+    for path in paths:
+        try:
+            network, header = read_network(path, kind)
+        except InputError as error:
+            errors.append(error)
+            continue
+        return network, header, path, tuple(f"{error}; falling back to {path.name}" for error in errors)
+    raise errors[0]
 
 
 def read_network(path: Path, kind: str = GENERATOR) -> tuple[nn.Module, NetworkHeader]:
     """Build the network of `kind` that the file `path` holds, in eval mode, without gradients.
 
-    Raises InputError when the file is damaged, not ours, of another kind, or does not fit its family.
+    A file may be a stranger's: its tensors are compared with its configuration before any memory is taken for
+    a network. Raises InputError when it is damaged, not ours, of another kind, or does not fit its family.
     """
-    tensors, header = load_generator(path)
-    family = discover.load("mien.models", header.family)
+    header = read_header(path)
+    try:
+        family = discover.load("mien.models", header.family)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     if header.kind != kind or kind_of(family) != kind:
         raise InputError(f"{path}: it holds '{header.kind}', and here a '{kind}' is needed")
     try:
         config = family.Config(**header.config)
-        network = build_product(family, config, header.spec)
-        network.load_state_dict(tensors, strict=True)
-    except (ValidationError, TypeError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        with torch.device("meta"):  # shapes alone
+            network = build_product(family, config, header.spec)
+        _check_shapes(network.state_dict(), read_shapes(path))
+    except (ValidationError, MienError, TypeError, RuntimeError, ValueError) as error:
+        reason = " ".join(_reason(error).split())[:200]
         raise InputError(f"{path}: its weights do not fit a {header.family} {kind} ({reason})") from error
+    tensors, header = load_generator(path)
+    kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    network.load_state_dict({n: tensor.to(kinds[n]) for n, tensor in tensors.items()}, assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as it was trained
     return network.eval().requires_grad_(False), header
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}={str(first['input'])[:60]}: {first['msg']}"
+
+
+def _check_shapes(ours: Mapping[str, Tensor], theirs: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises InputError naming the first tensor that is missing, unknown or of another shape."""
+    if missing := sorted(ours.keys() - theirs.keys()):
+        raise InputError(f"it lacks {missing[0]}")
+    if unknown := sorted(theirs.keys() - ours.keys()):
+        raise InputError(f"it has {unknown[0][:80]!a}, which is not known here")
+    for name, tensor in ours.items():
+        if tuple(tensor.shape) != theirs[name]:
+            raise InputError(f"{name} is {list(theirs[name])} and should be {list(tensor.shape)}")

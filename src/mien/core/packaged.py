@@ -1,4 +1,4 @@
-"""The generators that come with the package: which there are, and the names by which they are asked for.
+"""The generators that come with the package, and their names.
 
 They lie in `mien/assets`: `NAME.safetensors`, the discriminator that it was trained against as
 `NAME.discriminator.safetensors`, and its card `NAME.md`. Imports nothing heavy.
@@ -19,15 +19,15 @@ _DISCRIMINATOR = ".discriminator"
 
 def folder() -> Path:
     """Where the assets are; it need not exist."""
-    found = resources.files("mien") / "assets"
-    return found if isinstance(found, Path) else Path("/nonexistent")  # inside a zip: as if there were none
+    assets = resources.files("mien") / "assets"
+    return assets if isinstance(assets, Path) else Path("/nonexistent")  # inside a zip: as if there were none
 
 
 def names() -> tuple[str, ...]:
     """The models here, the default first; () where the package has none."""
     stems = (path.stem for path in folder().glob(f"*{_SUFFIX}"))
-    found = (stem for stem in stems if not stem.endswith(_DISCRIMINATOR))
-    return tuple(sorted(found, key=lambda name: (name != DEFAULT, name)))
+    generators = (stem for stem in stems if not stem.endswith(_DISCRIMINATOR))
+    return tuple(sorted(generators, key=lambda name: (name != DEFAULT, name)))
 
 
 def path_of(name: str) -> Path:

@@ -212,13 +212,13 @@ class PackReader:
         problem = f"{len(stray)} {lie} beside {len(names)} class folders and so without a label"
         return Labels(None, names, partial, f"{problem} (first {stray[0]})")
 
-    def _record(self, by_file: Mapping[str | None, Record], at: int, parsed: Labels) -> Record:
-        """The manifest's record of an image, with what its folders and an incomplete `dataset.json` say."""
-        name = self.names[at]
+    def _record(self, by_file: Mapping[str | None, Record], index: int, parsed: Labels) -> Record:
+        """The manifest's record of an image, with labels from its folders or a partial `dataset.json`."""
+        name = self.names[index]
         record: dict[str, Any] = dict(by_file.get(name, Record()))
-        if self._placed[at].split and not record.get("split"):
-            record["split"] = self._placed[at].split
-        label = parsed.partial[at]
+        if self._placed[index].split and not record.get("split"):
+            record["split"] = self._placed[index].split
+        label = parsed.partial[index]
         if parsed.problem and label is not None:
             record["labels"] = named_label(label, parsed.class_names) | (record.get("labels") or {})
         return cast(Record, record)

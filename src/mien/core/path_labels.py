@@ -1,4 +1,4 @@
-"""Splits and classes that the folders of images say: "train/cats/1.png" is a cat to train on.
+"""Splits and classes from the folders of images: "train/cats/1.png" is a cat of the training split.
 
 A level of folders whose names are those of splits is the split, wherever it lies: above the classes, below
 them ("A/train/1.png") or below `data`. The first other level at which images differ is the class.
@@ -18,7 +18,7 @@ _PACKED_NAME = re.compile(r"[0-9]{5}/img[0-9]{8}\.png")
 
 
 class PathLabels(NamedTuple):
-    """split: "train", "val", "test" or "". folders: the others on the way to the image."""
+    """Labels of a path. split: "train", "val", "test" or "". folders: the other folders of the path."""
 
     split: str
     folders: tuple[str, ...]
@@ -76,7 +76,7 @@ def _is_split_level(level: set[str]) -> bool:
 def _take_splits(
     folders: list[list[str]], splits: list[str], depth: int, parts_of: Mapping[str, Sequence[str]]
 ) -> None:
-    """Replace the folder of every path at `depth` by its side, if it has one, and note its split."""
+    """Replace the folder of every path at `depth` by its side (of a pair), if any, and note its split."""
     for at, parts in enumerate(folders):
         if len(parts) > depth:
             split, side = parts_of[parts[depth]]

@@ -1,12 +1,14 @@
 """Read any picture file as upright RGB: known formats, a pixel limit, one named reason for each failure."""
 
+import importlib
 import io
 import os
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +16,19 @@ from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from mien.core.colour import to_srgb
 from mien.core.errors import InputError
+from mien.core.mending import mend
 
 Pixels = np.ndarray  # uint8, [H, W, C] or [H, W]; RGB where it comes from here
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    | {".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".heic", ".heif"}
 )
 MAX_PIXELS = 108_000_000  # the largest telephone's 12000 x 9000
 MAX_BYTES = 512 * 1024 * 1024
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # at 8, after "ftyp"
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,8 +85,9 @@ def decode(
 ) -> Picture:
     """Decode a file or bytes: first frame, turned upright by EXIF, no alpha, 8 bits, RGB.
 
-    Colours become sRGB by the file's profile; a damaged profile is ignored and noted. Transparent parts
-    become white. 16-bit gray is scaled to 8 bits. CMYK is taken as inverted where Adobe's marker says so.
+    Colours become sRGB by the file's profile; a damaged profile is ignored and noted. A file whose pixels are
+    all there is read in spite of damage elsewhere, and that is noted (`mending`). Transparent parts become
+    white. 16-bit gray is scaled to 8 bits. CMYK is taken as inverted where Adobe's marker says so.
     max_pixels: more than that is refused from the header, before anything is decoded.
     near: a JPEG may be decoded to a half, quarter or eighth whose shorter side is still at least this.
     where: how messages name the source (default: its path). Raises BadPicture, nothing else.
@@ -90,7 +96,23 @@ def decode(
     data = read_bytes(source, where=name) if isinstance(source, Path) else source
     if not data:
         raise BadPicture(name, "empty", "the file is empty (0 bytes)")
-    with _quiet(), _open(data, name) as image:
+    with _quiet():
+        try:
+            return _decode(data, name, max_pixels, near)
+        except BadPicture as error:
+            mended = mend(data)
+            if mended is None or error.reason not in ("truncated", "unreadable"):
+                raise
+            try:
+                picture = _decode(mended[0], name, max_pixels, near)
+            except BadPicture:
+                raise error from None
+            return replace(picture, notes=(*picture.notes, mended[1]))
+
+
+def _decode(data: bytes, name: str, max_pixels: int, near: int | None) -> Picture:
+    """`decode` of bytes that are taken as they are."""
+    with _open(data, name) as image:
         width, height = image.size
         if width * height > max_pixels:
             size = f"{width}x{height} are more than {max_pixels / 1e6:g} million pixels"
@@ -158,8 +180,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _open(data: bytes, name: str) -> Image.Image:
+    formats = (*_FORMATS, "HEIF") if _is_heif(data) and _reads_heif() else _FORMATS
     try:
-        return Image.open(io.BytesIO(data), formats=_FORMATS)
+        return Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:  # Pillow's own limit, twice its MAX_IMAGE_PIXELS
         counts = re.findall(r"\d+", str(error)) or ["0"]
         detail = f"{int(counts[0]) / 1e6:.0f} million pixels are too many; it was not decoded"
@@ -173,6 +196,20 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise _explain(name, data, error) from error
 
 
+def _is_heif(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+
+
+@cache
+def _reads_heif() -> bool:
+    """Whether the extra for HEIC is there; Pillow then knows the format."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener(thumbnails=False)
+    except ImportError:
+        return False
+    return True
+
+
 def _guess(data: bytes) -> str:
     """What a file that is no picture looks like, for the message."""
     start = data[:1024].lstrip().lower()
@@ -180,8 +217,8 @@ def _guess(data: bytes) -> str:
         return "a web page (HTML)"
     if b"<svg" in start:
         return "an SVG drawing, which is not read"
-    if b"ftypheic" in start or b"ftypavif" in start or b"ftypmif1" in start:
-        return "a HEIC or AVIF file, which is not read; convert it to JPEG or PNG"
+    if _is_heif(data) and not _reads_heif():
+        return "a HEIC file, which needs: pip install 'mien[heic]'"
     try:
         data[:1024].decode("utf-8")
     except UnicodeDecodeError as error:

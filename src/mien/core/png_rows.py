@@ -1,4 +1,4 @@
-"""A PNG written a few lines at a time, for pictures too large to hold (Pillow needs the whole of one)."""
+"""A PNG written row by row, for images too large for memory (Pillow needs the whole image)."""
 
 import zlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _UP = 2  # the filter: each line less the one above
 
 
 class PngRows:
-    """Takes lines from top to bottom; get one from `png_rows`."""
+    """Writer of rows from top to bottom; get one from `png_rows`."""
 
     def __init__(self, file: IO[Any], width: int, height: int, provenance: Provenance) -> None:
         if not (0 < width <= _MOST and 0 < height <= _MOST):
@@ -45,7 +45,7 @@ class PngRows:
             self._chunk(b"IDAT", squeezed)
 
     def finish(self) -> None:
-        """Write what is left. ValueError if lines are missing."""
+        """Write the end of the file. ValueError if rows are missing."""
         if self._left:
             raise ValueError(f"{self._left} lines are missing")
         self._chunk(b"IDAT", self._squeeze.flush())

@@ -1,4 +1,4 @@
-"""Marks in pictures that say they are synthetic: XMP with IPTC's DigitalSourceType, model, seed and tool.
+"""Provenance marks of synthetic images: XMP with IPTC's DigitalSourceType, model, seed and tool.
 
 Vocabulary: https://cv.iptc.org/newscodes/digitalsourcetype/
 """
@@ -52,7 +52,7 @@ class SourceType(StrEnum):
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a picture says about its making.
+    """The provenance of an image: model, seed, tool and source type.
 
     model: the generator's id ("" where another tool names none). seed: of this picture, None for several
     or none. tool: name and version of the program. Texts are one printable line of at most 200 characters.
@@ -125,7 +125,7 @@ def verify(path: Path) -> Provenance | None:
     """Read the mark in a picture or film, ours or another tool's; None where a readable one carries none.
 
     Raises InputError for what is neither (PNG, JPEG, WebP, GIF, BMP, TIFF; MP4, QuickTime), is damaged before
-    a mark was found, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
+    a mark was reached, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
     """
     film = path.suffix.lower() in FILM_SUFFIXES
     xmp = read_xmp(path, most=_LARGEST_XMP) if film else _read_packet(path)
@@ -243,5 +243,5 @@ def _picture(image: Pixels) -> Image.Image:
 
 
 def _clean(text: str) -> str:
-    """One printable line: what a file says must not steer a terminal."""
+    """The text as one printable line, so that a file cannot send control codes to a terminal."""
     return "".join(c if c.isprintable() else " " for c in text).strip()[:_LONGEST_TEXT].strip()

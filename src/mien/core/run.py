@@ -63,7 +63,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for writing; what killed writers left behind is swept away.
+        """Lock the folder for writing, and remove temporary files of killed writers.
 
         Raises InputError, naming the process, while another holds it. The system frees the lock when its
         holder dies, however it dies.
@@ -123,9 +123,9 @@ class RunFolder:
         """
         records = self.read_log()
         kept = [
-            {**record, "undone": True} if _seen(record) > nimg else record
+            {**record, "undone": True} if _nimg(record) > nimg else record
             for record in records
-            if _seen(record) <= nimg or "event" in record
+            if _nimg(record) <= nimg or "event" in record
         ]
         if kept != records:
             lines = (json.dumps(_strict(record), ensure_ascii=False, allow_nan=False) for record in kept)
@@ -164,10 +164,10 @@ class RunFolder:
         return sorted(self.path.glob("fakes[0-9]*.png"), key=_by_number)
 
     def products(self, kind: str | None = None) -> list[Path]:
-        """The networks saved, oldest first; of every kind unless told."""
+        """The networks saved, oldest first; by default of every kind."""
         matches = ((path, _PRODUCT.fullmatch(path.name)) for path in self.path.iterdir())
-        found = (path for path, match in matches if match and kind in (None, match[1]))
-        return sorted(found, key=_by_number)
+        paths = (path for path, match in matches if match and kind in (None, match[1]))
+        return sorted(paths, key=_by_number)
 
     def generators(self) -> list[Path]:
         """The generators saved, oldest first."""
@@ -175,8 +175,8 @@ class RunFolder:
 
     def newest_product(self, kind: str) -> Path:
         """The network of `kind` saved last. Raises InputError where there is none."""
-        if mine := self.products(kind):
-            return mine[-1]
+        if paths := self.products(kind):
+            return paths[-1]
         if others := self.products():
             other = others[-1].name.partition("-")[0]
             raise InputError(f"{self.path}: this run trains '{other}', and here a '{kind}' is needed")
@@ -235,7 +235,7 @@ def _kimg(nimg: int) -> str:
     return f"{nimg // 1000:06d}"
 
 
-def _seen(record: Mapping[str, Any]) -> float:
+def _nimg(record: Mapping[str, Any]) -> float:
     return float(record.get("nimg", record.get("Progress/kimg", 0) * 1000))
 
 

@@ -13,6 +13,8 @@ from mien.core.types import Generator
 
 _PART = re.compile(r"^([0-9]{1,20})(?:-([0-9]{1,20}))?$")
 _MOST = 1_000_000
+_MOST_PSI = 100.0
+_BATCH = 64  # pictures drawn at once
 _MOST_BYTES = 16 << 20  # of a file of seeds
 
 
@@ -73,10 +75,24 @@ def _seeds(parts: list[str], where: str, *, already: int = 0) -> list[int]:
 
 
 def check_psi(trunc: float) -> float:
-    """The truncation that a user asked for. Raises InputError outside [0, 1]."""
-    if not 0 <= trunc <= 1:
-        raise InputError(f"--trunc {trunc}: psi lies between 0 and 1")
+    """The truncation that a user asked for. Raises InputError for what is no number to draw with."""
+    if not abs(trunc) <= _MOST_PSI:
+        raise InputError(f"--trunc {trunc}: psi is a number, usually from 0 to 1")
     return trunc
+
+
+def psi_note(psi: float) -> str:
+    """What to expect of a truncation that is not usual; "" from above 0 to 1."""
+    if psi == 0:
+        return "--trunc 0: the mean face alone, whatever the seed"
+    if psi > 1:
+        return f"--trunc {psi:g}: beyond 1 faces are stranger than those that it learnt from, and break"
+    return f"--trunc {psi:g}: below 0 faces are the opposites of what their seeds draw" if psi < 0 else ""
+
+
+def batch_for(resolution: int) -> int:
+    """How many pictures to draw at once: 64 up to 128 px, fewer of larger ones, which take more memory."""
+    return max(1, min(_BATCH, _BATCH * 128**2 // resolution**2))
 
 
 def latents(seeds: list[int], z_dim: int) -> Tensor:
@@ -87,13 +103,20 @@ def latents(seeds: list[int], z_dim: int) -> Tensor:
 
 @torch.no_grad()
 def draw(
-    generator: Generator, z: Tensor, labels: Tensor | None = None, *, psi: float = 1.0, batch_size: int = 64
+    generator: Generator,
+    z: Tensor,
+    labels: Tensor | None = None,
+    *,
+    psi: float = 1.0,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Pictures of the latents z [N, z_dim] (and labels [N, label_dim]): uint8 [N, C, H, W] on the CPU.
 
-    psi: truncation in [0, 1]. The generator should be in eval mode; it is asked in pieces of `batch_size`.
+    psi: truncation, usually in [0, 1]. The generator should be in eval mode; it is asked in pieces of
+    `batch_size`, by default as large as `batch_for` says.
     """
     pieces = []
+    batch_size = batch_size or batch_for(generator.spec.resolution)
     for start in range(0, len(z), batch_size):
         piece = slice(start, start + batch_size)
         pieces.append(to_uint8(generator(z[piece], None if labels is None else labels[piece], psi=psi)).cpu())

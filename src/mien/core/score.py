@@ -1,4 +1,4 @@
-"""A number and everything it was computed with."""
+"""A metric's value with its provenance, and which scores may be compared."""
 
 from typing import Literal
 
@@ -15,8 +15,8 @@ class Score(BaseModel):
     None when only the reals' own value says what is good. subject: what was scored: the generator, pure
     noise, or one half of the reals against the other (the floor a perfect generator would reach).
     network, network_hash, resize: the feature network, None for metrics of pixels. dataset_hash: content,
-    never a path. model_id, nimg: the generator and how many pictures it had seen, else None. seeds: of the
-    fakes, as a range "0-999". psi: truncation. warnings: in words.
+    never a path. model_id, nimg: the generator and the number of images it was trained on, else None. seeds:
+    of the fakes, as a range "0-999". psi: truncation. warnings: in words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -56,7 +56,7 @@ _WHY = {
 
 
 def comparable(a: Score, b: Score) -> list[str]:
-    """Why the values of `a` and `b` must not be compared, in words with both sides; empty if they may be.
+    """Reasons why the values of `a` and `b` must not be compared, with both values; empty if they may be.
 
     Two generators, or a generator and a baseline, may be compared when all else is equal: the model and the
     seeds are what a comparison is about. A baseline has no truncation. The tool's version is not a reason.

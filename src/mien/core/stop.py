@@ -1,4 +1,4 @@
-"""Stopping gently: Ctrl-C and SIGTERM wait for the end of a step."""
+"""Graceful stop: Ctrl-C and SIGTERM wait for the end of a step."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """While the block runs, the first signal only sets `asked`; a second one acts as usual."""
+    """Context in which the first signal only sets `asked`; a second one acts as usual."""
 
     def __init__(self) -> None:
         self.asked = False

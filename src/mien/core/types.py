@@ -1,4 +1,4 @@
-"""The few types that datasets, models and training share."""
+"""The types that datasets, models and training share."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class Spec:
-    """What the pictures of a dataset or generator are like.
+    """The shape of a dataset's or generator's images and labels.
 
     resolution: pixels along a side. channels: 3 (RGB) or 1 (gray).
     label_dim: width of a label vector, 0 without labels. class_names: one per label column, if known.
@@ -24,20 +24,20 @@ class Spec:
     class_names: tuple[str, ...] = ()
 
     def unlabelled(self) -> "Spec":
-        """The same pictures without labels."""
+        """The same images without labels."""
         return Spec(self.resolution, self.channels)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one phase learns from.
+    """A batch of images with labels.
 
     images: float32 [N, C, H, W] in [-1, 1]. labels: float32 [N, label_dim] or None.
-    others: as many pictures of the other side, or None: what `images` are to become (pairs), or whatever
-    comes next in another domain.
+    others: counterparts, as many, or None: the targets of `images` (pairs), or images of another domain in
+    an order of their own.
     rng: the only source of randomness a loss may use; seeded by the loop from (seed, nimg), so that a
     resumed run draws the same numbers.
-    augmentation: how the run disturbs what a discriminator sees, or None.
+    augmentation: of the discriminator's input, or None.
     """
 
     images: Tensor
@@ -47,7 +47,7 @@ class Batch:
     others: Tensor | None = None
 
     def augment(self, images: Tensor) -> Tensor:
-        """What a discriminator is to see of `images`, reals and fakes alike; differentiable."""
+        """Augment the discriminator's input, reals and fakes alike; differentiable."""
         return images if self.augmentation is None else self.augmentation(images, self.rng)
 
 
@@ -68,9 +68,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training has come.
+    """The progress of training.
 
-    nimg: real images seen. step: updates done. fraction: share of the budget spent, in [0, 1].
+    nimg: real images trained on. step: updates done. fraction: share of the budget spent, in [0, 1].
     lr_scale, gamma_scale: factors that the divergence guard sets (1 unless a run had to be rescued); the
     learning rate's also says how the run began.
     """
@@ -83,7 +83,7 @@ class Progress:
 
 
 class Trainable(Protocol):
-    """Everything that learns. Losses live here, never in the loop.
+    """A model in training: its networks, optimizers and losses.
 
     config: the family's frozen pydantic model. Of a generative family's networks, "g" is the generator.
     batch_size: pictures of the next step; `begin_step` may change it, by what progress says alone.
@@ -107,14 +107,14 @@ class Trainable(Protocol):
         """For each network that is averaged (EMA), the half-life in images; 0 copies."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive a stop and is in neither networks nor optimizers."""
+        """The state besides networks and optimizers that a checkpoint needs."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore the state of `state_dict`."""
 
 
 class Drawn(NamedTuple):
-    """What one step learns from; see `Batch`."""
+    """The images, labels and counterparts of one step; see `Batch`."""
 
     images: Tensor
     labels: Tensor | None
@@ -123,7 +123,7 @@ class Drawn(NamedTuple):
 
 @runtime_checkable
 class Freezable(Protocol):
-    """A discriminator that says which of its layers can be held fixed (FreezeD), the picture's first."""
+    """A discriminator whose layers can be frozen (FreezeD), listed from the image on."""
 
     @property
     def freezable(self) -> Sequence[nn.Module]: ...
@@ -131,17 +131,17 @@ class Freezable(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """A network that turns latents into pictures; an `nn.Module`."""
+    """A network that maps latents to images; an `nn.Module`."""
 
     z_dim: int
     spec: Spec
 
     def __call__(self, z: Tensor, labels: Tensor | None = None, *, psi: float = 1.0) -> Tensor:
-        """z: float32 [N, z_dim]; labels: [N, label_dim]; returns float [N, C, H, W] in about [-1, 1]."""
+        """Images float [N, C, H, W] in about [-1, 1] of z float32 [N, z_dim] and labels [N, label_dim]."""
 
 
 class Dataset(Protocol):
-    """Pictures of one size with optional labels and one manifest record each."""
+    """Images of one size with optional labels and one manifest record each."""
 
     name: str
     spec: Spec
@@ -157,12 +157,12 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a family makes of a dataset before it learns from it (`lesson` of its module).
+    """Training and held-out data as a family prepares them from a dataset (`lesson` of its module).
 
-    train: the pictures and labels that are learnt from. held_out: those kept aside, for testing; None: none.
-    how: by what the two were told apart ("by person"), in words.
-    mirrored_labels: of the training pictures turned left to right, where those are others.
-    notes: lines for the user. others, held_out_others: the pictures of the other side, where there are two.
+    train: the training images and labels. held_out: those for testing; None: none.
+    how: by what they were split ("by person"), in words.
+    mirrored_labels: of the training images flipped left to right, where those differ.
+    notes: lines for the user. others, held_out_others: the counterparts (targets, or another domain), if any.
     aligned: others[i] belongs to train[i], and held_out_others[i] to held_out[i]. roles: of pairs, what is to
     become what: ("front", "profile").
     """
@@ -180,7 +180,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Example:
-    """One picture with what is known about it. image: uint8 [H, W, C]."""
+    """An image with its label and manifest record. image: uint8 [H, W, C]."""
 
     image: np.ndarray
     label: int | tuple[float, ...] | None = None

@@ -1,4 +1,4 @@
-"""Indexing of datasets: one image, a part, the same images with other labels, or two datasets as one."""
+"""Views of datasets: a subset, other labels, or two datasets as one; and their indexing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -52,7 +52,7 @@ class Indexed:
 
 
 class View(Indexed):
-    """The pictures of `base` at `indexes`, as a dataset of its own.
+    """The images of `base` at `indexes`, as a dataset of their own.
 
     labels: float32 [len(indexes), len(class_names)] in place of the base's, NaN where not known; None: none.
     The name and content hash stay the base's, which is what was trained on.
@@ -75,7 +75,7 @@ class View(Indexed):
 
 
 class Joined(Indexed):
-    """The pictures of `first`, then those of `second`; both have the same spec."""
+    """Two datasets of the same spec as one: the images of `first`, then those of `second`."""
 
     def __init__(self, first: Dataset, second: Dataset) -> None:
         if first.spec != second.spec:
@@ -93,12 +93,12 @@ class Joined(Indexed):
         return sum(map(len, self.parts))
 
     def images(self, indexes: np.ndarray) -> np.ndarray:
-        """uint8 [len(indexes), C, H, W], in the order asked for."""
-        where = np.asarray(indexes, np.int64)
+        """uint8 [len(indexes), C, H, W], in the order of `indexes`."""
+        order = np.asarray(indexes, np.int64)
         first, second = self.parts
         side = self.spec.resolution
-        out = np.empty((len(where), self.spec.channels, side, side), np.uint8)
-        late = where >= len(first)
-        out[~late] = first.images(where[~late])
-        out[late] = second.images(where[late] - len(first))
+        out = np.empty((len(order), self.spec.channels, side, side), np.uint8)
+        in_second = order >= len(first)
+        out[~in_second] = first.images(order[~in_second])
+        out[in_second] = second.images(order[in_second] - len(first))
         return out

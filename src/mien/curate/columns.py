@@ -54,9 +54,16 @@ def columns_of(reader: PackReader) -> dict[str, Column]:
                 found[key] = [None] * len(reader)
             found[key][index] = value
     columns = {key: _column(key, values) for key, values in sorted(found.items(), key=_place)}
+    folders = [str(record.get("source") or name).rpartition("/")[0] for name, record in _named(reader)]
+    if len(set(folders)) > 1:
+        columns["folder"] = _column("folder", folders)
     if reader.labels is not None and isinstance(reader.labels[0], int):
         columns["class"] = _column("class", [_class_name(label, reader) for label in reader.labels])
     return columns
+
+
+def _named(reader: PackReader) -> Iterator[tuple[str, Record]]:
+    return zip(reader.names, reader.records, strict=True)
 
 
 def as_text(value: float | str | None) -> str:

@@ -8,11 +8,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mien.core.errors import InputError, MienError
-from mien.core.events import Events, job
+from mien.core.events import Events, Progress, job
 from mien.core.manifest import continuation
 from mien.curate.faces import Faces
+from mien.datasets.layout import parse_options
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -23,6 +28,8 @@ def curate(
 ) -> None:
     """Page through the faces of DATASET in the browser, toss and restore; verdicts are saved at once.
 
+    What `mien prepare` dropped is shown, too, and comes back while its crop is in the .work folder beside the
+    zip; of near-duplicates the other one can be chosen.
     It runs until Ctrl-C. Verdicts are appended to the dataset's manifest. Raises InputError where the dataset
     cannot be read, is being curated already or the address cannot be had; MienError where the extra "curate"
     is missing.
@@ -43,10 +50,14 @@ def curate(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MienError("curate needs: pip install 'mien[curate]'") from error
+    dataset = _path(dataset)
     with _locked(dataset):
         faces = Faces(dataset)
-        with _bound(host, port) as listener:
-            _serve(events, faces, listener, host, open_browser=open)
+        try:
+            with _bound(host, port) as listener:
+                _serve(events, faces, listener, host, open_browser=open)
+        finally:
+            faces.close()
     state = faces.state()
     kept = state["num_faces"] - state["num_tossed"]
     events.note(f"kept {kept} of {state['num_faces']}, tossed {state['num_tossed']}")
@@ -72,7 +83,40 @@ def _serve(events: Events, faces: Faces, listener: socket.socket, host: str, *, 
 
         webbrowser.open(address)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed
-        uvicorn.Server(config).run(sockets=[listener])
+        _ticking(config, events, faces).run(sockets=[listener])
+
+
+def _ticking(config: "uvicorn.Config", events: Events, faces: Faces) -> "uvicorn.Server":
+    """A server that tells the counts when they change and every second; it ends when nobody listens."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        _told: tuple[int, int] | None = None
+        _failure: BaseException | None = None
+
+        async def on_tick(self, counter: int) -> bool:  # ten times a second
+            counts = (faces.state()["num_tossed"], len(faces))
+            if counts != self._told or counter % 10 == 0:
+                self._told = counts
+                try:
+                    events.send(Progress("tossed", *counts, "faces"))
+                except BaseException as error:  # raised again once all is closed
+                    self._failure = error
+                    return True
+            return await super().on_tick(counter)
+
+        def run(self, sockets: list[socket.socket] | None = None) -> None:
+            super().run(sockets)
+            if self._failure is not None:
+                raise self._failure
+
+    return Server(config)
+
+
+def _path(dataset: Path) -> Path:
+    """The folder or zip of "folder:WHERE?size=64"; the size is for training, curators see the files."""
+    name, colon, where = str(dataset).partition(":")
+    return parse_options(where)[0] if colon and name == "folder" and not dataset.exists() else dataset
 
 
 @contextmanager

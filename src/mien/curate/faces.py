@@ -1,7 +1,8 @@
 """The verdicts of one dataset: in memory to be asked, in its manifest before they count."""
 
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from mien.core.errors import InputError, MienError
 from mien.core.manifest import Record, append_records, merge_records, read_continuation
 from mien.core.packed import PackReader
+from mien.curate.dropped import DroppedInputs, place_of
+from mien.prepare.dedupe import DUPLICATE
 
 REASON = "curated"
 BY_HAND = "tossed by hand"
@@ -60,6 +63,10 @@ class Faces:
         self._undoable: list[tuple[Change, ...]] = []
         self._identity = _identity(path)
         self._lock = threading.RLock()
+        self.dropped = DroppedInputs(self.reader)
+        self.pairs = _pairs(self.dropped.records)
+        self._places: list[tuple[str, int]] = []
+        self.held: list[int] = []  # descriptors that hold the lock of zips written here
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -78,6 +85,68 @@ class Faces:
                 "num_tossed": tossed,
                 "num_undo": len(self._undoable),
             }
+
+    def close(self) -> None:
+        """Let go of the store and of locks."""
+        self.dropped.close()
+        while self.held:
+            os.close(self.held.pop())
+
+    def indexes_of(self, place: tuple[str, int]) -> list[int]:
+        """The pictures of a photo's face: none while it is dropped, two of eyes."""
+        with self._lock:
+            if len(self._places) != len(self):
+                self._places = [place_of(record) for record in self.reader.records]
+            return [index for index, own in enumerate(self._places) if own == place]
+
+    def restore(self, numbers: Sequence[int]) -> Saved:
+        """Take dropped inputs into the dataset, as kept pictures. Raises as `set` and `DroppedInputs.add_to`.
+
+        Taking that back leaves them there as tossed pictures, dropped for the reason that they had.
+        """
+        with self._lock:
+            return self.set(self._add(numbers), tossed=False)
+
+    def take_other(self, number: int) -> Saved:
+        """Of a pair of near-duplicates keep the other one than now; one change. Raises as `restore`."""
+        with self._lock:
+            if not 0 <= number < len(self.pairs):
+                raise InputError(f"there is no pair number {number}")
+            kept, double = self.pairs[number]
+            self._add([double])
+            sides = [self.indexes_of(place) for place in (kept, place_of(self.dropped.records[double]))]
+            if not all(sides):
+                raise InputError(f"{kept[0]}, of which it is a double, is not in this dataset")
+            first_out = self.verdicts[sides[0][0]].tossed
+            taken, left = sides if first_out else sides[::-1]
+            name = self.reader.records[taken[0]].get("source")
+            toss = Verdict(True, DUPLICATE, f"it shows the same as {name}, which was chosen by hand")
+            wanted = [(index, KEPT) for index in taken] + [(index, toss) for index in left]
+            changes = tuple(
+                Change(index, self.verdicts[index], after)
+                for index, after in wanted
+                if self.verdicts[index].tossed != after.tossed
+            )
+            self._save(changes)
+            self._undoable.append(changes)
+            return Saved(self.revision, changes)
+
+    def _add(self, numbers: Sequence[int]) -> list[int]:
+        """The pictures of dropped inputs; those that are not in the dataset yet are added, as dropped."""
+        for number in numbers:
+            if not 0 <= number < len(self.dropped.records):
+                raise InputError(f"there is no dropped input number {number}")
+        places = [place_of(self.dropped.records[number]) for number in numbers]
+        new = [n for n, place in zip(numbers, places, strict=True) if not self.indexes_of(place)]
+        if new:
+            self._check_same()
+            self.held.append(self.dropped.add_to(self.reader, list(dict.fromkeys(new))))
+            before = len(self)
+            self.reader = PackReader(self.reader.path, with_tossed=True)
+            self._identity = _identity(self.reader.path)
+            self.verdicts += [_verdict(record) for record in self.reader.records[before:]]
+            self._before = np.append(self._before, np.ones(len(self) - before, bool))
+        return [index for place in places for index in self.indexes_of(place)]
 
     def tossed_at(self, revision: int) -> np.ndarray:
         """bool [N]: which were tossed when `revision` changes had been made."""
@@ -119,8 +188,7 @@ class Faces:
     def _save(self, changes: tuple[Change, ...]) -> None:
         if not changes:
             return
-        if _identity(self.reader.path) != self._identity:
-            raise InputError(f"{self.reader.path}: was replaced since it was opened; start curate again")
+        self._check_same()
         time = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             append_records(self.reader.path, [self._line(change, time) for change in changes])
@@ -130,6 +198,10 @@ class Faces:
             self._read_again()  # a part may have been written
             raise
         self._apply(changes)
+
+    def _check_same(self) -> None:
+        if _identity(self.reader.path) != self._identity:
+            raise InputError(f"{self.reader.path}: was replaced since it was opened; start curate again")
 
     def _line(self, change: Change, time: str) -> dict[str, Any]:
         return {
@@ -157,6 +229,15 @@ class Faces:
         if changes:
             self._apply(tuple(changes))
             self._undoable.append(tuple(changes))
+
+
+def _pairs(records: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, int], int]]:
+    """The kept picture of each near-duplicate, and the number of the dropped input."""
+    return [
+        ((str(record["duplicate_of"]), int(record.get("duplicate_face") or 0)), number)
+        for number, record in enumerate(records)
+        if record.get("duplicate_of")
+    ]
 
 
 def _verdict(record: Record) -> Verdict:

@@ -1,15 +1,12 @@
-"""Which faces the page shows, in which order; and the inputs that gave no face."""
+"""Which faces the page shows, in which order."""
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.core.errors import InputError
-from mien.core.manifest import Record
-from mien.curate.columns import Column, columns_of, count
+from mien.curate.columns import Column, columns_of
 from mien.curate.faces import Faces
 
 _MOST_VIEWS = 8  # remembered, so that turning a page does not sort again
@@ -67,19 +64,31 @@ class Views:
 
     def __init__(self, faces: Faces) -> None:
         self.faces = faces
-        self.columns: dict[str, Column] = columns_of(faces.reader)
-        self._cache: dict[Query, np.ndarray] = {}
+        self._count = -1
+        self._read()
 
-    @cached_property
-    def _names(self) -> list[str]:
+    @property
+    def columns(self) -> dict[str, Column]:
+        """What faces can be sorted and filtered by, by key."""
+        self._read()
+        return self._columns
+
+    def _read(self) -> None:
+        """Take over faces that were restored meanwhile."""
         reader = self.faces.reader
-        return [
+        if len(reader) == self._count:
+            return
+        self._count = len(reader)
+        self._columns: dict[str, Column] = columns_of(reader)
+        self._cache: dict[Query, np.ndarray] = {}
+        self._names = [
             f"{name}\n{record.get('source') or ''}".casefold()
             for name, record in zip(reader.names, reader.records, strict=True)
         ]
 
     def select(self, query: Query) -> np.ndarray:
         """Indexes of the faces that pass, in order. Raises InputError for a column that is not there."""
+        self._read()
         current = self.faces.revision
         as_of = current if query.as_of is None else min(query.as_of, current)
         asked = query.model_copy(update={"as_of": as_of})
@@ -140,26 +149,3 @@ def _holds(condition: Condition, column: Column) -> np.ndarray:
     if condition.high is not None:
         holds &= column.ranks <= condition.high
     return holds
-
-
-class Inputs:
-    """The inputs that preparing dropped: they have a line in the manifest and no picture."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.lines = [_line(record) for record in records if record.get("file") is None]
-        self.reasons = count([line["reason"] for line in self.lines]) if self.lines else []
-        self._texts = ["\n".join(line.values()).casefold() for line in self.lines]
-
-    def find(self, text: str, reason: str | None) -> list[dict[str, str]]:
-        """Those with `text` in the source or the reason, in the manifest's order."""
-        wanted = text.casefold()
-        return [
-            line
-            for line, texts in zip(self.lines, self._texts, strict=True)
-            if wanted in texts and reason in (None, line["reason"])
-        ]
-
-
-def _line(record: Record) -> dict[str, str]:
-    source: Mapping[str, Any] = record
-    return {key: str(source.get(key) or "") for key in ("source", "reason", "detail")}

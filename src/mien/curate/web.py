@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mien.core.errors import InputError, MienError
 from mien.core.packed import encode_png
 from mien.core.picture import Pixels, decode
+from mien.curate.dropped import place_of
 from mien.curate.faces import BY_HAND, Faces, Saved
-from mien.curate.view import Inputs, Query, Views
+from mien.curate.view import Query, Views
 
 MOST_A_PAGE = 500
 HEADER = "x-mien"  # a form of another site cannot send it
@@ -35,6 +36,7 @@ _FILES = {
     "curate_info.js": "text/javascript",
     "curate_filter.js": "text/javascript",
     "curate_inputs.js": "text/javascript",
+    "curate_pairs.js": "text/javascript",
     "curate_server.js": "text/javascript",
     "curate.svg": "image/svg+xml",
 }
@@ -70,13 +72,27 @@ class SetAll(BaseModel):
     expected: int
 
 
+class Restore(BaseModel):
+    """Take dropped inputs by number into the dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    numbers: list[int] = Field(min_length=1, max_length=100_000)
+
+
 def build_app(faces: Faces, *, secret: str, hosts: frozenset[str] | None) -> FastAPI:
     """The application; everything is below `/secret/`. hosts: names it answers to, None for any."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _guard(app, hosts)
     _explain(app)
-    views, inputs = Views(faces), Inputs(faces.reader.all_records)
-    for router in (_page_routes(), _read_routes(faces, views, inputs), _write_routes(faces, views)):
+    views = Views(faces)
+    routers = (
+        _page_routes(),
+        _read_routes(faces, views),
+        _dropped_routes(faces),
+        _write_routes(faces, views),
+    )
+    for router in routers:
         app.include_router(router, prefix=f"/{secret}")
     return app
 
@@ -149,14 +165,15 @@ def _page_routes() -> APIRouter:
     return router
 
 
-def _read_routes(faces: Faces, views: Views, inputs: Inputs) -> APIRouter:
+def _read_routes(faces: Faces, views: Views) -> APIRouter:
     router = APIRouter()
 
     @router.get("/dataset")
     def dataset() -> Response:
         columns = [column.describe() for column in views.columns.values()]
-        reasons = {"num_inputs": len(inputs.lines), "reasons": inputs.reasons}
-        return _json({"name": faces.reader.path.name, "columns": columns} | reasons | faces.state())
+        dropped = {"num_inputs": len(faces.dropped.records), "reasons": faces.dropped.reasons}
+        name = {"name": faces.reader.path.name, "columns": columns, "num_pairs": len(faces.pairs)}
+        return _json(name | dropped | faces.state())
 
     @router.get("/state")
     def state() -> Response:
@@ -190,13 +207,81 @@ def _read_routes(faces: Faces, views: Views, inputs: Inputs) -> APIRouter:
         data, kind = _for_browser(faces.reader.read(index), small=small)
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
+    return router
+
+
+def _dropped_routes(faces: Faces) -> APIRouter:
+    router, dropped = APIRouter(), faces.dropped
+
+    def item(number: int) -> dict[str, Any]:
+        index = next(iter(faces.indexes_of(place_of(dropped.records[number]))), None)
+        state = {"index": index, "kept": index is not None and not faces.verdicts[index].tossed}
+        pictures = {
+            "can_restore": bool(dropped.crops(number)),
+            "has_picture": bool(dropped.picture(number)),
+        }
+        return {"number": number} | pictures | dropped.line(number) | state
+
     @router.get("/inputs")
-    def dropped(text: str = "", reason: str | None = None, offset: int = 0, limit: int = 200) -> Response:
-        found = inputs.find(text, reason)
+    def inputs(text: str = "", reason: str | None = None, offset: int = 0, limit: int = 60) -> Response:
+        found = dropped.find(text, reason)
         start = max(0, offset)
-        return _json({"num_found": len(found), "items": found[start : start + min(limit, MOST_A_PAGE)]})
+        items = [item(number) for number in found[start : start + max(0, min(limit, MOST_A_PAGE))]]
+        return _json({"num_found": len(found), "items": items} | faces.state())
+
+    @router.get("/inputs/{number}/picture")
+    def picture(number: int) -> Response:
+        data = dropped.picture(number) if 0 <= number < len(dropped.records) else b""
+        if not data:
+            return _error("there is no picture of it", 404)
+        return Response(
+            data, media_type=_media_type(data), headers={"Cache-Control": "private, max-age=3600"}
+        )
+
+    @router.post("/inputs/restore")
+    def restore(asked: Restore) -> Response:
+        saved = faces.restore(asked.numbers)
+        return _json({"items": [item(number) for number in asked.numbers], **_answer(faces, saved)})
+
+    @router.get("/pairs")
+    def pairs(offset: int = 0, limit: int = 30) -> Response:
+        start = max(0, offset)
+        numbers = range(start, min(len(faces.pairs), start + max(0, min(limit, MOST_A_PAGE))))
+        found = [_pair(faces, number) for number in numbers]
+        return _json({"num_found": len(faces.pairs), "pairs": found} | faces.state())
+
+    @router.post("/pairs/{number}/other")
+    def other(number: int) -> Response:
+        saved = faces.take_other(number)
+        return _json({"pair": _pair(faces, number), **_answer(faces, saved)})
 
     return router
+
+
+def _pair(faces: Faces, number: int) -> dict[str, Any]:
+    """The two pictures of a near-duplicate, the one kept by `prepare` first, and which is kept now."""
+    place, double = faces.pairs[number]
+    record = faces.dropped.records[double]
+    picture = f"inputs/{double}/picture" if faces.dropped.picture(double) else None
+    sides = [_side(faces, place, {}, None), _side(faces, place_of(record), record, picture)]
+    return {"number": number, "detail": record.get("detail"), "sides": sides}
+
+
+def _side(
+    faces: Faces, place: tuple[str, int], record: Mapping[str, Any], picture: str | None
+) -> dict[str, Any]:
+    """One picture of a pair. record, picture: of what is not in the dataset."""
+    index = next(iter(faces.indexes_of(place)), None)
+    if index is not None:
+        record, picture = dict(faces.reader.records[index]), f"pictures/{index}"
+    measured = record.get("measurements") or {}
+    return {
+        "source": place[0],
+        "picture": picture,
+        "kept": index is not None and not faces.verdicts[index].tossed,
+        "measurements": {name: measured.get(name) for name in ("face_size", "real_size", "sharpness")},
+        "class": (record.get("labels") or {}).get("class"),
+    }
 
 
 def _parse(text: str) -> Query:
@@ -236,7 +321,11 @@ def _write_routes(faces: Faces, views: Views) -> APIRouter:
 def _saved(faces: Faces, saved: Saved) -> Response:
     """The answer to a change. items: as they now are, so many as a page may show."""
     items = [_item(faces, change.index) for change in saved.changes[:MOST_A_PAGE]]
-    return _json({"num_changed": len(saved.changes), "items": items} | faces.state())
+    return _json(_answer(faces, saved) | {"items": items})
+
+
+def _answer(faces: Faces, saved: Saved) -> dict[str, Any]:
+    return {"num_changed": len(saved.changes)} | faces.state()
 
 
 def _item(faces: Faces, index: int) -> dict[str, Any]:

@@ -51,6 +51,13 @@ class Square:
         return max(low, high, 0.0) / self.side
 
 
+def padding(square: Square, width: int, height: int) -> float:
+    """Share of the square, 0 to 1, that lies off a picture of width x height pixels and has to be made up."""
+    picture = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    held, _ = cv2.intersectConvexConvex(square.corners.astype(np.float32), picture)
+    return float(np.clip(1 - held / square.side**2, 0, 1))
+
+
 def cut(image: Bytes, square: Square, size: int) -> Bytes:
     """The pixels of `square` as uint8 [size, size, 3]; beyond the picture's edge it is mirrored.
 

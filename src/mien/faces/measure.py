@@ -3,42 +3,53 @@
 import math
 
 from mien.core.picture import Picture
-from mien.faces.crop import Square
+from mien.faces import probes
+from mien.faces.crop import Square, padding
 from mien.faces.face import Face
 from mien.faces.measure_light import face_view, measure_light
-from mien.faces.measure_parts import measure_parts
-from mien.faces.measure_worn import measure_worn
+from mien.faces.measure_parts import eyes_open, mouth_open
+from mien.faces.measure_worn import glasses, mask
 from mien.faces.pose import head_pose
 
-# Lowest and highest value to keep of each measurement, None: no bound. Mild on purpose. Of 1,883 portraits of
-# four clean sets (photos, portraits-cc0, expressions and 600 of faces) these drop two, rightly: one whose
-# eyes are shut and one who looks over her shoulder.
+# Lowest and highest value to keep of each measurement, None: no bound. Only what is sure is dropped:
+# `benchmarks/measure_quality.py` says of every set what that is.
 SUGGESTED: dict[str, tuple[float | None, float | None]] = {
-    "sharpness": (0.25, None),  # the softest of the 1,883 has 0.34; see `sharpness` for what blur does
+    "sharpness": (0.25, None),  # the softest of 1,883 clean portraits has 0.34; see `sharpness` on blur
     "yaw": (-45.0, 45.0),  # beyond it one eye hides and the mesh guesses
     "pitch": (-35.0, 35.0),  # the farthest of the 1,883 is 32: a singer's head thrown back
-    "eyes_open": (0.35, None),  # the least open eyes of the 1,883 have 0.40, the shut ones 0.30
-    "mask": (None, 0.9),  # painted masks lie above in 19 of 20 cases, bare faces and beards below
-    "exposure": (0.15, 0.85),  # the 1,883 span 0.24 to 0.73
+    "eyes_open": (0.35, None),
+    "mask": (None, 0.9),
+    "shadows": (None, 0.88),  # a face whose darkest parts are lighter hardly shows; the palest scan has 0.69
+    "highlights": (0.1, None),  # one whose brightest parts are darker hardly shows; the darkest has 0.40
+    "exposure": (None, None),  # pale and dark portraits show a face as long as the two above hold
     "colour": (None, None),  # gray portraits are good portraits; see GRAY
 }
-GRAY = 0.02  # a face with less "colour" is gray: the bound to use when gray pictures are not wanted
+GRAY = 0.02  # less "colour" is monochrome, tinted or gray: the bound to use when such are not wanted
 
 
 def measure(picture: Picture, face: Face, square: Square, *, num_faces: int) -> dict[str, float]:
     """All measurements of `face` in `picture`, rounded; lengths in pixels of the file, angles in degrees.
 
-    square: what will be cut out. num_faces: how many faces the picture shows. What needs the mesh (yaw,
-    pitch, eyes, mouth, mask, glasses) is absent for a face without `points`.
+    square: what will be cut out; padding: the share of it that lies off the picture and is made up.
+    num_faces: how many faces the picture shows. What needs the mesh (yaw, pitch, eyes, mouth, mask, glasses,
+    drawing) is absent for a face without it.
     """
     size = face.size * picture.scale
     measured = {
         "coverage": size**2 / (picture.width * picture.height),
+        "padding": padding(square, *picture.pixels.shape[1::-1]),
         "score": face.score,
         **measure_light(face_view(picture.pixels, face)),
     }
     if face.points is not None:
-        measured |= measure_parts(picture.pixels, face.points) | measure_worn(picture.pixels, face)
+        measured |= {"mouth_open": mouth_open(face.points), "glasses": glasses(picture.pixels, face)}
+    if face.activations is not None:
+        seen = face.activations
+        measured |= {
+            "eyes_open": eyes_open(seen),
+            "mask": mask(seen),
+            "drawing": probes.drawing().chance(seen),
+        }
     rounded = {name: round(value, 4) for name, value in measured.items()}
     rounded |= {
         "crop_side": round(square.side * picture.scale, 2),

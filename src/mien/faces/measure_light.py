@@ -1,4 +1,4 @@
-"""What light makes of a face: exposure, contrast, colour, and how sharp the picture of it is."""
+"""What light makes of a face: exposure, contrast, shadows, highlights, and how sharp the picture of it is."""
 
 from functools import cache
 
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from mien.core.picture import Pixels
 from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Floats
+from mien.faces.measure_colour import SIDE, measure_colour
 
 _LARGEST, _SMALLEST = 96, 40  # pixels across the face that sharpness is measured at, at most and at least
+_CALM = 1.0  # pixels by which noise is smoothed before the darkest and the brightest are looked for
 _SCALES = (1.0, 1.8, 2.7)  # detail is what a blur by the first takes away; structure lies between the others
 _FLAT = 9  # pixels along the side of the window in which noise is looked for
 _NOISE_AT = 0.2  # this share of the windows is taken for flat
@@ -31,20 +33,30 @@ def face_view(image: Pixels, face: Face) -> Pixels:
 def measure_light(view: Pixels) -> dict[str, float]:
     """Measurements of a `face_view`, each 0 to 1.
 
-    exposure: mean luma of the face. contrast: luma that 90 % of its pixels span. colour: mean distance from
-    gray (chroma of YCbCr over 128); skin has 0.1 to 0.35, gray pictures under 0.02 whatever their file says.
-    sharpness: see `sharpness`.
+    exposure: mean luma of the face. contrast: luma that 90 % of its pixels span. shadows and highlights: luma
+    of its darkest and brightest twentieth, noise smoothed away: features show in a pale face as long as the
+    shadows do, in a dark one as long as the highlights do. tint, colour: see `measure_colour`. sharpness: see
+    `sharpness`.
     """
-    coded = cv2.cvtColor(view, cv2.COLOR_RGB2YCrCb)[_oval(view.shape[0])]
-    counts = np.bincount(coded[:, 0], minlength=256)
-    low, high = np.searchsorted(np.cumsum(counts), np.array((0.05, 0.95)) * len(coded))
-    chroma = coded[:, 1:].astype(np.float32) - 128
+    inside = _oval(view.shape[0])
+    luma = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)
+    low, high = _twentieths(luma[inside])
+    shadows, highlights = _twentieths(cv2.GaussianBlur(luma, (0, 0), _CALM)[inside])
     return {
-        "exposure": float(counts @ np.arange(256) / (255 * len(coded))),
-        "contrast": float((high - low) / 255),
-        "colour": float(min(np.hypot(chroma[:, 0], chroma[:, 1]).mean() / 128, 1.0)),
+        "exposure": float(luma[inside].mean() / 255),
+        "contrast": (high - low) / 255,
+        "shadows": shadows / 255,
+        "highlights": highlights / 255,
         "sharpness": sharpness(view),
+        **measure_colour(view, _oval(SIDE)),
     }
+
+
+def _twentieths(luma: Pixels) -> tuple[float, float]:
+    """The luma below which, and the one above which, a twentieth of the pixels lies."""
+    reached = np.cumsum(np.bincount(luma, minlength=256))
+    low, high = np.searchsorted(reached, np.array((0.05, 0.95)) * len(luma))
+    return float(low), float(high)
 
 
 def sharpness(view: Pixels) -> float:

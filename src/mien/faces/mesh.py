@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.core import artefacts
+from mien.faces.face import Activations
 
 INPUT_SIZE = 192
 NUM_POINTS = 468
@@ -22,6 +23,7 @@ NOSE_TIP = 1
 # numbers separate a mixture of two sets a little better than 128 and still need only some 1,000 pictures.
 FEATURE_LAYERS = ("p_re_lu_15", "p_re_lu_17")
 _PRESENCE, _POINTS = "conv2d_31", "conv2d_21"
+_FINE, _COARSE = "p_re_lu_9", "p_re_lu_12"  # the last maps of 24x24 and of 12x12: a lid, a lip fills a cell
 _BATCH = 16  # beyond it a picture costs more time, not less: the activations leave the cache
 
 Floats = NDArray[np.float32]
@@ -53,10 +55,16 @@ class MeshNetwork:
         Returns float32 [468, 3] (x and y in crop pixels, z in the same unit, smaller is nearer) and the
         presence of a face in 0..1.
         """
+        points, presence, _ = self.look(crop)
+        return points, presence
+
+    def look(self, crop: Bytes) -> tuple[Floats, float, Activations]:
+        """What `points` returns, and the inner maps, which cost nothing more."""
         self._net.setInput(_blob(crop[np.newaxis]))
-        presence, points = self._net.forward((_PRESENCE, _POINTS))
+        presence, found, fine, coarse = self._net.forward((_PRESENCE, _POINTS, _FINE, _COARSE))
         chance = 1 / (1 + float(np.exp(-np.clip(presence.ravel()[0], -50, 50))))
-        return np.asarray(points, np.float32).reshape(NUM_POINTS, 3), chance
+        points = np.asarray(found, np.float32).reshape(NUM_POINTS, 3)
+        return points, chance, Activations(fine[0], coarse[0], points[:, :2] / np.float32(INPUT_SIZE))
 
     def features(self, images: Bytes) -> Floats:
         """Activations for whole aligned face pictures, uint8 [N, H, W, 3] (or 1 channel), any size.

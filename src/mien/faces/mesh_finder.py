@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces import detector, mesh
 from mien.faces.crop import Square, cut
-from mien.faces.face import Bytes, Face, Floats
+from mien.faces.face import Activations, Bytes, Face, Floats
 from mien.faces.search import Search
 
 _CROP = 1.5  # side of the mesh's crop over the detector's box, as the network was trained
@@ -53,22 +55,31 @@ class MeshFinder:
         """The mesh on one detection, or None if the network sees no face there."""
         score, x, y, width, height, *eyes = (float(value) for value in candidate)
         side, right = _CROP * max(width, height), (eyes[2] - eyes[0], eyes[3] - eyes[1])
-        square, points, presence = self._place(image, _level_square((x, y), side, right))
-        if presence >= _MIN_PRESENCE and abs(_tilt(points, square)) > _LEVEL_DEGREES:
-            again = _level_square(_middle(points), side, _between_eyes(points))
-            square, points, presence = self._place(image, again)
-        if presence < _MIN_PRESENCE or abs(_tilt(points, square)) > 2 * _LEVEL_DEGREES:
+        seen = self._place(image, _level_square((x, y), side, right))
+        if seen.presence >= _MIN_PRESENCE and abs(_tilt(seen.points, seen.square)) > _LEVEL_DEGREES:
+            seen = self._place(image, _level_square(_middle(seen.points), side, _between_eyes(seen.points)))
+        if seen.presence < _MIN_PRESENCE or abs(_tilt(seen.points, seen.square)) > 2 * _LEVEL_DEGREES:
             return None
-        return face_at(points, square, min(score, presence))
+        face = face_at(seen.points, seen.square, min(score, seen.presence))
+        return replace(face, activations=seen.activations)
 
-    def _place(self, image: Bytes, square: Square) -> tuple[Square, Floats, float]:
-        """The mesh in one level crop: the crop, its points in the picture, presence."""
-        points, presence = self._mesh.points(cut(image, square, mesh.INPUT_SIZE))
+    def _place(self, image: Bytes, square: Square) -> "_Seen":
+        """The mesh in one level crop, its points in the picture."""
+        points, presence, activations = self._mesh.look(cut(image, square, mesh.INPUT_SIZE))
         placed = np.empty_like(points)
         shares = points[:, :2].astype(np.float64) / mesh.INPUT_SIZE
         placed[:, :2] = square.to_picture(shares)
         placed[:, 2] = points[:, 2] * (square.side / mesh.INPUT_SIZE)
-        return square, placed, presence
+        return _Seen(square, placed, presence, activations)
+
+
+class _Seen(NamedTuple):
+    """What the mesh saw in one crop."""
+
+    square: Square
+    points: Floats
+    presence: float
+    activations: Activations
 
 
 def _grown(head: NDArray[np.float32], factor: float) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mien.interop._modules import Scalar
 
-Maker = Literal["nvlabs", "rosinality"]
+Form = Literal["pickle", "state dict"]
 LATENT_MEAN = "latent_avg"  # how rosinality's files name the mean of w
 
 
@@ -37,22 +37,22 @@ class NetworkFacts(BaseModel):
 
 
 class FileFacts(BaseModel):
-    """A file. maker: whose layout it has. networks: by key ("G_ema", "G", "D"). other: the rest."""
+    """A file. form: networks with their attributes, or tensors alone. networks: by key. other: the rest."""
 
     model_config = ConfigDict(frozen=True)
 
-    maker: Maker
+    form: Form
     networks: dict[str, NetworkFacts]
     other: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What was read of a file. chosen: the network asked for. weights: its tensors, by the file's names."""
+    """What was read of a file. weights: of each network asked for ("G_ema", "G", "D") that is there, the
+    tensors by the file's names."""
 
     facts: FileFacts
-    chosen: str | None
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Mapping[str, Tensor]]
 
 
 def counted(tensors: Mapping[str, Tensor]) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """A foreign network in terms of one of our families, checked name by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
@@ -16,18 +17,22 @@ from mien.nn.resample import binomial_filter
 
 Kind = Literal["generator", "discriminator"]
 _FILTERS = ("resample_filter", "filter")  # how our networks name the low-pass filter
+_MEAN_SAMPLES, _MEAN_SEED = 10_000, 123  # NVlabs' choice for statistics of w
+_W_AVG = "mapping.w_avg"
+_MOST_TAPS = 32
 
 
 @dataclass(frozen=True)
 class Network:
     """A network for a family of ours. config, spec: for that family. tensors: by its names, float32.
 
-    notes: lines for the user on what is not carried over.
+    numbers: those of config that the file decides. notes: lines for the user on what is not carried over.
     """
 
     family: str
     kind: Kind
     config: dict[str, Any]
+    numbers: dict[str, Any]
     spec: Spec
     tensors: dict[str, Tensor]
     notes: tuple[str, ...] = ()
@@ -36,7 +41,7 @@ class Network:
 def fitted(
     family: str,
     kind: Kind,
-    config: Mapping[str, Any],
+    numbers: Mapping[str, Any],
     spec: Spec,
     tensors: Mapping[str, Tensor],
     *,
@@ -44,26 +49,57 @@ def fitted(
 ) -> Network:
     """The network, every tensor of which is one of ours, of the same shape, with none missing.
 
-    Raises InputError naming what does not fit, a filter that is not the usual one, or numbers not finite.
+    Raises InputError naming what does not fit, filters that are not alike, or numbers not finite.
     """
     module = discover.load("mien.models", family)
     try:
-        checked: BaseModel = module.Config(**config)
+        checked: BaseModel = module.Config(**numbers)
         with torch.device("meta"):
             ours = _build(module, kind, checked, spec).state_dict()
     except ValidationError as error:
-        raise InputError(f"its sizes make no {family} ({' '.join(str(error).split())[:160]})") from error
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        value = str(first["input"])[:60]
+        raise InputError(f"its sizes make no {family} ({place}={value}: {first['msg']})") from error
     _match(ours, tensors, family)
-    return Network(family, kind, checked.model_dump(), spec, _floats(tensors), notes)
+    taps = getattr(checked, "resample_filter", "1,3,3,1")
+    return Network(
+        *(family, kind, checked.model_dump(), dict(numbers), spec, _floats(tensors, taps)), notes=notes
+    )
 
 
 def joined(g: Network, d: Network) -> dict[str, Any]:
-    """One configuration for both: the generator's, with what only the discriminator's file could tell.
+    """The numbers of both networks. Raises InputError where the two contradict: ours has one of each."""
+    for name, value in d.numbers.items():
+        if g.numbers.get(name, value) != value:
+            raise InputError(
+                f"its {name} is {value}, the generator's {g.numbers[name]}, and mien has one for both"
+            )
+    return {**d.numbers, **g.numbers}
 
-    A number that the two contradict stays the generator's, whose file is drawn from.
-    """
-    usual = discover.load("mien.models", g.family).Config().model_dump()
-    return {name: d.config[name] if value == usual[name] else value for name, value in g.config.items()}
+
+def with_mean_of_w(network: Network) -> Network:
+    """The StyleGAN2 generator with its mean of w measured, and a note that it was."""
+    generator: Any = build(network)
+    z = np.random.RandomState(_MEAN_SEED).randn(_MEAN_SAMPLES, generator.z_dim).astype(np.float32)
+    labels = network.spec.label_dim
+    rows = torch.eye(labels)[torch.arange(_MEAN_SAMPLES) % labels] if labels else None
+    with torch.no_grad():
+        labelled = [None] * 20 if rows is None else rows.chunk(20)
+        pieces = zip(torch.from_numpy(z).chunk(20), labelled, strict=True)
+        ws = torch.cat([generator.mapping(*piece)[:, 0] for piece in pieces])
+    note = f"its mean of w is measured over {_MEAN_SAMPLES:,} latents"
+    tensors = {**network.tensors, _W_AVG: ws.mean(dim=0)}
+    return replace(network, tensors=tensors, notes=(*network.notes, note))
+
+
+def build(network: Network) -> nn.Module:
+    """The network itself, in eval mode."""
+    module = discover.load("mien.models", network.family)
+    with torch.device("meta"):
+        built = _build(module, network.kind, module.Config(**network.config), network.spec)
+    built.load_state_dict(network.tensors, assign=True)
+    return built.eval().requires_grad_(False)
 
 
 def _build(module: Any, kind: Kind, config: BaseModel, spec: Spec) -> nn.Module:
@@ -87,8 +123,8 @@ def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], family: str
             )
 
 
-def _floats(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    usual = binomial_filter()
+def _floats(tensors: Mapping[str, Tensor], taps: str) -> dict[str, Tensor]:
+    usual = binomial_filter(tuple(map(float, taps.split(","))))
     found = {}
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
@@ -97,9 +133,30 @@ def _floats(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not values.isfinite().all():
             raise InputError(f"its {name} holds numbers that are not finite; its training had diverged")
         if name.rpartition(".")[2] in _FILTERS and not torch.allclose(values, usual, atol=1e-6):
-            raise InputError(f"its {name} is not the filter [1, 3, 3, 1], the only one that mien has")
+            raise InputError(f"its {name} is not the filter [{taps}] of its other layers")
         found[name] = values
     return found
+
+
+def taps_of(kernel: Tensor) -> str:
+    """The taps of a low-pass filter [k, k], or [k] where it is stored so, as ours write them: "1,3,3,1".
+
+    Raises InputError for one that is no outer product of a row with itself.
+    """
+    if kernel.ndim not in (1, 2) or not 0 < len(kernel) <= _MOST_TAPS:
+        raise InputError(
+            f"its resample_filter is {list(kernel.shape)}; mien's have at most {_MOST_TAPS} taps"
+        )
+    row = (kernel if kernel.ndim == 1 else kernel.sum(dim=0)).double()
+    row = row / row.sum()
+    plane = torch.outer(row, row) if kernel.ndim == 1 else kernel.double() / kernel.double().sum()
+    if not row.isfinite().all() or not torch.allclose(plane, torch.outer(row, row), atol=1e-6):
+        raise InputError("its resample_filter is no product of a row with itself, which mien's filters are")
+    whole = row / row[row.abs() > 1e-6].abs().min()
+    near = whole.round()
+    if torch.allclose(whole, near, atol=1e-3):
+        return ",".join(str(int(value)) for value in near)
+    return ",".join(f"{value:.9f}" for value in row)
 
 
 def class_names(count: int) -> tuple[str, ...]:
@@ -107,12 +164,19 @@ def class_names(count: int) -> tuple[str, ...]:
     return tuple(f"class{index}" for index in range(count))
 
 
-def whole(facts: NetworkFacts, name: str) -> int:
-    """A whole number that the network must say of itself. Raises InputError."""
-    value = facts.attributes.get(name, facts.arguments.get(name))
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{facts.name} does not say its {name}")
-    return value
+def said(facts: NetworkFacts, name: str) -> Any:
+    """An option that a network was made with, from its attributes or arguments; None if not said."""
+    if facts.attributes.get(name) is not None:
+        return facts.attributes[name]
+    places = [facts.arguments, *(value for value in facts.arguments.values() if isinstance(value, dict))]
+    return next((place[name] for place in places if place.get(name) is not None), None)
+
+
+def shape_of(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    """The shape of a tensor that must be there. Raises InputError."""
+    if name not in tensors or tensors[name].ndim != dimensions:
+        raise InputError(f"it is no network that mien knows: it lacks {name}, or has it in another shape")
+    return tuple(tensors[name].shape)
 
 
 def count(tensors: Mapping[str, Tensor], pattern: str, *, first: int = 0) -> int:
@@ -123,7 +187,15 @@ def count(tensors: Mapping[str, Tensor], pattern: str, *, first: int = 0) -> int
     return found
 
 
-def channels(widths: Mapping[int, int]) -> dict[str, int]:
-    """channel_base and channel_max that give these widths by resolution."""
-    finest = max(widths)
-    return {"channel_base": widths[finest] * finest, "channel_max": max(widths.values())}
+def channels(tensors: Mapping[str, Tensor], names: Mapping[int, str], option: str) -> dict[str, int]:
+    """channel_base and channel_max that give the widths of these weights, by resolution.
+
+    option: what the file's program calls widths. Raises InputError where no two numbers give them.
+    """
+    widths = {size: shape_of(tensors, name, 4)[0] for size, name in names.items()}
+    base, most = max(width * size for size, width in widths.items()), max(widths.values())
+    for size, width in widths.items():
+        if width != min(base // size, most):
+            listed = ", ".join(map(str, widths.values()))
+            raise InputError(f"its {option} gives the widths {listed} from {min(widths)} px up; mien's halve")
+    return {"channel_base": base, "channel_max": most}

@@ -2,19 +2,28 @@
 
 import argparse
 import mmap
+import pathlib
 import pickle
 import re
+import types
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+import numpy as np
+import safetensors
+import safetensors.torch
 import torch
+from numpy._core import multiarray
 from torch import Tensor
 
+from mien.core.checkpoint import is_ours
 from mien.core.errors import InputError
-from mien.interop._facts import LATENT_MEAN, Contents, FileFacts, NetworkFacts, counted
+from mien.interop._facts import Contents, FileFacts, NetworkFacts, counted
 from mien.interop._machine import Machine, Unsafe
 from mien.interop._modules import Module, is_plain, plain
+from mien.interop._state_dicts import networks_in
 from mien.interop._values import is_known, resolve
 
 _ZIP = b"PK\x03\x04"
@@ -22,30 +31,39 @@ _TORCH_LEGACY = (
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number that torch.save wrote before zips
 )
 _OLD_PICKLE = re.compile(rb"[(}\]c]")  # how a pickle of protocol 0 or 1 begins
-_STATE_DICTS = {"G_ema": "g_ema", "G": "g", "D": "d"}  # our keys, and rosinality's
 _CLASSES = {"G_ema": "Generator", "G": "Generator", "D": "Discriminator"}
 _MOST_ATTRIBUTES = 20_000
+# What lies beside weights and can do nothing: bags of options, places, numbers of numpy.
+_NUMBERS = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
+_HARMLESS: list[Any] = [
+    *(argparse.Namespace, types.SimpleNamespace, np.dtype, np.ndarray, *_NUMBERS),
+    *((pathlib.PurePosixPath, f"pathlib{home}.PosixPath") for home in ("", "._local")),
+    *((pathlib.PureWindowsPath, f"pathlib{home}.WindowsPath") for home in ("", "._local")),
+    *((multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+]
 
 
 def read(path: Path, keys: Sequence[str]) -> Contents:
-    """Read a non-empty file. Raises InputError.
+    """Read a non-empty file, with the tensors of those networks of `keys` that it holds.
 
-    keys: networks whose tensors are wanted, of which the first is taken that is there.
+    Raises InputError, where none of them is there too.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         head = data[:16]
-        if not head.startswith((_ZIP, _TORCH_LEGACY)):
-            _refuse_others(head)
+        if not head.startswith((_ZIP, _TORCH_LEGACY)) and not _is_safetensors(head):
+            if head[:1] != b"\x80" and not _OLD_PICKLE.match(head):
+                raise InputError("it is no checkpoint: neither a pickle (.pkl) nor a torch file (.pt)")
             # mmap reads what is there, however much a damaged length asks for.
             return read_pickle(cast(IO[bytes], data), keys)
-    return read_state_dicts(path, keys)
+    found = _safetensors(path) if _is_safetensors(head) else _torch(path)
+    if not isinstance(found, dict):
+        raise InputError(f"it is a torch file of a {type(found).__name__}, not of a dictionary of weights")
+    return read_state_dicts(found, keys)
 
 
-def _refuse_others(head: bytes) -> None:
-    if head[8:9] == b"{" and head[4:8] == bytes(4):
-        raise InputError("it is a safetensors file already; nothing is to be imported")
-    if head[:1] != b"\x80" and not _OLD_PICKLE.match(head):
-        raise InputError("it is no checkpoint: neither a pickle (.pkl) nor a torch file (.pt)")
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" and head[4:8] == bytes(4)
 
 
 def read_pickle(stream: IO[bytes], keys: Sequence[str]) -> Contents:
@@ -54,11 +72,13 @@ def read_pickle(stream: IO[bytes], keys: Sequence[str]) -> Contents:
     if not isinstance(found, dict):
         raise InputError("it holds no dictionary of networks")
     networks = {str(name): value for name, value in found.items() if isinstance(value, Module)}
+    if not networks and any(isinstance(value, Tensor | dict) for value in found.values()):
+        return read_state_dicts(found, keys)
     if not networks:
         raise InputError("it holds no network (looked for G_ema, G and D)")
     tensors = {name: module.tensors() for name, module in networks.items()}
     facts = FileFacts(
-        maker="nvlabs",
+        form="pickle",
         networks={name: _of_module(module, tensors[name]) for name, module in networks.items()},
         other={str(name): plain(value) for name, value in found.items() if name not in networks},
     )
@@ -82,28 +102,22 @@ def _of_module(module: Module, tensors: Mapping[str, Tensor]) -> NetworkFacts:
 def _with_weights(
     facts: FileFacts, networks: Mapping[str, Mapping[str, Tensor]], keys: Sequence[str]
 ) -> Contents:
-    chosen = next((key for key in keys if key in networks), None)
-    if keys and chosen is None:
+    found = {key: networks[key] for key in keys if key in networks}
+    if keys and not found:
         raise InputError(f"it has no {' or '.join(keys)}; it holds: {', '.join(networks)}")
-    return Contents(facts, chosen, networks[chosen] if chosen else {})
+    return Contents(facts, found)
 
 
-def read_state_dicts(path: Path, keys: Sequence[str]) -> Contents:
-    """rosinality's `.pt`: dictionaries of tensors by torch's own restricted loader. Raises InputError."""
-    found = _load(path)
-    if not isinstance(found, dict):
-        raise InputError("it is a torch file without a dictionary; rosinality's .pt has g_ema")
-    networks = {
-        ours: _tensors(found[theirs], theirs) for ours, theirs in _STATE_DICTS.items() if found.get(theirs)
-    }
+def read_state_dicts(found: Mapping[Any, Any], keys: Sequence[str]) -> Contents:
+    """Dictionaries of tensors, as rosinality's `.pt` has them, or one of them bare. Raises InputError."""
+    if {"networks", "counters"} <= found.keys():
+        raise InputError("it is a training state of mien; name the folder of its run")
+    networks = networks_in(found)
     if not networks:
-        raise InputError("it is a torch file, but holds neither g_ema nor g, as rosinality's .pt does")
-    mean = found.get(LATENT_MEAN)
-    if isinstance(mean, Tensor):
-        networks |= {name: {**networks[name], LATENT_MEAN: mean} for name in networks if name != "D"}
+        raise InputError("it holds no weights of a network: neither a state dict, nor g_ema, g or d")
     arguments = _arguments(found.get("args"))
     facts = FileFacts(
-        maker="rosinality",
+        form="state dict",
         networks={
             name: NetworkFacts(name=_CLASSES[name], arguments=arguments, **counted(tensors))
             for name, tensors in networks.items()
@@ -113,29 +127,49 @@ def read_state_dicts(path: Path, keys: Sequence[str]) -> Contents:
     return _with_weights(facts, networks, keys)
 
 
-def _load(path: Path) -> Any:
+def _torch(path: Path) -> Any:
+    """A torch file by torch's own restricted loader."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # a bag of options, as its `args` are
+        if zipfile.is_zipfile(path):
+            _check_zip(path)
+        with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.search(r"Unsupported \w+[^.\n]*[\w.]*", str(error))
         what = reason[0] if reason else "it is damaged, or asks for more than weights need"
         raise Unsafe(f"torch's restricted loader refuses it ({what[:120]}); nothing of it was run") from error
-    except MemoryError:
+    except (MemoryError, InputError):
         raise
     except Exception as error:  # torch raises nearly anything for damaged files
         reason_text = " ".join(str(error).split())[:120]
         raise InputError(f"not a torch file that can be read ({reason_text})") from error
 
 
-def _tensors(found: Any, name: str) -> dict[str, Tensor]:
-    values = found if isinstance(found, dict) else {}
-    if not values or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in values.items()):
-        raise InputError(f"its {name} is no dictionary of tensors")
-    return values
+def _check_zip(path: Path) -> None:
+    """That a zip is a torch file of values. Raises InputError."""
+    with zipfile.ZipFile(path) as archive:
+        names = {name.partition("/")[2] for name in archive.namelist()}
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        raise InputError(
+            "it is a TorchScript program, which carries code; mien reads weights alone: save its state_dict()"
+        )
+    if "data.pkl" not in names:
+        raise InputError(
+            "it is a zip, but no torch file; a dataset of pictures is for mien train, not import"
+        )
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    """Weights alone, of another program."""
+    if is_ours(path):
+        raise InputError("it is a file of mien's own already; nothing is to be imported")
+    try:
+        found: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"not a safetensors file that can be read ({str(error)[:120]})") from error
+    return found
 
 
 def _arguments(found: Any) -> dict[str, Any]:
-    values = vars(found) if isinstance(found, argparse.Namespace) else {}
-    shown = plain(values)
+    shown = plain(vars(found)) if isinstance(found, argparse.Namespace | types.SimpleNamespace) else {}
     return shown if isinstance(shown, dict) else {}

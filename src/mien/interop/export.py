@@ -40,6 +40,8 @@ def export(events: Events, source: Path, out: Path, /) -> Exported:
     if source.suffix == ".onnx":
         raise InputError(f"{source}: it is exported already; take the run, or its .safetensors")
     loaded = load_network(source)
+    for note in loaded.notes:
+        events.warn(note)
     if out.resolve() == loaded.path.resolve():
         raise InputError(f"{out}: that is the generator itself; choose another name")
     difference = None

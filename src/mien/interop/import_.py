@@ -13,11 +13,12 @@ from mien.core.artefacts import file_sha256
 from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.events import Events, job
+from mien.core.types import Spec
 from mien.interop import nvlabs, r3gan, rosinality, sandbox
 from mien.interop._facts import Contents, FileFacts, NetworkFacts
 from mien.interop._network import Network, fitted, joined
 
-_GENERATORS = ("G_ema", "G")
+_ALL = ("G_ema", "G", "D")
 _WIDE = 400  # characters of arguments shown
 
 
@@ -33,15 +34,29 @@ class Imported:
 
 @dataclass(frozen=True)
 class Pair:
-    """A generator of a foreign file, with the discriminator that it was trained against, if there is one.
+    """A generator with the discriminator that it was trained against, if there is one.
 
-    header: of the generator; its configuration is that of both. notes: as in `Imported`.
+    header: of the generator; its configuration is that of both. numbers: those of the configuration that the
+    file decides, sizes and conventions. g: the generator as it was trained; average: its average; each stands
+    in for the other where the file has one alone. notes: as in `Imported`.
     """
 
     header: NetworkHeader
+    numbers: Mapping[str, Any]
     g: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
     d: Mapping[str, Tensor] | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The family of ours that can hold it."""
+        return self.header.family
+
+    @property
+    def spec(self) -> Spec:
+        """What it draws."""
+        return self.header.spec
 
 
 @job
@@ -56,13 +71,14 @@ def import_(
 ) -> Imported | None:
     """Turn a network of another program into a file of ours; nothing in it is executed.
 
-    Read are StyleGAN2 pickles of stylegan2-ada-pytorch and stylegan3, R3GAN's, and rosinality's .pt. Returns
-    what was written, None with `info`. Raises InputError where the file is damaged, hostile or does not fit.
+    Read are StyleGAN2 pickles of stylegan2-ada-pytorch and stylegan3, R3GAN's, rosinality's .pt, and state
+    dicts of their networks alone. Returns what was written, None with `info`. Raises InputError where the
+    file is damaged, hostile or does not fit.
 
     Parameters
     ----------
     source
-        A .pkl or .pt file.
+        A .pkl, .pt or .pth file, or a .safetensors file of another program.
     out
         The .safetensors file to write; beside the source by default.
     network
@@ -88,11 +104,11 @@ def import_(
 
 
 def read(source: Path, network: str | None = None) -> Contents:
-    """What a checkpoint holds, with the tensors of a network.
+    """What a checkpoint holds, with the tensors of its networks.
 
-    network: "G_ema", "G" or "D"; by default the averaged generator, else the generator. Raises InputError.
+    network: "G_ema", "G" or "D" for one alone; by default all. Raises InputError.
     """
-    return sandbox.read(source, (network,) if network else _GENERATORS)
+    return sandbox.read(source, (network,) if network else _ALL)
 
 
 def describe(source: Path, contents: Contents | None = None) -> list[str]:
@@ -103,27 +119,31 @@ def describe(source: Path, contents: Contents | None = None) -> list[str]:
 def read_pair(source: Path, contents: Contents | None = None) -> Pair:
     """Generator and discriminator of a checkpoint. Raises InputError where there is no generator that fits.
 
-    contents: what was read of it with its generator, if that has been done.
+    contents: what was read of it, if that has been done.
     """
     contents = contents or read(source)
-    g = _converted(source, contents)
-    d, note = _discriminator(source, contents, g)
-    config = g.config if d is None else d.config
-    header = _header(source, contents, g).model_copy(update={"config": config})
-    notes = (*g.notes, note) if note else g.notes
-    return Pair(header, g.tensors, None if d is None else d.tensors, notes)
+    keys = [key for key in ("G_ema", "G") if key in contents.weights]
+    if not keys:
+        raise InputError(f"{source}: it holds no generator, only {', '.join(contents.facts.networks)}")
+    found = [_converted(source, contents, key) for key in keys]
+    average, g = found[0], found[-1]
+    d, note = _discriminator(contents, average)
+    header = _header(source, contents, keys[0], average)
+    if d is not None:
+        header = header.model_copy(update={"config": d.config})
+    notes = (*average.notes, note) if note else average.notes
+    numbers = average.numbers if d is None else {**d.numbers, **average.numbers}
+    return Pair(header, numbers, g.tensors, average.tensors, None if d is None else d.tensors, notes)
 
 
-def convert(contents: Contents) -> Network:
-    """The chosen network for one of our families. Raises InputError where none can hold it."""
-    if contents.chosen is None:
-        raise ValueError("no network was asked for")
-    facts, tensors = contents.facts.networks[contents.chosen], contents.weights
-    is_d = contents.chosen == "D"
-    if contents.facts.maker == "rosinality":
+def convert(contents: Contents, key: str) -> Network:
+    """The network `key` for one of our families. Raises InputError where none can hold it."""
+    facts, tensors = contents.facts.networks[key], contents.weights[key]
+    is_d = key == "D"
+    if rosinality.is_rosinality(tensors):
         return rosinality.discriminator(tensors) if is_d else rosinality.generator(tensors)
     if r3gan.is_r3gan(tensors):
-        return r3gan.discriminator(tensors) if is_d else r3gan.generator(facts, tensors)
+        return r3gan.discriminator(facts, tensors) if is_d else r3gan.generator(facts, tensors)
     return nvlabs.discriminator(facts, tensors) if is_d else nvlabs.generator(facts, tensors)
 
 
@@ -136,13 +156,14 @@ def _save(source: Path, contents: Contents, out: Path | None, *, alone: bool) ->
     path = source.with_suffix(".safetensors") if out is None else out
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: what is imported is written as .safetensors")
-    if alone or contents.chosen not in _GENERATORS:
-        network = _converted(source, contents)
-        header = _header(source, contents, network)
+    if alone:
+        (key,) = contents.weights
+        network = _converted(source, contents, key)
+        header = _header(source, contents, key, network)
         save_generator(path, network.tensors, header)
         return Imported(path, header, network.notes)
     pair = read_pair(source, contents)
-    save_generator(path, pair.g, pair.header)
+    save_generator(path, pair.average, pair.header)
     if pair.d is None:
         return Imported(path, pair.header, pair.notes)
     beside = path.with_name(path.stem + ".discriminator.safetensors")
@@ -150,16 +171,16 @@ def _save(source: Path, contents: Contents, out: Path | None, *, alone: bool) ->
     return Imported(path, pair.header, pair.notes, beside)
 
 
-def _converted(source: Path, contents: Contents) -> Network:
+def _converted(source: Path, contents: Contents, key: str) -> Network:
     try:
-        return convert(contents)
+        return convert(contents, key)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 
 
-def _header(source: Path, contents: Contents, network: Network) -> NetworkHeader:
+def _header(source: Path, contents: Contents, key: str, network: Network) -> NetworkHeader:
     facts = contents.facts
-    name = facts.networks[str(contents.chosen)].full_name
+    name = facts.networks[key].full_name
     return NetworkHeader(
         kind=network.kind,
         family=network.family,
@@ -168,19 +189,19 @@ def _header(source: Path, contents: Contents, network: Network) -> NetworkHeader
         nimg=_nimg(facts.other),
         tool=TOOL,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        origin=f"{contents.chosen} ({name}) of {source.name}, sha256 {file_sha256(source)}",
+        origin=f"{key} ({name}) of {source.name}, sha256 {file_sha256(source)}",
     )
 
 
-def _discriminator(source: Path, contents: Contents, g: Network) -> tuple[Network | None, str]:
+def _discriminator(contents: Contents, g: Network) -> tuple[Network | None, str]:
     """The discriminator, with the configuration of both, or why there is none."""
-    if "D" not in contents.facts.networks:
+    if "D" not in contents.weights:
         return None, ""
     try:
-        d = convert(read(source, "D"))
-        config = joined(g, d)
-        fitted(g.family, g.kind, config, g.spec, g.tensors)  # both must fit one configuration
-        return fitted(d.family, d.kind, config, g.spec, d.tensors), ""
+        d = convert(contents, "D")
+        numbers = joined(g, d)
+        fitted(g.family, g.kind, numbers, g.spec, g.tensors)  # both must fit one configuration
+        return fitted(d.family, d.kind, numbers, g.spec, d.tensors), ""
     except InputError as error:
         return None, f"its discriminator cannot be used ({error})"
 

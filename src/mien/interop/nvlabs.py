@@ -1,21 +1,37 @@
 """StyleGAN2 of NVlabs' PyTorch releases (stylegan2-ada-pytorch, and stylegan3's stylegan2 configuration).
 
-Our networks bear the official names, so that only sizes and conventions are to be read and checked.
+Our networks bear the official names, so that only sizes and conventions are to be read and checked. Sizes are
+those of the weights; what a file says of itself must agree.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.interop._facts import NetworkFacts
-from mien.interop._network import Network, channels, class_names, count, fitted, whole
+from mien.interop._network import (
+    Kind,
+    Network,
+    channels,
+    class_names,
+    count,
+    fitted,
+    said,
+    shape_of,
+    taps_of,
+    with_mean_of_w,
+)
 
 _ACTIVATIONS = ("lrelu", "linear")
 _MAPPING_GAIN = 0.01  # learning rate multiplier of mapping layers
 _ALL = 64  # a minibatch-stddev group of a whole batch, in effect
+_FC = re.compile(r"mapping\.fc(\d{1,2})\.(weight|bias)")
+_BARE = "a bare state dict does not say its conv_clamp, lr_multiplier and the like: taken as published"
 
 
 def refuse_others(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> None:
@@ -30,85 +46,182 @@ def refuse_others(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> None:
 
 
 def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
-    """A generator with its running mean of w. Raises InputError where ours cannot hold it."""
-    refuse_others(facts, tensors)
-    _check_conventions(facts)
-    resolution, labels = whole(facts, "img_resolution"), whole(facts, "c_dim")
-    config = {
-        "z_dim": whole(facts, "z_dim"),
-        "w_dim": whole(facts, "w_dim"),
+    """A generator, its mean of w measured where it has none. Raises InputError where ours cannot hold it."""
+    tensors, notes = _prepared(facts, tensors)
+    names = _blocks(tensors, "synthesis.b{}.conv1.weight")
+    resolution, w_dim = max(names), shape_of(tensors, "synthesis.b4.conv1.affine.weight", 2)[1]
+    z_dim, labels = _mapping(facts, tensors, w_dim)
+    numbers = {
+        "z_dim": z_dim,
+        "w_dim": w_dim,
         "mapping_layers": count(tensors, "mapping.fc{}.weight"),
-        **channels(_widths(tensors, "synthesis.b{}.conv1.weight", resolution)),
-        "g_architecture": "resnet" if "synthesis.b8.skip.weight" in tensors else "skip",
+        **channels(tensors, names, "channel_base"),
+        "g_architecture": _g_architecture(tensors, resolution),
+        "noise": "synthesis.b4.conv1.noise_strength" in tensors,
+        **_conventions(facts, tensors),
         **_decay(facts),
     }
-    spec = Spec(resolution, whole(facts, "img_channels"), labels, class_names(labels))
-    return fitted("stylegan2", "generator", config, spec, tensors, notes=_notes(facts))
+    colours = shape_of(tensors, f"synthesis.b{resolution}.torgb.weight", 4)[0]
+    has_mean = "mapping.w_avg" in tensors
+    tensors.setdefault("mapping.w_avg", torch.zeros(w_dim))
+    found = _fitted("generator", facts, numbers, Spec(resolution, colours, labels), tensors, notes)
+    return found if has_mean else with_mean_of_w(found)
 
 
 def discriminator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
     """A discriminator. Raises InputError where ours cannot hold it."""
-    refuse_others(facts, tensors)
-    _check_conventions(facts)
-    resolution, labels = whole(facts, "img_resolution"), whole(facts, "c_dim")
-    widths = _widths(tensors, "b{}.conv0.weight", resolution, first=8)
-    widths[4] = len(tensors["b4.conv.weight"]) if "b4.conv.weight" in tensors else 1
-    architecture = "resnet" if f"b{resolution}.skip.weight" in tensors else "orig"
-    config = {
-        **channels(widths),
-        "d_architecture": "skip" if "b4.fromrgb.weight" in tensors else architecture,
+    tensors, notes = _prepared(facts, tensors)
+    names = {4: "b4.conv.weight", **_blocks(tensors, "b{}.conv0.weight")}
+    resolution = max(names)
+    labels = shape_of(tensors, "mapping.embed.weight", 2)[1] if "mapping.embed.weight" in tensors else 0
+    numbers = {
+        **channels(tensors, names, "channel_base"),
+        "d_architecture": _d_architecture(tensors, resolution),
         "stddev_group": _group(facts, tensors),
         "embed_layers": count(tensors, "mapping.fc{}.weight") or 8,
+        **_conventions(facts, tensors),
     }
-    spec = Spec(resolution, whole(facts, "img_channels"), labels, class_names(labels))
-    return fitted("stylegan2", "discriminator", config, spec, tensors, notes=_notes(facts))
+    if labels and len(tensors["mapping.embed.weight"]) != len(tensors["b4.conv.weight"]):
+        raise InputError("it was made with a cmap_dim of its own; mien's is as wide as the layers at 4 px")
+    colours = shape_of(tensors, f"b{resolution}.fromrgb.weight", 4)[1]
+    return _fitted("discriminator", facts, numbers, Spec(resolution, colours, labels), tensors, notes)
 
 
-def _widths(
-    tensors: Mapping[str, Tensor], pattern: str, resolution: int, *, first: int = 4
-) -> dict[int, int]:
-    """Channels by resolution, as the weights have them."""
-    sizes = [2**power for power in range(first.bit_length() - 1, max(resolution, 1).bit_length())]
-    found = {size: len(tensors[name]) for size in sizes if (name := pattern.format(size)) in tensors}
+def _prepared(
+    facts: NetworkFacts, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors with our multiplier of the mapping and square filters, and notes. Raises InputError."""
+    refuse_others(facts, tensors)
+    _check_options(facts, tensors)
+    found, scaled = {}, set()
+    for name, tensor in tensors.items():
+        if name.endswith("resample_filter") and tensor.ndim == 1:  # long filters are stored as rows
+            taps_of(tensor)
+            tensor = torch.outer(tensor, tensor)
+        if match := _FC.fullmatch(name):
+            gain = facts.attributes.get(f"mapping.fc{match[1]}.bias_gain", _MAPPING_GAIN)
+            if not isinstance(gain, int | float) or not 0 < gain <= 1000:
+                raise InputError(f"its mapping's lr_multiplier is {str(gain)[:20]!a}, which is no rate")
+            if abs(gain - _MAPPING_GAIN) > 1e-9:
+                tensor = tensor.float() * (gain / _MAPPING_GAIN)
+                scaled.add(gain)
+        found[name] = tensor
+    notes = tuple(
+        f"its mapping's lr_multiplier is {gain:g}: its weights are scaled to mien's {_MAPPING_GAIN}, which"
+        " draws the same and learns at another pace"
+        for gain in sorted(scaled)
+    )
+    return found, notes
+
+
+def _check_options(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what ours have no like of, by the option that made it."""
+    for name, value in facts.attributes.items():
+        if name.rpartition(".")[2] == "activation" and value not in _ACTIVATIONS:
+            raise InputError(f"it was made with activation={str(value)[:20]!a}; mien has leaky ReLU alone")
+    for name, tensor in tensors.items():
+        part = name.rpartition(".")[0].rpartition(".")[2]
+        side = 3 if part in ("conv0", "conv1", "conv") else 1
+        if name.endswith(".weight") and tensor.ndim == 4 and tensor.shape[-1] != side:
+            raise InputError(f"it was made with kernel_size={tensor.shape[-1]} ({name}); mien has 3")
+    head = tensors.get("b4.conv.weight")
+    if head is not None and head.ndim == 4 and head.shape[1] > len(head) + 1:
+        raise InputError(f"it was made with mbstd_num_channels={head.shape[1] - len(head)}; mien has 1")
+
+
+def _blocks(tensors: Mapping[str, Tensor], pattern: str) -> dict[int, str]:
+    """The names of `pattern` that are there, by resolution."""
+    names = {2**power: pattern.format(2**power) for power in range(2, 11)}
+    found = {size: name for size, name in names.items() if name in tensors}
     if not found:
-        raise InputError(f"it has no blocks for pictures of {resolution} px")
+        raise InputError("it has no blocks of convolutions for any resolution")
     return found
+
+
+def _mapping(facts: NetworkFacts, tensors: Mapping[str, Tensor], w_dim: int) -> tuple[int, int]:
+    """z_dim and c_dim of a mapping as wide as ours are. Raises InputError."""
+    first = shape_of(tensors, "mapping.fc0.weight", 2)
+    embed = shape_of(tensors, "mapping.embed.weight", 2) if "mapping.embed.weight" in tensors else (0, 0)
+    options = {"layer_features": first[0], "embed_features": embed[0] or w_dim}
+    for option, width in options.items():
+        if width != w_dim:
+            raise InputError(f"its mapping was made with {option}={width}; mien's is w_dim={w_dim} wide")
+    z_dim = first[1] - embed[0]
+    if z_dim < 1:
+        raise InputError("it was made with z_dim=0, drawing by labels alone, which mien's generators do not")
+    if said(facts, "z_dim") not in (None, z_dim):
+        raise InputError(f"it says z_dim={said(facts, 'z_dim')}, and its weights are for {z_dim}")
+    return z_dim, embed[1]
+
+
+def _g_architecture(tensors: Mapping[str, Tensor], resolution: int) -> str:
+    if "synthesis.b8.skip.weight" in tensors:
+        return "resnet"
+    return "orig" if resolution > 4 and "synthesis.b4.torgb.weight" not in tensors else "skip"
+
+
+def _d_architecture(tensors: Mapping[str, Tensor], resolution: int) -> str:
+    if "b4.fromrgb.weight" in tensors:
+        return "skip"
+    return "resnet" if f"b{resolution}.skip.weight" in tensors else "orig"
 
 
 def _group(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> int:
     if "b4.mbstd.group_size" not in facts.attributes:
-        weight = tensors.get("b4.conv.weight")
-        return 4 if weight is not None and weight.ndim == 4 and weight.shape[1] > len(weight) else 1
+        weight = tensors["b4.conv.weight"]
+        return 4 if weight.shape[1] > len(weight) else 1
     group = facts.attributes["b4.mbstd.group_size"]
     return group if isinstance(group, int) and group > 1 else _ALL
 
 
-def _check_conventions(facts: NetworkFacts) -> None:
-    """Refuse what changes the pictures without changing any tensor's shape."""
-    for name, value in facts.attributes.items():
-        last = name.rpartition(".")[2]
-        if last == "activation" and value not in _ACTIVATIONS:
-            raise InputError(f"its {name} is {str(value)[:20]!a}; mien has leaky ReLU alone")
-        layer = name.startswith("mapping.fc") and last == "bias_gain"
-        if layer and (not isinstance(value, float) or abs(value - _MAPPING_GAIN) > 1e-9):
-            raise InputError(f"its {name} is {value}; mien's mapping has {_MAPPING_GAIN}")
+def _conventions(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What changes pictures and scores without changing a shape. Raises InputError where layers differ."""
+    found: dict[str, Any] = {}
+    if kernel := min((name for name in tensors if name.endswith("resample_filter")), default=None):
+        found["resample_filter"] = taps_of(tensors[kernel])
+    layers = {value for name, value in facts.attributes.items() if name.endswith(".conv_clamp")}
+    clamps = {float(value) for value in (*layers, said(facts, "conv_clamp")) if _is_number(value)}
+    if len(clamps) > 1:
+        raise InputError(f"its layers differ in conv_clamp ({', '.join(f'{c:g}' for c in sorted(clamps))})")
+    if clamps:
+        found["conv_clamp"] = clamps.pop()
+    if low := _half(facts):
+        found["bf16_blocks"] = low
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _half(facts: NetworkFacts) -> int:
+    """How many of the finest resolutions computed in half precision."""
+    low = said(facts, "num_fp16_res")
+    blocks = sum(name.endswith("use_fp16") and value is True for name, value in facts.attributes.items())
+    return low if isinstance(low, int) and 0 < low <= 16 else min(blocks, 16)
 
 
 def _decay(facts: NetworkFacts) -> dict[str, float]:
-    value = facts.attributes.get("mapping.w_avg_beta")
-    return {"w_average_decay": value} if isinstance(value, float) and 0 <= value < 1 else {}
+    value = said(facts, "mapping.w_avg_beta") or said(facts, "w_avg_beta")
+    return {"w_average_decay": float(value)} if _is_number(value) and 0 <= value < 1 else {}
 
 
-def _notes(facts: NetworkFacts) -> tuple[str, ...]:
-    notes = []
-    kwargs = [facts.arguments, *(v for v in facts.arguments.values() if isinstance(v, dict))]
-    clamp, low = _first(kwargs, "conv_clamp"), _first(kwargs, "num_fp16_res")
-    if clamp is not None:
-        notes.append(f"conv_clamp {clamp} is left out: mien clamps colours at 256 and computes in float32")
-    if low:
-        notes.append(f"num_fp16_res {low} is left out: weights are float32 here")
-    return tuple(notes)
-
-
-def _first(places: list[dict[str, Any]], name: str) -> Any:
-    return next((place[name] for place in places if place.get(name) is not None), None)
+def _fitted(
+    kind: Kind,
+    facts: NetworkFacts,
+    numbers: Mapping[str, Any],
+    spec: Spec,
+    tensors: Mapping[str, Tensor],
+    notes: tuple[str, ...],
+) -> Network:
+    for name, value in (
+        *(("img_resolution", spec.resolution), ("img_channels", spec.channels), ("c_dim", spec.label_dim)),
+    ):
+        if said(facts, name) not in (None, value):
+            raise InputError(f"it says {name}={said(facts, name)}, and its weights are for {value}")
+    named = Spec(spec.resolution, spec.channels, spec.label_dim, class_names(spec.label_dim))
+    clamp, low = numbers.get("conv_clamp"), numbers.get("bf16_blocks")
+    more = [] if facts.attributes or facts.arguments else [_BARE]
+    more += [f"conv_clamp {clamp:g} comes too: what layers give is held within it"] if clamp else []
+    more += [f"num_fp16_res {low}: drawn in float32 here, trained in bfloat16 there"] if low else []
+    return fitted("stylegan2", kind, numbers, named, tensors, notes=(*notes, *more))

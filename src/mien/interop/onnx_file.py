@@ -25,10 +25,13 @@ from mien.core.errors import InputError, MienError
 from mien.core.family import GENERATOR
 from mien.core.sampling import latents
 from mien.core.types import Spec
+from mien.interop.sandbox import try_onnx
 
 OPSET = 20
 TOLERANCE = 1e-3  # largest difference from torch, in units of pictures in [-1, 1]
 _HEADER, _MODEL = "mien", "model"
+_MOST_BYTES = 2_000_000_000  # of weights: an ONNX file is one protobuf message, which ends at 2 GiB
+_MOST_Z = 65_536
 
 
 class _Truncated(nn.Module):
@@ -69,7 +72,9 @@ def needed(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f"{name} is not installed; get it with: pip install 'mien[export]'") from error
+        raise InputError(
+            f"{name} is not installed; in mien's folder: pip install -c constraints.txt '.[export]'"
+        ) from error
 
 
 def write(path: Path, network: nn.Module, header: NetworkHeader, model: str) -> float:
@@ -80,6 +85,11 @@ def write(path: Path, network: nn.Module, header: NetworkHeader, model: str) -> 
     onnx = needed("onnx")
     needed("onnxscript")
     needed("onnxruntime")
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > _MOST_BYTES:
+        raise InputError(
+            f"{path}: its weights are {size / 1e9:.1f} GB, and an ONNX file holds 2; write .safetensors"
+        )
     proto = _graph(network, header.spec)
     properties = {_HEADER: header.model_dump_json(), _MODEL: model}
     for key, value in properties.items():
@@ -87,7 +97,7 @@ def write(path: Path, network: nn.Module, header: NetworkHeader, model: str) -> 
         entry.key, entry.value = key, value
     with replacing(path) as temporary:
         onnx.save(proto, temporary)
-        difference = _difference(network, OnnxGenerator(temporary))
+        difference = _difference(network, OnnxGenerator(temporary, trusted=True))
         if not difference < TOLERANCE:
             raise MienError(f"{path}: its pictures differ from torch's by {difference:.1e}; not written")
     return difference
@@ -147,11 +157,15 @@ def _difference(network: nn.Module, drawn: "OnnxGenerator") -> float:
 class OnnxGenerator:
     """A generator that onnxruntime runs; see `mien.core.types.Generator`.
 
-    header, model: as the file says. Raises InputError where `path` is no ONNX file of ours.
+    header, model: as the file says. Raises InputError where `path` is no ONNX file of ours, and where what it
+    draws is not what its header says. trusted: made just now; a stranger's is tried within limits first.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, trusted: bool = False) -> None:
         runtime = needed("onnxruntime")
+        self._path = path
+        if not trusted:
+            try_onnx(path)
         try:
             self._session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has an exception type for each way to be damaged
@@ -165,16 +179,24 @@ class OnnxGenerator:
             raise InputError(f"{path}: its header is damaged ({_short(error)})") from error
         self.model, self.spec = found[_MODEL], self.header.spec
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
-        if self.header.kind != GENERATOR or "z" not in shapes or len(shapes["z"]) != 2:
+        size = shapes["z"][1] if len(shapes.get("z", ())) == 2 else None
+        if self.header.kind != GENERATOR or not isinstance(size, int) or not 0 < size <= _MOST_Z:
             raise InputError(f"{path}: an ONNX file, but not a generator")
-        self.z_dim = int(shapes["z"][1])
+        self.z_dim = size
 
     def __call__(self, z: Tensor, labels: Tensor | None = None, *, psi: float = 1.0) -> Tensor:
         """z: float32 [N, z_dim]; labels: [N, label_dim]; returns float [N, C, H, W] in about [-1, 1]."""
         inputs = {"z": z.numpy(), "psi": np.array(psi, np.float32)}
         if labels is not None:
             inputs["labels"] = labels.float().numpy()
-        (image,) = self._session.run(["image"], inputs)
+        try:
+            (image,) = self._session.run(["image"], inputs)
+        except Exception as error:  # as above
+            raise InputError(f"{self._path}: it cannot be run ({_short(error)})") from error
+        expected = (len(z), self.spec.channels, self.spec.resolution, self.spec.resolution)
+        if not isinstance(image, np.ndarray) or image.shape != expected or image.dtype.kind != "f":
+            found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else "no array"
+            raise InputError(f"{self._path}: it gives {found}, not the pictures {list(expected)} it promises")
         return torch.from_numpy(image)
 
 

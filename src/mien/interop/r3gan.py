@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,8 @@ from torch import Tensor
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.interop._facts import NetworkFacts
-from mien.interop._network import Kind, Network, channels, class_names, count, fitted
+from mien.interop._network import Kind, Network, channels, class_names, count, fitted, shape_of
+from mien.nn.r3gan import groups_of
 
 _STAGE = re.compile(r"Model\.MainLayers\.(\d{1,2})\.Layers\.(\d{1,3})\.(.+)")
 _ENDS = {
@@ -26,6 +28,7 @@ _PARTS = {
     "Basis.weight": "basis.weight",
     "LinearLayer.weight": "mix.weight",
 }
+_BF16 = "torch.bfloat16"
 
 
 def is_r3gan(tensors: Mapping[str, Tensor]) -> bool:
@@ -36,36 +39,31 @@ def is_r3gan(tensors: Mapping[str, Tensor]) -> bool:
 def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
     """A generator. Raises InputError where ours cannot hold it."""
     renamed = _renamed(tensors)
-    widths = _by_size(_stage_widths(renamed, first=1))
-    inputs = _shape(renamed, "stages.0.0.mix.weight", 2)[1]
-    labels = _labels(renamed)
-    z_dim = facts.attributes.get("z_dim", inputs // 2 if labels else inputs)
-    config = {"z_dim": z_dim, **_sizes(renamed, widths, first=1)}
-    return _fitted("generator", config, renamed, widths, labels, "to_rgb.weight", axis=0)
+    stages = list(range(_stages(renamed, first=1)))
+    inputs = shape_of(renamed, "stages.0.0.mix.weight", 2)[1]
+    z_dim = facts.attributes.get("z_dim", inputs // 2 if "embed.weight" in renamed else inputs)
+    numbers = {"z_dim": z_dim, **_numbers(facts, renamed, stages, first=1)}
+    return _fitted("generator", numbers, renamed, len(stages), shape_of(renamed, "to_rgb.weight", 4)[0])
 
 
-def discriminator(tensors: Mapping[str, Tensor]) -> Network:
+def discriminator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
     """A discriminator. Raises InputError where ours cannot hold it."""
     renamed = _renamed(tensors)
     if "embed.weight" in renamed:  # ours has a part that no label changes; theirs has none
-        renamed["common"] = torch.zeros(_shape(renamed, "embed.weight", 2)[0])
-    widths = _by_size(_stage_widths(renamed, first=0)[::-1])
-    config = _sizes(renamed, widths, first=0)
-    return _fitted("discriminator", config, renamed, widths, _labels(renamed), "from_rgb.weight", axis=1)
+        renamed["common"] = torch.zeros(shape_of(renamed, "embed.weight", 2)[0])
+    stages = list(range(_stages(renamed, first=0)))[::-1]
+    numbers = _numbers(facts, renamed, stages, first=0)
+    return _fitted("discriminator", numbers, renamed, len(stages), shape_of(renamed, "from_rgb.weight", 4)[1])
 
 
 def _fitted(
-    kind: Kind,
-    config: Mapping[str, object],
-    tensors: Mapping[str, Tensor],
-    widths: Mapping[int, int],
-    labels: int,
-    colours: str,
-    *,
-    axis: int,
+    kind: Kind, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor], stages: int, colours: int
 ) -> Network:
-    spec = Spec(max(widths), _shape(tensors, colours, 4)[axis], labels, class_names(labels))
-    return fitted("r3gan", kind, config, spec, tensors)
+    labels = shape_of(tensors, "embed.weight", 2)[1] if "embed.weight" in tensors else 0
+    spec = Spec(4 * 2 ** (stages - 1), colours, labels, class_names(labels))
+    low = numbers.get("bf16_stages")
+    notes = (f"{low} stages in bfloat16: drawn in float32 here, trained in bfloat16",) if low else ()
+    return fitted("r3gan", kind, numbers, spec, tensors, notes=notes)
 
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -80,35 +78,51 @@ def _name(name: str) -> str:
     return f"stages.{match[1]}.{match[2]}.{_PARTS[match[3]]}" if match and match[3] in _PARTS else name
 
 
-def _by_size(widths: list[int]) -> dict[int, int]:
-    """By resolution, from 4 px up."""
-    return {4 * 2**index: width for index, width in enumerate(widths)}
-
-
-def _stage_widths(tensors: Mapping[str, Tensor], *, first: int) -> list[int]:
-    """Channels of each stage, in their order. first: the number of a stage's first block."""
+def _stages(tensors: Mapping[str, Tensor], *, first: int) -> int:
+    """How many stages there are. first: the number of a stage's first block."""
     stages = count(tensors, f"stages.{{}}.{first}.conv1.weight")
     if not 0 < stages < 10:
-        raise InputError("it has no stages of residual blocks, or too many")
-    return [_shape(tensors, f"stages.{stage}.{first}.conv1.weight", 4)[1] for stage in range(stages)]
+        raise InputError("it has no stages of residual blocks (BlocksPerStage), or too many")
+    return stages
 
 
-def _sizes(tensors: Mapping[str, Tensor], widths: Mapping[int, int], *, first: int) -> dict[str, int]:
-    """Blocks a stage, channels, and channels a group."""
-    blocks = 0
-    while f"stages.0.{first + blocks}.conv1.weight" in tensors:
-        blocks += 1
-    group = _shape(tensors, f"stages.0.{first}.conv2.weight", 4)[1]
-    return {"blocks": blocks, "group_size": group, **channels(widths)}
+def _numbers(
+    facts: NetworkFacts, tensors: Mapping[str, Tensor], stages: list[int], *, first: int
+) -> dict[str, Any]:
+    """Blocks, channels, channels a group, stages in bfloat16. stages: their numbers, from 4 px up.
+
+    Raises InputError for what ours have no like of, by the option that made it.
+    """
+    for name, tensor in tensors.items():
+        if name.endswith(".filter") and tuple(tensor.shape) != (4, 4):
+            raise InputError(f"its ResamplingFilter has {len(tensor) - 1} taps; mien has [1, 2, 1]")
+        if name.endswith("conv2.weight") and tensor.ndim == 4 and tensor.shape[-1] != 3:
+            raise InputError(f"it was made with KernelSize={tensor.shape[-1]}; mien has 3")
+    names = {4 * 2**place: f"stages.{stage}.{first}.conv3.weight" for place, stage in enumerate(stages)}
+    blocks = [count(tensors, f"stages.{stage}.{{}}.conv1.weight", first=first) for stage in stages]
+    low = sum(value == _BF16 for name, value in facts.attributes.items() if name.endswith(".DataType"))
+    found = {
+        **channels(tensors, names, "WidthPerStage"),
+        "blocks": blocks[0],
+        **({"stage_blocks": ",".join(map(str, blocks))} if len(set(blocks)) > 1 else {}),
+        "group_size": _group(tensors, stages, first),
+        **({"bf16_stages": low} if low else {}),
+    }
+    return found
 
 
-def _labels(tensors: Mapping[str, Tensor]) -> int:
-    return _shape(tensors, "embed.weight", 2)[1] if "embed.weight" in tensors else 0
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    if name not in tensors or tensors[name].ndim != dimensions:
+def _group(tensors: Mapping[str, Tensor], stages: list[int], first: int) -> int:
+    """Channels a group of the 3x3 convolutions, alike in all stages. Raises InputError."""
+    found: dict[int, int] = {}  # from channels
+    for stage in stages:
+        wide, inputs, *_ = shape_of(tensors, f"stages.{stage}.{first}.conv1.weight", 4)
+        if wide != 2 * inputs:
+            raise InputError(f"it was made with ExpansionFactor={wide / inputs:g}; mien has 2")
+        found[wide] = shape_of(tensors, f"stages.{stage}.{first}.conv2.weight", 4)[1]
+    size = max(found.values())
+    if any(wide // groups_of(wide, size) != group for wide, group in found.items()):
+        listed = ", ".join(map(str, found.values()))
         raise InputError(
-            f"it is no r3gan network that mien knows: it lacks {name}, or has it in another shape"
+            f"its CardinalityPerStage makes groups of {listed} channels; mien has one size for all"
         )
-    return tuple(tensors[name].shape)
+    return size

@@ -9,15 +9,13 @@ of 1e-8.
 import re
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.interop._facts import LATENT_MEAN
-from mien.interop._network import Network, channels, count, fitted
-from mien.models import stylegan2
+from mien.interop._network import Network, channels, count, fitted, shape_of, taps_of, with_mean_of_w
 from mien.nn.resample import binomial_filter
 
 _STYLED = {
@@ -44,70 +42,111 @@ _D_COLOURS = {"0.weight": "weight", "1.bias": "bias"}
 _D_FILTERED = ("", "conv0.", "conv1.", "skip.")
 _D_GROUP = 4  # samples of a minibatch-stddev group
 _INDEXED = re.compile(r"(style|convs|to_rgbs|noises)\.(?:noise_)?(\d{1,2})(?:\.(.+))?")
-_MEAN_SAMPLES, _MEAN_SEED = 10_000, 123  # NVlabs' choice for statistics of w
+_MEAN = "mapping.w_avg"
+
+
+def is_rosinality(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the names are those of its networks."""
+    return any(name.startswith(("style.", "convs.", "to_rgbs.")) for name in tensors)
 
 
 def generator(tensors: Mapping[str, Tensor]) -> Network:
     """A generator. Raises InputError where ours cannot hold it.
 
-    The mean of w is the file's `latent_avg`, or measured, since training does not keep one there.
+    The mean of w is the file's `latent_avg`, or measured, since training does not keep one there. Noise that
+    it has not, as files from before it was kept, is made anew.
     """
-    _check_kernels(tensors, _KERNEL, binomial_filter() * 4)  # doubling makes up for the zeros
-    named = {_name(name): _plain(tensor) for name, tensor in tensors.items() if not _KERNEL.fullmatch(name)}
+    kernels = {name: tensor for name, tensor in tensors.items() if _KERNEL.fullmatch(name)}
+    named = {_name(name): _plain(tensor) for name, tensor in tensors.items() if name not in kernels}
     doublings = count(tensors, "to_rgbs.{}.bias")
     resolution = 4 * 2**doublings
     if "synthesis.b4.conv1.weight" not in named or "mapping.fc0.weight" not in named or doublings > 8:
         raise InputError("it is no generator of rosinality's stylegan2-pytorch (arch stylegan2)")
-    named |= _filters(resolution)
-    size = named["mapping.fc0.weight"].shape[-1]
-    config = {
+    taps = _taps(kernels)
+    named |= dict.fromkeys(_filters(resolution), binomial_filter(tuple(map(float, taps.split(",")))))
+    notes = _add_noise(named, doublings)
+    size = shape_of(named, "mapping.fc0.weight", 2)[1]
+    numbers = {
         "z_dim": size,
         "w_dim": size,
         "mapping_layers": count(named, "mapping.fc{}.weight"),
-        **channels(_widths(named, doublings)),
+        **channels(named, _sizes("synthesis.b{}.conv1.weight", doublings), "channel_multiplier"),
+        "resample_filter": taps,
     }
-    measured = "mapping.w_avg" not in named
-    notes = (f"its mean of w is measured over {_MEAN_SAMPLES:,} latents",) if measured else ()
-    named.setdefault("mapping.w_avg", torch.zeros(size))
-    network = fitted("stylegan2", "generator", config, Spec(resolution), named, notes=notes)
-    if measured:
-        network.tensors["mapping.w_avg"] = _mean(network)
-    return network
+    has_mean = _flatten_mean(named, size)
+    network = fitted("stylegan2", "generator", numbers, Spec(resolution), named, notes=notes)
+    return network if has_mean else with_mean_of_w(network)
 
 
 def discriminator(tensors: Mapping[str, Tensor]) -> Network:
     """A discriminator. Raises InputError where ours cannot hold it."""
-    _check_kernels(tensors, _D_KERNEL, binomial_filter())
+    kernels = {name: tensor for name, tensor in tensors.items() if _D_KERNEL.fullmatch(name)}
     halvings = count(tensors, "convs.{}.conv1.0.weight", first=1)
     resolution = 4 * 2**halvings
     named = {
         _d_name(name, resolution): tensor.flatten() if name.endswith("bias") else tensor
         for name, tensor in tensors.items()
-        if not _D_KERNEL.fullmatch(name)
+        if name not in kernels
     }
-    widths = {2**n: f"b{2**n}.conv0.weight" for n in range(3, halvings + 3)} | {4: "b4.conv.weight"}
-    if not 0 < halvings < 9 or any(name not in named for name in widths.values()):
+    if not 0 < halvings < 9 or "b4.conv.weight" not in named:
         raise InputError("it is no discriminator of rosinality's stylegan2-pytorch (arch stylegan2)")
-    config = {
-        **channels({size: len(named[name]) for size, name in widths.items()}),
+    taps = _taps(kernels)
+    names = {**_sizes("b{}.conv0.weight", halvings), 4: "b4.conv.weight"}
+    numbers = {
+        **channels(named, names, "channel_multiplier"),
         "d_architecture": "resnet",
         "stddev_group": _D_GROUP,
+        "resample_filter": taps,
     }
-    return fitted("stylegan2", "discriminator", config, Spec(resolution), named | _d_filters(resolution))
+    named |= dict.fromkeys(_d_filters(resolution), binomial_filter(tuple(map(float, taps.split(",")))))
+    return fitted("stylegan2", "discriminator", numbers, Spec(resolution), named)
 
 
-def _widths(named: Mapping[str, Tensor], doublings: int) -> dict[int, int]:
-    names = {4 * 2**n: f"synthesis.b{4 * 2**n}.conv1.weight" for n in range(doublings + 1)}
-    missing = [name for name in names.values() if name not in named]
-    if missing:
-        raise InputError(f"it is no stylegan2 network that mien knows: it lacks {missing[0]}")
-    return {size: len(named[name]) for size, name in names.items()}
+def _sizes(pattern: str, doublings: int) -> dict[int, str]:
+    return {4 * 2**n: pattern.format(4 * 2**n) for n in range(doublings + 1)}
+
+
+def _add_noise(named: dict[str, Tensor], doublings: int) -> tuple[str, ...]:
+    """Put noise where the file has none; a note if so. It is the same for every such file."""
+    rng = torch.Generator().manual_seed(0)
+    missing = False
+    for size, name in _sizes("synthesis.b{}.conv{{}}.noise_const", doublings).items():
+        for layer in (0, 1)[size == 4 :]:
+            made = torch.randn((size, size), generator=rng)
+            missing |= name.format(layer) not in named
+            named.setdefault(name.format(layer), made)
+    note = "the file has no noise (as those from before it was kept there): it is made anew"
+    return (note,) if missing else ()
+
+
+def _flatten_mean(named: dict[str, Tensor], size: int) -> bool:
+    """Bring the mean of w to [size], from [1, size] or rows that are alike; False where there is none."""
+    mean = named.get(_MEAN)
+    if mean is None or mean.shape[-1:] != (size,):
+        named[_MEAN] = torch.zeros(size)
+        return False
+    rows = mean.reshape(-1, size)
+    named[_MEAN] = rows[0] if bool((rows == rows[0]).all()) else rows.float().mean(dim=0)
+    return True
+
+
+def _taps(kernels: Mapping[str, Tensor]) -> str:
+    """The taps of its blur kernels, which must be alike. Raises InputError."""
+    found = {}
+    for name, kernel in kernels.items():
+        total = 1.0 if _D_KERNEL.fullmatch(name) else 4.0  # doubling makes up for the zeros
+        if kernel.ndim != 2 or abs(float(kernel.sum()) - total) > 1e-3:
+            raise InputError(f"its {name} is no low-pass filter with the gain {total:g}")
+        found[name] = taps_of(kernel)
+    if len(set(found.values())) > 1:
+        raise InputError(f"its layers differ in blur_kernel ({'; '.join(sorted(set(found.values())))})")
+    return next(iter(found.values()), "1,3,3,1")
 
 
 def _name(name: str) -> str:
     """Ours for theirs; an unknown one stays, and is refused when names are matched."""
     if name == LATENT_MEAN:
-        return "mapping.w_avg"
+        return _MEAN
     if name == "input.input":
         return "synthesis.b4.const"
     for first, layer, parts in (("conv1.", "conv1", _STYLED), ("to_rgb1.", "torgb", _COLOUR)):
@@ -126,10 +165,10 @@ def _d_name(name: str, resolution: int) -> str:
     return (colours | _D_HEAD).get(name, name)
 
 
-def _d_filters(resolution: int) -> dict[str, Tensor]:
+def _d_filters(resolution: int) -> list[str]:
     parts = [f"b{2**n}.{part}" for n in range(3, resolution.bit_length()) for part in _D_FILTERED]
     names = [f"b{resolution}.fromrgb.", *parts, "b4.conv."]
-    return {f"{name}resample_filter": binomial_filter() for name in names}
+    return [f"{name}resample_filter" for name in names]
 
 
 def _indexed(group: str, index: int, part: str) -> str | None:
@@ -157,26 +196,9 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.reshape([]) if tensor.shape == (1,) else tensor
 
 
-def _check_kernels(tensors: Mapping[str, Tensor], kernel: re.Pattern[str], usual: Tensor) -> None:
-    """Blur kernels are buffers there."""
-    for name, tensor in tensors.items():
-        if kernel.fullmatch(name) and (tensor.shape != (4, 4) or not torch.allclose(tensor.float(), usual)):
-            raise InputError(f"its {name} is not the filter [1, 3, 3, 1], the only one that mien has")
-
-
-def _filters(resolution: int) -> dict[str, Tensor]:
+def _filters(resolution: int) -> list[str]:
     names = ["synthesis.b4.resample_filter", "synthesis.b4.conv1.resample_filter"]
     for power in range(3, resolution.bit_length()):
         block = f"synthesis.b{2**power}."
         names += [f"{block}{part}resample_filter" for part in ("", "conv0.", "conv1.")]
-    return {name: binomial_filter() for name in names}
-
-
-@torch.no_grad()
-def _mean(network: Network) -> Tensor:
-    config = stylegan2.Config(**network.config)
-    generator = stylegan2.build_generator(config, network.spec).eval()
-    generator.load_state_dict(network.tensors)
-    z = np.random.RandomState(_MEAN_SEED).randn(_MEAN_SAMPLES, config.z_dim).astype(np.float32)
-    found = [generator.mapping(piece, None)[:, 0] for piece in torch.from_numpy(z).chunk(20)]
-    return torch.cat(found).mean(dim=0)
+    return names

@@ -15,40 +15,54 @@ from safetensors import SafetensorError
 
 from mien.core.errors import InputError, MienError
 from mien.interop import _child
-from mien.interop._child import Limits
 from mien.interop._facts import Contents, FileFacts
+from mien.interop._limits import READY, REFUSAL, REFUSED, Limits
 
 _START_SECONDS = 180  # to import torch on a busy machine; nothing of the file is touched before
 _MOST_FACTS = 16 << 20  # bytes of JSON
 
 
 def read(path: Path, keys: Sequence[str] = ()) -> Contents:
-    """What the checkpoint at `path` holds, with the tensors of the first of `keys` ("G_ema", "G", "D") in it.
+    """What the checkpoint at `path` holds, with the tensors of those of `keys` ("G_ema", "G", "D") in it.
 
     Raises InputError, naming the file, where it is no checkpoint, is damaged, or asks for more than weights
     need: it is read as data, nothing of it is run.
     """
+    with tempfile.TemporaryDirectory(prefix="mien-import-") as name:
+        run(_child.__name__, path, Path(name), Limits.of(_size(path)), keys)
+        return _take(path, Path(name), keys)
+
+
+def try_onnx(path: Path) -> None:
+    """Have a picture drawn of an ONNX file, within limits. Raises InputError where that fails."""
+    from mien.interop import _onnx_child  # here, since onnxruntime is an extra
+
+    with tempfile.TemporaryDirectory(prefix="mien-onnx-") as name:
+        run(_onnx_child.__name__, path, Path(name), _onnx_child.limits_of(_size(path)))
+
+
+def _size(path: Path) -> int:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     if not path.stat().st_size:
         raise InputError(f"{path}: it is empty")
-    limits = Limits.of(path.stat().st_size)
-    with tempfile.TemporaryDirectory(prefix="mien-import-") as name:
-        folder = Path(name)
-        code = _run(path, folder, keys, limits)
-        if code == _child.REFUSED:
-            raise InputError(f"{path}: {(folder / _child.REFUSAL).read_text('utf-8')}")
-        if code:
-            raise InputError(f"{path}: {_ended(code, limits)}; nothing was imported")
-        return _take(path, folder)
+    return path.stat().st_size
 
 
-def _run(path: Path, folder: Path, keys: Sequence[str], limits: Limits) -> int:
+def run(module: str, path: Path, folder: Path, limits: Limits, more: Sequence[str] = ()) -> None:
+    """Have `module` read a file in a process of its own. Raises InputError where it refuses or is stopped."""
+    code = _exit_code([module, str(path.resolve()), str(folder), *more], folder, limits)
+    if code == REFUSED:
+        raise InputError(f"{path}: {(folder / REFUSAL).read_text('utf-8')}")
+    if code:
+        raise InputError(f"{path}: {_ended(code, limits)}; nothing of it is used")
+
+
+def _exit_code(command: Sequence[str], folder: Path, limits: Limits) -> int:
     """The exit code of the reading process, negative for a signal."""
     # -P: no module is looked for in the current folder, which may be where the file came with company.
-    command = [sys.executable, "-P", "-m", _child.__name__, str(path.resolve()), str(folder)]
     with subprocess.Popen(
-        [*command, *keys],
+        [sys.executable, "-P", "-m", *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -75,23 +89,23 @@ def _environment() -> dict[str, str]:
 def _await_start(process: "subprocess.Popen[bytes]") -> None:
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
-    if not ready or process.stdout.read(len(_child.READY)) != _child.READY:
+    if not ready or process.stdout.read(len(READY)) != READY:
         raise MienError("the process that reads foreign files does not start; is torch installed well?")
 
 
 def _ended(code: int, limits: Limits) -> str:
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
-        return f"reading it took more than {limits.wall_seconds:.0f} s, which no checkpoint of its size does"
+        return f"it took more than {limits.cpu_seconds:.0f} s, which no file of its size does"
     return "reading it failed in a way that no checkpoint does, or for want of memory"
 
 
-def _take(path: Path, folder: Path) -> Contents:
-    facts, weights = folder / _child.FACTS, folder / _child.WEIGHTS
+def _take(path: Path, folder: Path, keys: Sequence[str]) -> Contents:
+    facts, files = folder / _child.FACTS, {key: folder / _child.WEIGHTS.format(key) for key in keys}
     try:
         if facts.stat().st_size > _MOST_FACTS:
             raise InputError(f"{path}: it says more of itself than any checkpoint does")
         found = FileFacts.model_validate_json(facts.read_bytes())
-        chosen = (folder / _child.CHOSEN).read_text("utf-8") or None
-        return Contents(found, chosen, safetensors.torch.load_file(weights) if chosen else {})
+        there = {key: file for key, file in files.items() if file.is_file()}
+        return Contents(found, {key: safetensors.torch.load_file(file) for key, file in there.items()})
     except (OSError, ValidationError, SafetensorError) as error:
         raise InputError(f"{path}: what was read of it makes no sense") from error

@@ -1,5 +1,6 @@
 """`mien directions measure`: what each direction does besides, to whom, and how far it can be followed."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,13 +24,14 @@ from mien.latent.directions_effects import Bench, selectivity
 from mien.latent.edit import read_directions
 from mien.latent.entanglement_page import write_page
 from mien.latent.moves import moved
-from mien.latent.readings import READERS, Readers, rgb
+from mien.latent.readings import READERS, Readers, Readings, rgb
 from mien.metrics.features.mesh import MeshFeatures
 from mien.metrics.kernel import estimate
 
 AMOUNTS = (1.0, 2.0, 3.0, 4.0, 5.0)
 _BLUR = 1.0 / 64  # of the image's side: a blur whose kernel distance is the bound of what passes for good
 _FOUND = 0.9  # share of the faces found unmoved that must still be found
+_FEWEST_OTHERS = 128  # unmoved samples that spreads and distances are taken from
 _FIRST_SEED = 1 << 25  # far from what directions were learnt from
 
 
@@ -158,14 +160,16 @@ class Looks:
             artefacts.obtain(name, announce=lambda line: None)
         self._drawing, self._readers = drawing, readers
         self._codes = Codes.of_seeds(drawing, range(_FIRST_SEED, _FIRST_SEED + faces))
-        others = Codes.of_seeds(drawing, range(_FIRST_SEED + faces, _FIRST_SEED + 2 * faces))
+        first = _FIRST_SEED + faces
+        others = Codes.of_seeds(drawing, range(first, first + max(faces, _FEWEST_OTHERS)))
         self._images, self._finder = self._codes.draw(drawing), open_finder("mesh")
         self._features, self._identity = MeshFeatures(), IdentityNetwork.load()
         other_images = others.draw(drawing)
         self._others = self._features.features(other_images)
         self._who = self._identity.features(self._images)
         readings = readers.read(torch.cat([self._images, other_images]))
-        self.names, self._spread = readings.names, np.maximum(readings.spread(), 1e-9)
+        self.names = varied(readings)
+        self._spread = readings.only(self.names).spread()
         self.found = self._share_found(self._images)
 
     def table(self, directions: Sequence[Direction], events: Events) -> Entanglement:
@@ -189,7 +193,7 @@ class Looks:
         )
 
     def _row(self, direction: Direction, bound: float) -> Entangled:
-        bench = Bench(self._drawing, self._codes, self._readers.read, self._spread)
+        bench = Bench(self._drawing, self._codes, self._read, self._spread)
         effects = bench.effects(direction.step[None])
         far = tuple(self._far(direction.step, sign * amount, bound) for sign in (-1, 1) for amount in AMOUNTS)
         finite = np.isfinite(effects.error[0])
@@ -205,6 +209,9 @@ class Looks:
             far=tuple(sorted(far, key=lambda one: one.amount)),
         )
 
+    def _read(self, images: Tensor) -> Readings:
+        return self._readers.read(images).only(self.names)
+
     def _far(self, step: Tensor, amount: float, bound: float) -> Far:
         images = moved(self._drawing, self._codes, amount * step).draw(self._drawing)
         found, distance = self._share_found(images), self._distance(images)
@@ -217,6 +224,14 @@ class Looks:
 
     def _share_found(self, images: Tensor) -> float:
         return float(np.mean([bool(self._finder.find(rgb(image), most=1)) for image in images]))
+
+
+def varied(readings: Readings) -> tuple[str, ...]:
+    """The attributes that are not the same in four images of five; others have no spread to speak of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of columns of which nothing is known
+        low, high = np.nanpercentile(readings.values, (10, 90), axis=0)
+    return tuple(name for name, a, b in zip(readings.names, low, high, strict=True) if b > a)
 
 
 def reach(far: Sequence[Far], sign: int) -> float:

@@ -71,12 +71,14 @@ class Lesson:
     ) -> dict[str, Direction]:
         bench = self._bench(names)
         edges = np.cumsum([0, _TRIED_ON, _CHOSEN_ON, _REFINED_ON, _CHECKED_ON, _JUDGED_ON]).tolist()
-        tried, chosen, *refine_on, judged = (bench.part(*ends) for ends in pairwise(edges))
+        tried, chosen, refining, checking, judged = (bench.part(*ends) for ends in pairwise(edges))
         steps = torch.stack([fits[name][1] * self._sigma(fits[name][1]) for name in names])
         options = candidates(steps, self._blocks(), tried, events.progress("measuring", unit="steps"))
         best = [choose(options[own], own, chosen, self._sigma) for own in _ticked(names, events)]
         owns = [own for own, one in enumerate(best) if one is not None]
-        kept, compared = self._refined(owns, [one for one in best if one is not None], refine_on, names)
+        kept, compared = self._refined(
+            owns, [one for one in best if one is not None], (refining, checking), names
+        )
         if compared:
             events.send(_comparison(compared))
         found = {}
@@ -99,7 +101,7 @@ class Lesson:
         self,
         owns: list[int],
         best: list[tuple[Candidate, dict[str, float]]],
-        refine_on: list[Bench],
+        refine_on: tuple[Bench, Bench],
         names: list[str],
     ) -> tuple[dict[int, Candidate], list[tuple[str, dict[str, float]]]]:
         """By attribute what was chosen, corrected once more where that helps, and each remedy's scores."""

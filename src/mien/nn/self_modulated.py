@@ -72,8 +72,8 @@ class ModulatedGenerator(nn.Module):
 
     def constrain(self, ws: Tensor) -> Tensor:
         """ws [N, num_ws, w_dim] with the parts of their first row (latent, label) normalised again."""
-        parts = ws[:, 0, : self.start.in_channels].split(self.z_dim, dim=1)
-        first = _padded(torch.cat([_unit(part) for part in parts], dim=1), self.w_dim)
+        parts = ws[:, 0, : self.start.in_channels].reshape(-1, self.z_dim)
+        first = _padded(_unit(parts).reshape(len(ws), -1), self.w_dim)
         return torch.cat([first[:, None], ws[:, 1:]], dim=1)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, *, psi: float = 1.0) -> Tensor:

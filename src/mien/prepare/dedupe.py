@@ -1,4 +1,4 @@
-"""Near-duplicates: a perceptual hash of each aligned face, and of alike ones the sharpest is kept."""
+"""Near-duplicates: a perceptual hash of each aligned face, and of alike ones the best is kept."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,9 +32,9 @@ def perceptual_hash(crop: Pixels, *, mesh: MeshNetwork | None = None) -> str:
     """Hash of a face aligned as "ffhq", uint8 [S, S, 3] RGB, as hexadecimal digits; S of 64 or more.
 
     mesh: looks at the crop once more and levels it anew, which undoes most of what a disturbed file moved;
-    compare hashes made with it only with each other. Mirrored copies hash differently: training mirrors
-    pictures on purpose. Of the `NUM_BITS` bits, 512 are differences between neighbouring cells of the
-    features across and along, 256 signs of the head's lowest cosine frequencies.
+    compare hashes made with it only with each other. Mirrored copies hash differently (see `mirrored_bits`):
+    training mirrors pictures on purpose. Of the `NUM_BITS` bits, 512 are differences between neighbouring
+    cells of the features across and along, 256 signs of the head's lowest cosine frequencies.
     """
     import imagehash
 
@@ -63,26 +63,30 @@ def _levelled(crop: Pixels, mesh: MeshNetwork) -> Pixels:
     return cut(crop, ffhq_square(face_at(points, window, presence)), size)
 
 
-def find_duplicates(hashes: Sequence[str], sharpness: Sequence[float], *, threshold: int) -> list[int]:
+def find_duplicates(
+    hashes: Sequence[str], quality: Sequence[float], *, threshold: int, mirrored: bool = False
+) -> list[int]:
     """For each item the index of the one to keep instead of it; its own where it is kept.
 
-    The sharpest come first (ties by order), and an item is kept unless one already kept differs in at most
+    The best come first (ties by order), and an item is kept unless one already kept differs in at most
     `threshold` bits; it then gives way to the nearest such. So alike pictures of a chain of strangers are
-    never joined. Exact; memory grows with the items only. Raises InputError for hashes of unequal length
-    or that are not hexadecimal.
+    never joined. Exact; memory grows with the items only. mirrored: an item is also compared as it would be
+    if its picture were mirrored. Raises InputError for hashes of unequal length or that are not hexadecimal.
     """
-    if len(hashes) != len(sharpness):
-        raise InputError(f"{len(hashes)} hashes, but {len(sharpness)} values of sharpness")
+    if len(hashes) != len(quality):
+        raise InputError(f"{len(hashes)} hashes, but {len(quality)} values of quality")
     if not hashes:
         return []
     bits = _unpack(hashes)
-    order = np.argsort(-np.asarray(sharpness, np.float64), kind="stable")
+    looks = (bits, mirrored_bits(bits)) if mirrored else (bits,)
+    order = np.argsort(-np.asarray(quality, np.float64), kind="stable")
     keeper = np.arange(len(bits))
     index = _open_index(bits.shape[1])
     kept = np.empty(0, np.int64)
     for start in range(0, len(order), _BLOCK):
         block = order[start : start + _BLOCK]
-        new = _sort_block(bits, block, *_nearest(index, kept, bits[block]), threshold, keeper)
+        near, distances = _nearest_of(index, kept, [look[block] for look in looks])
+        new = _sort_block(looks, block, near, distances, threshold, keeper)
         index.add(bits[new])
         kept = np.concatenate([kept, new])
     return [int(item) for item in keeper]
@@ -100,8 +104,36 @@ def nearest(hashes: Sequence[str], among: Sequence[str]) -> list[tuple[int, int]
     return list(zip(places.tolist(), distances.tolist(), strict=True))
 
 
+def pairs_within(hashes: Sequence[str], bits: int) -> list[tuple[int, int]]:
+    """All pairs of hashes that differ in at most so many bits, the smaller number first, in order.
+
+    Memory grows with the pairs. Raises InputError as `find_duplicates` does.
+    """
+    if not hashes:
+        return []
+    packed = _unpack(hashes)
+    index = _open_index(packed.shape[1])
+    index.add(packed)
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(packed), _BLOCK):
+        limits, _, near = index.range_search(packed[start : start + _BLOCK], bits + 1)
+        owners = np.repeat(np.arange(start, start + len(limits) - 1), np.diff(limits).astype(np.int64))
+        found += [(int(one), int(two)) for one, two in zip(owners, near, strict=True) if one < two]
+    return sorted(found)
+
+
+def mirrored_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Hashes [N, bytes] of `perceptual_hash` as those of the mirrored pictures, but for a few bits."""
+    if bits.shape[1] * 8 != NUM_BITS:
+        return bits
+    across, along, head = np.unpackbits(bits, axis=1).reshape(len(bits), 3, _CELLS, _CELLS).swapaxes(0, 1)
+    odd = np.arange(_CELLS) % 2  # cosines of an odd frequency across change their sign
+    flipped = (1 - across[..., ::-1], along[..., ::-1], head ^ odd.astype(np.uint8))
+    return np.packbits(np.stack(flipped, axis=1).reshape(len(bits), -1), axis=1)
+
+
 def _sort_block(
-    bits: NDArray[np.uint8],
+    looks: Sequence[NDArray[np.uint8]],
     block: NDArray[np.int64],
     near: NDArray[np.int64],
     distances: NDArray[np.int64],
@@ -112,7 +144,9 @@ def _sort_block(
     new = np.empty(len(block), np.int64)
     count = 0
     for item, other, distance in zip(block, near, distances, strict=True):
-        among = np.bitwise_count(bits[new[:count]] ^ bits[item]).sum(axis=1)
+        among = np.min(
+            [np.bitwise_count(looks[0][new[:count]] ^ look[item]).sum(axis=1) for look in looks], axis=0
+        )
         if count and among.min() < distance:
             other, distance = new[among.argmin()], among.min()
         if distance <= threshold:
@@ -131,6 +165,17 @@ def _nearest(
         return np.zeros(len(queries), np.int64), np.full(len(queries), np.iinfo(np.int64).max)
     distances, places = index.search(queries, 1)
     return kept[places[:, 0]], distances[:, 0].astype(np.int64)
+
+
+def _nearest_of(
+    index: Any, kept: NDArray[np.int64], looks: Sequence[NDArray[np.uint8]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The nearer of what each look of a query finds."""
+    near, distances = _nearest(index, kept, looks[0])
+    for look in looks[1:]:
+        other, apart = _nearest(index, kept, look)
+        near, distances = np.where(apart < distances, other, near), np.minimum(apart, distances)
+    return near, distances
 
 
 def _open_index(num_bytes: int) -> Any:

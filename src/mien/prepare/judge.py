@@ -11,7 +11,8 @@ from mien.core.errors import InputError
 # All that may be measured; see `measure`.
 MEASUREMENTS = (
     *("coverage", "face_size", "crop_side", "num_faces", "score", "roll", "yaw", "pitch", "sharpness"),
-    *("exposure", "contrast", "eyes_open", "mouth_open", "mask", "glasses", "colour"),
+    *("exposure", "contrast", "eyes_open", "mouth_open", "mask", "glasses", "colour", "real_size"),
+    *("shadows", "highlights", "tint", "padding", "drawing"),
 )
 # A crop may be enlarged by two thirds and no more.
 MIN_CROP_SHARE = 0.6
@@ -74,10 +75,18 @@ class Rules:
         Darkest face, as its mean brightness, 0 to 1.
     max_exposure
         Brightest face, as its mean brightness, 0 to 1.
+    max_shadows
+        Drop faces lost in light: the brightness of the face's darkest twentieth, 0 to 1.
+    min_highlights
+        Drop faces lost in the dark: the brightness of the face's brightest twentieth, 0 to 1.
     min_contrast
         Flattest face, 0 to 1.
     min_colour
-        Drop gray pictures: 0 is gray, 0.02 already coloured.
+        Drop gray, sepia and toned pictures: 0 is monochrome, 0.02 already coloured.
+    max_drawing
+        Drop line drawings and engravings: a guess, 0 (a photograph) to 1.
+    max_padding
+        Largest share of the crop that lies off the picture and is made up, 0 to 1.
     single_face
         Drop pictures with several faces instead of taking the largest.
     """
@@ -95,10 +104,14 @@ class Rules:
     max_mouth_open: float | None = None
     max_mask: float | None = 0.9
     max_glasses: float | None = None
-    min_exposure: float | None = 0.15
-    max_exposure: float | None = 0.85
+    min_exposure: float | None = None
+    max_exposure: float | None = None
+    max_shadows: float | None = 0.88
+    min_highlights: float | None = 0.1
     min_contrast: float | None = None
     min_colour: float | None = None
+    max_drawing: float | None = None
+    max_padding: float | None = None
     single_face: bool = False
 
     def __post_init__(self) -> None:
@@ -118,6 +131,11 @@ class Rules:
             return self
         return replace(self, min_crop_side=MIN_CROP_SHARE * size)
 
+    def asked(self) -> "Rules":
+        """Only those that differ from the defaults, which are for faces."""
+        defaults = [rule.name for rule in fields(self) if getattr(self, rule.name) == rule.default]
+        return replace(self, **(dict.fromkeys(defaults) | {"single_face": False}))  # type: ignore[arg-type]
+
     def bounds(self) -> tuple[Bound, ...]:
         """Those that ask for something, in the order in which they are tried."""
         found = []
@@ -133,39 +151,53 @@ class Rules:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One line of the table. side: "min", "max" or "both" (plus and minus). words: with {it}, {limit}."""
+    """One line of the table. side: "min", "max" or "both" (plus and minus).
+
+    words: with {it} and {limit}, which are written in `form`.
+    """
 
     rule: str
     measurement: str
     side: str
     reason: str
     words: str
+    form: str = ".2f"
 
 
 _TABLE = (
     _Entry("min_face", "face_size", "min", "too-small",
-           "the face is {it:.0f} pixels large, {limit:.0f} are needed"),
+           "the face is {it} pixels large, {limit} are needed", ".0f"),
     _Entry("min_crop_side", "crop_side", "min", "too-small",
-           "the crop is {it:.0f} pixels wide, {limit:.0f} are needed"),
-    _Entry("min_score", "score", "min", "unsure", "the finder is {it:.2f} sure, at least {limit:.2f}"),
-    _Entry("single_face", "num_faces", "max", "several-faces", "{it:.0f} faces were found, one is asked for"),
+           "the crop is {it} pixels wide, {limit} are needed", ".0f"),
+    _Entry("min_score", "score", "min", "unsure", "the finder is {it} sure, at least {limit}"),
+    _Entry("single_face", "num_faces", "max", "several-faces",
+           "{it} faces were found, one is asked for", ".0f"),
     _Entry("min_coverage", "coverage", "min", "covers-too-little",
-           "the face covers {it:.1%} of the picture, at least {limit:.1%}"),
+           "the face covers {it} of the picture, at least {limit}", ".1%"),
     _Entry("max_coverage", "coverage", "max", "covers-too-much",
-           "the face covers {it:.1%} of the picture, at most {limit:.1%}"),
-    _Entry("max_yaw", "yaw", "both", "turned", "turned by {it:.0f} degrees, at most {limit:.0f} to a side"),
-    _Entry("max_pitch", "pitch", "both", "nodding", "nods by {it:.0f} degrees, at most {limit:.0f}"),
-    _Entry("max_roll", "roll", "both", "tilted", "tilted by {it:.0f} degrees, at most {limit:.0f}"),
-    _Entry("min_sharpness", "sharpness", "min", "blurred", "sharpness {it:.2f}, at least {limit:.2f}"),
-    _Entry("max_mask", "mask", "max", "masked", "mask {it:.2f}, at most {limit:.2f}"),
-    _Entry("min_eyes_open", "eyes_open", "min", "eyes-closed", "eyes open {it:.2f}, at least {limit:.2f}"),
-    _Entry("max_mouth_open", "mouth_open", "max", "mouth-open", "mouth open {it:.2f}, at most {limit:.2f}"),
-    _Entry("max_glasses", "glasses", "max", "glasses", "glasses {it:.2f}, at most {limit:.2f}"),
-    _Entry("min_exposure", "exposure", "min", "too-dark", "mean brightness {it:.2f}, at least {limit:.2f}"),
-    _Entry("max_exposure", "exposure", "max", "too-bright", "mean brightness {it:.2f}, at most {limit:.2f}"),
-    _Entry("min_contrast", "contrast", "min", "flat", "contrast {it:.2f}, at least {limit:.2f}"),
-    _Entry("min_colour", "colour", "min", "gray", "colour {it:.3f}, at least {limit:.3f}"),
+           "the face covers {it} of the picture, at most {limit}", ".1%"),
+    _Entry("max_padding", "padding", "max", "padded",
+           "{it} of the crop lies off the picture, at most {limit}", ".1%"),
+    _Entry("max_yaw", "yaw", "both", "turned", "turned by {it} degrees, at most {limit} to a side", ".0f"),
+    _Entry("max_pitch", "pitch", "both", "nodding", "nods by {it} degrees, at most {limit}", ".0f"),
+    _Entry("max_roll", "roll", "both", "tilted", "tilted by {it} degrees, at most {limit}", ".0f"),
+    _Entry("min_sharpness", "sharpness", "min", "blurred", "sharpness {it}, at least {limit}"),
+    _Entry("max_mask", "mask", "max", "masked", "mask {it}, at most {limit}"),
+    _Entry("min_eyes_open", "eyes_open", "min", "eyes-closed", "eyes open {it}, at least {limit}"),
+    _Entry("max_mouth_open", "mouth_open", "max", "mouth-open", "mouth open {it}, at most {limit}"),
+    _Entry("max_glasses", "glasses", "max", "glasses", "glasses {it}, at most {limit}"),
+    _Entry("min_highlights", "highlights", "min", "too-dark",
+           "even the brightest parts have brightness {it}, at least {limit}"),
+    _Entry("max_shadows", "shadows", "max", "too-bright",
+           "even the darkest parts have brightness {it}, at most {limit}"),
+    _Entry("min_exposure", "exposure", "min", "too-dark", "mean brightness {it}, at least {limit}"),
+    _Entry("max_exposure", "exposure", "max", "too-bright", "mean brightness {it}, at most {limit}"),
+    _Entry("min_contrast", "contrast", "min", "flat", "contrast {it}, at least {limit}"),
+    _Entry("max_drawing", "drawing", "max", "drawn", "drawing {it}, at most {limit}"),
+    _Entry("min_colour", "colour", "min", "gray", "colour {it}, at least {limit}", ".3f"),
 )  # fmt: skip
+
+RULE_REASONS = frozenset(entry.reason for entry in _TABLE)
 
 
 def judge(measurements: Mapping[str, float], rules: Rules) -> Drop | None:
@@ -176,5 +208,18 @@ def judge(measurements: Mapping[str, float], rules: Rules) -> Drop | None:
             continue
         broken = {"min": value < limit, "max": value > limit, "both": abs(value) > limit}[entry.side]
         if broken:
-            return Drop(entry.reason, entry.words.format(it=value, limit=limit))
+            return Drop(entry.reason, _sentence(entry, value, float(limit)))
     return None
+
+
+_MOST_DIGITS = 12
+
+
+def _sentence(entry: _Entry, value: float, limit: float) -> str:
+    """Value and limit in as many digits as tell them apart: never "0.35, at least 0.35"."""
+    first, kind = int(entry.form[1]), entry.form[2]
+    for digits in range(first, _MOST_DIGITS):
+        it, most = f"{value:.{digits}{kind}}", f"{limit:.{digits}{kind}}"
+        if it.lstrip("-") != most:
+            break
+    return entry.words.format(it=it, limit=most)

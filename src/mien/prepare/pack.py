@@ -11,10 +11,10 @@ from mien.core.atomic import move
 from mien.core.manifest import Record
 from mien.core.packed import PackWriter
 from mien.prepare.candidates import Candidates
+from mien.prepare.extract import dropped
 from mien.prepare.judge import Bound
 from mien.prepare.select import Selection
 from mien.prepare.sheet import Shot, write_sheet
-from mien.prepare.work import dropped
 
 _SHEET_KEPT, _SHEET_DROPPED = 96, 96  # examples on the sheet
 _SHEET_PER_REASON, _SHEET_BLANKS = 24, 4  # of one reason, with a picture to show and without
@@ -45,7 +45,7 @@ class Packed:
 
         Only while the run lasts: ask in its `report`.
         """
-        index = self._index.get(record.get("source", ""))
+        index = self._index.get(_place(record))
         if index is None:
             return None
         crops = dict(self._candidates.crops(index, self.size))
@@ -58,9 +58,13 @@ class Packed:
         write_sheet(path, kept=kept, dropped=lost, num_kept=self.kept, reasons=self.dropped)
 
     @cached_property
-    def _index(self) -> dict[str, int]:
-        records = ((index, self._candidates.record(index)) for index in range(len(self._candidates)))
-        return {record["source"]: index for index, record in records}
+    def _index(self) -> dict[tuple[str, int], int]:
+        return {_place(self._candidates.record(index)): index for index in range(len(self._candidates))}
+
+
+def _place(record: Mapping[str, Any]) -> tuple[str, int]:
+    """The photo and which of its faces."""
+    return str(record.get("source", "")), int(record.get("face") or 0)
 
 
 def write_pack(
@@ -88,10 +92,14 @@ def write_pack(
                 continue
             record |= dropped(drop)
             if index in selection.doubles:
-                record["duplicate_of"] = selection.doubles[index]
+                keeper = candidates.record(selection.doubles[index])
+                record["duplicate_of"] = keeper["source"]
+                if keeper.get("face"):
+                    record["duplicate_face"] = keeper["face"]
             pack.add_record(record)
             if tally.drop(record):
-                thumb = candidates.thumb(index) or dict(candidates.crops(index, size)).get("", b"")
+                crop = dict(candidates.crops(index, size)).get("", b"")
+                thumb = crop if record.get("face") else candidates.thumb(index) or crop
                 tally.show(record, thumb)
         kept = len(pack)
     move(whole, path)

@@ -11,6 +11,7 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.packed import PackReader
 from mien.datasets.index import record_fields
+from mien.datasets.layout import parse_options
 from mien.datasets.opening import choose_entries
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.judge import Rules
@@ -56,11 +57,13 @@ def prepare(
     duplicates_by: Literal["hash", "identity"] = "hash",
     keep_duplicates: Annotated[bool, Parameter(negative="")] = False,
     guess_person: Annotated[bool, Parameter(negative="")] = False,
-    finder: Literal["mesh", "haar"] = "mesh",
+    mirrored_duplicates: Annotated[bool, Parameter(negative="")] = False,
+    finder: Literal["mesh", "haar", "none"] = "mesh",
+    faces: Literal["largest", "central", "all"] = "largest",
     workers: int | None = None,
     keep_work: bool = True,
 ) -> PrepareResult:
-    """Find, cut, measure, judge and pack the faces of a heap of photos, with a verdict on every file.
+    """Find, cut, measure, judge and pack the faces of photos, with a verdict on every file.
 
     Run it again with other rules: what was found is known, and only the choice is made anew. A run that was
     killed goes on. A zip that was prepared before can be the source: its faces are judged again and copied.
@@ -70,7 +73,8 @@ def prepare(
     Parameters
     ----------
     source
-        A folder or zip of photos; sub-folders become labels. Or a prepared zip, or a layout: celeba:FOLDER.
+        A folder or zip of photos; sub-folders become labels. Or a prepared zip, or a layout: celeba:FOLDER,
+        folder:FOLDER?size=64.
     out
         The zip to write; a contact sheet and a report page are written beside it.
     size
@@ -83,25 +87,36 @@ def prepare(
     duplicates
         How alike near-duplicates are: bits of 768 in which their hashes may differ.
     duplicates_by
-        hash (the same picture, again) or identity: keep one picture, the sharpest, of every person.
+        hash (the same picture, again) or identity: keep one picture, the best, of every person.
     keep_duplicates
-        Keep near-duplicates instead of the sharpest of them.
+        Keep near-duplicates instead of the best of them: the one with the most real pixels on the face.
     guess_person
         Write who a face recognition network takes each face for as `person`, so that no split parts anybody.
+    mirrored_duplicates
+        Take mirrored copies for duplicates, too.
     finder
-        mesh (better, fetched once) or haar (needs no download, measures no pose, eyes or mouth).
+        mesh (better, fetched once), haar (needs no download, measures no pose, eyes or mouth), or none: the
+        middle square of each picture, for drawings, cropped faces and whatever else.
+    faces
+        Which faces of a photo: largest, central (nearest to the middle) or all.
     workers
         Processes; one a core by default.
     keep_work
         Leave OUT.work beside the zip, for other rules later.
     """
+    source = str(source)
+    if not source.strip():
+        raise InputError("the source is empty; give a folder or zip of photos, or . for this folder")
+    source, own_size = _plain_source(source)
     options = Options(
-        sizes=_sizes(size),
+        sizes=_sizes(size) or own_size,
         layout=layout,
         finder=finder,
+        faces=faces,
         rules=rules,
         where=None if where is None else Where(where),
         duplicates=None if keep_duplicates else DEFAULT_THRESHOLD if duplicates is None else duplicates,
+        mirrored_duplicates=mirrored_duplicates,
         duplicates_by=duplicates_by,
         guess_person=guess_person,
         workers=workers,
@@ -120,6 +135,21 @@ def prepare(
 def _sizes(size: int | Sequence[int] | None) -> tuple[int, ...]:
     """One or several sizes, as callers in Python give them."""
     return () if size is None else (size,) if isinstance(size, int) else tuple(size)
+
+
+def _plain_source(source: str) -> tuple[str, tuple[int, ...]]:
+    """The folder or zip of "folder:WHERE?size=64", with the size that it names; others as they are."""
+    name, colon, where = source.partition(":")
+    if Path(source).exists() or not colon or name != "folder":
+        return source, ()
+    path, given = parse_options(where)
+    unknown = sorted(given.keys() - {"size"})
+    if unknown:
+        raise InputError(f"{source}: prepare takes size= of a plain folder, not {unknown[0]}=")
+    size = given.get("size", "")
+    if size and not size.isdecimal():
+        raise InputError(f"{source}: size={size} is no number of pixels")
+    return str(path), (int(size),) if size else ()
 
 
 def _run(source: str, out: Path, options: Options, events: Events) -> PrepareResult:
@@ -155,7 +185,7 @@ def open_inputs(source: str, *, without: Sequence[Path] = ()) -> Inputs:
     extra = {name: {**listed.extra.get(name, {}), **its} for name, its in fields.items()}
     if columns is None:
         return Inputs(index.root, files, notes=index.notes, extra=extra)
-    labels = {entry.file: columns.label(entry) for entry in index.entries}
+    labels = {entry.file: columns.label(entry.record()) for entry in index.entries}
     return Inputs(index.root, files, labels, columns.class_names, index.notes, extra)
 
 
@@ -172,7 +202,8 @@ def _write_pages(packed: Packed, source: Path) -> None:
 def _describe(result: PrepareResult, events: Events) -> None:
     if result.measured:
         speed = result.measured / max(result.seconds, 1e-9)
-        events.note(f"looked at {result.measured:,} of {result.total:,} ({speed:.0f} a second)")
+        files = "1 file" if result.measured == 1 else f"{result.measured:,} files"
+        events.note(f"looked at {files} ({speed:.3g} a second)")
     else:
         events.note(f"judged {result.total:,} again; no picture had to be looked at")
     for note in result.notes:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.core import artefacts
@@ -14,16 +14,23 @@ from mien.core.packed import PackReader
 from mien.faces.align import LAYOUTS
 from mien.faces.finder import FINDERS, needed_artefacts
 from mien.prepare import store as stores
-from mien.prepare.candidates import Candidates, Found, Prepared, open_prepared, prepared_size
+from mien.prepare.all_faces import FACES
+from mien.prepare.candidates import (
+    Candidates,
+    PackedFaces,
+    StoredFaces,
+    open_prepared,
+    prepared_size,
+)
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
-from mien.prepare.judge import MEASUREMENTS, Rules
+from mien.prepare.extract import NO_FINDER, CropConfig
+from mien.prepare.judge import MEASUREMENTS, NO_FACE, Rules
 from mien.prepare.pack import Packed, write_pack
-from mien.prepare.people import LEAST_SIDE
+from mien.prepare.people import LEAST_SIDE, NEEDS
 from mien.prepare.pool import Pool
-from mien.prepare.select import Selection, know_people, select
+from mien.prepare.select import Duplicates, Selection, know_people, select
 from mien.prepare.sources import Inputs
 from mien.prepare.where import ITSELF, Where
-from mien.prepare.work import Job
 
 DEFAULT_SIZE = 64
 DUPLICATES_BY = ("hash", "identity")
@@ -73,9 +80,10 @@ class Options:
 
     sizes: sides of the pictures, powers of two; () for that of a prepared source, else 64. layout: see
     `align.layout_squares`; None for "ffhq", or a prepared source's own. rules: bounds on measurements. where:
-    a condition on each record, see `where`. duplicates: bits of 768 in which near-duplicates may differ; the
-    sharpest is kept; None keeps all. duplicates_by: "hash", or "identity": after that, of all pictures in
-    which a face recognition network sees one person the sharpest is kept. guess_person: write who that
+    a condition on each record, see `where`. faces: which of a photo's, see `all_faces.FACES`. duplicates:
+    bits of 768 in which near-duplicates may differ; the best is kept; None keeps all. mirrored_duplicates:
+    find mirrored copies, too. duplicates_by: "hash", or "identity": after that, of all pictures in
+    which a face recognition network sees one person the best is kept. guess_person: write who that
     network takes each face for as `person`, where nothing else says it. workers: processes, None for one a
     core.
     """
@@ -83,9 +91,11 @@ class Options:
     sizes: tuple[int, ...] = ()
     layout: str | None = None
     finder: str = "mesh"
+    faces: str = "largest"
     rules: Rules = RULES
     where: Where | None = None
     duplicates: int | None = DEFAULT_THRESHOLD
+    mirrored_duplicates: bool = False
     duplicates_by: str = "hash"
     guess_person: bool = False
     workers: int | None = None
@@ -96,8 +106,13 @@ class Options:
                 raise InputError(f"size {size} is no power of two from 8 to 4096")
         if len(set(self.sizes)) < len(self.sizes):
             raise InputError(f"sizes {', '.join(map(str, self.sizes))}: one is named twice")
-        if self.finder not in FINDERS:
-            raise InputError(f"{self.finder!r} is no finder; choose from: {', '.join(FINDERS)}")
+        if self.finder not in (*FINDERS, NO_FINDER):
+            known = ", ".join((*FINDERS, NO_FINDER))
+            raise InputError(f"{self.finder!r} is no finder; choose from: {known}")
+        if self.faces not in FACES:
+            raise InputError(f"--faces {self.faces!r}: choose from: {', '.join(FACES)}")
+        if self.finder == NO_FINDER:
+            self._check_whole()
         if self.layout is not None and self.layout not in LAYOUTS:
             raise InputError(f"{self.layout!r} is no layout; choose from: {', '.join(LAYOUTS)}")
         if self.duplicates_by not in DUPLICATES_BY:
@@ -115,9 +130,32 @@ class Options:
         return self.duplicates_by == "identity"
 
     @property
-    def job(self) -> Job:
-        """What workers do with photos."""
-        return Job(self.sizes or (DEFAULT_SIZE,), self.layout or "ffhq", self.finder)
+    def crops(self) -> CropConfig:
+        """What workers cut out of photos."""
+        return CropConfig(self.sizes or (DEFAULT_SIZE,), self.layout or "ffhq", self.finder, self.faces)
+
+    def rules_for(self, size: int) -> Rules:
+        """The rules for pictures of `size` pixels; without a finder, only those that were asked for."""
+        rules = self.rules.asked() if self.finder == NO_FINDER else self.rules
+        if self.faces == "all" and rules.min_coverage == RULES.min_coverage:
+            rules = replace(rules, min_coverage=None)  # a face in a group covers little of its photo
+        return rules.for_size(size)
+
+    def duplicates_for(self, size: int) -> Duplicates:
+        """Which near-duplicates to look for among crops of `size` pixels."""
+        aligned = self.finder != NO_FINDER and self.layout in (None, "ffhq") and size >= LEAST_SIDE
+        known = (
+            aligned and self.duplicates == DEFAULT_THRESHOLD and artefacts.artefact_path(NEEDS) is not None
+        )
+        return Duplicates(self.duplicates, self.mirrored_duplicates, size if known else None)
+
+    def _check_whole(self) -> None:
+        """Refuse what only faces have."""
+        asked = {"--layout": self.layout is not None, "--faces": self.faces != "largest"}
+        asked |= {"--duplicates-by identity": self.one_each, "--guess-person": self.guess_person}
+        wrong = next((flag for flag, given in asked.items() if given), None)
+        if wrong is not None:
+            raise InputError(f"{wrong} is about faces, which --finder none does not look for: choose one")
 
     def _check_people(self) -> None:
         if self.one_each and self.duplicates is None:
@@ -158,16 +196,20 @@ def judge_again(
 ) -> PrepareResult:
     """Choose anew among the pictures of a prepared source, which are copied as they are."""
     begun = time.monotonic()
-    candidates = Prepared(reader)
-    _check_where(options.where, candidates)
-    packs, notes = _Writer(source, out, out.parent, options, finish).write(candidates, (size,))
-    return PrepareResult(packs, time.monotonic() - begun, 0, candidates.class_names, notes)
+    beside = stores.CropsBeside(source)
+    try:
+        candidates = PackedFaces(reader, size, beside)
+        _check_where(options.where, candidates)
+        packs, notes = _Writer(source, out, out.parent, options, finish).write(candidates, (size,))
+        return PrepareResult(packs, time.monotonic() - begun, 0, candidates.class_names, notes)
+    finally:
+        beside.close()
 
 
 def prepare_inputs(
     inputs: Inputs, out: Path, options: Options, *, events: Events, finish: Finish
 ) -> PrepareResult:
-    """Find, cut, measure, judge and pack the largest face of every picture in `inputs`.
+    """Find, cut, measure, judge and pack the faces of every picture in `inputs`.
 
     Several sizes give `OUT-64.zip`, `OUT-128.zip`, ... finish: called with each zip while its dropped faces
     can still be shown. What is measured is kept in `OUT.work` at once: a killed run goes on there, and other
@@ -176,20 +218,20 @@ def prepare_inputs(
     `out` is then untouched.
     """
     begun = time.monotonic()
-    job = options.job
-    with stores.opened(out, job.to_dict()) as store:
-        candidates = Found(inputs, store)
+    config = options.crops
+    with stores.opened(out, config.to_dict()) as store:
+        candidates = StoredFaces(inputs, store)
         _check_where(options.where, candidates)
-        measured = _measure(candidates, inputs, store.path, job, options.workers or _cores(), events)
+        measured = _measure(candidates, inputs, store.path, config, options.workers or _cores(), events)
         writer = _Writer(inputs.root, out, store.path.parent, options, finish)
-        packs, notes = writer.write(candidates, job.sizes)
+        packs, notes = writer.write(candidates, config.sizes)
     seconds = time.monotonic() - begun
     return PrepareResult(packs, seconds, measured, inputs.class_names, inputs.notes + notes)
 
 
 def output_files(out: Path, options: Options) -> list[Path]:
     """What a run writes, which may lie inside the source."""
-    sizes = options.job.sizes
+    sizes = options.crops.sizes
     zips = [_pack_path(out, size, sizes) for size in sizes]
     beside = [file for path in zips for file in (sheet_path(path), report_path(path))]
     return [*zips, *beside, stores.work_folder(out)]
@@ -218,19 +260,21 @@ def _check_where(condition: Where | None, candidates: Candidates) -> None:
         condition.check_names({*MEASUREMENTS, *ITSELF} | candidates.known_names())
 
 
-def _measure(candidates: Found, inputs: Inputs, store: Path, job: Job, workers: int, events: Events) -> int:
+def _measure(
+    candidates: StoredFaces, inputs: Inputs, store: Path, config: CropConfig, workers: int, events: Events
+) -> int:
     """Look at every input of which nothing is known; return how many those were."""
-    missing, total = candidates.missing(), len(candidates)
+    missing, total = candidates.missing(), len(inputs.files)
     if not missing:
         return 0
     if len(missing) < total:
         events.note(f"{total - len(missing):,} of {total:,} were looked at before")
-    for name in needed_artefacts(job.finder):
+    for name in needed_artefacts(config.finder):
         artefacts.obtain(name, announce=events.note)
-    setup = {"source": str(inputs.root), "store": str(store), "job": job.to_dict()}
+    setup = {"source": str(inputs.root), "store": str(store), "config": config.to_dict()}
     files = [inputs.files[index] for index in missing]
     tasks = [{"name": file.name, "at": file.at, "key": file.key} for file in files]
-    progress = events.progress("finding faces")
+    progress = events.progress("cutting images" if config.finder == NO_FINDER else "finding faces")
     with Pool(setup, count=workers) as pool:
         for done, (task, answer) in enumerate(pool.run(tasks), total - len(missing) + 1):
             if answer.record is not None and "stop" in answer.record:
@@ -262,18 +306,19 @@ class _Writer:
             if not chosen.num_kept:
                 notes.append(_nothing(chosen, self.source, path))
                 continue
-            bounds = self.options.rules.for_size(size).bounds()
+            notes += [note for note in chosen.notes if note not in notes]
+            bounds = self.options.rules_for(size).bounds()
             packed = write_pack(path, size, candidates, chosen, bounds=bounds, scratch=self.scratch)
             self.finish(packed)
             packs.append(packed)
         if not packs:
-            raise MienError(notes[0])
+            raise MienError(notes[-1])
         return tuple(packs), tuple(notes)
 
     def _select(self, candidates: Candidates, size: int) -> Selection:
         options = self.options
-        rules = options.rules.for_size(size)
-        chosen = select(candidates, rules, where=options.where, duplicates=options.duplicates)
+        rules, duplicates = options.rules_for(size), options.duplicates_for(size)
+        chosen = select(candidates, rules, where=options.where, duplicates=duplicates)
         if not chosen.num_kept or not options.knows_people:
             return chosen
         return know_people(chosen, candidates, size, one_each=options.one_each, guess=options.guess_person)
@@ -283,7 +328,8 @@ def _nothing(chosen: Selection, source: Path, path: Path) -> str:
     reasons = [drop.reason for drop in chosen.drops if drop is not None]
     counts = sorted(((reasons.count(reason), reason) for reason in set(reasons)), reverse=True)
     listed = ", ".join(f"{count} {reason}" for count, reason in counts)
-    return f"{source}: no face was kept of {len(reasons)} files ({listed}); {path} was not written"
+    hint = "; for other images than faces: --finder none" if counts and counts[0][1] == NO_FACE.reason else ""
+    return f"{source}: no face was kept of {len(reasons)} files ({listed}); {path} was not written{hint}"
 
 
 def _cores() -> int:

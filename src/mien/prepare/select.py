@@ -1,53 +1,112 @@
 """Which candidates are kept: rules, then the user's condition, then near-duplicates, then one a person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mien.core.errors import InputError
+from mien.core.labels import Label
 from mien.labels.split import person_of
 from mien.prepare.candidates import Candidates
 from mien.prepare.dedupe import DUPLICATE, find_duplicates
+from mien.prepare.detail import copy_quality
 from mien.prepare.judge import Drop, Rules, judge
 from mien.prepare.people import SAME_PERSON, features, group
+from mien.prepare.scans import join_scans
 from mien.prepare.where import Unknown, Where
 
 
 @dataclass(frozen=True)
-class Selection:
-    """drops: for each candidate why it is dropped, or None. doubles: candidate -> source of the kept one.
+class Duplicates:
+    """Which near-duplicates are looked for. threshold: bits in which hashes may differ, None keeps all.
 
-    people: candidate -> who it is taken to show, where that was guessed.
+    mirrored: mirrored copies, too. size: of the crops that a face recognition network sees, to find scans of
+    one photo with other contrast; None does without.
+    """
+
+    threshold: int | None
+    mirrored: bool = False
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """drops: for each candidate why it is dropped, or None. doubles: candidate -> the kept one.
+
+    people: candidate -> who it is taken to show, where that was guessed. notes: lines for the user.
     """
 
     drops: list[Drop | None]
-    doubles: dict[int, str] = field(default_factory=dict)
+    doubles: dict[int, int] = field(default_factory=dict)
     people: dict[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def num_kept(self) -> int:
         return self.drops.count(None)
 
 
-def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplicates: int | None) -> Selection:
-    """Judge every candidate. duplicates: bits in which hashes of doubles may differ, None keeps doubles."""
+def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplicates: Duplicates) -> Selection:
+    """Judge every candidate, then drop near-duplicates."""
     drops: list[Drop | None] = []
-    passed: list[tuple[int, str, float, str]] = []  # number, hash, sharpness, source: all that doubles need
+    passed: list[tuple[int, str, float]] = []  # number, hash, quality: all that doubles need
     for index in range(len(candidates)):
         record = candidates.record(index)
         drop = _judge(record, rules, where)
         drops.append(drop)
         if drop is None and record.get("hash"):
-            passed.append((index, record["hash"], _sharpness(record), record["source"]))
-    doubles: dict[int, str] = {}
-    if duplicates is not None and passed:
-        hashes, sharpness = [each[1] for each in passed], [each[2] for each in passed]
-        keepers = find_duplicates(hashes, sharpness, threshold=duplicates)
-        for own, ((index, *_), keeper) in enumerate(zip(passed, keepers, strict=True)):
-            if keeper != own:
-                doubles[index] = passed[keeper][3]
-                drops[index] = Drop(DUPLICATE, f"it shows the same as {doubles[index]}, which is kept")
-    return Selection(drops, doubles)
+            passed.append((index, record["hash"], copy_quality(record.get("measurements") or {})))
+    if duplicates.threshold is None or not passed:
+        return Selection(drops)
+    numbers, hashes, quality = (list(column) for column in zip(*passed, strict=True))
+    keepers = find_duplicates(hashes, quality, threshold=duplicates.threshold, mirrored=duplicates.mirrored)
+    if duplicates.size is not None:
+        size = duplicates.size
+        keepers = join_scans(
+            hashes, quality, keepers, lambda at: dict(candidates.crops(numbers[at], size)).get("")
+        )
+    doubles = {numbers[own]: numbers[keeper] for own, keeper in enumerate(keepers) if keeper != own}
+    disputed = []
+    for index, keeper in doubles.items():
+        drops[index], differ = _duplicate(candidates, index, keeper)
+        disputed += [(index, keeper)] if differ else []
+    return Selection(drops, doubles, notes=_disputed(candidates, disputed))
+
+
+def _duplicate(candidates: Candidates, index: int, keeper: int) -> tuple[Drop, bool]:
+    """Why a double is dropped, and whether it stands in another class than the one that is kept."""
+    mine, theirs = candidates.label(index), candidates.label(keeper)
+    words = f"it shows the same as {name_of_face(candidates.record(keeper))}, which is kept"
+    if mine == theirs:
+        return Drop(DUPLICATE, words), False
+    classes = [_class_words(candidates, label) for label in (theirs, mine)]
+    return Drop(DUPLICATE, f"{words} with other labels ({classes[0]}, here {classes[1]})"), True
+
+
+def _class_words(candidates: Candidates, label: Label | None) -> str:
+    if isinstance(label, int):
+        return candidates.class_names[label] if label < len(candidates.class_names) else str(label)
+    return "none" if label is None else " ".join(f"{value:g}" for value in label)
+
+
+def _disputed(candidates: Candidates, pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """A note on doubles that stand in two classes, naming the first."""
+    if not pairs:
+        return ()
+    index, keeper = pairs[0]
+    names = [name_of_face(candidates.record(at)) for at in (keeper, index)]
+    classes = [_class_words(candidates, candidates.label(at)) for at in (keeper, index)]
+    pictures = "1 picture stands" if len(pairs) == 1 else f"{len(pairs):,} pictures stand"
+    return (
+        f"{pictures} in two classes; first {names[0]} ({classes[0]}), which is kept,"
+        f" and {names[1]} ({classes[1]}): look which is right",
+    )
+
+
+def name_of_face(record: Mapping[str, Any]) -> str:
+    """The source of a record, and which of its faces it is, if it has several."""
+    face = record.get("face")
+    return str(record["source"]) + (f" (face {face})" if face else "")
 
 
 def know_people(
@@ -55,8 +114,8 @@ def know_people(
 ) -> Selection:
     """Look at who the kept candidates show, by the face recognition network on their crops of `size`.
 
-    one_each: keep the sharpest of each person. guess: name the people, but for candidates whose records name
-    them already. Raises InputError for crops that are no aligned faces of 64 pixels or more.
+    one_each: keep the best picture of each person. guess: name the people, but for candidates whose records
+    name them already. Raises InputError for crops that are no aligned faces of 64 pixels or more.
     """
     kept = [index for index, drop in enumerate(selection.drops) if drop is None]
     persons = group(features([_crop(candidates, index, size) for index in kept]))
@@ -67,20 +126,22 @@ def know_people(
     width = len(str(len(members)))
     for person, indexes in members.items():
         if one_each:
-            indexes = _sharpest_first(candidates, indexes)
-            source = candidates.record(indexes[0])["source"]
+            indexes = _best_first(candidates, indexes)
+            source = name_of_face(candidates.record(indexes[0]))
             for index in indexes[1:]:
-                doubles[index] = source
+                doubles[index] = indexes[0]
                 drops[index] = Drop(SAME_PERSON, f"it shows the same person as {source}, which is kept")
             indexes = indexes[:1]
         for index in indexes if guess else ():
             if not person_of(candidates.record(index)):
                 people[index] = f"guessed {person + 1:0{width}d}"
-    return Selection(drops, doubles, people)
+    return Selection(drops, doubles, people, selection.notes)
 
 
-def _sharpest_first(candidates: Candidates, indexes: Sequence[int]) -> list[int]:
-    return sorted(indexes, key=lambda index: (-_sharpness(candidates.record(index)), index))
+def _best_first(candidates: Candidates, indexes: Sequence[int]) -> list[int]:
+    return sorted(
+        indexes, key=lambda index: (-copy_quality(candidates.record(index).get("measurements") or {}), index)
+    )
 
 
 def _crop(candidates: Candidates, index: int, size: int) -> bytes:
@@ -100,9 +161,3 @@ def _judge(record: dict[str, Any], rules: Rules, where: Where | None) -> Drop | 
         return None if where.holds(record) else Drop("where", f"it is not so that {where.text}")
     except Unknown as unknown:
         return Drop("where-unknown", str(unknown))
-
-
-def _sharpness(record: dict[str, Any]) -> float:
-    """What decides between doubles; faces that were not measured so far go by their size."""
-    measurements = record.get("measurements") or {}
-    return float(measurements.get("sharpness", measurements.get("face_size", 0.0)))

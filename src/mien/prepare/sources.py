@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,10 +12,13 @@ from typing import Any
 from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
+from mien.core.path_labels import classes_of, read_paths
 from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
 from mien.prepare.archive import Archive, is_safe
 
 MANIFEST = "manifest.jsonl"
+_MOST_SHARING = 4  # records of a crawl that may share a picture; one of more is a placeholder
+_OF_RECORD = ("record", "page", "site", "purpose", "number", "of")  # what `mien collect` knows of a picture
 # Tables beside the pictures, which are no pictures themselves; at the top of a source only.
 _TABLES = frozenset({"dataset.json", MANIFEST, CONTINUED, "labels.csv", "metadata.csv", "metadata.jsonl"})
 
@@ -51,30 +55,29 @@ class Inputs:
 def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
     """List folder or zip `source`, leaving out the files and folders `without` (our own output).
 
-    Labels come from `dataset.json` if there is one, else from class sub-folders in alphabetical order. A
-    folder filled by `mien collect` is what its manifest says, with fields, licences and addresses.
-    Raises InputError if there is no such source, it is no zip, or holds no file at all.
+    Labels come from `dataset.json` if there is one, else from class sub-folders in alphabetical order;
+    folders called train, test or the like are splits. A folder filled by `mien collect` is what its manifest
+    says, with fields, licences and addresses. What mien wrote there itself (zips, sheets, reports, runs) is
+    left out. Raises InputError if there is no such source, it is no zip, or holds no file at all.
     """
     files = list_all(source, without=without)
     with Reader(source) as reader:
         beside = {file.name: file for file in files if file.name in _TABLES}
         texts = {
-            name: reader.read(file).decode("utf-8", "replace")
+            name: reader.read(file).decode("utf-8-sig", "replace")
             for name, file in beside.items()
             if name in ("dataset.json", MANIFEST)
         }
     files = [file for file in files if file.name not in _TABLES]
+    own = _own_products([file.name for file in files]) if source.is_dir() else frozenset()
+    files = [file for file in files if file.name not in own]
     if not files:
         raise InputError(f"{source}: no pictures in it")
-    if "dataset.json" in texts:
-        pictures = [file.name for file in files if _is_picture(file.name)]
-        labels, class_names = parse_labels(texts["dataset.json"], pictures, str(source))
-        by_name = None if labels is None else dict(zip(pictures, labels, strict=True))
-        return Inputs(source, tuple(files), by_name, class_names)
+    notes = (f"left out what mien wrote: {_first(sorted(own))}",) if own else ()
     extra = _collected(texts.get(MANIFEST, ""))
-    if extra:
-        return _listed(source, files, extra)
-    return _folder_labels(source, tuple(files), [file.name for file in files if _is_picture(file.name)])
+    if extra and "dataset.json" not in texts:
+        return _listed(source, files, extra, notes)
+    return _labelled(source, tuple(files), texts.get("dataset.json"), notes)
 
 
 def list_all(source: Path, *, without: Sequence[Path] = ()) -> list[Input]:
@@ -150,6 +153,7 @@ def _is_picture(name: str) -> bool:
 def _collected(manifest: str) -> dict[str, Mapping[str, Any]]:
     """What the manifest of `mien collect` says of each file (first line first); {} if it is another's."""
     extra: dict[str, Mapping[str, Any]] = {}
+    sharing: dict[str, set[str]] = {}
     for line in manifest.split("\n"):
         try:
             entry = json.loads(line)
@@ -159,42 +163,82 @@ def _collected(manifest: str) -> dict[str, Mapping[str, Any]]:
             fields, url, licence = entry.get("fields"), entry.get("source"), entry.get("licence")
             labels = fields if isinstance(fields, dict) else {}
             known = {"licence": licence, "source_url": url, "labels": labels}
+            known |= {key: entry[key] for key in _OF_RECORD if entry.get(key) is not None}
+            person = labels.get("person") or entry.get("person", _person_of(entry))
+            if person:
+                known["person"] = str(person)
             extra.setdefault(entry["file"], known)
-    return extra
+            sharing.setdefault(entry["file"], set()).add(str(entry.get("record") or entry["page"]))
+    return {name: known for name, known in extra.items() if len(sharing[name]) <= _MOST_SHARING}
 
 
-def _listed(source: Path, files: Sequence[Input], extra: Mapping[str, Mapping[str, Any]]) -> Inputs:
+def _person_of(entry: Mapping[str, Any]) -> str:
+    """A record shows one person: what a crawl that names none is read as."""
+    return f"{entry.get('site')}/{entry['record']}" if entry.get("record") else ""
+
+
+def _listed(
+    source: Path, files: Sequence[Input], extra: Mapping[str, Mapping[str, Any]], notes: tuple[str, ...]
+) -> Inputs:
     """The files that a crawl's manifest names; whatever else lies there is the crawl's own."""
     listed = tuple(file for file in files if file.name in extra)
     if not listed:
         raise InputError(f"{source}: {MANIFEST} names none of the {len(files)} files in it")
     gone = len(extra) - len(listed)
-    notes = (f"{gone} files that {MANIFEST} names are missing",) if gone else ()
+    if gone:
+        notes = (*notes, f"{gone} files that {MANIFEST} names are missing")
     return Inputs(source, listed, notes=notes, extra=extra)
 
 
-def _folder_labels(root: Path, files: tuple[Input, ...], pictures: list[str]) -> Inputs:
-    """Class numbers from the first folder in which the pictures differ."""
-    folders = {name: PurePosixPath(name).parts[:-1] for name in pictures}
-    depth = 0
-    while folders and all(len(parts) > depth for parts in folders.values()):
-        found = sorted({parts[depth] for parts in folders.values()})
-        if len(found) > 1:
-            numbers = {name: found.index(parts[depth]) for name, parts in folders.items()}
-            others = {
-                file.name: _class_of(file.name, depth, found) for file in files if file.name not in numbers
-            }
-            numbers |= {name: number for name, number in others.items() if number is not None}
-            return Inputs(root, files, numbers, tuple(readable(name) for name in found))
-        depth += 1
-    loose = [name for name, parts in folders.items() if len(parts) <= depth]
-    if loose and len(loose) < len(folders):
-        note = f"no labels: {len(loose)} pictures lie beside the class folders, first {readable(loose[0])}"
-        return Inputs(root, files, notes=(note,))
-    return Inputs(root, files)
+def _labelled(root: Path, files: tuple[Input, ...], document: str | None, notes: tuple[str, ...]) -> Inputs:
+    """Class numbers or vectors by name, and the split that folders name, as every command reads them."""
+    names = [file.name for file in files if is_safe(file.name)]
+    pictures = [name for name in names if _is_picture(name)]
+    placed = read_paths(names)
+    extra = {name: {"split": path.split} for name, path in zip(names, placed, strict=True) if path.split}
+    if document is not None:
+        parsed = parse_labels(document, pictures)
+        notes = (*notes, *parsed.notes, *([f"no labels: {parsed.problem}"] if parsed.problem else []))
+        labels = None if parsed.labels is None else dict(zip(pictures, parsed.labels, strict=True))
+        return Inputs(root, files, labels, parsed.class_names, notes, extra)
+    of_picture = dict(zip(names, placed, strict=True))
+    classes = classes_of(pictures, [of_picture[name] for name in pictures])
+    found = sorted({name for name in classes if name is not None})
+    loose = [name for name, its in zip(pictures, classes, strict=True) if its is None]
+    if not found or loose:
+        if found:
+            note = (
+                f"no labels: {len(loose)} pictures lie beside the class folders, first {readable(loose[0])}"
+            )
+            notes = (*notes, note)
+        return Inputs(root, files, notes=notes, extra=extra)
+    numbers = {name: found.index(str(its)) for name, its in zip(pictures, classes, strict=True)}
+    for name, path in of_picture.items():  # a file may turn out to be a picture in spite of its name
+        own = [found.index(folder) for folder in path.folders if folder in found]
+        if own and name not in numbers:
+            numbers[name] = own[0]
+    return Inputs(root, files, numbers, tuple(readable(name) for name in found), notes, extra)
 
 
-def _class_of(name: str, depth: int, classes: list[str]) -> int | None:
-    """The class of a file that may turn out to be a picture in spite of its name."""
-    parts = PurePosixPath(name).parts[:-1]
-    return classes.index(parts[depth]) if len(parts) > depth and parts[depth] in classes else None
+def _own_products(names: Sequence[str]) -> frozenset[str]:
+    """The files among `names` that mien wrote: what `prepare` leaves beside its zips, and runs."""
+    there = set(names)
+    runs = {name.removesuffix("config.json") for name in names if PurePosixPath(name).name == "config.json"}
+    runs = {run for run in runs if f"{run}log.jsonl" in there and run}
+    own = set()
+    for name in names:
+        path = PurePosixPath(name)
+        if any(part.endswith(".work") for part in path.parts[:-1]) or any(
+            name.startswith(run) for run in runs
+        ):
+            own.add(name)
+        stem = re.sub(r"(-sheet\.jpg|-report\.html|\.manifest\.jsonl|\.zip)$", "", name)
+        packed = f"{stem}.zip" in there or f"{stem}-report.html" in there
+        if stem != name and (not name.endswith(".zip") or f"{stem}-report.html" in there) and packed:
+            own.add(name)
+    return frozenset(own)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return readable(names[0]) + more

@@ -49,6 +49,7 @@ def _run(
         ws="none",
         lifespan="off",
         timeout_graceful_shutdown=2,
+        timeout_keep_alive=75,  # people look at a picture for longer than programs
     )
     if open_browser:
         import webbrowser

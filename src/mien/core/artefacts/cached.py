@@ -1,4 +1,4 @@
-"""What of the third-party files is here and whole. Nothing in this module goes to the network."""
+"""The cached third-party files, checked by hash. Nothing in this module uses the network."""
 
 import fcntl
 import hashlib
@@ -39,8 +39,8 @@ def artefact_sha256(name: str) -> str | None:
     """
     path, hashes = expected(known(name))
     if len(hashes) > 1 and path is not None and path.is_file():
-        found = file_sha256(path)
-        return found if found in hashes else hashes[0]
+        digest = file_sha256(path)
+        return digest if digest in hashes else hashes[0]
     return hashes[0] if hashes else None
 
 
@@ -73,7 +73,7 @@ def folder() -> Path:
 
 
 def expected(artefact: Artefact) -> tuple[Path | None, tuple[str, ...]]:
-    """Where the file should lie and with which hashes; no path for a user's file that was never added."""
+    """The cache path and the valid hashes of a file; no path for a user's file that was never added."""
     if artefact.sources:
         return folder() / artefact.file, artefact.sha256s
     try:

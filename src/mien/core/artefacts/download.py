@@ -36,7 +36,7 @@ def available(package: Package) -> bool:
 def download(package: Package, folder: Path, progress: Progress | None = None) -> Path:
     """Put the archive of `package` into `folder` and return its path; its hash is for the caller to check.
 
-    progress: is told bytes done and bytes in all, several times a second. Raises MienError in one line.
+    progress: gets bytes done and bytes in all, several times a second. Raises MienError in one line.
     """
     client = "npm" if package.channel == "npm" else "pip"
     if not available(package):
@@ -44,8 +44,8 @@ def download(package: Package, folder: Path, progress: Progress | None = None) -
     into = folder / "archive"
     into.mkdir(exist_ok=True)
     log = folder / "log.txt"
-    with open(log, "wb") as said:
-        code = _run(_command(package, into), folder, said.fileno(), package.size, progress)
+    with open(log, "wb") as output:
+        code = _run(_command(package, into), folder, output.fileno(), package.size, progress)
     archives = sorted(into.glob("*.*"))
     if code is None:
         raise MienError(f"{client} took over {_PATIENCE_SECONDS} s to download {package.spec}")
@@ -99,9 +99,9 @@ def _largest(folder: Path) -> int:
     return max(sizes)
 
 
-def _reason(said: str) -> str:
-    """The one line of a client's output that says most."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _reason(output: str) -> str:
+    """The most informative line of a client's output."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     for prefix in ("ERROR: ", "npm error ", "npm ERR! "):
         errors = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
         telling = [line for line in errors if len(line.split()) > 2 and not line.startswith("A complete log")]

@@ -26,9 +26,13 @@ def main(spec: str, folder: str) -> None:
     with command.main_context():
         session = command.get_default_session(options)
         finder = command._build_package_finder(options=options, session=session)
-        links = [found.link for found in finder.find_all_candidates(name) if str(found.version) == version]
+        links = [
+            candidate.link
+            for candidate in finder.find_all_candidates(name)
+            if str(candidate.version) == version
+        ]
         if not links:
-            raise LookupError(f"no source archive of {spec} was found at the index")
+            raise LookupError(f"no source archive of {spec} is at the index")
         answer = session.get(links[0].url_without_fragment, stream=True)
         answer.raise_for_status()
         with open(Path(folder) / Path(links[0].filename).name, "wb") as file:

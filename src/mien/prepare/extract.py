@@ -1,0 +1,206 @@
+"""What is done with one input: read, find, measure, cut. Judging comes later, from what was measured."""
+
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mien.core.packed import encode_png
+from mien.core.picture import BadPicture, Picture, decode
+from mien.faces.align import crop, ffhq_square, layout_squares
+from mien.faces.crop import Square, cut
+from mien.faces.face import Face, Finder
+from mien.faces.finder import SEES_SMALL
+from mien.faces.measure import measure
+from mien.faces.measure_light import measure_light
+from mien.faces.mesh import MeshNetwork
+from mien.faces.search import ENOUGH
+from mien.prepare.all_faces import choose_faces, find_faces
+from mien.prepare.dedupe import perceptual_hash
+from mien.prepare.detail import face_square, real_size
+from mien.prepare.judge import NO_FACE, Drop
+from mien.prepare.sources import Input, Reader, readable
+
+NO_FINDER = "none"  # whole pictures instead of faces
+THUMB = 96
+_NEAR = 640  # JPEGs are decoded no larger than finding needs; again larger if the crop then lacks pixels
+_SMALL_FACE = 48  # pixels: where the smallest face of many has fewer, the photo is decoded larger
+_HASHED = 128  # pixels along the side of the level crop whose hash tells doubles, whatever is cut out
+_VIEW = 96  # pixels at which whole pictures are measured
+_FLAT = 0.02  # contrast under which a whole picture shows nothing by which it could be known
+
+Crops = Mapping[tuple[int, int, str], bytes]  # PNG by (number of the face, size, role)
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """What is cut out of every input.
+
+    sizes: of the crops, in pixels. layout: see `align.layout_squares`. finder: of faces, or "none" for the
+    middle square of the picture. faces: which of a photo's; see `all_faces.FACES`.
+    """
+
+    sizes: tuple[int, ...]
+    layout: str = "ffhq"
+    finder: str = "mesh"
+    faces: str = "largest"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"sizes": list(self.sizes)}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "CropConfig":
+        """The inverse of `to_dict`."""
+        return CropConfig(**{**values, "sizes": tuple(values["sizes"])})
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What was found in one input.
+
+    record: its manifest line without "file", labels and what rules decide; "verdict" only where there is
+    nothing to judge. "faces" holds what is each face's own: box, landmarks, measurements, hash. thumb: a
+    small JPEG of the picture with the faces' boxes.
+    """
+
+    record: dict[str, Any]
+    crops: Crops = field(default_factory=dict)
+    thumb: bytes = b""
+
+
+def extract(
+    file: Input, reader: Reader, finder: Finder | None, config: CropConfig, *, mesh: MeshNetwork | None = None
+) -> Extracted:
+    """Find, measure and cut one input. What is wrong with it ends up in the record; it raises nothing.
+
+    finder: None for whole pictures. mesh: levels faces once more before they are hashed.
+    """
+    record: dict[str, Any] = {"source": readable(file.name), "sha256": None}
+    try:
+        data = reader.read(file)
+        record["sha256"] = hashlib.sha256(data).hexdigest()
+        picture = decode(data, near=_NEAR, where=record["source"])
+    except BadPicture as error:
+        return Extracted(record | dropped(Drop(error.reason, error.detail)))
+    record |= {"width": picture.width, "height": picture.height}
+    if picture.notes:
+        record["notes"] = list(picture.notes)
+    if finder is None:
+        return _whole(record, data, picture, config)
+    picture, found = _find(data, picture, finder, thorough=config.faces == "all")
+    if not found:
+        return Extracted(record | dropped(NO_FACE), thumb=_thumb(picture, []))
+    height, width = picture.pixels.shape[:2]
+    chosen = choose_faces(found, config.faces, width, height)
+    squares = [layout_squares(face, config.layout, width, height) for face in chosen]
+    record["faces"] = [
+        _describe(picture, face, own, len(found), mesh) for face, own in zip(chosen, squares, strict=True)
+    ]
+    return Extracted(record, _cut(data, picture, squares, config.sizes), _thumb(picture, chosen))
+
+
+def _whole(record: dict[str, Any], data: bytes, picture: Picture, config: CropConfig) -> Extracted:
+    """The middle square of a picture that need not show a face, with measurements of its pixels alone."""
+    height, width = picture.pixels.shape[:2]
+    square = Square((width / 2, height / 2), (float(min(width, height)), 0.0))
+    light = measure_light(cut(picture.pixels, square, _VIEW))
+    measurements = {name: round(value, 4) for name, value in light.items()}
+    measurements["crop_side"] = round(square.side * picture.scale, 2)
+    measurements["real_size"] = _real_size(picture, square)
+    code = perceptual_hash(cut(picture.pixels, square, _HASHED))
+    shows_something = measurements["contrast"] >= _FLAT  # all flat pictures hash alike
+    record["faces"] = [
+        {"measurements": dict(sorted(measurements.items())), "hash": code if shows_something else None}
+    ]
+    return Extracted(record, _cut(data, picture, [{"": square}], config.sizes), _thumb(picture, []))
+
+
+def _find(data: bytes, picture: Picture, finder: Finder, *, thorough: bool) -> tuple[Picture, list[Face]]:
+    """The faces and the picture they are in, which is decoded larger where it shows none or tiny ones."""
+    faces = find_faces(finder, picture.pixels, thorough=thorough)
+    height, width = picture.pixels.shape[:2]
+    if picture.scale < 1.01 or finder.name not in SEES_SMALL:
+        return picture, faces
+    if faces and not (thorough and faces[-1].size < _SMALL_FACE):
+        return picture, faces
+    if not faces and max(height, width) >= ENOUGH:
+        return picture, faces
+    side = ENOUGH * min(height, width) / max(height, width) if not faces else 2 * min(height, width)
+    larger = decode(data, near=math.ceil(side))
+    found = find_faces(finder, larger.pixels, thorough=thorough)
+    return (larger, found) if len(found) >= max(len(faces), 1) else (picture, faces)
+
+
+def dropped(drop: Drop) -> dict[str, Any]:
+    """The part of a record that says why."""
+    return {"verdict": "dropped", "reason": drop.reason, "detail": drop.detail}
+
+
+def _describe(
+    picture: Picture, face: Face, squares: Mapping[str, Square], count: int, mesh: MeshNetwork | None
+) -> dict[str, Any]:
+    """Box, landmarks, measurements (in the pixels of the file) and hash, the same for every layout."""
+    scale, level = picture.scale, ffhq_square(face)
+    found = measure(picture, face, level, num_faces=count)
+    measurements = {name: value for name, value in found.items() if math.isfinite(value)}
+    smallest = min(square.side for square in squares.values())
+    measurements["crop_side"] = round(smallest * scale, 2)
+    measurements["real_size"] = _real_size(picture, face_square(face))
+    places = {name: [round(x * scale, 2), round(y * scale, 2)] for name, (x, y) in face.landmarks.items()}
+    box = [round(value * scale, 2) for value in face.box]
+    code = perceptual_hash(cut(picture.pixels, level, _HASHED), mesh=mesh)
+    return {
+        "box": box,
+        "landmarks": places,
+        "measurements": dict(sorted(measurements.items())),
+        "hash": code,
+    }
+
+
+def _real_size(picture: Picture, square: Square) -> float:
+    size, is_whole = real_size(picture.pixels, square)
+    return round(size * (picture.scale if is_whole else 1.0), 2)
+
+
+def _cut(
+    data: bytes, picture: Picture, squares: Sequence[Mapping[str, Square]], sizes: Sequence[int]
+) -> dict[tuple[int, int, str], bytes]:
+    """PNG of every square in every size, from a picture decoded larger where it lacks pixels."""
+    smallest = min(square.side for own in squares for square in own.values())
+    grown, wanted = 1.0, 2 * max(sizes)
+    if picture.scale > 1.01 and smallest < wanted:
+        near = math.ceil(min(picture.pixels.shape[:2]) * wanted / smallest)
+        larger = decode(data, near=near)
+        grown, picture = picture.scale / larger.scale, larger
+    return {
+        (number, size, role): encode_png(crop(picture.pixels, _scaled(square, grown), size))
+        for number, own in enumerate(squares)
+        for role, square in own.items()
+        for size in sizes
+    }
+
+
+def _scaled(square: Square, factor: float) -> Square:
+    centre, across = np.multiply(square.centre, factor), np.multiply(square.across, factor)
+    return Square((float(centre[0]), float(centre[1])), (float(across[0]), float(across[1])))
+
+
+def _thumb(picture: Picture, faces: Sequence[Face]) -> bytes:
+    """A small JPEG of the picture with the faces' boxes, for sheet and report."""
+    height, width = picture.pixels.shape[:2]
+    scale = THUMB / max(height, width)
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(picture.pixels, shape, interpolation=cv2.INTER_AREA)
+    for face in faces:
+        x, y, w, h = (round(value * scale) for value in face.box)
+        cv2.rectangle(small, (x, y), (x + w, y + h), (255, 210, 0), 1)
+    buffer = io.BytesIO()
+    Image.fromarray(small).save(buffer, format="JPEG", quality=80)
+    return buffer.getvalue()
