@@ -106,7 +106,7 @@ def test_labels_for_missing_images_are_named_and_stop_nothing(
 
 
 def test_bad_options(faces: Path, fails: Fails) -> None:
-    assert "dcgan, dense, lite" in fails("train", faces, "--model", "nonsense")
+    assert "dcgan, dense, encoder, lite" in fails("train", faces, "--model", "nonsense")
     assert "quick" in fails("train", faces, "--preset", "nonsense")
     assert "gamma" in fails("train", faces, "--set", "nonsense=1")
     assert "lr" in fails("train", faces, "--set", "lr=-1")
@@ -195,7 +195,7 @@ def test_grid_and_truncation(trained: RunFolder) -> None:
 
 def test_bad_generate(trained: RunFolder, tmp_path: Path, fails: Fails) -> None:
     assert "4-x" in fails("generate", trained.path, "--seeds", "4-x", "--out", "o")
-    assert "psi" in fails("generate", trained.path, "--trunc", "1.5", "--out", "o")
+    assert "psi" in fails("generate", trained.path, "--trunc", "nan", "--out", "o")
     assert "without labels" in fails("generate", trained.path, "--label", "red", "--out", "o")
     file = trained.newest_generator()
     cut = tmp_path / "cut.safetensors"

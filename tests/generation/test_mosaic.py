@@ -145,7 +145,7 @@ def test_taking_all_layers(styled: Path, tmp_path: Path) -> None:
             ["mix", "STYLED", "--rows", "0", "--columns", "1", "--layers", "fine", "--out", "a.png"],
             "0-5 only",
         ),
-        (["mix", "STYLED", "--rows", "x", "--columns", "1", "--out", "a.png"], "seeds 'x'"),
+        (["mix", "STYLED", "--rows", "x", "--columns", "1", "--out", "a.png"], "'x' is neither a seed"),
         (["mix", "STYLED", "--rows", "0-99", "--columns", "0-99", "--out", "a.png"], "10,000 mixed faces"),
         (["mix", "none", "--rows", "0", "--columns", "1", "--out", "a.png"], "none"),
     ],

@@ -165,7 +165,7 @@ def test_bad_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="exported already"):
         export(tmp_path / "g.onnx", tmp_path / "h.onnx").run()
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
-    with pytest.raises(InputError, match=r"pip install 'mien\[export\]'"):
+    with pytest.raises(InputError, match=r"pip install -c constraints.txt '\.\[export\]'"):
         export(source, tmp_path / "g.onnx").run()
 
 

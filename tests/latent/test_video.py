@@ -185,7 +185,7 @@ def test_the_same_command_gives_the_same_bytes(styled: Path, tmp_path: Path, nam
         (["--size", "0"], "--size 0: between 1 and 2048"),
         (["--size", "33", "--out", "a.mp4"], "33x33: an .mp4 has even sides; choose --size"),
         (["--size", "2000"], "write an .mp4"),
-        (["--trunc", "2"], "--trunc 2.0: psi lies between 0 and 1"),
+        (["--trunc", "nan"], "--trunc nan: psi is a number"),
         (["--label", "x"], "--label: this model was trained without labels"),
         (["--seeds", "@none.txt"], "seeds @none.txt: the file cannot be read"),
     ],

@@ -1,13 +1,18 @@
 """The statistics of studies against closed forms, published examples and simulated raters."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from raters import design_of
 from sklearn.linear_model import LogisticRegression
 
-from mien.study.design import HypeTime
+from mien.study.design import HypeTime, parse_design
 from mien.study.intervals import expanded_tail, rater_intervals, weighted_mean
 from mien.study.krippendorff import alpha_interval, counts_of, krippendorff_alpha
 from mien.study.psychometric import Curve, Fits, levels
+from mien.study.records import Records, Vote
+from mien.study.results import analyse
 from mien.study.staircase import modal_exposure, next_exposure, rest_point
 from mien.study.strengths import bradley_terry, wins_of
 
@@ -110,8 +115,8 @@ def test_intervals_of_few_raters_cover() -> None:
     covered = 0
     for _ in range(600):
         skill = rng.normal(0.7, 0.1, 12)
-        answers = (rng.random((12, 30)) < skill[:, None]).astype(float)
-        raters = np.repeat(np.arange(12), 30).astype(str).tolist()
+        answers = (rng.random((12, 8)) < skill[:, None]).astype(float)
+        raters = np.repeat(np.arange(12), 8).astype(str).tolist()
         _, low, high = rater_intervals(
             raters, weighted_mean(answers.ravel()), seed=int(rng.integers(1 << 30))
         )[0]
@@ -147,9 +152,30 @@ def test_the_staircase_rests_where_75_percent_are_right() -> None:
 
 
 def _right(exposure_ms: float) -> float:
-    return float(Curve(250.0, 3.0, 0.0).at(np.array([exposure_ms]))[0])
+    return 0.5 + 0.5 / (1 + (exposure_ms / 250.0) ** -3)
 
 
 def test_the_modal_exposure_is_the_most_frequent() -> None:
     assert modal_exposure([500, 490, 490, 520]) == 490
     assert modal_exposure([500, 490, 490, 500, 480]) == 495
+
+
+def test_strengths_of_pictures_keep_sets_apart_that_name_files_alike() -> None:
+    """A picture of one set beats its namesake in the other three times of four."""
+    design = parse_design(
+        design_of("prefer", task={"compare": "pictures"}, sets=[{"name": "a"}, {"name": "b"}]), "design"
+    )
+    votes = [
+        vote_of(str(rater), sets=("a", "b"), pictures=("0.png", "0.png"), answer=answer)
+        for rater in range(5)
+        for answer in ("left", "left", "left", "right")
+    ]
+    found = analyse(Records(design, [], votes)).figures
+    strengths = {one.row: one.value for one in found if one.column == "strength"}
+    assert list(strengths) == ["a/0.png", "b/0.png"]
+    assert strengths["a/0.png"] - strengths["b/0.png"] == pytest.approx(np.log(3), abs=1e-3)
+
+
+def vote_of(rater: str, **known: Any) -> Vote:
+    values = dict.fromkeys(Vote.__dataclass_fields__)
+    return Vote(**(values | {"participant": rater, "phase": "main", "flags": (), "left_out": ""} | known))

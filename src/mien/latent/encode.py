@@ -9,7 +9,7 @@ from torch import Tensor
 from mien.core.errors import InputError
 from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
-from mien.models.encoder import KIND, draw_latents
+from mien.models.encoder import KIND, Config, draw_latents
 from mien.nn.latent_encoder import LatentEncoder
 
 _BATCH = 32
@@ -47,7 +47,8 @@ class Encoding:
 def open_encoder(path: Path, loaded: LoadedNetwork[Any]) -> Encoding:
     """The encoder of a file or folder of `mien encoder`. Raises InputError where it is another model's."""
     found = load_network(path, kind=KIND)
-    model, passes = found.header.config.get("model"), found.header.config.get("passes")
+    config = Config(**found.header.config)
+    model = config.model
     if model != loaded.model and not loaded.header.origin.startswith(f"{model} tuned"):
         raise InputError(f"{path}: an encoder for {model}, and the generator here is {loaded.model}")
-    return Encoding(found.network, loaded.network, int(passes or 1), found.model)
+    return Encoding(found.network, loaded.network, config.passes_at_use, found.model)

@@ -32,7 +32,8 @@ class Config(FamilyConfig):
     batch_size: int = Field(16, ge=1, le=65_536, description="pictures a step")
     model: str = Field("", description="id of the generator whose latents it finds")
     shape: tuple[int, ...] = Field((), description="of a latent: num_ws, w_dim or z_dim; by the generator")
-    passes: int = Field(2, ge=1, le=64, description="passes that refine a latent")
+    passes: int = Field(2, ge=1, le=64, description="passes that are learnt, each refining the latent")
+    passes_at_use: int = Field(6, ge=1, le=64, description="passes when it is used")
     width: int = Field(32, ge=1, le=4096, description="channels of the first layer")
     max_width: int = Field(256, ge=1, le=8192, description="most channels of any layer")
     hidden: int = Field(512, ge=1, le=65_536, description="size of the layer before the latent")
@@ -51,7 +52,7 @@ class Config(FamilyConfig):
 
 PRESETS = {
     "default": Config(),
-    "tiny": Config(batch_size=4, width=4, max_width=8, hidden=8, passes=2, image_interval=2),
+    "tiny": Config(batch_size=4, width=4, max_width=8, hidden=8, passes_at_use=2, image_interval=2),
 }
 _UNTRAINED = lite.Config(z_dim=8, mapping_layers=2, w_dim=8, width_g=4, width_d=4, max_width=8)
 

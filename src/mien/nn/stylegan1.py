@@ -85,7 +85,7 @@ class StyledLayer(nn.Module):
                 else F.conv2d(x, weight, padding=1)
             )
         if noise != "none":
-            grain = grain_of(self.noise_const, noise, len(x), rng)
+            grain = grain_of(self.noise_const, noise, x.shape[0], rng)
             x = x + (grain * self.noise_strength[:, None, None]).to(x.dtype)
         return adaptive_instance_norm(activate(x, self.bias), self.affine(w))
 

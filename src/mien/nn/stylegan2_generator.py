@@ -140,7 +140,7 @@ class StyledConv(nn.Module):
         y = upsampling_conv(x, self.weight, self.resample_filter) if self.up else convolution(x, self.weight)
         y = scaled(y, factors, plus=self.bias * total)
         if self.use_noise and noise != "none":  # added to all channels alike
-            grain = grain_of(self.noise_const, noise, len(y), rng)
+            grain = grain_of(self.noise_const, noise, y.shape[0], rng)
             y = y + (grain * (self.noise_strength * total)).to(y.dtype)
         return held(leaky(y), self.conv_clamp, gain)
 

@@ -54,5 +54,5 @@ def agree(
 def told(ends: Ends, unit: str = "") -> str:
     """ "231 ms (95 % interval 210 to 255)"."""
     value, low, high = ends
-    told = f"{value:.3g}{unit}"
-    return told if low is None or high is None else f"{told} (95 % interval {low:.3g} to {high:.3g})"
+    text = f"{value:.3g}{unit}"
+    return text if low is None or high is None else f"{text} (95 % interval {low:.3g} to {high:.3g})"

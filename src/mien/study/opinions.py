@@ -1,7 +1,6 @@
 """Figures of ratings, of preferences in pairs, and of attributes that raters see."""
 
 import itertools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from mien.study.strengths import bradley_terry, wins_of
 
 
 def rate(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    """Mean rating of each set on each scale, and the differences between sets."""
     task = design.task
     assert isinstance(task, Rate)
     raters = [vote.participant for vote in votes]
@@ -45,9 +45,10 @@ def _difference_sentence(found: Findings, scale: str, first: str, second: str, e
 
 
 def prefer(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    """Strengths, strongest first, and how often the left side was chosen."""
     task = design.task
     assert isinstance(task, Prefer)
-    of = operator.attrgetter("sets" if task.compare == "sets" else "pictures")
+    of = _sets_of if task.compare == "sets" else _pictures_of
     names = sorted({name for vote in votes for name in of(vote)})
     place = {name: index for index, name in enumerate(names)}
     shown = np.array([[place[name] for name in of(vote)] for vote in votes])
@@ -58,14 +59,14 @@ def prefer(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
     def strengths(weights: Floats) -> Floats:
         return bradley_terry(wins_of(winners, losers, len(names), weights)).T
 
-    for name, ends in zip(names, rater_intervals(raters, strengths), strict=True):
+    found_strengths = dict(zip(names, rater_intervals(raters, strengths), strict=True))
+    for name, ends in sorted(found_strengths.items(), key=lambda pair: -pair[1][0]):
         count = int((shown == place[name]).sum())
         found.add("strengths", name, "strength", ends, count=count)
         wins = weighted_mean(100.0 * (winners == place[name]), (shown == place[name]).any(axis=1))
         found.add("strengths", name, "preferred", rater_intervals(raters, wins)[0], unit=" %", count=count)
     side = rater_intervals(raters, weighted_mean(100.0 * left))[0]
     found.add("side", "all", "left chosen", side, unit=" %", count=len(votes))
-    found.figures.sort(key=lambda one: -one.value if one.column == "strength" else 0)
     agree(found, "choice", "nominal", votes, _chosen)
 
 
@@ -77,11 +78,21 @@ def _sees(attribute: str) -> Callable[[Vote], Any]:
     return lambda vote: attribute in vote.answer
 
 
+def _sets_of(vote: Vote) -> tuple[str, ...]:
+    return vote.sets
+
+
+def _pictures_of(vote: Vote) -> tuple[str, ...]:
+    """The pictures of a vote as "set/file", since sets may hold files of the same name."""
+    return tuple(f"{name}/{picture}" for name, picture in zip(vote.sets, vote.pictures, strict=True))
+
+
 def _chosen(vote: Vote) -> str:
-    return vote.pictures[0 if vote.answer == "left" else 1]
+    return _pictures_of(vote)[0 if vote.answer == "left" else 1]
 
 
 def attributes(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    """How often each attribute was seen in each set, where it was meant, and elsewhere."""
     task = design.task
     assert isinstance(task, Attributes)
     raters = [vote.participant for vote in votes]

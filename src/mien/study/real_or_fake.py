@@ -15,6 +15,7 @@ from mien.study.staircase import modal_exposure
 
 
 def categorise(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    """Accuracy and d' at each exposure, and the threshold of each set of fakes."""
     exposures = sorted({vote.exposure_ms for vote in votes if vote.exposure_ms is not None})
     for exposure in exposures:
         same = [vote for vote in votes if vote.exposure_ms == exposure]
@@ -26,6 +27,7 @@ def categorise(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
 
 
 def hype_time(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    """HYPE-time, accuracy and threshold of each model."""
     task = design.task
     assert isinstance(task, HypeTime)
     for name, shown in _by_model(design, votes):
@@ -59,6 +61,7 @@ def _staircase_scores(task: HypeTime, votes: Iterable[Vote]) -> dict[str, float]
 
 
 def hype_infinity(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+    """HYPE-infinity of each model, on fakes and on real pictures too, with accuracy and d'."""
     for name, shown in _by_model(design, votes):
         raters = [vote.participant for vote in shown]
         wrong = np.array([100.0 * (not vote.correct) for vote in shown])
@@ -84,9 +87,8 @@ def _hype_sentence(name: str, real: str, score: Ends) -> tuple[str, str]:
         return "plain", words
     if low <= 50 <= high:
         return "good", f"{words}; it cannot be told from {real} (50 % is guessing)"
-    return (
-        "plain",
-        f"{words}; {'it is told from ' + real if value < 50 else 'fakes look more real than real'}",
+    return "plain", f"{words}; " + (
+        f"it is told from {real}" if value < 50 else f"it looks more real than {real}"
     )
 
 
