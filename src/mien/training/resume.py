@@ -40,11 +40,24 @@ def resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]
         update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
         if options.kimg is None and options.minutes is None:
             update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
-        return data or stored["dataset"]["source"], options.model_copy(update=update)
+        return data or _still_there(stored["dataset"]["source"], options.resume), options.model_copy(
+            update=update
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{options.resume}/config.json: not the config of a training run ({error})"
         ) from error
+
+
+def _still_there(source: str, run: Path) -> str:
+    """The recorded `source`. InputError that says how to name its new place if it was moved."""
+    path = Path(source)
+    if path.is_absolute() and not path.exists():
+        raise InputError(
+            f"{source}: the data that {run} learns from is not there any more; if it was moved, name its new"
+            f" place: mien train NEW/{path.name} --resume {run}"
+        )
+    return source
 
 
 def _check_same(options: TrainOptions, stored: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
