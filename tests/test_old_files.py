@@ -1,8 +1,8 @@
 """Files that mien 0.1 wrote before its rooms were moved still open, draw, read labels and go on training.
 
-`old_files/` was made by commit ac79aac: two zips of rendered heads, two run folders (their data lay in /data),
-two other networks, what they drew (`expected.npz`), and `expected/`: the generators after the old code had gone
-on to 0.3 kimg.
+`old_files/` was made by commit ac79aac: two zips of rendered heads, two run folders (their data lay in
+/data), two other networks, what they drew (`expected.npz`), and `expected/`: the generators after the old
+code had gone on to 0.3 kimg.
 """
 
 import json
