@@ -31,8 +31,8 @@ from composite_scenes import KINDS, Scene, paste, scene
 from mien.core.picture import list_pictures, read_picture
 from mien.faces.face import Finder
 from mien.faces.finder import open_finder
+from mien.prepare.extract import CropConfig, extract
 from mien.prepare.sources import Input
-from mien.prepare.work import Job, work
 
 SIZES = ((1600, 1200), (2400, 1800), (3000, 2000), (3000, 4000), (4000, 3000))
 SHARES = (0.01, 0.30)
@@ -122,11 +122,12 @@ def spun(pixels: np.ndarray, eyes: np.ndarray, spin: int) -> tuple[np.ndarray, n
 
 
 def looked(pixels: np.ndarray, finder: Finder) -> tuple[dict[str, Any], float]:
-    """The record that `prepare` makes of the picture as a JPEG, and the CPU seconds it took."""
+    """What `prepare` records of the largest face of the picture as a JPEG ({}: none), and the CPU seconds."""
     data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
     begun = time.process_time()
-    record = work(Input("a.jpg", 0, ""), Memory(data), finder, Job((64,))).record  # type: ignore[arg-type]
-    return record, time.process_time() - begun
+    reader: Any = Memory(data)
+    faces = extract(Input("a.jpg", 0, ""), reader, finder, CropConfig((64,))).record.get("faces", [])
+    return faces[0] if faces else {}, time.process_time() - begun
 
 
 def judged(record: dict[str, Any], eyes: np.ndarray, width: float) -> tuple[bool, bool, float]:

@@ -115,6 +115,32 @@ def dressed(image: Pixels, face: Face, rng: np.random.Generator) -> Pixels:
     return _Hair(rng.uniform(10, 200), rng.uniform(5, 25)).over(image, area, face.size, rng)
 
 
+def veiled(image: Pixels, face: Face, rng: np.random.Generator) -> Pixels:
+    """The picture with a net or gauze before the whole face, or a scarf about it, or both."""
+    x, y, width, height = face.box
+    size, kind = face.size, rng.integers(3)
+    down, along = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
+    worn = image.astype(np.float32)
+    if kind != 1:
+        turned = np.pi / 4 + rng.normal(0, 0.15)
+        mesh = size * rng.uniform(0.03, 0.1)
+        threads = [
+            np.cos(turned) * along + np.sin(turned) * down,
+            np.cos(turned) * down - np.sin(turned) * along,
+        ]
+        net = np.maximum(*(np.abs((line / mesh) % 1 - 0.5) < rng.uniform(0.04, 0.12) for line in threads))
+        thick = cv2.GaussianBlur(net.astype(np.float32), (0, 0), max(0.4, size * 0.004))
+        share = np.clip(rng.uniform(0, 0.35) + rng.uniform(0.2, 0.8) * thick, 0, 0.9)[..., np.newaxis]
+        worn = worn * (1 - share) + rng.uniform(5, 240) * share
+    if kind:
+        off = np.hypot(
+            (along - x - width / 2) / width, (down - y - height / 2) / (height * rng.uniform(1, 1.2))
+        )
+        cloth = np.clip((off - rng.uniform(0.48, 0.56)) * size / 2, 0, 1)[..., np.newaxis]
+        worn = worn * (1 - cloth) + rng.uniform(10, 240, 3) * cloth
+    return np.clip(worn + 0.5, 0, 255).astype(np.uint8)
+
+
 def _fill(area: Pixels, outline: np.ndarray) -> None:
     cv2.fillPoly(area, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
 

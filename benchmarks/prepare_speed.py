@@ -16,11 +16,11 @@ from typing import Any
 
 import cv2
 
+from mien.core.packed import encode_png
 from mien.core.picture import decode, list_pictures
 from mien.faces.align import crop, ffhq_square
 from mien.faces.finder import FINDERS, open_finder
 from mien.prepare.prepare import prepare
-from mien.prepare.work import encode_png
 
 
 def stages(paths: list[Path], size: int, finder_name: str) -> None:

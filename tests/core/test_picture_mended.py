@@ -142,16 +142,24 @@ def test_avif_and_jpeg_2000_are_pictures(picture, form, suffix, tmp_path):
     assert caught.value.reason == "too-many-pixels"
 
 
-def test_heic_is_read_with_its_extra_or_names_it():
-    data = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(64)
+def test_heic_is_read_where_its_extra_is_there():
+    heif = pytest.importorskip("pillow_heif")
+    ramp = np.zeros((48, 96, 3), np.uint8)
+    ramp[..., 0] = np.linspace(0, 250, 96)
+    buffer = io.BytesIO()
+    heif.from_pillow(Image.fromarray(ramp)).save(buffer, quality=90)
+    picture = decode(buffer.getvalue())
+    assert (picture.width, picture.height) == (96, 48)
+    assert np.abs(picture.pixels.astype(int) - ramp).mean() < 4
     with pytest.raises(BadPicture) as caught:
-        decode(data)
-    try:
-        import pillow_heif  # noqa: F401
-    except ImportError:
-        assert "mien[heic]" in caught.value.detail
-    else:
-        assert caught.value.reason in ("truncated", "unreadable", "not-a-picture")
+        decode(buffer.getvalue()[:200])
+    assert caught.value.reason in ("truncated", "unreadable", "not-a-picture")
+
+
+def test_heic_without_the_extra_names_it(monkeypatch):
+    monkeypatch.setattr("mien.core.picture._reads_heif", lambda: False)
+    with pytest.raises(BadPicture, match=r"HEIC.*pip install .*'\.\[heic\]'"):
+        decode(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(64))
 
 
 def test_text_limit_of_pillow_is_as_it_was():

@@ -429,7 +429,9 @@ def test_the_extra_that_is_missing_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["curate", str(path)]) == 1
-    assert capsys.readouterr().err == "mien: curate needs: pip install 'mien[curate]'\n"
+    assert capsys.readouterr().err == (
+        "mien: curate needs FastAPI; in mien's folder: pip install -c constraints.txt '.[curate]'\n"
+    )
 
 
 def test_it_says_what_changes_and_ends_when_nobody_listens(path: Path) -> None:

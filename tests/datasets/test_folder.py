@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from contracts.dataset_contract import DatasetContract
 from mien.core.cache import cache_root
@@ -401,3 +401,13 @@ def test_a_folder_with_a_table_says_how_to_read_its_labels(tmp_path):
     (note,) = open_dataset(str(tmp_path / "in")).notes
     assert f"table:{tmp_path / 'in'}" in note
     assert open_dataset(f"table:{tmp_path / 'in'}?size=8").labels.tolist() == [[3]]
+
+
+def test_pictures_with_damage_outside_their_pixels_train_as_others_do(tmp_path):
+    for number in range(3):
+        image = Image.fromarray(np.full((16, 16, 3), 40 * number, np.uint8))
+        notes = PngImagePlugin.PngInfo()
+        notes.add_text("large", "x" * (3 << 20), zip=number == 1)
+        image.save(tmp_path / f"{number}.png", pnginfo=notes if number else None)
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:-12])  # no end marker, too
+    assert len(open_dataset(str(tmp_path))) == 3

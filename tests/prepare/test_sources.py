@@ -1,6 +1,7 @@
 """What is taken as input, with which label, and what is refused."""
 
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -169,3 +170,48 @@ def test_what_prepare_is_told_are_the_chosen_files_and_all_that_is_known(tmp_pat
     vectors = open_inputs(f"sd18:{root}?labels=sex,age")
     assert vectors.labels["sd18/single/f1_p1/png/00001/00001_1_F.png"] == (0.0, 1.0, 30.0)
     assert open_inputs(f"sd18:{root}").labels is None
+
+
+def tarred(path: Path, root: Path, mode: str) -> Path:
+    with tarfile.open(path, mode) as archive:
+        archive.add(root, arcname=".")
+    return path
+
+
+@pytest.mark.parametrize(("name", "mode"), [("heap.tar", "w"), ("heap.tar.gz", "w:gz"), ("heap.tgz", "w:gz")])
+def test_a_tar_is_read_as_the_folder_in_it(tmp_path, name, mode):
+    root = folder(tmp_path / "in", "train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", ".hidden/4.jpg")
+    archive = tarred(tmp_path / name, root, mode)
+    inputs, plain = list_inputs(archive), list_inputs(root)
+    assert names(inputs) == names(plain) == ["test/a/3.jpg", "train/a/1.jpg", "train/b/2.jpg"]
+    assert (inputs.labels, inputs.class_names, inputs.extra) == (plain.labels, plain.class_names, plain.extra)
+    with Reader(archive) as reader:
+        assert [reader.read(file) for file in inputs.files] == [name.encode() for name in names(plain)]
+
+
+def test_rows_of_parquet_are_inputs_with_their_labels_and_splits(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for split, ages in (("train", (20, 21, 22)), ("test", (30,))):
+        rows = [{"image": {"bytes": b"%d" % age, "path": None}, "age": age} for age in ages]
+        file = tmp_path / "data" / f"{split}-00000-of-00001.parquet"
+        file.parent.mkdir(exist_ok=True)
+        parquet.write_table(arrow.Table.from_pylist(rows), file, row_group_size=2)
+    inputs = open_inputs(f"parquet:{tmp_path}")
+    with Reader(inputs.root) as reader:
+        ages = {name.name: int(reader.read(name)) for name in inputs.files}
+    assert sorted(ages.values()) == [20, 21, 22, 30]
+    for name, age in ages.items():
+        assert inputs.extra[name]["labels"] == {"age": age}
+        assert inputs.extra[name]["split"] == ("train" if age < 30 else "test")
+    assert len({file.key for file in inputs.files}) == 4
+    with pytest.raises(InputError, match=r"no picture files in it; it looks like parquet.*parquet:"):
+        open_inputs(str(tmp_path))
+    alone = open_inputs(str(tmp_path / "data" / "test-00000-of-00001.parquet"))
+    with Reader(alone.root) as reader:
+        assert [reader.read(file) for file in alone.files] == [b"30"]
+
+
+def test_labels_that_lie_beside_the_pictures_are_pointed_at(tmp_path):
+    root = folder(tmp_path, "1.jpg", "2.jpg")
+    (root / "labels.csv").write_text("file_name,age\n1.jpg,20\n2.jpg,30\n")
+    assert any(f"table:{root} reads them" in note for note in open_inputs(str(root)).notes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mien.collect.addresses import hosts_of, printable
 from mien.collect.site import Site, parse_site, read_site_file, user_agent
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, install
 from mien.core.events import Events, job
 from mien.core.stop import Stop
 
@@ -102,7 +102,7 @@ def _crawler() -> ModuleType:
     try:
         from mien.collect import run
     except ModuleNotFoundError as error:
-        raise MienError("collecting needs Scrapy: pip install 'mien[collect]'") from error
+        raise MienError(f"collecting needs Scrapy; {install('collect')}") from error
     return run
 
 

@@ -46,7 +46,7 @@ def open_store(path: Path) -> Store:
         return _FolderStore(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder")
-    return _TarStore(path) if _is_tar(path) else _ZipStore(path)
+    return _TarStore(path) if is_tar(path) else _ZipStore(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,8 @@ class _TarStore:
         return data
 
 
-def _is_tar(path: Path) -> bool:
+def is_tar(path: Path) -> bool:
+    """Whether a file is a tar, compressed or not."""
     if zipfile.is_zipfile(path):
         return False
     try:

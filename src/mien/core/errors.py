@@ -11,3 +11,13 @@ class InputError(MienError):
     """The command line, a file or a folder given by the user is unusable. Exit code 2."""
 
     exit_code = 2
+
+
+def install(extra: str) -> str:
+    """How to get what an extra of mien brings."""
+    return f"in mien's folder: pip install -c constraints.txt '.[{extra}]'"
+
+
+def make_squares(size: int = 64) -> str:
+    """How pictures become squares of one size, which need not be faces."""
+    return f"mien prepare SRC OUT.zip --finder none --size {size}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from mien.core.atomic import replacing
 from mien.core.boxes import xmp_box
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, install
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance, packet
 
@@ -85,6 +85,6 @@ def _av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise InputError("an .mp4 needs PyAV: pip install 'mien[video]', or write a .webp") from error
+        raise InputError(f"an .mp4 needs PyAV ({install('video')}), or write a .webp") from error
     av.logging.set_level(av.logging.PANIC)  # what goes wrong comes as an exception
     return av

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from mien.core.colour import to_srgb
-from mien.core.errors import InputError
+from mien.core.errors import InputError, install
 from mien.core.mending import mend
 
 Pixels = np.ndarray  # uint8, [H, W, C] or [H, W]; RGB where it comes from here
@@ -218,7 +218,7 @@ def _guess(data: bytes) -> str:
     if b"<svg" in start:
         return "an SVG drawing, which is not read"
     if _is_heif(data) and not _reads_heif():
-        return "a HEIC file, which needs: pip install 'mien[heic]'"
+        return f"a HEIC file, which needs pillow-heif; {install('heic')}"
     try:
         data[:1024].decode("utf-8")
     except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, install
 from mien.core.events import Events, Progress, job
 from mien.core.manifest import continuation
 from mien.curate.faces import Faces
@@ -49,7 +49,7 @@ def curate(
         import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise MienError("curate needs: pip install 'mien[curate]'") from error
+        raise MienError(f"curate needs FastAPI; {install('curate')}") from error
     dataset = _path(dataset)
     with _locked(dataset):
         faces = Faces(dataset)

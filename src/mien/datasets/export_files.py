@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mien.core.errors import MienError
+from mien.core.errors import MienError, install
 from mien.datasets.export_columns import Column
 
 Rows = Iterable[tuple[bytes, dict[str, Any]]]  # PNG, name -> value
@@ -53,7 +53,7 @@ class _Shards:
             import pyarrow
             from pyarrow import parquet
         except ImportError as error:
-            raise MienError("parquet needs pyarrow: pip install 'mien[parquet]'") from error
+            raise MienError(f"parquet needs pyarrow; {install('parquet')}") from error
         self._arrow, self._parquet = pyarrow, parquet
         self._folder, self._most = folder, most
         self._schema = _schema(pyarrow, columns)

@@ -46,9 +46,9 @@ def read_header(source: Path | bytes, *, where: str) -> Header:
             return (
                 Header(height, width, picture.mode) if _lies(picture) else Header(width, height, picture.mode)
             )
-    except Exception as error:  # Pillow fails in a dozen ways; decoding says which one it is
-        decode(source, where=where)
-        raise BadPicture(where, "unreadable", "its header cannot be read") from error
+    except Exception:  # damaged, of a format that an extra brings, or no picture: decoding knows
+        decoded = decode(source, where=where)
+        return Header(decoded.width, decoded.height, "RGB")
 
 
 def _lies(picture: Image.Image) -> bool:

@@ -102,6 +102,11 @@ class Index:
         return self.content(file) if self.content else read_bytes(self.root / file, where=file)
 
 
+def name_of(entry: Entry) -> str:
+    """The name of one picture, though its file may hold several."""
+    return f"{entry.file}#{entry.part}" if entry.part else entry.file
+
+
 def record_fields(index: Index) -> dict[str, dict[str, Any]]:
     """For each file, what its manifest record says once it is prepared: labels, person, split, licence, ...
 
@@ -111,7 +116,7 @@ def record_fields(index: Index) -> dict[str, dict[str, Any]]:
     for entry in index.entries:
         if entry.mirror:
             raise InputError(f"{index.layout}: pictures cannot be mirrored on the way; leave mirror= out")
-        if entry.part:
+        if entry.part and index.layout != "parquet":
             raise InputError(f"{index.root / entry.file}: it holds many pictures; it cannot be prepared")
     licence = {"licence": index.licence} if index.licence else {}
-    return {entry.file: {**entry.record(), **licence} for entry in index.entries}
+    return {name_of(entry): {**entry.record(), **licence} for entry in index.entries}

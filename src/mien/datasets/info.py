@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, make_squares
 from mien.core.events import Column, Events, Table, Tick, job
 from mien.datasets.header import Header
 from mien.datasets.index import Problem
@@ -113,9 +113,9 @@ def _hints(source: str, contents: Contents, headers: Sequence[Header]) -> Iterat
     if contents.layout not in ("folder", "packed", "zip", "tar"):
         return  # these are made square and of one size when they are opened
     if len({header.size for header in headers}) > 1:
-        yield "pictures are of several sizes: mien prepare makes one of them"
+        yield f"pictures are of several sizes: {make_squares()} makes one of them"
     elif headers and headers[0].width != headers[0].height:
-        yield "pictures are not square: mien prepare cuts them"
+        yield f"pictures are not square: {make_squares()} cuts out the middle"
 
 
 def _may_be_pairs(contents: Contents) -> bool:

@@ -66,7 +66,7 @@ def open_dataset(source: str, *, progress: Tick | None = None) -> Dataset:
             raise
         raise InputError(f"{error}; it looks like {known}: try {known}:{source}") from error
     if as_it_is and isinstance(dataset, StoredDataset):
-        dataset.notes += _hint(source)
+        dataset.notes += hint(source)
     return dataset
 
 
@@ -116,7 +116,7 @@ def _layout_of_file(path: Path) -> str:
     return "table" if path.suffix.lower() in TABLE_SUFFIXES and has_file_column(path) else "folder"
 
 
-def _hint(source: str) -> tuple[str, ...]:
+def hint(source: str) -> tuple[str, ...]:
     """A note on labels that a plain folder has beside its pictures."""
     known = recognise(Path(source), without=("pairs",))
     if known is None:

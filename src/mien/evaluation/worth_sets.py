@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, make_squares
 from mien.core.events import Tick
 from mien.core.family import GENERATOR
 from mien.core.network import LoadedNetwork, load_network
@@ -199,7 +199,7 @@ def _check_like(name: str, dataset: Dataset, real: Dataset) -> None:
     if spec.resolution != real_spec.resolution:
         raise InputError(
             f"--synthetic {name}: {spec.resolution} px, and the real pictures have {real_spec.resolution} px;"
-            f" make both alike first (mien prepare --size {real_spec.resolution})"
+            f" make both alike first ({make_squares(real_spec.resolution)})"
         )
     if spec.channels != real_spec.channels:
         raise InputError(

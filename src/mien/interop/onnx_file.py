@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mien.core.atomic import replacing
 from mien.core.checkpoint import NetworkHeader
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, install
 from mien.core.family import GENERATOR
 from mien.core.sampling import latents
 from mien.core.types import Spec
@@ -72,9 +72,7 @@ def needed(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(
-            f"{name} is not installed; in mien's folder: pip install -c constraints.txt '.[export]'"
-        ) from error
+        raise InputError(f"{name} is not installed; {install('export')}") from error
 
 
 def write(path: Path, network: nn.Module, header: NetworkHeader, model: str) -> float:

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, make_squares
 from mien.core.types import Spec
 from mien.nn.stddev import minibatch_stddev
 
@@ -17,7 +17,7 @@ def stages(resolution: int) -> int:
     if resolution < 8 or resolution > 256 or resolution & (resolution - 1):
         raise InputError(
             f"pictures of {resolution} px: this model needs a power of two from 8 to 256;"
-            " make them with `mien prepare --size 64`"
+            f" make them with {make_squares()}"
         )
     return resolution.bit_length() - 3
 

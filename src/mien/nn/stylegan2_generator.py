@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, make_squares
 from mien.core.types import Spec
 from mien.nn.convolution import convolution, memory_format_of
 from mien.nn.equalised import CLAMP, LRELU_GAIN, USUAL, Conv2d, Conventions, FullyConnected, held, leaky
@@ -27,7 +27,7 @@ def resolutions(resolution: int) -> list[int]:
     if resolution < 4 or resolution > 1024 or resolution & (resolution - 1):
         raise InputError(
             f"pictures of {resolution} px: this model needs a power of two from 4 to 1024;"
-            " make them with `mien prepare --size 64`"
+            f" make them with {make_squares()}"
         )
     return [2**power for power in range(2, resolution.bit_length())]
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, make_squares
 from mien.core.types import Spec
 from mien.nn.patch_gan import Norm, norm_of
 from mien.nn.strided import initialise
@@ -20,7 +20,7 @@ def depth(resolution: int) -> int:
     if resolution < 16 or resolution > 512 or resolution & (resolution - 1):
         raise InputError(
             f"pictures of {resolution} px: pix2pix needs a power of two from 16 to 512;"
-            " say so with ?size=64, or make them with mien prepare --size 64"
+            f" say so with ?size=64, or make them with {make_squares()}"
         )
     return resolution.bit_length() - 1
 

@@ -1,5 +1,6 @@
 """What may go into a dataset: records, labels and crops by number, from a store or from a packed zip."""
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -205,6 +206,8 @@ def open_prepared(source: Path) -> PackReader | None:
     names = {"dataset.json", "manifest.jsonl"}
     if source.is_dir():
         return PackReader(source, with_tossed=True) if all((source / n).is_file() for n in names) else None
+    if not zipfile.is_zipfile(source):
+        return None
     archive = Archive(source)
     held = {member.filename for member in archive.members}
     archive.close()

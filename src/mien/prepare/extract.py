@@ -30,7 +30,7 @@ from mien.prepare.sources import Input, Reader, readable
 NO_FINDER = "none"  # whole pictures instead of faces
 THUMB = 96
 _NEAR = 640  # JPEGs are decoded no larger than finding needs; again larger if the crop then lacks pixels
-_SMALL_FACE = 48  # pixels: where the smallest face of many has fewer, the photo is decoded larger
+_SMALL_FACE = 24  # pixels: where the smallest face of many has fewer, the photo is decoded larger
 _HASHED = 128  # pixels along the side of the level crop whose hash tells doubles, whatever is cut out
 _VIEW = 96  # pixels at which whole pictures are measured
 _FLAT = 0.02  # contrast under which a whole picture shows nothing by which it could be known

@@ -1,8 +1,9 @@
 """`mien prepare`: photos in, packed datasets of faces out, with a verdict on every file."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
@@ -10,9 +11,10 @@ from mien.core import artefacts
 from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.packed import PackReader
-from mien.datasets.index import record_fields
+from mien.core.picture import PICTURE_SUFFIXES
+from mien.datasets.index import Index, name_of, record_fields
 from mien.datasets.layout import parse_options
-from mien.datasets.opening import choose_entries
+from mien.datasets.opening import choose_entries, hint, resolve
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.judge import Rules
 from mien.prepare.pack import Packed
@@ -30,7 +32,7 @@ from mien.prepare.run import (
     report_path,
     sheet_path,
 )
-from mien.prepare.sources import Inputs, list_inputs
+from mien.prepare.sources import Input, Inputs, list_inputs, list_rows
 from mien.prepare.store import forget, size_of, work_folder
 from mien.prepare.where import Where
 
@@ -73,8 +75,8 @@ def prepare(
     Parameters
     ----------
     source
-        A folder or zip of photos; sub-folders become labels. Or a prepared zip, or a layout: celeba:FOLDER,
-        folder:FOLDER?size=64.
+        A folder, zip or tar of photos; sub-folders become labels. Or a prepared zip, or a layout:
+        celeba:FOLDER, parquet:FOLDER, table:FOLDER, folder:FOLDER?size=64.
     out
         The zip to write; a contact sheet and a report page are written beside it.
     size
@@ -170,11 +172,27 @@ def open_inputs(source: str, *, without: Sequence[Path] = ()) -> Inputs:
     (minors). Its labels and what else it knows go into the records. without: our own output. Raises
     InputError as `list_inputs` and `choose_entries` do.
     """
-    if Path(source).exists() or ":" not in str(source):
-        return list_inputs(Path(source), without=without)
+    resolved = resolve(source)
+    if resolved.layout == "folder":
+        inputs = list_inputs(Path(source), without=without)
+        return replace(inputs, notes=inputs.notes + _hint(inputs))
     chosen = choose_entries(source)
     index, columns = chosen.index, chosen.columns
-    fields = record_fields(index)
+    extra = record_fields(index)
+    if index.layout == "parquet":
+        files = list_rows(index)
+    else:
+        files, extra = _listed(index, extra, without)
+    if columns is None:
+        return Inputs(index.root, files, notes=index.notes, extra=extra)
+    labels = {name_of(entry): columns.label(entry.record()) for entry in index.entries}
+    return Inputs(index.root, files, labels, columns.class_names, index.notes, extra)
+
+
+def _listed(
+    index: Index, fields: Mapping[str, dict[str, Any]], without: Sequence[Path]
+) -> tuple[tuple[Input, ...], dict[str, dict[str, Any]]]:
+    """The files of an index in its folder, and what is known of each."""
     listed = list_inputs(index.root, without=without)
     files = tuple(file for file in listed.files if file.name in fields)
     missing = sorted(fields.keys() - {file.name for file in files})
@@ -182,11 +200,15 @@ def open_inputs(source: str, *, without: Sequence[Path] = ()) -> Inputs:
         raise InputError(
             f"{index.root}: {len(missing)} of the files to prepare are missing, first {missing[0]}"
         )
-    extra = {name: {**listed.extra.get(name, {}), **its} for name, its in fields.items()}
-    if columns is None:
-        return Inputs(index.root, files, notes=index.notes, extra=extra)
-    labels = {entry.file: columns.label(entry.record()) for entry in index.entries}
-    return Inputs(index.root, files, labels, columns.class_names, index.notes, extra)
+    return files, {name: {**listed.extra.get(name, {}), **its} for name, its in fields.items()}
+
+
+def _hint(inputs: Inputs) -> tuple[str, ...]:
+    """A note on labels that lie beside the pictures; an InputError where nothing but those is there."""
+    notes = hint(str(inputs.root)) if inputs.labels is None and not inputs.extra else ()
+    if notes and not any(PurePath(file.name).suffix.lower() in PICTURE_SUFFIXES for file in inputs.files):
+        raise InputError(f"{inputs.root}: no picture files in it; {notes[0]}")
+    return notes
 
 
 def _write_pages(packed: Packed, source: Path) -> None:

@@ -34,6 +34,7 @@ from mien.prepare.where import ITSELF, Where
 
 DEFAULT_SIZE = 64
 DUPLICATES_BY = ("hash", "identity")
+_PATIENCE, _PATIENCE_ALL = 60.0, 300.0  # seconds for a photo of which one face is taken, or all are
 RULES = Rules()
 Finish = Callable[[Packed], None]
 
@@ -275,7 +276,8 @@ def _measure(
     files = [inputs.files[index] for index in missing]
     tasks = [{"name": file.name, "at": file.at, "key": file.key} for file in files]
     progress = events.progress("cutting images" if config.finder == NO_FINDER else "finding faces")
-    with Pool(setup, count=workers) as pool:
+    patience = _PATIENCE_ALL if config.faces == "all" else _PATIENCE
+    with Pool(setup, count=workers, patience_seconds=patience) as pool:
         for done, (task, answer) in enumerate(pool.run(tasks), total - len(missing) + 1):
             if answer.record is not None and "stop" in answer.record:
                 raise MienError(answer.record["stop"])

@@ -1,4 +1,4 @@
-"""What there is to prepare: the files of a folder or the members of a zip, with their labels."""
+"""What there is to prepare: the files of a folder, the members of a zip or tar, with their labels."""
 
 import hashlib
 import json
@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mien.core.archive import Store, is_tar, open_store
 from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
 from mien.core.path_labels import classes_of, read_paths
-from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
+from mien.core.picture import PICTURE_SUFFIXES, BadPicture, list_files, read_bytes
+from mien.datasets.index import Index, name_of
+from mien.datasets.layouts import parquet
 from mien.prepare.archive import Archive, is_safe
 
 MANIFEST = "manifest.jsonl"
@@ -81,22 +84,23 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
 
 
 def list_all(source: Path, *, without: Sequence[Path] = ()) -> list[Input]:
-    """Every visible file of a folder or zip, sorted by name."""
+    """Every visible file of a folder, zip or tar, sorted by name."""
     if source.is_dir():
         own = {path.resolve() for path in without}
         paths = [path for path in list_files(source) if not own & {path.resolve(), path.parent.resolve()}]
         return [_on_disk(path, path.relative_to(source).as_posix()) for path in paths]
     if source.is_file():
-        return _list_zip(source)
-    raise InputError(f"{source}: no such folder or zip")
+        return _list_tar(source) if is_tar(source) else _list_zip(source)
+    raise InputError(f"{source}: no such folder, zip or tar")
 
 
 class Reader:
-    """Reads inputs by name: from a folder, or from a zip without ever unpacking it to disk."""
+    """Reads inputs by name: from a folder (rows of parquet files in it, too), a zip or a tar."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
-        self._archive = None if source.is_dir() else Archive(source)
+        self._tar = open_store(source) if source.is_file() and is_tar(source) else None
+        self._archive = None if source.is_dir() or self._tar is not None else Archive(source)
 
     def __enter__(self) -> "Reader":
         return self
@@ -109,6 +113,11 @@ class Reader:
         """The bytes of one input. Raises BadPicture; see `Archive.read` for the reasons of zips."""
         if self._archive is not None:
             return self._archive.read(file.at)
+        if self._tar is not None:
+            return _read_tar(self._tar, file.name)
+        path, mark, row = file.name.rpartition("#")
+        if mark and path.endswith(".parquet"):
+            return parquet.read_bytes(self._source / path, int(row), where=file.name)
         return read_bytes(self._source / file.name, where=file.name)
 
 
@@ -134,6 +143,28 @@ def _list_zip(source: Path) -> list[Input]:
     ]
     archive.close()
     return sorted(files, key=lambda file: (file.name, file.at))
+
+
+def _list_tar(source: Path) -> list[Input]:
+    store, changed = open_store(source), source.stat().st_mtime_ns
+    names = sorted(name for name in store.names() if not _hidden(name))
+    return [Input(name, key=_key(name, changed)) for name in names]
+
+
+def _read_tar(store: Store, name: str) -> bytes:
+    try:
+        return store.read(name)
+    except InputError as error:
+        raise BadPicture(name, "unreadable", str(error)) from error
+
+
+def list_rows(index: Index) -> tuple[Input, ...]:
+    """The rows of a parquet layout's files."""
+    changed = {
+        file: (index.root / file).stat().st_mtime_ns for file in {entry.file for entry in index.entries}
+    }
+    names = [(name_of(entry), changed[entry.file]) for entry in index.entries]
+    return tuple(Input(name, key=_key(name, state)) for name, state in names)
 
 
 def _key(name: str, *state: int) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, install
 from mien.core.events import Events, job
 
 Kind = Literal["categorise", "hype-time", "hype-infinity", "rate", "prefer", "attributes"]
@@ -135,7 +135,7 @@ def _check_extra() -> None:
         import sqlalchemy  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise MienError("study needs: pip install 'mien[study]'") from error
+        raise MienError(f"study needs FastAPI and SQLAlchemy; {install('study')}") from error
 
 
 def _without_password(place: str) -> str:

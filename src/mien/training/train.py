@@ -8,7 +8,7 @@ import torch
 from cyclopts import Parameter
 
 from mien import TOOL
-from mien.core.errors import InputError
+from mien.core.errors import InputError, install
 from mien.core.events import Events, Progress, Stopped, TrainingTick, job
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
@@ -129,7 +129,7 @@ def _tensorboard(run: RunFolder) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise InputError("--tensorboard needs: pip install 'mien[track]'") from error
+        raise InputError(f"--tensorboard needs TensorBoard; {install('track')}") from error
     return SummaryWriter(str(run.path / "tensorboard"))
 
 

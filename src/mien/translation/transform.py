@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mien import TOOL
-from mien.core.errors import InputError
+from mien.core.errors import InputError, make_squares
 from mien.core.events import Events, Tick
 from mien.core.image import resize as resized
 from mien.core.image import to_float, to_hwc, to_uint8
@@ -181,7 +181,7 @@ def _check_sizes(pictures: Sequence[Input], op: Operation) -> None:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         side = op.spec.resolution
         square = any(width == height for _, (width, height) in wrong)
-        usual = "--resize takes other squares" if square else "cut them square with mien prepare"
+        usual = "--resize takes other squares" if square else f"cut them square: {make_squares(side)}"
         raise InputError(f"{op.model} takes pictures of {side}x{side}: {named}{more}; {op.advice or usual}")
 
 

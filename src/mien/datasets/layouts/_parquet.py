@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, install
 from mien.core.picture import BadPicture
 
 _PATTERNS = ("*.parquet", "*/*.parquet", "*/*/*.parquet", "*/*/*/*.parquet")
@@ -44,7 +44,7 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def read_image(path: Path, row: int, *, where: str) -> bytes:
+def read_bytes(path: Path, row: int, *, where: str) -> bytes:
     """The file of the picture in row `row`. Raises BadPicture."""
     with _one_at_a_time:
         starts = _starts(path, path.stat().st_mtime_ns)
@@ -60,7 +60,7 @@ def _open(path: Path) -> Any:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise MienError(f"{path}: parquet needs pyarrow: pip install 'mien[parquet]'") from error
+        raise MienError(f"{path}: parquet needs pyarrow; {install('parquet')}") from error
     try:
         return parquet.ParquetFile(path)
     except (ArrowException, OSError) as error:

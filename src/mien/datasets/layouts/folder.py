@@ -22,7 +22,7 @@ import numpy as np
 
 from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.cache import cache_root
-from mien.core.errors import InputError
+from mien.core.errors import InputError, make_squares
 from mien.core.events import Tick
 from mien.core.labels import label_array, label_width, named_label
 from mien.core.packed import PackReader
@@ -39,7 +39,7 @@ CITATION = "none; the layout is the one of NVlabs' stylegan3 dataset_tool.py"
 
 _DECODER = 1  # raise it when the same file would decode to other pixels
 _CHUNK = 128
-_ADVICE = "leave it out, or use mien prepare, which drops such files"
+_ADVICE = f"leave it out, or use {make_squares()}, which drops such files"
 
 
 def recognise(root: Path) -> bool:
@@ -144,11 +144,11 @@ def _measure(pack: PackReader) -> tuple[int, int]:
         if header.size != first.size:
             raise InputError(
                 f"{pack.path}: {pack.names[0]} is {first}, {name} is {header};"
-                f" all pictures must have one size, see mien prepare, or folder:FOLDER?size=64"
+                f" all pictures must have one size: {make_squares()}, or folder:FOLDER?size=64"
             )
     if first.width != first.height:
         raise InputError(
-            f"{pack.path}: {pack.names[0]} is {first}, not square; crop with mien prepare, or"
+            f"{pack.path}: {pack.names[0]} is {first}, not square; cut them with {make_squares()}, or"
             " folder:FOLDER?size=64"
         )
     return first.width, 1 if all(header.gray for header in headers) else 3

@@ -13,9 +13,10 @@ from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.path_labels import split_of
 from mien.core.picture import Pixels, decode
-from mien.datasets.index import Entry, Index, Problem
+from mien.datasets.index import Entry, Index, Problem, name_of
 from mien.datasets.layout import open_layout
-from mien.datasets.layouts._parquet import parquet_files, read_cells, read_image
+from mien.datasets.layouts._parquet import parquet_files, read_cells
+from mien.datasets.layouts._parquet import read_bytes as read_bytes
 from mien.datasets.stored import StoredDataset
 from mien.labels.columns import learnable
 from mien.labels.columns import read_cells as read_row
@@ -81,8 +82,8 @@ def index(root: Path) -> Index:
 
 def read(root: Path, entry: Entry) -> Pixels:
     """The picture in a row. Raises BadPicture."""
-    where = f"{entry.file}#{entry.part}"
-    return decode(read_image(root / entry.file, int(entry.part), where=where), where=where).pixels
+    where = name_of(entry)
+    return decode(read_bytes(root / entry.file, int(entry.part), where=where), where=where).pixels
 
 
 as_stored = read

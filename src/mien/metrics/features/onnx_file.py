@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, install
 from mien.metrics.features._images import chunks, resized
 from mien.metrics.features._onnx_check import Signature, Value, signature
 
@@ -207,19 +207,19 @@ def _in_onnxruntime(data: bytes, runtime: Any) -> Runner:
 
 
 def _in_opencv(data: bytes) -> Runner:
-    install = "onnxruntime may: pip install 'mien[export]'"
+    advice = f"onnxruntime may; {install('export')}"
     try:
         net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
         names = net.getUnconnectedOutLayersNames()
     except cv2.error as error:
-        raise InputError(f"OpenCV cannot load it ({_brief(error)}); {install}") from error
+        raise InputError(f"OpenCV cannot load it ({_brief(error)}); {advice}") from error
 
     def run(x: np.ndarray) -> np.ndarray:
         try:
             net.setInput(x)
             return np.array(net.forward(names[0]))
         except (cv2.error, IndexError) as error:
-            raise InputError(f"OpenCV cannot run it ({_brief(error)}); {install}") from error
+            raise InputError(f"OpenCV cannot run it ({_brief(error)}); {advice}") from error
 
     return run
 
