@@ -197,7 +197,7 @@ def balance(sides: dict[str, Tensor]) -> dict[str, dict[str, float]]:
     result = {}
     for side, pictures in sides.items():
         guess = guesser.guess(pictures)
-        found = (finder.find(face_metric._prepared(to_hwc(picture))) for picture in pictures)
+        found = (finder.find(face_metric.prepared(to_hwc(picture))) for picture in pictures)
         yaws = [
             abs(head_pose(faces[0].points)[0]) for faces in found if faces and faces[0].points is not None
         ]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from mien.cli import main
 from mien.core import discover
 from mien.core.checkpoint import NetworkHeader, model_id, save_generator
 from mien.core.errors import InputError, MienError
@@ -16,8 +17,11 @@ from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
 from mien.core.score import comparable
 from mien.core.types import Spec
+from mien.datasets.opening import open_dataset
 from mien.evaluation.evaluate import table
-from mien.evaluation.measure import append_scores, measure, read_scores
+from mien.evaluation.measure import append_scores, measure, measure_all, read_scores
+from mien.evaluation.psi_curve import curve_tables, psi_curve
+from mien.evaluation.ranking import ranking, ranking_table
 from mien.metrics import frechet, swd
 from mien.models import lite
 from mien.terminal import rich_table
@@ -79,7 +83,7 @@ def test_every_score_carries_what_it_was_computed_with(run, data):
     assert kernel.nimg == 3000
     assert kernel.better == "lower"
     assert kernel.low < kernel.value < kernel.high
-    assert pixels.low is None
+    assert pixels.low < pixels.value < pixels.high
     assert pixels.network is None
     assert (pixels.num_real, pixels.num_fake) == (20, 20)
     assert str(run.path) not in kernel.model_dump_json()
@@ -171,8 +175,8 @@ def test_the_kernel_distance_comes_first_with_its_interval(run, data):
 
 
 def _without_faces(names):
-    """All metrics but the costliest one."""
-    return lambda package: tuple(name for name in names(package) if name != "faces")
+    """All metrics but the costliest ones."""
+    return lambda package: tuple(name for name in names(package) if name not in ("faces", "swd"))
 
 
 def test_what_is_not_here_is_left_out_in_a_line_each(run, data, monkeypatch):
@@ -232,3 +236,96 @@ def test_a_damaged_line_of_scores_is_named(run):
     run.metric("frechet").write_text("{}\n")
     with pytest.raises(InputError, match=r"metric-frechet.jsonl: line 1"):
         read_scores(run)
+
+
+def test_several_are_ranked_with_the_certainty_of_each_place(run, data, tmp_path):
+    """The data's own pictures beat a generator that has learnt nothing, and their copy draws with them."""
+    real = open_dataset(data).images(np.arange(24))
+    np.savez(tmp_path / "copies.npz", real)
+    np.save(tmp_path / "same.npy", real.transpose(0, 2, 3, 1))
+    sources = [run.path, tmp_path / "copies.npz", tmp_path / "same.npy"]
+    measured = measure_all(sources, data, **CHEAP)
+    best, equal, last = ranking(measured)
+    assert (best.label, equal.label, last.label) == ("copies", "same", run.path.name)
+    assert best.places == equal.places == (1, 2)
+    assert last.places == (3, 3)
+    assert (equal.behind.low, equal.behind.high) == (0.0, 0.0)
+    assert last.behind.low > 0
+    assert last.behind.low < last.behind.value < last.behind.high
+    rows = ranking_table([best, equal, last]).rows
+    assert rows[0][:2] == ("1 (1 to 2)", "copies")
+    assert rows[2][0] == "3"
+    seen = {score.metric: score for score in measured[1].scores if score.subject == "generator"}
+    assert seen["precision"].model_id.startswith("pictures-")
+    assert (seen["precision"].seeds, seen["precision"].psi) == (None, None)
+
+
+def test_sets_of_other_numbers_are_cut_to_the_smallest_or_refused(run, data, tmp_path):
+    np.save(tmp_path / "few.npy", np.zeros((10, 32, 32, 3), np.uint8))
+    both = measure_all([run.path, tmp_path / "few.npy"], data, **CHEAP)
+    assert {score.num_fake for one in both for score in one.scores if score.subject == "generator"} == {10}
+    with pytest.raises(InputError, match="few holds 10 pictures: --count 20 is more"):
+        measure_all([run.path, tmp_path / "few.npy"], data, **CHEAP, num_fake=20)
+    np.save(tmp_path / "big.npy", np.zeros((10, 64, 64, 3), np.uint8))
+    with pytest.raises(InputError, match=r"big: has pictures of 64 pixels a side, but .* has 32"):
+        measure_all([run.path, tmp_path / "big.npy"], data, **CHEAP)
+
+
+def test_scores_of_other_provenance_are_not_ranked(run, data):
+    one, other = (measure_all([run.path], data, **CHEAP, num_fake=count)[0] for count in (12, 20))
+    with pytest.raises(InputError, match=r"cannot be compared: .*number of generated"):
+        ranking([one, other])
+
+
+def test_saved_statistics_stand_for_the_pictures_and_hold_none(run, data, tmp_path, fails):
+    file = tmp_path / "reals.npz"
+    assert main(["evaluate", "--data", data, "--features", "vgg-random", "--save-reference", str(file)]) == 0
+    with np.load(file) as arrays:
+        assert {name: arrays[name].ndim for name in arrays.files} == {"mien": 0, "features.vgg-random": 2}
+    whole = measure(run.path, data, **{**CHEAP, "metrics": ["kernel", "prdc"]})
+    said = []
+    by_statistics = measure(run.path, str(file), fetch=False, announce=said.append, floor=True)
+    by_metric = {(s.metric, s.subject): s.value for s in by_statistics}
+    for score in whole:
+        assert by_metric[score.metric, score.subject] == pytest.approx(score.value, rel=1e-6), score.metric
+    assert {s.dataset_hash for s in by_statistics} == {s.dataset_hash for s in whole}
+    assert any(line.startswith("left out") and "swd" in line for line in said)
+    assert "needs" in fails("evaluate", run.path, "--data", file, "--metric", "swd")
+    assert "none of mesh" in fails("evaluate", run.path, "--data", file, "--features", "mesh")
+    assert "give it as --data" in fails("evaluate", file, "--data", data)
+    assert "recognise people" in fails(
+        "evaluate", "--data", data, "--features", "identity", "--save-reference", tmp_path / "who.npz"
+    )
+    assert not (tmp_path / "who.npz").exists()
+    with np.load(file) as arrays:
+        np.savez(file, mien=arrays["mien"])
+    assert "statistics is damaged" in fails("evaluate", run.path, "--data", file)
+
+
+def test_the_classifier_score_and_the_path_length_come_when_they_are_named(run, data, monkeypatch):
+    from mien.evaluation import measure as module
+
+    class Sure:
+        name, hash, dims, resize = "sure", "0" * 64, 4, "none"
+
+        def features(self, images):
+            return np.eye(4, dtype=np.float32)[images[:, 0, 0, 0].long().numpy() % 4]
+
+    monkeypatch.setattr(module, "open_classifier", lambda source, device: Sure())
+    scores = measure(run.path, data, metrics=["classifier_score"], num_fake=16, fetch=False)
+    values = {score.metric: score for score in scores if score.subject == "generator"}
+    assert 1 < values["classifier_score_real"].value <= 4
+    assert values["classifier_score_fake"].network == "sure"
+    assert "classifier_score" not in {s.module for s in measure(run.path, data, **CHEAP, num_fake=16)}
+
+
+def test_the_psi_curve_trades_variety_for_quality(data, tmp_path):
+    file = write_generator(tmp_path / "g.safetensors")
+    curve = psi_curve(file, data, networks=["vgg-random"], num_fake=16, fetch=False)
+    assert list(curve) == [0.3, 0.5, 0.7, 0.85, 1.0]
+    assert {score.psi for score in curve[0.5]} == {0.5}
+    (shown,) = curve_tables(curve)
+    assert [row[0] for row in shown.rows] == ["0.3", "0.5", "0.7", "0.85", "1"]
+    np.save(tmp_path / "pictures.npy", np.zeros((10, 32, 32, 3), np.uint8))
+    with pytest.raises(InputError, match="needs a generator"):
+        psi_curve(tmp_path / "pictures.npy", data)

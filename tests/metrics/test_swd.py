@@ -85,6 +85,8 @@ def test_levels_for_each_size(side, levels):
     pictures = smooth_pictures(6, seed=0, size=side)
     names = [f"swd_{level}" for level in levels]
     assert list(swd.compute(pictures, 255 - pictures, num_projections=32)) == [*names, "swd"]
+    more = swd.compute(smooth_pictures(16, seed=0, size=16), 255 - smooth_pictures(16, seed=1, size=16))
+    assert more["swd_low"] < more["swd"] < more["swd_high"]
 
 
 def test_gray_and_flat_pictures_stay_finite():

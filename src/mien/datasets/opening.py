@@ -1,7 +1,7 @@
 """From what is written on the command line to a dataset: the one way in which every command reads a source.
 
-A path that is there is read by `layouts/folder.py` (a zip, tar or folder, packed or not), a single .parquet
-or table file by its layout; "NAME:PATH?options" by the layout of that name.
+A path that is there is read by `layouts/folder.py` (a zip, tar or folder, packed or not), a single .parquet,
+.npy, .npz or table file by its layout; "NAME:PATH?options" by the layout of that name.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from mien.core.events import Tick
 from mien.core.types import Dataset
 from mien.datasets.index import Index
 from mien.datasets.layout import Selection, of_split, parse_options, read_index, select
+from mien.datasets.layouts.arrays import SUFFIXES as ARRAY_SUFFIXES
 from mien.datasets.stored import StoredDataset
 from mien.datasets.tables import TABLE_SUFFIXES, has_file_column
 
@@ -113,6 +114,8 @@ def _index_of(source: Source) -> Callable[..., Index]:
 def _layout_of_file(path: Path) -> str:
     if path.is_file() and path.suffix.lower() == ".parquet":
         return "parquet"
+    if path.is_file() and path.suffix.lower() in ARRAY_SUFFIXES:
+        return "arrays"
     return "table" if path.suffix.lower() in TABLE_SUFFIXES and has_file_column(path) else "folder"
 
 

@@ -1,4 +1,4 @@
-"""`mien evaluate`: compute a model's metrics with confidence intervals, and show them as a table."""
+"""`mien evaluate`: compute models' metrics with confidence intervals, show them as tables, rank several."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,10 @@ from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
 from mien.core.score import Score
-from mien.evaluation.measure import measure
+from mien.evaluation.image_sets import Ticker, open_reals, save_reference
+from mien.evaluation.measure import feature_networks, measure_all
+from mien.evaluation.psi_curve import curve_tables, psi_curve
+from mien.evaluation.ranking import ranking, ranking_table
 from mien.training.kinds import kind, kind_at
 from mien.training.settings import pick_device
 
@@ -20,76 +23,125 @@ _CAPTION = (
     "in brackets: 95 % intervals; real:real: one half of the reals against the other, each half as many"
 )
 _FIRST = ("kernel", "frechet")
-_METRICS = f"Metric: {', '.join(discover.names('mien.metrics'))}; may be repeated. By default all."
+_METRICS = (
+    f"Metric: {', '.join(discover.names('mien.metrics'))}; may be repeated. By default all but"
+    " classifier_score and path_length."
+)
 
 
 @job
 def evaluate(
     events: Events,
-    run: Path | None = None,
-    /,
-    *,
+    *run: str,
     data: str,
     features: Annotated[tuple[str, ...], Parameter(name=("--features", "--network"), negative="")] = (),
     metric: Annotated[tuple[str, ...], Parameter(help=_METRICS)] = (),
+    classifier: str | None = None,
     count: int | None = None,
     seed: int = 0,
     trunc: float = 1.0,
+    curve: Annotated[bool, Parameter(name="--psi-curve", negative="")] = False,
     noise_baseline: bool = False,
+    save: Annotated[Path | None, Parameter(name="--save-reference")] = None,
     device: str = "auto",
 ) -> Any:
-    """Measure a run's model against a dataset; every score says what it was computed with.
+    """Measure models against a dataset; every score says what it was computed with; several are ranked.
 
-    A generator is compared with the pictures. Every other model is tried on what was kept out of its
-    training, and takes no option but --data and --device. Returns the scores, in a run folder appended to its
-    `metric-*.jsonl` too. Raises InputError when data and model do not fit, or there are too few pictures.
+    A generator, or pictures that somebody drew, is compared with the dataset. Every other model is tried on
+    what was kept out of its training, and takes no option but --data and --device. Returns the scores, in a
+    run folder appended to its `metric-*.jsonl` too; with --psi-curve the scores at each psi. Raises
+    InputError when data and model do not fit, or there are too few pictures.
 
     Parameters
     ----------
     run
-        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+        Run folders (the newest generator of each), .safetensors files, or pictures: a folder, a zip, an .npy
+        or .npz, as for --data; by default the model that comes with mien. Several are ranked.
     data
-        The dataset to compare with, as for train.
+        The dataset to compare with, as for train, or a file of --save-reference.
     features
         Feature network: lite0, mesh, vgg16, alexnet, identity, vgg-random, inception, or an ONNX file of your
         own (FILE.onnx?range=0..1&size=224; ranges: -1..1, 0..1, 0..255, imagenet); may be repeated. lite0 and
         mesh by default, vgg-random where neither is here nor can be fetched.
+    classifier
+        For --metric classifier_score: expressions (the default), an attribute model, or FILE.onnx.
     count
-        How many fakes to draw; by default as many as there are reals, at most 5,000.
+        How many fakes to draw of each; by default as many as there are reals, at most 5,000.
     seed
         Seed of the first fake.
     trunc
         Truncation psi from 0 to 1.
+    curve
+        Score psi .3, .5, .7, .85 and 1 instead: what truncation buys in quality and costs in variety.
     noise_baseline
         Score pure noise too, to see how bad bad is.
+    save
+        Write statistics of --data to this .npz, which hold no pictures; without a model nothing else is done.
     device
         cpu, cuda, mps or auto.
     """
-    name = GENERATOR if run is None else kind_at(run)
+    sources: list[str | None] = [str(each) for each in run]
+    place = pick_device(device)
+    if save is not None:
+        _save(events, save, data, features, place)
+        if not sources:
+            return []
     progress = events.progress("measuring")
-    evaluate_kind = None if run is None else kind(name).evaluate
-    if run is not None and evaluate_kind is not None:
-        if features or metric or count is not None or noise_baseline:
-            raise InputError(f"{run}: holds '{name}'; --features, --metric, --count are for generators")
-        examination = evaluate_kind(run, data, device=pick_device(device), progress=progress)
-        for event in examination.tables():
-            events.send(event)
-        return examination
-    measured = measure(
-        run,
-        data,
-        networks=features or None,
-        metrics=metric or None,
-        num_fake=count,
-        seed=seed,
-        psi=trunc,
-        device=pick_device(device),
-        noise_baseline=noise_baseline,
-        progress=progress,
-        announce=events.note,
-    )
-    events.send(table(measured))
-    return measured
+    others = [source for source in sources if source is not None and _kind(source) != GENERATOR]
+    if others:
+        if len(sources) > 1 or features or metric or count is not None or noise_baseline or curve:
+            raise InputError(
+                f"{others[0]}: holds '{_kind(others[0])}'; it is evaluated alone, and --features, --metric,"
+                " --count are for generators"
+            )
+        return _other_kind(events, Path(others[0]), data, place)
+    options: dict[str, Any] = {
+        "networks": features or None,
+        "num_fake": count,
+        "seed": seed,
+        "device": place,
+        "progress": progress,
+        "announce": events.note,
+    }
+    if curve:
+        if len(sources) > 1 or metric or noise_baseline:
+            raise InputError("--psi-curve takes one generator, and neither --metric nor --noise-baseline")
+        scores = psi_curve(sources[0] if sources else None, data, **options)
+        for each in curve_tables(scores):
+            events.send(each)
+        return scores
+    options |= {"metrics": metric or None, "classifier": classifier, "noise_baseline": noise_baseline}
+    measured = measure_all(sources or [None], data, psi=trunc, **options)
+    for one in measured:
+        events.send(table(one.scores))
+    if len(measured) > 1 and (rows := ranking(measured)):
+        events.send(ranking_table(rows))
+    # Baselines are the same for all.
+    own = [score for one in measured[:-1] for score in one.scores if score.subject == "generator"]
+    return [*own, *measured[-1].scores]
+
+
+def _kind(source: str) -> str:
+    """The kind of network at `source`; pictures count as a generator's."""
+    path = Path(source)
+    is_network = path.suffix == ".safetensors" or (path / "config.json").is_file()
+    return kind_at(path) if path.exists() and is_network else GENERATOR
+
+
+def _other_kind(events: Events, run: Path, data: str, device: Any) -> Any:
+    examine = kind(kind_at(run)).evaluate
+    assert examine is not None
+    examination = examine(run, data, device=device, progress=events.progress("measuring"))
+    for event in examination.tables():
+        events.send(event)
+    return examination
+
+
+def _save(events: Events, path: Path, data: str, features: Sequence[str], device: Any) -> None:
+    networks = feature_networks(features or None, device, events.note)
+    count = len(open_reals(data))
+    save_reference(path, data, networks, count, Ticker(events.progress("extracting features"), count))
+    events.wrote(path, "statistics of the reals, without pictures")
 
 
 def table(scores: Sequence[Score]) -> Table:

@@ -1,55 +1,44 @@
-"""Metrics of a generator against a dataset: draw fakes, extract features of reals and fakes, compare them."""
+"""Metrics of generators and sets of pictures against a dataset: extract features of both, compare them."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import mien
 from mien.core import artefacts, discover, ledger
-from mien.core.atomic import replacing
-from mien.core.cache import cache_root
-from mien.core.checkpoint import NetworkHeader, model_id
 from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
-from mien.core.network import read_network
-from mien.core.packaged import source_of
 from mien.core.run import RunFolder
-from mien.core.sampling import check_psi, draw, latents
+from mien.core.sampling import check_psi
 from mien.core.score import Score, Subject
-from mien.core.types import Dataset, Generator
-from mien.datasets.opening import open_dataset
-from mien.labels.conditions import rows_for
+from mien.evaluation.classifiers import DEFAULT, open_classifier
+from mien.evaluation.image_sets import (
+    Fakes,
+    ImageSet,
+    Model,
+    Reals,
+    Reference,
+    Ticker,
+    extract,
+    noise,
+    open_fakes,
+    open_reals,
+)
 from mien.metrics.features import FeatureNetwork, open_network, usual_networks
 
 Announce = Callable[[str], None]
 
-_BATCH = 64
 _MOST_FAKES = 5_000
 _MOST_REALS = 50_000
 _MOST_PIXELS = 2_000  # pictures that pixel metrics get; beyond it they only become slower
 _PIXEL_BYTES = 1 << 30
-
-
-@dataclass
-class _ImageSet:
-    """A set of images as metrics take it: the features of all, and the first images themselves."""
-
-    count: int
-    features: dict[str, np.ndarray] = field(default_factory=dict)
-    images: Tensor = field(default_factory=lambda: torch.zeros(0, 3, 1, 1, dtype=torch.uint8))
-
-    def part(self, start: int) -> "_ImageSet":
-        """Every second image, from `start` (0 or 1) on."""
-        features = {name: rows[start::2] for name, rows in self.features.items()}
-        return _ImageSet(len(range(start, self.count, 2)), features, self.images[start::2])
+_PATHS = 500  # of the path length
 
 
 class _FeatureSource(NamedTuple):
@@ -64,21 +53,42 @@ _BASELINE: dict[str, object] = {"model_id": None, "nimg": None, "seeds": None, "
 
 
 @dataclass(frozen=True)
+class Measured:
+    """The scores of one source and of its baselines. label: what it is called beside others."""
+
+    label: str
+    scores: list[Score]
+    fake: ImageSet
+    real: ImageSet
+
+
+@dataclass(frozen=True)
 class _Context:
     """What all scores of one evaluation share."""
 
-    dataset: Dataset
+    reals: Reals
     networks: Sequence[FeatureNetwork]
+    classifiers: Sequence[FeatureNetwork]
     modules: dict[str, ModuleType]
     announce: Announce
+    device: torch.device
+
+    def networks_of(self, module: ModuleType) -> Sequence[FeatureNetwork]:
+        return {"features": self.networks, "probabilities": self.classifiers}.get(module.NEEDS, ())
 
 
-def measure(
-    run_or_file: Path | None,
+def measure(source: str | Path | None, data: str, **options: Any) -> list[Score]:
+    """The scores of one source, and of its baselines: `measure_all` of one."""
+    return measure_all([source], data, **options)[0].scores
+
+
+def measure_all(
+    sources: Sequence[str | Path | None],
     data: str,
     *,
     networks: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
+    classifier: str | None = None,
     num_fake: int | None = None,
     num_real: int | None = None,
     seed: int = 0,
@@ -89,52 +99,63 @@ def measure(
     fetch: bool = True,
     progress: Tick | None = None,
     announce: Announce | None = None,
-) -> list[Score]:
-    """Measure a generator (a file, a run folder's newest, or for None the packaged one) against `data`.
+) -> list[Measured]:
+    """Measure generators or pictures against `data`, all with as many images and the same networks.
 
-    networks: names of feature networks or ONNX files (`mien.metrics.features.open_network`); by default lite0
-    and mesh (fetched if `fetch`), inception where its weights are, and vgg-random where neither of the first
-    two can be had. metrics: files of mien.metrics; all by default. num_fake: fakes drawn,
-    from seeds `seed`, `seed` + 1, ...; by default as many as there are reals, at most 5,000. num_real: a
-    fixed random choice of the data; all by default, at most 50,000. Metrics of pixels get 2,000 at most.
-    noise_baseline: score pure noise alike. floor: score one half of the reals against the other.
-    progress(done, total) counts images; announce(line) gets what was left out or is doubtful.
-    In a run folder the scores are appended to `metric-<module>.jsonl`.
-    Raises InputError when data and generator do not fit, or there are too few pictures.
+    sources: run folders (their newest generator), generator files, None for the packaged one, or pictures as
+    `open_dataset` takes them. data: a dataset, or a file of `save_reference`. networks: names of feature
+    networks or ONNX files (`mien.metrics.features.open_network`); by default lite0 and mesh (fetched if
+    `fetch`), inception where its weights are, and vgg-random where neither of the first two can be had; of
+    saved statistics those that they hold. metrics: files of mien.metrics; by default all but those with
+    ASKED_FOR. num_fake: fakes drawn, from seeds `seed`, `seed` + 1, ...; by default as many as there are
+    reals, at most 5,000. num_real: a fixed random choice of the data; all by default, at most 50,000. Metrics
+    of pixels get 2,000 at most. noise_baseline: score pure noise alike. floor: score one half of the reals
+    against the other. progress(done, total) counts images; announce(line) gets what was left out or is
+    doubtful. In a run folder the scores are appended to `metric-<module>.jsonl`.
+    Raises InputError when data and sources do not fit, or there are too few pictures.
     """
     psi = check_psi(psi)
-    run, file = _locate(source_of(run_or_file))
-    network, header = read_network(file)
-    generator = cast(Generator, network.to(device))
-    dataset = open_dataset(data)
-    _check_fit(file, generator, dataset, data)
-    fakes = _count("num_fake", num_fake, min(len(dataset), _MOST_FAKES))
-    reals = min(_count("num_real", num_real, min(len(dataset), _MOST_REALS)), len(dataset))
+    opened = [open_fakes(source, device) for source in sources]
+    reals = open_reals(data)
+    for fakes in opened:
+        _check_fit(fakes, reals, data)
+    count = _fake_count(opened, num_fake, reals)
+    num = min(_count("num_real", num_real, min(len(reals), _MOST_REALS)), len(reals))
     say = announce or (lambda line: None)
     modules = _modules(metrics, fetch, say)
-    opened = _opened(networks, device, fetch, say) if _any_needs(modules, "features") else []
-    context = _Context(dataset, opened, modules, say)
-    keep = _pixel_count(context, min(fakes, reals))
-    tick = _Ticker(progress, reals + fakes * (2 if noise_baseline else 1))
-    real = _extract_reals(context, reals, keep, tick)
-    labels = _labels(header, dataset, fakes, seed)
-    drawn = _draw(generator, labels, fakes, seed, psi, torch.device(device))
-    fake = _extract(drawn, opened, fakes, keep, tick)
-    about = {
-        "model_id": model_id(file),
-        "nimg": header.nimg,
-        "seeds": f"{seed}-{seed + fakes - 1}",
-        "psi": psi,
-    }
-    scores = _score(context, real, fake, "generator", about)
+    if not reals.has_images:
+        modules = _without_pixels(modules, bool(metrics), say)
+    names = networks or (list(reals.networks) if isinstance(reals, Reference) else None)
+    needs = {module.NEEDS for module in modules.values()}
+    context = _Context(
+        reals,
+        _opened(names, device, fetch, say) if "features" in needs else [],
+        [open_classifier(classifier or DEFAULT, device)] if "probabilities" in needs else [],
+        modules,
+        say,
+        torch.device(device),
+    )
+    keep = _pixel_count(context, min(count, num))
+    tick = Ticker(progress, num + count * (len(opened) + noise_baseline))
+    every = [*context.networks, *context.classifiers]
+    real = reals.extract(every, num, keep, tick)
+    baselines: list[Score] = []
     if noise_baseline:
-        noise = _extract(_noise(dataset, fakes, seed), opened, fakes, keep, tick)
-        scores += _score(context, real, noise, "noise", {"seeds": f"{seed}-{seed}"})
-    if floor and reals >= 16:
-        scores += _score(context, real.part(0), real.part(1), "real-halves", {}, most=min(reals, fakes))
-    if run is not None:
-        append_scores(run, scores)
-    return scores
+        drawn = extract(noise(reals.spec, count, seed), every, count, keep, tick)
+        baselines += _score(context, real, drawn, "noise", {"seeds": f"{seed}-{seed}"})
+    if floor and num >= 16:
+        baselines += _score(context, real.part(0), real.part(1), "real-halves", {}, most=min(num, count))
+    measured = []
+    for label, fakes in zip(_labels(opened), opened, strict=True):
+        batches = fakes.batches(reals, count, seed=seed, psi=psi, device=context.device)
+        fake = extract(batches, every, count, keep, tick)
+        scores = _score(context, real, fake, "generator", fakes.about(count, seed, psi))
+        scores += _of_generator(context, fakes, seed)
+        scores += baselines
+        if fakes.run is not None:
+            append_scores(fakes.run, scores)
+        measured.append(Measured(label, scores, fake, real))
+    return measured
 
 
 def append_scores(run: RunFolder, scores: Sequence[Score]) -> None:
@@ -155,25 +176,30 @@ def read_scores(run: RunFolder) -> list[Score]:
     return scores
 
 
-class _Ticker:
-    """Counts images for a progress bar."""
-
-    def __init__(self, progress: Tick | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def __call__(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, self._total)
+def feature_networks(
+    names: Sequence[str] | None, device: str | torch.device, announce: Announce
+) -> list[FeatureNetwork]:
+    """The networks by name, or the usual ones. Raises InputError."""
+    return _opened(names, device, True, announce)
 
 
-def _locate(path: Path) -> tuple[RunFolder | None, Path]:
-    if path.is_dir():
-        run = RunFolder.open(path)
-        return run, run.newest_generator()
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such run folder or generator file")
-    return None, path
+def _labels(opened: Sequence[Fakes]) -> list[str]:
+    """A name for each source, numbered where two are called alike."""
+    names = [fakes.label for fakes in opened]
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: at + 1].count(name)})"
+        for at, name in enumerate(names)
+    ]
+
+
+def _fake_count(opened: Sequence[Fakes], requested: int | None, reals: Reals) -> int:
+    """Fakes of each source: as many of all, since scores depend on it. Raises InputError."""
+    sizes = {fakes.label: fakes.most for fakes in opened if fakes.most is not None}
+    most = min([_MOST_FAKES, *sizes.values()])
+    if requested is not None and sizes and requested > most:
+        smallest = min(sizes, key=lambda label: sizes[label])
+        raise InputError(f"{smallest} holds {most:,} pictures: --count {requested:,} is more")
+    return _count("num_fake", requested, min(len(reals), most))
 
 
 def _count(name: str, requested: int | None, default: int) -> int:
@@ -183,16 +209,24 @@ def _count(name: str, requested: int | None, default: int) -> int:
     return count
 
 
-def _check_fit(file: Path, generator: Generator, dataset: Dataset, data: str) -> None:
-    drawn, data_spec = generator.spec, dataset.spec
+def _check_fit(fakes: Fakes, reals: Reals, data: str) -> None:
     for what, left, right in (
-        ("pixels a side", drawn.resolution, data_spec.resolution),
-        ("channels", drawn.channels, data_spec.channels),
+        ("pixels a side", fakes.spec.resolution, reals.spec.resolution),
+        ("channels", fakes.spec.channels, reals.spec.channels),
     ):
         if left != right:
-            raise InputError(
-                f"{file}: draws pictures of {left} {what}, but {data} has {right}; prepare it so"
-            )
+            verb = f"draws pictures of {left}" if isinstance(fakes, Model) else f"has pictures of {left}"
+            raise InputError(f"{fakes.label}: {verb} {what}, but {data} has {right}; prepare it so")
+
+
+def _without_pixels(modules: dict[str, ModuleType], named: bool, announce: Announce) -> dict[str, ModuleType]:
+    """The metrics that features alone do. Raises InputError where others were named."""
+    pixels = [name for name, module in modules.items() if module.NEEDS in ("images", "probabilities")]
+    if pixels and named:
+        raise InputError(f"the file of statistics holds no pictures, which {', '.join(pixels)} needs")
+    if pixels:
+        announce(f"left out {', '.join(pixels)}: the file of statistics holds no pictures")
+    return {name: module for name, module in modules.items() if name not in pixels}
 
 
 def _opened(
@@ -211,6 +245,8 @@ def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> di
     """The metrics by name, the kernel distance first; of all, those lacking an artefact are left out."""
     requested = names or sorted(discover.names("mien.metrics"), key=lambda name: (name != "kernel", name))
     modules = {name: discover.load("mien.metrics", name) for name in requested}
+    if not names:
+        modules = {name: it for name, it in modules.items() if not getattr(it, "ASKED_FOR", False)}
     for name, module in list(modules.items()):
         try:
             for artefact in getattr(module, "ARTEFACTS", ()):
@@ -233,111 +269,14 @@ def _any_needs(modules: Mapping[str, ModuleType], what: str) -> bool:
 def _pixel_count(context: _Context, available: int) -> int:
     if not _any_needs(context.modules, "images"):
         return 0
-    spec = context.dataset.spec
+    spec = context.reals.spec
     return min(available, _MOST_PIXELS, _PIXEL_BYTES // (spec.channels * spec.resolution**2))
-
-
-def _extract(
-    batches: Iterable[Tensor], networks: Sequence[FeatureNetwork], count: int, keep: int, tick: _Ticker
-) -> _ImageSet:
-    """Pass each batch through every network once; keep the first `keep` images."""
-    extracted: dict[str, list[np.ndarray]] = {network.name: [] for network in networks}
-    kept: list[Tensor] = []
-    for batch in batches:
-        for network in networks:
-            extracted[network.name].append(network.features(batch))
-        kept.append(batch[: max(keep - sum(map(len, kept)), 0)].clone())
-        tick(len(batch))
-    features = {name: np.concatenate(rows) for name, rows in extracted.items()}
-    return _ImageSet(count, features, torch.cat(kept))
-
-
-def _extract_reals(context: _Context, count: int, keep: int, tick: _Ticker) -> _ImageSet:
-    """As `_extract`, with features from the cache where the same images were processed before."""
-    dataset = context.dataset
-    # Always the same choice, so that it can be cached and scores of different days agree.
-    chosen = np.random.RandomState(0).permutation(len(dataset))[:count]
-    cached = {
-        network.name: _load_features(_cache_path(dataset, network, count)) for network in context.networks
-    }
-    ready = {name: rows for name, rows in cached.items() if rows is not None and len(rows) == count}
-    missing = [network for network in context.networks if network.name not in ready]
-    needed = count if missing else keep
-    images = _extract(_reals(dataset, chosen[:needed]), missing, count, keep, tick)
-    tick(count - needed)
-    for network in missing:
-        _save_features(_cache_path(dataset, network, count), images.features[network.name])
-    images.features.update(ready)
-    return images
-
-
-def _reals(dataset: Dataset, indexes: np.ndarray) -> Iterator[Tensor]:
-    for start in range(0, len(indexes), _BATCH):
-        # Rising indexes read a memory-mapped cache in order.
-        yield torch.from_numpy(np.array(dataset.images(indexes[start : start + _BATCH])))
-    if not len(indexes):
-        spec = dataset.spec
-        yield torch.zeros(0, spec.channels, spec.resolution, spec.resolution, dtype=torch.uint8)
-
-
-def _cache_path(dataset: Dataset, network: FeatureNetwork, count: int) -> Path:
-    network_digest = hashlib.sha256(f"{network.hash} {network.resize}".encode()).hexdigest()[:16]
-    name = f"{dataset.content_hash}-{network_digest}-{count}.npy"
-    return cache_root() / "features" / name
-
-
-def _load_features(path: Path) -> np.ndarray | None:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    except (OSError, ValueError, EOFError):  # absent, or damaged: computing again costs only time
-        return None
-
-
-def _save_features(path: Path, features: np.ndarray) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, features, allow_pickle=False)
-
-
-def _draw(
-    generator: Generator, labels: Tensor | None, count: int, seed: int, psi: float, device: torch.device
-) -> Iterator[Tensor]:
-    for start in range(0, count, _BATCH):
-        stop = min(start + _BATCH, count)
-        z = latents(list(range(seed + start, seed + stop)), generator.z_dim).to(device)
-        yield draw(generator, z, None if labels is None else labels[start:stop].to(device), psi=psi)
-
-
-def _labels(header: NetworkHeader, dataset: Dataset, count: int, seed: int) -> Tensor | None:
-    """Labels drawn from the data's label distribution, since a metric compares whole distributions.
-
-    Of a dataset without labels: from those that the generator was trained on.
-    """
-    if not header.spec.label_dim:
-        return None
-    rows = rows_for(header.spec, dataset)
-    if rows is None and header.label_rows:
-        rows = np.array(header.label_rows, np.float32)
-    if rows is None:
-        width = 0 if dataset.labels is None else dataset.labels.shape[1]
-        raise InputError(
-            f"the generator takes labels of width {header.spec.label_dim}, {dataset.name} has width {width}"
-        )
-    return torch.from_numpy(rows[np.random.RandomState(seed).randint(0, len(rows), count)])
-
-
-def _noise(dataset: Dataset, count: int, seed: int) -> Iterator[Tensor]:
-    """Images of uniform noise: the baseline that a generator must beat by far."""
-    rng = np.random.RandomState(seed)
-    spec = dataset.spec
-    for start in range(0, count, _BATCH):
-        shape = (min(_BATCH, count - start), spec.channels, spec.resolution, spec.resolution)
-        yield torch.from_numpy(rng.randint(0, 256, shape, dtype=np.uint8))
 
 
 def _score(
     context: _Context,
-    real: _ImageSet,
-    fake: _ImageSet,
+    real: ImageSet,
+    fake: ImageSet,
     subject: Subject,
     about: dict[str, object],
     *,
@@ -351,19 +290,37 @@ def _score(
     scores = []
     for name, module in context.modules.items():
         shared = {**_BASELINE, **about, "subject": subject, "module": name}
-        if module.NEEDS == "features":
-            for network in context.networks:
+        if module.NEEDS in ("features", "probabilities"):
+            for network in context.networks_of(module):
                 features = _feature_pair(context, module, network, (real, fake), subject, most)
                 if features is None:
                     continue
                 source = _FeatureSource(network.name, network.hash, network.resize)
                 scores += _measure(context, module, features, source, network.dims, shared)
-        else:
-            source = (
-                _FeatureSource(*module.provenance()) if hasattr(module, "provenance") else _FeatureSource()
-            )
-            most = getattr(module, "MOST", _MOST_PIXELS)
-            scores += _measure(context, module, (real.images[:most], fake.images[:most]), source, 0, shared)
+        elif module.NEEDS == "images":
+            few = getattr(module, "MOST", _MOST_PIXELS)
+            images = (real.images[:few], fake.images[:few])
+            scores += _measure(context, module, images, _source_of(module), 0, shared)
+    return scores
+
+
+def _source_of(module: ModuleType) -> _FeatureSource:
+    return _FeatureSource(*module.provenance()) if hasattr(module, "provenance") else _FeatureSource()
+
+
+def _of_generator(context: _Context, fakes: Fakes, seed: int) -> list[Score]:
+    """The metrics that walk in the generator's latents; no dataset has a part in them."""
+    scores: list[Score] = []
+    for name, module in context.modules.items():
+        if module.NEEDS != "generator":
+            continue
+        if not isinstance(fakes, Model):
+            context.announce(f"left out {name}: it needs a generator, and {fakes.label} holds pictures")
+            continue
+        labels = fakes.labels(context.reals, _PATHS, seed)
+        values = module.compute(fakes.generator, labels, count=_PATHS, seed=seed)
+        about = {**fakes.about(2 * _PATHS, seed, 1.0), "subject": "generator", "module": name}
+        scores += _scores(context, module, values, _source_of(module), (0, _PATHS), about, ())
     return scores
 
 
@@ -371,7 +328,7 @@ def _feature_pair(
     context: _Context,
     module: ModuleType,
     network: FeatureNetwork,
-    image_sets: tuple[_ImageSet, _ImageSet],
+    image_sets: tuple[ImageSet, ImageSet],
     subject: Subject,
     most: int | None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -404,17 +361,35 @@ def _measure(
     if warning is not None and shared["subject"] == "generator":
         through = f" through {source.network}" if source.network else ""
         context.announce(f"{shared['module']}{through}: {warning}")
+    values = module.compute(*inputs)
+    findings = module.findings(values) if hasattr(module, "findings") else []
+    if shared["subject"] == "generator":
+        for line in findings:
+            context.announce(f"{shared['model_id']}: {line}")
+    warnings = (*(() if warning is None else (warning,)), *findings)
+    return _scores(context, module, values, source, (num_real, num_fake), shared, warnings)
+
+
+def _scores(
+    context: _Context,
+    module: ModuleType,
+    values: Mapping[str, float],
+    source: _FeatureSource,
+    counts: tuple[int, int],
+    shared: Mapping[str, object],
+    warnings: tuple[str, ...],
+) -> list[Score]:
+    """A score for each value, with its interval and provenance."""
     provenance = {
         **shared,
         **source._asdict(),
-        "num_real": num_real,
-        "num_fake": num_fake,
-        "dataset_name": context.dataset.name,
-        "dataset_hash": context.dataset.content_hash,
+        "num_real": counts[0],
+        "num_fake": counts[1],
+        "dataset_name": context.reals.name,
+        "dataset_hash": context.reals.content_hash,
         "tool": f"mien {mien.__version__}",
-        "warnings": () if warning is None else (warning,),
+        "warnings": warnings,
     }
-    values = module.compute(*inputs)
     bounds = {f"{metric}_{bound}" for metric in values for bound in ("low", "high")}
     return [
         Score.model_validate(

@@ -8,6 +8,7 @@ from mien.core import artefacts
 from mien.core.image import resize, to_hwc
 from mien.core.picture import Pixels
 from mien.faces.finder import Finder, open_finder
+from mien.metrics._intervals import named, of_share
 
 NEEDS = "images"
 BETTER = {"faces_fake": "higher"}
@@ -23,13 +24,14 @@ def compute(real: Tensor, fake: Tensor, *, finder: str | None = None) -> dict[st
     """Share of fakes (`faces_fake`) and of reals (`faces_real`) with at least one face, in [0, 1].
 
     real, fake: uint8 [N, C, S, S]. finder: "mesh" or "haar"; by default "mesh" where its files are cached,
-    else "haar". The reals' share is the finder's own limit.
+    else "haar". The reals' share is the finder's own limit. `_low`, `_high`: 95 % intervals (Wilson).
     """
     opened = open_finder(finder or best_finder())
-    return {
-        "faces_fake": _share(fake, opened),
-        "faces_real": _share(real, opened),
-    }
+    result: dict[str, float] = {}
+    for name, images in (("faces_fake", fake), ("faces_real", real)):
+        share = _share(images, opened)
+        result |= named(name, share, of_share(share, max(len(images), 1)))
+    return result
 
 
 def advice(num_real: int, num_fake: int, dims: int) -> str | None:
@@ -51,11 +53,11 @@ def provenance() -> tuple[str, str, str]:
 
 
 def _share(images: Tensor, finder: Finder) -> float:
-    detected = [bool(finder.find(_prepared(to_hwc(image)))) for image in images]
+    detected = [bool(finder.find(prepared(to_hwc(image)))) for image in images]
     return float(np.mean(detected)) if detected else 0.0
 
 
-def _prepared(image: Pixels) -> Pixels:
+def prepared(image: Pixels) -> Pixels:
     """Enlarge and pad an aligned face, since detectors need a margin and a usual size."""
     colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     room = (_BORDER, _BORDER)

@@ -26,6 +26,17 @@ def compute(real: np.ndarray, fake: np.ndarray, *, seed: int = 0) -> dict[str, f
     are parted at random into blocks, whose estimates are averaged, so that 50,000 need no more memory. Of the
     larger side at most twice as many images as of the smaller are looked at then, or 4,000.
     """
+    value, draws = resampled(real, fake, seed=seed)
+    low, high = np.percentile(draws, _LEVELS)
+    return {"kernel": value, "kernel_low": value + float(low), "kernel_high": value + float(high)}
+
+
+def resampled(real: np.ndarray, fake: np.ndarray, *, seed: int = 0) -> tuple[float, np.ndarray]:
+    """The estimate, and its deviation in each of 500 resamples: arguments as of `compute`.
+
+    With one seed the same reals are drawn for every set of as many fakes, so that the deviations of two
+    generators may be subtracted: what they share falls out.
+    """
     x, y = (np.ascontiguousarray(part, np.float64) for part in (real, fake))
     if min(len(x), len(y)) < 2:
         raise InputError("the kernel distance needs two images or more on each side")
@@ -37,8 +48,7 @@ def compute(real: np.ndarray, fake: np.ndarray, *, seed: int = 0) -> dict[str, f
         estimate, around = _draws(grams, rng)
         value += estimate / len(blocks)
         draws += around / len(blocks)
-    low, high = np.percentile(draws, _LEVELS)
-    return {"kernel": value, "kernel_low": value + float(low), "kernel_high": value + float(high)}
+    return value, draws
 
 
 def estimate(real: np.ndarray, fake: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from torch import Tensor
 from mien.core import artefacts
 from mien.core.errors import InputError
 from mien.core.image import to_float
+from mien.metrics._intervals import named, of_mean
 from mien.nn.lpips import ARTEFACT, Lpips
 
 NEEDS = "images"
@@ -55,16 +56,7 @@ def _of_pairs(name: str, images: Tensor, network: Lpips, seed: int) -> dict[str,
             pairs = torch.from_numpy(order[start : start + _BATCH])
             values.append(network(_prepared(images[pairs[:, 0]]), _prepared(images[pairs[:, 1]])))
     distances = torch.cat(values).double().numpy()
-    half = _half_width(distances)
-    mean = float(distances.mean())
-    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
-
-
-def _half_width(values: np.ndarray) -> float:
-    """Half of the 95 % interval of a mean, by Student's t."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return named(name, float(distances.mean()), of_mean(distances))
 
 
 def _prepared(images: Tensor) -> Tensor:

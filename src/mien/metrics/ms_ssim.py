@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.core.errors import InputError
+from mien.metrics._intervals import named, of_mean
 
 NEEDS = "images"
 # Lower is more diverse, but only the reals' own value says what is right: hence no "better".
@@ -20,20 +21,20 @@ _SIGMA = 1.5
 def compute(real: Tensor, fake: Tensor, *, num_pairs: int = 2000, seed: int = 0) -> dict[str, float]:
     """Mean MS-SSIM of pairs of fakes (`ms_ssim_fake`) and of pairs of reals (`ms_ssim_real`).
 
-    real, fake: uint8 [N, C, S, S] and [M, C, S, S], S >= 11, two pictures or more each. A generator that has
-    collapsed scores above the reals. A set has at most as many pairs as it has two different pictures; pairs
-    are drawn with replacement among them.
+    real, fake: uint8 [N, C, S, S] and [M, C, S, S], S >= 11, four pictures or more each. A generator that has
+    collapsed scores above the reals. Pairs are random and disjoint, so that the 95 % interval (`_low`,
+    `_high`) is a plain one of a mean of independent numbers; num_pairs: at most so many.
     """
     return {
-        "ms_ssim_fake": _mean_of_pairs(fake, num_pairs, seed),
-        "ms_ssim_real": _mean_of_pairs(real, num_pairs, seed),
+        **_of_pairs("ms_ssim_fake", fake, num_pairs, seed),
+        **_of_pairs("ms_ssim_real", real, num_pairs, seed),
     }
 
 
 def advice(num_real: int, num_fake: int, dims: int) -> str | None:
-    """A warning in words when pairs would repeat too often, else None."""
+    """A warning in words when pairs are few, else None."""
     fewest = min(num_real, num_fake)
-    return None if fewest >= 50 else f"{fewest} pictures make few different pairs: use 50 or more"
+    return None if fewest >= 100 else f"{fewest} pictures make {fewest // 2} pairs: use 100 or more"
 
 
 def num_scales(side: int) -> int:
@@ -99,15 +100,11 @@ def _window_matrix(side: int) -> Tensor:
     return matrix
 
 
-def _mean_of_pairs(images: Tensor, num_pairs: int, seed: int, batch: int = 64) -> float:
-    count = len(images)
-    if count < 2:
-        raise InputError("MS-SSIM of pairs needs two pictures or more on each side")
-    rng = np.random.RandomState(seed)
-    first = rng.randint(0, count, num_pairs)
-    second = (first + rng.randint(1, count, num_pairs)) % count  # never the picture itself
-    sums = [
-        ms_ssim(images[first[i : i + batch]], images[second[i : i + batch]]).double().sum()
-        for i in range(0, num_pairs, batch)
-    ]
-    return float(torch.stack(sums).sum()) / num_pairs
+def _of_pairs(name: str, images: Tensor, num_pairs: int, seed: int, batch: int = 64) -> dict[str, float]:
+    if len(images) < 4:
+        raise InputError("MS-SSIM of pairs needs four pictures or more on each side")
+    order = np.random.RandomState(seed).permutation(len(images))
+    pairs = torch.from_numpy(order[: len(order) // 2 * 2].reshape(-1, 2)[:num_pairs])
+    parts = [ms_ssim(images[part[:, 0]], images[part[:, 1]]) for part in torch.split(pairs, batch)]
+    values = torch.cat(parts).double().numpy()
+    return named(name, float(values.mean()), of_mean(values))

@@ -1,38 +1,74 @@
 """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
 from mien.core.errors import InputError
+from mien.metrics._intervals import HALVES, around, error_by_halves, named, of_noisy_share
 
 NEEDS = "features"
-BETTER = {"precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher"}
+BETTER = {
+    "precision": "higher",
+    "recall": "higher",
+    "density": "higher",
+    "coverage": "higher",
+    "precision_symmetric": "higher",
+    "recall_symmetric": "higher",
+}
+TITLES = {"precision_symmetric": "precision, symmetric", "recall_symmetric": "recall, symmetric"}
+
+DIMS = 32  # principal components that distances are taken in
+_MOST_HALVED = (
+    1000  # images a side that the intervals are taken from; they shrink with the root of the number
+)
 
 
 def compute(
-    real: np.ndarray, fake: np.ndarray, *, k_precision: int = 3, k_density: int = 5
+    real: np.ndarray,
+    fake: np.ndarray,
+    *,
+    k_precision: int = 3,
+    k_density: int = 5,
+    dims: int = DIMS,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Precision and density (fakes within the reals), recall and coverage (reals within the fakes).
 
-    real, fake: [N, D] and [M, D], more rows than either k. A ball reaches from each picture to its k-th
-    nearest neighbour of its own kind. precision, recall in [0, 1]: share of pictures inside any ball of the
-    other kind, edges included, k_precision neighbours. density >= 0 (about 1 for equal distributions) and
-    coverage in [0, 1]: edges excluded, k_density neighbours.
+    real, fake: [N, D] and [M, D], more rows than either k; brought to `dims` principal components of both
+    sides first. A ball reaches from each picture to its k-th nearest neighbour of its own kind. precision,
+    recall in [0, 1]: share of pictures inside any ball of the other kind, edges included, k_precision
+    neighbours. density >= 0 (about 1 for equal distributions) and coverage in [0, 1]: edges excluded,
+    k_density neighbours. precision_symmetric: the smaller one of precision and the share of fakes whose own
+    ball holds a real; recall_symmetric alike with the sides swapped (Khayatkhoei and AbdAlmageed 2023): in
+    many dimensions a set slightly inside the other would else be all precise. `_low`, `_high`: 95 %
+    intervals by halves of both sides.
     """
-    x, y = (torch.from_numpy(np.ascontiguousarray(part, np.float64)) for part in (real, fake))
-    if min(len(x), len(y)) <= max(k_precision, k_density):
+    if min(len(real), len(fake)) <= max(k_precision, k_density):
         raise InputError(f"precision and recall need more than {max(k_precision, k_density)} pictures a side")
-    shift = x.mean(0)  # distances do not change, and cancellation in them shrinks
-    x, y = x - shift, y - shift
-    between = _squared_distances(x, y)
-    radii_x, radii_y = _squared_radii(x, k_precision, k_density), _squared_radii(y, k_precision)
-    wide, inside = radii_x[0][:, None], between < radii_x[1][:, None]
-    return {
-        "precision": _mean((between <= wide).any(0)),
-        "recall": _mean((between <= radii_y[0][None, :]).any(1)),
-        "density": float(inside.sum()) / (k_density * len(y)),
-        "coverage": _mean(inside.any(1)),
-    }
+    x, y = projected(real, fake, dims)
+    values = _values(_distances(x, y), k_precision, k_density)
+    if min(len(x), len(y)) // 2 <= max(k_precision, k_density):
+        return dict(zip(values._fields, map(float, values), strict=True))
+    share = min(1.0, _MOST_HALVED / max(len(x), len(y)))
+    rng = np.random.RandomState(seed)
+    least = 2 * max(k_precision, k_density) + 2
+    few = [part[rng.permutation(len(part))[: max(int(len(part) * share), least)]] for part in (x, y)]
+    distances = _distances(few[0], few[1])
+    errors = error_by_halves(
+        len(few[0]),
+        len(few[1]),
+        lambda a, b: np.array(_values(distances.part(a, b), k_precision, k_density)),
+        seed,
+    ) * np.sqrt(share)
+    counts = {"precision": len(y), "recall": len(x), "coverage": len(x)}
+    result: dict[str, float] = {}
+    for name, value, error in zip(values._fields, values, errors, strict=True):
+        count = counts.get(name.removesuffix("_symmetric"))
+        interval = around(value, error, HALVES - 1) if count is None else of_noisy_share(value, count, error)
+        result |= named(name, value, interval)
+    return result
 
 
 def advice(num_real: int, num_fake: int, dims: int) -> str | None:
@@ -41,23 +77,78 @@ def advice(num_real: int, num_fake: int, dims: int) -> str | None:
     return None if fewest >= 200 else f"{fewest} pictures hardly show a shape: use 200 or more"
 
 
+def projected(real: np.ndarray, fake: np.ndarray, dims: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both in their principal components, float64; each side weighs as much, however many rows it has.
+
+    Where there are no more columns than `dims` they are only shifted, which changes no distance.
+    """
+    x, y = (torch.from_numpy(np.ascontiguousarray(part, np.float64)) for part in (real, fake))
+    middle = (x.mean(0) + y.mean(0)) / 2  # distances do not change, and cancellation in them shrinks
+    x, y = x - middle, y - middle
+    if x.shape[1] <= dims:
+        return x, y
+    covariance = x.T @ x / len(x) + y.T @ y / len(y)
+    directions = torch.linalg.eigh(covariance).eigenvectors[:, -dims:]
+    return x @ directions, y @ directions
+
+
+class _Values(NamedTuple):
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    precision_symmetric: float
+    recall_symmetric: float
+
+
+class _Distances(NamedTuple):
+    """Squared distances among reals [N, N], among fakes [M, M] and between them [N, M]."""
+
+    xx: torch.Tensor
+    yy: torch.Tensor
+    xy: torch.Tensor
+
+    def part(self, rows_x: np.ndarray, rows_y: np.ndarray) -> "_Distances":
+        a, b = torch.from_numpy(rows_x), torch.from_numpy(rows_y)
+        return _Distances(self.xx[a][:, a], self.yy[b][:, b], self.xy[a][:, b])
+
+
+def _distances(x: torch.Tensor, y: torch.Tensor) -> _Distances:
+    """The diagonals are -1: a picture comes first among its own neighbours, twins after it."""
+    xx, yy = squared_distances(x, x), squared_distances(y, y)
+    return _Distances(xx.fill_diagonal_(-1), yy.fill_diagonal_(-1), squared_distances(x, y))
+
+
+def _values(distances: _Distances, k_precision: int, k_density: int) -> _Values:
+    between = distances.xy
+    wide_x, wide_y, inside_x = (
+        _radii(own, k)
+        for own, k in ((distances.xx, k_precision), (distances.yy, k_precision), (distances.xx, k_density))
+    )
+    in_reals, in_fakes = between <= wide_x[:, None], between <= wide_y[None, :]
+    inside = between < inside_x[:, None]
+    precision, recall = _mean(in_reals.any(0)), _mean(in_fakes.any(1))
+    return _Values(
+        precision,
+        recall,
+        float(inside.sum()) / (k_density * between.shape[1]),
+        _mean(inside.any(1)),
+        min(precision, _mean(in_fakes.any(0))),
+        min(recall, _mean(in_reals.any(1))),
+    )
+
+
 def _mean(flags: torch.Tensor) -> float:
     return float(flags.double().mean())
 
 
-def _squared_distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def squared_distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """[N, D], [M, D] -> [N, M] by |x|^2 + |y|^2 - 2 x.y; rounding noise becomes zero."""
     squares = x.square().sum(1)[:, None] + y.square().sum(1)[None, :]
     distances = squares - 2 * (x @ y.T)
     return torch.where(distances < 1e-12 * squares, 0.0, distances)
 
 
-def _squared_radii(x: torch.Tensor, *ks: int, rows: int = 4096) -> list[torch.Tensor]:
-    """For each k, the squared distance from each row of x to its k-th nearest other row."""
-    nearest = []
-    for start in range(0, len(x), rows):
-        distances = _squared_distances(x[start : start + rows], x)
-        own = torch.arange(len(distances))
-        distances[own, start + own] = -1.0  # itself comes first, twins after it
-        nearest.append(distances.topk(max(ks) + 1, largest=False).values)
-    return [torch.cat(nearest)[:, k] for k in ks]
+def _radii(own: torch.Tensor, k: int) -> torch.Tensor:
+    """The squared distance from each row to its k-th nearest other row."""
+    return torch.kthvalue(own, k + 1, dim=1).values

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.core.errors import InputError
+from mien.metrics._intervals import HALVES, around, error_by_halves, named
 
 NEEDS = "images"
 BETTER = {"swd": "lower"} | {f"swd_{2**k}": "lower" for k in range(4, 12)}
@@ -16,6 +17,7 @@ TITLES = {"swd": "sliced Wasserstein distance"}
 PATCH = 7
 _COARSEST = 16
 _THREADS = 2
+_HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 400, 16, 24  # what the intervals are taken from
 
 
 def compute(
@@ -31,7 +33,8 @@ def compute(
     real, fake: uint8 [N, C, S, S] and [M, C, S, S] with S >= 16; the first min(N, M) of each are used, so
     shuffle before. Keys: `swd_64`, `swd_32`, `swd_16` (the sides of the levels, halved down to 16) and `swd`,
     their mean. Patches are taken at the same places of the i-th real and i-th fake, which makes the distance
-    of a set to itself exactly 0. 512 projections are the paper's 4 repeats of 128, averaged.
+    of a set to itself exactly 0. 512 projections are the paper's 4 repeats of 128, averaged. `_low`, `_high`:
+    95 % intervals of the value at this number of images, by halves of both sides; from 16 images on.
     """
     _check(real, fake)
     count = min(len(real), len(fake))
@@ -41,7 +44,40 @@ def compute(
         sets = [_descriptors(images[:count], level, side, patches_per_image, seed) for images in (real, fake)]
         directions = _directions(sets[0].shape[1], num_projections, seed)
         scores[f"swd_{side}"] = 1000 * sliced_distance(sets[0], sets[1], directions)
-    return {**scores, "swd": float(np.mean(list(scores.values())))}
+    scores["swd"] = float(np.mean(list(scores.values())))
+    if count < 16:
+        return scores
+    errors = _errors(real[:count], fake[:count], seed)
+    result: dict[str, float] = {}
+    for (name, value), error in zip(scores.items(), errors, strict=True):
+        low, high = around(value, error, HALVES - 1)
+        result |= named(name, value, (max(low, 0.0), high))
+    return result
+
+
+def _errors(real: Tensor, fake: Tensor, seed: int) -> np.ndarray:
+    """Standard error of each level's distance and of their mean, from fewer images and projections."""
+    count = min(len(real), _HALVED_IMAGES)
+    levels = []
+    for level, side in enumerate(_sides(real.shape[-1])):
+        projected = []
+        for images in (real, fake):
+            patches = _descriptors(images[:count], level, side, _HALVED_PATCHES, seed)
+            directions = _directions(patches.shape[1], _HALVED_PROJECTIONS, seed)
+            projected.append((directions.T @ patches.T).numpy().reshape(_HALVED_PROJECTIONS, count, -1))
+        levels.append(projected)
+
+    def distances(rows_x: np.ndarray, rows_y: np.ndarray) -> np.ndarray:
+        values = []
+        for x, y in levels:
+            x, y = (
+                _sorted(part[:, rows].reshape(len(part), -1)) for part, rows in ((x, rows_x), (y, rows_y))
+            )
+            values.append(1000 * float(np.abs(x - y).mean(dtype=np.float64)))
+        return np.array([*values, np.mean(values)])
+
+    errors: np.ndarray = error_by_halves(count, count, distances, seed) * np.sqrt(count / len(real))
+    return errors
 
 
 def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> float:

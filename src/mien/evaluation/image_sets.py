@@ -1,0 +1,346 @@
+"""The sides of an evaluation: reals (a dataset or saved statistics), fakes (a generator or pictures)."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien import TOOL
+from mien.core.atomic import replacing
+from mien.core.cache import cache_root
+from mien.core.checkpoint import NetworkHeader, model_id
+from mien.core.errors import InputError
+from mien.core.events import Tick
+from mien.core.network import read_network
+from mien.core.packaged import named, source_of
+from mien.core.run import RunFolder
+from mien.core.sampling import draw, latents
+from mien.core.types import Dataset, Generator, Spec
+from mien.datasets.opening import open_dataset
+from mien.labels.conditions import rows_for
+from mien.metrics.features import FeatureNetwork
+
+BATCH = 64
+_VERSION = 1  # of files of statistics
+_PRIVATE = "identity"  # a network whose features are made to recognise a person
+
+
+@dataclass
+class ImageSet:
+    """A set of images as metrics take it: the features of all, and the first images themselves."""
+
+    count: int
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    images: Tensor = field(default_factory=lambda: torch.zeros(0, 3, 1, 1, dtype=torch.uint8))
+
+    def part(self, start: int) -> "ImageSet":
+        """Every second image, from `start` (0 or 1) on."""
+        features = {name: rows[start::2] for name, rows in self.features.items()}
+        return ImageSet(len(range(start, self.count, 2)), features, self.images[start::2])
+
+
+class Ticker:
+    """Counts images for a progress bar."""
+
+    def __init__(self, progress: Tick | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def extract(
+    batches: Iterable[Tensor], networks: Sequence[FeatureNetwork], count: int, keep: int, tick: Ticker
+) -> ImageSet:
+    """Pass each batch through every network once; keep the first `keep` images."""
+    extracted: dict[str, list[np.ndarray]] = {network.name: [] for network in networks}
+    kept: list[Tensor] = []
+    for batch in batches:
+        for network in networks:
+            extracted[network.name].append(network.features(batch))
+        kept.append(batch[: max(keep - sum(map(len, kept)), 0)].clone())
+        tick(len(batch))
+    features = {name: np.concatenate(rows) for name, rows in extracted.items()}
+    return ImageSet(count, features, torch.cat(kept))
+
+
+def open_reals(data: str) -> "Reals":
+    """A dataset, or a file of `save_reference`. Raises InputError."""
+    return Reference.read(Path(data)) if is_reference(Path(data)) else DatasetReals(open_dataset(data))
+
+
+@dataclass(frozen=True)
+class DatasetReals:
+    """The pictures of a dataset."""
+
+    dataset: Dataset
+    has_images: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        return self.dataset.name
+
+    @property
+    def content_hash(self) -> str:
+        return self.dataset.content_hash
+
+    @property
+    def spec(self) -> Spec:
+        return self.dataset.spec
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def label_rows(self, spec: Spec) -> np.ndarray | None:
+        return rows_for(spec, self.dataset)
+
+    def extract(self, networks: Sequence[FeatureNetwork], count: int, keep: int, tick: Ticker) -> ImageSet:
+        """With features from the cache where the same images were processed before."""
+        chosen = choice(len(self.dataset), count)
+        cached = {network.name: _load_features(self._cache(network, count)) for network in networks}
+        ready = {name: rows for name, rows in cached.items() if rows is not None and len(rows) == count}
+        missing = [network for network in networks if network.name not in ready]
+        needed = count if missing else keep
+        images = extract(pictures(self.dataset, chosen[:needed]), missing, count, keep, tick)
+        tick(count - needed)
+        for network in missing:
+            _save_features(self._cache(network, count), images.features[network.name])
+        images.features.update(ready)
+        return images
+
+    def _cache(self, network: FeatureNetwork, count: int) -> Path:
+        digest = hashlib.sha256(f"{network.hash} {network.resize}".encode()).hexdigest()[:16]
+        return cache_root() / "features" / f"{self.content_hash}-{digest}-{count}.npy"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Statistics of reals that hold no pictures: the features of each through some networks.
+
+    networks: of each, its hash and resize rule. Rows are shuffled and have no names.
+    """
+
+    path: Path
+    name: str
+    content_hash: str
+    spec: Spec
+    networks: dict[str, dict[str, str]]
+    features: dict[str, np.ndarray]
+    has_images: ClassVar[bool] = False
+
+    def __len__(self) -> int:
+        return min(map(len, self.features.values()))
+
+    def label_rows(self, spec: Spec) -> np.ndarray | None:
+        return None
+
+    def extract(self, networks: Sequence[FeatureNetwork], count: int, keep: int, tick: Ticker) -> ImageSet:
+        for network in networks:
+            known = self.networks.get(network.name)
+            if known is None:
+                raise InputError(
+                    f"{self.path}: holds features of {', '.join(self.networks)}, none of {network.name}"
+                )
+            for what in ("hash", "resize"):
+                if known[what] != getattr(network, what):
+                    raise InputError(
+                        f"{self.path}: its {network.name} is another one ({what} {known[what][:16]}, here"
+                        f" {getattr(network, what)[:16]}); save the statistics anew"
+                    )
+        tick(count)
+        return ImageSet(count, {network.name: self.features[network.name][:count] for network in networks})
+
+    @classmethod
+    def read(cls, path: Path) -> "Reference":
+        """Raises InputError where the file is damaged or of a newer version."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(str(file["mien"]))
+                features = {
+                    name: np.asarray(file[f"features.{name}"], np.float32) for name in about["networks"]
+                }
+            if about["version"] != _VERSION or not features:
+                raise InputError(f"{path}: statistics of version {about['version']}; save them anew")
+            spec = Spec(int(about["resolution"]), int(about["channels"]))
+            return cls(path, about["name"], about["content_hash"], spec, about["networks"], features)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: the file of statistics is damaged ({str(error)[:80]})") from error
+
+
+def is_reference(path: Path) -> bool:
+    """Whether `path` is a file of `save_reference`."""
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "mien.npy" in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def save_reference(
+    path: Path, data: str, networks: Sequence[FeatureNetwork], count: int, tick: Ticker
+) -> None:
+    """Write statistics of `data` that `--data` takes in its place; whole or not at all. Raises InputError."""
+    if path.suffix.lower() != ".npz":
+        raise InputError(f"--save-reference {path}: name a file that ends in .npz")
+    private = [network.name for network in networks if network.name == _PRIVATE]
+    if private:
+        raise InputError(f"--save-reference: features of {_PRIVATE} recognise people and are not passed on")
+    reals = open_reals(data)
+    extracted = reals.extract(networks, count, 0, tick)
+    about = {
+        "version": _VERSION,
+        "tool": TOOL,
+        "name": reals.name,
+        "content_hash": reals.content_hash,
+        "resolution": reals.spec.resolution,
+        "channels": reals.spec.channels,
+        "networks": {n.name: {"hash": n.hash, "resize": n.resize} for n in networks},
+    }
+    arrays = {f"features.{name}": rows for name, rows in extracted.features.items()}
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, mien=np.array(json.dumps(about)), **cast(Any, arrays))
+
+
+def open_fakes(source: str | Path | None, device: str | torch.device = "cpu") -> "Model | Pictures":
+    """A generator (run folder, file, None for the packaged one), or pictures as `open_dataset` takes them.
+
+    Raises InputError where `source` is neither.
+    """
+    path = None if source is None else Path(source)
+    if path is None or path.suffix == ".safetensors" or named(path) or (path / "config.json").is_file():
+        return Model.open(source_of(path), device)
+    text = str(source)
+    if is_reference(path):
+        raise InputError(f"{text}: holds statistics of reals; give it as --data")
+    if not path.exists() and not text.partition(":")[1]:
+        raise InputError(f"{text}: there is no such run folder or generator file, nor pictures")
+    return Pictures(open_dataset(text))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator from a run or a file."""
+
+    label: str
+    generator: Generator
+    header: NetworkHeader
+    file: Path
+    run: RunFolder | None
+    most: ClassVar[None] = None
+
+    @classmethod
+    def open(cls, path: Path, device: str | torch.device) -> "Model":
+        run = RunFolder.open(path) if path.is_dir() else None
+        file = path if run is None else run.newest_generator()
+        if not file.is_file():
+            raise InputError(f"{path}: there is no such run folder or generator file")
+        network, header = read_network(file)
+        return cls(path.name, cast(Generator, network.to(device)), header, file, run)
+
+    @property
+    def spec(self) -> Spec:
+        return self.generator.spec
+
+    def about(self, count: int, seed: int, psi: float) -> dict[str, object]:
+        seeds = f"{seed}-{seed + count - 1}"
+        return {"model_id": model_id(self.file), "nimg": self.header.nimg, "seeds": seeds, "psi": psi}
+
+    def batches(
+        self, reals: "Reals", count: int, *, seed: int, psi: float, device: torch.device
+    ) -> Iterator[Tensor]:
+        labels = self.labels(reals, count, seed)
+        for start in range(0, count, BATCH):
+            stop = min(start + BATCH, count)
+            z = latents(list(range(seed + start, seed + stop)), self.generator.z_dim).to(device)
+            yield draw(self.generator, z, None if labels is None else labels[start:stop].to(device), psi=psi)
+
+    def labels(self, reals: "Reals", count: int, seed: int) -> Tensor | None:
+        """Labels drawn from the data's label distribution, since a metric compares whole distributions.
+
+        Of a dataset without labels: from those that the generator was trained on.
+        """
+        width = self.header.spec.label_dim
+        if not width:
+            return None
+        rows = reals.label_rows(self.header.spec)
+        if rows is None and self.header.label_rows:
+            rows = np.array(self.header.label_rows, np.float32)
+        if rows is None:
+            theirs = reals.spec.label_dim
+            raise InputError(f"the generator takes labels of width {width}, {reals.name} has width {theirs}")
+        return torch.from_numpy(rows[np.random.RandomState(seed).randint(0, len(rows), count)])
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures that somebody drew: a folder, a zip, an array."""
+
+    dataset: Dataset
+    run: ClassVar[None] = None
+
+    @property
+    def label(self) -> str:
+        return self.dataset.name
+
+    @property
+    def most(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def spec(self) -> Spec:
+        return self.dataset.spec
+
+    def about(self, count: int, seed: int, psi: float) -> dict[str, object]:
+        model = f"pictures-{self.dataset.content_hash[:12]}"
+        return {"model_id": model, "nimg": None, "seeds": None, "psi": None}
+
+    def batches(
+        self, reals: "Reals", count: int, *, seed: int, psi: float, device: torch.device
+    ) -> Iterator[Tensor]:
+        return pictures(self.dataset, choice(len(self.dataset), count))
+
+
+Reals = DatasetReals | Reference
+Fakes = Model | Pictures
+
+
+def choice(total: int, count: int) -> np.ndarray:
+    """A random choice, always the same, so that it can be cached and scores of different days agree."""
+    return np.random.RandomState(0).permutation(total)[:count]
+
+
+def pictures(dataset: Dataset, indexes: np.ndarray) -> Iterator[Tensor]:
+    """Batches of a dataset's images; one empty batch of no indexes."""
+    for start in range(0, max(len(indexes), 1), BATCH):
+        yield torch.from_numpy(np.array(dataset.images(indexes[start : start + BATCH])))
+
+
+def noise(spec: Spec, count: int, seed: int) -> Iterator[Tensor]:
+    """Images of uniform noise: the baseline that a generator must beat by far."""
+    rng = np.random.RandomState(seed)
+    for start in range(0, count, BATCH):
+        shape = (min(BATCH, count - start), spec.channels, spec.resolution, spec.resolution)
+        yield torch.from_numpy(rng.randint(0, 256, shape, dtype=np.uint8))
+
+
+def _load_features(path: Path) -> np.ndarray | None:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.float32)
+    except (OSError, ValueError, EOFError):  # absent, or damaged: computing again costs only time
+        return None
+
+
+def _save_features(path: Path, features: np.ndarray) -> None:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, features, allow_pickle=False)

@@ -1,0 +1,70 @@
+"""95 % intervals: against closed forms, and how often they hold the truth."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom, binomtest
+
+from mien.metrics import _intervals, classifier_score, frechet, kernel, prdc
+
+
+def test_of_a_mean_is_students():
+    values = np.random.RandomState(0).randn(20) + 3
+    from scipy.stats import ttest_1samp
+
+    expected = ttest_1samp(values, 0).confidence_interval()
+    assert _intervals.of_mean(values) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 50), (7, 50), (50, 50)])
+def test_of_a_share_is_wilsons(hits, count):
+    expected = binomtest(hits, count).proportion_ci(method="wilson")
+    assert _intervals.of_share(hits / count, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_the_error_by_halves_is_that_of_a_mean():
+    rng = np.random.RandomState(0)
+    x, y = rng.randn(400), rng.randn(300) * 2
+    error = _intervals.error_by_halves(400, 300, lambda a, b: np.array([x[a].mean() - y[b].mean()]), seed=0)
+    assert error[0] == pytest.approx(np.sqrt(1 / 400 + 4 / 300), rel=0.25)
+
+
+def covered(metric, name, make, *, trials):
+    """How many intervals hold the mean of all values."""
+    values = [metric(*make(np.random.RandomState(seed))) for seed in range(trials)]
+    truth = np.mean([v[name] for v in values])
+    return sum(v[f"{name}_low"] <= truth <= v[f"{name}_high"] for v in values)
+
+
+def sets(rng, count=150, dims=12):
+    spread = np.linspace(0.3, 1.5, dims)
+    return rng.randn(count, dims) * spread, rng.randn(count, dims) * spread * 0.8 + 0.2
+
+
+def classes(rng):
+    return tuple(torch.from_numpy(rng.randn(300, 7) * 2).softmax(1).numpy() for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "make"),
+    [
+        (kernel.compute, "kernel", sets),
+        (frechet.compute, "frechet", sets),
+        (prdc.compute, "precision_symmetric", sets),
+        (prdc.compute, "density", sets),
+        (classifier_score.compute, "classifier_score_fake", classes),
+    ],
+)
+def test_intervals_hold_the_truth(metric, name, make):
+    """Coarsely here; benchmarks/interval_coverage.py has thousands of trials."""
+    trials = 30 if metric is prdc.compute else 60
+    by_chance = binom.ppf(0.002, trials, 0.95)
+    assert covered(metric, name, make, trials=trials) >= by_chance
+
+
+def test_the_frechet_interval_narrows_with_the_root_of_the_number():
+    def width(count):
+        values = [frechet.compute(*sets(np.random.RandomState(seed), count)) for seed in range(5)]
+        return np.mean([each["frechet_high"] - each["frechet"] for each in values])
+
+    assert width(400) / width(1600) == pytest.approx(2, rel=0.2)
