@@ -33,6 +33,7 @@ COMMANDS = {
     "encoder": ("mien.latent.encoder:encoder", "Train what guesses the latents of a photo at once."),
     "denoise": ("mien.translation.denoise:denoise", "Clean noisy pictures."),
     "evaluate": ("mien.evaluation.evaluate:evaluate", "Measure a model against a dataset, with intervals."),
+    "audit": ("mien.evaluation.audit:audit", "Say whether a model repeats training images; may it go out?"),
     "report": ("mien.evaluation.report:report", "Write a run's report: one HTML page."),
     "annotate": ("mien.attributes.annotate:annotate", "Write what a model reads off pictures into it."),
     "translate": ("mien.translation.translate:translate", "Turn pictures into what a run learnt from pairs."),
@@ -105,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     try:
-        _run(tokens)
+        return _run(tokens)
     except CycloptsError:
         return 2  # cyclopts has said what is wrong
     except KeyboardInterrupt:
@@ -118,17 +119,18 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         return _complain(error)
-    return 0
 
 
-def _run(tokens: list[str]) -> None:
+def _run(tokens: list[str]) -> int:
+    """Run it; 0, unless what it gives has an exit code of its own."""
     if {"--help", "-h"} & set(tokens):
         _forget_summary(tokens)
     asked = app(tokens, exit_on_error=False, result_action="return_value")
     if asked is not None:  # a job; None where cyclopts itself had something to say
         from mien.terminal import show
 
-        show(asked)
+        return int(getattr(show(asked), "exit_code", 0))
+    return 0
 
 
 def _forget_summary(tokens: list[str]) -> None:

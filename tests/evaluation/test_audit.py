@@ -1,0 +1,192 @@
+"""The audit: copies are called out, new faces are not; planted copies are found; scores beside it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+
+from mien.cli import main
+from mien.core import artefacts
+from mien.core.errors import InputError
+from mien.evaluation import audit as module
+from mien.evaluation import copies
+from mien.evaluation.audit import audit
+from mien.evaluation.memorised import authenticity, c_t
+from mien.render.people import render_people
+
+pytestmark = pytest.mark.skipif(
+    any(artefacts.artefact_path(name) is None for name in ("lpips-alexnet", "identity")),
+    reason="lpips-alexnet or identity is not cached (mien artefacts fetch)",
+)
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Rendered heads of as many people, uint8 [120, 3, 64, 64]."""
+    return torch.from_numpy(render_people(120, size=64, seed=5)[0])
+
+
+@pytest.fixture
+def folder(tmp_path, people, monkeypatch):
+    """Forty training images, forty people unseen, forty new faces, noisy copies of five training images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "_PLANTED", 10)
+    monkeypatch.setattr(module, "_LEAST", {"unseen": 30, "fakes": 30})
+    sets = {"train": people[:40], "hold": people[40:80], "new": people[80:]}
+    rng = torch.Generator().manual_seed(0)
+    repeated = people[:5].repeat(8, 1, 1, 1)
+    noise = torch.randn(repeated.shape, generator=rng) * 6
+    sets["memorised"] = copies.planted((repeated + noise).clamp(0, 255).to(torch.uint8), "brighter")
+    for name, images in sets.items():
+        np.save(f"{name}.npy", images.numpy())
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_new_faces_may_be_released_and_copies_are_held_back(folder):
+    assert main(["audit", "new.npy", "--data", "train.npy", "--holdout", "hold.npy", "--out", "good"]) == 0
+    good = json.loads((folder / "good" / "audit.json").read_text())
+    assert good["verdict"] == "release"
+    assert good["copies"] == 0
+    assert not good["stand_in"]
+    power = {one["way"]: one for one in good["power"]}
+    assert set(power) == {*copies.WAYS, "all"}
+    assert all(one["nearest"] >= 0.95 and one["found"] >= 0.6 for one in power.values())
+    assert good["most_copies"] < 0.2
+    code = main(["audit", "memorised.npy", "--data", "train.npy", "--holdout", "hold.npy", "--out", "bad"])
+    assert code == 1
+    bad = json.loads((folder / "bad" / "audit.json").read_text())
+    assert bad["verdict"] == "hold back"
+    assert bad["copies"] > 25
+    assert bad["c_t"] < -3 < good["c_t"]
+    assert bad["authenticity"] < 0.2 < good["authenticity"]
+    page = (folder / "bad" / "audit.html").read_text()
+    assert "Hold it back" in page
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+
+
+@pytest.mark.slow
+def test_without_a_hold_out_training_images_stand_in_and_it_says_so(folder):
+    result = audit("new.npy", data="train.npy", out=folder / "out").run()
+    assert result.stand_in
+    assert any("stand in" in line for line in result.notes)
+    assert result.verdict != "hold back"
+    assert audit("memorised.npy", data="train.npy", out=folder / "out").run().verdict == "hold back"
+
+
+def test_what_cannot_be_audited_is_said_in_a_line(folder, fails):
+    np.save("small.npy", np.zeros((20, 32, 32, 3), np.uint8))
+    np.save("few.npy", np.zeros((3, 64, 64, 3), np.uint8))
+    assert "32 pixels a side, but train.npy has 64" in fails("audit", "small.npy", "--data", "train.npy")
+    assert "8 images or more" in fails("audit", "few.npy", "--data", "train.npy")
+    assert "8 images or more" in fails("audit", "new.npy", "--data", "train.npy", "--holdout", "few.npy")
+    assert "no such run folder" in fails("audit", "nothing", "--data", "train.npy")
+
+
+@pytest.mark.parametrize("way", [*copies.WAYS, "all"])
+def test_a_disturbed_copy_is_brought_back_onto_its_original(people, way):
+    original = people[:1]
+    disturbed = copies.planted(original, way)
+    assert not torch.equal(disturbed, original)
+    (picture,), others = copies.small(disturbed), copies.small(torch.cat([original, people[1:4]]))
+    aligned, fits = copies.align(picture, others)
+    assert fits.argmax() == 0
+    assert fits[0] > 0.95
+    inside = slice(6, -6)
+    apart = [(aligned[i] - others[i])[:, inside, inside].abs().mean() for i in range(4)]
+    assert apart[0] < 0.05 < min(apart[1:])
+
+
+def test_planting_mirrors_zooms_and_brightens(people):
+    one = people[:1]
+    assert torch.equal(copies.planted(one, "mirrored"), one.flip(3))
+    assert (copies.planted(one, "brighter").int() - one.int()).max() == 20
+    dot = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    dot[..., 60:62, 31:33] = 200
+    rows = copies.planted(dot, "3 % zoom")[0, 0].float().sum(1)
+    assert float((rows * torch.arange(64)).sum() / rows.sum()) == pytest.approx(31.5 + 29 * 1.03, abs=0.2)
+
+
+def test_c_t_is_a_standard_normal_of_ranks():
+    """Against the textbook form of the Mann-Whitney statistic; signs as in the paper."""
+    rng = np.random.RandomState(0)
+    held_out, fake = rng.rand(80) + 0.3, rng.rand(60)
+    u = sum(float(f > h) for f in fake for h in held_out)
+    expected = (u - 80 * 60 / 2) / np.sqrt(80 * 60 * 141 / 12)
+    cells = np.zeros(80, int), np.zeros(60, int)
+    assert c_t(held_out, fake, *cells) == pytest.approx(expected)
+    assert expected < -3
+    swapped = c_t(fake, held_out, cells[1], cells[0])
+    assert swapped == pytest.approx(-expected), "arguments swapped: it underfits as much"
+    equal = [c_t(rng.rand(80), rng.rand(60), *cells) for _ in range(300)]
+    assert np.std(equal) == pytest.approx(1, abs=0.12)
+    assert abs(np.mean(equal)) < 0.2
+
+
+def test_c_t_averages_cells_by_the_hold_out_and_leaves_thin_ones_out():
+    rng = np.random.RandomState(1)
+    held_out, fake = rng.rand(90), rng.rand(60)
+    one, two = np.repeat([0, 1, 2], [60, 25, 5]), np.repeat([0, 1, 2], [30, 25, 5])
+    parts = [c_t(held_out[one == i], fake[two == i], one[one == i], two[two == i]) for i in (0, 1)]
+    assert c_t(held_out, fake, one, two) == pytest.approx((60 * parts[0] + 25 * parts[1]) / 85)
+    assert c_t(held_out[:5], fake, one[:5], two) is None
+
+
+def test_authenticity_of_copies_is_none_and_of_the_same_distribution_about_a_half():
+    own = np.full(4, 1.0)
+    assert authenticity(np.array([0.1, 1.5, 0.9, 2.0]), np.array([0, 1, 2, 3]), own) == 0.5
+    points = np.random.RandomState(0).randn(400, 3)
+    fakes = np.random.RandomState(1).randn(300, 3)
+
+    def apart(a, b):
+        return np.linalg.norm(a[:, None] - b[None], axis=2)
+
+    within = apart(points, points) + np.diag(np.full(400, np.inf))
+    across = apart(fakes, points)
+    value = authenticity(across.min(1), across.argmin(1), within.min(1))
+    assert 0.4 < value < 0.75
+    assert authenticity(across.min(1) * 0, across.argmin(1), within.min(1)) == 0
+
+
+def judged_with(fakes, unseen, copied):
+    """The verdict on made-up distances."""
+    space = [module._space(part, unseen, copied) for part in (fakes, np.ones_like(fakes) + 1e-3 * fakes)]
+    power = module.Power(way="all", count=50, nearest=1.0, found=float(np.mean(copied <= space[0].cut)),
+                         found_by_identity=0.0)  # fmt: skip
+    num = int((fakes < module._COPY * unseen.min()).sum())
+    most = space[0].fakes.high / max(power.found, 1e-9)
+    return module._verdict(space[0], space[0], num, power, most, len(fakes), len(unseen))
+
+
+def test_the_verdict_is_wrong_once_in_a_hundred_and_right_about_one_copy_in_twenty():
+    rng = np.random.RandomState(0)
+
+    def usual(count):
+        return norm.ppf(rng.rand(count)) * 0.03 + 0.3
+
+    wrong = [judged_with(usual(500), usual(250), usual(50) - 0.2)[0] for _ in range(300)]
+    assert wrong.count("hold back") <= 8
+    some = [
+        judged_with(np.r_[usual(475), usual(25) - 0.22], usual(250), usual(50) - 0.2)[0] for _ in range(50)
+    ]
+    assert some.count("hold back") >= 45
+
+
+def test_weak_evidence_is_undecided_with_its_reason():
+    rng = np.random.RandomState(0)
+    unseen, fakes = rng.rand(60) + 1, rng.rand(500) + 1.2
+    verdict, reasons = judged_with(fakes, unseen, rng.rand(50))
+    assert verdict == "undecided"
+    assert reasons == ("60 unseen images make a coarse cut: use 100 or more",)
+    blind, why = judged_with(fakes, rng.rand(300) + 1, rng.rand(50) + 1)
+    assert blind == "undecided"
+    assert "silence proves nothing" in why[0]
+
+
+def test_a_training_set_of_one_face_repeated_is_refused(folder, people):
+    np.save("one.npy", people[:1].repeat(20, 1, 1, 1).numpy())
+    with pytest.raises(InputError, match="in the training set"):
+        audit("new.npy", data="one.npy", out=folder / "out").run()
