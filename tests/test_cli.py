@@ -106,7 +106,7 @@ def test_labels_for_missing_images_are_named_and_stop_nothing(
 
 
 def test_bad_options(faces: Path, fails: Fails) -> None:
-    assert "dcgan, dense, encoder, lite" in fails("train", faces, "--model", "nonsense")
+    assert "dcgan, dense, detector, encoder, lite" in fails("train", faces, "--model", "nonsense")
     assert "quick" in fails("train", faces, "--preset", "nonsense")
     assert "gamma" in fails("train", faces, "--set", "nonsense=1")
     assert "lr" in fails("train", faces, "--set", "lr=-1")

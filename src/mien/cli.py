@@ -40,6 +40,7 @@ COMMANDS = {
     "worth": ("mien.evaluation.worth:worth", "Say whether synthetic pictures help on real ones."),
     "export": ("mien.interop.export:export", "Write a generator for others: safetensors or ONNX."),
     "import": ("mien.interop.import_:import_", "Turn a network of another program into a file of ours."),
+    "detect": ("mien.detection.detect:detect", "Judge whether faces in pictures are synthetic."),
     "verify": ("mien.generation.verify:verify", "Say what the provenance mark of a picture claims."),
     "models": ("mien.training.families:models", "List the model families, or one family's numbers."),
 }
@@ -70,6 +71,10 @@ STUDY_COMMANDS = {
     "serve": ("mien.study.commands:serve", "Serve it to the people who judge."),
     "results": ("mien.study.commands:results", "Write its results: page, tables, CSV."),
 }
+DETECTOR_COMMANDS = {
+    "train": ("mien.detection.train:train", "Train a detector of synthetic faces."),
+    "evaluate": ("mien.detection.train:evaluate", "Test one on sources that it never met."),
+}
 ARTEFACT_COMMANDS = {
     "list": ("mien.interop.artefacts:list_artefacts", "List the files, their licences, and which are here."),
     "fetch": ("mien.interop.artefacts:fetch", "Download them now instead of when first needed."),
@@ -95,6 +100,7 @@ app.command(_app("data", "Datasets: say what is in one, export one to other layo
 app.command(_app("project", "Find the latents that come nearest to a face.", PROJECT_COMMANDS))
 app.command(_app("directions", "Directions in latent space, one for each attribute.", DIRECTION_COMMANDS))
 app.command(_app("units", "Action units of the face, from latents, mesh or pixels.", UNIT_COMMANDS))
+app.command(_app("detector", "Detectors of synthetic faces: train, evaluate.", DETECTOR_COMMANDS))
 app.command(_app("study", "Let people judge pictures in the browser.", STUDY_COMMANDS))
 app.command(_app("artefacts", "Third-party model files: list, fetch, add.", ARTEFACT_COMMANDS))
 

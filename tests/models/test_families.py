@@ -74,6 +74,19 @@ class TestAttributes(TrainableContract):
         return View(base, np.arange(len(base)), labels=rows.astype(np.float32), class_names=names)
 
 
+class TestDetector(TrainableContract):
+    family = "detector"
+    small = {"batch_size": 8, "width": 4, "traces_width": 4, "ema_half_life_nimg": 50}  # noqa: RUF012
+    least = Spec(8, 3, 1, ("synthetic",))
+
+    @pytest.fixture(params=[(16, 3), (8, 1)], ids=["rgb", "gray"])
+    def dataset(self, request: pytest.FixtureRequest) -> View:
+        resolution, channels = request.param
+        base = ArrayDataset(resolution=resolution, channels=channels)
+        rows = (np.arange(len(base)) % 2).astype(np.float32)[:, None]
+        return View(base, np.arange(len(base)), labels=rows, class_names=("synthetic",))
+
+
 class _Sided(TrainableContract):
     """Pictures with others: their partners, or those of another domain."""
 

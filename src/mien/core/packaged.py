@@ -1,7 +1,8 @@
 """The generators that come with the package, and their names.
 
 They lie in `mien/assets`: `NAME.safetensors`, the discriminator that it was trained against as
-`NAME.discriminator.safetensors`, and its card `NAME.md`. Imports nothing heavy.
+`NAME.discriminator.safetensors`, its card `NAME.md`, and detectors of synthetic faces as
+`NAME.detector.safetensors`. Imports nothing heavy.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ ALIAS = "packaged"  # the default by a name that later versions keep
 MOST_BYTES = 20_000_000  # of all assets
 _SUFFIX = ".safetensors"
 _DISCRIMINATOR = ".discriminator"
+_BESIDE = (_DISCRIMINATOR, ".detector")  # of a generator's name: other networks that lie here
 
 
 def folder() -> Path:
@@ -26,7 +28,7 @@ def folder() -> Path:
 def names() -> tuple[str, ...]:
     """The models here, the default first; () where the package has none."""
     stems = (path.stem for path in folder().glob(f"*{_SUFFIX}"))
-    generators = (stem for stem in stems if not stem.endswith(_DISCRIMINATOR))
+    generators = (stem for stem in stems if not stem.endswith(_BESIDE))
     return tuple(sorted(generators, key=lambda name: (name != DEFAULT, name)))
 
 

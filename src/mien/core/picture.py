@@ -5,7 +5,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -153,6 +153,14 @@ def list_pictures(folder: Path) -> list[Path]:
     Links to files are followed, links to folders are not. Raises InputError if there is no such folder.
     """
     return [path for path in list_files(folder) if path.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def photo_paths(sources: Sequence[Path]) -> list[Path]:
+    """The files among `sources`, and the pictures in its folders. Raises InputError where that is none."""
+    paths = [path for source in sources for path in (list_pictures(source) if source.is_dir() else [source])]
+    if not paths:
+        raise InputError(f"{', '.join(map(str, sources)) or 'no photo'}: no pictures in it")
+    return paths
 
 
 def list_files(folder: Path) -> list[Path]:

@@ -51,6 +51,12 @@ class Square:
         return max(low, high, 0.0) / self.side
 
 
+def scaled(square: Square, factor: float) -> Square:
+    """The same square where the picture has `factor` times as many pixels along a side."""
+    centre, across = np.multiply(square.centre, factor), np.multiply(square.across, factor)
+    return Square((float(centre[0]), float(centre[1])), (float(across[0]), float(across[1])))
+
+
 def padding(square: Square, width: int, height: int) -> float:
     """Share of the square, 0 to 1, that lies off a picture of width x height pixels and has to be made up."""
     picture = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)

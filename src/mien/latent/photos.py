@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.core.artefacts import obtain
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError
 from mien.core.events import Events
-from mien.core.picture import BadPicture, Pixels, decode, list_pictures, read_bytes
+from mien.core.picture import BadPicture, Pixels, decode, read_bytes
 from mien.faces.align import crop, ffhq_square
-from mien.faces.crop import Square
+from mien.faces.crop import Square, scaled
 from mien.faces.face import Face, Finder
-from mien.faces.finder import SEES_SMALL, needed_artefacts, open_finder
+from mien.faces.finder import SEES_SMALL, open_face_finder
 from mien.faces.search import ENOUGH
 from mien.prepare.all_faces import choose_faces, find_faces
 
@@ -38,25 +37,6 @@ class PhotoFace:
     points: NDArray[np.float64] | None
     number: int
     count: int
-
-
-def open_face_finder(events: Events) -> Finder:
-    """The mesh finder, fetched if need be; OpenCV's own where it cannot be had, which is said."""
-    try:
-        for name in needed_artefacts("mesh"):
-            obtain(name, announce=events.note)
-        return open_finder("mesh")
-    except MienError as error:
-        events.warn(f"no mesh finder: faces are found by OpenCV's cascades, without a mask ({error})")
-        return open_finder("haar")
-
-
-def photo_paths(sources: Sequence[Path]) -> list[Path]:
-    """The files among `sources`, and the pictures in its folders. Raises InputError where that is none."""
-    paths = [path for source in sources for path in (list_pictures(source) if source.is_dir() else [source])]
-    if not paths:
-        raise InputError(f"{', '.join(map(str, sources)) or 'no photo'}: no pictures in it")
-    return paths
 
 
 def faces_of(path: Path, finder: Finder, size: int, *, every: bool = False) -> list[PhotoFace]:
@@ -91,12 +71,6 @@ def _cut(
     points = None if face.points is None else square.to_square(face.points[:, :2].astype(np.float64))
     cut = crop(pixels, scaled(square, scale / cut_scale), size)
     return PhotoFace(path, cut, scaled(square, scale), points, number, count)
-
-
-def scaled(square: Square, factor: float) -> Square:
-    """The same square where the picture has `factor` times as many pixels along a side."""
-    centre, across = np.multiply(square.centre, factor), np.multiply(square.across, factor)
-    return Square((float(centre[0]), float(centre[1])), (float(across[0]), float(across[1])))
 
 
 def collect_faces(

@@ -15,6 +15,7 @@ from mien.core.events import Column, Events, Table, job
 from mien.core.film import check_film
 from mien.core.image import to_float, to_uint8
 from mien.core.network import load_network
+from mien.core.picture import photo_paths
 from mien.core.run import RunFolder
 from mien.core.sampling import parse_seeds
 from mien.core.stop import Stop
@@ -24,7 +25,7 @@ from mien.latent.codes import Codes
 from mien.latent.find import Finder, label_in_words
 from mien.latent.objective import open_identity, open_lpips
 from mien.latent.options import ProjectOptions
-from mien.latent.photos import collect_faces, photo_paths
+from mien.latent.photos import collect_faces
 from mien.latent.projecting import Found, Saved, identity_of
 from mien.latent.projection_page import write_projection
 from mien.latent.results import Projection, Writer, measured, summary

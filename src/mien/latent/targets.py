@@ -12,10 +12,10 @@ from torch import Tensor
 from mien.core.events import Events
 from mien.core.image import to_hwc
 from mien.core.picture import Pixels
-from mien.faces.finder import Finder
+from mien.faces.finder import Finder, open_face_finder
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.photos import PhotoFace, as_rgb, face_mask, mesh_points, open_face_finder
+from mien.latent.photos import PhotoFace, as_rgb, face_mask, mesh_points
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in every conversion of pictures to gray
 
