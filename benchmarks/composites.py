@@ -26,6 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mien.prepare.work import Job, work
 
 from composite_scenes import KINDS, Scene, paste, scene
 from mien.core.picture import list_pictures, read_picture

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mien.attributes.annotate import annotate
 from mien.attributes.annotate_labels import matched, write_labels
 from mien.attributes.label_files import read_label_file, seed_of
 from mien.core.errors import InputError
@@ -153,5 +154,7 @@ def test_labels_into_a_manifest(tmp_path: Path) -> None:
     assert "'nobody.png'" in said[0]
     records = {record["file"]: record for record in read_continuation(folder)}
     assert records["a.png"]["labels"] == {"smile": 1.0}
+    annotate(folder, labels=_write(tmp_path / "z.csv", "file,smile\nb.png,no\n")).run()
+    assert read_continuation(folder)[-1]["labels"] == {"smile": 0.0}
     with pytest.raises(InputError, match="none of its 1 rows names a picture"):
         write_labels(folder, _write(tmp_path / "y.csv", "file,smile\nz.png,no\n"), warn=said.append)

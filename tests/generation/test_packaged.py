@@ -29,6 +29,7 @@ def test_it_is_found_by_its_names_and_files_of_such_names_go_first(assets: Path)
     Path("packaged").mkdir()
     assert packaged.source_of(Path("packaged")) == Path("packaged")
     shutil.copy(path, assets / "faces-128.safetensors")
+    shutil.copy(path, assets / "faces-64.directions.safetensors")
     assert packaged.names() == ("faces-64", "faces-128")
     assert packaged.source_of(Path("faces-128")) == assets / "faces-128.safetensors"
 

@@ -1,4 +1,4 @@
-"""`mien annotate`: labels that models read off images, and what the face mesh measures, into the manifest."""
+"""`mien annotate`: labels from models, from files, and what the face mesh measures, into the manifest."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from mien import TOOL
 from mien.attributes.annotate_faces import LIMITS, read_faces
+from mien.attributes.annotate_labels import write_labels
 from mien.attributes.predictions import CHUNK, chunks, open_pack, read_labels
 from mien.core import artefacts
 from mien.core.errors import InputError
@@ -32,10 +33,12 @@ def annotate(
     model: Path | None = None,
     read: Annotated[tuple[Literal["age", "sex", "expressions"], ...], Parameter(negative="")] = (),
     measure: bool = False,
+    labels: Path | None = None,
     again: bool = False,
     device: str = "auto",
 ) -> None:
-    """Write what a model reads off every picture, or what the face mesh measures, into a dataset's manifest.
+    """Write what a model reads off every picture, what the face mesh measures, or labels of a file, into a
+    dataset's manifest.
 
     Parameters
     ----------
@@ -48,14 +51,22 @@ def annotate(
         may be repeated. What each is worth is printed. Age is a guess by looks: never a filter for minors.
     measure
         Measure the faces: pose, sharpness, eyes, mouth and whatever else `mien prepare` measures.
+    labels
+        A .csv or .json of labels by file, or a folder of .json files, a face each (faceAttributes). Rows that
+        name no picture are named and left out.
     again
         Do pictures anew that were done before.
     device
         cpu, cuda, mps or auto.
     """
-    if model is None and not measure and not read:
-        raise InputError("say what to annotate with: --model RUN, --read age|sex|expressions, --measure")
+    if model is None and labels is None and not measure and not read:
+        raise InputError(
+            "say what to annotate with: --model RUN, --read age|sex|expressions, --measure, --labels FILE"
+        )
     place = pick_device(device)
+    if labels is not None:
+        done, total = write_labels(dataset, labels, warn=events.warn)
+        events.note(f"wrote the labels of {done:,} of {total:,} pictures")
     if model is not None:
         tick = events.progress("reading labels")
         done, total = read_labels(dataset, model, again=again, device=place, progress=tick)

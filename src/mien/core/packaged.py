@@ -1,8 +1,8 @@
 """The generators that come with the package, and their names.
 
 They lie in `mien/assets`: `NAME.safetensors`, the discriminator that it was trained against as
-`NAME.discriminator.safetensors`, its card `NAME.md`, and detectors of synthetic faces as
-`NAME.detector.safetensors`. Imports nothing heavy.
+`NAME.discriminator.safetensors`, its card `NAME.md`, perhaps
+directions and detectors of synthetic faces as `NAME.directions` and `NAME.detector`. Imports nothing heavy.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ ALIAS = "packaged"  # the default by a name that later versions keep
 MOST_BYTES = 20_000_000  # of all assets
 _SUFFIX = ".safetensors"
 _DISCRIMINATOR = ".discriminator"
-_BESIDE = (_DISCRIMINATOR, ".detector")  # of a generator's name: other networks that lie here
+_BESIDE = (_DISCRIMINATOR, ".directions", ".detector")  # what else lies there, by the end of its stem
 
 
 def folder() -> Path:

@@ -1,7 +1,6 @@
 """`mien curate`: look through the faces of a dataset in the browser and toss what does not belong."""
 
 import fcntl
-import ipaddress
 import os
 import secrets
 import socket
@@ -15,11 +14,10 @@ from mien.core.events import Events, Progress, job
 from mien.core.manifest import continuation
 from mien.curate.faces import Faces
 from mien.datasets.layout import parse_options
+from mien.reports.address import bound, host_names, shown_host
 
 if TYPE_CHECKING:
     import uvicorn
-
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @job
@@ -54,7 +52,7 @@ def curate(
     with _locked(dataset):
         faces = Faces(dataset)
         try:
-            with _bound(host, port) as listener:
+            with bound(host, port) as listener:
                 _serve(events, faces, listener, host, open_browser=open)
         finally:
             faces.close()
@@ -71,8 +69,8 @@ def _serve(events: Events, faces: Faces, listener: socket.socket, host: str, *, 
     from mien.curate.web import build_app
 
     secret = secrets.token_urlsafe(24)
-    app = build_app(faces, secret=secret, hosts=_hosts(host))
-    address = f"http://{_shown_host(host)}:{listener.getsockname()[1]}/{secret}/"
+    app = build_app(faces, secret=secret, hosts=host_names(host))
+    address = f"http://{shown_host(host)}:{listener.getsockname()[1]}/{secret}/"
     events.note(f"{len(faces)} faces of {faces.reader.path}; Ctrl-C ends, every verdict is saved at once\n")
     events.note(f"    {address}\n")
     config = uvicorn.Config(
@@ -137,34 +135,3 @@ def _locked(dataset: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise InputError(f"--port {port}: ports are 1 to 65535, or 0 for any that is free")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot listen on {host} port {port} ({reason}); try another") from error
-
-
-def _hosts(host: str) -> frozenset[str] | None:
-    """Names to answer to; None (any) where it listens on all addresses, as their names are unknown."""
-    try:
-        if ipaddress.ip_address(host).is_unspecified:
-            return None
-    except ValueError:
-        pass
-    return _LOOPBACK | {host.casefold()}
-
-
-def _shown_host(host: str) -> str:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.is_unspecified:
-        return socket.gethostname()
-    return f"[{host}]" if address.version == 6 else host

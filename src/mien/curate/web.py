@@ -1,32 +1,30 @@
 """The server of `mien curate`: pages of faces, their pictures, and verdicts.
 
 Everything lies below a secret path, so that neither another page in the browser nor another user of the
-machine can ask for it; a Host header check stops DNS rebinding, a required header stops forged forms.
+machine can ask for it.
 """
 
 import io
-import json
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, FastAPI, Response
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError
 from mien.core.packed import encode_png
 from mien.core.picture import Pixels, decode
 from mien.curate.dropped import place_of
 from mien.curate.faces import BY_HAND, Faces, Saved
 from mien.curate.view import Query, Views
+from mien.reports.guard import Guard, error_answer, explain_errors, json_answer
 
 MOST_A_PAGE = 500
-HEADER = "x-mien"  # a form of another site cannot send it
+_MOST_REQUEST = 8_000_000  # bytes
 _SMALL = 320  # pixels of the shorter side that a face of the page needs
 _MOST_BYTES = 150_000  # a larger file is made small for the page of faces
 _DECODERS = threading.Semaphore(2)  # a folder may hold photos of 100 megapixels
@@ -39,17 +37,6 @@ _FILES = {
     "curate_pairs.js": "text/javascript",
     "curate_server.js": "text/javascript",
     "curate.svg": "image/svg+xml",
-}
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 
@@ -83,8 +70,8 @@ class Restore(BaseModel):
 def build_app(faces: Faces, *, secret: str, hosts: frozenset[str] | None) -> FastAPI:
     """The application; everything is below `/secret/`. hosts: names it answers to, None for any."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    _guard(app, hosts)
-    _explain(app)
+    app.add_middleware(Guard, page="curate", hosts=hosts, most_bytes=_MOST_REQUEST)
+    explain_errors(app, absent="nothing here; open the address that mien curate printed last")
     views = Views(faces)
     routers = (
         _page_routes(),
@@ -95,57 +82,6 @@ def build_app(faces: Faces, *, secret: str, hosts: frozenset[str] | None) -> Fas
     for router in routers:
         app.include_router(router, prefix=f"/{secret}")
     return app
-
-
-def _guard(app: FastAPI, hosts: frozenset[str] | None) -> None:
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if hosts is not None and _host_name(request) not in hosts:
-            response: Response = _error("this server does not answer to that name", 421)
-        elif request.method == "POST" and request.headers.get(HEADER) != "curate":
-            response = _error("only the page of mien curate may change verdicts", 403)
-        else:
-            response = await call_next(request)
-        response.headers.update(_HEADERS)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
-
-
-def _host_name(request: Request) -> str:
-    try:
-        return urlsplit("//" + request.headers.get("host", "")).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _explain(app: FastAPI) -> None:
-    """Errors as one sentence each, for the page to show."""
-
-    @app.exception_handler(MienError)
-    def failed(request: Request, error: MienError) -> Response:
-        return _error(str(error), 400 if isinstance(error, InputError) else 500)
-
-    @app.exception_handler(OSError)
-    def system(request: Request, error: OSError) -> Response:
-        return _error(f"the system says: {error.strerror or error}", 500)
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> Response:
-        return _error("the request is not of the expected form", 422)
-
-    @app.exception_handler(404)
-    def absent(request: Request, error: Exception) -> Response:
-        return _error("nothing here; open the address that mien curate printed last", 404)
-
-
-def _error(words: str, status: int) -> Response:
-    return _json({"error": words}, status)
-
-
-def _json(value: Mapping[str, Any], status: int = 200) -> Response:
-    # ASCII: names of files may hold bytes that are no UTF-8.
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, default=str)
-    return Response(text, status, media_type="application/json")
 
 
 def _page_routes() -> APIRouter:
@@ -159,7 +95,7 @@ def _page_routes() -> APIRouter:
     @router.get("/files/{name}")
     def file(name: str) -> Response:
         if name not in _FILES:
-            return _error(f"there is no file {name}", 404)
+            return error_answer(f"there is no file {name}", 404)
         return Response((folder / name).read_bytes(), media_type=_FILES[name])
 
     return router
@@ -173,11 +109,11 @@ def _read_routes(faces: Faces, views: Views) -> APIRouter:
         columns = [column.describe() for column in views.columns.values()]
         dropped = {"num_inputs": len(faces.dropped.records), "reasons": faces.dropped.reasons}
         name = {"name": faces.reader.path.name, "columns": columns, "num_pairs": len(faces.pairs)}
-        return _json(name | dropped | faces.state())
+        return json_answer(name | dropped | faces.state())
 
     @router.get("/state")
     def state() -> Response:
-        return _json(faces.state())
+        return json_answer(faces.state())
 
     @router.get("/faces")
     def page(query: str, offset: int = 0, limit: int = 60) -> Response:
@@ -188,22 +124,22 @@ def _read_routes(faces: Faces, views: Views) -> APIRouter:
         start = max(0, offset)
         shown = found[start : start + max(0, min(limit, MOST_A_PAGE))].tolist()
         items = [_item(faces, index) | {"value": views.value(asked.sort, index)} for index in shown]
-        return _json(
+        return json_answer(
             {"num_found": len(found), "as_of": as_of, "words": asked.words(), "items": items} | current
         )
 
     @router.get("/faces/{index}")
     def face(index: int) -> Response:
         if not 0 <= index < len(faces):
-            return _error(f"there is no face number {index}", 404)
+            return error_answer(f"there is no face number {index}", 404)
         label = None if faces.reader.labels is None else faces.reader.labels[index]
         record = {key: value for key, value in faces.reader.records[index].items() if key not in _SHOWN}
-        return _json(_item(faces, index) | {"label": label, "record": record})
+        return json_answer(_item(faces, index) | {"label": label, "record": record})
 
     @router.get("/pictures/{index}")
     def picture(index: int, small: bool = False) -> Response:
         if not 0 <= index < len(faces):
-            return _error(f"there is no face number {index}", 404)
+            return error_answer(f"there is no face number {index}", 404)
         data, kind = _for_browser(faces.reader.read(index), small=small)
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
@@ -227,13 +163,13 @@ def _dropped_routes(faces: Faces) -> APIRouter:
         found = dropped.find(text, reason)
         start = max(0, offset)
         items = [item(number) for number in found[start : start + max(0, min(limit, MOST_A_PAGE))]]
-        return _json({"num_found": len(found), "items": items} | faces.state())
+        return json_answer({"num_found": len(found), "items": items} | faces.state())
 
     @router.get("/inputs/{number}/picture")
     def picture(number: int) -> Response:
         data = dropped.picture(number) if 0 <= number < len(dropped.records) else b""
         if not data:
-            return _error("there is no picture of it", 404)
+            return error_answer("there is no picture of it", 404)
         return Response(
             data, media_type=_media_type(data), headers={"Cache-Control": "private, max-age=3600"}
         )
@@ -241,19 +177,19 @@ def _dropped_routes(faces: Faces) -> APIRouter:
     @router.post("/inputs/restore")
     def restore(asked: Restore) -> Response:
         saved = faces.restore(asked.numbers)
-        return _json({"items": [item(number) for number in asked.numbers], **_answer(faces, saved)})
+        return json_answer({"items": [item(number) for number in asked.numbers], **_answer(faces, saved)})
 
     @router.get("/pairs")
     def pairs(offset: int = 0, limit: int = 30) -> Response:
         start = max(0, offset)
         numbers = range(start, min(len(faces.pairs), start + max(0, min(limit, MOST_A_PAGE))))
         found = [_pair(faces, number) for number in numbers]
-        return _json({"num_found": len(faces.pairs), "pairs": found} | faces.state())
+        return json_answer({"num_found": len(faces.pairs), "pairs": found} | faces.state())
 
     @router.post("/pairs/{number}/other")
     def other(number: int) -> Response:
         saved = faces.take_other(number)
-        return _json({"pair": _pair(faces, number), **_answer(faces, saved)})
+        return json_answer({"pair": _pair(faces, number), **_answer(faces, saved)})
 
     return router
 
@@ -306,7 +242,7 @@ def _write_routes(faces: Faces, views: Views) -> APIRouter:
         found = views.select(asked.query)
         if len(found) != asked.expected:
             words = f"the filter now shows {len(found)}, not {asked.expected}; nothing was changed"
-            return _error(words, 409)
+            return error_answer(words, 409)
         words = asked.query.words()
         detail = f"{BY_HAND}, all {len(found)} with: {words}" if words else f"{BY_HAND}, all {len(found)}"
         return _saved(faces, faces.set(found.tolist(), tossed=asked.tossed, detail=detail))
@@ -321,7 +257,7 @@ def _write_routes(faces: Faces, views: Views) -> APIRouter:
 def _saved(faces: Faces, saved: Saved) -> Response:
     """The answer to a change. items: as they now are, so many as a page may show."""
     items = [_item(faces, change.index) for change in saved.changes[:MOST_A_PAGE]]
-    return _json(_answer(faces, saved) | {"items": items})
+    return json_answer(_answer(faces, saved) | {"items": items})
 
 
 def _answer(faces: Faces, saved: Saved) -> dict[str, Any]:

@@ -1,24 +1,33 @@
-"""`mien edit`: faces changed along directions: edits by amounts, strips from -3 to 3, films."""
+"""`mien edit`: faces changed along directions: edits by amounts, strips, films, the slider page."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from cyclopts import Parameter
 from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
 from mien.core.film import check_film, write_film
+from mien.core.image import to_hwc
 from mien.core.packaged import source_of
-from mien.core.picture import Pixels
-from mien.core.provenance import save_animation, save_picture
+from mien.core.picture import Pixels, read_picture
+from mien.core.provenance import SourceType, save_animation, save_picture
 from mien.core.sampling import parse_seeds
 from mien.generation.drawing import Drawing, check_side, sized
-from mien.latent.codes import Codes
+from mien.latent.codes import Codes, space_of
 from mien.latent.directions import Directions, combined, default_path
+from mien.latent.editor import Command
+from mien.latent.editor_serve import Begin, serve_editor
 from mien.latent.mix import parse_layers
 from mien.latent.moves import moved
+from mien.latent.paste import paste_face
+from mien.latent.photos import PhotoFace, as_rgb, collect_faces, photo_paths
+from mien.latent.sources import project_faces
 from mien.latent.strips import REACH, amounts, film_frames, strip, wave
 
 _MOST_AMOUNT = 100.0
@@ -36,6 +45,8 @@ def edit(
     directions: Path | None = None,
     seeds: str | None = None,
     latent: Path | None = None,
+    photo: tuple[Path, ...] = (),
+    paste: Annotated[bool, Parameter(negative="")] = False,
     set: tuple[str, ...] = (),
     strip: tuple[str, ...] = (),
     layers: str | None = None,
@@ -47,11 +58,17 @@ def edit(
     size: int | None = None,
     trunc: float = 1.0,
     label: tuple[str, ...] = (),
+    encoder: Path | None = None,
+    project_steps: int | None = None,
+    serve: Annotated[bool, Parameter(negative="")] = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> list[Path]:
     """Change faces along directions: smile=2 adds two standard deviations of smiling.
 
     With --set each face is drawn changed, in pairs.png beside what it was, and the latents are written to
-    edited.npz, from which `edit` can go on. With --strip the faces are drawn at steps from -3 to 3.
+    edited.npz, from which `edit` can go on. With --strip the faces are drawn at steps from -3 to 3. With
+    --serve all of it is done by sliders in the browser, until Ctrl-C; what is kept there is in --out.
     Returns the files written. Raises InputError.
 
     Parameters
@@ -66,6 +83,10 @@ def edit(
         Faces to change, like 3 or 0-7; 0-3 by default.
     latent
         A .npz of latents to change instead of seeds, as projections and edits write them.
+    photo
+        A photo to change instead of seeds: its largest face is projected first; may be repeated.
+    paste
+        Put each photo's changed face back into the photo, as NAME-pasted.png.
     set
         What to change, like smile=2 or age=-1; may be repeated: all are applied at once.
     strip
@@ -88,33 +109,53 @@ def edit(
         Truncation psi from 0 to 1.
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
+    encoder
+        Folder or file that `mien encoder` made for the model, for photos.
+    project_steps
+        Steps of a photo's projection; by default 200, from an encoder's guess 50.
+    serve
+        Open the slider page on an address that is printed.
+    host
+        Address that the page listens on; anyone who can reach it and has the printed address may use it.
+    port
+        Port that the page listens on; a free one by default.
     """
-    edits = parse_edits(set)
     drawing = Drawing.of(source, trunc=trunc, label=label)
-    known = read_directions(directions or default_path(source_of(source)), drawing)
+    path = directions or default_path(source_of(source))
+    if serve:
+        _check_alone((set, strip, photo, layers, video), paste=paste)
+        known = read_directions(path, drawing) if directions or path.exists() else None
+        codes = None if latent is None else Codes.read(latent, drawing)
+        command = Command(source, directions, trunc, drawing.label)
+        begin = Begin(codes, encoder, project_steps)
+        serve_editor(events, drawing, known, out, command, begin, host=host, port=port)
+        return []
+    edits, given = parse_edits(set), latent is not None or bool(photo)
+    as_they_are = given and not edits and not strip
+    known = Directions((), space_of(drawing)) if as_they_are else read_directions(path, drawing)
     named = known.names if "all" in strip else tuple(dict.fromkeys(strip))
+    if not edits and not named and not given:
+        names = ", ".join(known.names)
+        raise InputError(f"say what to change: --set NAME=2 or --strip NAME; there are: {names}")
     chosen = None if layers is None else parse_layers(layers, drawing.styled("--layers").num_ws)
-    if not edits and not named:
-        raise InputError(
-            f"say what to change: --set NAME=2 or --strip NAME; there are: {', '.join(known.names)}"
-        )
-    if video is not None and not named:
-        raise InputError("--video films along a direction: say which with --strip NAME")
     along = amounts(steps, _checked_reach(reach))
     side = check_side("--size", size, default=drawing.resolution)
-    base, titles = faces_of(drawing, seeds, latent)
-    _check_size(len(base), len(along), side)
     step = combined(known, edits, chosen) if edits else None
-    after = base if step is None else moved(drawing, base, step)
     moves = {name: combined(known, {name: 1.0}, chosen) for name in named}
+    _check_files(video, photo, paste=paste, named=named)
+    base, titles, photos = _opened(drawing, events, seeds, latent, photo, encoder, project_steps)
+    _check_size(len(base), len(along), side)
     if video is not None:
         _check_video(video, len(base), side, frames, fps)
-    written = _pairs(drawing, base, after, titles, out, side) if edits else []
+    after = base if step is None else moved(drawing, base, step)
+    written = [] if named and not edits else _pairs(drawing, base, after, titles, out, side)
+    if paste:
+        written += _pasted(drawing, after, photos, titles, out)
     written += _strips(drawing, after, moves, along, out, side)
     if video is not None:
         written.append(_film(drawing, after, moves[named[0]], video, wave(frames, reach), side, fps, events))
-    for path in written:
-        events.wrote(path)
+    for one in written:
+        events.wrote(one)
     return written
 
 
@@ -155,6 +196,40 @@ def faces_of(drawing: Drawing, seeds: str | None, latent: Path | None) -> tuple[
     return Codes.of_seeds(drawing, chosen), [f"seed{seed:04d}" for seed in chosen]
 
 
+def _opened(
+    drawing: Drawing,
+    events: Events,
+    seeds: str | None,
+    latent: Path | None,
+    photo: Sequence[Path],
+    encoder: Path | None,
+    steps: int | None,
+) -> tuple[Codes, list[str], list[PhotoFace]]:
+    """The latents to change, a name for each, and the faces of photos where they come from these."""
+    if not photo:
+        return *faces_of(drawing, seeds, latent), []
+    if seeds is not None or latent is not None:
+        raise InputError("--photo, --seeds and --latent: give one of them")
+    faces = collect_faces(photo_paths(photo), drawing.resolution, events)
+    found = project_faces(faces, drawing, events, encoder, steps)
+    return found.codes, list(found.names), faces
+
+
+def _check_alone(files_only: tuple[object, ...], *, paste: bool) -> None:
+    """Raise InputError where the page was asked for together with what only files are made of."""
+    if paste or any(value not in (None, ()) for value in files_only):
+        raise InputError(
+            "--serve: leave out --set, --strip, --photo, --paste, --layers and --video; the page has them"
+        )
+
+
+def _check_files(video: Path | None, photo: Sequence[Path], *, paste: bool, named: Sequence[str]) -> None:
+    if paste and not photo:
+        raise InputError("--paste puts faces back into photos: name them with --photo")
+    if video is not None and not named:
+        raise InputError("--video films along a direction: say which with --strip NAME")
+
+
 def _checked_reach(reach: float) -> float:
     if not 0 < reach <= _MOST_AMOUNT:
         raise InputError(f"--reach {reach:g}: more than 0 and at most {_MOST_AMOUNT:g}")
@@ -191,6 +266,20 @@ def _pairs(
     save_picture(out / "pairs.png", np.concatenate(pairs), drawing.mark())
     after.save(out / "edited.npz")
     return [*written, out / "pairs.png", out / "edited.npz"]
+
+
+def _pasted(
+    drawing: Drawing, codes: Codes, faces: Sequence[PhotoFace], titles: Sequence[str], out: Path
+) -> list[Path]:
+    """Each photo with its changed face."""
+    written = []
+    mark = replace(drawing.mark(), source_type=SourceType.COMPOSITE)
+    for title, face, image in zip(titles, faces, codes.draw(drawing), strict=True):
+        path = out / f"{title}-pasted.png"
+        pixels = paste_face(read_picture(face.path), as_rgb(to_hwc(image)), face.square, face.points)
+        save_picture(path, pixels, mark)
+        written.append(path)
+    return written
 
 
 def _strips(

@@ -15,7 +15,7 @@ from mien.latent.codes import Codes
 from mien.latent.encode import Encoding, open_encoder
 from mien.latent.objective import open_identity, open_lpips
 from mien.latent.options import ProjectOptions
-from mien.latent.projecting import Found, Projector, Saved
+from mien.latent.projecting import Found, Projector, Saved, Watch
 from mien.latent.spaces import Labels, Space, open_space
 from mien.latent.starts import Starts, given_latents
 from mien.latent.targets import Target
@@ -45,7 +45,7 @@ class Finder:
         """The id of the encoder, "" where there is none."""
         return "" if self._encoding is None else self._encoding.model
 
-    def find(self, targets: Sequence[Target], saved: Saved) -> Found:
+    def find(self, targets: Sequence[Target], saved: Saved, *, watch: Watch | None = None) -> Found:
         """Latents of all targets. Stopped, it leaves its state in `saved` and raises."""
         if self._options.chosen_method == "encoder":
             return self._encoded(targets)
@@ -60,6 +60,7 @@ class Finder:
             lpips=self.lpips,
             identity=identity,
             generator=self._drawing.loaded.network,
+            watch=watch,
         )
         return projector.run(targets, saved, self._events)
 
@@ -69,6 +70,10 @@ class Finder:
         with torch.no_grad():
             values, labels = self.space.values(parameters), self.space.labels(parameters)
         return Found(values, labels, {})
+
+    def first(self, targets: Sequence[Target]) -> Codes | None:
+        """The encoder's guess; None where there is no encoder."""
+        return None if self._encoding is None else self.codes(self._encoded(targets))
 
     def _guess(self, targets: Sequence[Target]) -> Tensor:
         assert self._encoding is not None

@@ -44,7 +44,11 @@ def faces_of(path: Path, finder: Finder, size: int, *, every: bool = False) -> l
 
     Raises BadPicture for what is no picture, InputError where it shows no face.
     """
-    data = read_bytes(path)
+    return faces_in(read_bytes(path), path, finder, size, every=every)
+
+
+def faces_in(data: bytes, path: Path, finder: Finder, size: int, *, every: bool = False) -> list[PhotoFace]:
+    """`faces_of` a photo whose bytes are here. path: how it is named."""
     picture = decode(data, near=_NEAR, where=str(path))
     faces = find_faces(finder, picture.pixels, thorough=every)
     height, width = picture.pixels.shape[:2]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from mien.nn.lpips import Lpips
 
 _SAVE_EVERY = 50  # steps
 _MOST_FRAMES = 120  # of a film
+_WATCH_EVERY = 5  # steps
+Watch = Callable[[Tensor], None]  # gets the latents [N, ...] of a batch on their way
 
 
 @dataclass
@@ -96,8 +98,9 @@ class Projector:
         lpips: Lpips | None,
         identity: IdentityNetwork | None,
         generator: Any,
+        watch: Watch | None = None,
     ) -> None:
-        self._space, self._starts, self._options = space, starts, options
+        self._space, self._starts, self._options, self._watch = space, starts, options, watch
         self._lpips, self._identity, self._generator = lpips, identity, generator
 
     def run(self, targets: Sequence[Target], saved: Saved, events: Events) -> Found:
@@ -128,6 +131,8 @@ class Projector:
             try:  # around what listens, not around the step: between two steps all is whole
                 if _is_traced(step, self._options):
                     traces[step] = self._values(optimisation.results())
+                if self._watch is not None and step % _WATCH_EVERY == 0:
+                    self._watch(self._values(optimisation.results()))
                 tick(part.start * steps + step * len(part), steps * len(targets))
                 if stop.asked:
                     raise KeyboardInterrupt

@@ -12,7 +12,7 @@ from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes, space_of
 from mien.latent.find import Finder
 from mien.latent.options import ProjectOptions
-from mien.latent.photos import collect_faces
+from mien.latent.photos import PhotoFace, collect_faces
 from mien.latent.projecting import Saved
 from mien.latent.targets import targets_of_photos
 
@@ -85,13 +85,21 @@ def _projected(
     for name in photos:
         if not Path(name).is_file():
             raise InputError(f"{name!r} is neither a seed like 0-3 nor a file of latents or a photo")
-    spec = drawing.loaded.header.spec
-    faces = [face for name in photos for face in collect_faces([Path(name)], spec.resolution, events)]
+    size = drawing.resolution
+    faces = [face for name in photos for face in collect_faces([Path(name)], size, events)]
+    found = project_faces(faces, drawing, events, encoder, steps)
+    return [Named(found.codes.part(index), (name,)) for index, name in enumerate(found.names)]
+
+
+def project_faces(
+    faces: Sequence[PhotoFace], drawing: Drawing, events: Events, encoder: Path | None, steps: int | None
+) -> Named:
+    """The latents of faces cut out of photos."""
     options = ProjectOptions(
         encoder=encoder, steps=steps or (None if encoder else _STEPS), label=drawing.label
     )
-    targets = targets_of_photos(faces, spec.channels)
+    targets = targets_of_photos(faces, drawing.loaded.header.spec.channels)
     finder = Finder(drawing, options, events)
     codes = finder.codes(finder.find(targets, Saved(None, "")))
     assert codes.space == space_of(drawing)
-    return [Named(codes.part(index), (target.name,)) for index, target in enumerate(targets)]
+    return Named(codes, tuple(target.name for target in targets))
