@@ -15,7 +15,7 @@ from mien.core.events import Events, Tick, job
 from mien.core.film import check_film, write_film
 from mien.core.image import to_hwc
 from mien.core.packaged import source_of
-from mien.core.picture import Pixels, read_picture
+from mien.core.picture import Pixels, photo_paths, read_picture
 from mien.core.provenance import SourceType, save_animation, save_picture
 from mien.core.sampling import parse_seeds
 from mien.generation.drawing import Drawing, check_side, sized
@@ -26,7 +26,7 @@ from mien.latent.editor_serve import Begin, serve_editor
 from mien.latent.mix import parse_layers
 from mien.latent.moves import moved
 from mien.latent.paste import paste_face
-from mien.latent.photos import PhotoFace, as_rgb, collect_faces, photo_paths
+from mien.latent.photos import PhotoFace, as_rgb, collect_faces
 from mien.latent.sources import project_faces
 from mien.latent.strips import REACH, amounts, film_frames, strip, wave
 

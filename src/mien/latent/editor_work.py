@@ -16,13 +16,14 @@ from mien.core.events import Event, Events, Notice, Progress, Stopped
 from mien.core.picture import read_picture
 from mien.core.provenance import Provenance, SourceType, encode_picture
 from mien.faces.face import Finder as FaceFinder
+from mien.faces.finder import open_face_finder
 from mien.latent.codes import Codes
 from mien.latent.drag import Dragging, Pull, check_pulls
 from mien.latent.editor import Edit, Editor
 from mien.latent.find import Finder
 from mien.latent.options import ProjectOptions
 from mien.latent.paste import paste_face
-from mien.latent.photos import PhotoFace, faces_in, open_face_finder
+from mien.latent.photos import PhotoFace, faces_in
 from mien.latent.projecting import Saved
 from mien.latent.targets import targets_of_photos
 
