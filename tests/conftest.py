@@ -11,6 +11,7 @@ import torch
 
 from mien.cli import main
 from mien.core import packaged
+from ranked import Ranks
 
 pytest.register_assert_rewrite(
     "contracts.dataset_contract", "contracts.family_contract", "contracts.metric_contract"
@@ -49,6 +50,21 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return error
 
     return run
+
+
+@pytest.fixture(scope="module")
+def ranks_of() -> Iterator[Callable[[int], Ranks]]:
+    """Processes that train together, as many as asked for; started once a file of tests."""
+    started: dict[int, Ranks] = {}
+
+    def take(count: int) -> Ranks:
+        if count not in started:
+            started[count] = Ranks(count)
+        return started[count]
+
+    yield take
+    for ranks in started.values():
+        ranks.close()
 
 
 @pytest.fixture(scope="module")

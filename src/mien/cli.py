@@ -154,6 +154,8 @@ def _complain(error: Exception) -> int:
     from mien.terminal import escaped
 
     if isinstance(error, MienError):
+        if error.raised_by_all and os.environ.get("RANK", "0") != "0":
+            return error.exit_code
         print(f"mien: {escaped(str(error))}", file=sys.stderr)
         return error.exit_code
     reason = escaped(" ".join(str(error).split()))

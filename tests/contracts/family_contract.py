@@ -1,6 +1,7 @@
 """What everything that trains must hold, and what generators must; subclass and name the family."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from mien.core.types import Spec
 from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset
+from ranked import Ranks
 
+STEPS = 4  # of ranks: every phase of every family, lazy ones twice
 CPU = torch.device("cpu")
 Case = tuple[int, int, bool]  # resolution, channels, labelled
 
@@ -110,6 +113,19 @@ class TrainableContract:
         assert first + second == through
         assert_same(straight.state_dict(), resumed.state_dict())
 
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_ranks_train_as_one_process(
+        self, dataset: ArrayDataset, count: int, ranks_of: Callable[[int], Ranks]
+    ) -> None:
+        """The same losses and weights, and all ranks the same bits; three share no batch here evenly."""
+        alone = self.make(dataset.spec)
+        records = self.run(alone, dataset, STEPS)
+        together = ranks_of(count).run(run_as_rank, type(self), dataset)
+        for values, state in together:
+            assert_near([record.values for record in records], values, "values")
+            assert_near(plain(alone.state_dict()), state)
+            assert_same(together[0][1], state)
+
     def test_presets_build(self) -> None:
         module = discover.load("mien.models", self.family)
         assert "default" in module.PRESETS
@@ -120,6 +136,22 @@ class TrainableContract:
         fields = discover.load("mien.models", self.family).Config.model_fields
         bare = [name for name, field in fields.items() if not field.description]
         assert bare == [], f"{self.family}: these fields of Config lack a description"
+
+
+def run_as_rank(contract: type[TrainableContract], dataset: ArrayDataset) -> tuple[list[Any], Any]:
+    """Train the first steps as one of several ranks: the logged values, and the state, as plain arrays."""
+    test = contract()
+    training = test.make(dataset.spec)
+    return [record.values for record in test.run(training, dataset, STEPS)], plain(training.state_dict())
+
+
+def plain(state: Any) -> Any:
+    """The state with arrays in the place of tensors, without what is measured by the clock."""
+    if isinstance(state, dict):
+        return {key: plain(value) for key, value in state.items() if key != "seconds"}
+    if isinstance(state, list | tuple):
+        return [plain(value) for value in state]
+    return state.detach().numpy().copy() if isinstance(state, torch.Tensor) else state
 
 
 class FamilyContract(TrainableContract):
@@ -164,6 +196,30 @@ class FamilyContract(TrainableContract):
         assert all(np.isfinite(list(values.values())))
 
 
+def assert_near(first: Any, second: Any, where: str = "state") -> None:
+    """Both hold the same numbers, but for the rounding of float32.
+
+    Arrays as wholes: Adam moves a weight whose gradient is nothing but rounding by its full rate.
+    """
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), where
+        for key in first:
+            assert_near(first[key], second[key], f"{where}[{key!r}]")
+    elif isinstance(first, list):
+        assert len(first) == len(second), where
+        for index, (a, b) in enumerate(zip(first, second, strict=True)):
+            assert_near(a, b, f"{where}[{index}]")
+    elif isinstance(first, float):
+        assert second == pytest.approx(first, rel=2e-3, abs=2e-4), where
+    elif isinstance(first, np.ndarray) and first.dtype.kind == "f":
+        distance, length = np.linalg.norm(first - second), np.linalg.norm(first)
+        assert distance <= 2e-3 * length + 1e-4 * first.size**0.5, where
+    elif isinstance(first, np.ndarray):
+        assert np.array_equal(first, second), where
+    else:
+        assert first == second, where
+
+
 def assert_same(first: Any, second: Any, where: str = "state") -> None:
     """Both states hold the same things, tensors bit for bit; wall-clock seconds aside."""
     if isinstance(first, dict):
@@ -177,5 +233,7 @@ def assert_same(first: Any, second: Any, where: str = "state") -> None:
             assert_same(a, b, f"{where}[{index}]")
     elif isinstance(first, torch.Tensor):
         assert torch.equal(first, second), where
+    elif isinstance(first, np.ndarray):
+        assert np.array_equal(first, second), where
     else:
         assert first == second, where

@@ -2,9 +2,13 @@
 
 
 class MienError(Exception):
-    """Something failed while running; the message is one line for the user. Exit code 1."""
+    """Something failed while running; the message is one line for the user. Exit code 1.
+
+    raised_by_all: by every process of a training at once, so that one of them says it for all.
+    """
 
     exit_code = 1
+    raised_by_all = False
 
 
 class InputError(MienError):

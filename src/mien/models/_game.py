@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.core.ranks import drawn
 from mien.core.types import Batch, Progress
 
 
@@ -41,7 +42,7 @@ class LatentGame(Game):
     def fakes(self, batch: Batch) -> Tensor:
         """As many fakes as the batch has reals, of the same labels."""
         shape = (len(batch.images), self.config.z_dim)
-        z = torch.randn(shape, generator=batch.rng, device=batch.images.device)
+        z = drawn(torch.randn, shape, batch.rng)
         fakes: Tensor = self.networks["g"](z, batch.labels)
         return fakes
 

@@ -1,10 +1,13 @@
 """Random jitter of both pictures of a pair alike (Isola et al. 2017, 6.2: 256 px to 286, cut back to 256)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mien.core.ranks import drawn
 
 
 def jittered(sides: Sequence[Tensor], share: float, rng: torch.Generator) -> tuple[Tensor, ...]:
@@ -17,7 +20,7 @@ def jittered(sides: Sequence[Tensor], share: float, rng: torch.Generator) -> tup
     if large == side:
         return tuple(sides)
     count, device = len(sides[0]), sides[0].device
-    at = torch.randint(0, large - side + 1, (count, 2), generator=rng, device=device).tolist()
+    at = drawn(partial(torch.randint, large - side + 1), (count, 2), rng).tolist()
     with torch.autocast(device.type, enabled=False):
         both = F.interpolate(torch.cat(tuple(sides), dim=1).float(), (large, large), mode="bicubic")
         cut = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(both, at, strict=True)])

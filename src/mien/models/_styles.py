@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mien.core.family import FamilyConfig
+from mien.core.ranks import drawn
 from mien.core.types import Batch, Progress
 from mien.models._game import Game, half_life
 from mien.nn.stylegan2_generator import MappedGenerator, Mapping
@@ -91,11 +92,11 @@ def mixed_styles(
 
     layers: how many of the ws are in use; the change comes at 1 .. layers - 1. mixing: the chance of one.
     """
-    z = torch.randn((2, count, mapping.z_dim), generator=rng, device=rng.device)
+    z = drawn(torch.randn, (2, count, mapping.z_dim), rng, dim=1)
     ws: Tensor = mapping(z[0], labels)
     if not mixing:
         return ws
-    cut = torch.rand((2, count), generator=rng, device=rng.device)
+    cut = drawn(torch.rand, (2, count), rng, dim=1)
     first = 1 + (cut[0] * (layers - 1)).long()
     first[cut[1] >= mixing] = mapping.num_ws
     second = torch.arange(mapping.num_ws, device=ws.device)[None] >= first[:, None]

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from mien.core import ranks
 from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
@@ -21,6 +22,7 @@ from mien.core.views import View
 from mien.labels import encoding, mirror
 from mien.labels.encoding import Target
 from mien.labels.split import split_people
+from mien.nn.batch_norm import BatchNorm2d
 
 KIND = "attributes"
 PRODUCT = "net"
@@ -167,7 +169,7 @@ class _Residual(nn.Module):
 def _norm_conv(before: int, after: int, kernel: int, *, stride: int) -> nn.Sequential:
     convolution = nn.Conv2d(before, after, kernel, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(after))
+    return nn.Sequential(convolution, BatchNorm2d(after))
 
 
 class Attributes:
@@ -223,7 +225,7 @@ class Attributes:
             # the network's own output calibrated (King and Zeng 2001).
             shifted, weight = part + self._net.log_weight[place], self._net.log_weight[place].exp()
             each = F.binary_cross_entropy_with_logits(shifted, wanted, pos_weight=weight, reduction="none")
-        return (each * known).sum() / known.sum().clamp(min=1)
+        return ranks.weighted_mean(each, known)
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The network's, as configured."""
@@ -242,7 +244,7 @@ def disturbed(images: Tensor, rng: torch.Generator, config: Config) -> Tensor:
     count, device = len(images), images.device
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=rng, device=device) * 2 - 1
+        return ranks.drawn(torch.rand, (count, *shape), rng) * 2 - 1
 
     with torch.autocast(device.type, enabled=False):
         theta = torch.zeros(count, 2, 3, device=device)

@@ -15,6 +15,7 @@ from torch.optim import Adam, Optimizer
 
 from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
+from mien.core.ranks import drawn
 from mien.core.schedule import cosine
 from mien.core.styles import Styled, constrained, mean_latent, row_deviation, sample_styles, to_size
 from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
@@ -131,7 +132,7 @@ class EncoderTraining:
         """As many of the generator's own images, and their latents."""
         network = self.networks["g"]
         z_dim = cast(Generator, network).z_dim
-        z = torch.randn((len(batch.images), z_dim), generator=batch.rng, device=batch.images.device)
+        z = drawn(torch.randn, (len(batch.images), z_dim), batch.rng)
         latents = network.mapping(z, labels) if isinstance(network, Styled) else z
         return draw_latents(network, latents, labels), latents
 

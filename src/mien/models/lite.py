@@ -17,6 +17,7 @@ from pydantic.config import JsonDict
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core import ranks
 from mien.core.family import FamilyConfig
 from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress, Spec
@@ -155,7 +156,7 @@ class Lite(PairingGame):
         else:
             seen = self._d.features(batch.augment(batch.images))
             real = self._d.score(seen, batch.labels)
-            wrong = self._d.score(seen, batch.labels.roll(1, dims=0))
+            wrong = self._d.score(seen, ranks.own(ranks.whole(batch.labels).roll(1, dims=0)))
         fake = self.score(fakes, batch)
         loss = F.softplus(fake - real).mean()
         if wrong is not None:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core import ranks
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
@@ -155,7 +156,7 @@ class Noise2Noise:
         one, two = crop(self.config.crop, batch.rng, batch.images, batch.others)
         if self.config.targets == "clean":
             return one, two
-        turned = torch.rand((len(one), 1, 1, 1), generator=batch.rng, device=one.device) < 0.5
+        turned = ranks.drawn(torch.rand, (len(one), 1, 1, 1), batch.rng) < 0.5
         return torch.where(turned, two, one), torch.where(turned, one, two)
 
     @property
@@ -192,8 +193,8 @@ def crop(side: int, rng: torch.Generator, *sets: Tensor) -> list[Tensor]:
     spare = torch.tensor([max(height - side, 0), max(width - side, 0)])
     if not spare.any():
         return list(sets)
-    count, device = len(sets[0]), sets[0].device
-    drawn = torch.rand((count, 2), generator=rng, device=device).cpu()
+    count = len(sets[0])
+    drawn = ranks.drawn(torch.rand, (count, 2), rng).cpu()
     corners = (drawn * (spare + 1)).long().minimum(spare).tolist()
     return [
         torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(pictures, corners, strict=True)])

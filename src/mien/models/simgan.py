@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core import ranks
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._history import History
@@ -167,13 +168,19 @@ class SimGan:
             return self._prefit(batch)
         if phase.name == "warm":
             return self._tell_apart(self._refined(batch.images, batch), self._reals(batch), batch)
-        images, reals = self._share(batch.images, batch), self._share(self._reals(batch), batch)
-        if phase.name == "r":
-            return self._refine(images, batch)
-        return self._tell_apart(self._with_history(self._refined(images, batch), batch), reals, batch)
+        chosen = [self._chosen(pictures, batch) for pictures in (batch.images, self._reals(batch))]
+        with ranks.dealt(len(chosen[0])) as (_, weight):
+            images, reals = map(ranks.own, chosen)
+            if phase.name == "r":
+                loss, logs = self._refine(images, batch)
+            else:
+                fakes = self._with_history(self._refined(images, batch), batch)
+                loss, logs = self._tell_apart(fakes, reals, batch)
+        return loss * weight, {name: value * weight for name, value in logs.items()}
 
-    def _share(self, pictures: Tensor, batch: Batch) -> Tensor:
-        """One update's share of a step's pictures, by chance."""
+    def _chosen(self, pictures: Tensor, batch: Batch) -> Tensor:
+        """One update's share of the pictures of a step, of all ranks, by chance."""
+        pictures = ranks.whole(pictures)
         count = math.ceil(len(pictures) / self._most_updates)
         where = torch.randperm(len(pictures), generator=batch.rng, device=pictures.device)[:count]
         return pictures[where]
@@ -216,13 +223,17 @@ class SimGan:
         return loss, {name: value.detach() for name, value in told.items()}
 
     def _with_history(self, fresh: Tensor, batch: Batch) -> Tensor:
-        """Half of them give way to pictures of earlier steps, once there are enough; some are remembered."""
+        """Half of them give way to pictures of earlier steps, once there are enough; some are remembered.
+
+        All ranks keep the same history, of the pictures of all.
+        """
+        fresh = ranks.whole(fresh)
         half = len(fresh) // 2
         shown = fresh
         if half and len(self.history) >= half:
             shown = torch.cat([fresh[half:], self.history.draw(half, batch.rng)])
         self.history.keep(fresh[: max(half, 1)], batch.rng)
-        return shown
+        return ranks.own(shown)
 
     @torch.no_grad()
     def _refined(self, images: Tensor, batch: Batch) -> Tensor:

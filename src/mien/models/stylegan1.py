@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core.ranks import drawn
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._game import logistic, logs
 from mien.models._styles import StyleConfig, StyleGame
@@ -137,7 +138,7 @@ class StyleGan1(StyleGame):
         """Holds the score's slope between reals and fakes at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
         real, fake = self.score(reals, batch), self.score(fakes, batch)
         loss = fake.mean() - real.mean()
-        where = torch.rand((len(reals), 1, 1, 1), generator=batch.rng, device=reals.device)
+        where = drawn(torch.rand, (len(reals), 1, 1, 1), batch.rng)
         between = torch.lerp(reals, fakes, where).requires_grad_(True)
         slope = (squared_gradient(self.score(between, batch), between) + 1e-12).sqrt()
         penalty = (slope - 1).square().mean()

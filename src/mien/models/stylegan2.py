@@ -6,6 +6,7 @@ style mixing, an averaged generator whose half-life ramps up. Networks: `_styleg
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from pydantic.config import JsonDict
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from mien.core import ranks
 from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models._game import logistic, logs
@@ -190,17 +192,25 @@ class StyleGan2(StyleGame):
 
     def _path(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 4: the lengths of J^T y, y normal noise in picture space, are held to their running mean."""
-        count = max(1, round(len(batch.images) * self.config.path_batch_share))
+        total = ranks.total(len(batch.images))
+        count = max(ranks.count(), round(total * self.config.path_batch_share))
+        labels = None if batch.labels is None else ranks.whole(batch.labels)[:count]
+        with ranks.dealt(count) as (rows, weight):
+            part = replace(batch, labels=None if labels is None else ranks.own(labels))
+            penalty, logs = self._path_of(part, rows)
+        return penalty * (self.config.path_weight * weight), {k: v * weight for k, v in logs.items()}
+
+    def _path_of(self, batch: Batch, count: int) -> tuple[Tensor, dict[str, Tensor]]:
         ws = self.styles(batch, count)
         images = self.generator.synthesis(ws, noise="random", rng=batch.rng)
-        noise = torch.randn(images.shape, generator=batch.rng, device=images.device)
+        noise = ranks.drawn(torch.randn, images.shape, batch.rng)
         product = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
         (gradient,) = torch.autograd.grad(product, ws, create_graph=True)
         lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()
-        mean = torch.lerp(self._path_mean.to(lengths.device), lengths.detach().mean(), _PATH_DECAY)
+        mean = torch.lerp(self._path_mean.to(lengths.device), ranks.mean(lengths.detach()), _PATH_DECAY)
         self._path_mean = mean
         penalty = (lengths - mean).square().mean()
-        return penalty * self.config.path_weight, {
+        return penalty, {
             "Loss/pl_penalty": penalty.detach(),
             "Loss/G/path_length": lengths.detach().mean(),
         }

@@ -7,12 +7,15 @@ text and impulse, share of the picture that is covered. Ranges and losses as Leh
 
 import string
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from mien.core import ranks
 
 Kind = Literal["gaussian", "poisson", "text", "impulse"]
 
@@ -62,12 +65,13 @@ def noise(kind: Kind, strength: str) -> Noise:
 
 
 def _gaussian(images: Tensor, strength: Tensor, rng: torch.Generator) -> Tensor:
-    noise = torch.randn(images.shape, generator=rng, device=images.device)
+    noise = ranks.drawn(torch.randn, images.shape, rng)
     return images + noise * (strength / 127.5)
 
 
 def _poisson(images: Tensor, strength: Tensor, rng: torch.Generator) -> Tensor:
-    photons = torch.poisson((images + 1) / 2 * strength, generator=rng)
+    # How many numbers a Poisson draw takes depends on its mean, so that all ranks draw for all rows.
+    photons = ranks.own(torch.poisson(ranks.whole((images + 1) / 2 * strength), generator=rng))
     return photons / strength * 2 - 1
 
 
@@ -78,11 +82,10 @@ def _impulse(images: Tensor, strength: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _text(images: Tensor, strength: Tensor, rng: torch.Generator) -> Tensor:
-    seed = int(torch.randint(2**62, (1,), generator=rng, device=images.device))
-    drawer = np.random.default_rng(seed)
+    seeds = ranks.drawn(partial(torch.randint, 2**62), (len(images),), rng)
     spoilt = images.clone()
-    for picture, share in zip(spoilt, strength.flatten().tolist(), strict=True):
-        colours, covered = _strings(picture.shape[1:], share, drawer)
+    for picture, share, seed in zip(spoilt, strength.flatten().tolist(), seeds.tolist(), strict=True):
+        colours, covered = _strings(picture.shape[1:], share, np.random.default_rng(seed))
         colour = torch.from_numpy(colours[: len(picture)]).to(images.device)
         picture.copy_(torch.where(torch.from_numpy(covered).to(images.device), colour, picture))
     return spoilt
@@ -107,7 +110,7 @@ def _strings(size: torch.Size, share: float, drawer: np.random.Generator) -> tup
 
 
 def _uniform(images: Tensor, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=rng, device=images.device)
+    return ranks.drawn(torch.rand, shape, rng)
 
 
 _KINDS = {"gaussian": _gaussian, "poisson": _poisson, "text": _text, "impulse": _impulse}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
+from mien.nn.batch_norm import BatchNorm2d
 from mien.nn.strided import initialise
 
 Norm = Literal["batch", "instance"]
@@ -30,7 +31,7 @@ def receptive_field(layers: int) -> int:
 def norm_of(kind: Norm, channels: int) -> nn.Module:
     """Either has a scale and a shift a channel; "instance" is batch norm of a batch of one."""
     if kind == "batch":
-        return nn.BatchNorm2d(channels)
+        return BatchNorm2d(channels)
     norm = nn.InstanceNorm2d(channels, affine=True)
     nn.init.normal_(norm.weight, 1.0, 0.02)
     return norm

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.core import ranks
 from mien.nn.random_vgg import WIDTHS, convolutions, filled
 
 _DEPTH = 9  # of WIDTHS: up to the third stage
@@ -25,7 +26,7 @@ class Perceptual:
         with torch.no_grad():
             wanted = self._activations(targets)
         pairs = zip(self._activations(pictures), wanted, strict=True)
-        return torch.stack([F.l1_loss(a, b) / (b.abs().mean() + 1e-6) for a, b in pairs]).mean()
+        return torch.stack([F.l1_loss(a, b) / (_magnitude(b) + 1e-6) for a, b in pairs]).mean()
 
     def _activations(self, images: Tensor) -> list[Tensor]:
         x = images.expand(-1, 3, -1, -1)
@@ -35,3 +36,7 @@ class Perceptual:
             if index in _LOOKED_AT:
                 found.append(x.float())
         return found
+
+
+def _magnitude(activations: Tensor) -> Tensor:
+    return ranks.mean(activations.abs().mean(dim=(1, 2, 3)))

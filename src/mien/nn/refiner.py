@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.image import to_uint8
+from mien.core.ranks import drawn
 from mien.core.types import Spec
 from mien.nn.stddev import minibatch_stddev
 
@@ -60,7 +61,7 @@ class Refiner(nn.Module):
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Styles for `count` pictures: float32 [count, style]."""
-        return torch.randn(count, self.style, generator=rng, device=rng.device)
+        return drawn(torch.randn, (count, self.style), rng)
 
     def from_pixels(self, images: Tensor) -> Tensor:
         """The style of each picture, by what it shows in 8 bits."""

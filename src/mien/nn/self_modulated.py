@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.core import ranks
 from mien.core.types import Spec
+from mien.nn.batch_norm import BatchNorm2d
 from mien.nn.precision import wide
 from mien.nn.strided import initialise, stages
 
@@ -46,7 +48,7 @@ class ModulatedGenerator(nn.Module):
         self.register_buffer("w_avg", torch.zeros(w_dim))
         widths = [min(width * 2**i, max_width) for i in reversed(range(doublings))]
         self.start = nn.ConvTranspose2d(inputs, widths[0], 4, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels, affine=False) for channels in widths)
+        self.norms = nn.ModuleList(BatchNorm2d(channels, affine=False) for channels in widths)
         self.styles = nn.ModuleList(nn.Linear(w_dim, 2 * channels) for channels in widths)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
@@ -133,7 +135,7 @@ class ModulatedGenerator(nn.Module):
 
     @torch.no_grad()
     def _follow(self, w: Tensor) -> None:
-        self.w_avg.lerp_(w.mean(dim=0), 1 - _W_AVG_DECAY)
+        self.w_avg.lerp_(ranks.mean(w), 1 - _W_AVG_DECAY)
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError, make_squares
 from mien.core.types import Spec
+from mien.nn.batch_norm import BatchNorm2d
 from mien.nn.stddev import minibatch_stddev
 
 
@@ -37,9 +38,9 @@ class Generator(nn.Module):
         inputs = z_dim * 2 if spec.label_dim else z_dim
         layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, widths[0], 4, bias=False)]
         for before, after in itertools.pairwise(widths):
-            layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True)]
+            layers += [BatchNorm2d(before), nn.ReLU(inplace=True)]
             layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)]
-        layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True)]
+        layers += [BatchNorm2d(widths[-1]), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(widths[-1], spec.channels, 4, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
@@ -73,7 +74,7 @@ class Discriminator(nn.Module):
         for index, (before, after) in enumerate(zip([spec.channels, *widths], widths, strict=False)):
             normed = norm and index > 0
             layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not normed))
-            layers += [nn.BatchNorm2d(after)] if normed else []
+            layers += [BatchNorm2d(after)] if normed else []
             layers.append(nn.LeakyReLU(0.2, inplace=True))
         self.layers = nn.Sequential(*layers)
         outputs = widths[-1] if spec.label_dim else 1

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.core.errors import InputError, make_squares
+from mien.core import ranks
 from mien.core.types import Spec
 from mien.nn.convolution import convolution, memory_format_of
 from mien.nn.equalised import CLAMP, LRELU_GAIN, USUAL, Conv2d, Conventions, FullyConnected, held, leaky
@@ -101,14 +102,14 @@ class Mapping(nn.Module):
 
     @torch.no_grad()
     def _follow(self, w: Tensor) -> None:
-        self.w_avg.lerp_(wide(w.detach().mean(dim=0)), 1 - self.average_decay)
+        self.w_avg.lerp_(wide(ranks.mean(w.detach())), 1 - self.average_decay)
 
 
 def grain_of(const: Tensor, noise: Noise, count: int, rng: torch.Generator | None) -> Tensor:
     """The noise of a layer before its strength: `const` [H, W] itself, or drawn anew, [count, 1, H, W]."""
     if noise == "const":
         return const
-    return torch.randn((count, 1, *const.shape), device=const.device, generator=rng)
+    return ranks.drawn(torch.randn, (count, 1, *const.shape), rng, const.device)
 
 
 class StyledConv(nn.Module):

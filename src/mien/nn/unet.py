@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.errors import InputError, make_squares
+from mien.core.ranks import drawn
 from mien.core.types import Spec
 from mien.nn.patch_gan import Norm, norm_of
 from mien.nn.strided import initialise
@@ -71,8 +72,10 @@ class UNet(nn.Module):
 
 def dropped(x: Tensor, share: float, rng: torch.Generator, *, alike: bool) -> Tensor:
     """A share of all values set to 0 and the rest scaled up; alike: the same places in every picture."""
-    shape = (1, *x.shape[1:]) if alike else x.shape
-    keep = torch.rand(shape, generator=rng, device=x.device) >= share
+    if alike:
+        keep = torch.rand((1, *x.shape[1:]), generator=rng, device=x.device) >= share
+    else:
+        keep = drawn(torch.rand, x.shape, rng) >= share
     return x * (keep / (1 - share)).to(x.dtype)
 
 

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mien.core.ranks import drawn
+
 
 class Warp(NamedTuple):
     """How strong, at most. shear: of the height, per unit of width. shift, zoom: shares of a side. turn:
@@ -24,7 +26,7 @@ def warped(images: Tensor, warp: Warp, rng: torch.Generator) -> Tensor:
     count, device = len(images), images.device
 
     def draw(most: float) -> Tensor:
-        return (torch.rand(count, generator=rng, device=device) * 2 - 1) * most
+        return (drawn(torch.rand, (count,), rng) * 2 - 1) * most
 
     with torch.autocast(device.type, enabled=False):
         angle, shear = draw(math.radians(warp.turn)), draw(warp.shear)
@@ -35,5 +37,5 @@ def warped(images: Tensor, warp: Warp, rng: torch.Generator) -> Tensor:
         theta = torch.stack(rows, dim=1).view(count, 2, 3)
         places = F.affine_grid(theta, list(images.shape), align_corners=False)
         moved = F.grid_sample(images.float(), places, padding_mode="reflection", align_corners=False)
-        noise = torch.randn(images.shape, generator=rng, device=device) * warp.noise
+        noise = drawn(torch.randn, images.shape, rng) * warp.noise
         return (moved + noise).contiguous(memory_format=torch.channels_last)

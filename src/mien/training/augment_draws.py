@@ -1,7 +1,11 @@
 """Random parameters of augmentations: one value, and one decision, for each image of a batch."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
+
+from mien.core.ranks import drawn
 
 
 class Draws:
@@ -12,15 +16,15 @@ class Draws:
 
     def uniform(self, low: float, high: float) -> Tensor:
         """Uniform numbers [count] from low to high."""
-        return low + (high - low) * torch.rand(self.count, generator=self._rng, device=self.device)
+        return low + (high - low) * drawn(torch.rand, (self.count,), self._rng)
 
     def normal(self) -> Tensor:
         """Standard normal numbers [count]."""
-        return torch.randn(self.count, generator=self._rng, device=self.device)
+        return drawn(torch.randn, (self.count,), self._rng)
 
     def integers(self, below: int) -> Tensor:
         """Uniform integers [count] from 0 to below - 1."""
-        return torch.randint(below, (self.count,), generator=self._rng, device=self.device)
+        return drawn(partial(torch.randint, below), (self.count,), self._rng)
 
     def chosen(self, values: Tensor, otherwise: float, *, p: float | None = None) -> Tensor:
         """`values` with probability p for each image, else `otherwise`."""

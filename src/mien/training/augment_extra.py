@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mien.core.ranks import drawn
 from mien.training.augment_draws import Draws
 
 _BAND_SPREAD = 1.0  # of base-2 logarithms of the gains
@@ -54,7 +55,7 @@ def noised(x: Tensor, p: float, rng: torch.Generator) -> Tensor:
     """Add noise whose deviation is drawn from a half-normal of scale 0.1."""
     draws = Draws(len(x), p, rng, x.device)
     deviation = draws.chosen(draws.normal().abs() * _NOISE, 0.0)
-    grain = torch.randn(x.shape, generator=rng, device=x.device)
+    grain = drawn(torch.randn, x.shape, rng)
     return x + grain * deviation[:, None, None, None]
 
 

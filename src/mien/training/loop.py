@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from mien.core import ranks
+from mien.core.ranks import Share
 from mien.core.types import Batch, Drawn, Phase, Progress, Trainable
 from mien.training.augment import Schedule
 from mien.training.ema import Averages
@@ -136,24 +138,32 @@ def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step
     while budget.fraction(training.nimg, training.seconds) < 1:
         progress = training.progress(budget)
         training.trainable.begin_step(progress)
-        drawn = batches.batch(training.nimg, training.trainable.batch_size)
-        values, finite = _update(training, progress, drawn)
-        count = len(drawn.images)
+        count = training.trainable.batch_size
+        share = ranks.share_of(count)
+        with ranks.sharing(share):
+            drawn = batches.batch(training.nimg, count)
+        values, finite = _update(training, progress, drawn, share)
         training.averages.update(training.trainable.networks, training.half_lives(progress), count)
         training.nimg += count
         training.step += 1
-        training.seconds = before + time.perf_counter() - started
+        training.seconds = ranks.first(before + time.perf_counter() - started)
         yield Step(training.nimg, training.step, progress.fraction, values, finite)
 
 
-def _update(training: Training, progress: Progress, drawn: Drawn) -> tuple[dict[str, float], bool]:
-    """Run all phases of one step; an update whose gradient is not finite is skipped."""
+def _update(
+    training: Training, progress: Progress, drawn: Drawn, share: Share
+) -> tuple[dict[str, float], bool]:
+    """Run all phases of one step; an update whose gradient is not finite is skipped.
+
+    Gradients and logs are sums over all ranks, so that all of them take the same update or none.
+    """
     trainable = training.trainable
     augment = training.augment
     if augment is not None:
         augment.begin_step(progress)
     augmentation = None if augment is None else augment.augmentation
     logs: dict[str, Tensor] = {}
+    norms: dict[str, Tensor] = {}
     finite = True
     for index, phase in enumerate(trainable.phases(progress)):
         rng = torch.Generator(training.device)
@@ -162,42 +172,49 @@ def _update(training: Training, progress: Progress, drawn: Drawn) -> tuple[dict[
         _freeze_all_but(training, network)
         trainable.optimizers[phase.network].zero_grad(set_to_none=True)
         batch = Batch(drawn.images, drawn.labels, rng, augmentation, drawn.others)
-        logs |= _backward(training, phase, batch)
+        logs |= _backward(training, phase, batch, share)
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        ranks.sum_gradients(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
-        logs[f"Grad/{phase.name}"] = norm
+        norms[f"Grad/{phase.name}"] = norm
         if bool(torch.isfinite(norm)):
             trainable.optimizers[phase.network].step()
         else:
             finite = False
-    scalars = torch.stack([value.detach().float() for value in logs.values()]).tolist()
-    values = dict(zip(logs, scalars, strict=True))
+    scalars = ranks.summed(_stacked(logs)).tolist() + _stacked(norms).tolist()
+    values = dict(zip([*logs, *norms], scalars, strict=True))
     if augment is not None:
         values["Progress/augment"] = augment.augmentation.p
-        augment.end_step(values, len(drawn.images))
+        augment.end_step(values, share.total)
     return values, finite
 
 
-def _backward(training: Training, phase: Phase, batch: Batch) -> dict[str, Tensor]:
-    """Accumulate the gradients of the micro-batches; logs are means over all images."""
+def _stacked(scalars: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack([value.detach().float() for value in scalars.values()]) if scalars else torch.zeros(0)
+
+
+def _backward(training: Training, phase: Phase, batch: Batch, share: Share) -> dict[str, Tensor]:
+    """Accumulate the gradients of the micro-batches; logs are this rank's part of means over all images."""
     low = training.precision != torch.float32 and not phase.full_precision
     logs: dict[str, Tensor] = {}
-    for part in _micro_batches(batch, training.micro_batch):
-        share = len(part.images) / len(batch.images)
-        with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=low):
-            loss, values = training.trainable.loss(phase, part)
-        (loss * (phase.gain * share)).backward()  # type: ignore[no-untyped-call]
-        logs = {name: logs.get(name, 0) + value.detach() * share for name, value in values.items()}
+    parts = ranks.parts_of(share, training.micro_batch)
+    for part, part_share in zip(_split(batch, [part.own for part in parts]), parts, strict=True):
+        weight = len(part.images) / share.total
+        with ranks.sharing(part_share):
+            with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=low):
+                loss, values = training.trainable.loss(phase, part)
+            (loss * (phase.gain * weight)).backward()  # type: ignore[no-untyped-call]
+        logs = {name: logs.get(name, 0) + value.detach() * weight for name, value in values.items()}
     return logs
 
 
-def _micro_batches(batch: Batch, most: int | None) -> list[Batch]:
-    """The batch in micro-batches of at most `most` images, all drawing from its generator in turn."""
-    if most is None or len(batch.images) <= most:
+def _split(batch: Batch, sizes: list[int]) -> list[Batch]:
+    """The batch in micro-batches of these sizes, all drawing from its generator in turn."""
+    if len(sizes) == 1:
         return [batch]
-    images = torch.split(batch.images, most)
+    images = torch.split(batch.images, sizes)
     labels, others = (
-        [None] * len(images) if rows is None else torch.split(rows, most)
+        [None] * len(images) if rows is None else torch.split(rows, sizes)
         for rows in (batch.labels, batch.others)
     )
     return [

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mien.core import ranks
 from mien.core.image import to_float
 from mien.core.types import Dataset, Drawn
 
@@ -55,9 +56,11 @@ class Stream:
         self._mirrored_labels = self._labels if mirrored_labels is None else mirrored_labels
 
     def batch(self, nimg: int, count: int) -> Drawn:
-        """The `count` images after `nimg`, float32 [N, C, H, W], channels last, labels and counterparts."""
-        order = indexes(len(self._dataset), seed=self._seed, nimg=nimg, batch_size=count)
-        flip = self._flip(self._seed, nimg, count)
+        """The `count` images after `nimg`, float32 [N, C, H, W], channels last, labels and counterparts.
+
+        Where several ranks share them, this one's rows alone.
+        """
+        order, flip = self._order(self._dataset, self._seed, nimg, count)
         labels = None
         if self._labels is not None and self._mirrored_labels is not None:
             rows = np.where(flip[:, None], self._mirrored_labels[order], self._labels[order])
@@ -66,14 +69,17 @@ class Stream:
         if self._others is not None and self._aligned:
             others = self._images(self._others, order, flip)
         elif self._others is not None:
-            seed = self._seed + _ANOTHER
-            other_order = indexes(len(self._others), seed=seed, nimg=nimg, batch_size=count)
-            others = self._images(self._others, other_order, self._flip(seed, nimg, count))
+            others = self._images(
+                self._others, *self._order(self._others, self._seed + _ANOTHER, nimg, count)
+            )
         return Drawn(self._images(self._dataset, order, flip), labels, others)
 
-    def _flip(self, seed: int, nimg: int, count: int) -> np.ndarray:
-        """A mask of the images to flip: bool [count]."""
-        return mirrored(seed=seed, nimg=nimg, batch_size=count) if self._mirror else np.zeros(count, bool)
+    def _order(self, dataset: Dataset, seed: int, nimg: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The indexes of this rank's images, and a mask of those to flip."""
+        order = indexes(len(dataset), seed=seed, nimg=nimg, batch_size=count)
+        flip = mirrored(seed=seed, nimg=nimg, batch_size=count) if self._mirror else np.zeros(count, bool)
+        rows = ranks.rows(count)
+        return order[rows], flip[rows]
 
     def _images(self, dataset: Dataset, order: np.ndarray, flip: np.ndarray) -> Tensor:
         pixels = dataset.images(order)

@@ -43,6 +43,23 @@ class Outputs(Protocol):
         """Called when the budget is spent, after the last `save`."""
 
 
+class NoOutputs:
+    """Of a rank that writes nothing."""
+
+    def begin(self) -> None:
+        """Nothing."""
+
+    def show(self) -> Snapshot:
+        """Nothing."""
+        return Snapshot()
+
+    def save(self) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
 def save_product(
     run: RunFolder,
     training: Training,

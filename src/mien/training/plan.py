@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import BaseModel
 
-from mien.core import discover
+from mien.core import discover, ranks
 from mien.core.errors import InputError
 from mien.core.family import augmentation_of, build, identity_of, lesson_of, preset_for, sides_of
 from mien.core.types import Dataset, Lesson, Spec, Trainable
@@ -156,7 +156,7 @@ def core_minutes(options: TrainOptions, device: torch.device) -> float:
     """The budget in CPU core minutes; infinite on a GPU and for a budget in images."""
     if device.type != "cpu" or (options.minutes is None and options.kimg is not None):
         return math.inf
-    return (options.minutes or DEFAULT_MINUTES) * torch.get_num_threads()
+    return (options.minutes or DEFAULT_MINUTES) * torch.get_num_threads() * ranks.count()
 
 
 def _config(

@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
+from mien.core import ranks
 from mien.core.errors import MienError
 from mien.core.events import TrainingTick as Tick
 from mien.core.run import RunFolder
@@ -29,7 +31,9 @@ class Session:
 
     tick_nimg, snapshot_nimg: images between log lines, and between checkpoints (multiples of 1000).
     outputs: the writer of networks and grids; a generator's by default.
-    The caller holds the folder's lock. Raises DivergedError after `MOST_RESCUES` rescues.
+    The caller holds the folder's lock. Of several ranks the first alone writes; the log's values, which the
+    monitor judges by, are the same on all, so that all are rescued or none.
+    Raises DivergedError after `MOST_RESCUES` rescues.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class Session:
         if self._states.resume(report):
             return True
         self._outputs.begin()
-        self._states.save()
+        self._states.begin()
         return False
 
     def events(self) -> Iterator[Event]:
@@ -107,22 +111,22 @@ class Session:
         values = {**self._meter.flush(self._training.seconds), **snapshot.values}
         tick = Tick(step.nimg, self._training.seconds, step.fraction, values)
         record = {"nimg": step.nimg, "Progress/kimg": step.nimg / 1000, "step": step.step}
-        self._run.append_log({**record, "Timing/total_sec": self._training.seconds, **values})
+        self._log({**record, "Timing/total_sec": self._training.seconds, **values})
         return tick
 
     def _logged(self, notice: Notice) -> Notice:
-        self._run.append_log(
-            {"event": "warning", "kind": notice.kind, "text": notice.text, "nimg": notice.nimg}
-        )
+        self._log({"event": "warning", "kind": notice.kind, "text": notice.text, "nimg": notice.nimg})
         return notice
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if ranks.leads():
+            self._run.append_log(record)
 
     def _rescue(self, symptom: Notice) -> Iterator[Event]:
         """Roll back, halve the learning rate, double gamma; give up after the last rescue."""
         rescues = self._training.rescues
         if rescues >= MOST_RESCUES:
-            self._run.append_log(
-                {"event": "diverged", "kind": symptom.kind, "text": symptom.text, "nimg": symptom.nimg}
-            )
+            self._log({"event": "diverged", "kind": symptom.kind, "text": symptom.text, "nimg": symptom.nimg})
             raise DivergedError(
                 f"{self._run.path}: training diverged again after {MOST_RESCUES} rescues ({symptom.text});"
                 " lower the learning rate or raise gamma and start with --new"
@@ -138,7 +142,7 @@ class Session:
             f"rescue {rescues + 1} of {MOST_RESCUES}: back to {nimg / 1000:.1f} kimg,"
             f" learning rate x{0.5 ** (rescues + 1):g}, gamma x{2 ** (rescues + 1)}"
         )
-        self._run.append_log({"event": "rescue", "kind": symptom.kind, "text": text, "nimg": nimg})
+        self._log({"event": "rescue", "kind": symptom.kind, "text": text, "nimg": nimg})
         yield Notice("rescue", text, nimg)
 
 

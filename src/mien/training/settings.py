@@ -7,6 +7,7 @@ from typing import Any, get_args
 import torch
 from pydantic import BaseModel, ValidationError
 
+from mien.core import ranks
 from mien.core.errors import InputError
 
 
@@ -41,11 +42,21 @@ def _may_be_none(family: ModuleType, name: str) -> bool:
 
 
 def pick_device(name: str) -> torch.device:
-    """The named device, or for "auto" the best there is. Raises InputError where it is not there."""
-    if name == "auto":
-        if torch.cuda.is_available():
+    """The named device, or for "auto" the best there is. Raises InputError where it is not there.
+
+    Of several ranks each takes the GPU of its number on its machine.
+    """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        if ranks.count() == 1:
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        if ranks.local_rank() >= torch.cuda.device_count():
+            raise InputError(
+                f"this machine has {torch.cuda.device_count()} GPUs and more processes; start one for each"
+            )
+        torch.cuda.set_device(ranks.local_rank())
+        return torch.device("cuda", ranks.local_rank())
+    if name == "auto":
+        return torch.device("mps" if torch.backends.mps.is_available() and ranks.count() == 1 else "cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mien.core import ranks
 from mien.core.checkpoint import load_state, newest_state, prune_states, save_state
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder
@@ -15,35 +16,52 @@ _DIGITS = re.compile("[0-9]+")
 
 
 class States:
-    """Saves and restores `training` in a run folder; the caller holds the folder's lock."""
+    """Saves and restores `training` in a run folder; the caller holds the folder's lock.
+
+    Of several ranks the first alone reads and writes, and hands on what it read.
+    """
 
     def __init__(self, run: RunFolder, training: Training, *, family: str) -> None:
         self._run, self._training, self._family = run, training, family
 
     def save(self) -> None:
         """Write the state, then drop those too old to be needed."""
+        if not ranks.leads():
+            return
         state = {"family": self._family, **self._training.state_dict()}
         save_state(self._run.state(self._training.nimg), state)
         prune_states(self._run.path, _KEPT)
+
+    def begin(self) -> None:
+        """Write the state of a new run, with which all ranks begin."""
+        self.save()
+        state = ranks.led(self._training.state_dict)
+        if not ranks.leads():
+            self._training.load_state_dict(state)
 
     def resume(self, report: Callable[[str], None]) -> bool:
         """Load the newest state that can be read; False if there is none.
 
         report: gets a line for each damaged state passed over. InputError where the state is another model's.
         """
-        newest = newest_state(self._run.path, report=report)
+        newest = ranks.led(lambda: self._newest(report))
         if newest is None:
             return False
-        path, state = newest
-        self._restore(path, state)
-        self._remove_later()
+        self._restore(*newest)
         return True
+
+    def _newest(self, report: Callable[[str], None]) -> tuple[str, dict[str, Any]] | None:
+        newest = newest_state(self._run.path, report=report)
+        return None if newest is None else (str(newest[0]), newest[1])
 
     def roll_back(self, before_nimg: int) -> None:
         """Return to the newest state of at most `before_nimg` images, or to the oldest; drop what follows it.
 
         Raises MienError where no state can be read.
         """
+        self._restore(*ranks.led(lambda: self._early(before_nimg)))
+
+    def _early(self, before_nimg: int) -> tuple[str, dict[str, Any]]:
         readable = {path: state for path in self._paths() if (state := _read(path)) is not None}
         if not readable:
             raise MienError(
@@ -51,10 +69,9 @@ class States:
             )
         early = [path for path, state in readable.items() if state["counters"]["nimg"] <= before_nimg]
         path = early[-1] if early else min(readable)
-        self._restore(path, readable[path])
-        self._remove_later()
+        return str(path), readable[path]
 
-    def _restore(self, path: Path, state: dict[str, Any]) -> None:
+    def _restore(self, path: str, state: dict[str, Any]) -> None:
         family = state.get("family")
         if family != self._family:
             raise InputError(f"{path}: a checkpoint of the family {family!r}, this run is {self._family!r}")
@@ -63,9 +80,12 @@ class States:
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
             raise InputError(f"{path}: does not fit this run's configuration ({reason})") from error
+        self._remove_later()
 
     def _remove_later(self) -> None:
         """Remove the states, networks and grids that are later than the current one."""
+        if not ranks.leads():
+            return
         run, nimg = self._run, self._training.nimg
         for path in (*self._paths(), *run.products(), *run.all_fakes()):
             if int(_DIGITS.findall(path.name)[-1]) > nimg // 1000:

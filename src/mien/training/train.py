@@ -1,6 +1,7 @@
 """`mien train`: train a model on a dataset, in a run folder."""
 
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from cyclopts import Parameter
 
 from mien import TOOL
 from mien.core.errors import InputError, install
+from mien.core import ranks
 from mien.core.events import Events, Progress, Stopped, TrainingTick, job
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
@@ -19,7 +21,7 @@ from mien.training.kinds import kind
 from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
-from mien.training.outputs import Outputs
+from mien.training.outputs import NoOutputs, Outputs
 from mien.training.plan import Built, Plan, make_plan
 from mien.training.precision import NAMES, choose, probe
 from mien.training.resume import absolute_source, check_related, resumed, same_run
@@ -46,19 +48,34 @@ def train(
     data
         A zip from `mien prepare`, a folder of square pictures, or "rendered:2000".
     """
-    data, options = resumed(data, options)
-    if options.labels:
-        options = options.model_copy(update={"cond": True})
-    plan = make_plan(data, options, progress=events.progress("opening pictures"))
+    with ranks.joined(options.device):
+        return _train(events if ranks.leads() else Events(), data, options)
+
+
+def _train(events: Events, data: str | None, options: TrainOptions) -> RunFolder:
+    plan = ranks.each(lambda: _plan(data, options, events))
     torch.manual_seed(plan.options.seed)  # nothing but the initial weights is drawn from the global source
-    built = plan.build()  # refuses what cannot be built before there is a folder
-    planned, (plan, run, is_new) = plan, _run_folder(plan, events)
-    if plan.config != planned.config:
-        built = plan.build()  # the run was begun with another preset
-    with run.lock():
-        if plan.start_digest and plan.start is None:
-            check_resumable(run)
-        settings = _settings(plan, built, run, events) if is_new else run.read_config()
+    built = ranks.each(plan.build)  # refuses what cannot be built before there is a folder
+    ranks.share_of(built.trainable.batch_size)
+    ranks.check_alike(plan.source, {"data or options": plan.identity(), "version": _versions()})
+    with ExitStack() as stack:
+
+        def begin() -> tuple[str, dict[str, Any]]:
+            nonlocal plan, built
+            planned, (plan, run, is_new) = plan, _run_folder(plan, events)
+            if plan.config != planned.config:
+                built = plan.build()  # the run was begun with another preset
+            stack.enter_context(run.lock())
+            if plan.start_digest and plan.start is None:
+                check_resumable(run)
+            return str(run.path), _settings(plan, built, run, events) if is_new else run.read_config()
+
+        path, settings = ranks.led(begin)
+        if not ranks.leads():  # which takes its weights from the first rank
+            config = type(plan.config).model_validate(settings["config"])
+            plan = replace(plan, config=config, start=None, start_digest="")
+            built = plan.build()
+        run = RunFolder(Path(path))
         training = _training(plan, built, settings)
         session = _session(plan, run, training, events)
         goes_on = session.resume(events.warn)
@@ -70,6 +87,19 @@ def train(
     minutes = training.seconds / 60
     events.note(f"trained {training.nimg / 1000:.1f} kimg in {minutes:.1f} min: {run.path}")
     return run
+
+
+def _plan(data: str | None, options: TrainOptions, events: Events) -> Plan:
+    if ranks.restarted():
+        options = options.model_copy(update={"new": False})  # it goes on with what it began before the loss
+    data, options = resumed(data, options)
+    if options.labels:
+        options = options.model_copy(update={"cond": True})
+    return make_plan(data, options, progress=events.progress("opening pictures"))
+
+
+def _versions() -> str:
+    return f"{TOOL}, torch {torch.__version__}"
 
 
 def _describe(
@@ -96,12 +126,12 @@ def _describe(
 
 def _run(session: Session, run: RunFolder, events: Events, *, tensorboard: bool) -> None:
     """Train to the end of the budget; stopped by a signal or a listener, leave a checkpoint."""
-    writer = _tensorboard(run) if tensorboard else None
+    writer = _tensorboard(run) if tensorboard and ranks.leads() else None
     try:
         with Stop() as stop:
             for event in session.events():
                 _send(event, events, writer)
-                if stop.asked:
+                if ranks.any_of(stop.asked):
                     session.save()
                     raise KeyboardInterrupt
     except Stopped:
@@ -185,9 +215,10 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
 def _precision(plan: Plan, events: Events) -> str:
     if plan.options.precision != "auto":
         return plan.options.precision
-    speeds = probe(
-        lambda: plan.build().trainable, _stream(plan), plan.device, micro_batch=plan.options.micro_batch
-    )
+    with ranks.alone():
+        speeds = probe(
+            lambda: plan.build().trainable, _stream(plan), plan.device, micro_batch=plan.options.micro_batch
+        )
     chosen = choose(speeds)
     measured = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
     events.note(f"probed arithmetic: {measured}; takes {chosen}")
@@ -250,6 +281,8 @@ def _augment(options: TrainOptions) -> Schedule | None:
 
 def _outputs(plan: Plan, run: RunFolder, training: Training, events: Events) -> Outputs | None:
     """The outputs of this kind of run; None for those of a generator."""
+    if not ranks.leads():
+        return NoOutputs()
     name = kind_of(plan.family)
     make = None if name == GENERATOR else kind(name).outputs
     if make is None:
