@@ -196,24 +196,24 @@ class FamilyContract(TrainableContract):
         assert all(np.isfinite(list(values.values())))
 
 
-def assert_near(first: Any, second: Any, where: str = "state") -> None:
-    """Both hold the same numbers, but for the rounding of float32.
+def assert_near(first: Any, second: Any, where: str = "state", *, factor: float = 1.0) -> None:
+    """Both hold the same numbers, but for the rounding of float32, `factor` times a few steps' worth.
 
     Arrays as wholes: Adam moves a weight whose gradient is nothing but rounding by its full rate.
     """
     if isinstance(first, dict):
         assert first.keys() == second.keys(), where
         for key in first:
-            assert_near(first[key], second[key], f"{where}[{key!r}]")
+            assert_near(first[key], second[key], f"{where}[{key!r}]", factor=factor)
     elif isinstance(first, list):
         assert len(first) == len(second), where
         for index, (a, b) in enumerate(zip(first, second, strict=True)):
-            assert_near(a, b, f"{where}[{index}]")
+            assert_near(a, b, f"{where}[{index}]", factor=factor)
     elif isinstance(first, float):
-        assert second == pytest.approx(first, rel=2e-3, abs=2e-4), where
+        assert second == pytest.approx(first, rel=factor * 2e-3, abs=factor * 2e-4), where
     elif isinstance(first, np.ndarray) and first.dtype.kind == "f":
         distance, length = np.linalg.norm(first - second), np.linalg.norm(first)
-        assert distance <= 2e-3 * length + 1e-4 * first.size**0.5, where
+        assert distance <= factor * (2e-3 * length + 1e-4 * first.size**0.5), where
     elif isinstance(first, np.ndarray):
         assert np.array_equal(first, second), where
     else:

@@ -8,6 +8,7 @@ that trains alone needs none of this: every function then gives back what it get
 import io
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mien.core.errors import InputError, MienError
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=2)  # while one rank decodes a dataset, the others wait
+_SEARCH = 300.0  # seconds for which a rank looks for the first
+_PORT = "mien/port"
 _MOST_TEXT = 2000  # bytes of a text that ranks tell each other
 _SET_BY_LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -297,7 +301,7 @@ def each(make: Callable[[], T]) -> T:
 
 def check_alike(what: str, texts: dict[str, str]) -> None:
     """Raise InputError unless all ranks have the same texts, saying which differ."""
-    for name, text in texts.items():
+    for name, text in texts.items() if count() > 1 else ():
         said = _texts(text)
         other = next((r for r, own_text in enumerate(said) if own_text != said[0]), None)
         if other is not None:
@@ -388,9 +392,42 @@ def joined(device: str) -> Iterator[None]:
         yield
         return
     on_gpu = device.startswith(("auto", "cuda")) and torch.cuda.is_available()
+    number, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     with _in_touch():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            store=_store(number, world),
+            rank=number,
+            world_size=world,
+            timeout=_PATIENCE,
+        )
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _store(number: int, world: int) -> TCPStore:
+    """Where ranks find each other: kept by the first of them, at a port that the launcher's store knows.
+
+    torchrun's own store outlives a restart, and holds the addresses of processes that are dead. So may the
+    port: then nobody answers there, and it is asked for again.
+    """
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return TCPStore(host, port, world, is_master=number == 0, timeout=_PATIENCE)
+    launcher = TCPStore(host, port, is_master=False)
+    if number == 0:
+        store = TCPStore(host, 0, world, is_master=True, timeout=_PATIENCE, wait_for_workers=False)
+        launcher.set(_PORT, str(store.port))
+        return store
+    end = time.monotonic() + _SEARCH
+    while True:
+        try:
+            store = TCPStore(host, int(launcher.get(_PORT)), world, timeout=timedelta(seconds=5))
+        except RuntimeError:
+            if time.monotonic() > end:
+                raise
+            continue
+        store.set_timeout(_PATIENCE)
+        return store

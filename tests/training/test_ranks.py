@@ -1,0 +1,238 @@
+"""Several processes train one model: what they share, and what is left of a run whose worker is killed."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from contracts.family_contract import assert_near, plain
+from mien.core import discover, ranks
+from mien.core.checkpoint import load_state
+from mien.core.errors import InputError, MienError
+from mien.nn.batch_norm import BatchNorm2d
+from mien.training.loop import Budget, Training, train
+from mien.training.order import Stream
+from pictures import ArrayDataset
+from ranked import Ranks
+
+CPU = torch.device("cpu")
+Start = Callable[[int], Ranks]
+
+
+def told_apart() -> dict[str, Any]:
+    """What one rank learns of the others."""
+    with pytest.raises(InputError, match="process 1: no such data") as all_fail:
+        ranks.each(lambda: fail_in(1))
+    with pytest.raises(MienError, match="the lock is held"):
+        ranks.led(lambda: fail_in(0, MienError("the lock is held")))
+    with pytest.raises(InputError, match=r"differ in version: 1\.0 in the first, 1\.1 in number 1"):
+        ranks.check_alike("faces.zip", {"data": "a", "version": f"1.{ranks.rank()}"})
+    with pytest.raises(InputError, match="a batch of 1 images is too small for 2 processes"):
+        ranks.share_of(1)
+    number = ranks.rank()
+    return {
+        "by all": all_fail.value.raised_by_all,
+        "led": ranks.led(lambda: {"text": "é", "tensor": torch.arange(3), "rank": number})["rank"],
+        "tensor": ranks.led(lambda: torch.arange(3) + number).tolist(),
+        "any": (ranks.any_of(number == 1), ranks.any_of(False)),
+        "first": ranks.first(0.1 + number),
+        "each": ranks.each(lambda: number),
+    }
+
+
+def fail_in(number: int, error: MienError | None = None) -> int:
+    if ranks.rank() == number:
+        raise error or InputError("no such data")
+    return number
+
+
+def test_ranks_agree(ranks_of: Start) -> None:
+    first, second = ranks_of(2).run(told_apart)
+    common = {"by all": True, "led": 0, "tensor": [0, 1, 2], "any": (True, False), "first": 0.1}
+    assert first == {**common, "each": 0}
+    assert second == {**common, "each": 1}
+
+
+def rows_of_seven() -> dict[str, Any]:
+    share = ranks.share_of(7)
+    with ranks.sharing(share):
+        x = torch.arange(7.0)[ranks.rows(7)].double().requires_grad_()
+        rng = torch.Generator().manual_seed(5)
+        draws = ranks.drawn(torch.randn, (3, share.own), rng, dim=1)
+        (gradient,) = torch.autograd.grad((ranks.whole(x).cumsum(0).square()).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), x)
+        known = (x.detach() != 3).float()
+        weighted = ranks.weighted_mean(x.detach(), known) * share.own / share.total
+        with ranks.dealt(4) as (own, weight):
+            part = weight * own
+    parts = [part_.counts for part_ in ranks.parts_of(share, 2)]
+    return {
+        **{"draws": draws.tolist(), "second": second.tolist(), "weighted": float(ranks.summed(weighted))},
+        **{"part": part, "own": share.own, "parts": parts},
+    }
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_rows_of_all_ranks_are_those_of_one_process(ranks_of: Start, count: int) -> None:
+    alone, together = rows_of_seven(), ranks_of(count).run(rows_of_seven)
+    assert [rows["own"] for rows in together] == {2: [3, 4], 3: [2, 2, 3]}[count]
+    joined = np.concatenate([rows["draws"] for rows in together], axis=1)
+    assert np.array_equal(joined, alone["draws"])
+    # Every rank takes the sum of all rows, and a gradient is of all those sums: count times as long.
+    second = np.concatenate([rows["second"] for rows in together])
+    np.testing.assert_allclose(second, np.array(alone["second"]) * count**2)
+    assert alone["weighted"] == pytest.approx((21 - 3) / 6)
+    assert [rows["weighted"] for rows in together] == pytest.approx([alone["weighted"]] * count)
+    assert [sum(sizes) for sizes in zip(*together[0]["parts"], strict=True)] == [r["own"] for r in together]
+    assert all(size in (1, 2) for sizes in together[0]["parts"] for size in sizes)
+
+
+def penalised_norm(whole: torch.Tensor) -> tuple[np.ndarray, ...]:
+    """The gradient of a gradient penalty through batch norm, this rank's rows; weights' as sums."""
+    torch.manual_seed(0)
+    layer = BatchNorm2d(3).double()
+    torch.nn.init.normal_(layer.weight)
+    with ranks.sharing(ranks.share_of(len(whole))):
+        x = whole[ranks.rows(len(whole))].clone().requires_grad_()
+        y = layer(x).sigmoid().square()
+        (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        first, second = torch.autograd.grad(gradient.square().sum(), (x, layer.weight))
+    tensors = (y, first, ranks.summed(second), layer.running_mean, layer.running_var)
+    return tuple(tensor.detach().numpy().copy() for tensor in tensors)
+
+
+def test_batch_norm_of_ranks_is_torch_s_twice_differentiated(ranks_of: Start) -> None:
+    whole = torch.randn(7, 3, 4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 3 + 2
+    expected = penalised_norm(whole)
+    parts = ranks_of(3).run(penalised_norm, whole)
+    for index, values in enumerate(expected):
+        if index < 2:
+            np.testing.assert_allclose(np.concatenate([part[index] for part in parts]), values, rtol=1e-9)
+        else:
+            for part in parts:
+                np.testing.assert_allclose(part[index], values, rtol=1e-9)
+
+
+def fifty_steps() -> tuple[list[dict[str, float]], Any]:
+    torch.manual_seed(0)
+    dataset = ArrayDataset(300, resolution=16, labelled=True)
+    family = discover.load("mien.models", "lite")
+    sizes = {"batch_size": 64, "z_dim": 8, "width_g": 4, "width_d": 4, "mapping_layers": 2, "w_dim": 16}
+    training = Training(family.build(family.Config(**sizes), dataset.spec), 0, CPU)
+    stream = Stream(dataset, seed=0, mirror=True, labels=True, device=CPU)
+    steps = itertools.islice(train(training, stream, Budget(nimg=64 * 100)), 50)
+    return [step.values for step in steps], plain(training.state_dict()["networks"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
+def test_fifty_steps_of_64_are_those_of_one_process(ranks_of: Start, count: int) -> None:
+    """Twice 32, or 21, 21 and 22."""
+    losses, networks = fifty_steps()
+    for values, state in ranks_of(count).run(fifty_steps):
+        for step, expected in zip(values, losses, strict=True):
+            for name in ("Loss/D/loss", "Loss/G/loss"):
+                assert step[name] == pytest.approx(expected[name], rel=1e-3)
+        assert_near(networks, state)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """96 pictures of 16 px."""
+    folder = tmp_path_factory.mktemp("ranked") / "faces"
+    folder.mkdir()
+    dataset = ArrayDataset(96, resolution=16)
+    for index, image in enumerate(dataset.images(np.arange(96))):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{index:03d}.png")
+    return folder
+
+
+class Torchrun:
+    """`torchrun --nproc-per-node COUNT -m mien train ...` in a folder; DCGAN, whose rates are constant."""
+
+    def __init__(self, folder: Path, count: int, *arguments: object, restarts: int = 0) -> None:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        launch = [*launcher, f"--max-restarts={restarts}", "-m"] if count > 1 else ["-m"]
+        command = [sys.executable, *launch, "mien", "train", *map(str, arguments), *_SMALL]
+        self.process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=240)
+        return self.process.returncode, out, err
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split() if _is_worker(int(pid))]
+
+
+_SMALL = (
+    *("--model", "dcgan", "--set", "batch_size=48", "--set", "z_dim=8"),
+    *("--set", "width_g=4", "--set", "width_d=4", "--precision", "fp32", "--from", "none"),
+    *("--snapshot-kimg", "1", "--device", "cpu"),
+)
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"LOCAL_RANK=" in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
+def networks_of(folder: Path, nimg: int) -> Any:
+    (run,) = (folder / "runs").glob("0*")
+    return plain(load_state(run / f"state-{nimg:06d}.pt")["networks"])
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_path: Path) -> None:
+    """Two ranks, one of which is killed and restarted; then three; then one: as one process trains."""
+    (tmp_path / "alone").mkdir()
+    assert Torchrun(tmp_path / "alone", 1, faces, "--kimg", "6").end()[0] == 0
+    folder = tmp_path / "together"
+    folder.mkdir()
+    killed = Torchrun(folder, 2, faces, "--kimg", "4", restarts=1)
+    log = folder / "runs" / "00000-faces-dcgan-16" / "log.jsonl"
+    for _ in waited(120):
+        if log.exists() and log.read_text().count("\n") >= 1:
+            break
+    os.kill(killed.workers()[1], signal.SIGKILL)
+    code, out, _ = killed.end()
+    assert code == 0
+    assert out.count(" begins:") == 1
+    assert out.count(" goes on at ") == 1
+    assert Torchrun(folder, 3, faces, "--kimg", "5").end()[0] == 0
+    assert Torchrun(folder, 1, faces, "--kimg", "6").end()[0] == 0
+    # Other data, chance or a lost step would part them by two hundred times as much.
+    assert_near(networks_of(tmp_path / "alone", 6), networks_of(folder, 6), factor=10)
+    ticks = [line for line in log.read_text().splitlines() if "Progress/kimg" in line]
+    assert len(ticks) == 6
+
+
+def waited(seconds: float) -> Iterator[None]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
+
+
+@pytest.mark.slow
+def test_bad_input_is_one_line_of_one_process(tmp_path: Path) -> None:
+    code, _, err = Torchrun(tmp_path, 2, tmp_path / "nothing.zip", "--kimg", "1").end()
+    assert code != 0
+    lines = [line for line in err.splitlines() if line.startswith("mien: ")]
+    assert len(lines) == 1
+    assert "nothing.zip" in lines[0]
