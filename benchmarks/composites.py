@@ -26,7 +26,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mien.prepare.work import Job, work
 
 from composite_scenes import KINDS, Scene, paste, scene
 from mien.core.picture import list_pictures, read_picture

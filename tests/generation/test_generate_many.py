@@ -44,7 +44,7 @@ def test_no_more_than_two_batches_are_held(
 ) -> None:
     package(assets)
     alive = Alive()
-    monkeypatch.setattr("mien.generation.generate.draw", alive)
+    monkeypatch.setattr("mien.generation.batches.draw", alive)
     written = generate(out=Path("o"), seeds=f"0-{COUNT - 1}", grid=as_grid).run()
     assert len(written) == (1 if as_grid else COUNT)
     assert alive.drawn == COUNT

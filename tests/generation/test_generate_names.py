@@ -119,7 +119,7 @@ def test_pictures_of_one_colour_and_alike_are_noted() -> None:
     tensors, header = load_generator(file)
     save_generator(file, {name: torch.zeros_like(value) for name, value in tensors.items()}, header)
     assert "16 of 16 pictures are of one colour" in drawn(file)[1]
-    collapse = module._CollapseCheck()
+    collapse = module.CollapseCheck()
     noise = torch.randint(0, 255, (3, 8, 8), dtype=torch.uint8)
     list(collapse.watch([([0, 1], torch.stack([noise, noise])), ([2], noise[None])]))
     assert collapse.note() == "all 3 pictures are the same: the model has collapsed"

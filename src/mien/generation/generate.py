@@ -1,9 +1,9 @@
 """`mien generate`: faces from a run, a generator file, an exported ONNX file, or the packaged generator."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,16 +13,16 @@ from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError, MienError
-from mien.core.events import Events, Tick, job
+from mien.core.events import Events, job
 from mien.core.image import grid_rows, to_hwc
-from mien.core.network import load_network
 from mien.core.packaged import source_of
 from mien.core.png_rows import png_rows
 from mien.core.provenance import Provenance, encode_picture, save_picture
-from mien.core.sampling import batch_for, check_psi, draw, latents, parse_seeds, psi_note
-from mien.core.types import Generator
+from mien.core.sampling import check_psi, parse_seeds, psi_note
+from mien.generation.batches import CollapseCheck, LoadedGenerator, batches_of, open_generator
 from mien.generation.drawing import as_labels
 from mien.generation.file_names import ending_of, free_path, with_ending
+from mien.generation.shards import Drawn, drawn_by_cluster
 from mien.labels.vectors import label_vectors
 
 FORMATS = ("png", "jpg", "webp")
@@ -41,6 +41,7 @@ def generate(
     label: tuple[str, ...] = (),
     grid: bool = False,
     format: Literal["png", "jpg", "webp"] = "png",
+    cluster: str | None = None,
 ) -> list[Path]:
     """Draw new faces from a run folder, a generator file, or the model that comes with mien.
 
@@ -68,13 +69,16 @@ def generate(
         One picture of them all instead of one file each.
     format
         File format.
+    cluster
+        Let a Dask cluster draw: tcp://HOST:PORT, or local for processes of this machine. Its workers need
+        the generator's file at the same place. Stopped, the same command draws what is missing.
     """
     note = psi_note(check_psi(trunc))
     if format not in FORMATS:
         raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")
     given = parse_seeds(seeds)
     chosen = list(dict.fromkeys(given))
-    drawing = _open_generator(source_of(source))
+    drawing = open_generator(source_of(source))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
     repeats = f"{len(given) - len(chosen)} seeds stood there again; each is drawn once"
     remarks = (
@@ -85,55 +89,28 @@ def generate(
     )
     for remark in filter(None, remarks):
         events.note(remark)
-    collapse = _CollapseCheck()
-    batches = collapse.watch(_batches(drawing, chosen, labels, trunc, events.progress("drawing")))
-    ending = ending_of(as_labels(label), trunc)
+    collapse, ending = CollapseCheck(), ending_of(as_labels(label), trunc)
+    if cluster is not None:
+        if grid:
+            raise InputError("--cluster writes one file a picture: leave --grid out")
+        job = Drawn(drawing, as_labels(label), trunc, out / f"seed.{format}", ending)
+        written = drawn_by_cluster(cluster, job, chosen, collapse, events.progress("drawing"))
+        return _told(written, out, collapse, trunc, events)
+    batches = collapse.watch(batches_of(drawing, chosen, labels, trunc, events.progress("drawing")))
     if grid:
         path = out / f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
         written = [with_ending(path, ending) if label and path.exists() else path]
         _write_grid(written[0], batches, len(chosen), drawing)
     else:
         written = _save_all(drawing.model, out / f"seed.{format}", ending, batches, len(chosen))
-    if collapse.note() and trunc:
+    return _told(written, out, collapse, trunc, events)
+
+
+def _told(written: list[Path], out: Path, collapse: CollapseCheck, psi: float, events: Events) -> list[Path]:
+    if collapse.note() and psi:
         events.warn(collapse.note())
     events.note(f"wrote {len(written)} file(s) to {out}")
     return written
-
-
-class _LoadedGenerator(NamedTuple):
-    """A generator that torch or onnxruntime runs."""
-
-    generator: Generator
-    header: NetworkHeader
-    model: str
-    notes: tuple[str, ...] = ()
-
-
-class _CollapseCheck:
-    """Checks generated images for collapse: all the same, or of one colour."""
-
-    def __init__(self) -> None:
-        self._first: Tensor | None = None
-        self._count = self._same = self._flat = 0
-
-    def watch(self, batches: Iterable[tuple[list[int], Tensor]]) -> Iterator[tuple[list[int], Tensor]]:
-        """Yield the batches unchanged."""
-        for seeds, drawn in batches:
-            self._first = drawn[0].clone() if self._first is None else self._first
-            flat = drawn.flatten(2)
-            self._count += len(drawn)
-            self._same += int((drawn == self._first).flatten(1).all(dim=1).sum())
-            self._flat += int((flat.amax(dim=2) == flat.amin(dim=2)).all(dim=1).sum())
-            yield seeds, drawn
-
-    def note(self) -> str:
-        """A warning; "" where images differ."""
-        if self._flat:
-            return (
-                f"{self._flat} of {self._count} pictures are of one colour: the model has learnt nothing yet"
-            )
-        alike = self._count > 1 and self._same == self._count
-        return f"all {self._count} pictures are the same: the model has collapsed" if alike else ""
 
 
 def _untrained_labels(header: NetworkHeader, labels: Tensor | None) -> str:
@@ -146,35 +123,6 @@ def _untrained_labels(header: NetworkHeader, labels: Tensor | None) -> str:
     labels_text = ", ".join(name for name, is_missing in zip(names, missing, strict=True) if is_missing)
     what = f"none of the {len(rows):,} pictures whose labels the file keeps was"
     return f"{what} {labels_text}: what is drawn for it was never learnt" if labels_text else ""
-
-
-def _open_generator(source: Path) -> _LoadedGenerator:
-    if source.suffix == ".onnx":
-        from mien.interop.onnx_file import OnnxGenerator  # here, since few need it and it costs every start
-
-        exported = OnnxGenerator(source)
-        return _LoadedGenerator(exported, exported.header, exported.model)
-    loaded = load_network(source)
-    return _LoadedGenerator(cast(Generator, loaded.network), loaded.header, loaded.model, loaded.notes)
-
-
-def _batches(
-    drawing: _LoadedGenerator,
-    seeds: list[int],
-    labels: Tensor | None,
-    psi: float,
-    progress: Tick,
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Seeds and their pictures, uint8 [n, C, H, W], a batch at a time; progress after each."""
-    size = batch_for(drawing.header.spec.resolution)
-    for start in range(0, len(seeds), size):
-        batch_seeds = seeds[start : start + size]
-        batch_labels = None if labels is None else labels[start : start + size]
-        yield (
-            batch_seeds,
-            draw(drawing.generator, latents(batch_seeds, drawing.generator.z_dim), batch_labels, psi=psi),
-        )
-        progress(start + len(batch_seeds), len(seeds))
 
 
 def _save_all(
@@ -200,7 +148,7 @@ def _save_all(
 
 
 def _write_grid(
-    path: Path, batches: Iterable[tuple[list[int], Tensor]], count: int, drawing: _LoadedGenerator
+    path: Path, batches: Iterable[tuple[list[int], Tensor]], count: int, drawing: LoadedGenerator
 ) -> None:
     """About a square of `count` faces; a PNG goes to disk row by row."""
     columns = math.ceil(math.sqrt(count))

@@ -10,8 +10,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from mien.core.errors import InputError, make_squares
 from mien.core import ranks
+from mien.core.errors import InputError, make_squares
 from mien.core.types import Spec
 from mien.nn.convolution import convolution, memory_format_of
 from mien.nn.equalised import CLAMP, LRELU_GAIN, USUAL, Conv2d, Conventions, FullyConnected, held, leaky

@@ -63,6 +63,7 @@ def prepare(
     finder: Literal["mesh", "haar", "none"] = "mesh",
     faces: Literal["largest", "central", "all"] = "largest",
     workers: int | None = None,
+    cluster: str | None = None,
     keep_work: bool = True,
 ) -> PrepareResult:
     """Find, cut, measure, judge and pack the faces of photos, with a verdict on every file.
@@ -103,6 +104,9 @@ def prepare(
         Which faces of a photo: largest, central (nearest to the middle) or all.
     workers
         Processes; one a core by default.
+    cluster
+        Let a Dask cluster find the faces: tcp://HOST:PORT, or local for processes of this machine. Its
+        workers need the photos at the same place, and what `mien artefacts` fetches.
     keep_work
         Leave OUT.work beside the zip, for other rules later.
     """
@@ -122,6 +126,7 @@ def prepare(
         duplicates_by=duplicates_by,
         guess_person=guess_person,
         workers=workers,
+        cluster=cluster,
     )
     check_target(Path(source), out)
     if options.knows_people:

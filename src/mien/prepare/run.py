@@ -2,11 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from mien.core import artefacts
+from mien.core import artefacts, cluster
 from mien.core.errors import InputError, MienError
 from mien.core.events import Events
 from mien.core.manifest import Record, continuation
@@ -27,8 +29,9 @@ from mien.prepare.extract import NO_FINDER, CropConfig
 from mien.prepare.judge import MEASUREMENTS, NO_FACE, Rules
 from mien.prepare.pack import Packed, write_pack
 from mien.prepare.people import LEAST_SIDE, NEEDS
-from mien.prepare.pool import Pool
+from mien.prepare.pool import Answer, Pool
 from mien.prepare.select import Duplicates, Selection, know_people, select
+from mien.prepare.shards import extracted
 from mien.prepare.sources import Inputs
 from mien.prepare.where import ITSELF, Where
 
@@ -86,7 +89,7 @@ class Options:
     find mirrored copies, too. duplicates_by: "hash", or "identity": after that, of all pictures in
     which a face recognition network sees one person the best is kept. guess_person: write who that
     network takes each face for as `person`, where nothing else says it. workers: processes, None for one a
-    core.
+    core. cluster: see `core.cluster.opened`; None for processes of our own.
     """
 
     sizes: tuple[int, ...] = ()
@@ -100,6 +103,7 @@ class Options:
     duplicates_by: str = "hash"
     guess_person: bool = False
     workers: int | None = None
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         for size in self.sizes:
@@ -223,7 +227,7 @@ def prepare_inputs(
     with stores.opened(out, config.to_dict()) as store:
         candidates = StoredFaces(inputs, store)
         _check_where(options.where, candidates)
-        measured = _measure(candidates, inputs, store.path, config, options.workers or _cores(), events)
+        measured = _measure(candidates, inputs, store, options, events)
         writer = _Writer(inputs.root, out, store.path.parent, options, finish)
         packs, notes = writer.write(candidates, config.sizes)
     seconds = time.monotonic() - begun
@@ -262,29 +266,46 @@ def _check_where(condition: Where | None, candidates: Candidates) -> None:
 
 
 def _measure(
-    candidates: StoredFaces, inputs: Inputs, store: Path, config: CropConfig, workers: int, events: Events
+    candidates: StoredFaces, inputs: Inputs, store: stores.Store, options: Options, events: Events
 ) -> int:
     """Look at every input of which nothing is known; return how many those were."""
-    missing, total = candidates.missing(), len(inputs.files)
+    missing, total, config = candidates.missing(), len(inputs.files), options.crops
     if not missing:
         return 0
     if len(missing) < total:
         events.note(f"{total - len(missing):,} of {total:,} were looked at before")
     for name in needed_artefacts(config.finder):
         artefacts.obtain(name, announce=events.note)
-    setup = {"source": str(inputs.root), "store": str(store), "config": config.to_dict()}
+    setup = {
+        "source": str(inputs.root.resolve()),
+        "store": str(store.path.resolve()),
+        "config": config.to_dict(),
+    }
     files = [inputs.files[index] for index in missing]
     tasks = [{"name": file.name, "at": file.at, "key": file.key} for file in files]
     progress = events.progress("cutting images" if config.finder == NO_FINDER else "finding faces")
-    patience = _PATIENCE_ALL if config.faces == "all" else _PATIENCE
-    with Pool(setup, count=workers, patience_seconds=patience) as pool:
-        for done, (task, answer) in enumerate(pool.run(tasks), total - len(missing) + 1):
+    with closing(_answers(setup, tasks, store, options)) as answers:
+        for done, (task, answer) in enumerate(answers, total - len(missing) + 1):
             if answer.record is not None and "stop" in answer.record:
                 raise MienError(answer.record["stop"])
             candidates.take(missing[task], answer)
             progress(done, total)
     candidates.refresh()
     return len(missing)
+
+
+def _answers(
+    setup: dict[str, Any], tasks: list[dict[str, Any]], store: stores.Store, options: Options
+) -> Generator[tuple[int, Answer]]:
+    """What workers answer of each task: those of a cluster, or processes of our own."""
+    patience = _PATIENCE_ALL if options.faces == "all" else _PATIENCE
+    if options.cluster is None:
+        with Pool(setup, count=options.workers or _cores(), patience_seconds=patience) as pool:
+            yield from pool.run(tasks)
+        return
+    needs = needed_artefacts(options.finder)
+    with cluster.opened(options.cluster, needs=needs, workers=options.workers) as opened:
+        yield from extracted(opened, setup, tasks, store, patience=patience)
 
 
 @dataclass(frozen=True)

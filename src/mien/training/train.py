@@ -9,8 +9,8 @@ import torch
 from cyclopts import Parameter
 
 from mien import TOOL
-from mien.core.errors import InputError, install
 from mien.core import ranks
+from mien.core.errors import InputError, install
 from mien.core.events import Events, Progress, Stopped, TrainingTick, job
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder

@@ -1,0 +1,174 @@
+"""Work on many processes or machines through Dask: a task for each shard, named by what goes into it.
+
+The calling process reads its lists, writes every result and keeps account; workers only compute. A worker
+that is lost costs the shards it was at, which others take over. Dask runs what it is sent and unpickles what
+comes back: name only a cluster that is yours.
+"""
+
+import hashlib
+import importlib
+import json
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien import TOOL
+from mien.core import artefacts
+from mien.core.errors import InputError, MienError, install
+
+LOCAL = "local"
+_PATIENCE = "20s"
+_AHEAD = 2  # shards a worker: one that it computes, and the next
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One task: the arguments of a function. They are plain values, and its name is their hash."""
+
+    arguments: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        text = json.dumps([TOOL, self.arguments], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Cluster:
+    """A Dask cluster that answers; see `opened`."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client, self._address = client, address
+
+    def run(self, function: Callable[..., Any], shards: Sequence[Shard]) -> Iterator[tuple[int, Any]]:
+        """(number, result) of each shard in the order in which they are ready; few are under way at a time.
+
+        Raises the MienError of a shard, and MienError where the cluster does not answer any more.
+        """
+        todo = deque(enumerate(shards))
+        numbers: dict[str, int] = {}  # of the shards under way, by their key
+        running = _distributed().as_completed(loop=self._client.loop)
+        with self._explained():
+            while todo or numbers:
+                while todo and len(numbers) < _AHEAD * max(self._count_workers(), 1):
+                    number, shard = todo.popleft()
+                    future = self._client.submit(
+                        function, *shard.arguments, key=f"{function.__name__}-{shard.name}", pure=True
+                    )
+                    numbers[future.key] = number
+                    running.add(future)
+                future = next(running)
+                result = future.result()
+                yield numbers.pop(future.key), result
+                future.release()
+
+    def check(self, needs: Sequence[str]) -> None:
+        """Raise InputError unless every worker has this version and these artefacts."""
+        with self._explained():
+            for worker, (tool, missing) in self._client.run(_inventory, list(needs)).items():
+                if tool != TOOL:
+                    raise InputError(f"--cluster: {worker} has {tool}, and here is {TOOL}")
+                if missing:
+                    raise InputError(
+                        f"--cluster: {worker} lacks {', '.join(missing)}; run there:"
+                        f" mien artefacts fetch {' '.join(missing)}"
+                    )
+
+    def _count_workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except _distributed().KilledWorker as error:
+            raise MienError(
+                f"--cluster: {error.allowed_failures + 1} workers in turn ended at one shard, now left out;"
+                " what is done is kept. Workers may lack memory"
+            ) from error
+        except (OSError, CancelledError, StopIteration) as error:
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise MienError(
+                f"--cluster {self._address}: it does not answer any more ({reason}); what is done is kept,"
+                " and the same command goes on"
+            ) from error
+
+
+def _inventory(needs: list[str]) -> tuple[str, list[str]]:
+    """Version and missing artefacts of the worker in which this runs."""
+    return TOOL, [name for name in needs if artefacts.artefact_path(name) is None]
+
+
+@contextmanager
+def opened(address: str, *, needs: Sequence[str] = (), workers: int | None = None) -> Iterator[Cluster]:
+    """The cluster at "tcp://HOST:PORT", or processes of this machine ("local", one a core).
+
+    needs: artefacts without which workers are of no use. Raises InputError where none answers.
+    """
+    distributed = _distributed()
+    if address != LOCAL and "://" not in address:
+        raise InputError(f"--cluster {address}: local, or the address of a Dask scheduler: tcp://HOST:8786")
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said in our own words
+    local = _local(distributed, workers) if address == LOCAL else None
+    try:
+        try:
+            client = distributed.Client(local or address, timeout=_PATIENCE, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"--cluster {address}: no Dask scheduler answers there") from error
+        try:
+            cluster = Cluster(client, address)
+            if not cluster._count_workers():
+                raise InputError(f"--cluster {address}: it has no workers; start some: dask worker {address}")
+            cluster.check(needs)
+            yield cluster
+        finally:
+            client.close(timeout=5)
+    finally:
+        if local is not None:
+            local.close(timeout=10)
+
+
+def _distributed() -> Any:
+    try:
+        return importlib.import_module("distributed")
+    except ImportError as error:
+        raise InputError(f"--cluster needs Dask; {install('cluster')}") from error
+
+
+def _local(distributed: Any, workers: int | None) -> Any:
+    count = workers or len(os.sched_getaffinity(0))
+    return distributed.LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    )
+
+
+class Done:
+    """The names of shards that are done, a line each in a file beside the results."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names = set(path.read_text("utf-8").split()) if path.is_file() else set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def add(self, name: str) -> None:
+        """Note that a shard's results are on disk."""
+        self._names.add(name)
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(name + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def forget(self) -> None:
+        """All is done: the account is not needed any more."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,208 @@
+"""Bulk work on a Dask cluster: the same bytes as one machine, whatever happens to its workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drawers import plain_file
+from mien.cli import main
+from mien.core import cluster
+from mien.core.cluster import Done, Shard
+from mien.core.errors import InputError, MienError
+from mien.core.events import Event, Progress
+from mien.generation import shards
+from mien.generation.generate import generate
+from mien.prepare.prepare import prepare
+
+pytest.importorskip("distributed", reason="dask is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own, of its threads and sockets
+
+
+class Machines:
+    """A scheduler and two workers, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._file = folder, folder / "scheduler.json"
+        self._scheduler = self._start("scheduler", "--host=127.0.0.1", "--port=0", "--no-dashboard")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.address = self._address()
+        for _ in range(2):
+            self.add()
+
+    def add(self) -> None:
+        """One more worker."""
+        self.workers.append(self._start("worker", "--nthreads=1", "--no-nanny", "--no-dashboard"))
+
+    def close(self) -> None:
+        for process in (*self.workers, self._scheduler):
+            process.kill()
+            process.wait()
+
+    def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dask", role, f"--scheduler-file={self._file}", *options]
+        return subprocess.Popen(
+            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def _address(self) -> str:
+        for _ in waited(120):
+            if self._file.exists() and (text := self._file.read_text()):
+                return str(json.loads(text)["address"])
+        raise AssertionError("unreachable")
+
+
+def waited(seconds: float) -> Iterator[None]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    started = Machines(tmp_path_factory.mktemp("machines"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100 pictures, every tenth of which is none."""
+    folder = tmp_path_factory.mktemp("photos") / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(100):
+        path = folder / f"{index:03d}.png"
+        coarse = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((50, 60), Image.Resampling.BICUBIC).save(path)
+        if index % 10 == 0:
+            path.write_bytes(path.read_bytes()[:100])
+    return folder
+
+
+def killing(worker: subprocess.Popen[bytes]) -> Callable[[Event], None]:
+    """A listener that kills a worker when the first shard is done."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Progress) and event.what in ("cutting images", "drawing"):
+            os.kill(worker.pid, signal.SIGKILL)
+
+    return listen
+
+
+@pytest.mark.slow
+def test_prepare_is_the_same_to_the_byte_though_a_worker_is_killed(
+    machines: Machines, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "spread").mkdir()
+    plain, spread = tmp_path / "plain" / "faces.zip", tmp_path / "spread" / "faces.zip"
+    prepare(str(photos), plain, finder="none", size=(32,), workers=1).run()
+    job = prepare(str(photos), spread, finder="none", size=(32,), cluster=machines.address)
+    result = job.run(killing(machines.workers[-1]))
+    machines.add()
+    assert result.measured == 100
+    assert result.kept > 50
+    assert spread.read_bytes() == plain.read_bytes()
+
+
+@pytest.mark.slow
+def test_generate_is_the_same_to_the_byte_and_goes_on(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_BATCHES", 1)
+    source = plain_file(tmp_path)
+    seeds = "0-149"  # three shards
+    generate(source, out=tmp_path / "plain", seeds=seeds).run()
+    out = tmp_path / "spread"
+    stopped = generate(source, out=out, seeds=seeds, cluster=machines.address)
+
+    class LeftError(Exception):
+        """The listener has enough."""
+
+    def leave(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise LeftError
+
+    with pytest.raises(LeftError):
+        stopped.run(leave)
+    (done,) = (out / ".shards-done").read_text().split()
+    counts = []
+    generate(source, out=out, seeds=seeds, cluster=machines.address).run(
+        lambda event: counts.append(event.done) if isinstance(event, Progress) else None
+    )
+    assert len(counts) == 2, "the shard that was done was drawn again"
+    assert counts[-1] == 150
+    files = sorted(path.name for path in (tmp_path / "plain").iterdir())
+    assert sorted(path.name for path in out.iterdir()) == files
+    assert len(files) == 150
+    assert all((out / name).read_bytes() == (tmp_path / "plain" / name).read_bytes() for name in files)
+    assert done
+
+
+def ends_its_worker() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_processes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """local; what a shard raises arrives, and one that ends its workers is left out in words."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))  # where no artefact is
+    with cluster.opened("local", workers=1) as opened:
+        assert sorted(opened.run(sum, [Shard(([1, 2],)), Shard(([3, 4],))])) == [(0, 3), (1, 7)]
+        with pytest.raises(MienError, match="not there on a worker"):
+            list(opened.run(raises, [Shard(())]))
+        with pytest.raises(MienError, match="4 workers in turn ended at one shard"):
+            list(opened.run(ends_its_worker, [Shard(())]))
+        with pytest.raises(InputError, match=r"lacks inception; run there: mien artefacts fetch inception"):
+            opened.check(["inception"])
+
+
+def raises() -> Any:
+    raise MienError("photos: not there on a worker")
+
+
+def test_shards_are_named_by_their_content(tmp_path: Path) -> None:
+    assert Shard((1, ["a"])).name == Shard((1, ["a"])).name != Shard((1, ["b"])).name
+    done = Done(tmp_path / "done")
+    done.add("one")
+    again = Done(tmp_path / "done")
+    assert "one" in again
+    assert "two" not in again
+    again.forget()
+    assert "one" not in Done(tmp_path / "done")
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("10.0.0.1:8786", "local, or the address of a Dask scheduler"),
+        ("tcp://127.0.0.1:9", "no Dask scheduler answers there"),
+    ],
+)
+def test_no_cluster_is_one_line(
+    fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, line: str
+) -> None:
+    monkeypatch.setattr(cluster, "_PATIENCE", "1s")
+    source = plain_file(tmp_path)
+    assert line in fails("generate", source, "--out", tmp_path / "out", "--cluster", address)
+
+
+def test_without_dask_it_says_what_to_install(
+    fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    source = plain_file(tmp_path)
+    assert ".[cluster]" in fails("generate", source, "--out", tmp_path / "out", "--cluster", "local")
+    assert main(["generate", str(source), "--out", str(tmp_path / "out"), "--seeds", "0"]) == 0
