@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from mien.prepare.work import encode_png
 
 from mien.core.packed import encode_png
 from mien.core.picture import decode, list_pictures
