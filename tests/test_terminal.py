@@ -96,3 +96,14 @@ def test_a_tick_of_training_is_one_line() -> None:
 def test_small_bars() -> None:
     assert sparkline([0, 1, 2, float("inf")]) == "▁▅█"
     assert sparkline([]) == ""
+
+
+def test_counts_that_do_not_change_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    with Terminal(Console(file=file, width=80)) as show:
+        for second in range(60):
+            now[0] = float(second)
+            show(Progress("tossed", 0 if second < 30 else 1, 20, "faces"))
+    assert file.getvalue() == "tossed: 1 of 20 faces\n"

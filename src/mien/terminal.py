@@ -66,6 +66,7 @@ class Terminal:
         self._tasks: dict[str, Any] = {}
         self._gaps: deque[float] = deque(maxlen=24)
         self._spoken: dict[str, float] = {}  # when progress was last printed
+        self._counted: dict[str, Progress] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +97,9 @@ class Terminal:
         self._console.print(escaped(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _count(self, event: Progress) -> None:
+        if self._counted.get(event.what) == event:  # a server that idles says so every second
+            return None
+        self._counted[event.what] = event
         if not self._console.is_terminal:
             return self._say(event)
         if event.what not in self._tasks:

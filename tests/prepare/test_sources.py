@@ -215,3 +215,20 @@ def test_labels_that_lie_beside_the_pictures_are_pointed_at(tmp_path):
     root = folder(tmp_path, "1.jpg", "2.jpg")
     (root / "labels.csv").write_text("file_name,age\n1.jpg,20\n2.jpg,30\n")
     assert any(f"table:{root} reads them" in note for note in open_inputs(str(root)).notes)
+
+
+def test_how_many_records_may_share_a_picture_is_what_the_site_file_says(tmp_path):
+    for site, most in (("twins", 6), ("strict", 2)):
+        folder(tmp_path, f"pictures/{site}.jpg", f"pictures/own-{site}.jpg", "sites/x")
+        limits = f'name = "{site}"\n[limits]\nsame_picture = {most}\n'
+        (tmp_path / "sites" / f"{site}.toml").write_text(limits)
+    lines = [
+        {"file": f"pictures/{file}.jpg", "page": f"p{number}", "site": site, "record": f"{number}"}
+        for site in ("twins", "strict")
+        for file, count in ((site, 5), (f"own-{site}", 1))
+        for number in range(count)
+    ]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    inputs = list_inputs(tmp_path)
+    assert names(inputs) == [f"pictures/{name}.jpg" for name in ("own-strict", "own-twins", "twins")]
+    assert any("placeholders" in note and "pictures/strict.jpg" in note for note in inputs.notes)

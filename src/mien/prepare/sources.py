@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +22,7 @@ from mien.datasets.layouts import parquet
 from mien.prepare.archive import Archive, is_safe
 
 MANIFEST = "manifest.jsonl"
-_MOST_SHARING = 4  # records of a crawl that may share a picture; one of more is a placeholder
+_MOST_SHARING = 4  # records of a crawl that may share a picture unless its site file says otherwise
 _OF_RECORD = ("record", "page", "site", "purpose", "number", "of")  # what `mien collect` knows of a picture
 # Tables beside the pictures, which are no pictures themselves; at the top of a source only.
 _TABLES = frozenset({"dataset.json", MANIFEST, CONTINUED, "labels.csv", "metadata.csv", "metadata.jsonl"})
@@ -71,13 +73,16 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
             for name, file in beside.items()
             if name in ("dataset.json", MANIFEST)
         }
+        most = _most_sharing(reader, files) if MANIFEST in texts else {}
     files = [file for file in files if file.name not in _TABLES]
     own = _own_products([file.name for file in files]) if source.is_dir() else frozenset()
     files = [file for file in files if file.name not in own]
     if not files:
         raise InputError(f"{source}: no pictures in it")
     notes = (f"left out what mien wrote: {_first(sorted(own))}",) if own else ()
-    extra = _collected(texts.get(MANIFEST, ""))
+    extra, placeholders = _collected(texts.get(MANIFEST, ""), most)
+    if placeholders:
+        notes = (*notes, f"left out as placeholders, which too many records share: {_first(placeholders)}")
     if extra and "dataset.json" not in texts:
         return _listed(source, files, extra, notes)
     return _labelled(source, tuple(files), texts.get("dataset.json"), notes)
@@ -181,8 +186,24 @@ def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and is_safe(name)
 
 
-def _collected(manifest: str) -> dict[str, Mapping[str, Any]]:
-    """What the manifest of `mien collect` says of each file (first line first); {} if it is another's."""
+def _most_sharing(reader: Reader, files: Sequence[Input]) -> dict[str, int]:
+    """How many records of each site may share a picture, as the site files in a crawl say."""
+    most = {}
+    for file in files:
+        if file.name.startswith("sites/") and file.name.endswith(".toml"):
+            with suppress(BadPicture, ValueError, KeyError, TypeError):
+                site = tomllib.loads(reader.read(file).decode())
+                most[str(site["name"])] = int(site["limits"]["same_picture"])
+    return most
+
+
+def _collected(
+    manifest: str, most: Mapping[str, int]
+) -> tuple[dict[str, Mapping[str, Any]], tuple[str, ...]]:
+    """What the manifest of `mien collect` says of each file (first line first), {} if it is another's.
+
+    And the files that more records share than `most` says of their site.
+    """
     extra: dict[str, Mapping[str, Any]] = {}
     sharing: dict[str, set[str]] = {}
     for line in manifest.split("\n"):
@@ -200,7 +221,12 @@ def _collected(manifest: str) -> dict[str, Mapping[str, Any]]:
                 known["person"] = str(person)
             extra.setdefault(entry["file"], known)
             sharing.setdefault(entry["file"], set()).add(str(entry.get("record") or entry["page"]))
-    return {name: known for name, known in extra.items() if len(sharing[name]) <= _MOST_SHARING}
+    shared = {
+        name
+        for name, known in extra.items()
+        if len(sharing[name]) > most.get(str(known.get("site")), _MOST_SHARING)
+    }
+    return {name: known for name, known in extra.items() if name not in shared}, tuple(sorted(shared))
 
 
 def _person_of(entry: Mapping[str, Any]) -> str:
