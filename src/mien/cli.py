@@ -34,6 +34,7 @@ COMMANDS = {
     "denoise": ("mien.translation.denoise:denoise", "Clean noisy pictures."),
     "evaluate": ("mien.evaluation.evaluate:evaluate", "Measure a model against a dataset, with intervals."),
     "audit": ("mien.evaluation.audit:audit", "Say whether a model repeats training images; may it go out?"),
+    "modes": ("mien.evaluation.modes:modes", "Show what training images have and a model does not draw."),
     "report": ("mien.evaluation.report:report", "Write a run's report: one HTML page."),
     "annotate": ("mien.attributes.annotate:annotate", "Write what a model reads off pictures into it."),
     "translate": ("mien.translation.translate:translate", "Turn pictures into what a run learnt from pairs."),

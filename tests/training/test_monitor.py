@@ -119,3 +119,17 @@ def test_duplicates_are_counted() -> None:
     notices = Monitor().observe_fakes(collapsed, 20_000)
     assert notices[0].kind == "duplicates"
     assert "50%" in notices[0].text
+
+
+def test_few_kinds_of_face_are_noticed_against_the_reals() -> None:
+    """Half as bright and dark as reals are, two grids running: no two are copies, yet they are all alike."""
+    torch.manual_seed(0)
+    reals = torch.rand(40, 3, 8, 8) * 2 - 1
+    dull = reals[:20] * 0.3
+    monitor = Monitor(reals=reals)
+    assert monitor.observe_fakes(dull, 20_000) == []
+    (notice,) = monitor.observe_fakes(dull, 21_000)
+    assert notice.kind == "variety"
+    assert "30%" in notice.text
+    calm = Monitor(reals=reals)
+    assert [calm.observe_fakes(reals[:20], 20_000 + 1000 * i) for i in range(5)] == [[]] * 5

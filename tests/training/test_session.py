@@ -18,6 +18,7 @@ from mien.core.types import Batch, Phase, Progress
 from mien.models import lite
 from mien.reports.log import read_log
 from mien.training.loop import Budget, Training
+from mien.training.monitor import Limits, Notice
 from mien.training.order import Stream
 from mien.training.session import DivergedError, Session
 from mien.training.snapshots import is_grid_due
@@ -236,3 +237,25 @@ def test_intervals_below_a_thousand_are_refused(tmp_path: Path) -> None:
             family="lite",
             tick_nimg=10,  # type: ignore[arg-type]
         )
+
+
+class Collapsing(lite.Lite):
+    """A generator that forgets its latents: all that reaches the image is what does not depend on them."""
+
+    def begin_step(self, progress: Progress) -> None:
+        super().begin_step(progress)
+        with torch.no_grad():
+            next(self.networks["g"].parameters()).zero_()
+
+
+def test_a_run_made_to_collapse_is_warned_about_while_it_trains(tmp_path: Path) -> None:
+    trainable = Collapsing(SMALL, ArrayDataset(resolution=8).spec)
+    _, running = session(tmp_path, kimg=4, trainable=trainable)
+    running._monitor.limits = Limits(duplicates_from_nimg=1000)
+    running.resume(pytest.fail)
+    notices = [event for event in running.events() if isinstance(event, Notice)]
+    warned = {notice.kind: notice.nimg for notice in reversed(notices)}
+    assert {"duplicates", "variety"} <= set(warned)
+    assert max(warned["duplicates"], warned["variety"]) < 4000, "long before the end"
+    logged = [record["kind"] for record in RunFolder(tmp_path).read_log() if record.get("event") == "warning"]
+    assert "variety" in logged

@@ -40,6 +40,8 @@ class Limits:
     gradient_steps: int = 200
     duplicate_rate: float = 0.25
     duplicates_from_nimg: int = 10_000  # early on all samples are alike
+    variety: float = 0.4  # of the fakes' mean difference from each other, over that of the reals
+    variety_grids: int = 2  # in so many grids of fakes in a row
     repeat_nimg: int = 20_000  # the same warning is not given again before that many images
 
 
@@ -56,6 +58,10 @@ _ADVICE = {
         "{value:.0%} of the sampled faces are near copies of another sample (mode collapse);"
         " raise gamma, use more varied pictures, or go back to an earlier snapshot"
     ),
+    "variety": (
+        "the sampled faces differ from each other {value:.0%} as much as real ones do: it draws few kinds of"
+        " face (mode collapse); raise gamma, use more varied pictures, or go back to an earlier snapshot"
+    ),
     "nonfinite-step": "a gradient was not finite; that update was withheld",
     "nonfinite": "gradients stayed non-finite: the run has diverged",
     "penalty": "the gradient penalty is {value:.0f} times its average: the discriminator is diverging",
@@ -65,13 +71,18 @@ _ADVICE = {
 
 @dataclass
 class Monitor:
-    """Checks every step, and now and then a batch of fakes, and returns notices."""
+    """Checks every step, and now and then a batch of fakes, and returns notices.
+
+    reals: float [N, C, H, W] in [-1, 1], or None: real images whose variety is what fakes should have.
+    """
 
     limits: Limits = field(default_factory=Limits)
+    reals: Tensor | None = None
     _recent: dict[str, deque[int | None]] = field(default_factory=dict)  # nimg where the symptom showed
     _last_notice: dict[str, int] = field(default_factory=dict)
     _penalty_log: float = 0.0
     _penalty_count: int = 0
+    _low_grids: int = 0
 
     def observe(self, step: Step) -> list[Notice]:
         """Notices on this step; a fatal one means: roll back."""
@@ -88,11 +99,17 @@ class Monitor:
 
     def observe_fakes(self, fakes: Tensor, nimg: int) -> list[Notice]:
         """Notices on mode collapse. fakes: float [N, C, H, W] of different seeds in [-1, 1]."""
-        rate = duplicate_rate(fakes)
-        if rate < self.limits.duplicate_rate or nimg < self.limits.duplicates_from_nimg:
+        if nimg < self.limits.duplicates_from_nimg:
             return []
-        notice = self._repeatable("duplicates", nimg, rate)
-        return [notice] if notice else []
+        notices = []
+        rate = duplicate_rate(fakes)
+        if rate >= self.limits.duplicate_rate:
+            notices.append(self._repeatable("duplicates", nimg, rate))
+        share = 1.0 if self.reals is None else variety(fakes) / variety(self.reals)
+        self._low_grids = self._low_grids + 1 if share < self.limits.variety else 0
+        if self._low_grids >= self.limits.variety_grids:
+            notices.append(self._repeatable("variety", nimg, share))
+        return [notice for notice in notices if notice]
 
     def first_symptom(self, kind: str) -> int:
         """The nimg at which the symptom `kind` first showed among the recent steps."""
@@ -164,3 +181,9 @@ def duplicate_rate(fakes: Tensor) -> float:
     distances = torch.cdist(small, small) / small.shape[1] ** 0.5
     distances.fill_diagonal_(math.inf)
     return float((distances.min(dim=1).values < 0.04).float().mean())
+
+
+def variety(images: Tensor) -> float:
+    """Mean distance of two images, each reduced to 8x8 pixels; float [N, C, H, W], above 0."""
+    small = F.adaptive_avg_pool2d(images.float(), 8).flatten(1)
+    return max(float(torch.pdist(small).mean()), 1e-6) if len(small) > 1 else 1e-6

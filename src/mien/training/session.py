@@ -4,9 +4,14 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from mien.core import ranks
 from mien.core.errors import MienError
 from mien.core.events import TrainingTick as Tick
+from mien.core.image import to_float
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.training.loop import Batches, Budget, Step, Training, train
@@ -16,6 +21,7 @@ from mien.training.snapshots import Snapshots, is_grid_due
 from mien.training.states import States
 
 MOST_RESCUES = 3
+_REALS = 100  # that the fakes' variety is compared with
 _ROLL_BACK_STEPS = 50  # states this close before the first symptom are not trusted
 
 
@@ -58,6 +64,8 @@ class Session:
         self._outputs = outputs or Snapshots(run, training, dataset, family=family, conditional=conditional)
         self._states = States(run, training, family=family)
         self._monitor = monitor or Monitor()
+        if self._monitor.reals is None:
+            self._monitor.reals = _sample(dataset)
         self._meter = _Meter()
 
     def resume(self, report: Callable[[str], None]) -> bool:
@@ -135,7 +143,7 @@ class Session:
         self._states.roll_back(self._monitor.first_symptom(symptom.kind) - margin)
         self._training.rescues = rescues + 1
         self._states.save()  # so that a stop right now does not forget the rescue
-        self._monitor = Monitor(self._monitor.limits)
+        self._monitor = Monitor(self._monitor.limits, self._monitor.reals)
         self._meter = _Meter()
         nimg = self._training.nimg
         text = (
@@ -144,6 +152,14 @@ class Session:
         )
         self._log({"event": "rescue", "kind": symptom.kind, "text": text, "nimg": nimg})
         yield Notice("rescue", text, nimg)
+
+
+def _sample(dataset: Dataset) -> Tensor | None:
+    """Real images, evenly spread, whose variety the monitor compares the fakes' with."""
+    if len(dataset) < 2:
+        return None
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, _REALS).astype(int))
+    return to_float(torch.from_numpy(np.ascontiguousarray(dataset.images(chosen))))
 
 
 class _Meter:

@@ -1,0 +1,234 @@
+"""`mien modes`: what the training images show and the generator does not draw."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from cyclopts import Parameter
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from mien import TOOL
+from mien.core.atomic import write_text
+from mien.core.errors import InputError
+from mien.core.events import Column, Events, Table, job
+from mien.datasets.opening import open_dataset
+from mien.evaluation.image_sets import DatasetReals, Ticker, choice, extract, open_fakes, pictures
+from mien.evaluation.measure import feature_networks
+from mien.evaluation.mode_scores import Bin, Occupancy, Support, cut_of, occupancy, support
+from mien.faces.identity import distances
+from mien.metrics import prdc
+from mien.reports.inline_images import Shown, show_strip
+from mien.reports.page import render
+from mien.training.settings import pick_device
+
+_MOST = 2_000
+_SHOWN_BINS, _SHOWN_IMAGES = 12, 10
+_PRDC = ("coverage", "recall", "recall_symmetric")
+
+
+class Modes(BaseModel):
+    """What `mien modes` found through one feature network.
+
+    ndb, ndb_real, jsd: see `mode_scores.Occupancy`. missing: of the bins, those that fakes surely lack, as
+    (share of training images, share of fakes). support, support_real: (size, low, high), None: no bound.
+    prdc: coverage, recall and its symmetric form, each (value, low, high).
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model: str
+    data: str
+    data_hash: str
+    network: str
+    num_real: int
+    num_fake: int
+    num_bins: int
+    ndb: float
+    ndb_real: float
+    jsd: float
+    missing: tuple[tuple[float, float], ...]
+    support: tuple[float | None, float | None, float | None]
+    support_real: tuple[float | None, float | None, float | None]
+    prdc: dict[str, tuple[float, float, float]]
+    tool: str = TOOL
+
+    @property
+    def missing_share(self) -> float:
+        """The share of training images that lie in missing bins."""
+        return sum(real for real, _ in self.missing)
+
+
+@job
+def modes(
+    events: Events,
+    run: str,
+    /,
+    *,
+    data: str,
+    features: Annotated[str | None, Parameter(name="--features")] = None,
+    out: Path = Path("modes"),
+    count: int = 1_000,
+    bins: int | None = None,
+    seed: int = 0,
+    trunc: float = 1.0,
+    device: str = "auto",
+) -> Modes:
+    """Say what the training images show and the model does not draw, with pictures of it.
+
+    Training images are parted into bins by their features; a bin is missing where fakes are surely rarer
+    (5 % over all bins together). Beside it: NDB and JSD, coverage and recall, and the support by the birthday
+    paradox: how many different faces there seem to be. Writes modes.html and modes.json. Raises InputError
+    where there are too few images.
+
+    Parameters
+    ----------
+    run
+        A run folder, a .safetensors file, "packaged", or pictures: a folder, a zip, an .npy or .npz.
+    data
+        What it was trained on, as for train.
+    features
+        The feature network, as for evaluate; by default lite0.
+    out
+        Folder for the page and the JSON.
+    count
+        How many fakes are drawn, and training images compared.
+    bins
+        How many bins; by default one for 25 training images, at most 100.
+    seed
+        Seed of the first fake.
+    trunc
+        Truncation psi from 0 to 1.
+    device
+        cpu, cuda, mps or auto.
+    """
+    place = pick_device(device)
+    source, train = open_fakes(run, place), open_dataset(data)
+    if source.spec.resolution != train.spec.resolution:
+        raise InputError(
+            f"{run}: {source.spec.resolution} pixels a side, but {data} has {train.spec.resolution}"
+        )
+    network = feature_networks([features] if features else None, place, events.note)[0]
+    num_real, num_fake = min(len(train), max(count, _MOST)), min(count, source.most or count)
+    tick = Ticker(events.progress("extracting features"), num_real + num_fake)
+    real = DatasetReals(train).extract([network], num_real, 0, tick).features[network.name]
+    drawn = source.batches(DatasetReals(train), num_fake, seed=seed, psi=trunc, device=place)
+    fake = extract(drawn, [network], num_fake, 0, tick).features[network.name]
+    x, y = (part.numpy() for part in prdc.projected(real, fake, prdc.DIMS))
+    found = occupancy(x, y, bins=bins, seed=seed)
+    same = min(len(x), len(y))
+    apart = distances(x[:same], x[:same])
+    cut = cut_of(apart)
+    supports = support(distances(y[:same], y[:same]), cut), support(apart, cut)
+    values = prdc.compute(real, fake)
+    result = Modes(
+        model=str(source.about(num_fake, seed, trunc)["model_id"]),
+        data=train.name,
+        data_hash=train.content_hash,
+        network=network.name,
+        num_real=num_real,
+        num_fake=num_fake,
+        num_bins=len(found.bins),
+        ndb=found.ndb,
+        ndb_real=found.ndb_real,
+        jsd=found.jsd,
+        missing=tuple((one.real, one.fake) for one in found.missing),
+        support=_finite(supports[0]),
+        support_real=_finite(supports[1]),
+        prdc={
+            name: (values[name], values.get(f"{name}_low", 0.0), values.get(f"{name}_high", 1.0))
+            for name in _PRDC
+        },
+    )
+    chosen = choice(len(train), num_real)
+
+    def images(bin_: Bin) -> Tensor:
+        members = np.flatnonzero(found.labels_real == bin_.number)[:_SHOWN_IMAGES]
+        return torch.cat(list(pictures(train, chosen[members])))
+
+    write_text(out / "modes.json", result.model_dump_json(indent=1) + "\n")
+    write_text(out / "modes.html", render("modes.html.j2", _context(result, found, images)))
+    events.send(shown(result))
+    for _, line in sentences(result):
+        events.note(line)
+    for name in ("modes.html", "modes.json"):
+        events.wrote(out / name)
+    return result
+
+
+def sentences(result: Modes) -> list[tuple[str, str]]:
+    """Tone and sentence, the conclusion first."""
+    size, low, _ = result.support
+    real_size = result.support_real[0]
+    lines = []
+    if result.missing:
+        lines.append(
+            (
+                "doubt",
+                f"{len(result.missing)} of {result.num_bins} bins of training images are missing among the"
+                f" fakes or far too rare; {result.missing_share:.0%} of the training images lie there",
+            )
+        )
+    else:
+        lines.append(("good", f"none of {result.num_bins} bins of training images is surely missing"))
+    if size is None:
+        lines.append(
+            ("plain", f"no two fakes are alike: there are more than {low or 0:,.0f} different faces")
+        )
+    else:
+        small = real_size is None or size < real_size / 3
+        among = "more than the pairs can tell" if real_size is None else f"{real_size:,.0f}"
+        lines.append(
+            (
+                "doubt" if small else "plain",
+                f"some {size:,.0f} different faces by pairs that are alike (training images by the same"
+                f" rule: {among})",
+            )
+        )
+    return lines
+
+
+def shown(result: Modes) -> Table:
+    columns = (Column("score"), Column("value", numbers=True), Column("what is usual"))
+    rows: list[tuple[str, ...]] = [
+        ("bins missing", f"{len(result.missing)} of {result.num_bins}", "0"),
+        ("NDB/K", f"{result.ndb:.2f}", f"{result.ndb_real:.2f} (real halves)"),
+        ("JSD, bits", f"{result.jsd:.3f}", "0"),
+        *((name.replace("_", " "), _three(value), "1") for name, value in result.prdc.items()),
+        ("support", _support(result.support), f"{_support(result.support_real)} (training images)"),
+    ]
+    title = f"{result.model} through {result.network}: {result.num_fake:,} fakes, {result.num_real:,} real"
+    return Table(columns, tuple(rows), title, "in brackets: 95 % intervals")
+
+
+def _context(result: Modes, found: Occupancy, images: Any) -> dict[str, Any]:
+    rows = []
+    for bin_ in found.bins[:_SHOWN_BINS]:
+        strip: Shown = show_strip(images(bin_).numpy(), f"training images of bin {bin_.number}", made=None)
+        rows.append((bin_, strip))
+    return {
+        "modes": result,
+        "verdict": sentences(result),
+        "table": shown(result),
+        "bins": rows,
+        "tool": TOOL,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _finite(value: Support) -> tuple[float | None, float | None, float | None]:
+    size, low, high = (x if np.isfinite(x) else None for x in (value.size, value.low, value.high))
+    return size, low, high
+
+
+def _three(value: tuple[float, float, float]) -> str:
+    return f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
+
+
+def _support(value: tuple[float | None, float | None, float | None]) -> str:
+    size, low, high = value
+    if size is None:
+        return f"over {low or 0:,.0f}"
+    return f"{size:,.0f} ({low or 0:,.0f} to {'any' if high is None else f'{high:,.0f}'})"

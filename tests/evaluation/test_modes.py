@@ -1,0 +1,122 @@
+"""What a generator does not draw: planted drops are found, nothing else is; the support by closed form."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from mien.cli import main
+from mien.core.errors import InputError
+from mien.evaluation import mode_scores
+from mien.evaluation.mode_scores import cut_of, occupancy, support
+
+
+def clusters(count, *, among=range(20), seed=0, tight=0.3):
+    """Points of equally many clusters in 8 dimensions, some of twenty."""
+    centres = np.random.RandomState(42).randn(20, 8) * 4
+    rng = np.random.RandomState(seed)
+    return (centres[rng.choice(list(among), count)] + rng.randn(count, 8) * tight).astype(np.float32)
+
+
+def test_a_tenth_of_the_clusters_dropped_is_found_and_nothing_else():
+    found = occupancy(clusters(1000), clusters(1000, among=range(2, 20), seed=1), bins=20)
+    assert len(found.missing) == 2
+    assert all(one.fake == 0 and one.real > 0.03 for one in found.missing)
+    whole = occupancy(clusters(1000), clusters(1000, seed=2), bins=20)
+    assert whole.missing == ()
+    assert whole.jsd < 0.02 < found.jsd
+
+
+def test_without_a_drop_a_bin_is_called_missing_once_in_twenty_times_at_most():
+    called = [
+        bool(occupancy(clusters(400, seed=s), clusters(400, seed=500 + s), bins=10).missing)
+        for s in range(40)
+    ]
+    assert sum(called) <= 5
+
+
+def test_half_the_classes_dropped_and_one_face_repeated():
+    half = occupancy(clusters(600), clusters(600, among=range(10), seed=1), bins=20)
+    assert len(half.missing) == 10
+    assert half.ndb > 0.8 > 0.2 > half.ndb_real
+    one = occupancy(clusters(600), np.repeat(clusters(1), 600, axis=0), bins=20)
+    assert len(one.missing) == 19
+    assert one.jsd > 0.7
+
+
+def test_ndb_and_jsd_are_the_textbooks():
+    real, fake = clusters(500), clusters(300, among=range(5, 20), seed=1)
+    found = occupancy(real, fake, bins=12)
+    p, q = (np.array([getattr(one, side) for one in found.bins]) for side in ("real", "fake"))
+    assert found.jsd == pytest.approx(jensenshannon(p, q, base=2) ** 2, abs=1e-9)
+    pooled = (p * 500 + q * 300) / 800
+    z = np.abs(p - q) / np.sqrt(pooled * (1 - pooled) * (1 / 500 + 1 / 300))
+    assert found.ndb == pytest.approx(np.mean(z > 1.959964))
+    assert p.sum() == pytest.approx(1)
+    assert q.sum() == pytest.approx(1)
+
+
+def test_the_support_of_equally_likely_things_is_their_number():
+    rng = np.random.RandomState(0)
+    held, sizes = 0, []
+    for _ in range(100):
+        drawn = rng.randint(0, 3000, 300)
+        found = support((drawn[:, None] != drawn[None]).astype(float), 0.5)
+        held += found.low <= 3000 <= found.high
+        sizes.append(1 / found.size)
+    assert 1 / np.mean(sizes) == pytest.approx(3000, rel=0.1)
+    assert held >= 91
+    none = support(np.ones((50, 50)), 0.5)
+    assert none.size == none.high == np.inf
+    assert none.low == pytest.approx(50 * 49 / 2 / 3.689, rel=1e-3)
+
+
+def test_the_cut_lets_one_real_in_a_hundred_have_a_twin():
+    points = np.random.RandomState(0).randn(400, 4)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    cut = cut_of(apart)
+    nearest = (apart + np.diag(np.full(400, np.inf))).min(1)
+    assert np.mean(nearest < cut) == pytest.approx(0.01, abs=0.005)
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(InputError, match="50 images"):
+        occupancy(clusters(49), clusters(200))
+
+
+def coloured(count, *, hues, seed=0):
+    """Flat pictures of some hues with a little noise, uint8 [N, 32, 32, 3]."""
+    rng = np.random.RandomState(seed)
+    palette = np.random.RandomState(1).randint(0, 220, (10, 3))
+    chosen = palette[rng.choice(hues, count)][:, None, None]
+    return np.clip(chosen + rng.randint(0, 20, (count, 32, 32, 3)), 0, 255).astype(np.uint8)
+
+
+def test_the_command_shows_what_is_missing(tmp_path, monkeypatch, fails):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    np.save("train.npy", coloured(120, hues=range(10)))
+    np.save("fakes.npy", coloured(120, hues=range(1, 10), seed=1))
+    np.save("few.npy", coloured(20, hues=[1]))
+    options = ["--data", "train.npy", "--features", "vgg-random", "--bins", "10"]
+    assert main(["modes", "fakes.npy", *options]) == 0
+    found = json.loads((tmp_path / "modes" / "modes.json").read_text())
+    assert len(found["missing"]) == 1
+    ((real, fake),) = found["missing"]
+    assert fake == 0 < real
+    assert found["prdc"]["coverage"][0] < 0.97
+    page = (tmp_path / "modes" / "modes.html").read_text()
+    assert "1 of 10 bins of training images are missing" in page
+    assert page.count("<img") == 10
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+    assert "50 images or more" in fails("modes", "few.npy", *options)
+    np.save("large.npy", np.zeros((60, 64, 64, 3), np.uint8))
+    assert "64 pixels a side, but train.npy has 32" in fails("modes", "large.npy", *options)
+
+
+def test_holms_correction_is_stricter_than_each_and_milder_than_bonferroni():
+    chances = np.array([0.001, 0.02, 0.013, 0.5])
+    assert mode_scores._holm(chances).tolist() == [True, True, True, False]
+    assert mode_scores._holm(np.array([0.02, 0.02, 0.02, 0.02])).tolist() == [False] * 4
