@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": ("mien.evaluation.evaluate:evaluate", "Measure a model against a dataset, with intervals."),
     "audit": ("mien.evaluation.audit:audit", "Say whether a model repeats training images; may it go out?"),
     "modes": ("mien.evaluation.modes:modes", "Show what training images have and a model does not draw."),
+    "internals": ("mien.latent.internals:internals", "Show what the networks do: activations, saliency, w."),
     "report": ("mien.evaluation.report:report", "Write a run's report: one HTML page."),
     "annotate": ("mien.attributes.annotate:annotate", "Write what a model reads off pictures into it."),
     "translate": ("mien.translation.translate:translate", "Turn pictures into what a run learnt from pairs."),

@@ -191,7 +191,7 @@ def sentences(result: Modes) -> list[tuple[str, str]]:
 
 
 def shown(result: Modes) -> Table:
-    columns = (Column("score"), Column("value", numbers=True), Column("what is usual"))
+    columns = (Column("score", wraps=True), Column("value", wraps=True), Column("what is usual", wraps=True))
     rows: list[tuple[str, ...]] = [
         ("bins missing", f"{len(result.missing)} of {result.num_bins}", "0"),
         ("NDB/K", f"{result.ndb:.2f}", f"{result.ndb_real:.2f} (real halves)"),

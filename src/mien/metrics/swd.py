@@ -17,7 +17,7 @@ TITLES = {"swd": "sliced Wasserstein distance"}
 PATCH = 7
 _COARSEST = 16
 _THREADS = 2
-_HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 400, 16, 24  # what the intervals are taken from
+_HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 200, 16, 96  # what the intervals are taken from
 
 
 def compute(
