@@ -44,6 +44,7 @@ COMMANDS = {
     "import": ("mien.interop.import_:import_", "Turn a network of another program into a file of ours."),
     "detect": ("mien.detection.detect:detect", "Judge whether faces in pictures are synthetic."),
     "verify": ("mien.generation.verify:verify", "Say what the provenance mark of a picture claims."),
+    "doctor": ("mien.scale.doctor:doctor", "Say what this machine can do, and what it lacks."),
     "models": ("mien.training.families:models", "List the model families, or one family's numbers."),
 }
 DATA_COMMANDS = {

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from contracts.family_contract import assert_same
+from mien.core.errors import MienError
 from mien.core.types import Batch, Phase, Progress
 from mien.models import lite
 from mien.training.loop import Budget, Step, Training, train
@@ -136,6 +137,45 @@ def test_parts_add_up_to_the_whole() -> None:
     assert step_in_parts.values == pytest.approx(step.values, rel=1e-5)
     for ours, theirs in zip(*(t.trainable.networks["g"].parameters() for t in (parts, whole)), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+class Hungry(Quadratic):
+    """Out of memory at more than `most` images at once."""
+
+    most = 3
+
+    def loss(self, phase: Phase, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
+        if len(batch.images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().loss(phase, batch)
+
+
+def test_out_of_memory_halves_what_is_computed_at_once_and_no_batch() -> None:
+    """8 do not fit, nor 4: it trains by 2, to the same weights, and says so; a resumed run begins there."""
+    whole, expected, _ = accumulated(None)
+    torch.manual_seed(0)
+    model = Hungry()
+    training = Training(model, 0, CPU)
+    stream = Stream(ArrayDataset(), seed=0, mirror=True, labels=False, device=CPU)
+    step = next(train(training, stream, Budget()))
+    assert model.counts == [2, 2, 2, 2]
+    assert (step.nimg, step.fits) == (8, 2)
+    assert step.values == pytest.approx(expected.values, rel=1e-5)
+    for ours, theirs in zip(
+        *(t.trainable.networks["g"].parameters() for t in (training, whole)), strict=True
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+    resumed = Training(Hungry(), 0, CPU)
+    resumed.load_state_dict(training.state_dict())
+    assert resumed.fits == 2
+
+
+def test_memory_for_no_image_at_all_is_said() -> None:
+    model = Hungry()
+    model.most = 0
+    stream = Stream(ArrayDataset(), seed=0, mirror=True, labels=False, device=CPU)
+    with pytest.raises(MienError, match="a single image a step is too much"):
+        next(train(Training(model, 0, CPU), stream, Budget()))
 
 
 def test_labels_go_with_their_part() -> None:

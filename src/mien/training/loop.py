@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.core import ranks
+from mien.core.errors import MienError
 from mien.core.ranks import Share
 from mien.core.types import Batch, Drawn, Phase, Progress, Trainable
 from mien.training.augment import Schedule
@@ -57,8 +58,9 @@ class Beginning:
 class Training:
     """The complete training state. nimg: images trained on. rescues: roll-backs after divergence.
 
-    micro_batch: images computed at once, where a step's do not fit in memory; gradients add up. Layers that
-    look across a batch (batch norm, minibatch stddev) then see less of it.
+    micro_batch: images computed at once, where a step's do not fit in memory; gradients add up, so that the
+    batch stays what it is. Layers that look across it (batch norm, minibatch stddev) then see less of it.
+    fits: images that do fit, once memory ran out: each time half as many.
     frozen: parameters that stay as they are, whichever network learns. beginning: how it begins.
     """
 
@@ -72,6 +74,7 @@ class Training:
     rescues: int = 0
     augment: Schedule | None = None
     micro_batch: int | None = None
+    fits: int | None = None
     frozen: tuple[nn.Parameter, ...] = ()
     beginning: Beginning = Beginning()
     averages: Averages = field(init=False)
@@ -97,6 +100,7 @@ class Training:
         """Tensors, numbers and strings only."""
         return {
             "counters": {name: getattr(self, name) for name in _COUNTERS},
+            "fits": self.fits or 0,
             "networks": {name: net.state_dict() for name, net in self.trainable.networks.items()},
             "optimizers": {name: opt.state_dict() for name, opt in self.trainable.optimizers.items()},
             "averages": self.averages.state_dict(),
@@ -114,22 +118,28 @@ class Training:
         self.trainable.load_state_dict(state["trainable"])
         if self.augment is not None:
             self.augment.load_state_dict(state.get("augment", {}))
+        self.fits = state.get("fits") or self.fits
         for name in _COUNTERS:
             setattr(self, name, state["counters"][name])
 
 
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # a plain RuntimeError on CPUs
 _COUNTERS = ("nimg", "step", "seconds", "rescues")
 
 
 @dataclass(frozen=True)
 class Step:
-    """The record of one step. values: logged scalars by name. finite: False if an update was skipped."""
+    """The record of one step.
+
+    values: logged scalars by name. finite: False if an update was skipped. fits: see `Training`.
+    """
 
     nimg: int
     step: int
     fraction: float
     values: dict[str, float]
     finite: bool
+    fits: int | None = None
 
 
 def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step]:
@@ -147,7 +157,7 @@ def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step
         training.nimg += count
         training.step += 1
         training.seconds = ranks.first(before + time.perf_counter() - started)
-        yield Step(training.nimg, training.step, progress.fraction, values, finite)
+        yield Step(training.nimg, training.step, progress.fraction, values, finite, training.fits)
 
 
 def _update(
@@ -167,12 +177,10 @@ def _update(
     finite = True
     for index, phase in enumerate(trainable.phases(progress)):
         rng = torch.Generator(training.device)
-        rng.manual_seed(_phase_seed(training, index))
         network = trainable.networks[phase.network]
         _freeze_all_but(training, network)
-        trainable.optimizers[phase.network].zero_grad(set_to_none=True)
         batch = Batch(drawn.images, drawn.labels, rng, augmentation, drawn.others)
-        logs |= _backward(training, phase, batch, share)
+        logs |= _backward_that_fits(training, phase, batch, share, _phase_seed(training, index))
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         ranks.sum_gradients(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -193,11 +201,36 @@ def _stacked(scalars: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([value.detach().float() for value in scalars.values()]) if scalars else torch.zeros(0)
 
 
+def _backward_that_fits(
+    training: Training, phase: Phase, batch: Batch, share: Share, seed: int
+) -> dict[str, Tensor]:
+    """`_backward`, in ever smaller micro-batches where memory runs out. Raises MienError where none fits.
+
+    What a network keeps of each batch in training (running means) may then have met some images twice.
+    """
+    while True:
+        training.trainable.optimizers[phase.network].zero_grad(set_to_none=True)
+        batch.rng.manual_seed(seed)
+        try:
+            return _backward(training, phase, batch, share)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and _NO_MEMORY not in str(error):
+                raise
+            full = min(training.fits or share.own, training.micro_batch or share.own, share.own)
+        if full == 1:
+            raise MienError("a single image a step is too much for this memory; take a smaller --preset")
+        if ranks.count() > 1:  # the others wait for sums that will not come
+            raise MienError(f"out of memory at {full} images; begin with --micro-batch {full // 2} --new")
+        training.fits = full // 2
+        if training.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
 def _backward(training: Training, phase: Phase, batch: Batch, share: Share) -> dict[str, Tensor]:
     """Accumulate the gradients of the micro-batches; logs are this rank's part of means over all images."""
     low = training.precision != torch.float32 and not phase.full_precision
     logs: dict[str, Tensor] = {}
-    parts = ranks.parts_of(share, training.micro_batch)
+    parts = ranks.parts_of(share, training.fits or training.micro_batch)
     for part, part_share in zip(_split(batch, [part.own for part in parts]), parts, strict=True):
         weight = len(part.images) / share.total
         with ranks.sharing(part_share):

@@ -67,10 +67,12 @@ class Session:
         if self._monitor.reals is None:
             self._monitor.reals = _sample(dataset)
         self._meter = _Meter()
+        self._fits = training.fits
 
     def resume(self, report: Callable[[str], None]) -> bool:
         """Resume from the newest readable state (True), or prepare a new run (False)."""
         if self._states.resume(report):
+            self._fits = self._training.fits
             return True
         self._outputs.begin()
         self._states.begin()
@@ -88,6 +90,10 @@ class Session:
         for step in train(self._training, self._batches, self._budget):
             self._meter.add(step)
             yield step
+            if step.fits != self._fits:
+                self._fits = step.fits
+                text = f"memory ran out: computes {step.fits} images at once, in batches as before"
+                yield self._logged(Notice("memory", text, step.nimg))
             notices = self._monitor.observe(step)
             for notice in notices:
                 yield self._logged(notice)

@@ -1,0 +1,61 @@
+"""What `mien doctor` says of a machine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.core.events import Notice, Table
+from mien.scale import doctor as module
+from mien.scale.doctor import advice, doctor
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(module, "_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_cores", lambda: 1)
+    monkeypatch.setattr(module, "probe", lambda *_, **__: {"fp32": 1.0, "bf16": 2.0})
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_measures_and_advises(quick: Path) -> None:
+    said: list[Any] = []
+    report = doctor(json=True).run(said.append)
+    (note,) = [event for event in said if isinstance(event, Notice)]
+    assert json.loads(note.text) == report
+    assert report["machine"]["memory_free_GB"] <= report["machine"]["memory_GB"]
+    assert "face-finder" in report["missing"]["artefacts"]
+    assert all(value > 0 for value in report["speed"].values())
+    # 64 px, 3 channels, float32: an image alone is 49 kB, and autograd keeps many layers of it.
+    assert 100_000 < report["fit"]["bytes_an_image"] < 20_000_000
+    assert report["fit"]["precision"] == "bf16"
+    assert any("mien artefacts fetch face-finder" in line for line in report["advice"])
+    assert any("mien artefacts add inception FILE" in line for line in report["advice"])
+    assert list(quick.iterdir()) == []
+
+
+def test_it_shows_tables(quick: Path) -> None:
+    said: list[Any] = []
+    report = doctor().run(said.append)
+    machine, missing, speed = [event for event in said if isinstance(event, Table)]
+    assert dict(machine.rows)["cores"] == "1"
+    assert "inception" in dict(missing.rows)["artefacts"]
+    (row,) = [row for row in speed.rows if row[0].startswith("train")]
+    assert float(row[1]) / float(row[2]) == pytest.approx(float(row[3]), abs=0.01)
+    assert [event.text for event in said if isinstance(event, Notice)] == report["advice"]
+
+
+def test_little_room_is_said() -> None:
+    report = {
+        "machine": {"memory_free_GB": 0.1, "disk_free_GB": 1.0, "devices": ["cpu"]},
+        "missing": {"artefacts": [], "extras": ["video"]},
+        "fit": {"threads": 2, "precision": "fp32", "bytes_an_image": 10_000_000},
+    }
+    lines = advice(report)
+    assert any("--micro-batch 5" in line for line in lines)
+    assert any(line.startswith("disk: only 1.0 GB") for line in lines)
+    assert any(line.startswith("memory: only 0.1 GB") for line in lines)
+    assert any(".[video]" in line for line in lines)
