@@ -236,3 +236,65 @@ def test_bad_input_is_one_line_of_one_process(tmp_path: Path) -> None:
     lines = [line for line in err.splitlines() if line.startswith("mien: ")]
     assert len(lines) == 1
     assert "nothing.zip" in lines[0]
+
+
+class Hosts:
+    """Two hosts joined by a cable: network namespaces, each with an address of its own and nothing else."""
+
+    addresses = ("10.77.0.1", "10.77.0.2")
+
+    def __init__(self) -> None:
+        self.names = tuple(f"mien{os.getpid()}{side}" for side in "ab")
+
+    def __enter__(self) -> "Hosts":
+        first, second = self.names
+        for name in self.names:
+            self._ip("netns", "add", name)
+        self._ip(*f"link add {first} netns {first} type veth peer name {second} netns {second}".split())
+        for name, address in zip(self.names, self.addresses, strict=True):
+            self._ip("-n", name, "addr", "add", f"{address}/24", "dev", name)
+            for device in (name, "lo"):
+                self._ip("-n", name, "link", "set", device, "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self.names:
+            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+    def _ip(self, *words: str) -> None:
+        try:
+            subprocess.run(["ip", *words], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.__exit__()
+            pytest.skip(f"network namespaces need root and iproute2 ({error})")
+
+    def start(self, number: int, folder: Path, *arguments: object) -> subprocess.Popen[str]:
+        """`torchrun --nnodes 2 ... -m mien train ...` on one of them, in a folder of its own."""
+        folder.mkdir()
+        rendezvous = ["--rdzv-backend=c10d", f"--rdzv-endpoint={self.addresses[0]}:29400"]
+        rendezvous.append(f"--rdzv-conf=is_host={number == 0}")  # by name neither would know
+        nodes = ["--nnodes=2", "--nproc-per-node=1", f"--local-addr={self.addresses[number]}", *rendezvous]
+        inside = ["ip", "netns", "exec", self.names[number], sys.executable, "-m", "torch.distributed.run"]
+        return subprocess.Popen(
+            [*inside, *nodes, "-m", "mien", "train", *map(str, arguments), *_SMALL],
+            cwd=folder,
+            env={**os.environ, "GLOO_SOCKET_IFNAME": self.names[number]},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.mark.slow
+def test_two_hosts_train_what_one_process_does(faces: Path, tmp_path: Path) -> None:
+    """They share the data, not the folder of the run: that is the first host's alone."""
+    (tmp_path / "alone").mkdir()
+    with Hosts() as hosts:
+        both = [
+            hosts.start(number, tmp_path / name, faces, "--kimg", "2") for number, name in enumerate("ab")
+        ]
+        said = [host.communicate(timeout=240)[0] for host in both]
+        assert [host.returncode for host in both] == [0, 0], said
+    assert Torchrun(tmp_path / "alone", 1, faces, "--kimg", "2").end()[0] == 0
+    (leader,) = [tmp_path / name for name in "ab" if (tmp_path / name / "runs").exists()]
+    assert_near(networks_of(tmp_path / "alone", 2), networks_of(leader, 2), factor=5)
