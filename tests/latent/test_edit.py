@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from projecting import without_artefacts
+from test_paste import KnownFaces, known_face
 
 from drawers import plain_file, styled_file
 from mien.core.errors import InputError
+from mien.core.events import Event, Notice
 from mien.core.packaged import MOST_BYTES
+from mien.core.packed import encode_png
 from mien.core.picture import read_picture
-from mien.core.provenance import verify
+from mien.core.provenance import SourceType, verify
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes, shape_of, space_of
 from mien.latent.directions import Direction, Directions, combined
@@ -19,6 +23,7 @@ from mien.latent.edit import edit, parse_edits, safe_name
 from mien.latent.moves import layer_blocks, moved, row_groups
 from mien.latent.strips import amounts, strip, wave
 from packaged_model import CONFIG, package
+from rendered_heads import heads
 
 
 def _with_directions(model: Path) -> Drawing:
@@ -66,6 +71,35 @@ def test_what_is_written(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
     pair = read_picture(out / "pairs.png")
     assert np.array_equal(pair[:16, 16:], image)
     assert np.array_equal(pair[:16, :16], Codes.of_seeds(drawing, [3]).draw(drawing)[0].permute(1, 2, 0))
+
+
+def test_photos_are_changed_and_put_back(
+    styled: tuple[Path, Drawing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo is projected and changed like a seed; the rest of it stays; one of no face is named."""
+    without_artefacts(monkeypatch)
+    pictures, points = heads(1)
+    me, wall = tmp_path / "me.png", tmp_path / "wall.png"
+    me.write_bytes(encode_png(pictures[0]))
+    wall.write_bytes(encode_png(np.full((40, 40, 3), 90, np.uint8)))
+    finder = KnownFaces({(160, 160): [known_face(points[0])]})
+    monkeypatch.setattr("mien.latent.photos.open_face_finder", lambda events: finder)
+    heard: list[Event] = []
+    more = {"set": ("smile=1",), "paste": True, "project_steps": 8}
+    edit(styled[0], photo=(wall, me), out=tmp_path / "out", **more).run(heard.append)  # type: ignore[arg-type]
+    assert any("wall.png: no face" in event.text for event in heard if isinstance(event, Notice))
+    pasted = tmp_path / "out" / "me-pasted.png"
+    mark = verify(pasted)
+    assert mark is not None
+    assert mark.source_type == SourceType.COMPOSITE
+    pixels = read_picture(pasted)
+    assert np.array_equal(pixels[:12], pictures[0][:12])
+    assert not np.array_equal(pixels, pictures[0])
+    edit(styled[0], photo=(me,), out=tmp_path / "as-found", project_steps=8).run()
+    base = Codes.read(tmp_path / "as-found" / "edited.npz", styled[1])
+    step = Directions.read(tmp_path / "styled.directions.safetensors")["smile"].step
+    changed = Codes.read(tmp_path / "out" / "edited.npz", styled[1])
+    assert torch.allclose(changed.values, base.values + step, atol=1e-5)
 
 
 def test_edits_go_on_from_latents(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
@@ -162,6 +196,10 @@ def test_layers_that_belong_together(styled: tuple[Path, Drawing]) -> None:
         ({"strip": ("smile",), "reach": 0.0}, "--reach 0"),
         ({"strip": ("smile",), "seeds": "0-511", "size": 2048}, "more than 16,384 px"),
         ({"set": ("smile=1",), "layers": "99"}, "--layers 99"),
+        ({"set": ("smile=1",), "paste": True}, "name them with --photo"),
+        ({"set": ("smile=1",), "photo": (Path("x.jpg"),), "seeds": "1"}, "give one of them"),
+        ({"set": ("smile=1",), "photo": (Path("x.jpg"),)}, "x.jpg"),
+        ({"set": ("smile=1",), "serve": True}, "the page has them"),
         ({"set": ("smile=1",), "directions": Path("no.safetensors")}, "mien directions learn makes them"),
     ],
 )

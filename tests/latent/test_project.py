@@ -29,7 +29,9 @@ from mien.core.provenance import SourceType, verify
 from mien.generation.drawing import Drawing
 from mien.generation.generate import generate
 from mien.interop.import_ import import_
-from mien.latent.codes import Codes
+from mien.latent.codes import Codes, shape_of
+from mien.latent.directions import Direction, Directions
+from mien.latent.edit import edit
 from mien.latent.mix import mix
 from mien.latent.options import ProjectOptions
 from mien.latent.project import generated, real
@@ -332,6 +334,13 @@ def test_imported_networks_project_like_our_own(tmp_path: Path, kind: str) -> No
     vary(str(file), out=tmp_path / "vary", model=tuned, count=2).run()
     assert alike(read_picture(tmp_path / "vary" / "face.png"), read_picture(folder / "proj.png"))
     mix(tuned, rows=f"0,{file}", columns="1", out=tmp_path / "mix.png").run()
+    drawing = Drawing.of(tuned, trunc=1.0, label=())
+    smile = Direction.of(torch.ones(shape_of(drawing)), "smile")
+    Directions((smile,), "w", drawing.loaded.model).save(tmp_path / "out" / "tuned.directions.safetensors")
+    edit(tuned, latent=file, set=("smile=0.5",), strip=("smile",), steps=3, out=tmp_path / "edit").run()
+    edited = Codes.read(tmp_path / "edit" / "edited.npz", drawing)
+    assert torch.allclose(edited.values, found[0].codes.values + 0.5, atol=1e-5)
+    assert (tmp_path / "edit" / "strip-smile.png").exists()
 
 
 def test_tuning_leaves_an_ordinary_generator_that_draws_the_faces_better(

@@ -1,0 +1,70 @@
+"""docs/latent.md: its commands run one after another, its pictures are there and small."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curated import until
+from mien.cli import main
+from mien.core import artefacts, packaged
+from mien.core.errors import MienError
+from mien.core.provenance import SourceType, verify
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "latent.md"
+TEXT = PAGE.read_text("utf-8")
+COMMANDS = re.findall(r"^    mien (.*)$", TEXT, re.MULTILINE)
+# Less of the same, so that the test takes a minute; of few samples a smile is not learnt.
+LESS = {
+    r"(directions (?:learn|measure))": r"\1 --reader mesh --reader colours",
+    r"--steps \d+": "--steps 4",
+    r"--samples \d+": "--samples 300",
+    r"--faces \d+": "--faces 8",
+    r"--attributes \S+": "--attributes yaw,skin_lightness",
+    r"\bsmile\b": "skin_lightness",
+}
+
+
+def test_its_pictures_are_there_and_small() -> None:
+    pictures = [PAGE.parent / name for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", TEXT)]
+    assert len(pictures) == 4
+    assert sum(path.stat().st_size for path in pictures) < 300_000
+
+
+@pytest.mark.slow
+def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        for name in ("face-finder", "face-mesh", "identity"):
+            artefacts.require(name)
+        packaged.source_of(None)
+    except MienError as error:
+        pytest.skip(f"the page needs pretrained networks and the packaged model ({error})")
+    monkeypatch.chdir(tmp_path)
+    assert [line.split()[0] for line in COMMANDS] == [
+        "generate", "project", "directions", "edit", "directions", "edit", "edit",
+    ]  # fmt: skip
+    for line in COMMANDS[:-1]:
+        for old, new in LESS.items():
+            line = re.sub(old, new, line)
+        assert main(shlex.split(line)) == 0, line
+    for file in ("found/report.html", "edited/strip-yaw.png", "measured/entanglement.html"):
+        assert (tmp_path / file).stat().st_size > 1000
+    mark = verify(tmp_path / "pasted" / "seed0016-pasted.png")
+    assert mark is not None
+    assert mark.source_type == SourceType.COMPOSITE
+    command = [sys.executable, "-u", "-m", "mien", *shlex.split(COMMANDS[-1])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines: list[str] = []
+
+            def listens() -> bool:
+                lines.append(process.stdout.readline() if process.stdout else "")
+                return "http://127.0.0.1" in lines[-1]
+
+            until(listens, what=f"an address in {lines}")
+        finally:
+            process.kill()
