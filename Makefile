@@ -12,10 +12,6 @@ test:
 quick:
 	pytest -m "not slow"
 
-# PHOTOS=folder also times `prepare`
+# PHOTOS=folder also times `prepare`; writes benchmarks/RESULTS.md
 bench:
-	python benchmarks/train_speed.py
-	python benchmarks/stylegan2_speed.py
-	python benchmarks/render_speed.py
-	python benchmarks/metric_speed.py
-	$(if $(PHOTOS),python benchmarks/prepare_speed.py $(PHOTOS))
+	python benchmarks/bench.py $(if $(PHOTOS),--photos $(PHOTOS))
