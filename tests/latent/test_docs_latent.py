@@ -20,6 +20,7 @@ COMMANDS = re.findall(r"^    mien (.*)$", TEXT, re.MULTILINE)
 # Less of the same, so that the test takes a minute; of few samples a smile is not learnt.
 LESS = {
     r"(directions (?:learn|measure))": r"\1 --reader mesh --reader colours",
+    r"(project generated packaged)": r"\1 --candidates 8",
     r"--steps \d+": "--steps 4",
     r"--samples \d+": "--samples 300",
     r"--faces \d+": "--faces 8",

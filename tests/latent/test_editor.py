@@ -22,6 +22,7 @@ from mien.core.picture import read_picture
 from mien.core.provenance import verify
 from mien.latent.codes import Codes
 from mien.latent.editor import Edit, Editor, Turns
+from mien.latent.encoder import encoder
 
 pytest.importorskip("fastapi", reason="the extra curate is not installed")
 testclient = pytest.importorskip("fastapi.testclient", reason="httpx is not installed")
@@ -45,11 +46,11 @@ def editor(model: Path, tmp_path: Path) -> Editor:
 class Client:
     """A page that asks an editor's server."""
 
-    def __init__(self, editor: Editor, finder: Any = None) -> None:
+    def __init__(self, editor: Editor, finder: Any = None, *, encoder: Path | None = None) -> None:
         from mien.latent.editor_web import build_app
         from mien.latent.editor_work import Works
 
-        self.works = Works(editor, finder=finder, steps=10)
+        self.works = Works(editor, finder=finder, steps=10, encoder=encoder)
         app = build_app(editor, self.works, secret=SECRET, hosts=frozenset({"testserver"}))
         self._client = testclient.TestClient(app, headers={"x-mien": "edit"}, raise_server_exceptions=False)
 
@@ -147,6 +148,27 @@ def test_a_photo_is_found_and_put_back(editor: Editor, model: Path, tmp_path: Pa
     assert sorted(changed) == [False, True]  # the other person stays
     assert "drop the photo again" in client.get("pasted", edit='{"face": "1"}').json()["error"]
     assert editor_of(model, editor.out).names == [name]
+    client.works.close()
+
+
+def test_with_an_encoder_the_face_is_there_before_the_first_step(
+    editor: Editor, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, finder = photo(tmp_path, faces=1)
+    made = encoder(model, out=tmp_path / "encoder", kimg=0.01, preset="tiny", device="cpu").run()
+    client = Client(editor, finder, encoder=made)
+    seen: list[tuple[int, int]] = []
+    put = editor.put
+
+    def watched(name: str, codes: Codes, *, saved: bool) -> None:
+        seen.append((client.works.works[-1].step, int(saved)))
+        put(name, codes, saved=saved)
+
+    monkeypatch.setattr(editor, "put", watched)
+    found = client.post("photos", content=path.read_bytes()).json()
+    work = client.finished(client.post(f"photos/{found['photo']}/1", {}).json()["number"])
+    assert (work["state"], work["step"]) == ("done", 10)
+    assert seen[0] == (0, 1)  # the guess, on disk
     client.works.close()
 
 
