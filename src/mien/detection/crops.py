@@ -28,6 +28,7 @@ SIDE = 64  # pixels of a face's crop
 _VERSION = 1  # of what is cached
 _DRAWN = 600  # faces of a generator, unless told
 _PSIS = (0.5, 0.7, 1.0)
+FRESH = 1_000_000  # first seed of faces to test on, far from those to learn from
 T = TypeVar("T")
 
 
@@ -63,12 +64,13 @@ def _reduced(image: Pixels, square: Square, share: float) -> tuple[Pixels, Squar
     return small, scaled(square, float(np.sqrt(shape[0] * shape[1] / (width * height))))
 
 
-def crops_of(source: str, events: Events, *, count: int | None = None) -> Crops:
+def crops_of(source: str, events: Events, *, count: int | None = None, first_seed: int = 0) -> Crops:
     """The faces of a folder of pictures, a dataset, or a generator (drawn by seed at psi .5, .7 and 1).
 
-    They are kept in the cache, so that a source is searched once. Raises InputError where it shows no face.
+    They are kept in the cache, so that a source is searched once. first_seed: of a generator. Raises
+    InputError where it shows no face.
     """
-    pictures = _Pictures(source, count)
+    pictures = _Pictures(source, count, first_seed)
     path = cache_root() / "detection" / f"{pictures.key}.npz"
     if path.is_file():
         with np.load(path) as stored:
@@ -101,13 +103,13 @@ def all_crops(image: Pixels, finder: Finder) -> list[tuple[Face, Pixels]]:
 class _Pictures:
     """The pictures of a source, one after another; those that cannot be read are passed over."""
 
-    def __init__(self, source: str, count: int | None) -> None:
-        self._source, path = source, Path(source)
+    def __init__(self, source: str, count: int | None, first_seed: int) -> None:
+        self._source, self._first, path = source, first_seed, Path(source)
         self._paths: list[Path] = []
         self._drawing: Drawing | None = None
         if path.suffix == ".safetensors" or (path / "config.json").is_file() or source == "packaged":
             self._drawing = Drawing.of(path, trunc=1.0, label=())
-            self._size, what = count or _DRAWN, self._drawing.loaded.model
+            self._size, what = count or _DRAWN, f"{self._drawing.loaded.model} from {first_seed}"
         elif path.is_dir() and list_pictures(path) and not (path / "dataset.json").exists():
             self._paths = _spread(list_pictures(path), count)
             stamps = [(p.relative_to(path).as_posix(), p.stat().st_size) for p in self._paths]
@@ -136,7 +138,7 @@ class _Pictures:
                 yield str(index), np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
     def _drawn(self, drawing: Drawing) -> Iterator[tuple[str, Pixels]]:
-        for seed in range(self._size):
+        for seed in range(self._first, self._first + self._size):
             psi = _PSIS[seed % len(_PSIS)]
             images = Drawing(drawing.loaded, psi, ()).faces([seed])
             image = to_hwc(images[0])

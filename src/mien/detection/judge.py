@@ -24,8 +24,8 @@ _SPOT = 16  # side of what is covered at a time, in pixels of the crop
 _TELLING = 0.5  # log-odds from which a trace is worth a word
 _WORDS = {
     "shapes": "shapes and textures",
-    "traces": "relations between neighbouring pixels, as up-sampling leaves them",
-    "spectrum": "the spectrum",
+    "traces": "up-sampling traces",
+    "spectrum": "spectrum",
 }
 # Of a crop as FFHQ aligns it: name, left, top, right, bottom, as shares of the side.
 _PLACES = (
@@ -44,7 +44,8 @@ class Judgement:
     """What a detector says of a face. probability: of being synthetic, were both equally frequent.
 
     lowest, highest: of it under mild re-encodings. parts: log-odds of each trace, less what real faces have.
-    heat: float32 [S, S], the log-odds that are lost where the face is covered there. reasons: in words.
+    heat: float32 [S, S], the log-odds that are lost where the face is covered there. reasons: in words,
+    with the log-odds of each trace.
     """
 
     verdict: Verdict
@@ -63,16 +64,19 @@ class Detector:
         self.network, self.model, self.false_alarms = network, model, false_alarms
         self.threshold = network.threshold(false_alarms)
 
-    def judge(self, face: Pixels, side: float) -> Judgement:
-        """The verdict on a crop uint8 [S, S, 3] of a face whose square has `side` pixels in its picture."""
+    def judge(self, face: Pixels, side: float, *, explain: bool = True) -> Judgement:
+        """The verdict on a crop uint8 [S, S, 3] of a face whose square has `side` pixels in its picture.
+
+        explain: compute the heat map, which takes fifty faces more.
+        """
         faces = np.stack([face, *(change(face) for change in MILD.values())])
         parts = parts_of(self.network, faces)
         odds = log_odds(self.network, parts)
-        heat = self._heat(face, odds[0])
+        heat = self._heat(face, odds[0]) if explain else np.zeros(face.shape[:2], np.float32)
         verdict: Verdict = "no sign"
         if (odds >= self.threshold).all():
             verdict = "synthetic"
-        elif (odds >= self.threshold).any():
+        elif (odds >= self.threshold).any() or odds[0] >= 0:
             verdict = "unsure"
         centred = (parts[0] - self.network.centre.double().numpy()) * float(self.network.slope)
         told = dict(zip(TRACES, centred.round(3).tolist(), strict=True))
@@ -103,7 +107,7 @@ class Detector:
         for value, (top, left) in zip(lost, places, strict=True):
             total[top : top + _SPOT, left : left + _SPOT] += value
             seen[top : top + _SPOT, left : left + _SPOT] += 1
-        return np.asarray(total / np.maximum(seen, 1), np.float32)
+        return np.asarray(cv2.GaussianBlur(total / np.maximum(seen, 1), (0, 0), _SPOT / 4), np.float32)
 
 
 def open_detector(source: Path | None, *, false_alarms: float) -> Detector:
@@ -119,15 +123,15 @@ def _reasons(
 ) -> tuple[str, ...]:
     """Why, in words: which traces speak for it, where, and what made it flip."""
     told = sorted(((value, name) for name, value in parts.items() if value >= _TELLING), reverse=True)
-    reasons = [f"{_WORDS[name]} ({value:+.1f} log-odds against real faces)" for value, name in told]
+    reasons = [f"{_WORDS[name]} {value:+.1f}" for value, name in told]
     if told and (place := _place(heat)):
-        reasons.append(f"most of it about {place}")
-    if verdict == "unsure":
-        beyond = odds >= threshold
-        flips = [name for name, other in zip(MILD, beyond[1:], strict=True) if other != beyond[0]]
-        reasons.append(
-            f"the verdict flips when the face is {' or '.join(flips).replace('JPEG', 'saved as JPEG')}"
-        )
+        reasons.append(f"mostly about {place}")
+    beyond = odds >= threshold
+    flips = [name for name, other in zip(MILD, beyond[1:], strict=True) if other != beyond[0]]
+    if flips:
+        reasons.append(f"flips when {' or '.join(flips).replace('JPEG', 'saved as JPEG')}")
+    elif verdict == "unsure":
+        reasons.append(f"likely, but short of the threshold, {expit(threshold):.2%}")
     return tuple(reasons)
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mien.core import packaged
 from mien.core.errors import InputError
-from mien.core.packaged import folder
 
 NAME = "faces-64.detector.safetensors"
 
@@ -12,7 +12,7 @@ def source_of(source: Path | None) -> Path:
     """Where to load a detector from: `source`, or the packaged one. InputError where there is none."""
     if source is not None:
         return source
-    path = folder() / NAME
+    path = packaged.folder() / NAME
     if not path.is_file():
         raise InputError("this copy of mien comes without a detector; train one: mien detector train")
     return path

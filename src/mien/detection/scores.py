@@ -109,10 +109,8 @@ def log_odds(network: ForensicNet, parts: Floats) -> Floats:
 def calibrate(network: ForensicNet, pixels: Floats, synthetic: Floats) -> None:
     """Set the buffers of the network by faces that it did not learn from; see `ForensicNet`."""
     parts = {name: parts_of(network, pixels, change) for name, change in HISTORIES.items()}
-    sums = np.concatenate([part.sum(axis=1) for part in parts.values()])
-    model = LogisticRegression(C=1e6, class_weight="balanced").fit(
-        sums[:, None], np.tile(synthetic, len(parts))
-    )
+    sums = parts["as it is"].sum(axis=1)
+    model = LogisticRegression(C=1e6, class_weight="balanced").fit(sums[:, None], synthetic)
     network.slope.fill_(max(float(model.coef_[0, 0]), 1e-3))
     network.offset.fill_(float(model.intercept_[0]))
     network.centre.copy_(torch.from_numpy(parts["as it is"][~synthetic].mean(axis=0)))

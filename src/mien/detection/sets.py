@@ -14,11 +14,18 @@ _SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}  # to learn from, to calibra
 
 
 def write_set(
-    path: Path, real: Sequence[str], synthetic: Sequence[str], events: Events, *, count: int | None = None
+    path: Path,
+    real: Sequence[str],
+    synthetic: Sequence[str],
+    events: Events,
+    *,
+    count: int | None = None,
+    first_seed: int = 0,
 ) -> None:
     """Write the faces of the sources as a zip whose pictures all are PNGs of one size, without metadata.
 
-    Every source is parted alike, by picture. count: of each source at most. Raises InputError.
+    Every source is parted alike, by picture. count: of each source at most. first_seed: of
+    generators. Raises InputError.
     """
     if not real or not synthetic:
         raise InputError("a detector learns from both: name sources with --real and with --synthetic")
@@ -27,7 +34,7 @@ def write_set(
     sources = [(source, label) for label, named in ((0.0, real), (1.0, synthetic)) for source in named]
     with PackWriter(path, class_names=(LABEL,)) as writer:
         for source, label in sources:
-            crops = crops_of(source, events, count=count)
+            crops = crops_of(source, events, count=count, first_seed=first_seed)
             missed = f" ({crops.missed} without a face)" if crops.missed else ""
             events.note(f"{source}: {len(crops):,} {'synthetic' if label else 'real'} faces{missed}")
             _add(writer, crops, label)

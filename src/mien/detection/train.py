@@ -5,6 +5,7 @@ from pathlib import Path
 from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.run import RunFolder
+from mien.detection.crops import FRESH
 from mien.detection.packaged import source_of
 from mien.detection.scores import DetectorExamination
 from mien.detection.scores import evaluate as evaluate_set
@@ -107,7 +108,7 @@ def evaluate(
         cpu, cuda, mps or auto.
     """
     out.mkdir(parents=True, exist_ok=True)
-    write_set(out / "faces.zip", real, synthetic, events, count=count)
+    write_set(out / "faces.zip", real, synthetic, events, count=count, first_seed=FRESH)
     examination = evaluate_set(
         source_of(detector),
         str(out / "faces.zip"),
