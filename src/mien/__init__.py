@@ -11,6 +11,7 @@ train            train a model: iterate over it for its events, or .run() it
 load             a run's or a file's generator, ready to draw
 generate         pictures of seeds, marked as generated
 evaluate         scores with their provenance
+audit            may a model be released, or does it repeat its training images
 write_report     a run's HTML page
 verify           a picture's provenance mark
 """
@@ -31,6 +32,7 @@ _PUBLIC = {
     "load": ("mien.python", "load"),
     "generate": ("mien.python", "generate"),
     "evaluate": ("mien.python", "evaluate"),
+    "audit": ("mien.python", "audit"),
     "write_report": ("mien.python", "write_report"),
     "verify": ("mien.core.provenance", "verify"),
 }

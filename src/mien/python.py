@@ -95,6 +95,7 @@ _WHOLE = {
     "prepare_photos": "mien.prepare.prepare:prepare",
     "generate": "mien.generation.generate:generate",
     "evaluate": "mien.evaluation.evaluate:evaluate",
+    "audit": "mien.evaluation.audit:audit",
     "write_report": "mien.evaluation.report:report",
 }
 

@@ -113,7 +113,7 @@ def evaluate(
     options |= {"metrics": metric or None, "classifier": classifier, "noise_baseline": noise_baseline}
     measured = measure_all(sources or [None], data, psi=trunc, **options)
     for one in measured:
-        events.send(table(one.scores))
+        events.send(table(one.scores, one.label if len(measured) > 1 else ""))
     if len(measured) > 1 and (rows := ranking(measured)):
         events.send(ranking_table(rows))
     # Baselines are the same for all.
@@ -144,8 +144,8 @@ def _save(events: Events, path: Path, data: str, features: Sequence[str], device
     events.wrote(path, "statistics of the reals, without pictures")
 
 
-def table(scores: Sequence[Score]) -> Table:
-    """One row a metric and network; a column for each subject that was scored."""
+def table(scores: Sequence[Score], label: str = "") -> Table:
+    """One row a metric and network; a column for each subject that was scored. label: what it is called."""
     subjects = [name for name in _TITLES if any(score.subject == name for score in scores)]
     rows: dict[tuple[str, str], dict[str, Score]] = {}
     for score in in_order(scores):
@@ -155,9 +155,8 @@ def table(scores: Sequence[Score]) -> Table:
         *(Column(_TITLES[subject], numbers=True, wraps=True) for subject in subjects),
         Column("images", numbers=True),
     )
-    return Table(
-        columns, tuple(_row(key, row, subjects) for key, row in rows.items()), _title(scores), _CAPTION
-    )
+    title = f"{label}, {_title(scores)}" if label else _title(scores)
+    return Table(columns, tuple(_row(key, row, subjects) for key, row in rows.items()), title, _CAPTION)
 
 
 def _row(key: tuple[str, str], row: dict[str, Score], subjects: Sequence[str]) -> tuple[str, ...]:

@@ -34,22 +34,26 @@ def of_noisy_share(share: float, count: int, error: float) -> tuple[float, float
     return of_share(share, spread / error**2 if spread > 0 and error > 0 else count)
 
 
-def halves(count: int, seed: int) -> Iterator[np.ndarray]:
+def halves(count: int, seed: int, times: int = HALVES) -> Iterator[np.ndarray]:
     """Random halves of `count` rows, without repeats."""
     rng = np.random.RandomState(seed)
-    for _ in range(HALVES):
+    for _ in range(times):
         yield np.sort(rng.permutation(count)[: count // 2])
 
 
 def error_by_halves(
-    num_x: int, num_y: int, statistic: Callable[[np.ndarray, np.ndarray], np.ndarray], seed: int
+    num_x: int,
+    num_y: int,
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    seed: int,
+    times: int = HALVES,
 ) -> np.ndarray:
     """Standard error of each number of `statistic`, which takes rows of x and y (Politis and Romano 1994).
 
     Halves drawn without repeats vary as much as the whole does, and unlike a bootstrap's they hold no row
     twice, which a nearest neighbour or a sorted list would see.
     """
-    pairs = zip(halves(num_x, seed), halves(num_y, seed + 1), strict=True)
+    pairs = zip(halves(num_x, seed, times), halves(num_y, seed + 1, times), strict=True)
     return np.asarray(np.std([statistic(x, y) for x, y in pairs], axis=0, ddof=1))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.core.errors import InputError
-from mien.metrics._intervals import HALVES, around, error_by_halves, named
+from mien.metrics._intervals import around, error_by_halves, named
 
 NEEDS = "images"
 BETTER = {"swd": "lower"} | {f"swd_{2**k}": "lower" for k in range(4, 12)}
@@ -17,7 +17,7 @@ TITLES = {"swd": "sliced Wasserstein distance"}
 PATCH = 7
 _COARSEST = 16
 _THREADS = 2
-_HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 200, 16, 96  # what the intervals are taken from
+_HALVES, _HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 24, 128, 64, 96  # what intervals are from
 
 
 def compute(
@@ -50,7 +50,7 @@ def compute(
     errors = _errors(real[:count], fake[:count], seed)
     result: dict[str, float] = {}
     for (name, value), error in zip(scores.items(), errors, strict=True):
-        low, high = around(value, error, HALVES - 1)
+        low, high = around(value, error, _HALVES - 1)
         result |= named(name, value, (max(low, 0.0), high))
     return result
 
@@ -60,24 +60,42 @@ def _errors(real: Tensor, fake: Tensor, seed: int) -> np.ndarray:
     count = min(len(real), _HALVED_IMAGES)
     levels = []
     for level, side in enumerate(_sides(real.shape[-1])):
-        projected = []
-        for images in (real, fake):
-            patches = _descriptors(images[:count], level, side, _HALVED_PATCHES, seed)
-            directions = _directions(patches.shape[1], _HALVED_PROJECTIONS, seed)
-            projected.append((directions.T @ patches.T).numpy().reshape(_HALVED_PROJECTIONS, count, -1))
-        levels.append(projected)
+        patches = [_descriptors(part[:count], level, side, _HALVED_PATCHES, seed) for part in (real, fake)]
+        levels.append([_Projected(each, count, real.shape[1], seed) for each in patches])
 
     def distances(rows_x: np.ndarray, rows_y: np.ndarray) -> np.ndarray:
         values = []
         for x, y in levels:
-            x, y = (
-                _sorted(part[:, rows].reshape(len(part), -1)) for part, rows in ((x, rows_x), (y, rows_y))
-            )
-            values.append(1000 * float(np.abs(x - y).mean(dtype=np.float64)))
+            apart = np.abs(_sorted(x.of(rows_x)) - _sorted(y.of(rows_y)))
+            values.append(1000 * float(apart.mean(dtype=np.float64)))
         return np.array([*values, np.mean(values)])
 
-    errors: np.ndarray = error_by_halves(count, count, distances, seed) * np.sqrt(count / len(real))
+    errors: np.ndarray = error_by_halves(count, count, distances, seed, _HALVES) * np.sqrt(count / len(real))
     return errors
+
+
+class _Projected:
+    """Patches of images along directions, channel by channel, since a half has its own mean and spread."""
+
+    def __init__(self, patches: Tensor, count: int, channels: int, seed: int) -> None:
+        directions = _directions(patches.shape[1], _HALVED_PROJECTIONS, seed).view(
+            channels, -1, _HALVED_PROJECTIONS
+        )
+        split = patches.view(len(patches), channels, -1)
+        along = torch.einsum("pcj,cjk->ckp", split, directions)
+        self._along = along.view(channels, _HALVED_PROJECTIONS, count, -1)
+        self._sums = directions.sum(1)
+        pixels = split.view(count, -1, channels, split.shape[2]).double()
+        self._means, self._squares = pixels.mean((1, 3)), pixels.square().mean((1, 3))
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Of some images, normalised by their own mean and spread: [projections, patches]."""
+        chosen = torch.from_numpy(rows)
+        mean = self._means[chosen].mean(0)
+        spread = (self._squares[chosen].mean(0) - mean**2).clamp_min(1e-12).sqrt()
+        shift = (mean.float()[:, None] * self._sums)[:, :, None, None]
+        normal = (self._along[:, :, chosen] - shift) / spread.float()[:, None, None, None]
+        return np.ascontiguousarray(normal.sum(0).flatten(1).numpy())
 
 
 def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> float:
