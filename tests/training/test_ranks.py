@@ -238,6 +238,14 @@ def test_bad_input_is_one_line_of_one_process(tmp_path: Path) -> None:
     assert "nothing.zip" in lines[0]
 
 
+def test_torchrun_is_for_training_alone(fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    assert "torchrun is for mien train" in fails("doctor")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(AssertionError):
+        fails("doctor")  # the first process has said it for all
+
+
 class Hosts:
     """Two hosts joined by a cable: network namespaces, each with an address of its own and nothing else."""
 
