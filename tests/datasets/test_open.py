@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,3 +37,11 @@ def test_every_dataset_says_its_licence_and_whom_to_cite():
         module = discover.load("mien.datasets.layouts", name)
         assert module.LICENCE
         assert module.CITATION
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pkl", "net.onnx"])
+def test_weights_in_the_place_of_pictures_are_named_with_the_way_on(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:  # as torch writes them
+        archive.writestr("net/data.pkl", b"")
+    with pytest.raises(InputError, match=rf"weights of a network.*mien import .*{name}"):
+        open_dataset(str(tmp_path / name))

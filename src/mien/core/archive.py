@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import shlex
 import struct
 import tarfile
 import weakref
@@ -21,6 +22,7 @@ from mien.core.errors import InputError
 from mien.core.picture import list_files
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".onnx", ".safetensors")  # those of torch are zips, too
 _LARGEST_MEMBER = 1 << 30
 _BOMB_BYTES, _BOMB_RATIO = (
     4 << 30,
@@ -46,6 +48,11 @@ def open_store(path: Path) -> Store:
         return _FolderStore(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder")
+    if path.suffix.lower() in _WEIGHTS:
+        raise InputError(
+            f"{path}: weights of a network, no pictures; for one of another program: mien import"
+            f" {shlex.quote(str(path))}"
+        )
     return _TarStore(path) if is_tar(path) else _ZipStore(path)
 
 

@@ -80,7 +80,7 @@ def generate(
     chosen = list(dict.fromkeys(given))
     drawing = open_generator(source_of(source))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
-    repeats = f"{len(given) - len(chosen)} seeds stood there again; each is drawn once"
+    repeats = f"--seeds names {len(given) - len(chosen)} again, and each seed is drawn once"
     remarks = (
         *drawing.notes,
         note,

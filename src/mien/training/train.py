@@ -170,7 +170,9 @@ def _run_folder(plan: Plan, events: Events) -> tuple[Plan, RunFolder, bool]:
         run = RunFolder.open(plan.options.resume)
         if run.read_config().get("identity") != identity:
             raise InputError(
-                f"{run.path}: its dataset is not {plan.source} any more; resume needs the same one"
+                f"{run.path} learns from other data than {plan.source} holds now ({len(plan.dataset):,}"
+                f" images); in the place of --resume, --from {run.path} goes on from what it learnt,"
+                " --new begins anew"
             )
         return plan, run, False
     if not plan.options.new:
