@@ -219,8 +219,8 @@ def _read_envelope(path: Path) -> tuple[NetworkHeader, str]:
         return NetworkHeader.model_validate(envelope["header"]), str(envelope["sha256"])
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: its header does not fit this version ({place}: {first['msg']})") from error
+        why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise InputError(f"{path}: its header does not fit this version ({why})") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: its header is damaged ({type(error).__name__})") from error
 

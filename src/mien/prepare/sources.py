@@ -18,7 +18,6 @@ from mien.core.manifest import CONTINUED
 from mien.core.path_labels import classes_of, read_paths
 from mien.core.picture import PICTURE_SUFFIXES, BadPicture, list_files, read_bytes
 from mien.datasets.index import Index, name_of
-from mien.datasets.layouts import parquet
 from mien.prepare.archive import Archive, is_safe
 
 MANIFEST = "manifest.jsonl"
@@ -122,6 +121,8 @@ class Reader:
             return _read_tar(self._tar, file.name)
         path, mark, row = file.name.rpartition("#")
         if mark and path.endswith(".parquet"):
+            from mien.datasets.layouts import parquet  # brings torch, which workers do without otherwise
+
             return parquet.read_bytes(self._source / path, int(row), where=file.name)
         return read_bytes(self._source / file.name, where=file.name)
 
