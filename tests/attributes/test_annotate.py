@@ -258,3 +258,12 @@ def test_measuring_fills_in_what_is_not_known(tmp_path: Path, monkeypatch: pytes
     assert continuation(data).read_bytes() == before
     assert measure_faces(data, again=True) == (5, 5)
     assert PackReader(data).records[0]["measurements"]["coverage"] == 0.123
+
+
+def test_pictures_of_any_shape_are_annotated_where_they_lie(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(encode_png(np.full((8, 8 + number, 3), number, np.uint8)))
+    (tmp_path / "given.csv").write_text("file,age\n0.png,20\n1.png,30\n")
+    source = f"folder:{tmp_path}?size=8"
+    assert main(["annotate", source, "--labels", str(tmp_path / "given.csv")]) == 0
+    assert {r["file"]: r["labels"]["age"] for r in read_continuation(tmp_path)} == {"0.png": 20, "1.png": 30}

@@ -173,7 +173,7 @@ def test_bad_arguments_are_one_line_before_any_work(photos, tmp_path, options, w
 
 
 def test_bad_sources_and_targets(photos, tmp_path):
-    with pytest.raises(InputError, match="no such folder or zip"):
+    with pytest.raises(InputError, match="no such zip or folder"):
         prepare(tmp_path / "gone", tmp_path / "out.zip").run()
     with pytest.raises(InputError, match=r"ending in \.zip"):
         prepare(photos, tmp_path / "out.tar").run()

@@ -15,6 +15,7 @@ from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
 from mien.core.manifest import append_records
 from mien.core.picture import decode
+from mien.datasets.layout import plain_path
 from mien.faces.crop import Square
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.faces.measure import measure as measure_face
@@ -43,7 +44,7 @@ def annotate(
     Parameters
     ----------
     dataset
-        A zip from `mien prepare`, or a folder of square pictures.
+        A zip from `mien prepare`, a folder of square pictures, or folder:FOLDER?size=64 of any.
     model
         A run that trained `--model attributes`, or its .safetensors file.
     read
@@ -110,7 +111,7 @@ def measure_faces(dataset: Path, *, again: bool = False, progress: Tick | None =
             stored = dict(pack.records[index].get("measurements") or {})
             new = {key: value for key, value in measurements.items() if key not in _kept(stored, again)}
             records.append({"file": pack.names[index], "measurements": new, "measured_by": TOOL})
-        append_records(dataset, records)
+        append_records(plain_path(dataset), records)
         if progress:
             progress(done * CHUNK + len(chunk), len(todo))
     return len(todo), len(pack)

@@ -11,6 +11,7 @@ from mien.attributes.predictions import BY, CHUNK, chunks, given, others, pictur
 from mien.core import artefacts
 from mien.core.events import Tick
 from mien.core.manifest import append_records
+from mien.datasets.layout import plain_path
 from mien.faces.age_sex import AgeSexNetworks
 from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 
@@ -82,7 +83,7 @@ def _read(
         for index, values in zip(chunk, predictions, strict=True):
             by = {**others(records[index], model, [label]), model: [label]}
             new_records.append({"file": names[index], "predictions": {**values, BY: by}})
-        append_records(dataset, new_records)
+        append_records(plain_path(dataset), new_records)
         if progress:
             progress(done * CHUNK + len(chunk), len(pending))
     return len(pending), len(names)

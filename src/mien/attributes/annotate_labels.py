@@ -8,6 +8,7 @@ from mien.attributes.label_files import LabelRows, read_label_file
 from mien.attributes.predictions import open_pack
 from mien.core.errors import InputError
 from mien.core.manifest import append_records
+from mien.datasets.layout import plain_path
 
 _NAMED = 5  # unknown files that a warning names
 
@@ -28,7 +29,9 @@ def write_labels(dataset: Path, source: Path, *, warn: Callable[[str], None]) ->
         warn(f"{source}: left out, for the dataset has no such picture: {named}{more}")
     if not labels_by_file:
         raise InputError(f"{source}: none of its {len(rows)} rows names a picture of {dataset}")
-    append_records(dataset, [{"file": file, "labels": labels} for file, labels in labels_by_file.items()])
+    append_records(
+        plain_path(dataset), [{"file": file, "labels": labels} for file, labels in labels_by_file.items()]
+    )
     return len(labels_by_file), len(pack)
 
 

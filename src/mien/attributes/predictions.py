@@ -18,6 +18,7 @@ from mien.core.manifest import append_records
 from mien.core.network import LoadedNetwork
 from mien.core.packed import PackReader
 from mien.core.types import Dataset
+from mien.datasets.layout import plain_path
 from mien.datasets.opening import open_dataset
 from mien.labels.encoding import Target
 from mien.models.attributes import Reader
@@ -50,7 +51,7 @@ def read_labels(
     for done, chunk in enumerate(chunks(pending)):
         rows = read(loaded.network, pictures, np.array(chunk))
         append_records(
-            dataset,
+            plain_path(dataset),
             [
                 {"file": names[index], "predictions": _predictions(loaded, row, records[index])}
                 for index, row in zip(chunk, rows, strict=True)
@@ -62,9 +63,10 @@ def read_labels(
 
 
 def open_pack(dataset: Path) -> PackReader:
-    if not dataset.exists():
+    path = plain_path(dataset)
+    if not path.exists():
         raise InputError(f"{dataset}: there is no such zip or folder; annotate writes into its manifest")
-    return PackReader(dataset)
+    return PackReader(path)
 
 
 def pictures_of(

@@ -13,7 +13,7 @@ from mien.core.errors import InputError, MienError, install
 from mien.core.events import Events, Progress, job
 from mien.core.manifest import continuation
 from mien.curate.faces import Faces
-from mien.datasets.layout import parse_options
+from mien.datasets.layout import plain_path
 from mien.reports.address import bound, host_names, shown_host
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def curate(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MienError(f"curate needs FastAPI; {install('curate')}") from error
-    dataset = _path(dataset)
+    dataset = plain_path(dataset)
     with _locked(dataset):
         faces = Faces(dataset)
         try:
@@ -109,12 +109,6 @@ def _ticking(config: "uvicorn.Config", events: Events, faces: Faces) -> "uvicorn
                 raise self._failure
 
     return Server(config)
-
-
-def _path(dataset: Path) -> Path:
-    """The folder or zip of "folder:WHERE?size=64"; the size is for training, curators see the files."""
-    name, colon, where = str(dataset).partition(":")
-    return parse_options(where)[0] if colon and name == "folder" and not dataset.exists() else dataset
 
 
 @contextmanager

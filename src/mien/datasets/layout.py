@@ -39,6 +39,12 @@ class Options(BaseModel):
     seed: int = Field(0, ge=0, description="another seed splits the people otherwise")
 
 
+def plain_path(source: Path) -> Path:
+    """The folder or zip of "folder:WHERE?size=64"; any other path as it is."""
+    name, colon, where = str(source).partition(":")
+    return parse_options(where)[0] if colon and name == "folder" and not source.exists() else source
+
+
 def read_index(layout: str, index: Callable[..., Index], where: str) -> tuple[Index, Options]:
     """Call `index` for "FOLDER?options"; every entry's split is as the options say, none is left out yet.
 
