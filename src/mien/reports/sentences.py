@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mien.core.network import LoadedNetwork
 from mien.reports.charts import number
 from mien.reports.log import Log, groups
 from mien.reports.score_tables import Quote
 
+if TYPE_CHECKING:  # pages without a network (curate, study) do not wait for torch
+    from mien.core.network import LoadedNetwork
 
-def lead(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> str:
+
+def lead(config: Mapping[str, Any], loaded: "LoadedNetwork[Any] | None", log: Log) -> str:
     """The family, dataset and duration of a run, in one sentence."""
     family = dig(config, "family") or (loaded.header.family if loaded else None)
     size = dig(config, "spec", "resolution")
@@ -39,7 +41,7 @@ def verdict(
         yield memorisation
 
 
-def facts(config: Mapping[str, Any], loaded: LoadedNetwork[Any] | None, log: Log) -> list[tuple[str, str]]:
+def facts(config: Mapping[str, Any], loaded: "LoadedNetwork[Any] | None", log: Log) -> list[tuple[str, str]]:
     """The main facts of a run as (name, value), without those that are unknown."""
     speeds = sorted(
         y
