@@ -129,6 +129,7 @@ def test_the_same_command_goes_on_and_more_budget_extends(
     assert trained.newest_generator().name == "generator-000003.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_at_the_end_of_a_step_and_nothing_is_lost(faces: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "mien", "train", str(faces), "--kimg", "100000", *SMALL]

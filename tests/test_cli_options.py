@@ -25,6 +25,7 @@ def _told(default: Any) -> str:
     return repr(str(default)) if isinstance(default, Path) else repr(default)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", BEFORE, ids=[line.partition(":")[0] for line in BEFORE])
 def test_every_option_is_still_there(line: str) -> None:
     path, _, options = line.partition(": ")

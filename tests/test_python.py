@@ -14,6 +14,7 @@ from mien.core.provenance import verify
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 
 
+@pytest.mark.slow
 def test_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

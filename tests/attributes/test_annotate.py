@@ -84,6 +84,7 @@ def found(run: RunFolder) -> AttributeExamination:
     return AttributeExamination.of_run(run)[0]
 
 
+@pytest.mark.slow
 def test_what_can_be_seen_is_learnt_and_a_coin_is_not(trained: tuple[RunFolder, Path]) -> None:
     readings = {reading.name: reading for reading in found(trained[0]).readings}
     dark, coin, hue, level = (readings[name] for name in ("dark", "coin", "hue", "level"))
@@ -159,6 +160,7 @@ def test_verbs_of_generators_say_in_a_line_that_this_is_none(
         assert "attributes" in error
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped by kill -9 and started again by the same command, it ends at its budget with whole files."""
     monkeypatch.chdir(tmp_path)
@@ -238,6 +240,7 @@ def test_pictures_of_another_size_are_resized_and_gray_ones_refused(
     assert main(["annotate", str(large)]) == 2  # with what?
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(artefact_path("face-mesh") is None, reason="the face mesh is not here")
 def test_measuring_fills_in_what_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, _ = heads()

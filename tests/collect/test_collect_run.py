@@ -78,6 +78,7 @@ def test_pages_whose_id_is_inside_them_are_known_by_address(tmp_path):
         assert set(gallery.asked()) == {"/robots.txt", "/register?page=1", "/register?page=2"}
 
 
+@pytest.mark.slow
 def test_the_demo_serves_its_own_gallery(tmp_path):
     import subprocess
     import sys

@@ -2,6 +2,7 @@
 
 import gzip
 
+import pytest
 from loopback import collect, jpeg, lines, manifest, serving, site_text
 
 WALL = "<h1>Privacy</h1><p>We use cookies. Please accept them to go on.</p>"
@@ -58,6 +59,7 @@ def test_placeholders_are_recognised_and_asked_again_when_the_rule_is_mended(tmp
         assert lines(out / "skipped.jsonl") == []
 
 
+@pytest.mark.slow
 def test_a_wall_of_cookies_is_named(tmp_path):
     with serving({"/": WALL}) as server:
         done = collect(site_text(server.url("/")), tmp_path / "out")

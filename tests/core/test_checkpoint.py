@@ -403,6 +403,7 @@ print(done)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [1, 2], ids=["same name", "new names"])
 def test_kill_9_at_any_moment_loses_nothing_that_was_saved(tmp_path, names):
     source = str(Path(mien.__file__).parents[1])

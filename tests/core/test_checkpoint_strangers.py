@@ -76,6 +76,7 @@ def test_every_number_has_an_upper_bound(family: str) -> None:
     assert free == []
 
 
+@pytest.mark.slow
 def test_hostile_headers_take_no_memory(tmp_path: Path) -> None:
     """Each in one process whose peak is measured: an honest load takes about as much."""
     generators = [

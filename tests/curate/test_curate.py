@@ -390,6 +390,7 @@ def test_every_answer_has_its_policy(client: Client) -> None:
 # ---- the command
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_quietly_and_one_curate_is_enough(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with running(path) as (process, address):
         assert address.startswith("http://127.0.0.1:")

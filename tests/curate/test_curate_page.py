@@ -222,6 +222,7 @@ def test_what_was_not_saved_is_not_shown_as_done(browser: Any, address: str, pat
     assert tossed_on_disk(path) == {0}
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_verdict_that_was_shown(browser: Any, path: Path) -> None:
     with running(path) as (process, address):
         tab = Tab(browser, address)
@@ -368,6 +369,7 @@ def test_of_doubles_a_key_takes_the_other(browser: Any, tmp_path: Path, width: i
         assert tab.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 400, 390])
 def test_it_fits(browser: Any, address: str, width: int) -> None:
     tab = Tab(browser, address, width=width)

@@ -71,6 +71,7 @@ def data(tmp_path):
     return write_data(tmp_path / "data.zip")
 
 
+@pytest.mark.slow
 def test_every_score_carries_what_it_was_computed_with(run, data):
     ticks = []
     scores = measure(run.path, data, **CHEAP, num_fake=20, seed=5, progress=lambda *tick: ticks.append(tick))
@@ -91,6 +92,7 @@ def test_every_score_carries_what_it_was_computed_with(run, data):
     assert ticks == sorted(ticks)
 
 
+@pytest.mark.slow
 def test_scores_are_appended_to_the_run_and_read_back(run, data):
     first = measure(run.path, data, **CHEAP, num_fake=16)
     second = measure(run.path, data, **CHEAP, num_fake=16)
@@ -107,6 +109,7 @@ def test_a_file_alone_is_scored_and_nothing_is_written_beside_it(tmp_path, data)
     assert [path.name for path in file.parent.iterdir()] == ["g.safetensors"]
 
 
+@pytest.mark.slow
 def test_baselines_are_labelled_and_may_be_compared(run, data):
     scores = measure(run.path, data, **CHEAP, num_fake=24, noise_baseline=True)
     by_subject = {score.subject: score for score in scores if score.metric == "kernel"}
@@ -119,6 +122,7 @@ def test_baselines_are_labelled_and_may_be_compared(run, data):
     assert halves.value < by_subject["noise"].value
 
 
+@pytest.mark.slow
 def test_cached_features_are_used_and_a_damaged_cache_is_computed_anew(run, data, tmp_path):
     first = measure(run.path, data, **CHEAP, num_fake=16)
     (file,) = (tmp_path / "cache" / "features").glob("*.npy")
@@ -129,6 +133,7 @@ def test_cached_features_are_used_and_a_damaged_cache_is_computed_anew(run, data
     assert measure(run.path, data, **CHEAP, num_fake=16) == first
 
 
+@pytest.mark.slow
 def test_labels_are_drawn_for_a_conditional_generator(tmp_path):
     file = write_generator(tmp_path / "g.safetensors", label_dim=3)
     labelled = write_data(tmp_path / "labelled.zip", labels=True)
@@ -150,6 +155,7 @@ def test_few_pictures_are_warned_about_in_words(run, data):
     assert all(score.warnings for score in scores if score.metric == "kernel")
 
 
+@pytest.mark.slow
 def test_the_frechet_distance_comes_at_fixed_counts_or_not_at_all(run, data, monkeypatch):
     said = []
     options = {**CHEAP, "metrics": ["frechet"]}
@@ -179,6 +185,7 @@ def _without_faces(names):
     return lambda package: tuple(name for name in names(package) if name not in ("faces", "swd"))
 
 
+@pytest.mark.slow
 def test_what_is_not_here_is_left_out_in_a_line_each(run, data, monkeypatch):
     """With an empty cache: no network but vgg-random, no LPIPS; everything else goes on."""
     said = []

@@ -650,6 +650,7 @@ def test_the_policy_stops_what_would_slip_through(browser: Any, run: RunFolder) 
     assert any("Content Security Policy" in complaint for complaint in seen.complaints)
 
 
+@pytest.mark.slow
 def test_marks_survive_in_the_page(run: RunFolder, tmp_path: Path) -> None:
     page = page_of(run)
     found = re.search(r'<img src="data:image/webp;base64,([^"]+)"[^>]*alt="generated face, seed 3', page)

@@ -261,6 +261,7 @@ def test_a_stopped_run_goes_on_and_finds_the_same(real: Path, made: Path, tmp_pa
     assert more.seeds == 3
 
 
+@pytest.mark.slow
 def test_a_killed_run_finds_the_same_as_a_whole_one(real: Path, made: Path, tmp_path: Path) -> None:
     """True models, and a kill that nothing can catch while one of them learns."""
     numbers = ("--seeds", "2", "--kimg", "1", "--set", "batch_size=16", "--set", "width=4")
@@ -303,6 +304,7 @@ def test_other_labels_are_another_question(real: Path, made: Path, tmp_path: Pat
     assert len(stub.calls) - before == 4  # the same pictures, other labels: two arms of two seeds
 
 
+@pytest.mark.slow
 def test_true_models_learn_from_what_they_are_given(real: Path, made: Path, tmp_path: Path) -> None:
     """Small true models: good pictures help, and pictures with the label's sign reversed are found out."""
     wrong = pack(tmp_path / "wrong.zip", 40, first=800, sign=-1)

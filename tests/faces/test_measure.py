@@ -176,6 +176,7 @@ def test_gray_pictures_have_neither_colour_nor_tint_though_stored_as_rgb(finder,
         assert (values["colour"], values["tint"]) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("glasses", ["none", "wide"])
 def test_shut_eyes_show(finder, glasses):
     values = []
@@ -208,6 +209,7 @@ def covered(finder, image, colour):
     return painted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "colour", [(235, 235, 235), (30, 30, 30), (120, 170, 200), (150, 40, 50), (200, 160, 130)]
 )
@@ -231,6 +233,7 @@ def test_veils_are_no_masks(finder, plain):
             assert measured(finder, np.asarray(veiled, np.uint8))["mask"] < SUGGESTED["mask"][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beard", ["mustache", "goatee", "full"])
 def test_beards_are_no_masks(finder, beard):
     values = [measured(finder, head(person, beard=beard))["mask"] for person in PEOPLE]

@@ -33,6 +33,7 @@ def test_mean_face_is_symmetric_and_each_point_stands_once():
     assert len(set(pose._INDEXES)) == len(pose._INDEXES) == len(pose._MEAN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", ["yaw", "pitch"])
 def test_rendered_heads_turn_as_measured(mesh_finder, angle):
     off = []

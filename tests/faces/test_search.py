@@ -70,6 +70,7 @@ def roll(head):
     return math.degrees(math.atan2(head[8] - head[6], head[7] - head[5]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("side", [16, 40, 75, 120, 300, 700])
 def test_heads_of_every_size_come_the_right_way_up(side, turns):

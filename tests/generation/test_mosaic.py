@@ -74,6 +74,7 @@ print(peak() - before, 1200 * 160 * 160 * 3)
 """
 
 
+@pytest.mark.slow
 def test_a_large_wall_needs_no_more_memory_than_a_small_one(plain: Path, tmp_path: Path) -> None:
     """92 MB of faces are laid out with the memory that four rows of them needed."""
     words = [sys.executable, "-c", MEASURE, str(plain), str(tmp_path / "wall.png")]

@@ -227,6 +227,7 @@ def test_the_same_command_gives_the_same_page(model: Path, tmp_path: Path, page_
     assert (tmp_path / "again.html").read_bytes() == page_file.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -63,6 +63,7 @@ def test_no_generator_family_is_left_out() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grown", [0.0, 0.4, 1.0])
 def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, grown: float) -> None:
     tensors, header = load_generator(saved(tmp_path / "full.safetensors", "stylegan1"))
@@ -80,6 +81,7 @@ def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, gro
     assert flat == (grown == 0)  # from 8 px, every pixel shows four times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SMALL)
 def test_onnx_draws_as_torch_does(tmp_path: Path, family: str) -> None:
     labels = 2 if family in ("lite", "stylegan2") else 0
@@ -100,6 +102,7 @@ def test_onnx_draws_as_torch_does(tmp_path: Path, family: str) -> None:
         assert (exported(z, swapped, psi=psi) - ours).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_generate_draws_the_same_files_from_onnx(tmp_path: Path) -> None:
     source = saved(tmp_path / "g.safetensors", "lite", labels=2)
     export(source, tmp_path / "g.onnx").run()
@@ -114,6 +117,7 @@ def test_generate_draws_the_same_files_from_onnx(tmp_path: Path) -> None:
         assert verify(second).model == model_id(source)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_onnx_asks_for_a_label_and_knows_their_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +153,7 @@ def test_card_names_the_licences_of_the_data(tmp_path: Path) -> None:
     assert "CC0-1.0 (2)" in export(run.path, tmp_path / "g.safetensors").run().card.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_wrong_onnx_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = saved(tmp_path / "g.safetensors", "lite")
     monkeypatch.setattr(onnx_file, "TOLERANCE", 0.0)

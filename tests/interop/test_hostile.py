@@ -71,6 +71,7 @@ def test_there_are_enough_of_them() -> None:
     assert len(NAMES) - len(LIMITED) >= 60
 
 
+@pytest.mark.slow
 def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
     """So that its silence below means something."""
     script = "from pathlib import Path; from interop import hostile; hostile.carried_out(Path(sys.argv[1]))"
@@ -102,6 +103,7 @@ def test_nothing_runs(title: str, canary: Path) -> None:
     assert not canary.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", [*LIMITED, "nested torch.load", "zip in torch.load"])
 def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
     """The limits are the process's own: time is cut off by it, memory measured here."""
@@ -115,6 +117,7 @@ def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_000_000  # kB
 
 
+@pytest.mark.slow
 def test_the_real_process_runs_none_of_them(tmp_path: Path) -> None:
     """Every one through the sandbox's own code: refused or killed by its limits, with nothing carried out."""
     canary, names = tmp_path / "canary", [name for name in NAMES if name != "source with code"]
@@ -155,6 +158,7 @@ def test_limits_grow_with_the_file() -> None:
     assert large.cpu_seconds > 20
 
 
+@pytest.mark.slow
 def test_a_large_honest_file_passes(tmp_path: Path) -> None:
     """130 MB: far more than the sandbox has for small files, were everything kept many times."""
     network = official.generator(channel_base=32, channel_max=1)
@@ -165,6 +169,7 @@ def test_a_large_honest_file_passes(tmp_path: Path) -> None:
     assert torch.equal(contents.weights["G_ema"]["extra"], network.extra)
 
 
+@pytest.mark.slow
 def test_command_gives_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     canary, path = tmp_path / "canary", tmp_path / "evil.pkl"
     path.write_bytes(built(str(canary))["global"])
@@ -177,6 +182,7 @@ def test_command_gives_one_line_and_code_2(tmp_path: Path, capsys: pytest.Captur
     assert sorted(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_mutations_neither_run_nor_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is read, or refused with InputError; any other exception fails the test."""
     data = _small()

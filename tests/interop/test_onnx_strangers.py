@@ -90,6 +90,7 @@ def _endless(path: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "words"), [(_huge, "more memory than"), (_endless, r"it took more than 66 s")]
 )

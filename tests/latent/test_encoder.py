@@ -44,6 +44,7 @@ def faces(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lite", "plain"])
 def test_it_learns_to_find_latents(tmp_path: Path, name: str) -> None:
     """Unseen samples end nearer to themselves than the mean is, each pass nearer than the one before."""
@@ -72,6 +73,7 @@ def test_it_learns_to_find_latents(tmp_path: Path, name: str) -> None:
     assert (drawn - target).square().mean() < 0.8 * (start - target).square().mean()
 
 
+@pytest.mark.slow
 def test_stopped_it_goes_on_as_if_it_had_not(tmp_path: Path, faces: Path) -> None:
     model = generator_file(tmp_path, "lite")
 

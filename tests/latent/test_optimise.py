@@ -61,6 +61,7 @@ class Case:
         return float((images.clamp(-1, 1) - to_float(self.images)).square().mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "left"), [("stylegan2", 0.02), ("stylegan1", 0.02), ("lite", 0.5)])
 def test_w_of_own_samples_is_found_again(tmp_path: Path, name: str, left: float) -> None:
     """From half-way, where an untrained network has no other minimum. left: of the way, at the end.
@@ -119,6 +120,7 @@ COURSES: dict[str, tuple[Course, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 5, 11])
 @pytest.mark.parametrize("kind", COURSES)
 def test_going_on_from_a_state_equals_not_stopping(tmp_path: Path, kind: str, stop: int) -> None:

@@ -139,6 +139,7 @@ def test_every_space_ends_in_w_where_there_is_one(
     assert bool((rows == rows[0]).all()) is (space != "w+")
 
 
+@pytest.mark.slow
 def test_two_runs_are_the_same(models: dict[str, Path], tmp_path: Path) -> None:
     more = options(initial_noise=0.05, noise=True, restarts=2, tune=True, tune_steps=3, seed=5)
     for folder in ("one", "two"):
@@ -150,6 +151,7 @@ def test_two_runs_are_the_same(models: dict[str, Path], tmp_path: Path) -> None:
     assert content(tmp_path / "three") != content(tmp_path / "one")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "done"), [("projecting", 4 * 7), ("projecting", 4 * 12 + 3), ("tuning", 2)])
 def test_stopped_it_goes_on_as_if_it_had_not(
     models: dict[str, Path], tmp_path: Path, what: str, done: int
@@ -192,6 +194,7 @@ def test_another_command_in_the_same_folder_begins_anew(models: dict[str, Path],
     assert any(isinstance(e, Notice) and "of another command; beginning anew" in e.text for e in heard)
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on(models: dict[str, Path], tmp_path: Path) -> None:
     """kill -9 costs the steps since the last state."""
     program = (
@@ -320,6 +323,7 @@ def imported(folder: Path, kind: str) -> Path:
     return result.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ada", "rosinality"])
 def test_imported_networks_project_like_our_own(tmp_path: Path, kind: str) -> None:
     model = imported(tmp_path, kind)

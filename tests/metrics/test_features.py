@@ -49,6 +49,7 @@ def test_the_random_network_answers_as_it_always_did(vgg):
     assert first.tolist() == pytest.approx([0.52176, 0.27430, -0.19422, 0.37926], abs=2e-4)
 
 
+@pytest.mark.slow
 def test_features_do_not_depend_on_batches(network):
     pictures = smooth_pictures(40, seed=0)
     whole = network.features(pictures)
@@ -147,6 +148,7 @@ def disturbance_rises(network, pictures, others):
             assert all(a < b for a, b in itertools.pairwise(values)), (name, kind, values)
 
 
+@pytest.mark.slow
 def test_disturbing_smooth_pictures_raises_the_distances(network):
     disturbance_rises(network, smooth_pictures(24, seed=0), 255 - smooth_pictures(24, seed=1) // 2)
 
@@ -164,6 +166,7 @@ def test_disturbing_rendered_heads_raises_the_distances(network):
     disturbance_rises(network, torch.from_numpy(heads), smooth_pictures(32, seed=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_every_network_answers_alone_as_in_a_batch_and_builds_without_touching_chance(name):
     if not is_here(name):

@@ -70,6 +70,7 @@ def test_a_much_larger_side_is_thinned(monkeypatch):
     assert (len(left), len(right)) == (100, 40)
 
 
+@pytest.mark.slow
 def test_many_pictures_are_measured_in_seconds():
     rng = np.random.RandomState(5)
     values = compute(rng.randn(50_000, 16).astype(np.float32), rng.randn(2_100, 16).astype(np.float32))
@@ -129,6 +130,7 @@ def _mean_pair(part):
     return _own(part).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "count"), [(0.0, 60), (0.15, 60), (1.0, 60), (0.15, 250)])
 def test_the_interval_covers_the_truth_as_often_as_it_says(shift, count):
     """Against the estimate's own spread over new images, and its exact mean for unit Gaussians in 4-d."""

@@ -26,6 +26,7 @@ def networks(request: pytest.FixtureRequest) -> dict[str, torch.nn.Module]:
     return {name: network.eval() for name, network in networks.items()}
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_pictures_without_any_of_the_labels_are_told_apart(networks: dict[str, torch.nn.Module]) -> None:
     """Half of all people neither smile nor wear anything: a score of zero for all would teach nothing."""

@@ -297,6 +297,7 @@ def test_its_sides_and_its_loss_follow_from_the_noise() -> None:
     assert build(Config(noise="text", loss="l2"), Spec(16))._loss == "l2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "impulse"])
 def test_it_learns_to_clean_from_noisy_targets_alone(kind: str) -> None:
     dataset = ArrayDataset(200, resolution=16)

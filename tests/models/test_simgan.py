@@ -264,6 +264,7 @@ def test_what_is_kept() -> None:
     assert min(flipped) > 0.05
 
 
+@pytest.mark.slow
 def test_more_passthrough_changes_less() -> None:
     keep = [simgan.PRESETS[name].keep for name in ("less", "normal", "more")]
     assert keep == sorted(keep)

@@ -132,6 +132,7 @@ def warped(x, by):
     return functional.grid_sample(x, grid, padding_mode="reflection", align_corners=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "ladder"),
     [

@@ -131,6 +131,7 @@ def photos(tmp_path_factory, finder):
     return folder
 
 
+@pytest.mark.slow
 def test_every_face_of_every_photo_is_a_picture_that_names_its_photo(photos, tmp_path, finder):
     prepare(photos, tmp_path / "all.zip", finder=finder, faces="all").run()
     records = PackReader(tmp_path / "all.zip").records
@@ -159,6 +160,7 @@ def test_a_single_photo_can_still_be_split(photos, tmp_path, finder):
     assert len(split.train) + len(split.held_out) == 4
 
 
+@pytest.mark.slow
 def test_the_largest_alone_by_default_and_all_with_the_same_work_folder_elsewhere(photos, tmp_path, finder):
     assert prepare(photos, tmp_path / "one.zip", finder=finder).run().kept == 3
     assert prepare(photos, tmp_path / "one.zip", finder=finder, faces="central").run().kept == 3

@@ -128,6 +128,7 @@ def test_several_sizes_are_one_pass_and_a_zip_each(photos, tmp_path):
     assert not (tmp_path / "out.zip").exists()
 
 
+@pytest.mark.slow
 def test_a_size_without_pictures_is_said_and_the_others_are_written(photos, tmp_path):
     result = prepare(photos, tmp_path / "out.zip", size=(64, 1024), rules=EASY).run()
     assert [pack.size for pack in result.packs] == [64]
@@ -262,6 +263,7 @@ def dropped_as(path, reason="duplicate"):
     return {record["source"]: record for record in records if record.get("reason") == reason}
 
 
+@pytest.mark.slow
 def test_a_thumbnail_and_an_enlarged_copy_give_way_to_the_original(tmp_path):
     """The thumbnail is the sharpest at its size, the enlarged one has the most pixels."""
     original = Image.fromarray(heads()[0][0])

@@ -197,6 +197,7 @@ def disturbed(path):
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_disturbed_files_are_found_among_strangers(chain, shared_data):
     """60 faces and their copies: each copy falls to its original, no face to a stranger."""
     paths = list_pictures(shared_data / "faces")[::67]

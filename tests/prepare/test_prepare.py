@@ -87,6 +87,7 @@ def test_faces_are_packed_and_every_input_has_a_verdict(photos, tmp_path, finder
     assert read_picture(sheet).shape[1] > 600
 
 
+@pytest.mark.slow
 def test_same_input_gives_the_same_bytes_for_any_number_of_workers(photos, tmp_path, finder):
     outs = [tmp_path / f"{count}.zip" for count in (1, 2, 3)]
     for count, out in enumerate(outs, 1):
@@ -94,6 +95,7 @@ def test_same_input_gives_the_same_bytes_for_any_number_of_workers(photos, tmp_p
     assert len({out.read_bytes() for out in outs}) == 1
 
 
+@pytest.mark.slow
 def test_a_zip_of_the_photos_gives_the_same_faces(photos, tmp_path, finder):
     archive = tmp_path / "photos-in.zip"
     with zipfile.ZipFile(archive, "w") as file:
@@ -104,6 +106,7 @@ def test_a_zip_of_the_photos_gives_the_same_faces(photos, tmp_path, finder):
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
+@pytest.mark.slow
 def test_class_folders_become_labels_in_pack_and_manifest(tmp_path, found, finder):
     for number, image in enumerate(found[:4]):
         save(tmp_path / "photos" / ("young" if number % 2 else "aged"), f"{number}.png", image)
@@ -118,6 +121,7 @@ def test_class_folders_become_labels_in_pack_and_manifest(tmp_path, found, finde
     assert PackReader(tmp_path / "again.zip").class_names == ("aged", "young")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -359,6 +363,7 @@ def test_real_photos_are_nearly_all_kept(shared_data, tmp_path, finder):
     assert all(drop["reason"] and drop["detail"] for drop in result.drops)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["faces/female-asian", "expressions/smiling", "portraits-cc0"])
 def test_default_bounds_keep_other_kinds_of_portraits(shared_data, tmp_path, finder, part):
     folder = tmp_path / "some"

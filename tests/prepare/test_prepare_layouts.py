@@ -18,6 +18,7 @@ LENIENT = (
 )
 
 
+@pytest.mark.slow
 def test_celeba_keeps_its_attributes(tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "celeba", celeba_rows())
     out = tmp_path / "faces.zip"
@@ -31,6 +32,7 @@ def test_celeba_keeps_its_attributes(tmp_path: Path) -> None:
         assert record["labels"]["Young"] == known["Young"]
 
 
+@pytest.mark.slow
 def test_minors_of_sd18_are_never_looked_at(tmp_path: Path) -> None:
     root = write_sd18(tmp_path / "sd18")
     out = tmp_path / "faces.zip"

@@ -289,6 +289,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert words(page).count(HOSTILE) > 5
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_records_stay_small(tmp_path: Path) -> None:
     """Noise does not compress: each thumbnail is as large as one gets."""
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
@@ -357,6 +358,7 @@ def test_hostile_names_do_nothing_in_a_browser(browser: Any, tmp_path: Path) -> 
     assert page.evaluate("document.documentElement.scrollWidth") <= 400, "long names wrap"
 
 
+@pytest.mark.slow
 def test_thumbnails_are_of_the_record_they_stand_for(tmp_path: Path) -> None:
     page = write(tmp_path / "page.html", usual())
     for name in ("b0.jpg", "k0.jpg", "t0.jpg"):

@@ -157,6 +157,7 @@ def count_known(work: Path) -> int:
         store.close()
 
 
+@pytest.mark.slow
 def test_a_worker_whose_parent_was_killed_ends_too(start, tmp_path):
     process = start("orphans")
     while count_known(tmp_path / "orphans.work") < 3:
@@ -225,6 +226,7 @@ def test_a_damaged_store_is_named(tmp_path):
         Store(tmp_path / "a.sqlite")
 
 
+@pytest.mark.slow
 def test_packed_manifest_has_every_input(start, tmp_path):
     finish(start("whole"))
     pack = PackReader(tmp_path / "whole.zip")

@@ -42,6 +42,7 @@ def saved(place: str) -> list[tuple[str, int, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_no_acknowledged_vote(database: str, tmp_path: Path) -> None:
     place = make_study(tmp_path, "hype-infinity", db=database, task={"trials": 60})
     acknowledged: list[tuple[str, int, str]] = []
@@ -88,6 +89,7 @@ def test_a_killed_server_loses_no_acknowledged_vote(database: str, tmp_path: Pat
     assert len(after) == len({vote[:2] for vote in after}) == 6 * 63
 
 
+@pytest.mark.slow
 def test_a_second_server_is_refused_and_the_first_goes_on(database: str, tmp_path: Path) -> None:
     place = make_study(tmp_path, "hype-infinity", db=database, task={"trials": 4})
     with running(place) as (_, address):

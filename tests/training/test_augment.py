@@ -33,6 +33,7 @@ def test_the_pipe_at_p_0_is_the_identity(pipe: str) -> None:
     assert torch.equal(Augmentation(PIPES[pipe], 0.0)(images, rng()), images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_group_leaves_the_unlucky_untouched_and_changes_the_rest(group: str, channels: int) -> None:

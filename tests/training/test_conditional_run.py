@@ -95,6 +95,7 @@ def test_bad_labels_are_one_line(trained: RunFolder, data: Path, fails: Callable
     assert len(find_runs(Path("runs"))) == 1
 
 
+@pytest.mark.slow
 def test_labels_are_part_of_the_identity(trained: RunFolder, data: Path) -> None:
     assert main(["train", str(data), "--labels", "smile,hair", "--cond", *SMALL]) == 0
     assert len(find_runs(Path("runs"))) == 1  # --labels means --cond already
@@ -108,6 +109,7 @@ def test_labels_are_part_of_the_identity(trained: RunFolder, data: Path) -> None
     assert find_runs(Path("runs"))[2].newest_generator().name == "generator-000002.safetensors"
 
 
+@pytest.mark.slow
 def test_scores_draw_labels_as_the_data_has_them(trained: RunFolder, data: Path, tmp_path: Path) -> None:
     """By name from the dataset, else from the file's own rows; without either it cannot be measured."""
     options = {"networks": ["vgg-random"], "metrics": ["kernel"], "floor": False, "fetch": False}

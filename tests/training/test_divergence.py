@@ -46,6 +46,7 @@ def first_symptom(steps: list[Step], limits: Limits) -> int | None:
     return None
 
 
+@pytest.mark.slow
 def test_real_divergence_is_caught_and_handled(tmp_path: Path) -> None:
     torch.manual_seed(0)
     dataset = ArrayDataset(400, resolution=16)

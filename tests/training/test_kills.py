@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import os, random, signal, sys, time
 from pathlib import Path
@@ -59,6 +61,7 @@ print("ok", survived)
 """
 
 
+@pytest.mark.slow
 def test_twenty_kills(tmp_path: Path) -> None:
     tests = Path(__file__).resolve().parents[1]
     source = tests.parent / "src"

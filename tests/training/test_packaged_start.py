@@ -75,6 +75,7 @@ def test_it_begins_with_both_networks_and_says_so(
     assert run.read_config()["beginning"]["seen_nimg"] == 812_000
 
 
+@pytest.mark.slow
 def test_none_begins_from_nothing_and_is_another_run(
     assets: Path,
     capsys: pytest.CaptureFixture[str],
@@ -101,6 +102,7 @@ def test_labels_are_learnt_anew(assets: Path, capsys: pytest.CaptureFixture[str]
     assert torch.equal(state["networks"]["g"]["ups.0.weight"], start.g["ups.0.weight"])
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_begins_from_nothing(
     assets: Path,
     capsys: pytest.CaptureFixture[str],
@@ -129,6 +131,7 @@ def test_gray_pictures_begin_from_nothing(assets: Path, capsys: pytest.CaptureFi
     assert "packaged" not in said(capsys)
 
 
+@pytest.mark.slow
 def test_a_later_mien_goes_on_with_what_an_earlier_one_began(
     assets: Path,
     capsys: pytest.CaptureFixture[str],

@@ -96,6 +96,7 @@ def test_the_timelapse_has_a_frame_for_each_grid(tmp_path: Path) -> None:
         assert animation.n_frames == len(list(tmp_path.glob("fakes*.png"))) == 4
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_it_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
     straight, running = session(tmp_path / "straight", kimg=4)
     running.resume(pytest.fail)
@@ -171,6 +172,7 @@ def test_nan_is_caught_rolled_back_and_survived(tmp_path: Path) -> None:
     assert "learning rate x0.5, gamma x2" in events[0]["text"]
 
 
+@pytest.mark.slow
 def test_after_three_rescues_it_stops_with_a_reason(tmp_path: Path) -> None:
     trainable = Poisoned(SMALL, ArrayDataset(resolution=8).spec)
     trainable.heals_after = 99

@@ -105,6 +105,7 @@ def test_a_damaged_state_costs_only_the_discriminator(base: RunFolder) -> None:
     assert "damaged" in start.notes[0]
 
 
+@pytest.mark.slow
 def test_labels_may_be_new_or_gone_and_both_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     plain = trained("classes")
     labelled = trained("three", "--cond", "--from", str(plain.path))
@@ -169,6 +170,7 @@ def test_of_another_size_what_fits_is_taken_and_named(
     assert torch.equal(state["networks"]["g"]["fc.0.weight"], taken["fc.0.weight"])
 
 
+@pytest.mark.slow
 def test_the_weights_are_part_of_the_identity(base: RunFolder) -> None:
     scratch = trained("three")
     new = trained("three", "--from", str(base.path))

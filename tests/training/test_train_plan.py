@@ -61,6 +61,7 @@ def test_defaults_are_written_like_the_values_read_back() -> None:
             assert isinstance(field.default, float), name
 
 
+@pytest.mark.slow
 def test_a_growing_run_stops_goes_on_and_draws_what_it_has_become(faces: Path, tmp_path: Path) -> None:
     """At 1 kimg its pictures are 8 px, enlarged; at 2 kimg they have grown to 16."""
     small = {

@@ -77,6 +77,7 @@ def lines(run: Path) -> list[dict]:  # type: ignore[type-arg]
     return [json.loads(line) for line in (run / "metric-denoiser.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_denoiser_strips_film_and_figures(run: Path) -> None:
     folder = RunFolder.open(run)
     assert folder.newest_product("denoiser").name == "denoiser-000002.safetensors"
@@ -122,6 +123,7 @@ def _opened(data: Path):  # type: ignore[no-untyped-def]
     return open_dataset(str(data))
 
 
+@pytest.mark.slow
 def test_evaluate_takes_who_was_kept_out_or_says_that_it_does_not_know(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +213,7 @@ def test_large_pictures_in_tiles_are_the_same_as_whole() -> None:
     assert not torch.allclose(tiled(0), whole, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_filters_are_at_their_best() -> None:
     """No setting tried by hand beats the chosen one on the pictures that it was chosen on."""
     import cv2
@@ -281,6 +284,7 @@ def pairs(tmp_path: Path) -> Path:
     return tmp_path / "pairs"
 
 
+@pytest.mark.slow
 def test_ones_own_noisy_pairs_are_learnt_from(
     pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ def run_of(root: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_leaves_strips_from_the_first_update_on(trained: Path) -> None:
     """input | refined | nearest real, a row each; the timelapse has the pretraining too."""
     run = RunFolder.open(run_of(trained))
@@ -143,6 +144,7 @@ def test_refine_takes_other_sizes_only_when_asked(
     assert read_picture(tmp_path / "out/eye.png").shape == (18, 20, 3)
 
 
+@pytest.mark.slow
 def test_evaluate_says_what_changed_and_what_did_not(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +203,7 @@ def test_training_asks_for_the_real_side(trained: Path, fails: Callable[..., str
     assert "--real" in fails("train", trained / "drawn.zip", *QUICK)
 
 
+@pytest.mark.slow
 def test_a_fresh_classifier_tells_what_differs_and_nothing_else() -> None:
     dull, same = ArrayDataset(60, seed=1), ArrayDataset(60, seed=2)
     pictures, others = (side.images(np.arange(60)) for side in (dull, same))

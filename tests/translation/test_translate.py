@@ -50,6 +50,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_a_run_shows_unseen_people_and_learns(trained: RunFolder) -> None:
     header = read_header(trained.newest_product("translator"))
     assert (header.kind, header.roles) == ("translator", ("profile", "front"))
@@ -81,6 +82,7 @@ def test_strips_show_people_who_are_not_learnt_from(trained: RunFolder, pairs: P
     assert not shown & {picture.tobytes() for picture in learnt}
 
 
+@pytest.mark.slow
 def test_translated_pictures_are_what_the_network_makes(trained: RunFolder, tmp_path: Path) -> None:
     for number in range(3):
         save(tmp_path / "in" / f"{number}.png", head(number, size=16))
@@ -114,6 +116,7 @@ def test_another_size_is_refused_or_resized(
     assert read_picture(tmp_path / "out" / "big.png").shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 def test_it_is_examined_on_people_it_did_not_see(trained: RunFolder, pairs: Path, tmp_path: Path) -> None:
     assert main(["evaluate", str(trained.path), "--data", str(pairs), "--device", "cpu"]) == 0
     found = TranslatorExamination.newest(trained)
@@ -138,6 +141,7 @@ def test_it_is_examined_on_people_it_did_not_see(trained: RunFolder, pairs: Path
     assert other.model_id in page
 
 
+@pytest.mark.slow
 def test_a_translator_that_copies_scores_as_copies_do(trained: RunFolder) -> None:
     """And one that gives the targets is perfect: figures mean what they say."""
     targets = ArrayDataset(12, resolution=16, seed=3)
@@ -204,6 +208,7 @@ def test_pictures_that_are_no_pairs_and_sizes_that_fit_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_translator_begins_with_another_and_a_generator_does_not(
     trained: RunFolder, pairs: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
