@@ -34,8 +34,8 @@ class TestContract(MetricContract):
 
 
 def test_a_group_that_fakes_lack_is_called_lost_and_one_that_is_rare_by_chance_is_not():
-    values = balance.ratios(members(400), members(400, seed=1, women=0.05))
-    assert values["balance_women"] == pytest.approx(0.1, rel=0.4)
+    values = balance.ratios(members(4000), members(4000, seed=1, women=0.05))
+    assert values["balance_women"] == pytest.approx(0.1, rel=0.25)
     assert values["balance_women_low"] < values["balance_women"] < values["balance_women_high"]
     (line,) = balance.findings(values)
     assert line.startswith("group lost: women")

@@ -27,7 +27,7 @@ _KEY = "mien"
 _MOST_HEADER = 32 << 20  # characters; label rows of the widest labels take a few million
 _MOST_SIDE, _MOST_LABELS = 8192, 1 << 16
 _STATES = "state-*.pt"
-_FOREIGN = (".pkl", ".pt", ".pth", ".ckpt", ".bin")
+FOREIGN = (".pkl", ".pt", ".pth", ".ckpt", ".bin")  # checkpoints of other programs
 _PLAIN = (type(None), bool, int, float, str)
 
 
@@ -244,9 +244,9 @@ def _something_else(path: Path) -> str:
         return "an exported generator, which mien generate draws from; for this the run or its .safetensors"
     with open(path, "rb") as file:
         begins = file.read(4)
-    if begins == b"PK\x03\x04" and path.suffix.lower() not in _FOREIGN:
+    if begins == b"PK\x03\x04" and path.suffix.lower() not in FOREIGN:
         return "a zip, not a generator; name a run folder or a .safetensors file"
-    is_checkpoint = begins.startswith((b"\x80", b"PK\x03\x04")) or path.suffix.lower() in _FOREIGN
+    is_checkpoint = begins.startswith((b"\x80", b"PK\x03\x04")) or path.suffix.lower() in FOREIGN
     return f"not a generator of mien's; {_advice(path)}" if is_checkpoint else ""
 
 

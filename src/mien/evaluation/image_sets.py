@@ -15,7 +15,7 @@ from torch import Tensor
 from mien import TOOL
 from mien.core.atomic import replacing
 from mien.core.cache import cache_root
-from mien.core.checkpoint import NetworkHeader, model_id
+from mien.core.checkpoint import FOREIGN, NetworkHeader, model_id
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.network import read_network
@@ -28,6 +28,7 @@ from mien.labels.conditions import rows_for
 from mien.metrics.features import FeatureNetwork
 
 BATCH = 64
+_NETWORKS = (".safetensors", *FOREIGN)
 _VERSION = 1  # of files of statistics
 _PRIVATE = "identity"  # a network whose features are made to recognise a person
 
@@ -218,7 +219,7 @@ def open_fakes(source: str | Path | None, device: str | torch.device = "cpu") ->
     Raises InputError where `source` is neither.
     """
     path = None if source is None else Path(source)
-    if path is None or path.suffix == ".safetensors" or named(path) or (path / "config.json").is_file():
+    if path is None or named(path) or (path / "config.json").is_file() or path.suffix.lower() in _NETWORKS:
         return Model.open(source_of(path), device)
     text = str(source)
     if is_reference(path):
