@@ -326,11 +326,14 @@ def test_the_classifier_score_and_the_path_length_come_when_they_are_named(run, 
     assert "classifier_score" not in {s.module for s in measure(run.path, data, **CHEAP, num_fake=16)}
 
 
-def test_the_psi_curve_trades_variety_for_quality(data, tmp_path):
-    file = write_generator(tmp_path / "g.safetensors")
-    curve = psi_curve(file, data, networks=["vgg-random"], num_fake=16, fetch=False)
+def test_the_psi_curve_scores_each_psi_and_a_run_keeps_it(run, data, tmp_path):
+    curve = psi_curve(run.path, data, networks=["vgg-random"], num_fake=16, fetch=False)
     assert list(curve) == [0.3, 0.5, 0.7, 0.85, 1.0]
     assert {score.psi for score in curve[0.5]} == {0.5}
+    kept = read_scores(run)
+    assert {(each.metric, each.psi) for each in kept} == {
+        (each.metric, psi) for psi, scores in curve.items() for each in scores
+    }
     (shown,) = curve_tables(curve)
     assert [row[0] for row in shown.rows] == ["0.3", "0.5", "0.7", "0.85", "1"]
     np.save(tmp_path / "pictures.npy", np.zeros((10, 32, 32, 3), np.uint8))

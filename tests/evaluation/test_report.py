@@ -27,6 +27,7 @@ from mien.core.types import Spec
 from mien.datasets.opening import open_dataset
 from mien.evaluation import neighbours
 from mien.evaluation.measure import append_scores
+from mien.evaluation.psi_curve import curves_of
 from mien.evaluation.report import write_report
 from mien.models import lite
 from mien.reports import charts, inline_images, score_tables, sentences
@@ -398,6 +399,41 @@ def test_the_page_keeps_provenance_apart_and_says_so(run: RunFolder) -> None:
     assert "Damaged and left out: 1 line of the score files" in text
     assert "hash aa" in text
     assert "40 generated against 40 real" in text
+
+
+def at_psi(psi: float, **changes: Any) -> list[Score]:
+    """The scores of a psi curve at one psi: precision falls and recall rises with it."""
+    values = {"precision": 1 - psi / 2, "recall": psi / 2, "density": 2 - psi, "coverage": psi}
+    rows = [
+        score(metric=name, module="prdc", better="higher", value=value, low=0.1, high=0.9, psi=psi, **changes)
+        for name, value in values.items()
+    ]
+    return [kernel(psi=psi, value=0.5 - psi / 4, **changes), *rows]
+
+
+def test_a_psi_curve_is_drawn_over_psi_and_not_shown_as_so_many_tables(run: RunFolder) -> None:
+    append_scores(run, [each for psi in (1.0, 0.3, 0.5, 0.7, 0.85) for each in at_psi(psi)])
+    page = page_of(run)
+    assert page.count('<div class="panel score">') == 1, "psi = 1 is a measurement like any other"
+    for name in ("kernel distance", "precision", "recall", "density", "coverage"):
+        assert path_points(page, name) == 5
+    drawn = re.search(r'data-series="recall" d="M([\d.]+) ([\d.]+)L.*L([\d.]+) ([\d.]+)"', page)
+    assert drawn is not None
+    left, low, right, high = map(float, drawn.groups())
+    assert (left < right, low > high) == (True, True), "from small psi to large; upwards is down in SVG"
+    assert "truncation psi" in page
+    assert "0.3 0.425 (0.1 to 0.3) 0.85 (0.1 to 0.9) 0.15 (0.1 to 0.9)" in words(page)
+
+
+def test_scores_at_two_psis_or_of_two_generators_are_no_curve() -> None:
+    two = at_psi(1.0) + at_psi(0.7)
+    assert curves_of(two) == ([], two)
+    assert curves_of(two + at_psi(0.5, model_id="another", nimg=10_000))[0] == []
+    old = [each for psi in (1.0, 0.7, 0.5) for each in at_psi(psi, model_id="old", nimg=10_000)]
+    new = [each for psi in (1.0, 0.7, 0.5) for each in at_psi(psi)]
+    curves, others = curves_of(new + old)
+    assert curves == [new], "the newest generator's"
+    assert {each.psi for each in others} == {1.0}
 
 
 # ---- neighbours

@@ -19,6 +19,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.evaluation.neighbours import NearestNeighbours, memorisation, nearest, spaces
+from mien.evaluation.psi_curve import charts_and_table, curves_of
 from mien.reports.charts import number
 from mien.reports.inline_images import (
     Samples,
@@ -110,6 +111,7 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
     compared, comparison_note = _neighbours(samples, training_data, config, progress)
     content = dig(config, "dataset", "content_hash")
     trained_on = content if isinstance(content, str) else None
+    curves, other_scores = curves_of(scores)
     quoted = quote(scores, trained_on=trained_on)
     return {
         "run": run.name,
@@ -131,7 +133,8 @@ def _gather(run: RunFolder, data: str | None, device: torch.device, progress: Ti
             for comparison in compared
         ],
         "nearest_note": comparison_note,
-        "tables": tables(scores, trained_on=trained_on),
+        "tables": tables(other_scores, trained_on=trained_on),
+        "psi_curves": [charts_and_table(curve) for curve in curves],
         "num_damaged_scores": num_damaged_scores,
         **log_parts(log),
         "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",

@@ -55,8 +55,15 @@ class _Axis:
         return self.start + share * (self.stop - self.start)
 
 
-def line_chart(series: Sequence[Series], *, title: str, unit: str = "", marks: Sequence[Mark] = ()) -> Markup:
-    """Draw `series` over thousands of images; an empty Markup where no value is finite.
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    unit: str = "",
+    marks: Sequence[Mark] = (),
+    over: str = "thousand images seen",
+) -> Markup:
+    """Draw `series` over what `over` says; an empty Markup where no value is finite.
 
     title: read out by screen readers. unit: of the values. The value axis is logarithmic
     where all values are positive and spread widely, and then says so.
@@ -68,13 +75,13 @@ def line_chart(series: Sequence[Series], *, title: str, unit: str = "", marks: S
     log = wants_log(values)
     x_axis = _Axis(*_span(xs), _LEFT, _WIDTH - _RIGHT)
     y_axis = _Axis(*(_log_span(values) if log else _padded(values)), _HEIGHT - _BOTTOM, _TOP, log)
-    label = f"{title}: {', '.join(line.name for line in series)} over thousands of images seen"
+    label = f"{title}: {', '.join(line.name for line in series)} over {over}"
     parts = [
         Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
             _WIDTH, _HEIGHT, label
         ),
         *_grid_lines(x_axis, y_axis),
-        *_captions(", ".join(filter(None, (unit, "log scale" if log else "")))),
+        *_captions(over, ", ".join(filter(None, (unit, "log scale" if log else "")))),
         *(_mark(mark, x_axis) for mark in marks if x_axis.low <= mark.x <= x_axis.high),
         *(_line(line, index, x_axis, y_axis) for index, line in enumerate(series)),
         Markup("</svg>"),
@@ -183,10 +190,8 @@ def _grid_lines(x_axis: _Axis, y_axis: _Axis) -> Iterator[Markup]:
         )
 
 
-def _captions(about_values: str) -> Iterator[Markup]:
-    yield Markup('<text class="end" x="{}" y="{}">thousand images seen</text>').format(
-        _WIDTH - _RIGHT, _HEIGHT - 4
-    )
+def _captions(over: str, about_values: str) -> Iterator[Markup]:
+    yield Markup('<text class="end" x="{}" y="{}">{}</text>').format(_WIDTH - _RIGHT, _HEIGHT - 4, over)
     if about_values:
         yield Markup('<text x="2" y="{}">{}</text>').format(_HEIGHT - 4, about_values)
 
