@@ -41,6 +41,19 @@ def sets(rng, count=150, dims=12):
     return rng.randn(count, dims) * spread, rng.randn(count, dims) * spread * 0.8 + 0.2
 
 
+def equal_sets(rng, count=200, dims=12):
+    spread = np.linspace(0.3, 1.5, dims)
+    return rng.randn(count, dims) * spread, rng.randn(count, dims) * spread
+
+
+def test_the_frechet_interval_of_equal_distributions_is_as_wide_as_chance():
+    """Influences alone would make it 1.4 times as wide: they count the square of noise twice."""
+    values = [frechet.compute(*equal_sets(np.random.RandomState(seed))) for seed in range(200)]
+    widths = [each["frechet_high"] - each["frechet"] for each in values]
+    spread = np.std([each["frechet"] for each in values], ddof=1)
+    assert np.mean(widths) / (1.96 * spread) == pytest.approx(1, abs=0.15)
+
+
 def classes(rng):
     return tuple(torch.from_numpy(rng.randn(300, 7) * 2).softmax(1).numpy() for _ in range(2))
 

@@ -21,7 +21,8 @@ def compute(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     The value is biased upwards when pictures are few: compare only at equal numbers; see `advice`. Its 95 %
     interval (`frechet_low`, `frechet_high`), of the value at these numbers of pictures, follows from each
     picture's influence: the distance is a smooth function of means and covariances, and its derivative is
-    known (optimal transport between Gaussians); `_surplus` is taken off. Left out where a side has no more rows than columns.
+    known (optimal transport between Gaussians); `_surplus` is taken off. Left out where a side has no more
+    rows than columns.
     """
     mean_r, covariance_r = _gaussian(real)
     mean_f, covariance_f = _gaussian(fake)
@@ -113,8 +114,8 @@ def _variance(
 def _surplus(a: torch.Tensor, b: torch.Tensor, eigenvalues: torch.Tensor, num_a: int, num_b: int) -> float:
     """What influences overstate the variance by, since the optimal map is itself estimated.
 
-    Near equality the distance is a square of noise: its variance is then twice in that of the influences. Here
-    it is once, for Gaussian features: of the means' noise and of the covariances', whose square weighs
+    Near equality the distance is a square of noise: its variance is twice in that of the influences. Here it
+    is once, for Gaussian features: of the means' noise and of the covariances', whose square weighs
     1 / (2 (l_i + l_j)) on the eigenvalues' axes. Less of it where there are hardly more rows than columns,
     since that expansion fails there.
     """
