@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from mien.cli import main
 from mien.core import packaged
@@ -16,6 +17,9 @@ from ranked import Ranks
 pytest.register_assert_rewrite(
     "contracts.dataset_contract", "contracts.family_contract", "contracts.metric_contract"
 )
+
+settings.register_profile("mien", deadline=None)  # a busy machine is no defect
+settings.load_profile("mien")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -66,6 +66,16 @@ def test_help_needs_nothing_heavy() -> None:
         assert verb in done.stdout
 
 
+def test_photos_are_prepared_without_torch() -> None:
+    code = (
+        "import sys, mien.prepare.prepare, mien.core.discover as d\n"
+        "[d.load('mien.datasets.layouts', name) for name in d.names('mien.datasets.layouts')]\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_unknown_options_are_bad_usage() -> None:
     assert main(["train", "--bogus"]) == 2
     assert main(["no-such-verb"]) == 2

@@ -104,6 +104,11 @@ def test_what_is_not_there():
         ("<img src='' data-src='  '>", None),
         ("<img src=/blank.gif data-lazy-src=/real.jpg>", "/real.jpg"),
         ("<img src=/blank.gif data-original=/real.jpg>", "/real.jpg"),
+        ("<img src=/thumb.jpg data-orig-file=/real.jpg>", "/real.jpg"),
+        ("<img src=/blank.gif data-echo=/real.jpg>", "/real.jpg"),
+        ("<img src=/blank.gif data-url=/real.jpg?w=9>", "/real.jpg?w=9"),
+        ("<img src=/real.jpg data-url=/share/17>", "/real.jpg"),
+        ("<div><img src=/blank.gif></div><noscript><img src=/real.jpg></noscript>", "/real.jpg"),
         ("<img src=/blank.gif data-lazy-srcset='/1.jpg 1x, /2.jpg 2x'>", "/2.jpg"),
         ("<img src=/blank.gif class=lazy><noscript><img src=/real.jpg></noscript>", "/real.jpg"),
         (

@@ -166,7 +166,7 @@ def test_near_decodes_a_large_jpeg_smaller_but_says_its_true_size():
     assert decode(encode(COLOUR, "PNG"), near=4).pixels.shape == (32, 48, 3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_damage_anywhere_gives_a_picture_or_a_reason(data):
     kind = data.draw(st.sampled_from(sorted(KINDS)))

@@ -18,7 +18,7 @@ from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
 from mien.datasets.info import inspect
 from mien.datasets.layouts import folder
-from mien.datasets.opening import open_dataset
+from mien.datasets.opening import open_dataset, open_index
 from mien.labels.conditions import conditions
 
 
@@ -411,3 +411,31 @@ def test_pictures_with_damage_outside_their_pixels_train_as_others_do(tmp_path):
         image.save(tmp_path / f"{number}.png", pnginfo=notes if number else None)
     (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:-12])  # no end marker, too
     assert len(open_dataset(str(tmp_path))) == 3
+
+
+def test_a_collected_folder_has_its_people_and_fields_and_no_classes(tmp_path):
+    lines = []
+    for number in range(8):
+        file = f"pictures/{number % 4:02x}/{number}.png"
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(encode_png(picture(number)))
+        record = f"r{number // 2}" if number else None
+        line = {
+            "file": file,
+            "page": f"p{number}",
+            "site": "s",
+            "record": record,
+            "fields": {"height": number},
+        }
+        lines.append(json.dumps(line))
+    (tmp_path / "pictures" / "blank.png").write_bytes(encode_png(picture(0)))
+    (tmp_path / "manifest.jsonl").write_text("\n".join([*lines, '{"file": "pic']))  # killed
+    dataset = open_dataset(str(tmp_path))
+    assert (len(dataset), dataset.labels, dataset.notes) == (8, None, ())
+    people = sorted(record.get("person") or "" for record in dataset.records)
+    assert people == ["", "s/r0", "s/r1", "s/r1", "s/r2", "s/r2", "s/r3", "s/r3"]
+    sides = [open_index(f"folder:{tmp_path}?split={split}").entries for split in ("train", "val", "test")]
+    shown = [{entry.person for entry in side} - {""} for side in sides]
+    assert sum(map(len, sides)) == 8
+    assert len(sides[0]) < 8
+    assert sum(map(len, shown)) == 4, "nobody on two sides"

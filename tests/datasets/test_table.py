@@ -131,6 +131,15 @@ def test_a_split_of_other_words_is_a_label(write):
     assert labels(index)["a.png"] == {"split": "north"}
 
 
+@pytest.mark.parametrize("column", ["set", "data set", "Subset", "phase", "Data-Split"])
+def test_columns_of_other_names_are_a_split_by_what_they_say(write, column):
+    index = write(f"{column},file,split,age\ntrain,a.png,north,1\nvalid,b.png,south,2\n")
+    assert [entry.split for entry in index.entries] == ["train", "val"]
+    assert labels(index)["a.png"] == {"split": "north", "age": 1}
+    index = write(f"{column},file,split\ntest,a.png,train\ntest,b.png,val\n")
+    assert [entry.split for entry in index.entries] == ["train", "val"], "split itself comes first"
+
+
 def imagefolder(root):
     for side, numbers in (("train", (0, 1)), ("validation", (2,)), ("test", (3,))):
         lines = []

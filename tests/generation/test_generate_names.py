@@ -87,6 +87,14 @@ def test_another_truncation_takes_no_other_s_place(form: Any) -> None:
     assert other == first  # of another model: as ever
 
 
+def test_a_grid_of_other_truncation_takes_no_other_s_place() -> None:
+    file = model()
+    for _ in range(2):  # the same again takes its own place
+        for psi, name in ((0.5, "grid-0000-0003.png"), (0.123456789, "grid-0000-0003-trunc0.123456789.png")):
+            assert drawn(file, seeds="0-3", trunc=psi, grid=True)[0] == [name]
+    assert len(list(Path("o").iterdir())) == 2
+
+
 @pytest.mark.parametrize("label", ["a/../b", "a b", "x" * 300, "\x1b[2J"])
 def test_labels_become_safe_names_that_differ(label: str) -> None:
     names = {ending_of((text,), 1.0) for text in (label, label + "!", label + "?", "a-b", "a-..-b")}

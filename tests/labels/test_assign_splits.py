@@ -25,7 +25,7 @@ def splits_of(images, **options):
     return dict(zip(files, assign_splits(people, **options), strict=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(crowd=crowds, parts=shares, seed=st.integers(0, 5), data=st.data())
 def test_nobody_is_on_two_sides_and_shares_are_met_as_far_as_people_allow(crowd, parts, seed, data):
     wanted = {f"side{number}": part / sum(parts) for number, part in enumerate(parts)}
@@ -41,7 +41,7 @@ def test_nobody_is_on_two_sides_and_shares_are_met_as_far_as_people_allow(crowd,
     assert splits_of(data.draw(st.permutations(images)), shares=wanted, seed=seed) == split
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(crowd=crowds.filter(lambda crowd: len(crowd) > 1), data=st.data(), seed=st.integers(0, 5))
 def test_everybody_is_tested_in_exactly_one_fold_and_folds_are_even(crowd, data, seed):
     folds = data.draw(st.integers(2, len(crowd)))
@@ -58,7 +58,7 @@ def test_everybody_is_tested_in_exactly_one_fold_and_folds_are_even(crowd, data,
     assert max(sizes) - min(sizes) <= max(crowd.values())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(crowd=crowds.filter(lambda crowd: len(crowd) > 1), data=st.data())
 def test_a_part_of_the_images_is_split_like_the_whole(crowd, data):
     everyone = [person for _, person in images_of(crowd)]

@@ -75,7 +75,7 @@ def test_it_grows_with_the_distance_of_the_means():
     assert values[-1] == pytest.approx(8 * 25, rel=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-50, 50), scale=st.floats(0.01, 100))
 def test_rotation_and_translation_change_nothing_and_scale_squares(seed, shift, scale):
     rng = np.random.RandomState(seed)

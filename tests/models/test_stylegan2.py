@@ -68,7 +68,7 @@ configurations = st.fixed_dictionaries(
 
 
 @given(configurations, st.sampled_from(["skip", "resnet"]), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @torch.no_grad()
 def test_generator_follows_the_equations(how: dict[str, int], architecture: str, noise: bool) -> None:
     spec = Spec(how["resolution"], how["channels"], how["classes"])
@@ -93,7 +93,7 @@ def test_generator_follows_the_equations(how: dict[str, int], architecture: str,
 
 
 @given(configurations, st.sampled_from(["resnet", "skip", "orig"]), st.sampled_from([1, 4]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @torch.no_grad()
 def test_discriminator_follows_the_equations(how: dict[str, int], architecture: str, group: int) -> None:
     spec = Spec(how["resolution"], how["channels"], how["classes"])

@@ -1,7 +1,9 @@
 """Hostile zips: refused or passed over member by member, nothing written anywhere."""
 
+import io
 import stat
 import struct
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -52,6 +54,65 @@ def test_names_that_lead_out_links_and_devices(tmp_path):
     assert len(bad) == 5
     assert set(bad.values()) == {"unsafe-name"}
     assert [path.name for path in tmp_path.rglob("*")] == ["in", "photos.zip"]
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_a_hostile_member_of_a_tar_costs_itself_only(tmp_path, monkeypatch, suffix):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    source = tmp_path / f"photos.{suffix}"
+    names = [
+        "./good.jpg",
+        "deep/er/good.jpg",
+        "twice.jpg",
+        "../evil.jpg",
+        "/etc/evil.jpg",
+        "C:\\e.jpg",
+        "twice.jpg",
+    ]
+    with tarfile.open(source, "w:gz" if suffix == "tar.gz" else "w") as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+        for name, kind in (
+            ("link.jpg", tarfile.SYMTYPE),
+            ("hard.jpg", tarfile.LNKTYPE),
+            ("pipe", tarfile.FIFOTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    assert reasons(source) == {
+        **{"good.jpg#0": "x", "deep/er/good.jpg#1": "x", "twice.jpg#2": "x"},
+        **{"../evil.jpg#3": "unsafe-name", "/etc/evil.jpg#4": "unsafe-name", "C:\\e.jpg#5": "unsafe-name"},
+        **{
+            "twice.jpg#6": "name-twice",
+            "link.jpg#7": "no-file",
+            "hard.jpg#8": "no-file",
+            "pipe#9": "no-file",
+        },
+    }
+
+
+@pytest.mark.parametrize("place", [1024 + 20, 1024 + 512 + 3])
+def test_a_tar_that_is_damaged_within_does_not_pass_for_a_shorter_one(tmp_path, place):
+    source = tmp_path / "photos.tar"
+    with tarfile.open(source, "w") as archive:
+        for name in "abc":
+            info = tarfile.TarInfo(f"{name}.jpg")
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+    data = bytearray(source.read_bytes())
+    data[place] ^= 0x55
+    source.write_bytes(data)
+    if place < 1024 + 512:  # a header
+        with pytest.raises(InputError, match="damaged after 1 member"):
+            reasons(source)
+        return
+    assert len(reasons(source)) == 3
+    source.write_bytes(data[: 1024 + 512])
+    with pytest.raises(InputError, match=r"photos\.tar: not a tar"):
+        reasons(source)
 
 
 def test_of_a_name_that_comes_twice_the_first_counts(tmp_path):

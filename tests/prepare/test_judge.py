@@ -30,6 +30,15 @@ def test_thresholds(face, coverage, reason, words):
     assert drop is None or words in drop.detail
 
 
+def test_a_photo_of_a_group_is_told_how_to_take_every_face():
+    small = judge({"coverage": 0.02, "num_faces": 9}, replace(NOTHING, min_coverage=0.1))
+    assert small.detail.endswith("at least 10.0% and is one of 9; --faces all takes every face")
+    assert (
+        "--faces" not in judge({"coverage": 0.02, "num_faces": 1}, replace(NOTHING, min_coverage=0.1)).detail
+    )
+    assert "--faces all" in judge({"num_faces": 2}, replace(NOTHING, single_face=True)).detail
+
+
 @pytest.mark.parametrize("bounds", [(-0.1, 0.5), (0.5, 0.5), (0.6, 0.4), (float("nan"), 0.5)])
 def test_impossible_bounds_are_refused(bounds):
     with pytest.raises(InputError, match="coverage"):

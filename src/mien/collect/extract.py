@@ -18,6 +18,9 @@ _MOST_LINKS = 5000  # of one page and one rule
 _MOST_OF_SITEMAP = 50_000  # addresses, as the protocol has it
 _SHORT_PAGE = 4000  # characters of a page that holds a question and nothing else
 _CONSENT = ("accept", "consent", "agree", "enable", "akzept", "zustimm", "accepter", "aceptar", "accett")
+_BACKGROUND = re.compile(r"""\burl\(\s*(["']?)([^"')]+)\1\s*\)""")
+_PERHAPS = frozenset({"data-url", "data-image", "data-img"})  # attributes that may name a page as well
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|gif|bmp|tiff?)($|\?)", re.I)
 _CANDIDATE = re.compile(r"\s*([^\s,]\S*[^\s,])(?:\s+([\d.]+)([wx]))?\s*(?:,|$)")
 
 
@@ -104,7 +107,9 @@ def _picture(page: Any, element: Selector, attributes: Sequence[str]) -> str:
             return _picture(page, shown, attributes)
         value = _attribute(element, name)
         value = largest(value) if name.endswith("srcset") else value
-        if _leads(value):
+        if name == "style":
+            value = match[2] if (match := _BACKGROUND.search(value)) else ""
+        if _leads(value) and (name not in _PERHAPS or _PICTURE.search(value)):
             return _absolute(page, value)
     return ""
 
@@ -130,6 +135,7 @@ def _without_scripts(element: Selector) -> Selector | None:
         "following-sibling::*[1]",
         "preceding-sibling::*[1]",
         "ancestor::picture[1]/following-sibling::*[1]",
+        "parent::*[count(.//img)=1]/following-sibling::*[1]",
     )
     found = element.xpath(" | ".join(f"{place}[self::noscript]//img" for place in beside))
     return found[0] if found else None

@@ -21,8 +21,18 @@ from mien.collect.values import Kind
 from mien.core.errors import InputError
 
 PICTURE_ATTRIBUTES = (  # the largest and the lazy ones first
-    *("data-srcset", "data-lazy-srcset", "srcset", "data-lazy-src", "data-original", "data-src", "data-lazy"),
-    "src",
+    *("data-srcset", "data-lazy-srcset", "srcset", "data-orig-file", "data-large_image", "data-zoom-image"),
+    *("data-hi-res-src", "data-full-src", "data-lazy-src", "data-original", "data-src", "data-lazy"),
+    *(
+        "data-lazyload",
+        "data-echo",
+        "data-pagespeed-lazy-src",
+        "data-url",
+        "data-image",
+        "data-img",
+        "data-bg",
+    ),
+    *("src", "href", "content", "style"),
 )
 TEXT = "text()"  # as an attribute: the element's own text
 NOBODY, RECORD = "none", "record"  # whom a record shows, besides the names of fields

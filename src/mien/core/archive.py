@@ -135,9 +135,10 @@ class _TarStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            plain = _without_compression(path)
+            plain = plain_tar(path)
             with tarfile.open(plain, "r:") as archive:
                 self._members = dict(_tar_members(archive, path))
+                check_end(archive, path)
             self._descriptor = os.open(plain, os.O_RDONLY)
         except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise InputError(f"{path}: not a tar that can be read ({error})") from error
@@ -168,7 +169,7 @@ def is_tar(path: Path) -> bool:
         return False
 
 
-def _without_compression(path: Path) -> Path:
+def plain_tar(path: Path) -> Path:
     """The tar itself, or its unpacked copy in the cache. Raises InputError for a bomb."""
     try:
         with tarfile.open(path, "r:"):
@@ -186,6 +187,14 @@ def _without_compression(path: Path) -> Path:
                 if out.tell() > most:
                     raise InputError(f"{path}: it would unpack to more than {_BOMB_RATIO} times its size")
     return copy
+
+
+def check_end(archive: tarfile.TarFile, path: Path) -> None:
+    """Raise InputError where a damaged header ended the list of a tar, which tarfile takes for its end."""
+    found = len(archive.getmembers())
+    archive.fileobj.seek(archive.offset)  # type: ignore[union-attr]
+    if any(archive.fileobj.read(tarfile.BLOCKSIZE)):  # type: ignore[union-attr]
+        raise InputError(f"{path}: damaged after {found:,} members; copy or pack it again")
 
 
 def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tuple[int, int]]]:

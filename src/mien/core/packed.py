@@ -18,6 +18,7 @@ from PIL import Image
 
 from mien.core.archive import ARCHIVE_SUFFIXES, open_store
 from mien.core.atomic import open_replacing
+from mien.core.crawl import is_site, most_sharing, read_crawl
 from mien.core.errors import InputError
 from mien.core.labels import Label, Labels, check_label, named_label, parse_labels
 from mien.core.manifest import (
@@ -153,15 +154,23 @@ class PackReader:
         json_name = f"{folder}/dataset.json".lstrip("/")
         document = None if folder is None else self._text(json_name)
         self.packed = document is not None
-        self._placed = read_paths(self.names)
+        crawl, left_out = ({}, ()) if self.packed else self._crawl()
+        if crawl:
+            self.names = [name for name in self.names if name in crawl]
+            if not self.names:
+                raise InputError(f"{path}: manifest.jsonl names none of the {len(images)} pictures in it")
+        self._placed = read_paths([PurePosixPath(name).name for name in self.names] if crawl else self.names)
         parsed = (
             self._from_folders()
             if document is None
             else parse_labels(document, self.names, folder="" if self._root else str(folder))
         )
         self.labels, self.class_names, self.label_problem = parsed.labels, parsed.class_names, parsed.problem
+        notes += [
+            f"left out as a placeholder, which too many records share: {name}" for name in left_out[:_NAMED]
+        ]
         self.notes = (*notes, *parsed.notes, *([parsed.problem] if parsed.problem else []), *self._unread())
-        self.all_records = self._manifest()
+        self.all_records = self._manifest(crawl)
         by_file = {record.get("file"): record for record in self.all_records}
         self.tossed = tuple(
             name for name in self.names if by_file.get(name, Record()).get("verdict") == "dropped"
@@ -191,9 +200,16 @@ class PackReader:
         """The file of image `index`. Raises InputError where it is damaged."""
         return self._store.read(self._root + self.names[index])
 
-    def _manifest(self) -> list[Record]:
-        text = self._text(f"{self._root}manifest.jsonl")
+    def _crawl(self) -> tuple[dict[str, Mapping[str, Any]], tuple[str, ...]]:
+        """What `mien collect` says of each picture, where it filled this folder; and what it left out."""
+        text = self._text("manifest.jsonl")
+        sites = [self._store.read(name) for name in self._store.names() if is_site(name)] if text else []
+        return read_crawl(text or "", most_sharing(sites))
+
+    def _manifest(self, crawl: Mapping[str, Mapping[str, Any]]) -> list[Record]:
+        text = "" if crawl else self._text(f"{self._root}manifest.jsonl")
         packed = read_manifest(text) if text else []
+        packed += [cast(Record, {**known, "file": name}) for name, known in crawl.items()]
         inside = self.path / self._root  # where it was curated before it was opened by its parent
         inner = read_continuation(inside) if self._root and self.path.is_dir() else []
         return merge_records([*packed, *inner, *read_continuation(self.path)])

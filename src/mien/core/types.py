@@ -1,13 +1,17 @@
-"""The types that datasets, models and training share."""
+"""The types that datasets, models and training share; torch is not loaded, so that data need not wait."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Spec:
     label_dim: int = 0
     class_names: tuple[str, ...] = ()
 
-    def unlabelled(self) -> "Spec":
+    def unlabelled(self) -> Spec:
         """The same images without labels."""
         return Spec(self.resolution, self.channels)
 
@@ -43,7 +47,7 @@ class Batch:
     images: Tensor
     labels: Tensor | None
     rng: torch.Generator
-    augmentation: "Callable[[Tensor, torch.Generator], Tensor] | None" = None
+    augmentation: Callable[[Tensor, torch.Generator], Tensor] | None = None
     others: Tensor | None = None
 
     def augment(self, images: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from mien.core.provenance import Provenance, encode_picture, save_picture
 from mien.core.sampling import check_psi, parse_seeds, psi_note
 from mien.generation.batches import CollapseCheck, LoadedGenerator, batches_of, open_generator
 from mien.generation.drawing import as_labels
-from mien.generation.file_names import ending_of, free_path, with_ending
+from mien.generation.file_names import ending_of, free_path, settled
 from mien.generation.shards import Drawn, drawn_by_cluster
 from mien.labels.vectors import label_vectors
 
@@ -45,11 +45,11 @@ def generate(
 ) -> list[Path]:
     """Draw new faces from a run folder, a generator file, or the model that comes with mien.
 
-    Returns the files written: seed0000.png, or seed0000-woman.png where this model drew that seed with other
-    labels there before. Every picture says in its XMP that a model made it. However many there are, a batch
-    is held at a time, of a PNG grid a row too; a grid of another format is held whole, and refused above
-    8,192 pixels a side. Raises InputError, and MienError that says how many were written where the disk is
-    full.
+    Returns the files written: seed0000.png, or seed0000-woman-trunc0.5.png where this model drew that seed
+    with other labels or truncation there before. Every picture says in its XMP that a model made it. However
+    many there are, a batch is held at a time, of a PNG grid a row too; a grid of another format is held
+    whole, and refused above 8,192 pixels a side. Raises InputError, and MienError that says how many were
+    written where the disk is full.
 
     Parameters
     ----------
@@ -99,8 +99,7 @@ def generate(
     batches = collapse.watch(batches_of(drawing, chosen, labels, trunc, events.progress("drawing")))
     if grid:
         path = out / f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
-        written = [with_ending(path, ending) if label and path.exists() else path]
-        _write_grid(written[0], batches, len(chosen), drawing)
+        written = [settled(path, ending, lambda to: _write_grid(to, batches, len(chosen), drawing))]
     else:
         written = _save_all(drawing.model, out / f"seed.{format}", ending, batches, len(chosen))
     return _told(written, out, collapse, trunc, events)

@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 
 _FIELDS = ("person", "role")
 _PERSON = ("person", "person_id", "subject", "subject_id", "identity")
-_SPLIT = ("split", "partition")
+_SPLIT = ("split", "partition", "data_split", "dataset_split", "set", "data_set", "subset", "phase", "usage")
 _PARTITION = {"0": "train", "1": "val", "2": "test"}  # CelebA's
 _LICENCE = ("licence", "license")
 _NUMBERING = ("", "id", "index", "image_id", "unnamed: 0")  # of the rows; never learnt unless asked for
@@ -125,12 +125,23 @@ def read_cells(cells: Mapping[str, Value]) -> dict[str, Any]:
     ):
         for name in [name for name in labels if name.lower() in names]:
             record.setdefault(field, str(labels.pop(name)))
-    column = next((name for name in labels if name.lower() in _SPLIT), "")
-    cell = str(labels.get(column, ""))
-    if split := split_of(cell) or (_PARTITION.get(cell, "") if column.lower() == "partition" else ""):
-        record["split"] = split
+    splits = {name: split for name, cell in labels.items() if (split := _split_in(name, str(cell)))}
+    if splits:
+        column = min(splits, key=lambda name: _SPLIT.index(_plain(name)))
+        record["split"] = splits[column]
         del labels[column]
     return record | {"labels": labels}
+
+
+def _plain(column: str) -> str:
+    return column.lower().replace(" ", "_").replace("-", "_")
+
+
+def _split_in(column: str, cell: str) -> str:
+    """The split that a cell names, where its column is called as such columns are; else ""."""
+    if _plain(column) not in _SPLIT:
+        return ""
+    return split_of(cell) or (_PARTITION.get(cell, "") if _plain(column) == "partition" else "")
 
 
 def _values(records: Sequence[Record], name: str, where: str) -> tuple[str, ...]:

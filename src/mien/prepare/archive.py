@@ -1,11 +1,15 @@
-"""Zips as sources: read member by member, never unpacked to disk, whatever is hostile refused by name."""
+"""Zips and tars as sources: read member by member, whatever is hostile refused by name."""
 
+import lzma
 import os
 import stat
 import struct
+import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
+from mien.core.archive import check_end, plain_tar
 from mien.core.errors import InputError
 from mien.core.picture import MAX_BYTES, BadPicture
 
@@ -70,6 +74,61 @@ class Archive:
         if member.file_size > _BOMB_BYTES and ratio > _BOMB_RATIO:
             return "bomb", f"it would unpack to {ratio} times its size; it was not read"
         return None
+
+
+class TarArchive:
+    """An open tar, compressed or not. members: name and TarInfo, in its order, but for folders.
+
+    Raises InputError if it is none. `read` refuses as `Archive.read` does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            plain = plain_tar(path)
+            with tarfile.open(plain, "r:") as listed:
+                self.members = [(_within(info.name), info) for info in listed if not info.isdir()]
+                check_end(listed, path)
+            self._file = tarfile.open(plain, "r:")  # noqa: SIM115
+        except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+            raise InputError(f"{path}: not a tar that can be read ({error})") from error
+        if len(self.members) > MOST_MEMBERS:
+            raise InputError(f"{path}: more than {MOST_MEMBERS:,} members; split it, or unpack it yourself")
+        self._first: dict[str, int] = {}
+        for at, (name, _) in enumerate(self.members):
+            self._first.setdefault(name, at)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, at: int) -> bytes:
+        """The bytes of one member. Raises BadPicture."""
+        name, info = self.members[at]
+        refused = self._refusal(at)
+        if refused is not None:
+            raise BadPicture(name, *refused)
+        try:
+            stream = self._file.extractfile(info)
+            return stream.read() if stream else b""
+        except (tarfile.TarError, OSError) as error:
+            raise BadPicture(name, "unreadable", f"the tar's member cannot be read ({error})") from error
+
+    def _refusal(self, at: int) -> tuple[str, str] | None:
+        name, info = self.members[at]
+        if not is_safe(name):
+            return "unsafe-name", "its name leads out of the tar; it was not read"
+        if self._first[name] != at:
+            return "name-twice", "the tar holds this name more than once; only the first was read"
+        if not info.isreg() or info.issparse():
+            return "no-file", "it is a link or a device, not a file; it was not followed"
+        if info.size > MAX_BYTES:
+            return "too-large", f"it is larger than {MAX_BYTES >> 20} MiB; it was not read"
+        return None
+
+
+def _within(name: str) -> str:
+    """A member's name without the "./" that a tar of a folder has."""
+    return "/".join(part for part in name.split("/") if part != ".") if is_safe(name) else name
 
 
 def is_safe(name: str) -> bool:

@@ -208,8 +208,17 @@ def judge(measurements: Mapping[str, float], rules: Rules) -> Drop | None:
             continue
         broken = {"min": value < limit, "max": value > limit, "both": abs(value) > limit}[entry.side]
         if broken:
-            return Drop(entry.reason, _sentence(entry, value, float(limit)))
+            return Drop(entry.reason, _sentence(entry, value, float(limit)) + _of_group(entry, measurements))
     return None
+
+
+def _of_group(entry: _Entry, measurements: Mapping[str, float]) -> str:
+    """What to do where a photo of several people was judged as if it were of one."""
+    count = measurements.get("num_faces", 1)
+    if count < 2 or entry.rule not in ("min_coverage", "single_face"):
+        return ""
+    among = "" if entry.rule == "single_face" else f" and is one of {count:.0f}"
+    return f"{among}; --faces all takes every face"
 
 
 _MOST_DIGITS = 12

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from mien.core.errors import InputError
 from mien.core.picture import decode
-from mien.faces.identity import IdentityNetwork
 
 NEEDS = "identity"  # the artefact
 SAME_PERSON = "same-person"  # the reason in a manifest
@@ -22,6 +20,10 @@ _BATCH = 64
 
 def features(pngs: Sequence[bytes]) -> np.ndarray:
     """Crops aligned as "ffhq" to float32 [N, 128]. Raises MienError without the artefact `identity`."""
+    import torch  # seconds, which a run without such a question does not wait
+
+    from mien.faces.identity import IdentityNetwork
+
     network = IdentityNetwork.load()
     rows = [np.zeros((0, network.dims), np.float32)]
     for start in range(0, len(pngs), _BATCH):

@@ -12,7 +12,6 @@ import numpy as np
 
 from mien.core.picture import Pixels, decode
 from mien.faces.face import Floats
-from mien.faces.identity import SAME_PERSON
 from mien.prepare.dedupe import pairs_within
 from mien.prepare.people import features
 
@@ -47,16 +46,23 @@ def join_scans(
     near = [(kept[a], kept[b]) for a, b in pairs_within([hashes[own] for own in kept], MOST_BITS)]
     found = {item: crop(item) for item in sorted({item for pair in near for item in pair})}
     crops = {item: png for item, png in found.items() if png}
-    pairs = [pair for pair in near if crops.keys() >= set(pair)]
-    shown = sorted({item for pair in pairs for item in pair})
-    who = dict(zip(shown, features([crops[item] for item in shown]), strict=True)) if shown else {}
+    alike = [
+        pair
+        for pair in near
+        if crops.keys() >= set(pair)
+        and same_detail(*(decode(crops[item]).pixels for item in pair)) >= SAME_DETAIL
+    ]
+    if not alike:
+        return list(keepers)
+    from mien.faces.identity import SAME_PERSON  # brings torch, seconds that most runs do not wait
+
+    shown = sorted({item for pair in alike for item in pair})
+    who = dict(zip(shown, features([crops[item] for item in shown]), strict=True))
     joined = list(keepers)
-    for one, two in sorted(pairs, key=lambda pair: -max(quality[item] for item in pair)):
+    for one, two in sorted(alike, key=lambda pair: -max(quality[item] for item in pair)):
         better, worse = sorted((one, two), key=lambda item: (-quality[item], item))
-        if joined[better] != better or joined[worse] != worse:
-            continue
         is_same = np.linalg.norm(who[one] - who[two]) <= SAME_PERSON
-        if is_same and same_detail(*(decode(crops[item]).pixels for item in (one, two))) >= SAME_DETAIL:
+        if is_same and joined[better] == better and joined[worse] == worse:
             joined = [better if keeper == worse else keeper for keeper in joined]
     return joined
 

@@ -1,35 +1,32 @@
 """What there is to prepare: the files of a folder, the members of a zip or tar, with their labels."""
 
 import hashlib
-import json
 import os
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mien.core.archive import Store, is_tar, open_store
+from mien.core.archive import is_tar
+from mien.core.crawl import is_site, most_sharing, read_crawl
 from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
 from mien.core.path_labels import classes_of, read_paths
 from mien.core.picture import PICTURE_SUFFIXES, BadPicture, list_files, read_bytes
 from mien.datasets.index import Index, name_of
-from mien.prepare.archive import Archive, is_safe
+from mien.prepare.archive import Archive, TarArchive, is_safe
 
 MANIFEST = "manifest.jsonl"
-_MOST_SHARING = 4  # records of a crawl that may share a picture unless its site file says otherwise
-_OF_RECORD = ("record", "page", "site", "purpose", "number", "of")  # what `mien collect` knows of a picture
 # Tables beside the pictures, which are no pictures themselves; at the top of a source only.
 _TABLES = frozenset({"dataset.json", MANIFEST, CONTINUED, "labels.csv", "metadata.csv", "metadata.jsonl"})
 
 
 @dataclass(frozen=True)
 class Input:
-    """One file to look at. name: relative, with "/". at: its number in the zip (0 in a folder).
+    """One file to look at. name: relative, with "/". at: its number in the zip or tar (0 in a folder).
 
     key: changes when name, length or time (in a zip: checksum) do.
     """
@@ -72,14 +69,14 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
             for name, file in beside.items()
             if name in ("dataset.json", MANIFEST)
         }
-        most = _most_sharing(reader, files) if MANIFEST in texts else {}
+        most = most_sharing(_site_files(reader, files) if MANIFEST in texts else ())
     files = [file for file in files if file.name not in _TABLES]
     own = _own_products([file.name for file in files]) if source.is_dir() else frozenset()
     files = [file for file in files if file.name not in own]
     if not files:
         raise InputError(f"{source}: no pictures in it")
     notes = (f"left out what mien wrote: {_first(sorted(own))}",) if own else ()
-    extra, placeholders = _collected(texts.get(MANIFEST, ""), most)
+    extra, placeholders = read_crawl(texts.get(MANIFEST, ""), most)
     if placeholders:
         notes = (*notes, f"left out as placeholders, which too many records share: {_first(placeholders)}")
     if extra and "dataset.json" not in texts:
@@ -103,8 +100,9 @@ class Reader:
 
     def __init__(self, source: Path) -> None:
         self._source = source
-        self._tar = open_store(source) if source.is_file() and is_tar(source) else None
-        self._archive = None if source.is_dir() or self._tar is not None else Archive(source)
+        self._archive: Archive | TarArchive | None = None
+        if not source.is_dir():
+            self._archive = TarArchive(source) if is_tar(source) else Archive(source)
 
     def __enter__(self) -> "Reader":
         return self
@@ -117,8 +115,6 @@ class Reader:
         """The bytes of one input. Raises BadPicture; see `Archive.read` for the reasons of zips."""
         if self._archive is not None:
             return self._archive.read(file.at)
-        if self._tar is not None:
-            return _read_tar(self._tar, file.name)
         path, mark, row = file.name.rpartition("#")
         if mark and path.endswith(".parquet"):
             from mien.datasets.layouts import parquet  # brings torch, which workers do without otherwise
@@ -152,16 +148,14 @@ def _list_zip(source: Path) -> list[Input]:
 
 
 def _list_tar(source: Path) -> list[Input]:
-    store, changed = open_store(source), source.stat().st_mtime_ns
-    names = sorted(name for name in store.names() if not _hidden(name))
-    return [Input(name, key=_key(name, changed)) for name in names]
-
-
-def _read_tar(store: Store, name: str) -> bytes:
-    try:
-        return store.read(name)
-    except InputError as error:
-        raise BadPicture(name, "unreadable", str(error)) from error
+    archive, changed = TarArchive(source), source.stat().st_mtime_ns
+    files = [
+        Input(name, at, _key(name, info.size, changed, at))
+        for at, (name, info) in enumerate(archive.members)
+        if not _hidden(name)
+    ]
+    archive.close()
+    return sorted(files, key=lambda file: (file.name, file.at))
 
 
 def list_rows(index: Index) -> tuple[Input, ...]:
@@ -187,52 +181,11 @@ def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and is_safe(name)
 
 
-def _most_sharing(reader: Reader, files: Sequence[Input]) -> dict[str, int]:
-    """How many records of each site may share a picture, as the site files in a crawl say."""
-    most = {}
+def _site_files(reader: Reader, files: Sequence[Input]) -> Iterator[bytes]:
     for file in files:
-        if file.name.startswith("sites/") and file.name.endswith(".toml"):
-            with suppress(BadPicture, ValueError, KeyError, TypeError):
-                site = tomllib.loads(reader.read(file).decode())
-                most[str(site["name"])] = int(site["limits"]["same_picture"])
-    return most
-
-
-def _collected(
-    manifest: str, most: Mapping[str, int]
-) -> tuple[dict[str, Mapping[str, Any]], tuple[str, ...]]:
-    """What the manifest of `mien collect` says of each file (first line first), {} if it is another's.
-
-    And the files that more records share than `most` says of their site.
-    """
-    extra: dict[str, Mapping[str, Any]] = {}
-    sharing: dict[str, set[str]] = {}
-    for line in manifest.split("\n"):
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):  # a crawl that was killed leaves half a line
-            continue
-        if isinstance(entry, dict) and isinstance(entry.get("file"), str) and "page" in entry:
-            fields, url, licence = entry.get("fields"), entry.get("source"), entry.get("licence")
-            labels = fields if isinstance(fields, dict) else {}
-            known = {"licence": licence, "source_url": url, "labels": labels}
-            known |= {key: entry[key] for key in _OF_RECORD if entry.get(key) is not None}
-            person = labels.get("person") or entry.get("person", _person_of(entry))
-            if person:
-                known["person"] = str(person)
-            extra.setdefault(entry["file"], known)
-            sharing.setdefault(entry["file"], set()).add(str(entry.get("record") or entry["page"]))
-    shared = {
-        name
-        for name, known in extra.items()
-        if len(sharing[name]) > most.get(str(known.get("site")), _MOST_SHARING)
-    }
-    return {name: known for name, known in extra.items() if name not in shared}, tuple(sorted(shared))
-
-
-def _person_of(entry: Mapping[str, Any]) -> str:
-    """A record shows one person: what a crawl that names none is read as."""
-    return f"{entry.get('site')}/{entry['record']}" if entry.get("record") else ""
+        if is_site(file.name):
+            with suppress(BadPicture):
+                yield reader.read(file)
 
 
 def _listed(
