@@ -4,6 +4,7 @@ import argparse
 import io
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def test_a_plain_pickle_and_safetensors_of_others(tmp_path: Path) -> None:
     safetensors.torch.save_file(state, tmp_path / "b.safetensors")
     for name in ("a.pkl", "b.safetensors"):
         assert draws(read(tmp_path / name), state)
+
+
+@pytest.mark.parametrize(
+    "wrap", [dict, lambda arrays: {"g_ema": arrays}, lambda arrays: {"state_dict": arrays}]
+)
+def test_weights_as_arrays_of_numpy(tmp_path: Path, wrap: Callable[[Any], Any]) -> None:
+    state = rosinality()
+    (tmp_path / "a.pkl").write_bytes(
+        pickle.dumps(wrap({name: value.numpy() for name, value in state.items()}))
+    )
+    assert draws(read(tmp_path / "a.pkl"), state)
 
 
 def test_a_mean_of_w_in_any_shape(tmp_path: Path) -> None:

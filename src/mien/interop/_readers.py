@@ -72,7 +72,7 @@ def read_pickle(stream: IO[bytes], keys: Sequence[str]) -> Contents:
     if not isinstance(found, dict):
         raise InputError("it holds no dictionary of networks")
     networks = {str(name): value for name, value in found.items() if isinstance(value, Module)}
-    if not networks and any(isinstance(value, Tensor | dict) for value in found.values()):
+    if not networks and any(isinstance(value, Tensor | np.ndarray | dict) for value in found.values()):
         return read_state_dicts(found, keys)
     if not networks:
         raise InputError("it holds no network (looked for G_ema, G and D)")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from mien.core.errors import InputError
@@ -25,6 +27,7 @@ def networks_in(found: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:
 
     A bare state dict is one network. A mean of w beside its generators becomes one of their tensors.
     """
+    found = {name: _from_arrays(value) for name, value in found.items()}
     networks = {
         key: _unwrapped(_tensors(value, str(name)))
         for name, value in found.items()
@@ -42,6 +45,14 @@ def networks_in(found: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:
         for key in networks.keys() - {"D"}:
             networks[key].setdefault(LATENT_MEAN, mean)
     return networks
+
+
+def _from_arrays(value: Any) -> Any:
+    """Arrays of numpy, also in a dictionary, as tensors: weights that were saved without torch."""
+    if isinstance(value, Mapping):
+        return {n: v if isinstance(v, Mapping) else _from_arrays(v) for n, v in value.items()}
+    is_array = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return torch.from_numpy(value.astype(np.float32)) if is_array else value
 
 
 def _tensors(values: Mapping[Any, Any], name: str) -> dict[str, Tensor]:
