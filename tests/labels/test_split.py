@@ -51,6 +51,12 @@ def test_a_recorded_split_of_one_side_is_passed_over_with_a_note(side: str) -> N
     assert len(split.held_out) == 10
 
 
+def test_a_split_of_some_pictures_alone_is_passed_over_with_a_note() -> None:
+    records = [{"person": str(k), "split": ("train", "test", "")[k % 3]} for k in range(30)]
+    assert "own split has 20 of 30 and is passed over" in split_people(records, share=0.2).how
+    assert "passed over" not in split_people([{"person": str(k)} for k in range(30)], share=0.2).how
+
+
 def test_unknown_people_are_owned_up_to() -> None:
     assert "flatter" in split_people([{}] * 10, share=0.2).how
     mixed = split_people([{"person": "a"}] * 5 + [{}] * 5, share=0.2)

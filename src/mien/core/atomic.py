@@ -96,7 +96,7 @@ def _umask() -> int:
 def explain(error: OSError, path: Path) -> Exception:
     """The error of writing `path` in words, or `error` itself where there is nothing to add."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return MienError(f"{path}: no space left on disk; nothing was changed, free some and run again")
+        return MienError(f"{path}: no space left on disk; the file is as it was, free some and run again")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return MienError(f"{path}: cannot write there ({error.strerror})")
     return error

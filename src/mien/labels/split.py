@@ -34,7 +34,8 @@ def split_people(records: Sequence[Mapping[str, Any]], *, share: float, seed: in
     people = [person_of(record) for record in records]
     names = [person or f"picture {index}" for index, person in enumerate(people)]
     recorded = np.array([record.get("split", "") not in ("", "train") for record in records], bool)
-    follows = all(record.get("split") for record in records)
+    num_split = sum(bool(record.get("split")) for record in records)
+    follows = num_split == len(records)
     if follows and 0 < recorded.sum() < len(recorded):
         held_out, how = recorded, "as the dataset itself is split"
     else:
@@ -42,6 +43,8 @@ def split_people(records: Sequence[Mapping[str, Any]], *, share: float, seed: in
         held_out, how = np.array([name in chosen for name in names], bool), _describe(people)
         if follows and records:
             how += f"; the dataset's own split has only {records[0]['split']} and is passed over"
+        elif num_split:
+            how += f"; the dataset's own split has {num_split:,} of {len(records):,} and is passed over"
     if not 0 < held_out.sum() < len(held_out):
         raise InputError(
             f"{len(set(names))} people cannot be parted into some to learn from and some to test"
