@@ -50,7 +50,7 @@ class Here:
 
     looked_at: list[str] = []  # noqa: RUF012 - shared on purpose; the fixture empties it
 
-    def __init__(self, setup, *, count):
+    def __init__(self, setup, *, count, patience_seconds):
         self._config = CropConfig.from_dict(setup["config"])
         self._source, self._store = setup["source"], setup["store"]
 

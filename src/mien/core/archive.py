@@ -192,8 +192,8 @@ def plain_tar(path: Path) -> Path:
 def check_end(archive: tarfile.TarFile, path: Path) -> None:
     """Raise InputError where a damaged header ended the list of a tar, which tarfile takes for its end."""
     found = len(archive.getmembers())
-    archive.fileobj.seek(archive.offset)  # type: ignore[union-attr]
-    if any(archive.fileobj.read(tarfile.BLOCKSIZE)):  # type: ignore[union-attr]
+    archive.fileobj.seek(archive.offset)
+    if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
         raise InputError(f"{path}: damaged after {found:,} members; copy or pack it again")
 
 
