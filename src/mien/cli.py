@@ -29,8 +29,8 @@ COMMANDS = {
     "mix": ("mien.latent.mix:mix", "Mix styles: columns' faces with layers of the rows'."),
     "video": ("mien.latent.video:video", "Film one face turning into the next."),
     "vary": ("mien.latent.vary:vary", "Draw faces near that of a photo or a seed."),
-    "edit": ("mien.latent.edit:edit", "Change faces along directions: a smile, an age; strips, films."),
-    "encoder": ("mien.latent.encoder:encoder", "Train what guesses the latents of a photo at once."),
+    "edit": ("mien.latent.editing.edit:edit", "Change faces along directions (smile, age); strips, films."),
+    "encoder": ("mien.latent.projection.encoder:encoder", "Train what guesses a photo's latents at once."),
     "denoise": ("mien.translation.denoise:denoise", "Clean noisy pictures."),
     "evaluate": ("mien.evaluation.evaluate:evaluate", "Measure a model against a dataset, with intervals."),
     "audit": ("mien.evaluation.audit:audit", "Say whether a model repeats training images; may it go out?"),
@@ -52,22 +52,22 @@ DATA_COMMANDS = {
     "export": ("mien.datasets.export:export", "Export a dataset to imagefolder or parquet."),
 }
 PROJECT_COMMANDS = {
-    "real": ("mien.latent.project:real", "Of the faces in photos."),
-    "generated": ("mien.latent.project:generated", "Of faces that it drew itself, to see how well it works."),
+    "real": ("mien.latent.projection.project:real", "Of the faces in photos."),
+    "generated": ("mien.latent.projection.project:generated", "Of its own faces, to see how well it works."),
 }
 DIRECTION_COMMANDS = {
-    "learn": ("mien.latent.learn:learn", "Learn directions of attributes from labelled samples."),
-    "find": ("mien.latent.unsupervised:find", "Find directions without labels (SeFa, GANSpace)."),
-    "measure": ("mien.latent.entanglement:measure", "Measure what each direction moves besides its own."),
-    "list": ("mien.latent.direction_files:list_directions", "List a generator's directions."),
-    "show": ("mien.latent.direction_files:show_direction", "Show what is known of one direction."),
-    "import": ("mien.latent.direction_files:import_", "Take a direction of others, an .npy."),
-    "export": ("mien.latent.direction_files:export", "Write one direction as .npy."),
+    "learn": ("mien.latent.directions.learn:learn", "Learn directions of attributes from labelled samples."),
+    "find": ("mien.latent.directions.unsupervised:find", "Find directions without labels (SeFa, GANSpace)."),
+    "measure": ("mien.latent.directions.entanglement:measure", "Measure what else each direction moves."),
+    "list": ("mien.latent.directions.commands:list_directions", "List a generator's directions."),
+    "show": ("mien.latent.directions.commands:show_direction", "Show what is known of one direction."),
+    "import": ("mien.latent.directions.commands:import_", "Take a direction of others, an .npy."),
+    "export": ("mien.latent.directions.commands:export", "Write one direction as .npy."),
 }
 UNIT_COMMANDS = {
-    "train": ("mien.latent.units:train", "Train a model of action units on latents, mesh or pixels."),
-    "evaluate": ("mien.latent.units:evaluate", "Cross-validate such models over people."),
-    "predict": ("mien.latent.units:predict", "Read action units of pictures or latents."),
+    "train": ("mien.latent.units.units:train", "Train a model of action units on latents, mesh or pixels."),
+    "evaluate": ("mien.latent.units.units:evaluate", "Cross-validate such models over people."),
+    "predict": ("mien.latent.units.units:predict", "Read action units of pictures or latents."),
 }
 STUDY_COMMANDS = {
     "new": ("mien.study.commands:new", "Make a study of a design file, or write an example of one."),

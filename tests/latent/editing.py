@@ -20,8 +20,8 @@ from mien.core.packed import encode_png
 from mien.core.types import Spec
 from mien.generation.drawing import Drawing
 from mien.latent.codes import shape_of, space_of
-from mien.latent.directions import Direction, Directions, default_path
-from mien.latent.editor import Command, Editor
+from mien.latent.directions.direction import Direction, Directions, default_path
+from mien.latent.editing.editor import Command, Editor
 from packaged_model import CONFIG, package
 from rendered_heads import heads
 
@@ -73,8 +73,8 @@ def serving(editor: Editor, finder: Any = None, *, steps: int = 20) -> Iterator[
     """A server in a thread of this process; gives its address."""
     import uvicorn
 
-    from mien.latent.editor_web import build_app
-    from mien.latent.editor_work import Works
+    from mien.latent.editing.web import build_app
+    from mien.latent.editing.work import Works
 
     works = Works(editor, steps=steps, finder=finder)
     app = build_app(editor, works, secret=SECRET, hosts=frozenset({"127.0.0.1"}))

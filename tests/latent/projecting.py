@@ -13,7 +13,7 @@ from mien.core.errors import MienError
 from mien.core.family import build_product
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.types import Spec
-from mien.latent.options import ProjectOptions
+from mien.latent.projection.options import ProjectOptions
 
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "stylegan2": ("stylegan2", STYLED.model_dump()),

@@ -14,8 +14,9 @@ from mien.core.events import Notice
 from mien.core.types import Spec
 from mien.core.views import Indexed
 from mien.generation.drawing import Drawing
-from mien.latent import units
-from mien.latent.action_units import (
+from mien.latent.codes import Codes
+from mien.latent.units import units
+from mien.latent.units.action_units import (
     Reduction,
     UnitLabels,
     best_threshold,
@@ -24,9 +25,8 @@ from mien.latent.action_units import (
     out_of_fold,
     unit_labels,
 )
-from mien.latent.codes import Codes
-from mien.latent.unit_features import image_features, latent_features
-from mien.latent.unit_model import UnitReader, train_units
+from mien.latent.units.features import image_features, latent_features
+from mien.latent.units.model import UnitReader, train_units
 
 
 class _Faces(Indexed):
@@ -99,7 +99,7 @@ def test_nobody_is_learnt_from_and_tested_on(monkeypatch: pytest.MonkeyPatch) ->
     assert auc is not None
     assert auc.value < 0.6
     seen: list[tuple[set[str], set[str]]] = []
-    from mien.latent import action_units
+    from mien.latent.units import action_units
 
     def spy(rows: np.ndarray, part: UnitLabels) -> Any:
         seen.append((set(part.people), set(people) - set(part.people)))

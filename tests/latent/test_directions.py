@@ -13,10 +13,9 @@ from latent.planted import Planted, drawing, even
 from mien.core.errors import InputError
 from mien.core.events import Notice
 from mien.generation.drawing import Drawing
-from mien.latent import direction_files
 from mien.latent.codes import Codes, shape_of
-from mien.latent.direction_table import layers_text
-from mien.latent.directions import (
+from mien.latent.directions import commands as direction_files
+from mien.latent.directions.direction import (
     Accuracy,
     Direction,
     Directions,
@@ -25,6 +24,7 @@ from mien.latent.directions import (
     export_direction,
     import_direction,
 )
+from mien.latent.layers import layers_text
 
 
 def _two() -> Directions:

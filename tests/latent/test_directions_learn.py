@@ -12,11 +12,11 @@ from latent.planted import ATTRIBUTES, DIM, LAYERS, Brightness, Flat, Planted, a
 from mien.core.errors import InputError
 from mien.core.events import Event, Notice
 from mien.generation.drawing import Drawing
-from mien.latent import learn as module
 from mien.latent.codes import Codes
-from mien.latent.directions import Directions
-from mien.latent.directions_effects import Bench, best_range, cancelling, conditional
-from mien.latent.directions_fit import Parts, TooFew, fit, sides, wilson
+from mien.latent.directions import learn as module
+from mien.latent.directions.direction import Directions
+from mien.latent.directions.effects import Bench, best_range, cancelling, conditional
+from mien.latent.directions.fit import Parts, TooFew, extremes, fit, wilson
 from mien.latent.readings import Readers
 
 Run = Any
@@ -157,18 +157,18 @@ def test_an_unknown_attribute_and_no_attribute_left(learned: Run) -> None:
 
 def test_sides_are_balanced_and_disjoint() -> None:
     values = np.r_[np.zeros(90), np.ones(30)]
-    low, high = sides(values, np.arange(120), "x", yes_no=True, rng=np.random.default_rng(0))
+    low, high = extremes(values, np.arange(120), "x", yes_no=True, rng=np.random.default_rng(0))
     assert len(low) == len(high) == 30
     assert (values[low] == 0).all()
     assert (values[high] == 1).all()
     numbers = np.random.default_rng(1).normal(size=10_000)
-    low, high = sides(numbers, np.arange(10_000), "x", yes_no=False, rng=np.random.default_rng(0))
+    low, high = extremes(numbers, np.arange(10_000), "x", yes_no=False, rng=np.random.default_rng(0))
     assert len(low) == len(high) == 200  # two per cent
     assert (
         numbers[low].max() <= np.quantile(numbers, 0.02) < np.quantile(numbers, 0.98) <= numbers[high].min()
     )
     with pytest.raises(TooFew, match="flat: 0 samples"):
-        sides(np.ones(1000), np.arange(1000), "flat", yes_no=False, rng=np.random.default_rng(0))
+        extremes(np.ones(1000), np.arange(1000), "flat", yes_no=False, rng=np.random.default_rng(0))
 
 
 def test_held_out_samples_are_held_out() -> None:

@@ -17,7 +17,7 @@ from mien.core.types import Spec
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.drag import MOST_POINTS, Dragging, Pull, disc, drag
+from mien.latent.editing.drag import MOST_POINTS, Dragging, Pull, disc, drag
 
 SIDE = 64
 

@@ -17,10 +17,10 @@ from mien.core.packed import encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.generation.drawing import Drawing
-from mien.latent.codes import Codes, shape_of, space_of
-from mien.latent.directions import Direction, Directions, combined
-from mien.latent.edit import edit, parse_edits, safe_name
-from mien.latent.moves import layer_blocks, moved, row_groups
+from mien.latent.codes import Codes, moved, shape_of, space_of
+from mien.latent.directions.direction import Direction, Directions, combined
+from mien.latent.editing.edit import edit, parse_edits, safe_name
+from mien.latent.layers import layer_blocks, row_groups
 from mien.latent.strips import amounts, strip, wave
 from packaged_model import CONFIG, package
 from rendered_heads import heads
@@ -83,7 +83,7 @@ def test_photos_are_changed_and_put_back(
     me.write_bytes(encode_png(pictures[0]))
     wall.write_bytes(encode_png(np.full((40, 40, 3), 90, np.uint8)))
     finder = KnownFaces({(160, 160): [known_face(points[0])]})
-    monkeypatch.setattr("mien.latent.photos.open_face_finder", lambda events: finder)
+    monkeypatch.setattr("mien.latent.projection.photos.open_face_finder", lambda events: finder)
     heard: list[Event] = []
     more = {"set": ("smile=1",), "paste": True, "project_steps": 8}
     edit(styled[0], photo=(wall, me), out=tmp_path / "out", **more).run(heard.append)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from curated import until
 from mien.cli import main
 from mien.core.manifest import read_continuation
 from mien.core.picture import read_picture
-from mien.latent.editor import Edit, Editor
+from mien.latent.editing.editor import Edit, Editor
 
 pytest.importorskip("fastapi", reason="the extra curate is not installed")
 

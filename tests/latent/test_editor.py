@@ -21,8 +21,8 @@ from mien.core.manifest import read_continuation
 from mien.core.picture import read_picture
 from mien.core.provenance import verify
 from mien.latent.codes import Codes
-from mien.latent.editor import Edit, Editor, Turns
-from mien.latent.encoder import encoder
+from mien.latent.editing.editor import Edit, Editor, Turns
+from mien.latent.projection.encoder import encoder
 
 pytest.importorskip("fastapi", reason="the extra curate is not installed")
 testclient = pytest.importorskip("fastapi.testclient", reason="httpx is not installed")
@@ -47,8 +47,8 @@ class Client:
     """A page that asks an editor's server."""
 
     def __init__(self, editor: Editor, finder: Any = None, *, encoder: Path | None = None) -> None:
-        from mien.latent.editor_web import build_app
-        from mien.latent.editor_work import Works
+        from mien.latent.editing.web import build_app
+        from mien.latent.editing.work import Works
 
         self.works = Works(editor, finder=finder, steps=10, encoder=encoder)
         app = build_app(editor, self.works, secret=SECRET, hosts=frozenset({"testserver"}))
@@ -114,7 +114,7 @@ def test_nothing_counts_as_kept_that_is_not_written(editor: Editor, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mien.latent.editor.append_records", full)
+    monkeypatch.setattr("mien.latent.editing.editor.append_records", full)
     client = Client(editor)
     answer = client.post("kept", {"face": "1"})
     assert answer.status_code == 500

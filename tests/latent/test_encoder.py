@@ -15,9 +15,8 @@ from mien.core.network import load_network
 from mien.core.packed import PackWriter, encode_png
 from mien.core.sampling import draw, latents
 from mien.core.styles import draw_styles, styles
-from mien.latent.encode import open_encoder
-from mien.latent.encoder import encoder
-from mien.latent.project import generated
+from mien.latent.projection.encoder import encoder, open_encoder
+from mien.latent.projection.project import generated
 from mien.models import encoder as family
 from mien.models.encoder import PRESETS, draw_latents
 
@@ -102,7 +101,7 @@ def test_projection_by_encoder_and_from_its_guess(tmp_path: Path) -> None:
     for method in ("encoder", "both"):
         options = QUICK.model_copy(update={"encoder": path, "method": method, "steps": 20, "lr": 0.05})
         found = generated(model, out=tmp_path / method, seeds="0-3", options=options).run()
-        errors[method] = np.mean([projection.figures.error for projection in found])
+        errors[method] = np.mean([projection.scores.error for projection in found])
     assert errors["both"] < errors["encoder"]
     folder = QUICK.model_copy(update={"encoder": tmp_path / "e", "method": "encoder"})
     assert generated(model, out=tmp_path / "f", seeds="0", options=folder).run()

@@ -10,9 +10,9 @@ from latent.planted import ATTRIBUTES, Brightness, Planted, axes, drawing, even
 from mien.core.errors import InputError
 from mien.core.events import Events
 from mien.generation.drawing import Drawing
-from mien.latent import entanglement as module
-from mien.latent.directions import Direction, Directions
-from mien.latent.entanglement import AMOUNTS, Entanglement, Far, Looks, blurred, reach, varied
+from mien.latent.directions import entanglement as module
+from mien.latent.directions.direction import Direction, Directions
+from mien.latent.directions.entanglement import AMOUNTS, Entanglement, Far, Looks, blurred, reach, varied
 from mien.latent.readings import Readers, Readings
 
 

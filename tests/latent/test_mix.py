@@ -12,7 +12,8 @@ from mien.core.image import to_uint8
 from mien.core.sampling import latents
 from mien.core.styles import Styled, draw_styles, styled, styles
 from mien.core.types import Spec
-from mien.latent.mix import mixed, mixing_rows, parse_layers
+from mien.latent.layers import parse_layers
+from mien.latent.mix import mixed, mixing_rows
 from mien.models import lite
 
 

@@ -8,8 +8,7 @@ import torch
 from latent.projecting import loaded_generator
 from mien.core.sampling import latents
 from mien.core.styles import styles
-from mien.latent.noise_maps import draw_noise_maps, noise_penalty, normalise_noise
-from mien.latent.spaces import synthesised
+from mien.latent.projection.spaces import draw_noise_maps, noise_penalty, normalise_noise, synthesised
 
 
 @pytest.mark.parametrize(

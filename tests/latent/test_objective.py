@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mien.faces.identity import IdentityNetwork
-from mien.latent.objective import Objective, Weights, lpips_distances, viewed
+from mien.latent.projection.objective import Objective, Weights, lpips_distances, viewed
 from mien.nn.face_resnet import FaceResNet
 from mien.nn.lpips import Lpips
 

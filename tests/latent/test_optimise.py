@@ -13,10 +13,9 @@ from mien.core.checkpoint import load_state, save_state
 from mien.core.image import to_float
 from mien.core.sampling import latents
 from mien.core.styles import draw_styles, mean_latent, styles
-from mien.latent.noise_maps import draw_noise_maps
-from mien.latent.objective import Objective, Weights
-from mien.latent.optimise import Course, Optimisation
-from mien.latent.spaces import Labels, WSpace, open_space
+from mien.latent.projection.objective import Objective, Weights
+from mien.latent.projection.optimise import Course, Optimisation
+from mien.latent.projection.spaces import Labels, WSpace, draw_noise_maps, open_space
 
 
 def test_the_learning_rate_rises_and_falls() -> None:

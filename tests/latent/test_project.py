@@ -30,12 +30,12 @@ from mien.generation.drawing import Drawing
 from mien.generation.generate import generate
 from mien.interop.import_ import import_
 from mien.latent.codes import Codes, shape_of
-from mien.latent.directions import Direction, Directions
-from mien.latent.edit import edit
+from mien.latent.directions.direction import Direction, Directions
+from mien.latent.editing.edit import edit
 from mien.latent.mix import mix
-from mien.latent.options import ProjectOptions
-from mien.latent.project import generated, real
-from mien.latent.results import Projection
+from mien.latent.projection.options import ProjectOptions
+from mien.latent.projection.project import generated, real
+from mien.latent.projection.results import Projection
 from mien.latent.vary import vary
 from rendered_heads import heads
 
@@ -65,7 +65,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         (158, 160): [known_face(points[2])],
         both.shape[:2]: [known_face(points[0]), known_face(points[1], 160)],
     }
-    monkeypatch.setattr("mien.latent.photos.open_face_finder", lambda events: KnownFaces(faces))
+    monkeypatch.setattr("mien.latent.projection.photos.open_face_finder", lambda events: KnownFaces(faces))
     return paths
 
 
@@ -200,7 +200,8 @@ def test_a_killed_process_goes_on(models: dict[str, Path], tmp_path: Path) -> No
     program = (
         "import sys; from latent.projecting import *; import pytest;"
         "without_artefacts(pytest.MonkeyPatch());"
-        "from mien.latent.project import generated; from mien.latent.options import ProjectOptions;"
+        "from mien.latent.projection.project import generated;"
+        "from mien.latent.projection.options import ProjectOptions;"
         "from pathlib import Path;"
         "generated(Path(sys.argv[1]), out=Path(sys.argv[2]), seeds='0',"
         "options=ProjectOptions(steps=400, candidates=4, space='w'))"
@@ -256,7 +257,7 @@ def test_the_face_can_count_more_and_what_lies_outside_is_reported(
     def errors(weight: float) -> tuple[float, float]:
         more = options(face_weight=weight, steps=60, space="w")
         (found,) = real(models["lite"], photos[0], out=tmp_path / str(weight), options=more).run()
-        inside, outside = found.figures.error_inside, found.figures.error_outside
+        inside, outside = found.scores.error_inside, found.scores.error_outside
         assert inside is not None
         assert outside is not None
         return inside, outside
@@ -331,7 +332,7 @@ def test_imported_networks_project_like_our_own(tmp_path: Path, kind: str) -> No
     found = generated(model, out=tmp_path / "out", seeds="0,1", options=more).run()
     for projection in found:
         assert projection.codes.values.shape[1] == load_network(model).network.num_ws
-        assert projection.figures.error < 0.2
+        assert projection.scores.error < 0.2
     folder = tmp_path / "out" / "seed0000"
     assert (folder / "noise_maps.npz").exists()
     tuned, file = tmp_path / "out" / "tuned.safetensors", folder / "projected_w.npz"
@@ -359,7 +360,7 @@ def test_tuning_leaves_an_ordinary_generator_that_draws_the_faces_better(
     assert tensors.keys() == before.keys()
     assert (header.family, header.config, header.spec) == (old.family, old.config, old.spec)
     assert "tuned to one face" in header.origin
-    assert tuned[0].figures.error < 0.9 * plain[0].figures.error
+    assert tuned[0].scores.error < 0.9 * plain[0].scores.error
     assert torch.equal(tuned[0].codes.values, plain[0].codes.values), "the pivots stay"
     generate(path, out=tmp_path / "seeds", seeds="0").run()
     drawing = Drawing.of(path, trunc=1.0, label=())
@@ -374,7 +375,7 @@ def test_it_goes_on_from_a_latent(models: dict[str, Path], tmp_path: Path) -> No
     start = tmp_path / "a" / "seed0000" / "projected_w.npz"
     (on,) = generated(model, out=tmp_path / "b", seeds="0", options=options(init=start, lr=0.02)).run()
     (off,) = generated(model, out=tmp_path / "c", seeds="0", options=options(lr=0.02)).run()
-    assert on.figures.error < off.figures.error
+    assert on.scores.error < off.scores.error
     with pytest.raises(InputError, match="latents of shape"):
         generated(models["lite"], out=tmp_path / "d", seeds="0", options=options(init=_bare_w(start))).run()
     with pytest.raises(InputError, match="its latents are of stylegan2-"):

@@ -12,7 +12,7 @@ from latent.planted import ATTRIBUTES, Brightness
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.faces.finder import open_finder
-from mien.latent.face_shape import SHAPES, face_shape, frontal
+from mien.latent.face_measures import SHAPES, face_shape, frontal
 from mien.latent.readings import READERS, FaceReader, ModelReader, Readers, Readings, fitted, log_odds
 from mien.models.attributes import PRESETS, Reader, build_product
 from mien.render.shot import Shot

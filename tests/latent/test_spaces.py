@@ -10,7 +10,7 @@ from mien.core.errors import InputError
 from mien.core.image import to_uint8
 from mien.core.sampling import draw, latents
 from mien.core.styles import draw_styles, mean_latent, sample_styles, styles, tied_rows
-from mien.latent.spaces import Labels, WSpace, ZSpace, open_space
+from mien.latent.projection.spaces import Labels, WSpace, ZSpace, open_space
 
 
 @pytest.mark.parametrize("space", ["w", "w+"])

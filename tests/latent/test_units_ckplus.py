@@ -6,8 +6,8 @@ import pytest
 
 from mien.core.errors import InputError
 from mien.datasets.opening import open_dataset
-from mien.latent import units
-from mien.latent.action_units import unit_labels
+from mien.latent.units import units
+from mien.latent.units.action_units import unit_labels
 from miniatures_ckplus import FILMS, write_ckplus
 
 

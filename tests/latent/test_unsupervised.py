@@ -13,8 +13,8 @@ from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.directions import Directions
-from mien.latent.unsupervised import chosen_rows, find, ganspace, readers, sefa
+from mien.latent.directions.direction import Directions
+from mien.latent.directions.unsupervised import chosen_rows, find, ganspace, readers, sefa
 from mien.models import lite, stylegan1
 from packaged_model import package
 

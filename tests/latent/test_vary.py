@@ -17,7 +17,7 @@ from mien.core.provenance import verify
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.mix import mix
-from mien.latent.project import generated
+from mien.latent.projection.project import generated
 from mien.latent.sources import read_sources
 from mien.latent.vary import vary
 from rendered_heads import heads
@@ -34,7 +34,7 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "me.png"
     path.write_bytes(encode_png(pictures[0]))
     finder = KnownFaces({(160, 160): [known_face(points[0])]})
-    monkeypatch.setattr("mien.latent.photos.open_face_finder", lambda events: finder)
+    monkeypatch.setattr("mien.latent.projection.photos.open_face_finder", lambda events: finder)
     return path
 
 

@@ -7,7 +7,6 @@ machine can ask for it.
 import io
 import threading
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -21,23 +20,23 @@ from mien.core.picture import Pixels, decode
 from mien.curate.dropped import place_of
 from mien.curate.faces import BY_HAND, Faces, Saved
 from mien.curate.view import Query, Views
-from mien.reports.guard import Guard, error_answer, explain_errors, json_answer
+from mien.reports.guard import Guard, error_answer, explain_errors, json_answer, page_routes
 
 MOST_A_PAGE = 500
 _MOST_REQUEST = 8_000_000  # bytes
 _SMALL = 320  # pixels of the shorter side that a face of the page needs
 _MOST_BYTES = 150_000  # a larger file is made small for the page of faces
 _DECODERS = threading.Semaphore(2)  # a folder may hold photos of 100 megapixels
-_FILES = {
-    "curate.css": "text/css",
-    "curate.js": "text/javascript",
-    "curate_info.js": "text/javascript",
-    "curate_filter.js": "text/javascript",
-    "curate_inputs.js": "text/javascript",
-    "curate_pairs.js": "text/javascript",
-    "curate_server.js": "text/javascript",
-    "curate.svg": "image/svg+xml",
-}
+_FILES = (
+    "curate.css",
+    "curate.js",
+    "curate_info.js",
+    "curate_filter.js",
+    "curate_inputs.js",
+    "curate_pairs.js",
+    "curate_server.js",
+    "curate.svg",
+)
 
 
 class SetVerdict(BaseModel):
@@ -74,7 +73,7 @@ def build_app(faces: Faces, *, secret: str, hosts: frozenset[str] | None) -> Fas
     explain_errors(app, absent="nothing here; open the address that mien curate printed last")
     views = Views(faces)
     routers = (
-        _page_routes(),
+        page_routes("curate", _FILES),
         _read_routes(faces, views),
         _dropped_routes(faces),
         _write_routes(faces, views),
@@ -82,23 +81,6 @@ def build_app(faces: Faces, *, secret: str, hosts: frozenset[str] | None) -> Fas
     for router in routers:
         app.include_router(router, prefix=f"/{secret}")
     return app
-
-
-def _page_routes() -> APIRouter:
-    router = APIRouter()
-    folder = files("mien.reports") / "templates"
-
-    @router.get("/")
-    def page() -> Response:
-        return Response((folder / "curate.html").read_bytes(), media_type="text/html")
-
-    @router.get("/files/{name}")
-    def file(name: str) -> Response:
-        if name not in _FILES:
-            return error_answer(f"there is no file {name}", 404)
-        return Response((folder / name).read_bytes(), media_type=_FILES[name])
-
-    return router
 
 
 def _read_routes(faces: Faces, views: Views) -> APIRouter:

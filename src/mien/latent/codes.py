@@ -13,7 +13,7 @@ from torch import Tensor
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError
 from mien.core.sampling import draw
-from mien.core.styles import Styled, draw_styles
+from mien.core.styles import Styled, constrained, draw_styles
 from mien.generation.drawing import Drawing
 
 Space = Literal["z", "w"]
@@ -160,3 +160,11 @@ def _shaped(values: Tensor, shape: tuple[int, ...], path: Path) -> Tensor:
     if not torch.isfinite(values).all():
         raise InputError(f"{path}: its latents hold numbers that are not finite")
     return values.contiguous()
+
+
+def moved(drawing: Drawing, codes: Codes, step: Tensor) -> Codes:
+    """`codes` with `step` added (shaped like one latent, or like all), kept in the generator's range."""
+    there, network = codes.moved(step), drawing.loaded.network
+    if not isinstance(network, Styled):
+        return there
+    return replace(there, values=constrained(network, there.values))

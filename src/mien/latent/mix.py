@@ -1,6 +1,5 @@
 """`mien mix`: faces with some layers of one, the others of another (Karras et al. 2019, arXiv:1812.04948)."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,13 +13,11 @@ from mien.core.picture import Pixels
 from mien.core.provenance import encode_picture, save_picture
 from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing, check_side, sized
+from mien.latent.layers import parse_layers
 from mien.latent.sources import read_sources
 
 _PAPER = 255
 _MOST = 4096  # faces in a grid
-# The paper's groups, by resolution: 4-8 px pose and shape, 16-32 px features and hair, 64 px on colour.
-_GROUPS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 1000)}
-_PART = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$")
 
 
 @job
@@ -102,37 +99,6 @@ class _Sheet:
     def place(self, row: int, column: int, face: Pixels) -> None:
         top, left = (at * self._side + (self.gap if at else 0) for at in (row, column))
         self.pixels[top : top + self._side, left : left + self._side] = face
-
-
-def parse_layers(text: str, num_ws: int, option: str = "--layers") -> tuple[int, ...]:
-    """Read "coarse", "middle,fine", "0-3" or "0,2,5-7" as layers of a model with `num_ws` styles.
-
-    Raises InputError naming the part that is no layer, or that such a small model has none of.
-    """
-    layers: set[int] = set()
-    for part in text.replace(" ", "").split(","):
-        layers |= _group(part, num_ws, option) if part in _GROUPS else _range(part, num_ws, option)
-    return tuple(sorted(layers))
-
-
-def _group(name: str, num_ws: int, option: str) -> set[int]:
-    first, end = _GROUPS[name]
-    if first >= num_ws:
-        raise InputError(f"{option} {name}: this model has layers 0-{num_ws - 1} only, none of them {name}")
-    return set(range(first, min(end, num_ws)))
-
-
-def _range(part: str, num_ws: int, option: str) -> set[int]:
-    match = _PART.match(part)
-    if match is None:
-        known = ", ".join(_GROUPS)
-        raise InputError(
-            f"{option} {part!r}: give {known}, or layers like 0-3 (this model has 0-{num_ws - 1})"
-        )
-    first, last = int(match[1]), int(match[2] or match[1])
-    if last < first or last >= num_ws:
-        raise InputError(f"{option} {part}: a range must rise, and this model has layers 0-{num_ws - 1}")
-    return set(range(first, last + 1))
 
 
 def mixed(face: Tensor, giver: Tensor, layers: Sequence[int]) -> Tensor:

@@ -21,8 +21,7 @@ from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 from mien.faces.face import Face
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.faces.measure import measure
-from mien.latent.face_colours import COLOURS, face_colours
-from mien.latent.face_shape import SHAPES, face_shape
+from mien.latent.face_measures import COLOURS, SHAPES, face_colours, face_shape
 from mien.models.attributes import KIND
 from mien.models.attributes import Reader as AttributeNetwork
 

@@ -10,11 +10,11 @@ from mien.core.events import Events
 from mien.core.sampling import parse_seeds
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes, space_of
-from mien.latent.find import Finder
-from mien.latent.options import ProjectOptions
-from mien.latent.photos import PhotoFace, collect_faces
-from mien.latent.projecting import Saved
-from mien.latent.targets import targets_of_photos
+from mien.latent.projection.find import Finder
+from mien.latent.projection.options import ProjectOptions
+from mien.latent.projection.photos import PhotoFace, collect_faces
+from mien.latent.projection.projector import Saved
+from mien.latent.projection.targets import targets_of_photos
 
 _SEEDS = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 _STEPS = 200  # of a photo without an encoder: LPIPS is then within a tenth of where 1,000 steps end

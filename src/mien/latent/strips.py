@@ -10,8 +10,7 @@ from torch import Tensor
 from mien.core.errors import InputError
 from mien.core.picture import Pixels
 from mien.generation.drawing import Drawing, sized
-from mien.latent.codes import Codes
-from mien.latent.moves import moved
+from mien.latent.codes import Codes, moved
 
 REACH = 3.0  # units to either side
 _GAP = 0.08  # of a face's side, between the middle of a strip and the rest

@@ -12,7 +12,7 @@ from mien.core.provenance import save_picture
 from mien.core.styles import Styled, constrained, mean_latent, styles
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.mix import parse_layers
+from mien.latent.layers import parse_layers
 from mien.latent.path import slerp
 from mien.latent.sources import read_sources
 

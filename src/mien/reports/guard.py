@@ -1,14 +1,15 @@
-"""What every server of pages does before it answers: refuse others than its page, headers, errors as JSON.
+"""What every server of pages has: its page and files, refusal of other pages, headers, errors as JSON.
 
 A Host check stops DNS rebinding, a required header stops forms of other sites.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +21,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' {images}; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -72,6 +74,25 @@ def _host_name(headers: Headers) -> str:
         return urlsplit("//" + headers.get("host", "")).hostname or ""
     except ValueError:
         return ""
+
+
+def page_routes(page: str, names: Collection[str]) -> APIRouter:
+    """The page itself (a template, HTML as it stands) and the files of those names that it asks for."""
+    router = APIRouter()
+    folder = files("mien.reports") / "templates"
+
+    @router.get("/")
+    def html() -> Response:
+        return Response((folder / f"{page}.html").read_bytes(), media_type="text/html")
+
+    @router.get("/files/{name}")
+    def file(name: str) -> Response:
+        if name not in names:
+            return error_answer(f"there is no file {name}", 404)
+        media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
+        return Response((folder / name).read_bytes(), media_type=media_type)
+
+    return router
 
 
 def explain_errors(app: FastAPI, *, absent: str) -> None:

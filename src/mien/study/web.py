@@ -4,7 +4,6 @@ Participants are known by a signed link; nothing that they get says what another
 is from, or what is right (but in practice).
 """
 
-from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Request, Response
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mien.reports.guard import Guard, error_answer, explain_errors, json_answer
+from mien.reports.guard import Guard, error_answer, explain_errors, json_answer, page_routes
 from mien.study.answers import Refused
 from mien.study.design import Design, Timed
 from mien.study.enrolment import Enrolment
@@ -23,13 +22,13 @@ from mien.study.store import pictures
 from mien.study.web_researcher import researcher_routes
 
 _MOST_BYTES = 100_000  # of a request
-_FILES = {
-    "study.css": "text/css",
-    "study.js": "text/javascript",
-    "study_answers.js": "text/javascript",
-    "study_exposure.js": "text/javascript",
-    "study_server.js": "text/javascript",
-}
+_FILES = (
+    "study.css",
+    "study.js",
+    "study_answers.js",
+    "study_exposure.js",
+    "study_server.js",
+)
 _Link = Annotated[str, Field(max_length=200)]
 
 
@@ -84,7 +83,8 @@ def build_app(study: Study, *, hosts: frozenset[str] | None) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, page="study", hosts=hosts, most_bytes=_MOST_BYTES, images="data:")
     _explain(app)
-    app.include_router(_page_routes(study))
+    app.include_router(page_routes("study", _FILES))
+    app.include_router(_picture_routes(study))
     app.include_router(_participant_routes(study))
     app.include_router(researcher_routes(study), prefix=f"/{study.secret}")
     return app
@@ -104,21 +104,10 @@ def _explain(app: FastAPI) -> None:
     explain_errors(app, absent="There is nothing here. Please open the link that you were sent.")
 
 
-def _page_routes(study: Study) -> APIRouter:
+def _picture_routes(study: Study) -> APIRouter:
     router = APIRouter()
-    folder = files("mien.reports") / "templates"
     allowed = frozenset(study.names.values())
     cache: dict[str, bytes] = {}
-
-    @router.get("/")
-    def page() -> Response:
-        return Response((folder / "study.html").read_bytes(), media_type="text/html")
-
-    @router.get("/files/{name}")
-    def file(name: str) -> Response:
-        if name not in _FILES:
-            return error_answer(f"there is no file {name}", 404)
-        return Response((folder / name).read_bytes(), media_type=_FILES[name])
 
     @router.get("/pictures/{name}")
     def picture(name: str) -> Response:

@@ -1,0 +1,227 @@
+"""What a step in latent space does to every attribute, measured on drawn images, and which step is the best.
+
+A direction that a classifier finds also moves whatever goes along with its attribute in the samples. Three
+remedies are tried, and what is kept is what images show to be the most selective: conditional projection
+(Shen et al. 2020, arXiv:1907.10786, section 2.3), a range of layers, and a combination of all directions on
+all layers whose measured effects cancel (least squares).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.core.events import Tick
+from mien.generation.drawing import Drawing
+from mien.latent.codes import Codes, moved
+from mien.latent.readings import Readings
+
+Read = Callable[[Tensor], Readings]
+
+_LEAST_SHARE = 0.5  # of the effect on all layers that a range of layers must keep
+_DAMPING = 0.05  # of the least squares, as a share of the mean squared effect
+_MOST_GAIN = 5.0  # a unit is at most so many standard deviations of the latents along the direction
+ENOUGH = 6.0  # times the largest other effect: beyond it, a shorter step is preferred
+_SURE = 2.0  # standard errors by which an effect must differ from none
+
+
+@dataclass(frozen=True)
+class Effects:
+    """mean, error: float64 [steps, attributes], what a step adds to each attribute and its standard error.
+
+    In standard deviations of the attribute over samples.
+    """
+
+    mean: np.ndarray
+    error: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where steps are tried: latents to start from, what reads the images, and the attributes' spread."""
+
+    drawing: Drawing
+    codes: Codes
+    read: Read
+    spread: np.ndarray
+
+    def effects(self, steps: Tensor, tick: Tick | None = None) -> Effects:
+        """Half the difference between a step forward and a step back, for each of `steps` [K, ...]."""
+        means, errors = [], []
+        for number, step in enumerate(steps, start=1):
+            there, back = (
+                self.read(moved(self.drawing, self.codes, sign * step).draw(self.drawing)).values
+                for sign in (1, -1)
+            )
+            mean, error = _mean_and_error((there - back) / 2 / self.spread)
+            means.append(mean)
+            errors.append(error)
+            if tick:
+                tick(number, len(steps))
+        return Effects(np.array(means), np.array(errors))
+
+    def part(self, start: int, stop: int) -> "Bench":
+        """The same with some of the latents."""
+        codes = Codes(self.codes.values[start:stop], self.codes.space, self.codes.model)
+        return Bench(self.drawing, codes, self.read, self.spread)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A step that should move one attribute alone. how: "plain", "conditional", "layers" or "combined"."""
+
+    step: Tensor
+    how: str
+
+
+def candidates(
+    steps: Tensor, blocks: list[tuple[int, ...]], bench: Bench, tick: Tick | None = None
+) -> list[list[Candidate]]:
+    """For each of `steps` [A, ...], a direction for each attribute in order, what is to be tried.
+
+    blocks: the layers that are looked at together; none for latents in z.
+    """
+    parts = torch.stack([_on(step, block) for step in steps for block in blocks]) if blocks else steps
+    count = max(len(blocks), 1)
+    measured = bench.effects(parts, tick)
+    by_block = np.nan_to_num(measured.mean).reshape(len(steps), count, -1)
+    noise = float(np.nanmean(measured.error**2))
+    found = []
+    for own, step in enumerate(steps):
+        several = [Candidate(step, "plain"), Candidate(conditional(steps, own), "conditional")]
+        if (chosen := best_range(by_block[own], own)) is not None:
+            several.append(Candidate(_on(step, [row for b in chosen for row in blocks[b]]), "layers"))
+        weights = cancelling(by_block.reshape(len(parts), -1), own, noise)
+        mixture = (torch.from_numpy(weights).float().view(-1, *[1] * (parts.ndim - 1)) * parts).sum(0)
+        several.append(Candidate(mixture, "combined"))
+        found.append([one for one in several if bool(one.step.abs().sum() > 0)])
+    return found
+
+
+def conditional(steps: Tensor, own: int) -> Tensor:
+    """Step `own` without its components along all others, each row by itself. steps: [A, ...]."""
+    if len(steps) == 1:
+        return steps[own]
+    rows = steps.reshape(len(steps), -1, steps.shape[-1])
+    kept = []
+    for layer in rows.unbind(1):
+        others = torch.cat([layer[:own], layer[own + 1 :]])
+        basis = torch.linalg.svd(others.double(), full_matrices=False)
+        span = basis.Vh[(basis.S / basis.S.max().clamp_min(1e-30)) > 1e-6]
+        mine = layer[own].double()
+        kept.append(mine - (mine @ span.T) @ span)
+    return torch.stack(kept).float().reshape(steps.shape[1:])
+
+
+def best_range(by_block: np.ndarray, own: int) -> range | None:
+    """The most selective run of neighbouring blocks, shorter than all; None where none keeps half the effect.
+
+    by_block: effects [blocks, attributes] of one direction on each block alone.
+    """
+    whole, best = by_block[:, own].sum(), None
+    for start in range(len(by_block)):
+        for stop in range(start + 1, len(by_block) + 1):
+            effect = by_block[start:stop].sum(axis=0)
+            if stop - start == len(by_block) or effect[own] < _LEAST_SHARE * whole or whole <= 0:
+                continue
+            score = selectivity(effect, own)
+            best = max(best, (score, -start, range(start, stop)), key=lambda one: one[:2]) if best else (
+                score, -start, range(start, stop))  # fmt: skip
+    return None if best is None else best[2]
+
+
+def cancelling(effects: np.ndarray, own: int, noise: float) -> np.ndarray:
+    """Weights [K] of steps whose `effects` [K, A] add up to one on `own` and to none on all others.
+
+    Damped least squares, so that what is but noise in the effects gets no weight.
+    """
+    target = np.eye(effects.shape[1])[own]
+    gram = effects @ effects.T
+    damping = _DAMPING * float(np.mean(effects**2)) * effects.shape[1] + noise * effects.shape[1]
+    return np.asarray(np.linalg.solve(gram + damping * np.eye(len(gram)), effects @ target))
+
+
+def selectivity(effect: np.ndarray, own: int) -> float:
+    """How many times the largest other effect the own effect is; effects [A]."""
+    others = np.delete(np.abs(effect), own)
+    return float(effect[own] / max(others.max(initial=0.0), 1e-9))
+
+
+def choose(
+    options: Sequence[Candidate], own: int, bench: Bench, sigma: Callable[[Tensor], float]
+) -> tuple[Candidate, dict[str, float]] | None:
+    """The best candidate, its step made to move the attribute by one standard deviation.
+
+    Of those that move it `ENOUGH` times as far as any other attribute the one that goes least far from where
+    latents lie, for that keeps faces whole; else the most selective. sigma: standard deviation of the latents
+    along a step, in steps. Returns it with the selectivity of each candidate by `how`; None where no
+    candidate moves the attribute for sure.
+    """
+    scored: list[tuple[tuple[float, float], Candidate]] = []
+    scores: dict[str, float] = {}
+    for option in options:
+        step = option.step * sigma(option.step)
+        effect = bench.effects(step[None])
+        if not works(effect, own):
+            continue
+        gain = min(1 / effect.mean[0, own], _MOST_GAIN)
+        scores[option.how] = selectivity(effect.mean[0], own)
+        merit = (ENOUGH, -gain) if scores[option.how] >= ENOUGH else (scores[option.how], 0.0)
+        scored.append((merit, Candidate(step * float(gain), option.how)))
+    if not scored:
+        return None
+    best = max(scored, key=lambda one: one[0])[1]
+    return _resized(best, own, bench), scores
+
+
+def _resized(candidate: Candidate, own: int, bench: Bench) -> Candidate:
+    """Its step measured at its full length, where effects are no longer linear, and corrected once."""
+    effect = float(bench.effects(candidate.step[None]).mean[0, own])
+    return Candidate(candidate.step * float(np.clip(1 / max(effect, 1e-6), 0.5, 2.0)), candidate.how)
+
+
+def refined(
+    steps: Tensor, tried: Bench, check: Bench, owns: Sequence[int]
+) -> list[tuple[Tensor, float] | None]:
+    """For each step a combination of all in which their effects, measured at full length, cancel once more.
+
+    steps: [K, ...], the units of the attributes `owns`. None where, on `check`, it is not more selective
+    than the step itself; else the combination and its selectivity.
+    """
+    effects = tried.effects(steps)
+    before = check.effects(steps)
+    matrix, noise = (
+        np.nan_to_num(effects.mean)[:, list(owns)],
+        float(np.mean(effects.error[:, list(owns)] ** 2)),
+    )
+    found: list[tuple[Tensor, float] | None] = []
+    for at, own in enumerate(owns):
+        weights = torch.from_numpy(cancelling(matrix, at, noise)).float()
+        step = (weights.view(-1, *[1] * (steps.ndim - 1)) * steps).sum(0)
+        effect = check.effects(step[None])
+        old, new = selectivity(before.mean[at], own), selectivity(effect.mean[0], own)
+        found.append((step, new) if new > old and works(effect, own) else None)
+    return found
+
+
+def works(effects: Effects, own: int) -> bool:
+    """Whether a step surely moves its own attribute, and in the right direction."""
+    return bool(effects.mean[0, own] > _SURE * effects.error[0, own])
+
+
+def _on(step: Tensor, layers: tuple[int, ...] | list[int]) -> Tensor:
+    kept = torch.zeros_like(step)
+    kept[list(layers)] = step[list(layers)]
+    return kept
+
+
+def _mean_and_error(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error of each column over its known rows; (0, inf) where fewer than two are."""
+    known = np.isfinite(rows)
+    count = known.sum(0)
+    filled = np.where(known, rows, 0.0)
+    mean = filled.sum(0) / np.maximum(count, 1)
+    spread = np.sqrt((np.where(known, rows - mean, 0.0) ** 2).sum(0) / np.maximum(count - 1, 1))
+    return mean, np.where(count > 1, spread / np.sqrt(np.maximum(count, 1)), np.inf)

@@ -1,0 +1,314 @@
+"""`mien edit`: faces changed along directions: edits by amounts, strips, films, the slider page."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from cyclopts import Parameter
+from torch import Tensor
+
+from mien.core.errors import InputError
+from mien.core.events import Events, Tick, job
+from mien.core.film import check_film, write_film
+from mien.core.image import to_hwc
+from mien.core.packaged import source_of
+from mien.core.picture import Pixels, photo_paths, read_picture
+from mien.core.provenance import SourceType, save_animation, save_picture
+from mien.core.sampling import parse_seeds
+from mien.generation.drawing import Drawing, check_side, sized
+from mien.latent.codes import Codes, moved, space_of
+from mien.latent.directions.direction import Directions, combined, default_path, read_directions
+from mien.latent.editing.editor import Command
+from mien.latent.editing.serve import Begin, serve_editor
+from mien.latent.layers import parse_layers
+from mien.latent.projection.paste import paste_face
+from mien.latent.projection.photos import PhotoFace, as_rgb, collect_faces
+from mien.latent.sources import project_faces
+from mien.latent.strips import REACH, amounts, film_frames, strip, wave
+
+_MOST_AMOUNT = 100.0
+_MOST_FACES = 512
+_MOST_SIDE = 16_384  # pixels of a strip
+
+
+@job
+def edit(
+    events: Events,
+    source: Path | None = None,
+    /,
+    *,
+    out: Path,
+    directions: Path | None = None,
+    seeds: str | None = None,
+    latent: Path | None = None,
+    photo: tuple[Path, ...] = (),
+    paste: Annotated[bool, Parameter(negative="")] = False,
+    set: tuple[str, ...] = (),
+    strip: tuple[str, ...] = (),
+    layers: str | None = None,
+    steps: int = 7,
+    reach: float = REACH,
+    video: Path | None = None,
+    frames: int = 90,
+    fps: int = 30,
+    size: int | None = None,
+    trunc: float = 1.0,
+    label: tuple[str, ...] = (),
+    encoder: Path | None = None,
+    project_steps: int | None = None,
+    serve: Annotated[bool, Parameter(negative="")] = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> list[Path]:
+    """Change faces along directions: smile=2 adds two standard deviations of smiling.
+
+    With --set each face is drawn changed, in pairs.png beside what it was, and the latents are written to
+    edited.npz, from which `edit` can go on. With --strip the faces are drawn at steps from -3 to 3. With
+    --serve all of it is done by sliders in the browser, until Ctrl-C; what is kept there is in --out.
+    Returns the files written. Raises InputError.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+    out
+        Folder for the pictures.
+    directions
+        A file from `mien directions`; by default the one in the run folder, or beside the generator's file.
+    seeds
+        Faces to change, like 3 or 0-7; 0-3 by default.
+    latent
+        A .npz of latents to change instead of seeds, as projections and edits write them.
+    photo
+        A photo to change instead of seeds: its largest face is projected first; may be repeated.
+    paste
+        Put each photo's changed face back into the photo, as NAME-pasted.png.
+    set
+        What to change, like smile=2 or age=-1; may be repeated: all are applied at once.
+    strip
+        A direction to draw a strip of; may be repeated; comes on top of --set. "all" for every direction.
+    layers
+        Change only these: coarse, middle, fine, or like 0-3; each direction's own by default.
+    steps
+        Faces in a strip, an odd number.
+    reach
+        How far a strip or film goes to either side.
+    video
+        A film of the first --strip, there and back: .mp4 (needs mien[video]) or .webp.
+    frames
+        Frames of the film.
+    fps
+        Frames a second.
+    size
+        Pixels along a side of a face; the model's by default.
+    trunc
+        Truncation psi from 0 to 1.
+    label
+        What to show, for a model trained with labels; as for `generate`, may be repeated.
+    encoder
+        Folder or file that `mien encoder` made for the model, for photos.
+    project_steps
+        Steps of a photo's projection; by default 200, from an encoder's guess 50.
+    serve
+        Open the slider page on an address that is printed.
+    host
+        Address that the page listens on; anyone who can reach it and has the printed address may use it.
+    port
+        Port that the page listens on; a free one by default.
+    """
+    drawing = Drawing.of(source, trunc=trunc, label=label)
+    path = directions or default_path(source_of(source))
+    if serve:
+        _check_alone((set, strip, photo, layers, video), paste=paste)
+        known = read_directions(path, drawing) if directions or path.exists() else None
+        codes = None if latent is None else Codes.read(latent, drawing)
+        command = Command(source, directions, trunc, drawing.label)
+        begin = Begin(codes, encoder, project_steps)
+        serve_editor(events, drawing, known, out, command, begin, host=host, port=port)
+        return []
+    edits, given = parse_edits(set), latent is not None or bool(photo)
+    as_they_are = given and not edits and not strip
+    known = Directions((), space_of(drawing)) if as_they_are else read_directions(path, drawing)
+    named = known.names if "all" in strip else tuple(dict.fromkeys(strip))
+    if not edits and not named and not given:
+        names = ", ".join(known.names)
+        raise InputError(f"say what to change: --set NAME=2 or --strip NAME; there are: {names}")
+    chosen = None if layers is None else parse_layers(layers, drawing.styled("--layers").num_ws)
+    along = amounts(steps, _checked_reach(reach))
+    side = check_side("--size", size, default=drawing.resolution)
+    step = combined(known, edits, chosen) if edits else None
+    moves = {name: combined(known, {name: 1.0}, chosen) for name in named}
+    _check_files(video, photo, paste=paste, named=named)
+    base, titles, photos = _opened(drawing, events, seeds, latent, photo, encoder, project_steps)
+    _check_size(len(base), len(along), side)
+    if video is not None:
+        _check_video(video, len(base), side, frames, fps)
+    after = base if step is None else moved(drawing, base, step)
+    written = [] if named and not edits else _pairs(drawing, base, after, titles, out, side)
+    if paste:
+        written += _pasted(drawing, after, photos, titles, out)
+    written += _strips(drawing, after, moves, along, out, side)
+    if video is not None:
+        written.append(_film(drawing, after, moves[named[0]], video, wave(frames, reach), side, fps, events))
+    for one in written:
+        events.wrote(one)
+    return written
+
+
+def parse_edits(texts: Sequence[str]) -> dict[str, float]:
+    """["smile=2", "age=-1"] as amounts by name; what is named twice adds up. Raises InputError."""
+    edits: dict[str, float] = {}
+    for text in texts:
+        name, equals, amount = text.rpartition("=")
+        try:
+            value = float(amount)
+        except ValueError:
+            value = math.nan
+        if not equals or not name or not abs(value) <= _MOST_AMOUNT:
+            raise InputError(f"--set {text!r}: write NAME=AMOUNT, like smile=2 or age=-1")
+        edits[name.strip()] = edits.get(name.strip(), 0.0) + value
+    return edits
+
+
+def faces_of(drawing: Drawing, seeds: str | None, latent: Path | None) -> tuple[Codes, list[str]]:
+    """The latents to change, and a name for each that serves as the stem of a file."""
+    if latent is not None and seeds is not None:
+        raise InputError("--seeds and --latent: give one of them")
+    if latent is not None:
+        codes = Codes.read(latent, drawing)
+        return codes, [f"latent{index:04d}" for index in range(len(codes))]
+    chosen = parse_seeds("0-3" if seeds is None else seeds)
+    if len(chosen) > _MOST_FACES:
+        raise InputError(f"--seeds: {len(chosen):,} faces at once; at most {_MOST_FACES}")
+    return Codes.of_seeds(drawing, chosen), [f"seed{seed:04d}" for seed in chosen]
+
+
+def _opened(
+    drawing: Drawing,
+    events: Events,
+    seeds: str | None,
+    latent: Path | None,
+    photo: Sequence[Path],
+    encoder: Path | None,
+    steps: int | None,
+) -> tuple[Codes, list[str], list[PhotoFace]]:
+    """The latents to change, a name for each, and the faces of photos where they come from these."""
+    if not photo:
+        return *faces_of(drawing, seeds, latent), []
+    if seeds is not None or latent is not None:
+        raise InputError("--photo, --seeds and --latent: give one of them")
+    faces = collect_faces(photo_paths(photo), drawing.resolution, events)
+    found = project_faces(faces, drawing, events, encoder, steps)
+    return found.codes, list(found.names), faces
+
+
+def _check_alone(files_only: tuple[object, ...], *, paste: bool) -> None:
+    """Raise InputError where the page was asked for together with what only files are made of."""
+    if paste or any(value not in (None, ()) for value in files_only):
+        raise InputError(
+            "--serve: leave out --set, --strip, --photo, --paste, --layers and --video; the page has them"
+        )
+
+
+def _check_files(video: Path | None, photo: Sequence[Path], *, paste: bool, named: Sequence[str]) -> None:
+    if paste and not photo:
+        raise InputError("--paste puts faces back into photos: name them with --photo")
+    if video is not None and not named:
+        raise InputError("--video films along a direction: say which with --strip NAME")
+
+
+def _checked_reach(reach: float) -> float:
+    if not 0 < reach <= _MOST_AMOUNT:
+        raise InputError(f"--reach {reach:g}: more than 0 and at most {_MOST_AMOUNT:g}")
+    return reach
+
+
+def _check_size(faces: int, steps: int, side: int) -> None:
+    if max(faces * side, (steps + 1) * side) > _MOST_SIDE:
+        raise InputError(
+            f"{faces} faces in {steps} steps of {side} px: more than {_MOST_SIDE:,} px; fewer, or a --size"
+        )
+
+
+def _check_video(path: Path, faces: int, side: int, frames: int, fps: int) -> None:
+    if path.suffix.lower() not in (".mp4", ".webp"):
+        raise InputError(f"{path}: films are written as .mp4 or .webp")
+    if not 2 <= frames <= 10_000 or not 1 <= fps <= 240:
+        raise InputError(f"--frames {frames} --fps {fps}: 2 to 10,000 frames, 1 to 240 a second")
+    if path.suffix.lower() == ".mp4":
+        check_film(faces * side, side)
+
+
+def _pairs(
+    drawing: Drawing, base: Codes, after: Codes, titles: Sequence[str], out: Path, side: int
+) -> list[Path]:
+    """Each changed face, all beside what they were in pairs.png, and their latents."""
+    images, pairs = after.draw(drawing), []
+    written = []
+    for title, old, new in zip(titles, base.draw(drawing), images, strict=True):
+        path = out / f"{title}-edited.png"
+        save_picture(path, sized(new, side), drawing.mark())
+        pairs.append(np.concatenate([sized(old, side), sized(new, side)], axis=1))
+        written.append(path)
+    save_picture(out / "pairs.png", np.concatenate(pairs), drawing.mark())
+    after.save(out / "edited.npz")
+    return [*written, out / "pairs.png", out / "edited.npz"]
+
+
+def _pasted(
+    drawing: Drawing, codes: Codes, faces: Sequence[PhotoFace], titles: Sequence[str], out: Path
+) -> list[Path]:
+    """Each photo with its changed face."""
+    written = []
+    mark = replace(drawing.mark(), source_type=SourceType.COMPOSITE)
+    for title, face, image in zip(titles, faces, codes.draw(drawing), strict=True):
+        path = out / f"{title}-pasted.png"
+        pixels = paste_face(read_picture(face.path), as_rgb(to_hwc(image)), face.square, face.points)
+        save_picture(path, pixels, mark)
+        written.append(path)
+    return written
+
+
+def _strips(
+    drawing: Drawing, codes: Codes, moves: Mapping[str, Tensor], along: Sequence[float], out: Path, side: int
+) -> list[Path]:
+    written = []
+    for name, step in moves.items():
+        path = out / f"strip-{safe_name(name)}.png"
+        save_picture(path, strip(drawing, codes, step, along, side), drawing.mark())
+        written.append(path)
+    return written
+
+
+def safe_name(name: str) -> str:
+    """A direction's name as part of a file's."""
+    return "".join(c if c.isalnum() or c in "-_=." else "_" for c in name)[:60].strip(".") or "direction"
+
+
+def _film(
+    drawing: Drawing,
+    codes: Codes,
+    step: Tensor,
+    path: Path,
+    along: np.ndarray,
+    side: int,
+    fps: int,
+    events: Events,
+) -> Path:
+    drawn = _counted(
+        film_frames(drawing, codes, step, along, side), len(along), events.progress("filming", "frames")
+    )
+    if path.suffix.lower() == ".mp4":
+        write_film(path, drawn, drawing.mark(), fps=fps)
+    else:
+        save_animation(path, list(drawn), drawing.mark(), milliseconds=max(1, round(1000 / fps)))
+    return path
+
+
+def _counted(frames: Iterator[Pixels], total: int, tick: Tick) -> Iterator[Pixels]:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        tick(done, total)

@@ -1,0 +1,74 @@
+"""Layers of a generator: read and written as ranges, those that belong together, coarse to fine."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from mien.core.errors import InputError
+from mien.core.styles import Styled, tied_rows
+from mien.generation.drawing import Drawing
+
+# Groups of Karras et al. 2019 (arXiv:1812.04948), by resolution: 4-8 px pose and shape, 16-32 px features and hair, 64 px on colour.
+_GROUPS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 1000)}
+_PART = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$")
+
+
+def parse_layers(text: str, num_ws: int, option: str = "--layers") -> tuple[int, ...]:
+    """Read "coarse", "middle,fine", "0-3" or "0,2,5-7" as layers of a model with `num_ws` styles.
+
+    Raises InputError naming the part that is no layer, or that such a small model has none of.
+    """
+    layers: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        layers |= _group(part, num_ws, option) if part in _GROUPS else _range(part, num_ws, option)
+    return tuple(sorted(layers))
+
+
+def _group(name: str, num_ws: int, option: str) -> set[int]:
+    first, end = _GROUPS[name]
+    if first >= num_ws:
+        raise InputError(f"{option} {name}: this model has layers 0-{num_ws - 1} only, none of them {name}")
+    return set(range(first, min(end, num_ws)))
+
+
+def _range(part: str, num_ws: int, option: str) -> set[int]:
+    match = _PART.match(part)
+    if match is None:
+        known = ", ".join(_GROUPS)
+        raise InputError(
+            f"{option} {part!r}: give {known}, or layers like 0-3 (this model has 0-{num_ws - 1})"
+        )
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first or last >= num_ws:
+        raise InputError(f"{option} {part}: a range must rise, and this model has layers 0-{num_ws - 1}")
+    return set(range(first, last + 1))
+
+
+def layers_text(layers: tuple[int, ...]) -> str:
+    """(0, 1, 2, 5) as "0-2,5"."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def row_groups(drawing: Drawing) -> tuple[tuple[int, ...], ...]:
+    """Rows of a latent that hold the same vector when drawn; (0,) alone in z.
+
+    w of a StyleGAN is one group; lite's first row, the latent itself, is a group of its own.
+    """
+    network = drawing.loaded.network
+    return tied_rows(network) if isinstance(network, Styled) else ((0,),)
+
+
+def layer_blocks(groups: Sequence[Sequence[int]], *, most: int = 3) -> list[tuple[int, ...]]:
+    """Neighbouring layers, coarse to fine: each group of rows cut into at most `most` even parts."""
+    blocks: list[tuple[int, ...]] = []
+    for group in groups:
+        count = min(most, len(group))
+        edges = [round(i * len(group) / count) for i in range(count + 1)]
+        blocks += [tuple(group[a:b]) for a, b in pairwise(edges)]
+    return blocks

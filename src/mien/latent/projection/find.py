@@ -1,0 +1,137 @@
+"""The latents of images: by an encoder, by optimisation, or by one after the other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mien.core.checkpoint import NetworkHeader
+from mien.core.errors import InputError
+from mien.core.events import Events
+from mien.generation.drawing import Drawing
+from mien.labels.vectors import label_vectors
+from mien.latent.codes import Codes
+from mien.latent.projection.encoder import Encoding, open_encoder
+from mien.latent.projection.objective import open_identity, open_lpips
+from mien.latent.projection.options import ProjectOptions
+from mien.latent.projection.projector import Projected, Projector, Saved, Watch
+from mien.latent.projection.spaces import Labels, Space, open_space
+from mien.latent.projection.starts import Starts, given_latents
+from mien.latent.projection.targets import Target
+from mien.nn.lpips import Lpips
+
+_LABEL_ROWS = 64  # labels of the samples that a conditional space is measured with
+
+
+class Finder:
+    """Finds latents of images for one generator. space: where it searches. lpips: AlexNet's, or None."""
+
+    def __init__(self, drawing: Drawing, options: ProjectOptions, events: Events) -> None:
+        self._drawing, self._options, self._events = drawing, options, events
+        self._labels = known_labels(drawing, options)
+        self.space: Space = open_space(options.space, drawing.loaded, self._labels)
+        self.lpips: Lpips | None = open_lpips("alexnet", events, instead="pixels alone are compared")
+        self._encoding = self._open_encoder()
+        if options.chosen_method != "optimise" and self._encoding is None:
+            raise InputError(f"--method {options.chosen_method}: name the --encoder; mien encoder makes one")
+
+    def _open_encoder(self) -> Encoding | None:
+        path = self._options.encoder
+        return None if path is None else open_encoder(path, self._drawing.loaded)
+
+    @property
+    def encoder_model(self) -> str:
+        """The id of the encoder, "" where there is none."""
+        return "" if self._encoding is None else self._encoding.model
+
+    def find(self, targets: Sequence[Target], saved: Saved, *, watch: Watch | None = None) -> Projected:
+        """Latents of all targets. Stopped, it leaves its state in `saved` and raises."""
+        if self._options.chosen_method == "encoder":
+            return self._encoded(targets)
+        starts = self._starts(targets)
+        identity = None
+        if self._options.identity:
+            identity = open_identity(self._events, instead="identity does not count")
+        projector = Projector(
+            self.space,
+            starts,
+            self._options,
+            lpips=self.lpips,
+            identity=identity,
+            generator=self._drawing.loaded.network,
+            watch=watch,
+        )
+        return projector.run(targets, saved, self._events)
+
+    def _encoded(self, targets: Sequence[Target]) -> Projected:
+        guess = self._guess(targets)
+        parameters = self.space.parameters(guess, self._first_labels(len(targets)))
+        with torch.no_grad():
+            values, labels = self.space.values(parameters), self.space.labels(parameters)
+        return Projected(values, labels, {})
+
+    def first(self, targets: Sequence[Target]) -> Codes | None:
+        """The encoder's guess; None where there is no encoder."""
+        return None if self._encoding is None else self.codes(self._encoded(targets))
+
+    def _guess(self, targets: Sequence[Target]) -> Tensor:
+        assert self._encoding is not None
+        images = torch.stack([target.image for target in targets])
+        return self._encoding.latents(images, self._first_labels(len(images)))
+
+    def _first_labels(self, count: int) -> Tensor | None:
+        rows = self._labels.rows
+        return None if rows is None else rows[:1].expand(count, -1)
+
+    def _starts(self, targets: Sequence[Target]) -> Starts:
+        given = None
+        if self._options.init is not None:
+            path = self._options.init
+            given = given_latents(Codes.read(path, self._drawing), len(targets), str(path))
+            if self.space.name == "z" and given.ndim == 3:
+                raise InputError(f"--init {path}: latents in w cannot begin a search in z")
+        elif self._options.chosen_method == "both":
+            given = self._guess(targets)
+        return Starts(
+            self._drawing.loaded,
+            self.space,
+            self._labels,
+            candidates=self._options.candidates,
+            restarts=self._options.restarts,
+            lpips=self.lpips,
+            given=given,
+        )
+
+    def codes(self, found: Projected) -> Codes:
+        """What was found as latents of the generator."""
+        space = "w" if found.values.ndim == 3 else "z"
+        labels = found.labels if space == "z" else None
+        return Codes(found.values, space, self._drawing.loaded.model, labels)  # type: ignore[arg-type]
+
+
+def known_labels(drawing: Drawing, options: ProjectOptions) -> Labels:
+    """Labels as asked for, else such as occur together in what the generator learnt from."""
+    header = drawing.loaded.header
+    if not header.spec.label_dim:
+        return Labels()
+    if drawing.label:
+        rows = label_vectors(header, drawing.label, range(_LABEL_ROWS))
+        assert rows is not None
+    else:
+        rows = _occurring(header)
+    choice = bool((rows.sum(dim=1) == 1).all()) and bool(((rows == 0) | (rows == 1)).all())
+    return Labels(rows, moves=options.optimise_label, choice=choice)
+
+
+def _occurring(header: NetworkHeader) -> Tensor:
+    rows = torch.tensor(header.label_rows, dtype=torch.float32)
+    return rows if len(rows) else torch.eye(header.spec.label_dim)
+
+
+def label_in_words(labels: Tensor, header: NetworkHeader) -> str:
+    """The label of one row [label_dim] in words: a class, or each name with its value."""
+    names: Sequence[Any] = header.spec.class_names or range(header.spec.label_dim)
+    if abs(float(labels.sum()) - 1) < 1e-3:
+        return f"{names[int(labels.argmax())]} ({float(labels.max()):.2f})"
+    return ", ".join(f"{name}={float(value):.2f}" for name, value in zip(names, labels, strict=True))

@@ -1,0 +1,249 @@
+"""`mien project`: the latents whose images come nearest to given faces."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from cyclopts import Parameter
+from torch import Tensor
+
+from mien.core.atomic import explain
+from mien.core.errors import InputError
+from mien.core.events import Column, Events, Table, job
+from mien.core.film import check_film
+from mien.core.image import to_float, to_uint8
+from mien.core.network import load_network
+from mien.core.picture import photo_paths
+from mien.core.run import RunFolder
+from mien.core.sampling import parse_seeds
+from mien.core.stop import Stop
+from mien.core.styles import Styled
+from mien.generation.drawing import Drawing
+from mien.latent.codes import Codes
+from mien.latent.projection.find import Finder, label_in_words
+from mien.latent.projection.objective import open_identity, open_lpips
+from mien.latent.projection.options import ProjectOptions
+from mien.latent.projection.photos import collect_faces
+from mien.latent.projection.pivotal_tuning import Tuning, belonging_to, save_tuned
+from mien.latent.projection.projector import Projected, Saved, identity_of
+from mien.latent.projection.report import write_projection
+from mien.latent.projection.results import Projection, Writer, measured, summary
+from mien.latent.projection.spaces import synthesised
+from mien.latent.projection.targets import Target, targets_of_photos, targets_of_seeds, with_meshes
+
+_DEFAULTS = ProjectOptions()
+_Options = Annotated[ProjectOptions, Parameter(name="*")]
+
+
+@job
+def generated(
+    events: Events,
+    source: Path | None = None,
+    /,
+    *,
+    out: Path,
+    seeds: str = "0-3",
+    options: _Options = _DEFAULTS,
+) -> list[Projection]:
+    """Find the latents of faces that the generator drew itself, to see how well that works.
+
+    Raises InputError; stopped, the same command goes on.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
+    out
+        Folder for what is found: a folder for each face, report.html and projection.json.
+    seeds
+        Like 0,1,5: the faces.
+    """
+    chosen = parse_seeds(seeds)
+    drawing = _drawing(source, options, always_labelled=True)
+    targets = targets_of_seeds(drawing, chosen)
+    return _project(events, drawing, targets, options, out, paste=False)
+
+
+@job
+def real(
+    events: Events,
+    source: Path,
+    /,
+    *photos: Path,
+    out: Path,
+    all_faces: Annotated[bool, Parameter(negative="")] = False,
+    paste: Annotated[bool, Parameter(negative="")] = False,
+    options: _Options = _DEFAULTS,
+) -> list[Projection]:
+    """Find the latents nearest to the faces of photos, which are cut out as `mien prepare` does.
+
+    A photo that cannot be used is named, and the others go on. Raises InputError; stopped, the same command
+    goes on.
+
+    Parameters
+    ----------
+    source
+        A run folder (its newest generator) or a .safetensors file; packaged for the model that comes with
+        mien.
+    photos
+        Pictures or folders of them.
+    out
+        Folder for what is found: a folder for each face, report.html and projection.json.
+    all_faces
+        Take all faces of a photo, not the largest alone.
+    paste
+        Put each projected face back into its photo, as pasted.png.
+    """
+    drawing = _drawing(source, options, always_labelled=False)
+    spec = drawing.loaded.header.spec
+    faces = collect_faces(
+        photo_paths([Path(photo) for photo in photos]), spec.resolution, events, every=all_faces
+    )
+    targets = targets_of_photos(faces, spec.channels)
+    return _project(events, drawing, targets, options, out, paste=paste)
+
+
+def _drawing(source: Path | None, options: ProjectOptions, *, always_labelled: bool) -> Drawing:
+    """The generator; labels are needed to draw, and to search in z unless they are found too."""
+    loaded = load_network(source)
+    styled = isinstance(loaded.network, Styled)
+    in_z = not styled or options.space == "z"
+    if options.optimise_label and not (in_z and loaded.header.spec.label_dim):
+        why = "w holds the label already" if loaded.header.spec.label_dim else "this model has none"
+        raise InputError(f"--optimise-label: {why}; it is for --space z of a model trained with labels")
+    if always_labelled or options.label or (in_z and not options.optimise_label):
+        return Drawing.of(source, trunc=1.0, label=options.label)
+    return Drawing(loaded, 1.0, ())
+
+
+def _project(
+    events: Events,
+    drawing: Drawing,
+    targets: Sequence[Target],
+    options: ProjectOptions,
+    out: Path,
+    *,
+    paste: bool,
+) -> list[Projection]:
+    if options.video:
+        check_film(256, 256)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, out) from error
+    with RunFolder(out).lock():
+        return _Run(events, drawing, targets, options, out).project(paste=paste)
+
+
+class _Run:
+    """One projection of targets into a folder."""
+
+    def __init__(
+        self, events: Events, drawing: Drawing, targets: Sequence[Target], options: ProjectOptions, out: Path
+    ) -> None:
+        self._events, self._drawing, self._options, self._out = events, drawing, options, out
+        self._finder = Finder(drawing, options, events)
+        if options.face_weight != 1:
+            targets = with_meshes(targets, events)
+        self._targets = targets
+        start = () if options.init is None else (Codes.read(options.init, drawing).values.numpy().tobytes(),)
+        identity = identity_of(drawing.loaded.model, targets, options, self._finder.encoder_model, *start)
+        self._saved = Saved(out, identity)
+        self._saved.read(events)
+
+    def project(self, *, paste: bool) -> list[Projection]:
+        self._describe()
+        found = self._finder.find(self._targets, self._saved)
+        drawing, codes = self._drawing, self._finder.codes(found)
+        if self._options.tune:
+            drawing = self._tuned(codes)
+            codes = belonging_to(codes, drawing.loaded.model)
+        projections = self._projections(found, codes, drawing)
+        writer = Writer(self._out, drawing, self._events)
+        for index, projection in enumerate(projections):
+            writer.write(projection, found, index, every=self._options.every, video=self._options.video)
+            if paste:
+                projections[index] = writer.paste(projection)
+        page = write_projection(self._out, projections, self._options, self._about())
+        self._saved.remove()
+        self._tell(projections, page)
+        return projections
+
+    def _describe(self) -> None:
+        space, network = self._finder.space.name, self._drawing.loaded.network
+        if not isinstance(network, Styled) and self._options.space is None:
+            self._events.note(f"{self._drawing.loaded.model} has no w: searching in z")
+        if self._saved.parts:
+            self._events.note("goes on where it was stopped")
+        steps = self._options.num_steps
+        how = "by the encoder alone" if not steps else f"{steps} steps"
+        self._events.note(f"{len(self._targets)} faces into {space} of {self._drawing.loaded.model}, {how}")
+
+    def _tuned(self, codes: Codes) -> Drawing:
+        """The generator bent to the faces, written and loaded again."""
+        options, loaded = self._options, self._drawing.loaded
+        images = to_float(torch.stack([target.image for target in self._targets]))
+        tuning = Tuning(
+            loaded.network, codes, images, lpips=self._finder.lpips, lr=options.tune_lr, seed=options.seed
+        )
+        if "tuning" in self._saved.parts:
+            tuning.load_state_dict(self._saved.parts["tuning"])
+
+        def keep() -> None:
+            self._saved.parts["tuning"] = tuning.state_dict()
+            self._saved.write()
+
+        tick = self._events.progress("tuning", unit="steps")
+        with Stop() as stop:
+            for step in tuning.run(options.tune_steps):
+                try:
+                    tick(step, options.tune_steps)
+                    if stop.asked:
+                        raise KeyboardInterrupt
+                except BaseException:
+                    keep()
+                    raise
+        path = self._out / "tuned.safetensors"
+        save_tuned(path, tuning.network, loaded, len(self._targets))
+        self._events.wrote(path, "the generator tuned to these faces")
+        return replace(self._drawing, loaded=load_network(path))
+
+    def _projections(self, found: Projected, codes: Codes, drawing: Drawing) -> list[Projection]:
+        network = drawing.loaded.network
+        images = self._with_noise(found) if found.noise and not self._options.tune else codes.draw(drawing)
+        lpips = open_lpips("vgg", self._events, instead="the report has no LPIPS")
+        identity = open_identity(self._events, instead="the report has no identity distance")
+        scores = measured(self._targets, images, codes.values, network, lpips=lpips, identity=identity)
+        projections = []
+        for index, (target, image, score) in enumerate(zip(self._targets, images, scores, strict=True)):
+            labels = found.labels if self._options.optimise_label else None
+            words = "" if labels is None else label_in_words(labels[index], drawing.loaded.header)
+            projections.append(Projection(target, codes.part(index), image, score, words))
+        return projections
+
+    @torch.no_grad()
+    def _with_noise(self, found: Projected) -> Tensor:
+        network = self._drawing.loaded.network
+        rows = range(len(found.values))
+        maps = [{name: value[row : row + 1] for name, value in found.noise.items()} for row in rows]
+        drawn = [synthesised(network, found.values[row : row + 1], maps[row]) for row in rows]
+        return to_uint8(torch.cat(drawn))
+
+    def _about(self) -> dict[str, str]:
+        options = self._options
+        return {
+            "title": "Projection" if len(self._targets) > 1 else f"Projection of {self._targets[0].source}",
+            "model": self._drawing.loaded.model,
+            "space": self._finder.space.name,
+            "method": options.chosen_method,
+            "steps": str(options.num_steps),
+        }
+
+    def _tell(self, projections: Sequence[Projection], page: Path) -> None:
+        medians = summary(projections)
+        columns = (Column("figure"), Column("median", numbers=True))
+        rows = tuple((name, f"{value:.3f}") for name, value in medians.items())
+        self._events.send(Table(columns, rows))
+        self._events.wrote(page, f"{len(projections)} faces, before and after")

@@ -1,0 +1,244 @@
+"""The spaces a projection moves in: z, w and W+ as coordinates around the mean of many samples; noise maps.
+
+Coordinates are in standard deviations, so that one learning rate serves generators of any scale. StyleGAN's
+noise maps are part of a projection (Karras et al. 2020, arXiv:1912.04958, appendix D).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mien.core.errors import InputError
+from mien.core.network import LoadedNetwork
+from mien.core.styles import (
+    Styled,
+    constrained,
+    has_leading_row,
+    led,
+    row_deviation,
+    sample_styles,
+    tied_rows,
+    to_size,
+)
+
+Name = Literal["z", "w", "w+"]
+Parameters = dict[str, Tensor]  # what is optimised, each [N, ...]: "latent", perhaps "label" and noise maps
+NoiseMaps = Mapping[str, Tensor]  # "noise:" and the buffer's name: float32 [N, 1, H, W]
+_PREFIX = "noise:"
+_BUFFER = "noise_const"
+_COARSEST = 8  # pixels of the last level of the noise penalty's pyramid
+# How quickly w leaves what the latent leads to, beside the latent itself: less finds the true w more often.
+_LOOSE: dict[str, float] = {"w": 0.1, "w+": 0.3}
+_SHELL = 3.0  # standard deviations by which the length of z may differ from that of a normal latent
+
+
+class Space(Protocol):
+    """name: "z", "w" or "w+". dims: numbers in one latent's coordinates, for the strength of noise."""
+
+    name: Name
+    dims: int
+
+    def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
+        """The coordinates of latents as `values` gives them, and of labels [N, label_dim] where they move."""
+
+    def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Latents [N, num_ws, w_dim], or [N, z_dim] of a generator without w, that the coordinates mean."""
+
+    def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
+        """Labels [N, label_dim] where z needs some to draw, else None."""
+
+    def images(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Float [N, C, H, W] in about [-1, 1], differentiable."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of the targets. rows: float32 [N, label_dim], or None. moves: are they optimised too?
+
+    choice: exactly one column is 1 (classes), else each lies between 0 and 1.
+    """
+
+    rows: Tensor | None = None
+    moves: bool = False
+    choice: bool = False
+
+    def coordinates(self, rows: Tensor) -> Tensor:
+        """Logits whose `meant` is `rows`, softened so that they can still move."""
+        soft = rows.clamp(0.02, 0.98)
+        return soft.log() if self.choice else torch.logit(soft)
+
+    def meant(self, coordinates: Tensor) -> Tensor:
+        """The labels [N, label_dim] of logits."""
+        return coordinates.softmax(dim=1) if self.choice else coordinates.sigmoid()
+
+
+class WSpace:
+    """w, where tied layers share a vector, or W+, where each layer has its own.
+
+    Coordinates count from the mean; where the first row is the latent itself (lite), those of the others
+    count from the w that this latent leads to, so that latent and w move together.
+    """
+
+    def __init__(self, loaded: LoadedNetwork[Any], name: Name, labels: Tensor | None) -> None:
+        self.name = name
+        self._generator = cast(Styled, loaded.network)
+        self._groups = tied_rows(self._generator)
+        if name == "w+":
+            self._groups = tuple((row,) for row in range(self._generator.num_ws))
+        self._place = torch.zeros(self._generator.num_ws, dtype=torch.long)
+        for index, group in enumerate(self._groups):
+            self._place[list(group)] = index
+        samples = sample_styles(self._generator, labels)
+        self.dims = samples.shape[2]
+        vectors = samples[:, [group[0] for group in self._groups]]
+        self._mean = vectors.mean(dim=0)[self._place]
+        self._scale = row_deviation(vectors)
+        if has_leading_row(self._generator):
+            self._scale[1:] *= _LOOSE[name]
+
+    def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
+        offsets = values - self._base(values)
+        vectors = torch.stack([offsets[:, list(group)].mean(dim=1) for group in self._groups], dim=1)
+        return {"latent": torch.where(self._scale > 0, vectors / self._scale.clamp(min=1e-6), 0)}
+
+    def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        offsets = (parameters["latent"] * self._scale)[:, self._place]
+        if not has_leading_row(self._generator):
+            return constrained(self._generator, self._mean + offsets)
+        first = constrained(self._generator, offsets)
+        return torch.cat([first[:, :1], (led(self._generator, first) + offsets)[:, 1:]], dim=1)
+
+    def _base(self, values: Tensor) -> Tensor:
+        """What coordinates of zero mean, given the first row of `values`."""
+        if not has_leading_row(self._generator):
+            return self._mean
+        base = led(self._generator, values)
+        return torch.cat([torch.zeros_like(base[:, :1]), base[:, 1:]], dim=1)
+
+    def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
+        return None
+
+    def images(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        return synthesised(self._generator, self.values(parameters), noise_of(parameters))
+
+
+class ZSpace:
+    """z of any generator, its length kept to what normal latents have; perhaps with the label."""
+
+    name: Name = "z"
+
+    def __init__(self, loaded: LoadedNetwork[Any], labels: Labels) -> None:
+        self._network, self._labels = loaded.network, labels
+        self.dims = int(self._network.z_dim)
+
+    def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
+        found = {"latent": values.clone()}
+        if labels is not None and self._labels.moves:
+            found["label"] = self._labels.coordinates(labels)
+        elif labels is not None:
+            found["fixed_label"] = labels.clone()
+        return found
+
+    def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        z = self._z(parameters)
+        if not isinstance(self._network, Styled):
+            return z
+        return self._network.mapping(z, self.labels(parameters))
+
+    def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
+        if "label" in parameters:
+            return self._labels.meant(parameters["label"])
+        return parameters.get("fixed_label")
+
+    def images(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        if isinstance(self._network, Styled):
+            return synthesised(self._network, self.values(parameters), noise_of(parameters))
+        return cast(Tensor, self._network(self._z(parameters), self.labels(parameters)))
+
+    def _z(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """The root mean square of n normal numbers is 1 with a deviation of about 1 / sqrt(2 n)."""
+        z = parameters["latent"]
+        length = z.square().mean(dim=1, keepdim=True).sqrt()
+        room = _SHELL / (2 * self.dims) ** 0.5
+        return z * (length.clamp(1 - room, 1 + room) / length.clamp(min=1e-6))
+
+
+def open_space(name: Name | None, loaded: LoadedNetwork[Any], labels: Labels) -> Space:
+    """The space to project into: W+ where there is a w unless told, else z. Raises InputError."""
+    if not isinstance(loaded.network, Styled):
+        if name in ("w", "w+"):
+            raise InputError(f"--space {name}: a {loaded.header.family} model has z alone; use --space z")
+        return ZSpace(loaded, labels)
+    if name == "z":
+        return ZSpace(loaded, labels)
+    return WSpace(loaded, name or "w+", labels.rows)
+
+
+def synthesised(generator: Styled, ws: Tensor, noise: NoiseMaps | None = None) -> Tensor:
+    """Images float [N, C, H, W] of ws [N, num_ws, w_dim], with noise maps of their own if given."""
+    draw = generator.synthesis if not noise else with_noise(generator, noise)
+    return to_size(generator, draw(ws, noise="const"))
+
+
+def noise_of(parameters: Mapping[str, Tensor]) -> NoiseMaps:
+    """The noise maps among parameters."""
+    return {name: value for name, value in parameters.items() if name.startswith("noise:")}
+
+
+def draw_noise_maps(generator: Styled, count: int, rng: torch.Generator) -> dict[str, Tensor]:
+    """Normal noise for `count` images, a map for each layer that adds noise; {} for other generators."""
+    return {
+        _PREFIX + name: torch.randn((count, 1, *buffer.shape[-2:]), generator=rng)
+        for name, buffer in _buffers(generator).items()
+    }
+
+
+def _buffers(generator: Styled) -> dict[str, Tensor]:
+    module = generator.synthesis
+    if not isinstance(module, nn.Module):
+        return {}
+    return {name: buffer for name, buffer in module.named_buffers() if name.endswith(_BUFFER)}
+
+
+def with_noise(generator: Styled, maps: NoiseMaps) -> Callable[..., Tensor]:
+    """The generator's synthesis with these maps in the place of its constant ones; itself unchanged."""
+    module = cast(nn.Module, generator.synthesis)
+    buffers = {name.removeprefix(_PREFIX): value for name, value in maps.items()}
+
+    def synthesis(ws: Tensor, *, noise: str) -> Tensor:
+        return cast(Tensor, functional_call(module, buffers, (ws,), {"noise": noise}))
+
+    return synthesis
+
+
+def noise_penalty(maps: NoiseMaps) -> Tensor:
+    """How far each image's maps are from white noise: float32 [N].
+
+    At every level of a pyramid by averages of 2 x 2 (kept at unit variance), the squared mean product of
+    each pixel with its neighbour to the right and below.
+    """
+    total: Tensor | None = None
+    for value in maps.values():
+        level = value
+        while True:
+            for dim in (2, 3):
+                alike = (level * level.roll(1, dims=dim)).mean(dim=(1, 2, 3)).square()
+                total = alike if total is None else total + alike
+            if min(level.shape[2:]) <= _COARSEST:
+                break
+            level = F.avg_pool2d(level, 2) * 2
+    assert total is not None
+    return total
+
+
+@torch.no_grad()
+def normalise_noise(maps: NoiseMaps) -> None:
+    """Bring each map to mean 0 and variance 1, in place."""
+    for value in maps.values():
+        value -= value.mean(dim=(1, 2, 3), keepdim=True)
+        value *= value.square().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12).rsqrt()
