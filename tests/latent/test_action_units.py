@@ -233,6 +233,9 @@ def test_latents_in_the_pictures_order_or_by_name(faces: _Faces, tmp_path: Path)
     assert named.pictures == 100
     assert named.units[1].reading.auc is not None
     assert named.units[1].reading.auc.value > 0.95
+    np.savez(path, w=w[order], names=np.array([f"some/folder/{index:03d}.png" for index in order]))
+    found = latent_features(path, ["007.png", "folder/008.png", "other/009.png"])
+    assert np.isfinite(found).all(1).tolist() == [7 in order, 8 in order, False]
     np.savez(path, w=w[:7])
     with pytest.raises(InputError, match="7 latents, and there are 120 pictures"):
         units.evaluate("made", out=tmp_path / "c", features=(), latents=path).run()

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ LESS = {
     r"--faces \d+": "--faces 8",
     r"--attributes \S+": "--attributes yaw,skin_lightness",
     r"\bsmile\b": "skin_lightness",
+    r"--count \d+": "--count 40",
+    r"rendered:\d+": "rendered:8",
+    r"--minutes \d+": "--kimg 0.1 --preset tiny",
+    r"(units evaluate)": r"\1 --support 4",
 }
 
 
@@ -46,17 +51,28 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     assert [line.split()[0] for line in COMMANDS] == [
         "generate", "project", "directions", "edit", "directions", "edit", "edit",
+        "render", "encoder", "project", "units",
     ]  # fmt: skip
-    for line in COMMANDS[:-1]:
+    served = next(line for line in COMMANDS if "--serve" in line)
+    for line in COMMANDS:
+        if line is served:
+            continue
         for old, new in LESS.items():
             line = re.sub(old, new, line)
         assert main(shlex.split(line)) == 0, line
-    for file in ("found/report.html", "edited/strip-yaw.png", "measured/entanglement.html"):
+        if line.startswith("render"):
+            zipfile.ZipFile("people.zip").extractall("people")
+    for file in (
+        "found/report.html",
+        "edited/strip-yaw.png",
+        "measured/entanglement.html",
+        "units/units.html",
+    ):
         assert (tmp_path / file).stat().st_size > 1000
     mark = verify(tmp_path / "pasted" / "seed0016-pasted.png")
     assert mark is not None
     assert mark.source_type == SourceType.COMPOSITE
-    command = [sys.executable, "-u", "-m", "mien", *shlex.split(COMMANDS[-1])]
+    command = [sys.executable, "-u", "-m", "mien", *shlex.split(served)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -109,6 +109,9 @@ def test_what_it_leaves_behind(models: dict[str, Path], tmp_path: Path, name: st
     assert [face["source"] for face in record["faces"]] == ["seed 0", "seed 1", "seed 5"]
     assert record["summary"]["error"] == pytest.approx(np.median([f["error"] for f in record["faces"]]))
     assert -1 <= record["summary"]["w_cosine"] <= 1
+    with np.load(tmp_path / "out" / "latents.npz") as file:
+        assert file["names"].tolist() == ["seed0000", "seed0001", "seed0005"]
+        assert np.array_equal(file["w"][2:], w)
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("<article") == 3
     assert "http" not in page.replace("http-equiv", "")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.core.errors import InputError
@@ -34,5 +35,22 @@ def test_the_report(root: Path, tmp_path: Path) -> None:
     assert "lip corner puller" in page
     assert "AU15 was left out: 1 pictures of 1 people with it" in page
     assert "AU01 was left out: 2 pictures of 1 people with it" in page
+
+
+def test_latents_of_projected_peaks(root: Path, tmp_path: Path) -> None:
+    """As `mien project real FRAMES` names them: by the photo's path."""
+    dataset = open_dataset(f"ckplus:{root}")
+    w = np.random.default_rng(0).normal(size=(len(dataset), 3, 4)).astype(np.float32)
+    names = np.array([str(root / record["file"]) for record in dataset.records])
+    np.savez(tmp_path / "latents.npz", w=w[::-1], names=names[::-1])
+    latents, pixels = units.evaluate(
+        f"ckplus:{root}", out=tmp_path, features=("pixels",), latents=tmp_path / "latents.npz", support=2
+    ).run()
+    assert latents.features == "latents"
+    assert latents.pictures == pixels.pictures == len(dataset)
+    assert [one.name for one in latents.units] == [one.name for one in pixels.units]
+
+
+def test_too_few_are_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no action unit has 20 pictures"):
         units.evaluate(f"ckplus:{root}", out=tmp_path / "no", features=("pixels",)).run()

@@ -8,7 +8,8 @@ from mien.core.errors import InputError
 from mien.core.styles import Styled, tied_rows
 from mien.generation.drawing import Drawing
 
-# Groups of Karras et al. 2019 (arXiv:1812.04948), by resolution: 4-8 px pose and shape, 16-32 px features and hair, 64 px on colour.
+# Groups of Karras et al. 2019 (arXiv:1812.04948): layers of 4-8 px (pose and shape), 16-32 px (features and
+# hair), 64 px and more (colour).
 _GROUPS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 1000)}
 _PART = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$")
 

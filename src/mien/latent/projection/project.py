@@ -166,6 +166,7 @@ class _Run:
             writer.write(projection, found, index, every=self._options.every, video=self._options.video)
             if paste:
                 projections[index] = writer.paste(projection)
+        writer.write_all(codes, self._targets)
         page = write_projection(self._out, projections, self._options, self._about())
         self._saved.remove()
         self._tell(projections, page)

@@ -160,6 +160,11 @@ class Writer:
         if video:
             self._write_film(folder / "projection.mp4", projection, [latent for _, latent in on_way])
 
+    def write_all(self, codes: Codes, targets: Sequence[Target]) -> None:
+        """latents.npz: all of them, and in "names" the photo (or seed) that each belongs to."""
+        names = [target.name if target.photo is None else str(target.photo.path) for target in targets]
+        write_arrays(self._out / "latents.npz", codes.arrays() | {"names": np.array(names)})
+
     def _write_target(self, path: Path, target: Target) -> None:
         if target.photo is None:
             save_picture(path, target.pixels, self._drawing.mark())

@@ -1,6 +1,7 @@
 """What action units are read from: a face's mesh, its pixels, or its latent."""
 
 import io
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import BadZipFile
@@ -48,8 +49,8 @@ def latent_features(path: Path, names: list[str] | None = None) -> Floats:
     """float64 [N, F] of the latents in an .npz ("w" or "z"), each as one long row; equal layers count once.
 
     names: pictures that the latents must belong to. Where the file has an array "names" or "files", its rows
-    are put into that order; NaN rows for pictures it lacks. Otherwise it must hold as many rows as there are
-    names, in their order. Raises InputError.
+    are put into that order (a/b/c.png is meant by b/c.png too); NaN rows for pictures it lacks. Otherwise it
+    must hold as many rows as there are names, in their order. Raises InputError.
     """
     arrays = _arrays(path)
     key = next((key for key in ("w", "z") if key in arrays), None)
@@ -78,7 +79,7 @@ def _without_copies(values: Floats) -> Floats:
 
 
 def _in_order(rows: Floats, known: list[str], names: list[str], path: Path) -> Floats:
-    at = {name: index for index, name in enumerate(known)}
+    at = _rows_by_name(known)
     found = np.full((len(names), rows.shape[1]), np.nan)
     for index, name in enumerate(names):
         if name in at:
@@ -86,6 +87,17 @@ def _in_order(rows: Floats, known: list[str], names: list[str], path: Path) -> F
     if np.isnan(found).all():
         raise InputError(f"{path}: it names none of the pictures; its first is {known[0][:60]!r}")
     return found
+
+
+def _rows_by_name(known: list[str]) -> dict[str, int]:
+    """The row of each name, of several alike the first, and of each ending of a path that only one has."""
+    first = {name: index for index, name in reversed(list(enumerate(known)))}
+    endings: dict[str, set[str]] = defaultdict(set)
+    for name in first:
+        parts = Path(name).parts
+        for start in range(1, len(parts)):
+            endings["/".join(parts[start:])].add(name)
+    return {end: first[min(names)] for end, names in endings.items() if len(names) == 1} | first
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

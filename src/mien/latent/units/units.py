@@ -48,7 +48,7 @@ def train(
         What it reads them from: mesh (the face's shape), pixels, or latents; latents by default where they
         are given, else mesh.
     latents
-        A .npz with a latent for each picture, in the dataset's order, or by an array "names" of files.
+        latents.npz of `mien project real`, or an .npz with a latent for each picture in the dataset's order.
     support
         Pictures with and without a unit that are needed at least; rarer units are named and left out.
     """
@@ -93,7 +93,7 @@ def evaluate(
     features
         mesh, pixels; may be repeated. Latents are added where they are given.
     latents
-        A .npz with a latent for each picture, in the dataset's order, or by an array "names" of files.
+        latents.npz of `mien project real`, or an .npz with a latent for each picture in the dataset's order.
     support
         Pictures with and without a unit that are needed at least; rarer units are named and left out.
     """
