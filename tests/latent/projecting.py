@@ -82,5 +82,5 @@ def without_artefacts(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str, **_: object) -> Path:
         raise MienError(f"artefact {name} is not in the cache")
 
-    for module in ("latent.objective", "faces.finder"):
+    for module in ("latent.projection.objective", "faces.finder"):
         monkeypatch.setattr(f"mien.{module}.obtain", absent)
