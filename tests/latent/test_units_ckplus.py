@@ -41,7 +41,7 @@ def test_latents_of_projected_peaks(root: Path, tmp_path: Path) -> None:
     """As `mien project real FRAMES` names them: by the photo's path."""
     dataset = open_dataset(f"ckplus:{root}")
     w = np.random.default_rng(0).normal(size=(len(dataset), 3, 4)).astype(np.float32)
-    names = np.array([str(root / record["file"]) for record in dataset.records])
+    names = np.array([str(root / record["source"]) for record in dataset.records])
     np.savez(tmp_path / "latents.npz", w=w[::-1], names=names[::-1])
     latents, pixels = units.evaluate(
         f"ckplus:{root}", out=tmp_path, features=("pixels",), latents=tmp_path / "latents.npz", support=2
