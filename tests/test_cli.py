@@ -173,7 +173,9 @@ def test_a_run_in_use_is_refused(trained: RunFolder, faces: Path, fails: Fails) 
 
 def test_resume_with_other_data_is_refused(trained: RunFolder, tmp_path: Path, fails: Fails) -> None:
     other = pictures(tmp_path / "other", 10)
-    assert "resume needs the same one" in fails("train", other, "--resume", trained.path)
+    error = fails("train", other, "--resume", trained.path)
+    assert "learns from other data" in error
+    assert "--from" in error
     assert "no config.json" in fails("train", "--resume", tmp_path)
 
 

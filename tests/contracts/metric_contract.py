@@ -44,7 +44,7 @@ class MetricContract:
 
     def test_it_declares_what_it_needs_and_gives_plain_numbers(self):
         module = self.module()
-        assert module.NEEDS in ("features", "images")
+        assert module.NEEDS in ("features", "images", "probabilities")
         values = self.compute(*self.sets())
         assert values
         assert all(type(value) is float and math.isfinite(value) for value in values.values())

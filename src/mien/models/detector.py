@@ -5,6 +5,7 @@ and colours that is drawn from one distribution. `mien detector train` makes suc
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from mien.core import ranks
 from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.image import to_float, to_uint8
@@ -136,14 +138,14 @@ class DetectorTraining:
 def prepared(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
     """Images with a history each, some real ones spoilt first, and the labels [N, 1] that they then have."""
     assert batch.labels is not None
-    seed = int(torch.randint(1 << 62, (), generator=batch.rng, device=batch.rng.device))
-    rng = np.random.default_rng(seed)
+    seeds = ranks.drawn(partial(torch.randint, 1 << 62), (len(batch.images),), batch.rng).tolist()
     channels, device = batch.images.shape[1], batch.images.device
     pixels = to_uint8(batch.images).permute(0, 2, 3, 1).cpu().numpy()
     pixels = np.repeat(pixels, 3, axis=3) if channels == 1 else pixels
     labels = batch.labels[:, :1].cpu().numpy().copy()
     changed = []
-    for index, one in enumerate(pixels):
+    for index, (one, seed) in enumerate(zip(pixels, seeds, strict=True)):
+        rng = np.random.default_rng(seed)
         one = np.ascontiguousarray(one)
         if labels[index, 0] < 0.5 and rng.random() < config.spoilt:
             one, labels[index] = spoilt(one, rng), 1.0
