@@ -38,3 +38,11 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance, self.momentum)
         self.num_batches_tracked += 1
+
+
+class BatchNorm1d(BatchNorm2d):
+    """The same of features [N, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, C], normalised feature by feature."""
+        return super().forward(x[:, :, None, None])[:, :, 0, 0]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.types import Spec
+from mien.nn.batch_norm import BatchNorm1d, BatchNorm2d
 
 TRACES = ("shapes", "traces", "spectrum")
 QUANTILES = 101
@@ -39,7 +40,7 @@ class ForensicNet(nn.Module):
         self.traces = _tower(spec.channels, traces_width, spec.resolution, 3)
         bins = spec.resolution // 2
         self.spectrum = nn.Sequential(
-            nn.BatchNorm1d(bins), nn.Linear(bins, 32), nn.ReLU(inplace=True), nn.Linear(32, 1)
+            BatchNorm1d(bins), nn.Linear(bins, 32), nn.ReLU(inplace=True), nn.Linear(32, 1)
         )
         for name, value in (
             ("slope", torch.ones(1)),
@@ -150,4 +151,4 @@ class _Residual(nn.Module):
 def _norm_conv(before: int, after: int, kernel: int, *, stride: int) -> nn.Sequential:
     convolution = nn.Conv2d(before, after, kernel, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(after))
+    return nn.Sequential(convolution, BatchNorm2d(after))
