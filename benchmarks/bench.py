@@ -32,7 +32,7 @@ class Claim(NamedTuple):
 CLAIMS = (
     Claim("Starting", ("start_up.py", "--starts", "5")),
     Claim("Reading packed images", ("packed_speed.py", "--count", "2000")),
-    Claim("Training lite: the loop and its bare arithmetic", ("train_speed.py", "--rounds", "3")),
+    Claim("Training lite: the loop and its bare arithmetic", ("train_speed.py", "--short")),
     Claim("Training stylegan2", ("stylegan2_speed.py", "--rounds", "1")),
     Claim("Drawing", ("generate_speed.py", "--starts", "2", "--counts", "500")),
     Claim("Rendering", ("render_speed.py", "--count", "24", "--rounds", "1")),

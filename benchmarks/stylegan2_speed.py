@@ -153,7 +153,7 @@ def main() -> None:
         return DRAWN / (time.perf_counter() - begun)
 
     for steps in runs.values():
-        for _ in range(TURN):  # what is done once stays out, and every turn is a whole cycle
+        for _ in range(4):  # what is done once stays out; every turn is a whole cycle, wherever it begins
             next(steps)
     table("training, img/s", turns({n: lambda s=s: stepping(s) for n, s in runs.items()}, rounds))
     with tempfile.TemporaryDirectory() as folder:

@@ -119,7 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
     except CycloptsError:
         return 2  # cyclopts has said what is wrong
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        if _speaks():
+            print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left, as in `mien ... | head`
@@ -157,11 +158,16 @@ def _forget_summary(tokens: list[str]) -> None:
         command.help = None
 
 
+def _speaks() -> bool:
+    """Whether this process says what all processes of a training have to say."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _complain(error: Exception) -> int:
     from mien.terminal import escaped
 
     if isinstance(error, MienError):
-        if error.raised_by_all and os.environ.get("RANK", "0") != "0":
+        if error.raised_by_all and not _speaks():
             return error.exit_code
         print(f"mien: {escaped(str(error))}", file=sys.stderr)
         return error.exit_code

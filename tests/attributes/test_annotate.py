@@ -13,7 +13,7 @@ import pytest
 
 from mien.attributes.agreement import Number, OneOf, YesNo
 from mien.attributes.annotate import measure_faces
-from mien.attributes.predictions import _predictions, given, read_labels
+from mien.attributes.predictions import given, merged, read_labels
 from mien.attributes.scores import AttributeExamination, evaluate, load, read
 from mien.cli import main
 from mien.core.artefacts import artefact_path
@@ -219,7 +219,7 @@ def test_each_label_says_which_model_gave_it_last(copied: tuple[Path, Path], tmp
         "predictions": {"dark": 0.5, "age": 30.0, "predicted_by": {"old": ["dark", "age"], "older": ["coin"]}}
     }
     loaded = load(copied[0])
-    by = _predictions(loaded, np.zeros(5), record)["predicted_by"]
+    by = merged({}, record, loaded.model, ["dark", "coin", "hue", "level"])["predicted_by"]
     assert by == {"old": ["age"], loaded.model: ["dark", "coin", "hue", "level"]}
     assert given({"predictions": {"predicted_by": by}}, "old") == {"age"}
 

@@ -28,7 +28,7 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=get_args(app.Reading))
 def reading(request: pytest.FixtureRequest) -> app.Reading:
-    if any(artefacts.artefact_path(name) is None for name in app._NEEDS[request.param]):
+    if any(artefacts.artefact_path(name) is None for name in app.NEEDS[request.param]):
         pytest.skip("the artefacts are not cached")
     found: app.Reading = request.param
     return found

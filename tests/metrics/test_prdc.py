@@ -10,7 +10,8 @@ from scipy.spatial.distance import cdist
 
 from contracts.metric_contract import MetricContract
 from mien.core.errors import InputError
-from mien.metrics.prdc import DIMS, compute
+from mien.metrics import prdc
+from mien.metrics.prdc import DIMS, compute, squared_distances
 
 
 class TestContract(MetricContract):
@@ -42,6 +43,25 @@ def brute_force(real, fake):
             np.mean([np.any(rf[i] <= real_3[i]) for i in range(len(real))]),
         ),
     }
+
+
+@pytest.mark.parametrize("block", [200, 1000])
+def test_blocks_of_distances_change_nothing(monkeypatch, block):
+    """Rows of some at a time, the last of them fewer; twins among the reals too."""
+    rng = np.random.RandomState(0)
+    real, fake = rng.randn(70, 8), rng.randn(53, 8)
+    real[40:50] = real[:10]
+    whole = compute(real, fake)
+    held = []
+
+    def recorded(x, y):
+        held.append(len(x) * len(y))
+        return squared_distances(x, y)
+
+    monkeypatch.setattr(prdc, "squared_distances", recorded)
+    monkeypatch.setattr(prdc, "_BLOCK", block)
+    assert compute(real, fake) == whole
+    assert max(held) <= block
 
 
 def plain(values):

@@ -12,16 +12,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from drawers import plain_file
+from mien.attributes import predictions
+from mien.attributes.annotate import annotate
 from mien.cli import main
 from mien.core import cluster
+from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.cluster import Done, Shard
 from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Progress
+from mien.core.manifest import continuation
+from mien.core.packed import PackWriter, encode_png
+from mien.core.types import Spec
+from mien.evaluation.measure import measure_all
 from mien.generation import shards
 from mien.generation.generate import generate
+from mien.models import attributes
 from mien.prepare.prepare import prepare
 
 pytest.importorskip("distributed", reason="dask is not installed")
@@ -29,14 +38,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own, of its threads 
 
 
 class Machines:
-    """A scheduler and two workers, each a process of its own."""
+    """A scheduler and workers, each a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, workers: int = 2) -> None:
         self._folder, self._file = folder, folder / "scheduler.json"
         self._scheduler = self._start("scheduler", "--host=127.0.0.1", "--port=0", "--no-dashboard")
         self.workers: list[subprocess.Popen[bytes]] = []
         self.address = self._address()
-        for _ in range(2):
+        for _ in range(workers):
             self.add()
 
     def add(self) -> None:
@@ -51,7 +60,11 @@ class Machines:
     def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dask", role, f"--scheduler-file={self._file}", *options]
         return subprocess.Popen(
-            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            cwd=self._folder,
+            env={**os.environ, "MIEN_CACHE": str(self._folder / "cache")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def _address(self) -> str:
@@ -149,6 +162,101 @@ def test_generate_is_the_same_to_the_byte_and_goes_on(
     assert len(files) == 150
     assert all((out / name).read_bytes() == (tmp_path / "plain" / name).read_bytes() for name in files)
     assert done
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """70 pictures of 16 px: a batch of evaluation, and a rest."""
+    rng = np.random.default_rng(0)
+    with PackWriter(tmp_path / "faces.zip") as writer:
+        for _ in range(70):
+            writer.add_png(encode_png(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)), None, {})
+    return tmp_path / "faces.zip"
+
+
+def attribute_file(folder: Path) -> Path:
+    """An attribute model that has learnt nothing."""
+    torch.manual_seed(0)
+    spec, config = Spec(16, 3, 2, ("dark", "tall")), attributes.Config(width=4)
+    header = NetworkHeader(
+        kind="attributes", family="attributes", config=config.model_dump(), spec=spec, nimg=0, tool="test"
+    )
+    path = folder / "attributes.safetensors"
+    save_generator(path, attributes.build_product(config, spec).state_dict(), header)
+    return path
+
+
+@pytest.mark.slow
+def test_annotate_writes_the_same_lines(
+    machines: Machines, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "CHUNK", 20)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    model = attribute_file(tmp_path)
+    annotate(pack, model=model).run()
+    plain = continuation(pack).read_bytes()
+    assert plain.count(b"predicted_by") == 70
+    continuation(pack).unlink()
+    counts = []
+    annotate(pack, model=model, cluster=machines.address).run(
+        lambda event: counts.append(event.done) if isinstance(event, Progress) else None
+    )
+    assert counts[-4:] == [20, 40, 60, 70]
+    assert continuation(pack).read_bytes() == plain
+
+
+@pytest.mark.slow
+def test_evaluate_gives_the_same_scores(
+    machines: Machines, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, options = plain_file(tmp_path), {"networks": ["vgg-random"], "metrics": ["kernel", "swd"]}
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    (plain,) = measure_all([model], str(pack), **options)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "another"))  # where no features are yet
+    (spread,) = measure_all([model], str(pack), **options, cluster=machines.address)
+    assert spread.scores == plain.scores
+    for side in ("real", "fake"):
+        ours, theirs = (getattr(one, side).features["vgg-random"] for one in (plain, spread))
+        assert np.array_equal(ours, theirs)
+        assert len(ours) == 70
+
+
+@pytest.mark.slow
+def test_a_restarted_scheduler_costs_nothing_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_BATCHES", 1)
+    monkeypatch.setattr(cluster, "_PATIENCE", "5s")
+    monkeypatch.setattr(cluster, "_FIRST_WORKER", "90s")
+    source, out, seeds = plain_file(tmp_path), tmp_path / "spread", "0-249"
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    first = Machines(tmp_path / "first", workers=1)
+
+    def end(event: Event) -> None:
+        if isinstance(event, Progress):
+            first.close()
+
+    try:
+        with pytest.raises(MienError, match=r"does not answer any more .* the same command goes on"):
+            generate(source, out=out, seeds=seeds, cluster=first.address).run(end)
+    finally:
+        first.close()
+    done = len((out / ".shards-done").read_text().split())
+    assert done >= 1
+    second = Machines(tmp_path / "second", workers=1)
+    drawn = []
+    try:
+        generate(source, out=out, seeds=seeds, cluster=second.address).run(
+            lambda event: drawn.append(event.done) if isinstance(event, Progress) else None
+        )
+    finally:
+        second.close()
+    assert len(drawn) == 4 - done
+    generate(source, out=tmp_path / "plain", seeds=seeds).run()
+    files = sorted(path.name for path in (tmp_path / "plain").iterdir())
+    assert sorted(path.name for path in out.iterdir()) == files
+    assert all((out / name).read_bytes() == (tmp_path / "plain" / name).read_bytes() for name in files)
 
 
 def ends_its_worker() -> None:

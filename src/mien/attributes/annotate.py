@@ -1,19 +1,22 @@
 """`mien annotate`: labels from models, from files, and what the face mesh measures, into the manifest."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from mien import TOOL
-from mien.attributes.annotate_faces import LIMITS, read_faces
+from mien.attributes.annotate_faces import LIMITS, NEEDS, read_faces
 from mien.attributes.annotate_labels import write_labels
-from mien.attributes.predictions import CHUNK, chunks, open_pack, read_labels
+from mien.attributes.predictions import Read, open_pack, read_each, read_labels, write_each
 from mien.core import artefacts
+from mien.core import cluster as clusters
+from mien.core.cluster import Cluster
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
-from mien.core.manifest import append_records
+from mien.core.packed import PackReader
 from mien.core.picture import decode
 from mien.datasets.layout import plain_path
 from mien.faces.crop import Square
@@ -37,6 +40,7 @@ def annotate(
     labels: Path | None = None,
     again: bool = False,
     device: str = "auto",
+    cluster: str | None = None,
 ) -> None:
     """Write what a model reads off every picture, what the face mesh measures, or labels of a file, into a
     dataset's manifest.
@@ -59,6 +63,9 @@ def annotate(
         Do pictures anew that were done before.
     device
         cpu, cuda, mps or auto.
+    cluster
+        Let a Dask cluster read and measure: tcp://HOST:PORT, or local for processes of this machine. Its
+        workers need the dataset and the model at the same place.
     """
     if model is None and labels is None and not measure and not read:
         raise InputError(
@@ -68,53 +75,68 @@ def annotate(
     if labels is not None:
         done, total = write_labels(dataset, labels, warn=events.warn)
         events.note(f"wrote the labels of {done:,} of {total:,} pictures")
-    if model is not None:
-        tick = events.progress("reading labels")
-        done, total = read_labels(dataset, model, again=again, device=place, progress=tick)
-        events.note(f"read the labels of {done:,} of {total:,} pictures; {total - done:,} were read before")
-    if read:
-        readings = dict.fromkeys(read)
-        tick = events.progress("reading faces")
-        done, total = read_faces(
-            dataset, tuple(readings), again=again, device=place, progress=tick, announce=events.note
-        )
-        events.note(f"read {', '.join(readings)} of {done:,} of {total:,} pictures")
-        for reading in readings:
-            events.note(f"{reading}: {LIMITS[reading]}")
-    if measure:
-        done, total = measure_faces(dataset, again=again, progress=events.progress("measuring faces"))
-        events.note(f"measured {done:,} of {total:,} pictures; {total - done:,} were measured before")
+    mesh = needed_artefacts("mesh") if measure else ()
+    needs = list(dict.fromkeys([*(name for reading in read for name in NEEDS[reading]), *mesh]))
+    for name in needs:
+        artefacts.obtain(name, announce=events.note)
+    spread = cluster is not None and (model is not None or read or measure)
+    with clusters.opened(str(cluster), needs=needs) if spread else nullcontext() as pool:
+        if model is not None:
+            tick = events.progress("reading labels")
+            done, total = read_labels(dataset, model, again=again, device=place, progress=tick, pool=pool)
+            events.note(
+                f"read the labels of {done:,} of {total:,} pictures; {total - done:,} were read before"
+            )
+        if read:
+            readings = dict.fromkeys(read)
+            tick = events.progress("reading faces")
+            done, total = read_faces(
+                dataset, tuple(readings), again=again, device=place, progress=tick, pool=pool
+            )
+            events.note(f"read {', '.join(readings)} of {done:,} of {total:,} pictures")
+            for reading in readings:
+                events.note(f"{reading}: {LIMITS[reading]}")
+        if measure:
+            tick = events.progress("measuring faces")
+            done, total = measure_faces(dataset, again=again, progress=tick, pool=pool)
+            events.note(f"measured {done:,} of {total:,} pictures; {total - done:,} were measured before")
 
 
-def measure_faces(dataset: Path, *, again: bool = False, progress: Tick | None = None) -> tuple[int, int]:
+def measure_faces(
+    dataset: Path, *, again: bool = False, progress: Tick | None = None, pool: Cluster | None = None
+) -> tuple[int, int]:
     """Append the face mesh's measurements of every picture of `dataset` that has not been measured so.
 
     What a record knows already stays; again: is measured anew, but for what tells of the photo that the
-    picture was cut from (coverage, sizes, number of faces). No face: a score of 0. Returns how many were
-    measured and how many there are.
+    picture was cut from (coverage, sizes, number of faces). No face: a score of 0. pool: lets a cluster
+    measure. Returns how many were measured and how many there are.
     """
     pack = open_pack(dataset)
     for name in needed_artefacts("mesh"):
         artefacts.obtain(name, announce=lambda line: None)
-    finder = open_finder("mesh")
     todo = [index for index, record in enumerate(pack.records) if again or not record.get("measured_by")]
-    for done, chunk in enumerate(chunks(todo)):
-        records = []
-        for index in chunk:
-            picture = decode(pack.read(index), where=f"{dataset}: {pack.names[index]}")
-            faces = finder.find(picture.pixels)
-            height, width = picture.pixels.shape[:2]
-            square = Square((width / 2, height / 2), (float(width), 0.0))
-            measurements = (
-                measure_face(picture, faces[0], square, num_faces=len(faces)) if faces else {"score": 0.0}
-            )
-            stored = dict(pack.records[index].get("measurements") or {})
-            new = {key: value for key, value in measurements.items() if key not in _kept(stored, again)}
-            records.append({"file": pack.names[index], "measurements": new, "measured_by": TOOL})
-        append_records(plain_path(dataset), records)
-        if progress:
-            progress(done * CHUNK + len(chunk), len(todo))
+
+    def record(index: int, measurements: Mapping[str, Any]) -> dict[str, Any]:
+        stored = dict(pack.records[index].get("measurements") or {})
+        new = {key: value for key, value in measurements.items() if key not in _kept(stored, again)}
+        return {"file": pack.names[index], "measurements": new, "measured_by": TOOL}
+
+    write_each(dataset, todo, read_each(open_mesh, dataset, todo, pool=pool), record, progress)
     return len(todo), len(pack)
+
+
+def open_mesh(dataset: str, device: str) -> Read:
+    """A reader of what the face mesh measures; it is always on the CPU."""
+    pack, finder = PackReader(plain_path(Path(dataset))), open_finder("mesh")
+
+    def measured(index: int) -> Mapping[str, float]:
+        picture = decode(pack.read(index), where=f"{dataset}: {pack.names[index]}")
+        faces = finder.find(picture.pixels)
+        height, width = picture.pixels.shape[:2]
+        square = Square((width / 2, height / 2), (float(width), 0.0))
+        return measure_face(picture, faces[0], square, num_faces=len(faces)) if faces else {"score": 0.0}
+
+    return lambda indexes: [measured(index) for index in indexes]
 
 
 def _kept(stored: Mapping[str, float], again: bool) -> frozenset[str]:

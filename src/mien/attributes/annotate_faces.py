@@ -1,23 +1,23 @@
 """`mien annotate --read`: age, sex and expression by published networks, and how accurate each is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from mien.attributes.predictions import BY, CHUNK, chunks, given, others, pictures_of
+from mien.attributes.predictions import Read, given, merged, pictures_of, read_each, write_each
 from mien.core import artefacts
+from mien.core.cluster import Cluster
 from mien.core.events import Tick
-from mien.core.manifest import append_records
-from mien.datasets.layout import plain_path
+from mien.datasets.opening import open_dataset
 from mien.faces.age_sex import AgeSexNetworks
 from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 
 Reading = Literal["age", "sex", "expressions"]
 LABEL: dict[str, str] = {"age": "age", "sex": "sex", "expressions": "expression"}  # the name in predictions
-_NEEDS: dict[str, tuple[str, ...]] = {
+NEEDS: dict[str, tuple[str, ...]] = {
     "age": ("age", "sex"),
     "sex": ("age", "sex"),
     "expressions": ("expressions",),
@@ -52,46 +52,54 @@ def read_faces(
     device: torch.device | None = None,
     progress: Tick | None = None,
     announce: Callable[[str], None] | None = None,
+    pool: Cluster | None = None,
 ) -> tuple[int, int]:
     """Append the predictions `readings` for every image of `dataset`, faces aligned as "ffhq".
 
     In `predictions`: "age" in years; "sex" ("female", "male") and "expression" (one of EXPRESSIONS), each
     with the probability of every value ("sex=female"). "predicted_by" names the network by its file's hash.
-    again: also pictures that were read before. Files that are missing are fetched. Returns how many pictures
-    were read, the most of any reading, and how many there are. Raises InputError, or MienError without the
-    files.
+    again: also pictures that were read before. pool: lets a cluster read. Files that are missing are fetched.
+    Returns how many pictures were read, the most of any reading, and how many there are. Raises InputError,
+    or MienError without the files.
     """
     most, total = 0, 0
     for reading in dict.fromkeys(readings):
-        for artefact in _NEEDS[reading]:
+        for artefact in NEEDS[reading]:
             artefacts.obtain(artefact, announce=announce)
-        done, total = _read(dataset, reading, again, device, progress)
+        done, total = _read(dataset, reading, again, device, progress, pool)
         most = max(most, done)
     return most, total
 
 
 def _read(
-    dataset: Path, reading: Reading, again: bool, device: torch.device | None, progress: Tick | None
+    dataset: Path,
+    reading: Reading,
+    again: bool,
+    device: torch.device | None,
+    progress: Tick | None,
+    pool: Cluster | None,
 ) -> tuple[int, int]:
-    names, records, pictures = pictures_of(dataset, progress)
+    names, records = pictures_of(dataset, progress)
     model, label = f"{reading}-{str(artefacts.artefact_sha256(reading))[:12]}", LABEL[reading]
     pending = [index for index, record in enumerate(records) if again or label not in given(record, model)]
-    read = _reader(reading, device)
-    for done, chunk in enumerate(chunks(pending)):
-        predictions = read(torch.from_numpy(np.ascontiguousarray(pictures.images(np.array(chunk)))))
-        new_records = []
-        for index, values in zip(chunk, predictions, strict=True):
-            by = {**others(records[index], model, [label]), model: [label]}
-            new_records.append({"file": names[index], "predictions": {**values, BY: by}})
-        append_records(plain_path(dataset), new_records)
-        if progress:
-            progress(done * CHUNK + len(chunk), len(pending))
+
+    def record(index: int, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"file": names[index], "predictions": merged(values, records[index], model, [label])}
+
+    answers = read_each(open_faces, dataset, pending, reading, device=device, pool=pool)
+    write_each(dataset, pending, answers, record, progress)
     return len(pending), len(names)
 
 
-def _reader(reading: Reading, device: torch.device | None) -> Callable[[torch.Tensor], Predictions]:
+def open_faces(dataset: str, reading: str, device: str) -> Read:
+    """A reader of age, sex or expressions."""
+    pictures, read = open_dataset(dataset), _reader(reading, device)
+    return lambda indexes: read(torch.from_numpy(np.ascontiguousarray(pictures.images(np.array(indexes)))))
+
+
+def _reader(reading: str, device: str) -> Callable[[torch.Tensor], Predictions]:
     if reading == "expressions":
-        network = ExpressionNetwork.load(device or "cpu")
+        network = ExpressionNetwork.load(device)
         return lambda images: list(_one_of("expression", EXPRESSIONS, network.probabilities(images)))
     both = AgeSexNetworks.load()
     if reading == "age":

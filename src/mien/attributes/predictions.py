@@ -4,20 +4,21 @@ Lines are only appended, some hundred images at a time, so a stop at any moment 
 annotated already is passed over.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import torch
 
 from mien.attributes.scores import load, read
-from mien.core.errors import InputError
+from mien.core.cluster import Cluster, Shard
+from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
 from mien.core.manifest import append_records
-from mien.core.network import LoadedNetwork
 from mien.core.packed import PackReader
-from mien.core.types import Dataset
 from mien.datasets.layout import plain_path
 from mien.datasets.opening import open_dataset
 from mien.labels.encoding import Target
@@ -25,6 +26,9 @@ from mien.models.attributes import Reader
 
 BY = "predicted_by"  # in predictions: model -> the labels it gave
 CHUNK = 256
+
+Values = Sequence[Mapping[str, Any]]  # what was read off some pictures, each in turn
+Read = Callable[[Sequence[int]], Values]
 
 
 def read_labels(
@@ -34,32 +38,102 @@ def read_labels(
     again: bool = False,
     device: torch.device | None = None,
     progress: Tick | None = None,
+    pool: Cluster | None = None,
 ) -> tuple[int, int]:
     """Append the labels that the attribute model of `source` (a run or a file) predicts for `dataset`.
 
     A record's `predictions` get a probability for each yes-no label, the most probable value of a one-of
     and the probability of each of its values ("hair=black"), a number for a number, and under
     "predicted_by" the model's name and which labels it gave. again: also pictures that this model has read
-    before. Returns how many were annotated and how many there are. Raises InputError.
+    before. pool: lets a cluster read. Returns how many were annotated and how many there are. Raises
+    InputError.
     """
     loaded = load(source, device)
-    names, records, pictures = pictures_of(dataset, progress)
-    predicted = frozenset(target.name for target in loaded.network.targets)
+    names, records = pictures_of(dataset, progress)
+    predicted = [target.name for target in loaded.network.targets]
     pending = [
-        index for index, record in enumerate(records) if again or not predicted <= given(record, loaded.model)
+        index
+        for index, record in enumerate(records)
+        if again or not given(record, loaded.model).issuperset(predicted)
     ]
-    for done, chunk in enumerate(chunks(pending)):
-        rows = read(loaded.network, pictures, np.array(chunk))
-        append_records(
-            plain_path(dataset),
-            [
-                {"file": names[index], "predictions": _predictions(loaded, row, records[index])}
-                for index, row in zip(chunk, rows, strict=True)
-            ],
-        )
-        if progress:
-            progress(done * CHUNK + len(chunk), len(pending))
+
+    def record(index: int, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"file": names[index], "predictions": merged(values, records[index], loaded.model, predicted)}
+
+    where = str(source.resolve())
+    answers = read_each(open_model, dataset, pending, where, loaded.model, device=device, pool=pool)
+    write_each(dataset, pending, answers, record, progress)
     return len(pending), len(names)
+
+
+def open_model(dataset: str, source: str, model: str, device: str) -> Read:
+    """A reader of the model's labels. Raises MienError where another model is at `source`."""
+    loaded, pictures = load(Path(source), torch.device(device)), open_dataset(dataset)
+    if loaded.model != model:
+        raise MienError(f"{source}: another model on a worker than here")
+    network = loaded.network
+    return lambda indexes: [_values(network, row) for row in read(network, pictures, np.array(indexes))]
+
+
+def read_each(
+    opener: Callable[..., Read],
+    dataset: Path,
+    indexes: Sequence[int],
+    *arguments: str,
+    device: torch.device | None = None,
+    pool: Cluster | None = None,
+) -> Iterator[Values]:
+    """What `opener(dataset, *arguments, device)` reads off each chunk of pictures, in order.
+
+    With `pool` its workers open it, each once, and read; they need the dataset at the same place.
+    """
+    path, place = _absolute(dataset), str(device or "cpu")
+    if pool is None:
+        return map(opener(path, *arguments, place), chunks(indexes))
+    setup = [
+        f"{opener.__module__}:{opener.__qualname__}",
+        open_pack(dataset).content_hash,
+        path,
+        *arguments,
+        place,
+    ]
+    return pool.map(read_shard, (Shard((setup, list(chunk))) for chunk in chunks(indexes)))
+
+
+def read_shard(setup: list[str], indexes: list[int]) -> Values:
+    """A chunk of `read_each`. Raises MienError where a worker has other pictures, or none."""
+    return _opened(*setup)(indexes)
+
+
+@lru_cache(maxsize=1)
+def _opened(opener: str, content_hash: str, dataset: str, *arguments: str) -> Read:
+    path = plain_path(Path(dataset))
+    if not path.exists():
+        raise MienError(f"{path}: not there on a worker; all machines need it at the same place")
+    if PackReader(path).content_hash != content_hash:
+        raise MienError(f"{path}: other pictures on a worker than here")
+    read: Read = resolve_name(opener)(dataset, *arguments)
+    return read
+
+
+def write_each(
+    dataset: Path,
+    indexes: Sequence[int],
+    answers: Iterator[Values],
+    record: Callable[[int, Mapping[str, Any]], dict[str, Any]],
+    progress: Tick | None,
+) -> None:
+    """Append what `record` makes of each picture's index and values, a chunk at a time."""
+    for done, (chunk, values) in enumerate(zip(chunks(indexes), answers, strict=True)):
+        append_records(plain_path(dataset), [record(*each) for each in zip(chunk, values, strict=True)])
+        if progress:
+            progress(done * CHUNK + len(chunk), len(indexes))
+
+
+def _absolute(dataset: Path) -> str:
+    """The same zip or folder, "folder:WHERE?size=64" too, from anywhere."""
+    path = plain_path(dataset)
+    return str(dataset).replace(str(path), str(path.resolve()), 1)
 
 
 def open_pack(dataset: Path) -> PackReader:
@@ -69,15 +143,12 @@ def open_pack(dataset: Path) -> PackReader:
     return PackReader(path)
 
 
-def pictures_of(
-    dataset: Path, progress: Tick | None
-) -> tuple[list[str], Sequence[Mapping[str, Any]], Dataset]:
-    """Member names, records and images of a zip or folder, in one order."""
+def pictures_of(dataset: Path, progress: Tick | None) -> tuple[list[str], Sequence[Mapping[str, Any]]]:
+    """Member names and records of a zip or folder, in the order of its images, which are decoded."""
     pack = open_pack(dataset)
-    pictures = open_dataset(str(dataset), progress=progress)
-    if len(pictures) != len(pack):
+    if len(open_dataset(str(dataset), progress=progress)) != len(pack):
         raise InputError(f"{dataset}: it changed while it was opened; run again")
-    return pack.names, pack.records, pictures
+    return pack.names, pack.records
 
 
 def given(record: Mapping[str, Any], model: str) -> frozenset[str]:
@@ -86,25 +157,28 @@ def given(record: Mapping[str, Any], model: str) -> frozenset[str]:
     return frozenset(by.get(model, ())) if isinstance(by, Mapping) else frozenset()
 
 
-def _predictions(loaded: LoadedNetwork[Reader], row: np.ndarray, record: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for target in loaded.network.targets:
-        values |= _values(target, row[target.columns])
-    predicted = [target.name for target in loaded.network.targets]
-    return values | {BY: {**others(record, loaded.model, predicted), loaded.model: predicted}}
-
-
-def others(record: Mapping[str, Any], model: str, names: Sequence[str]) -> dict[str, list[str]]:
-    """Labels by the other model that predicted them, without `names`, which `model` predicts from now on."""
+def merged(
+    values: Mapping[str, Any], record: Mapping[str, Any], model: str, names: list[str]
+) -> dict[str, Any]:
+    """Predictions by `model` of the labels `names`, and by which other model the record has the rest."""
     old = (record.get("predictions") or {}).get(BY)
-    return {
+    others = {
         name: remaining
         for name, labels in (old.items() if isinstance(old, Mapping) else ())
         if name != model and (remaining := [label for label in labels if label not in names])
     }
+    return {**values, BY: {**others, model: names}}
 
 
-def _values(target: Target, row: np.ndarray) -> dict[str, Any]:
+def _values(network: Reader, row: np.ndarray) -> dict[str, Any]:
+    return {
+        name: value
+        for target in network.targets
+        for name, value in _of_target(target, row[target.columns]).items()
+    }
+
+
+def _of_target(target: Target, row: np.ndarray) -> dict[str, Any]:
     if target.kind == "one-of":
         each = {name: round(float(v), 4) for name, v in zip(target.column_names, row, strict=True)}
         return {target.name: target.values[int(row.argmax())], **each}

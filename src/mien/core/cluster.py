@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,19 +24,24 @@ from mien.core.errors import InputError, MienError, install
 
 LOCAL = "local"
 _PATIENCE = "20s"
+_FIRST_WORKER = "30s"  # for which the first worker of a cluster is waited
 _AHEAD = 2  # shards a worker: one that it computes, and the next
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One task: the arguments of a function. They are plain values, and its name is their hash."""
+    """One task: the arguments of a function. They are plain values or bytes; its name is their hash."""
 
     arguments: tuple[Any, ...]
 
     @property
     def name(self) -> str:
-        text = json.dumps([TOOL, self.arguments], sort_keys=True, default=str)
+        text = json.dumps([TOOL, self.arguments], sort_keys=True, default=_text)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _text(value: object) -> str:
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
 
 
 class Cluster:
@@ -55,17 +60,37 @@ class Cluster:
         running = _distributed().as_completed(loop=self._client.loop)
         with self._explained():
             while todo or numbers:
-                while todo and len(numbers) < _AHEAD * max(self._count_workers(), 1):
+                while todo and len(numbers) < self._most():
                     number, shard = todo.popleft()
-                    future = self._client.submit(
-                        function, *shard.arguments, key=f"{function.__name__}-{shard.name}", pure=True
-                    )
+                    future = self._submitted(function, shard)
                     numbers[future.key] = number
                     running.add(future)
                 future = next(running)
                 result = future.result()
                 yield numbers.pop(future.key), result
                 future.release()
+
+    def map(self, function: Callable[..., Any], shards: Iterable[Shard]) -> Iterator[Any]:
+        """The results in the order of the shards, which are taken a few at a time. Raises as `run` does."""
+        todo = iter(shards)
+        running: deque[Any] = deque()
+        while True:
+            while len(running) < self._most() and (shard := next(todo, None)) is not None:
+                running.append(self._submitted(function, shard))
+            if not running:
+                return
+            with self._explained():
+                result = running.popleft().result()
+            yield result
+
+    def _submitted(self, function: Callable[..., Any], shard: Shard) -> Any:
+        key = f"{function.__name__}-{shard.name}"
+        with self._explained():
+            return self._client.submit(function, *shard.arguments, key=key, pure=True)
+
+    def _most(self) -> int:
+        """How many shards are under way at a time."""
+        return _AHEAD * max(self._count_workers(), 1)
 
     def check(self, needs: Sequence[str]) -> None:
         """Raise InputError unless every worker has this version and these artefacts."""
@@ -80,7 +105,11 @@ class Cluster:
                     )
 
     def _count_workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        with self._explained():
+            known = self._client.scheduler_info(n_workers=-1)
+            if "workers" not in known:
+                raise OSError("the scheduler ended")
+        return len(known["workers"])
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -122,8 +151,12 @@ def opened(address: str, *, needs: Sequence[str] = (), workers: int | None = Non
             raise InputError(f"--cluster {address}: no Dask scheduler answers there") from error
         try:
             cluster = Cluster(client, address)
-            if not cluster._count_workers():
-                raise InputError(f"--cluster {address}: it has no workers; start some: dask worker {address}")
+            try:
+                client.wait_for_workers(1, timeout=_FIRST_WORKER)
+            except TimeoutError as error:
+                raise InputError(
+                    f"--cluster {address}: it has no workers; start some: dask worker {address}"
+                ) from error
             cluster.check(needs)
             yield cluster
         finally:

@@ -12,7 +12,7 @@ from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
 from mien.core.score import Score
 from mien.evaluation.image_sets import Ticker, open_reals, save_reference
-from mien.evaluation.measure import feature_networks, measure_all
+from mien.evaluation.measure import extraction, feature_networks, measure_all
 from mien.evaluation.psi_curve import curve_tables, psi_curve
 from mien.evaluation.ranking import ranking, ranking_table
 from mien.training.kinds import kind, kind_at
@@ -44,6 +44,7 @@ def evaluate(
     noise_baseline: bool = False,
     save: Annotated[Path | None, Parameter(name="--save-reference")] = None,
     device: str = "auto",
+    cluster: str | None = None,
 ) -> Any:
     """Measure models against a dataset; every score says what it was computed with; several are ranked.
 
@@ -79,20 +80,23 @@ def evaluate(
         Write statistics of --data to this .npz, which hold no pictures; without a model nothing else is done.
     device
         cpu, cuda, mps or auto.
+    cluster
+        Let a Dask cluster pass the images through feature networks: tcp://HOST:PORT, or local for processes
+        of this machine. They go out from here, so its workers need the networks alone.
     """
     sources: list[str | None] = [str(each) for each in run]
     place = pick_device(device)
     if save is not None:
-        _save(events, save, data, features, place)
+        _save(events, save, data, features, place, cluster)
         if not sources:
             return []
     progress = events.progress("measuring")
     others = [source for source in sources if source is not None and _kind(source) != GENERATOR]
     if others:
-        if len(sources) > 1 or features or metric or count is not None or noise_baseline or curve:
+        if len(sources) > 1 or features or metric or count is not None or noise_baseline or curve or cluster:
             raise InputError(
                 f"{others[0]}: holds '{_kind(others[0])}'; it is evaluated alone, and --features, --metric,"
-                " --count are for generators"
+                " --count, --cluster are for generators"
             )
         return _other_kind(events, Path(others[0]), data, place)
     options: dict[str, Any] = {
@@ -102,6 +106,7 @@ def evaluate(
         "device": place,
         "progress": progress,
         "announce": events.note,
+        "cluster": cluster,
     }
     if curve:
         if len(sources) > 1 or metric or noise_baseline:
@@ -137,10 +142,14 @@ def _other_kind(events: Events, run: Path, data: str, device: Any) -> Any:
     return examination
 
 
-def _save(events: Events, path: Path, data: str, features: Sequence[str], device: Any) -> None:
+def _save(
+    events: Events, path: Path, data: str, features: Sequence[str], device: Any, cluster: str | None
+) -> None:
     networks = feature_networks(features or None, device, events.note)
     count = len(open_reals(data))
-    save_reference(path, data, networks, count, Ticker(events.progress("extracting features"), count))
+    tick = Ticker(events.progress("extracting features"), count)
+    with extraction(cluster, features or [each.name for each in networks], networks, None, device) as passed:
+        save_reference(path, data, networks, count, tick, passed)
     events.wrote(path, "statistics of the reals, without pictures")
 
 

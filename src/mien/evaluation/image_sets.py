@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -59,15 +59,31 @@ class Ticker:
             self._progress(self._done, self._total)
 
 
+Passed = Callable[[Iterable[Tensor], Sequence[FeatureNetwork]], Iterator[tuple[Tensor, Sequence[np.ndarray]]]]
+
+
+def in_turn(
+    batches: Iterable[Tensor], networks: Sequence[FeatureNetwork]
+) -> Iterator[tuple[Tensor, Sequence[np.ndarray]]]:
+    """Each batch, and its features by every network."""
+    for batch in batches:
+        yield batch, [network.features(batch) for network in networks]
+
+
 def extract(
-    batches: Iterable[Tensor], networks: Sequence[FeatureNetwork], count: int, keep: int, tick: Ticker
+    batches: Iterable[Tensor],
+    networks: Sequence[FeatureNetwork],
+    count: int,
+    keep: int,
+    tick: Ticker,
+    passed: Passed = in_turn,
 ) -> ImageSet:
-    """Pass each batch through every network once; keep the first `keep` images."""
+    """Pass each batch through every network once; keep the first `keep` images. passed: how it goes."""
     extracted: dict[str, list[np.ndarray]] = {network.name: [] for network in networks}
     kept: list[Tensor] = []
-    for batch in batches:
-        for network in networks:
-            extracted[network.name].append(network.features(batch))
+    for batch, rows in passed(batches, networks):
+        for network, features_of_batch in zip(networks, rows, strict=True):
+            extracted[network.name].append(features_of_batch)
         kept.append(batch[: max(keep - sum(map(len, kept)), 0)].clone())
         tick(len(batch))
     features = {name: np.concatenate(rows) for name, rows in extracted.items()}
@@ -104,14 +120,21 @@ class DatasetReals:
     def label_rows(self, spec: Spec) -> np.ndarray | None:
         return rows_for(spec, self.dataset)
 
-    def extract(self, networks: Sequence[FeatureNetwork], count: int, keep: int, tick: Ticker) -> ImageSet:
+    def extract(
+        self,
+        networks: Sequence[FeatureNetwork],
+        count: int,
+        keep: int,
+        tick: Ticker,
+        passed: Passed = in_turn,
+    ) -> ImageSet:
         """With features from the cache where the same images were processed before."""
         chosen = choice(len(self.dataset), count)
         cached = {network.name: _load_features(self._cache(network, count)) for network in networks}
         ready = {name: rows for name, rows in cached.items() if rows is not None and len(rows) == count}
         missing = [network for network in networks if network.name not in ready]
         needed = count if missing else keep
-        images = extract(pictures(self.dataset, chosen[:needed]), missing, count, keep, tick)
+        images = extract(pictures(self.dataset, chosen[:needed]), missing, count, keep, tick, passed)
         tick(count - needed)
         for network in missing:
             _save_features(self._cache(network, count), images.features[network.name])
@@ -144,7 +167,14 @@ class Reference:
     def label_rows(self, spec: Spec) -> np.ndarray | None:
         return None
 
-    def extract(self, networks: Sequence[FeatureNetwork], count: int, keep: int, tick: Ticker) -> ImageSet:
+    def extract(
+        self,
+        networks: Sequence[FeatureNetwork],
+        count: int,
+        keep: int,
+        tick: Ticker,
+        passed: Passed = in_turn,
+    ) -> ImageSet:
         for network in networks:
             known = self.networks.get(network.name)
             if known is None:
@@ -189,7 +219,12 @@ def is_reference(path: Path) -> bool:
 
 
 def save_reference(
-    path: Path, data: str, networks: Sequence[FeatureNetwork], count: int, tick: Ticker
+    path: Path,
+    data: str,
+    networks: Sequence[FeatureNetwork],
+    count: int,
+    tick: Ticker,
+    passed: Passed = in_turn,
 ) -> None:
     """Write statistics of `data` that `--data` takes in its place; whole or not at all. Raises InputError."""
     if path.suffix.lower() != ".npz":
@@ -198,7 +233,7 @@ def save_reference(
     if private:
         raise InputError(f"--save-reference: features of {_PRIVATE} recognise people and are not passed on")
     reals = open_reals(data)
-    extracted = reals.extract(networks, count, 0, tick)
+    extracted = reals.extract(networks, count, 0, tick, passed)
     about = {
         "version": _VERSION,
         "tool": TOOL,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +23,17 @@ from mien.evaluation.image_sets import (
     Fakes,
     ImageSet,
     Model,
+    Passed,
     Reals,
     Reference,
     Ticker,
     extract,
+    in_turn,
     noise,
     open_fakes,
     open_reals,
 )
+from mien.evaluation.shards import spread
 from mien.metrics.features import FeatureNetwork, open_network, usual_networks
 
 Announce = Callable[[str], None]
@@ -99,6 +103,7 @@ def measure_all(
     fetch: bool = True,
     progress: Tick | None = None,
     announce: Announce | None = None,
+    cluster: str | None = None,
 ) -> list[Measured]:
     """Measure generators or pictures against `data`, all with as many images and the same networks.
 
@@ -111,7 +116,8 @@ def measure_all(
     reals, at most 5,000. num_real: a fixed random choice of the data; all by default, at most 50,000. Metrics
     of pixels get 2,000 at most. noise_baseline: score pure noise alike. floor: score one half of the reals
     against the other. progress(done, total) counts images; announce(line) gets what was left out or is
-    doubtful. In a run folder the scores are appended to `metric-<module>.jsonl`.
+    doubtful. cluster: a Dask cluster that extracts the features (`core.cluster.opened`). In a run folder the
+    scores are appended to `metric-<module>.jsonl`.
     Raises InputError when data and sources do not fit, or there are too few pictures.
     """
     psi = check_psi(psi)
@@ -125,12 +131,14 @@ def measure_all(
     modules = _modules(metrics, fetch, say)
     if not reals.has_images:
         modules = _without_pixels(modules, bool(metrics), say)
-    names = networks or (list(reals.networks) if isinstance(reals, Reference) else None)
     needs = {module.NEEDS for module in modules.values()}
+    names = networks or (list(reals.networks) if isinstance(reals, Reference) else None)
+    names = _names(names, fetch, say) if "features" in needs else []
+    classifier = (classifier or DEFAULT) if "probabilities" in needs else None
     context = _Context(
         reals,
-        _opened(names, device, fetch, say) if "features" in needs else [],
-        [open_classifier(classifier or DEFAULT, device)] if "probabilities" in needs else [],
+        _opened(names, device),
+        [] if classifier is None else [open_classifier(classifier, device)],
         modules,
         say,
         torch.device(device),
@@ -138,24 +146,39 @@ def measure_all(
     keep = _pixel_count(context, min(count, num))
     tick = Ticker(progress, num + count * (len(opened) + noise_baseline))
     every = [*context.networks, *context.classifiers]
-    real = reals.extract(every, num, keep, tick)
-    baselines: list[Score] = []
-    if noise_baseline:
-        drawn = extract(noise(reals.spec, count, seed), every, count, keep, tick)
-        baselines += _score(context, real, drawn, "noise", {"seeds": f"{seed}-{seed}"})
-    if floor and num >= 16:
-        baselines += _score(context, real.part(0), real.part(1), "real-halves", {}, most=min(num, count))
     measured = []
-    for label, fakes in zip(_labels(opened), opened, strict=True):
-        batches = fakes.batches(reals, count, seed=seed, psi=psi, device=context.device)
-        fake = extract(batches, every, count, keep, tick)
-        scores = _score(context, real, fake, "generator", fakes.about(count, seed, psi))
-        scores += _of_generator(context, fakes, seed)
-        scores += baselines
-        if fakes.run is not None:
-            append_scores(fakes.run, scores)
-        measured.append(Measured(label, scores, fake, real))
+    with extraction(cluster, names, every, classifier, context.device) as passed:
+        real = reals.extract(every, num, keep, tick, passed)
+        baselines: list[Score] = []
+        if noise_baseline:
+            drawn = extract(noise(reals.spec, count, seed), every, count, keep, tick, passed)
+            baselines += _score(context, real, drawn, "noise", {"seeds": f"{seed}-{seed}"})
+        if floor and num >= 16:
+            halves = real.part(0), real.part(1)
+            baselines += _score(context, *halves, "real-halves", {}, most=min(num, count))
+        for label, fakes in zip(_labels(opened), opened, strict=True):
+            batches = fakes.batches(reals, count, seed=seed, psi=psi, device=context.device)
+            fake = extract(batches, every, count, keep, tick, passed)
+            scores = _score(context, real, fake, "generator", fakes.about(count, seed, psi))
+            scores += _of_generator(context, fakes, seed)
+            scores += baselines
+            if fakes.run is not None:
+                append_scores(fakes.run, scores)
+            measured.append(Measured(label, scores, fake, real))
     return measured
+
+
+def extraction(
+    address: str | None,
+    names: Sequence[str],
+    networks: Sequence[FeatureNetwork],
+    classifier: str | None,
+    device: torch.device,
+) -> AbstractContextManager[Passed]:
+    """The way images go through networks: here, or by the cluster at `address`."""
+    if address is None:
+        return nullcontext(in_turn)
+    return spread(address, names, networks, classifier, str(device))
 
 
 def append_scores(run: RunFolder, scores: Sequence[Score]) -> None:
@@ -180,7 +203,7 @@ def feature_networks(
     names: Sequence[str] | None, device: str | torch.device, announce: Announce
 ) -> list[FeatureNetwork]:
     """The networks by name, or the usual ones. Raises InputError."""
-    return _opened(names, device, True, announce)
+    return _opened(_names(names, True, announce), device)
 
 
 def _labels(opened: Sequence[Fakes]) -> list[str]:
@@ -229,12 +252,12 @@ def _without_pixels(modules: dict[str, ModuleType], named: bool, announce: Annou
     return {name: module for name, module in modules.items() if name not in pixels}
 
 
-def _opened(
-    names: Sequence[str] | None, device: str | torch.device, fetch: bool, announce: Announce
-) -> list[FeatureNetwork]:
-    opened = [
-        open_network(name, device=device) for name in names or usual_networks(fetch=fetch, announce=announce)
-    ]
+def _names(names: Sequence[str] | None, fetch: bool, announce: Announce) -> Sequence[str]:
+    return names or usual_networks(fetch=fetch, announce=announce)
+
+
+def _opened(names: Sequence[str], device: str | torch.device) -> list[FeatureNetwork]:
+    opened = [open_network(name, device=device) for name in names]
     twice = [name for name, times in Counter(network.name for network in opened).items() if times > 1]
     if twice:
         raise InputError(f"two feature networks are called {twice[0]}: name each once, or rename a file")

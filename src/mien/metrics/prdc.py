@@ -1,5 +1,6 @@
 """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ BETTER = {
 }
 TITLES = {"precision_symmetric": "precision, symmetric", "recall_symmetric": "recall, symmetric"}
 
+_BLOCK = 1 << 22  # distances at once: 34 MB
 DIMS = 32  # principal components that distances are taken in
 _MOST_HALVED = (
     1000  # images a side that the intervals are taken from; they shrink with the root of the number
@@ -48,18 +50,17 @@ def compute(
     if min(len(real), len(fake)) <= max(k_precision, k_density):
         raise InputError(f"precision and recall need more than {max(k_precision, k_density)} pictures a side")
     x, y = projected(real, fake, dims)
-    values = _values(_distances(x, y), k_precision, k_density)
+    values = _values(x, y, k_precision, k_density)
     if min(len(x), len(y)) // 2 <= max(k_precision, k_density):
         return dict(zip(values._fields, map(float, values), strict=True))
     share = min(1.0, _MOST_HALVED / max(len(x), len(y)))
     rng = np.random.RandomState(seed)
     least = 2 * max(k_precision, k_density) + 2
     few = [part[rng.permutation(len(part))[: max(int(len(part) * share), least)]] for part in (x, y)]
-    distances = _distances(few[0], few[1])
     errors = error_by_halves(
         len(few[0]),
         len(few[1]),
-        lambda a, b: np.array(_values(distances.part(a, b), k_precision, k_density)),
+        lambda a, b: np.array(_values(few[0][a], few[1][b], k_precision, k_density)),
         seed,
     ) * np.sqrt(share)
     counts = {"precision": len(y), "recall": len(x), "coverage": len(x)}
@@ -101,45 +102,34 @@ class _Values(NamedTuple):
     recall_symmetric: float
 
 
-class _Distances(NamedTuple):
-    """Squared distances among reals [N, N], among fakes [M, M] and between them [N, M]."""
-
-    xx: torch.Tensor
-    yy: torch.Tensor
-    xy: torch.Tensor
-
-    def part(self, rows_x: np.ndarray, rows_y: np.ndarray) -> "_Distances":
-        a, b = torch.from_numpy(rows_x), torch.from_numpy(rows_y)
-        return _Distances(self.xx[a][:, a], self.yy[b][:, b], self.xy[a][:, b])
-
-
-def _distances(x: torch.Tensor, y: torch.Tensor) -> _Distances:
-    """The diagonals are -1: a picture comes first among its own neighbours, twins after it."""
-    xx, yy = squared_distances(x, x), squared_distances(y, y)
-    return _Distances(xx.fill_diagonal_(-1), yy.fill_diagonal_(-1), squared_distances(x, y))
-
-
-def _values(distances: _Distances, k_precision: int, k_density: int) -> _Values:
-    between = distances.xy
-    wide_x, wide_y, inside_x = (
-        _radii(own, k)
-        for own, k in ((distances.xx, k_precision), (distances.yy, k_precision), (distances.xx, k_density))
-    )
-    in_reals, in_fakes = between <= wide_x[:, None], between <= wide_y[None, :]
-    inside = between < inside_x[:, None]
-    precision, recall = _mean(in_reals.any(0)), _mean(in_fakes.any(1))
-    return _Values(
-        precision,
-        recall,
-        float(inside.sum()) / (k_density * between.shape[1]),
-        _mean(inside.any(1)),
-        min(precision, _mean(in_fakes.any(0))),
-        min(recall, _mean(in_reals.any(1))),
-    )
+def _values(x: torch.Tensor, y: torch.Tensor, k_precision: int, k_density: int) -> _Values:
+    wide_x, inside_x = _radii(x, k_precision, k_density)
+    (wide_y,) = _radii(y, k_precision)
+    fakes: list[torch.Tensor] = []  # is each in a ball of a real, does its own ball hold one
+    reals: list[torch.Tensor] = []  # likewise, and is any fake well inside
+    count = 0
+    for rows, between in _blocks(x, y):
+        in_reals, in_fakes = between <= wide_x[rows, None], between <= wide_y
+        inside = between < inside_x[rows, None]
+        count += int(inside.sum())
+        fakes.append(torch.stack([in_reals.any(0), in_fakes.any(0)]))
+        reals.append(torch.stack([in_fakes.any(1), in_reals.any(1), inside.any(1)]))
+    precision, holds_real = map(_mean, torch.stack(fakes).any(0))
+    recall, holds_fake, coverage = map(_mean, torch.cat(reals, 1))
+    density = count / (k_density * len(y))
+    return _Values(precision, recall, density, coverage, min(precision, holds_real), min(recall, holds_fake))
 
 
 def _mean(flags: torch.Tensor) -> float:
     return float(flags.double().mean())
+
+
+def _blocks(x: torch.Tensor, y: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    """The squared distances of some rows of x from all of y at a time, so that memory is bounded."""
+    size = max(1, _BLOCK // len(y))
+    for start in range(0, len(x), size):
+        rows = slice(start, min(start + size, len(x)))
+        yield rows, squared_distances(x[rows], y)
 
 
 def squared_distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -149,6 +139,10 @@ def squared_distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.where(distances < 1e-12 * squares, 0.0, distances)
 
 
-def _radii(own: torch.Tensor, k: int) -> torch.Tensor:
-    """The squared distance from each row to its k-th nearest other row."""
-    return torch.kthvalue(own, k + 1, dim=1).values
+def _radii(x: torch.Tensor, *ks: int) -> list[torch.Tensor]:
+    """The squared distance from each row to its k-th nearest other row, for each k."""
+    nearest = []
+    for rows, distances in _blocks(x, x):
+        distances[:, rows].diagonal().fill_(-1)  # a picture comes first among its own, twins after it
+        nearest.append(torch.topk(distances, max(ks) + 1, largest=False).values)
+    return [torch.cat(nearest)[:, k] for k in ks]

@@ -148,7 +148,7 @@ class Schedule:
 
 
 def parse_pipe(text: str) -> tuple[str, ...]:
-    """Groups from "bgc", or from names with commas: "blit,colour", "translation,cutout-simple"."""
+    """Groups from "bgc", or from names with commas: "blit,colour", "simple-translation,simple-cutout"."""
     if text in PIPES:
         return PIPES[text]
     names: Sequence[str] = [name.strip() for name in text.split(",") if name.strip()]

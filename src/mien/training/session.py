@@ -141,10 +141,12 @@ class Session:
         rescues = self._training.rescues
         if rescues >= MOST_RESCUES:
             self._log({"event": "diverged", "kind": symptom.kind, "text": symptom.text, "nimg": symptom.nimg})
-            raise DivergedError(
+            error = DivergedError(
                 f"{self._run.path}: training diverged again after {MOST_RESCUES} rescues ({symptom.text});"
                 " lower the learning rate or raise gamma and start with --new"
             )
+            error.raised_by_all = True
+            raise error
         margin = _ROLL_BACK_STEPS * self._training.trainable.batch_size
         self._states.roll_back(self._monitor.first_symptom(symptom.kind) - margin)
         self._training.rescues = rescues + 1

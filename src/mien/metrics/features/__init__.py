@@ -67,7 +67,12 @@ def is_file(name: str | Path) -> bool:
 
 def is_here(name: str) -> bool:
     """Whether everything that network `name` needs is cached. No network access."""
-    return all(artefacts.artefact_path(artefact) is not None for artefact in _module(name).ARTEFACTS)
+    return all(artefacts.artefact_path(artefact) is not None for artefact in needs_of(name))
+
+
+def needs_of(name: str) -> tuple[str, ...]:
+    """The artefacts that network `name` needs; none of a file."""
+    return () if is_file(name) else tuple(_module(name).ARTEFACTS)
 
 
 def usual_networks(*, fetch: bool, announce: Callable[[str], None]) -> list[str]:
