@@ -9,6 +9,7 @@ from mien.core.packed import encode_png
 from mien.faces.align import crop, ffhq_square
 from mien.faces.face import Face
 from mien.prepare import scans
+from mien.prepare.dedupe import mirrored_bits
 from mien.prepare.scans import SAME_DETAIL, join_scans, same_detail
 from rendered_heads import heads
 
@@ -58,13 +59,17 @@ def hashed(bits):
 def joined(monkeypatch):
     """Joins crops whose people stand at places on a line."""
 
-    def join(bits, people, crops, quality=None, keepers=None):
+    def join(bits, people, crops, quality=None, keepers=None, mirrored=False):
         pngs = [encode_png(pixels) for pixels in crops]
         rows = {png: np.array([place], np.float32) for png, place in zip(pngs, people, strict=True)}
         monkeypatch.setattr(scans, "features", lambda found: np.stack([rows[png] for png in found]))
         count = range(len(bits))
         return join_scans(
-            [hashed(b) for b in bits], quality or [1.0] * len(bits), keepers or list(count), pngs.__getitem__
+            [b if isinstance(b, str) else hashed(b) for b in bits],
+            quality or [1.0] * len(bits),
+            keepers or list(count),
+            pngs.__getitem__,
+            mirrored=mirrored,
         )
 
     return join
@@ -87,3 +92,15 @@ def test_copies_of_a_scan_go_with_it(joined):
         [0, 100, 101], [0.0, 0.1, 0.1], [photo, scan, scan + 0], quality=[3.0, 2.0, 1.0], keepers=[0, 1, 1]
     )
     assert found == [0, 0, 0]
+
+
+def test_a_mirrored_scan_is_joined_on_request(joined):
+    photo = aligned(0)
+    scan = np.ascontiguousarray(np.asarray(ImageOps.equalize(Image.fromarray(photo)))[:, ::-1])
+    turned = mirrored_bits(np.frombuffer(bytes.fromhex(hashed(100)), np.uint8)[None])[0].tobytes().hex()
+    for order in (1, -1):
+        bits, crops = [hashed(0), turned][::order], [photo, scan][::order]
+        assert joined(bits, [0.0, 0.3], crops) == [0, 1]
+        assert joined(bits, [0.0, 0.3], crops, mirrored=True) == [0, 0]
+        assert joined(bits, [0.0, 0.6], crops, mirrored=True) == [0, 1], "other people"
+    assert joined([hashed(0), turned], [0.0, 0.3], [photo, aligned(1)], mirrored=True) == [0, 1]

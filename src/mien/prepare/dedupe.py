@@ -132,6 +132,15 @@ def mirrored_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.packbits(np.stack(flipped, axis=1).reshape(len(bits), -1), axis=1)
 
 
+def mirrored_pairs_within(hashes: Sequence[str], bits: int) -> list[tuple[int, int]]:
+    """As `pairs_within`, of hashes that differ in so many bits where one of the two pictures is mirrored."""
+    turned = [row.tobytes().hex() for row in mirrored_bits(_unpack(hashes))] if hashes else []
+    found = pairs_within([*hashes, *turned], bits)
+    count = len(hashes)
+    across = ((one, two - count) for one, two in found if one < count <= two)
+    return sorted({(min(pair), max(pair)) for pair in across if pair[0] != pair[1]})
+
+
 def _sort_block(
     looks: Sequence[NDArray[np.uint8]],
     block: NDArray[np.int64],

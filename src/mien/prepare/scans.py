@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.core.picture import Pixels, decode
 from mien.faces.face import Floats
-from mien.prepare.dedupe import pairs_within
+from mien.prepare.dedupe import mirrored_pairs_within, pairs_within
 from mien.prepare.people import features
 
 MOST_BITS = 122
@@ -36,21 +36,25 @@ def join_scans(
     quality: Sequence[float],
     keepers: Sequence[int],
     crop: Callable[[int], bytes | None],
+    *,
+    mirrored: bool = False,
 ) -> list[int]:
     """`keepers` as of `find_duplicates`, with kept items that are scans of one photo joined.
 
-    crop: gives the PNG of an item, aligned as "ffhq", of 64 pixels or more, if there is one. The better of
-    two is kept. Raises MienError without the artefact `identity`.
+    crop: gives the PNG of an item, aligned as "ffhq", of 64 pixels or more, if there is one. mirrored: also
+    where one is mirrored. The better of two is kept. Raises MienError without the artefact `identity`.
     """
     kept = [own for own, keeper in enumerate(keepers) if own == keeper]
-    near = [(kept[a], kept[b]) for a, b in pairs_within([hashes[own] for own in kept], MOST_BITS)]
-    found = {item: crop(item) for item in sorted({item for pair in near for item in pair})}
+    left = [hashes[item] for item in kept]
+    near = [(kept[a], kept[b], False) for a, b in pairs_within(left, MOST_BITS)]
+    if mirrored:
+        near += [(kept[a], kept[b], True) for a, b in mirrored_pairs_within(left, MOST_BITS)]
+    found = {item: crop(item) for item in sorted({item for pair in near for item in pair[:2]})}
     crops = {item: png for item, png in found.items() if png}
     alike = [
-        pair
-        for pair in near
-        if crops.keys() >= set(pair)
-        and same_detail(*(decode(crops[item]).pixels for item in pair)) >= SAME_DETAIL
+        (one, two)
+        for one, two, is_turned in near
+        if one in crops and two in crops and _are_scans(crops[one], crops[two], is_turned)
     ]
     if not alike:
         return list(keepers)
@@ -65,6 +69,12 @@ def join_scans(
         if is_same and joined[better] == better and joined[worse] == worse:
             joined = [better if keeper == worse else keeper for keeper in joined]
     return joined
+
+
+def _are_scans(one: bytes, other: bytes, is_turned: bool) -> bool:
+    pixels = decode(other).pixels
+    turned = np.ascontiguousarray(pixels[:, ::-1]) if is_turned else pixels
+    return same_detail(decode(one).pixels, turned) >= SAME_DETAIL
 
 
 def same_detail(one: Pixels, other: Pixels) -> float:

@@ -63,7 +63,11 @@ def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplica
     if duplicates.size is not None:
         size = duplicates.size
         keepers = join_scans(
-            hashes, quality, keepers, lambda at: dict(candidates.crops(numbers[at], size)).get("")
+            hashes,
+            quality,
+            keepers,
+            lambda at: dict(candidates.crops(numbers[at], size)).get(""),
+            mirrored=duplicates.mirrored,
         )
     doubles = {numbers[own]: numbers[keeper] for own, keeper in enumerate(keepers) if keeper != own}
     disputed = []
