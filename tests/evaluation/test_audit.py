@@ -14,7 +14,7 @@ from mien.core.errors import InputError
 from mien.evaluation import audit as module
 from mien.evaluation import copies
 from mien.evaluation.audit import audit
-from mien.evaluation.memorised import authenticity, c_t
+from mien.evaluation.memorised import attraction, authenticity, c_t
 from mien.render.people import render_people
 
 pytestmark = pytest.mark.skipif(
@@ -62,6 +62,7 @@ def test_new_faces_may_be_released_and_copies_are_held_back(folder):
     assert bad["verdict"] == "hold back"
     assert bad["copies"] > 25
     assert bad["c_t"] < -3 < good["c_t"]
+    assert good["attraction"]["ratio"] < 2 < bad["attraction"]["ratio"]
     assert bad["authenticity"] < 0.2 < good["authenticity"]
     page = (folder / "bad" / "audit.html").read_text()
     assert "Hold it back" in page
@@ -158,7 +159,7 @@ def judged_with(fakes, unseen, copied):
                          found_by_identity=0.0)  # fmt: skip
     num = int((fakes < module._COPY * unseen.min()).sum())
     most = space[0].fakes.high / max(power.found, 1e-9)
-    return module._verdict(space[0], space[0], num, power, most, len(fakes), len(unseen))
+    return module._verdict(space[0], space[0], None, num, power, most, len(fakes), len(unseen))
 
 
 def test_the_verdict_is_wrong_once_in_a_hundred_and_right_about_one_copy_in_twenty():
@@ -173,6 +174,35 @@ def test_the_verdict_is_wrong_once_in_a_hundred_and_right_about_one_copy_in_twen
         judged_with(np.r_[usual(475), usual(25) - 0.22], usual(250), usual(50) - 0.2)[0] for _ in range(50)
     ]
     assert some.count("hold back") >= 45
+
+
+def drawn(rng, train, unseen, fakes, memorised):
+    """Fakes that each of training and unseen images has; a share of them comes from a training image."""
+    places = rng.randn(train + unseen, 8)
+    points = rng.randn(fakes, 8)
+    copied = rng.rand(fakes) < memorised
+    points[copied] = places[rng.randint(train, size=copied.sum())] + rng.randn(copied.sum(), 8) * 0.3
+    nearest = np.linalg.norm(points[:, None] - places[None], axis=2).argmin(1)
+    votes = np.bincount(nearest, minlength=train + unseen)
+    return attraction(votes[:train], votes[train:])
+
+
+@pytest.mark.parametrize(("train", "unseen"), [(50, 150), (300, 60)])
+def test_training_images_draw_more_fakes_only_where_they_were_learned_by_heart(train, unseen):
+    rng = np.random.RandomState(0)
+    by_chance = [drawn(rng, train, unseen, 200, 0)[1] for _ in range(40)]
+    assert sum(p < 0.05 for p in by_chance) <= 6
+    ratio, p_value = drawn(rng, train, unseen, 200, 0.9)
+    assert ratio > 2
+    assert p_value < 0.005
+
+
+def test_usual_faces_near_to_everybody_are_not_taken_for_copies():
+    """All fakes at the middle of the distribution: near to training images, and as near to unseen ones."""
+    places = np.random.RandomState(0).randn(200, 8)
+    fakes = np.random.RandomState(1).randn(300, 8) * 0.2
+    votes = np.bincount(np.linalg.norm(fakes[:, None] - places[None], axis=2).argmin(1), minlength=200)
+    assert attraction(votes[:100], votes[100:])[1] > 0.005
 
 
 def test_weak_evidence_is_undecided_with_its_reason():

@@ -22,7 +22,7 @@ from mien.datasets.opening import open_dataset
 from mien.evaluation.audit_page import Evidence, write_page
 from mien.evaluation.copies import WAYS, Gallery, Nearest, Planted, planted
 from mien.evaluation.image_sets import DatasetReals, Fakes, Model, choice, open_fakes, pictures
-from mien.evaluation.memorised import authenticity, c_t
+from mien.evaluation.memorised import attraction, authenticity, c_t
 from mien.labels.records import text_of
 from mien.metrics._intervals import of_share
 from mien.nn.lpips import ARTEFACT
@@ -33,6 +33,7 @@ Verdict = Literal["release", "hold back", "undecided"]
 _PASS = 0.01  # share of images that are no copies which the cut lets pass
 _ALPHA = 0.005  # of each of the two tests
 _COPY = 0.6  # times the least distance of the hold-out: as near as no image that is no copy
+_PULL = 2.0  # times as many fakes for a training image as for an unseen one
 _SAME = 0.02  # distance of a hold-out image that is in the training set
 _MOST_TRAIN, _MOST_UNSEEN, _MOST_STAND_IN = 20_000, 500, 300
 _FEWEST = 8
@@ -70,6 +71,21 @@ class Space(BaseModel):
     medians: tuple[float, float, float]
 
 
+class Attraction(BaseModel):
+    """Of each fake the nearest image, training and unseen ones together: which draw more fakes?
+
+    share: of the fakes that lie nearest to a training image; expected: the share of training images. ratio:
+    fakes for a training image over those for an unseen one. p_value: of that by chance, by permutation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    share: float
+    expected: float
+    ratio: float
+    p_value: float
+
+
 class Audit(BaseModel):
     """What `mien audit` found. stand_in: whether training images stood in for a hold-out.
 
@@ -92,6 +108,7 @@ class Audit(BaseModel):
     notes: tuple[str, ...]
     lpips: Space
     identity: Space
+    attraction: Attraction | None
     copies: int
     copy_cut: float
     most_copies: float
@@ -161,13 +178,18 @@ def audit(
     gallery = Gallery(images, progress=events.progress("reading training images"))
     events.started("2/3 compares unseen people and planted copies with them")
     notes = _notes(source, train, len(gallery))
-    unseen = _unseen(gallery, train, images, held, notes, events.progress("comparing the hold-out"))
+    unseen, people = _unseen(gallery, train, images, held, notes, events.progress("comparing the hold-out"))
     copies = {way: _planted(gallery, images, way) for way in (*WAYS, "all")}
     events.started("3/3 compares the fakes with them")
     nearest = gallery.nearest(fakes, progress=events.progress("comparing fakes"))
+    among_all = None
+    if people is not None:
+        progress = events.progress("comparing fakes with both")
+        among_all = gallery.with_images(people).nearest(fakes, progress=progress).indexes
     result = judged(
         nearest,
         unseen,
+        among_all,
         copies,
         gallery,
         model=str(source.about(count, seed, trunc)["model_id"]),
@@ -191,6 +213,7 @@ def audit(
 def judged(
     nearest: Nearest,
     unseen: Nearest,
+    among_all: np.ndarray | None,
     copies: Mapping[str, Planted],
     gallery: Gallery,
     *,
@@ -201,6 +224,7 @@ def judged(
 ) -> Audit:
     """The verdict on fakes, from what is nearest to them, to unseen images and to planted copies.
 
+    among_all: the nearest to each fake of the training images and, numbered after them, the hold-out's.
     hold_out: its name; "" where training images stand in.
     """
     every = copies["all"].nearest
@@ -219,7 +243,8 @@ def judged(
         for way, one in copies.items()
     )
     most = min(lpips.fakes.high / max(power[-1].found, 1e-9), 1.0)
-    verdict, reasons = _verdict(lpips, identity, num_copies, power[-1], most, len(nearest), len(unseen))
+    pull = None if among_all is None else _attraction(among_all, len(gallery), len(unseen))
+    verdict, reasons = _verdict(lpips, identity, pull, num_copies, power[-1], most, len(nearest), len(unseen))
     cells = cells_of(gallery.who)
     unseen_cells, fake_cells = (cells[near.who_indexes] for near in (unseen, nearest))
     return Audit(
@@ -236,6 +261,7 @@ def judged(
         notes=tuple(notes),
         lpips=lpips,
         identity=identity,
+        attraction=pull,
         copies=num_copies,
         copy_cut=copy_cut,
         most_copies=most,
@@ -259,13 +285,27 @@ def _space(fakes: np.ndarray, unseen: np.ndarray, copies: np.ndarray) -> Space:
     )
 
 
+def _attraction(among_all: np.ndarray, num_train: int, num_unseen: int) -> Attraction:
+    drawn = np.bincount(among_all, minlength=num_train + num_unseen)
+    ratio, p_value = attraction(drawn[:num_train], drawn[num_train:])
+    share, expected = float(np.mean(among_all < num_train)), num_train / (num_train + num_unseen)
+    return Attraction(share=share, expected=expected, ratio=ratio, p_value=p_value)
+
+
 def _share(number: int, count: int) -> Interval:
     low, high = of_share(number / count, count)
     return Interval(value=number / count, low=low, high=high)
 
 
 def _verdict(
-    lpips: Space, identity: Space, copies: int, power: Power, most: float, fakes: int, unseen: int
+    lpips: Space,
+    identity: Space,
+    pull: Attraction | None,
+    copies: int,
+    power: Power,
+    most: float,
+    fakes: int,
+    unseen: int,
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict, and why."""
     against = []
@@ -280,6 +320,12 @@ def _verdict(
                 f"{space.fakes.value:.1%} of the fakes lie nearer to a training image {name} than {_PASS:.0%}"
                 f" of unseen people do (p = {space.p_value:.1g})"
             )
+    if pull is not None and pull.p_value < _ALPHA and pull.ratio >= _PULL:
+        against.append(
+            f"a training image draws {pull.ratio:.1f} times as many fakes as an unseen one:"
+            f" {pull.share:.0%} of the fakes lie nearest to a training image, and by chance it were"
+            f" {pull.expected:.0%} (p = {pull.p_value:.1g})"
+        )
     if against:
         return "hold back", tuple(against)
     doubts = []
@@ -331,13 +377,15 @@ def _notes(source: Fakes, train: Dataset, compared: int) -> list[str]:
 
 def _unseen(
     gallery: Gallery, train: Dataset, images: Tensor, held: Dataset | None, notes: list[str], progress: Tick
-) -> Nearest:
+) -> tuple[Nearest, Tensor | None]:
     """What is nearest to people that the model never saw; without any, to training images themselves.
 
-    For images drawn alike it is the same whether the model saw them: only distances to others count.
+    For images drawn alike it is the same whether the model saw them: only distances to others count. With the
+    hold-out's images, None without one.
     """
-    if held is not None:
-        nearest = gallery.nearest(images_of(held, _MOST_UNSEEN), progress=progress)
+    people = None if held is None else images_of(held, _MOST_UNSEEN)
+    if people is not None:
+        nearest = gallery.nearest(people, progress=progress)
     else:
         notes.append(
             "without a hold-out, training images stand in for unseen people, each against all images of"
@@ -355,7 +403,8 @@ def _unseen(
         notes.append(f"{repeated.sum()} images that stood for unseen people lie in the training set twice")
     if (~repeated).sum() < _FEWEST:
         raise InputError("all that stands for unseen people is in the training set; give other images")
-    return nearest.only(~repeated)
+    kept = torch.from_numpy(~repeated)
+    return nearest.only(~repeated), None if people is None else people[kept]
 
 
 def _same_person(train: Dataset, count: int) -> np.ndarray:
@@ -398,11 +447,13 @@ def shown(result: Audit) -> Table:
     by = (result.lpips, result.identity)
     rows.append(("unseen people", f"{result.num_held_out}", "", *(f"{s.held_out.value:.1%}" for s in by)))
     rows.append(("fakes", f"{result.num_fakes}", "", *(f"{s.fakes.value:.1%}" for s in by)))
+    pull = result.attraction
+    drawn = "" if pull is None else f"fakes of a training image for each of an unseen one: {pull.ratio:.2f}; "
     beside = "" if result.c_t is None else f"C_T {result.c_t:.1f} (below -3: copies, above 3: far off); "
     return Table(
         columns,
         tuple(rows),
         f"{result.model} against {result.num_train:,} training images of {result.data}",
-        f"cut: LPIPS {result.lpips.cut:.3f}, identity {result.identity.cut:.2f}; {beside}authenticity"
+        f"cut: LPIPS {result.lpips.cut:.3f}, identity {result.identity.cut:.2f}; {drawn}{beside}authenticity"
         f" {result.authenticity:.2f}",
     )

@@ -7,6 +7,7 @@ both are blurred alike, and only then measured.
 
 import io
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,6 +83,14 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def with_images(self, images: Tensor) -> "Gallery":
+        """These and others, uint8 [N, C, S, S], after them."""
+        more = copy(self)
+        more._images = torch.cat([self._images, small(images)])
+        more.who = np.concatenate([self.who, self._features(images, None)])
+        more._thumbnails = _thumbnails(more._images)
+        return more
 
     def nearest(
         self, images: Tensor, *, leave_out: np.ndarray | None = None, progress: Tick | None = None
