@@ -12,7 +12,16 @@ load             a run's or a file's generator, ready to draw
 generate         pictures of seeds, marked as generated
 evaluate         scores with their provenance
 audit            may a model be released, or does it repeat its training images
+modes            what training images have and a model does not draw
 write_report     a run's HTML page
+annotate         what a model or the face mesh reads off pictures, into their manifest
+translate        pictures through a network that learnt from pairs; denoise, refine likewise
+denoise          noise away
+refine           computer-generated pictures made to look real
+project_photos   the latents of the faces in photos
+edit             faces changed along directions
+vary             faces near that of a photo or a seed
+detect           are faces in pictures synthetic
 verify           a picture's provenance mark
 """
 
@@ -33,7 +42,16 @@ _PUBLIC = {
     "generate": ("mien.python", "generate"),
     "evaluate": ("mien.python", "evaluate"),
     "audit": ("mien.python", "audit"),
+    "modes": ("mien.python", "modes"),
     "write_report": ("mien.python", "write_report"),
+    "annotate": ("mien.python", "annotate"),
+    "translate": ("mien.python", "translate"),
+    "denoise": ("mien.python", "denoise"),
+    "refine": ("mien.python", "refine"),
+    "project_photos": ("mien.python", "project_photos"),
+    "edit": ("mien.python", "edit"),
+    "vary": ("mien.python", "vary"),
+    "detect": ("mien.python", "detect"),
     "verify": ("mien.core.provenance", "verify"),
 }
 

@@ -96,7 +96,16 @@ _WHOLE = {
     "generate": "mien.generation.generate:generate",
     "evaluate": "mien.evaluation.evaluate:evaluate",
     "audit": "mien.evaluation.audit:audit",
+    "modes": "mien.evaluation.modes:modes",
     "write_report": "mien.evaluation.report:report",
+    "annotate": "mien.attributes.annotate:annotate",
+    "translate": "mien.translation.translate:translate",
+    "denoise": "mien.translation.denoise:denoise",
+    "refine": "mien.translation.refine:refine",
+    "project_photos": "mien.latent.projection.project:real",
+    "edit": "mien.latent.editing.edit:edit",
+    "vary": "mien.latent.vary:vary",
+    "detect": "mien.detection.detect:detect",
 }
 
 

@@ -91,3 +91,13 @@ def test_a_listener_that_raises_stops_the_job() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         count(upto=10**9).run(enough)
+
+
+def test_strings_become_paths_alone_and_in_rows() -> None:
+    @job
+    def takes(events: Events, one: Path, several: tuple[Path, ...], *rest: Path) -> list[object]:
+        return [one, several, rest]
+
+    a, b = Path("a"), Path("b")
+    assert takes("a", "b").run() == [a, (b,), ()]
+    assert takes(a, ["a", b], "a", b).run() == [a, (a, b), (a, b)]

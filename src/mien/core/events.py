@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_args
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -187,19 +187,18 @@ class _Failure:
 def job(body: Callable[Concatenate[Events, P], R]) -> Callable[P, Job[R]]:
     """Make a job of a function whose first parameter is `Events`; its signature loses that one.
 
-    Where it wants a Path, a string will do.
+    Where it wants a Path, a string will do; where it wants several, one or any sequence of them.
     """
     signature = inspect.signature(body)
     given = list(signature.parameters.values())[1:]
     signature = signature.replace(parameters=given)
-    paths = {name for name, parameter in signature.parameters.items() if _is_path(parameter.annotation)}
+    paths = {name: p.annotation for name, p in signature.parameters.items() if _is_path(p.annotation)}
 
     @functools.wraps(body)
     def start(*args: P.args, **kwargs: P.kwargs) -> Job[R]:
         bound = signature.bind(*args, **kwargs)
-        for name in paths & bound.arguments.keys():
-            if isinstance(bound.arguments[name], str):
-                bound.arguments[name] = Path(bound.arguments[name])
+        for name in paths.keys() & bound.arguments.keys():
+            bound.arguments[name] = _as_paths(bound.arguments[name], paths[name])
         return Job(body.__name__, lambda events: body(events, *bound.args, **bound.kwargs))
 
     start.__signature__ = signature  # type: ignore[attr-defined]
@@ -208,3 +207,11 @@ def job(body: Callable[Concatenate[Events, P], R]) -> Callable[P, Job[R]]:
 
 def _is_path(annotation: object) -> bool:
     return annotation is Path or Path in get_args(annotation)
+
+
+def _as_paths(value: Any, annotation: object) -> Any:
+    """`value` with a Path for every string, as `annotation` wants them: one, or a tuple."""
+    if get_origin(annotation) is tuple or isinstance(value, tuple):
+        several = (value,) if isinstance(value, str | Path) else value
+        return tuple(Path(each) if isinstance(each, str) else each for each in several)
+    return Path(value) if isinstance(value, str) else value
