@@ -57,6 +57,8 @@ def main() -> None:
             x, y = pictures[:, : getattr(module, "MOST", count)]
             cost.add_row(name, "", f"{best(lambda m=module, x=x, y=y: m.compute(x, y), 1):.2f}")
             continue
+        if module.NEEDS != "features":
+            continue  # of a generator or a classifier: their cost is that network's
         for dims in (64, 256, 2048):
             x, y = rng.randn(2, count, dims).astype(np.float32)
             cost.add_row(name, str(dims), f"{best(lambda m=module, x=x, y=y: m.compute(x, y), 2):.2f}")
