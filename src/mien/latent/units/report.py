@@ -76,10 +76,13 @@ def write_page(
 
 def _verdict(scores: UnitScores) -> tuple[str, str]:
     gain, f1 = scores.mean_gain, scores.mean_f1
-    tone = "good" if gain.low >= _ENOUGH else "plain" if gain.low > 0 else "doubt"
+    always = sum(unit.always for unit in scores.units) / len(scores.units)
+    beats_both = gain.low > 0 and f1.low > always  # always saying yes beats guessing without looking
+    tone = "doubt" if not beats_both else "good" if gain.low >= _ENOUGH else "plain"
     return tone, (
         f"from {scores.features}: mean F1 {f1.value:.2f} ({f1.low:.2f} to {f1.high:.2f}), {gain.value:+.2f}"
-        f" ({gain.low:+.2f} to {gain.high:+.2f}) against guessing by prevalence"
+        f" ({gain.low:+.2f} to {gain.high:+.2f}) against guessing by prevalence;"
+        f" always saying yes reaches {always:.2f}"
     )
 
 
