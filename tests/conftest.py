@@ -10,8 +10,10 @@ import pytest
 import torch
 from hypothesis import settings
 
+from interop import forked_readers
 from mien.cli import main
 from mien.core import packaged
+from mien.interop import sandbox
 from ranked import Ranks
 
 pytest.register_assert_rewrite(
@@ -69,6 +71,12 @@ def ranks_of() -> Iterator[Callable[[int], Ranks]]:
     yield take
     for ranks in started.values():
         ranks.close()
+
+
+@pytest.fixture
+def warm_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Foreign files are read in forks of a process that has torch; `test_hostile` starts real processes."""
+    monkeypatch.setattr(sandbox, "_exit_code", forked_readers.exit_code)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Any
 import torch.distributed as dist
 
 _PATIENCE = 120.0  # seconds
+PRELOADED = ["mien.training.session", "mien.interop._child"]  # of the process that forks
 
 
 class Ranks:
@@ -19,7 +20,7 @@ class Ranks:
 
     def __init__(self, count: int) -> None:
         context = multiprocessing.get_context("forkserver")  # imports torch once, whatever tests have run
-        context.set_forkserver_preload(["mien.training.session"])
+        context.set_forkserver_preload(PRELOADED)
         self._folder = tempfile.TemporaryDirectory()
         self._ends, self._processes = [], []
         for rank in range(count):

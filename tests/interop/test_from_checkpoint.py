@@ -16,6 +16,7 @@ from mien.interop.import_ import read_pair
 from mien.training.start import read_start
 from test_cli import Fails, pictures
 
+pytestmark = pytest.mark.usefixtures("warm_sandbox")
 LIKE_IT = [
     *("--model", "stylegan2", "--device", "cpu", "--precision", "fp32", "--set", "batch_size=50"),
     *(word for name, value in official.SIZES.items() for word in ("--set", f"{name}={value}")),

@@ -22,6 +22,8 @@ from mien.interop import _readers
 from mien.interop._network import Network
 from mien.interop.import_ import Imported, convert, describe, import_
 
+pytestmark = pytest.mark.usefixtures("warm_sandbox")
+
 
 def read(data: bytes, key: str = "G_ema") -> Network:
     """In this process, for speed; the sandbox has tests of its own."""

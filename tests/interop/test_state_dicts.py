@@ -26,6 +26,7 @@ from mien.interop.described import numbers_of
 from mien.interop.import_ import convert, read_pair
 from mien.models import stylegan2
 
+pytestmark = pytest.mark.usefixtures("warm_sandbox")
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 WIDTHS = {4: 16, 8: 16, 16: 8}
 
