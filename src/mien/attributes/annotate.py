@@ -1,7 +1,7 @@
 """`mien annotate`: labels from models, from files, and what the face mesh measures, into the manifest."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from mien import TOOL
 from mien.attributes.annotate_faces import LIMITS, NEEDS, read_faces
 from mien.attributes.annotate_labels import write_labels
 from mien.attributes.predictions import Read, open_pack, read_each, read_labels, write_each
-from mien.core import artefacts
+from mien.core import artefacts, storage
 from mien.core import cluster as clusters
 from mien.core.cluster import Cluster
 from mien.core.errors import InputError
@@ -48,7 +48,8 @@ def annotate(
     Parameters
     ----------
     dataset
-        A zip from `mien prepare`, a folder of square pictures, or folder:FOLDER?size=64 of any.
+        A zip from `mien prepare`, a folder of square pictures, or folder:FOLDER?size=64 of any. s3://...
+        will do; the manifest is then sent back.
     model
         A run that trained `--model attributes`, or its .safetensors file.
     read
@@ -72,18 +73,20 @@ def annotate(
             "say what to annotate with: --model RUN, --read age|sex|expressions, --measure, --labels FILE"
         )
     place = pick_device(device)
-    if labels is not None:
-        done, total = write_labels(dataset, labels, warn=events.warn)
-        events.note(f"wrote the labels of {done:,} of {total:,} pictures")
     mesh = needed_artefacts("mesh") if measure else ()
     needs = list(dict.fromkeys([*(name for reading in read for name in NEEDS[reading]), *mesh]))
-    for name in needs:
-        artefacts.obtain(name, announce=events.note)
     spread = cluster is not None and (model is not None or read or measure)
-    with clusters.opened(str(cluster), needs=needs) if spread else nullcontext() as pool:
+    with ExitStack() as stack:
+        dataset = stack.enter_context(storage.changed(dataset, events))
+        if labels is not None:
+            done, total = write_labels(dataset, Path(storage.local(labels)), warn=events.warn)
+            events.note(f"wrote the labels of {done:,} of {total:,} pictures")
+        for name in needs:
+            artefacts.obtain(name, announce=events.note)
+        pool = stack.enter_context(clusters.opened(str(cluster), needs=needs)) if spread else None
         if model is not None:
-            tick = events.progress("reading labels")
-            done, total = read_labels(dataset, model, again=again, device=place, progress=tick, pool=pool)
+            tick, source = events.progress("reading labels"), Path(storage.local(model))
+            done, total = read_labels(dataset, source, again=again, device=place, progress=tick, pool=pool)
             events.note(
                 f"read the labels of {done:,} of {total:,} pictures; {total - done:,} were read before"
             )

@@ -19,6 +19,7 @@ from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
 from mien.core.manifest import append_records
 from mien.core.packed import PackReader
+from mien.core.storage import on_worker, shared
 from mien.datasets.layout import plain_path
 from mien.datasets.opening import open_dataset
 from mien.labels.encoding import Target
@@ -60,17 +61,17 @@ def read_labels(
     def record(index: int, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"file": names[index], "predictions": merged(values, records[index], loaded.model, predicted)}
 
-    where = str(source.resolve())
-    answers = read_each(open_model, dataset, pending, where, loaded.model, device=device, pool=pool)
+    arguments = (*shared(source), loaded.model)
+    answers = read_each(open_model, dataset, pending, *arguments, device=device, pool=pool)
     write_each(dataset, pending, answers, record, progress)
     return len(pending), len(names)
 
 
-def open_model(dataset: str, source: str, model: str, device: str) -> Read:
-    """A reader of the model's labels. Raises MienError where another model is at `source`."""
-    loaded, pictures = load(Path(source), torch.device(device)), open_dataset(dataset)
+def open_model(dataset: str, place: str, version: str, model: str, device: str) -> Read:
+    """A reader of the model's labels. Raises MienError where another model is at `place`."""
+    loaded, pictures = load(on_worker(place, version), torch.device(device)), open_dataset(dataset)
     if loaded.model != model:
-        raise MienError(f"{source}: another model on a worker than here")
+        raise MienError(f"{place}: another model on a worker than here")
     network = loaded.network
     return lambda indexes: [_values(network, row) for row in read(network, pictures, np.array(indexes))]
 
@@ -87,13 +88,14 @@ def read_each(
 
     With `pool` its workers open it, each once, and read; they need the dataset at the same place.
     """
-    path, place = _absolute(dataset), str(device or "cpu")
+    path, place = plain_path(dataset), str(device or "cpu")
     if pool is None:
-        return map(opener(path, *arguments, place), chunks(indexes))
+        return map(opener(str(dataset), *arguments, place), chunks(indexes))
+    before, _, after = str(dataset).partition(str(path))
     setup = [
         f"{opener.__module__}:{opener.__qualname__}",
         open_pack(dataset).content_hash,
-        path,
+        *(before, *shared(path), after),
         *arguments,
         place,
     ]
@@ -106,13 +108,13 @@ def read_shard(setup: list[str], indexes: list[int]) -> Values:
 
 
 @lru_cache(maxsize=1)
-def _opened(opener: str, content_hash: str, dataset: str, *arguments: str) -> Read:
-    path = plain_path(Path(dataset))
-    if not path.exists():
-        raise MienError(f"{path}: not there on a worker; all machines need it at the same place")
+def _opened(
+    opener: str, content_hash: str, before: str, place: str, version: str, after: str, *arguments: str
+) -> Read:
+    path = on_worker(place, version)
     if PackReader(path).content_hash != content_hash:
-        raise MienError(f"{path}: other pictures on a worker than here")
-    read: Read = resolve_name(opener)(dataset, *arguments)
+        raise MienError(f"{place}: other pictures on a worker than here")
+    read: Read = resolve_name(opener)(f"{before}{path}{after}", *arguments)
     return read
 
 
@@ -128,12 +130,6 @@ def write_each(
         append_records(plain_path(dataset), [record(*each) for each in zip(chunk, values, strict=True)])
         if progress:
             progress(done * CHUNK + len(chunk), len(indexes))
-
-
-def _absolute(dataset: Path) -> str:
-    """The same zip or folder, "folder:WHERE?size=64" too, from anywhere."""
-    path = plain_path(dataset)
-    return str(dataset).replace(str(path), str(path.resolve()), 1)
 
 
 def open_pack(dataset: Path) -> PackReader:

@@ -1,7 +1,8 @@
 """From what is written on the command line to a dataset: the one way in which every command reads a source.
 
-A path that is there is read by `layouts/folder.py` (a zip, tar or folder, packed or not), a single .parquet,
-.npy, .npz or table file by its layout; "NAME:PATH?options" by the layout of that name.
+An address (s3://...) is copied here first. A path that is there is read by `layouts/folder.py` (a zip, tar or
+folder, packed or not), a single .parquet, .npy, .npz or table file by its layout; "NAME:PATH?options" by the
+layout of that name.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from mien.core import storage
 from mien.core.discover import load, names
 from mien.core.errors import InputError
 from mien.core.events import Tick
@@ -40,7 +42,8 @@ class Source(NamedTuple):
 
 
 def resolve(source: str) -> Source:
-    """Which layout reads `source`, a path or "NAME:WHERE". Raises InputError where nothing is like it."""
+    """Which layout reads `source`, a path, an address or "NAME:WHERE". Raises InputError for others."""
+    source = storage.local(source)
     path = Path(source)
     if source and path.exists():
         return Source(_layout_of_file(path), source)
@@ -57,6 +60,7 @@ def open_dataset(source: str, *, progress: Tick | None = None) -> Dataset:
     progress: called with (done, total) during the slow part of opening for the first time.
     Raises InputError where nothing like that exists or it cannot be used.
     """
+    source = storage.local(source)
     resolved = resolve(source)
     as_it_is = resolved.layout == "folder" and resolved.where == source
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from mien.core import discover
+from mien.core import discover, storage
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
@@ -59,7 +59,7 @@ def evaluate(
         Run folders (the newest generator of each), .safetensors files, or pictures: a folder, a zip, an .npy
         or .npz, as for --data; by default the model that comes with mien. Several are ranked.
     data
-        The dataset to compare with, as for train, or a file of --save-reference.
+        The dataset to compare with, as for train, or a file of --save-reference; s3://... will do.
     features
         Feature network: lite0, mesh, vgg16, alexnet, identity, vgg-random, inception, or an ONNX file of your
         own (FILE.onnx?range=0..1&size=224; ranges: -1..1, 0..1, 0..255, imagenet); may be repeated. lite0 and
@@ -84,7 +84,8 @@ def evaluate(
         Let a Dask cluster pass the images through feature networks: tcp://HOST:PORT, or local for processes
         of this machine. They go out from here, so its workers need the networks alone.
     """
-    sources: list[str | None] = [str(each) for each in run]
+    sources: list[str | None] = [storage.local(each) for each in run]
+    data = storage.local(data)
     place = pick_device(device)
     if save is not None:
         _save(events, save, data, features, place, cluster)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mien import TOOL
+from mien.core import storage
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError, MienError
@@ -21,7 +22,7 @@ from mien.core.provenance import Provenance, encode_picture, save_picture
 from mien.core.sampling import check_psi, parse_seeds, psi_note
 from mien.generation.batches import CollapseCheck, LoadedGenerator, batches_of, open_generator
 from mien.generation.drawing import as_labels
-from mien.generation.file_names import ending_of, free_path, settled
+from mien.generation.file_names import ending_of, free_path, settled, with_ending
 from mien.generation.shards import Drawn, drawn_by_cluster
 from mien.labels.vectors import label_vectors
 
@@ -54,10 +55,10 @@ def generate(
     Parameters
     ----------
     source
-        A run folder (its newest generator), a .safetensors or an exported .onnx file; the model that comes
-        with mien by default (also called packaged).
+        A run folder (its newest generator), a .safetensors or an exported .onnx file, or the s3://... of one;
+        the model that comes with mien by default (also called packaged).
     out
-        Folder for the pictures.
+        Folder for the pictures; s3://... and gs://... will do.
     seeds
         Like 0,1,4-6, or @kept.txt for a file of seeds: one picture each, the same seed once.
     trunc
@@ -78,7 +79,7 @@ def generate(
         raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")
     given = parse_seeds(seeds)
     chosen = list(dict.fromkeys(given))
-    drawing = open_generator(source_of(source))
+    drawing = open_generator(source_of(None if source is None else Path(storage.local(source))))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
     repeats = f"--seeds names {len(given) - len(chosen)} again, and each seed is drawn once"
     remarks = (
@@ -89,27 +90,31 @@ def generate(
     )
     for remark in filter(None, remarks):
         events.note(remark)
+    if cluster is not None and grid:
+        raise InputError("--cluster writes one file a picture: leave --grid out")
     collapse, ending = CollapseCheck(), ending_of(as_labels(label), trunc)
-    if cluster is not None:
-        if grid:
-            raise InputError("--cluster writes one file a picture: leave --grid out")
-        job = Drawn(drawing, as_labels(label), trunc, out / f"seed.{format}", ending)
-        written = drawn_by_cluster(cluster, job, chosen, collapse, events.progress("drawing"))
-        return _told(written, out, collapse, trunc, events)
-    batches = collapse.watch(batches_of(drawing, chosen, labels, trunc, events.progress("drawing")))
-    if grid:
-        path = out / f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
-        written = [settled(path, ending, lambda to: _write_grid(to, batches, len(chosen), drawing))]
-    else:
-        written = _save_all(drawing.model, out / f"seed.{format}", ending, batches, len(chosen))
-    return _told(written, out, collapse, trunc, events)
+    sheet = f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
+    names = [sheet] if grid else [f"seed{seed:04d}.{format}" for seed in chosen]
+    taken = [f"{out.name}/{with_ending(Path(name), end)}" for name in names for end in ("", ending)]
+    with storage.sent(out, events, first=taken) as (made, events):
+        tick, like = events.progress("drawing"), made / f"seed.{format}"
+        if cluster is not None:
+            job = Drawn(drawing, as_labels(label), trunc, like, ending)
+            written = drawn_by_cluster(cluster, job, chosen, collapse, tick)
+        else:
+            batches = collapse.watch(batches_of(drawing, chosen, labels, trunc, tick))
+            if grid:
 
+                def write(to: Path) -> None:
+                    _write_grid(to, batches, len(chosen), drawing)
 
-def _told(written: list[Path], out: Path, collapse: CollapseCheck, psi: float, events: Events) -> list[Path]:
-    if collapse.note() and psi:
-        events.warn(collapse.note())
-    events.note(f"wrote {len(written)} file(s) to {out}")
-    return written
+                written = [settled(made / sheet, ending, write)]
+            else:
+                written = _save_all(drawing.model, like, ending, batches, len(chosen))
+        if collapse.note() and trunc:
+            events.warn(collapse.note())
+        events.note(f"wrote {len(written)} file(s) to {made}")
+    return [out / path.name for path in written]
 
 
 def _untrained_labels(header: NetworkHeader, labels: Tensor | None) -> str:

@@ -15,6 +15,7 @@ from mien.core.events import Tick
 from mien.core.image import to_hwc
 from mien.core.provenance import Provenance, encode_picture
 from mien.core.sampling import batch_for
+from mien.core.storage import on_worker, shared
 from mien.generation.batches import (
     CollapseCheck,
     LoadedGenerator,
@@ -44,8 +45,8 @@ def drawn_by_cluster(
 ) -> list[Path]:
     """Write each seed's picture; shards that an earlier run wrote are not drawn again."""
     size = _BATCHES * batch_for(job.drawing.header.spec.resolution)
-    source = job.drawing.path.resolve()
-    common = (str(source), file_sha256(source), list(job.labels), job.psi, job.like.suffix)
+    source = job.drawing.path
+    common = (shared(source), file_sha256(source), list(job.labels), job.psi, job.like.suffix)
     parts = [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
     shards = [Shard((*common, part)) for part in parts]
     job.like.parent.mkdir(parents=True, exist_ok=True)
@@ -69,10 +70,10 @@ def drawn_by_cluster(
 
 
 def draw_shard(
-    source: str, sha256: str, labels: list[str], psi: float, suffix: str, seeds: list[int]
+    source: tuple[str, str], sha256: str, labels: list[str], psi: float, suffix: str, seeds: list[int]
 ) -> list[tuple[bytes, Looks]]:
     """Files and looks of some seeds. Raises MienError where a worker has another generator, or none."""
-    drawing = _opened(source, sha256)
+    drawing = _opened(*source, sha256)
     vectors = label_vectors(drawing.header, tuple(labels), seeds)
     return [
         (
@@ -85,10 +86,8 @@ def draw_shard(
 
 
 @lru_cache(maxsize=1)
-def _opened(source: str, sha256: str) -> LoadedGenerator:
-    path = Path(source)
-    if not path.is_file():
-        raise MienError(f"{path}: not there on a worker; all machines need it at the same place")
+def _opened(place: str, version: str, sha256: str) -> LoadedGenerator:
+    path = on_worker(place, version)
     if file_sha256(path) != sha256:
-        raise MienError(f"{path}: another file on a worker than here")
+        raise MienError(f"{place}: another file on a worker than here")
     return open_generator(path)

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from mien.core import artefacts
+from mien.core import artefacts, storage
 from mien.core.errors import InputError
 from mien.core.events import Events, job
+from mien.core.manifest import continuation
 from mien.core.packed import PackReader
 from mien.core.picture import PICTURE_SUFFIXES
 from mien.datasets.index import Index, name_of, record_fields
@@ -77,9 +78,9 @@ def prepare(
     ----------
     source
         A folder, zip or tar of photos; sub-folders become labels. Or a prepared zip, or a layout:
-        celeba:FOLDER, parquet:FOLDER, table:FOLDER, folder:FOLDER?size=64.
+        celeba:FOLDER, parquet:FOLDER, table:FOLDER, folder:FOLDER?size=64. s3://... and gs://... will do.
     out
-        The zip to write; a contact sheet and a report page are written beside it.
+        The zip to write; a contact sheet and a report page are written beside it. s3://... will do.
     size
         Pixels along a side, a power of two (64 unless given); several with commas give a zip each.
     layout
@@ -113,7 +114,9 @@ def prepare(
     source = str(source)
     if not source.strip():
         raise InputError("the source is empty; give a folder or zip of photos, or . for this folder")
-    source, own_size = _plain_source(source)
+    if (remote := storage.remote(source)) and remote == storage.remote(out):
+        raise InputError(f"{source}: cannot be prepared into itself; give the result another name")
+    source, own_size = _plain_source(storage.local(source, pictures=cluster is None))
     options = Options(
         sizes=_sizes(size) or own_size,
         layout=layout,
@@ -128,15 +131,17 @@ def prepare(
         workers=workers,
         cluster=cluster,
     )
-    check_target(Path(source), out)
-    if options.knows_people:
-        artefacts.obtain(NEEDS, announce=events.note)  # before anything else begins
-    result = _run(source, out, options, events)
-    if not keep_work:
-        forget(out)
-    _describe(result, events)
-    _describe_work(out, events)
-    return result
+    beside = (continuation(out).name, f"{work_folder(out).name}/")
+    with storage.sent(out, events, first=beside) as (made, events):
+        check_target(Path(source), made)
+        if options.knows_people:
+            artefacts.obtain(NEEDS, announce=events.note)  # before anything else begins
+        result = _run(source, made, options, events)
+        if not keep_work:
+            forget(made)
+        _describe(result, events)
+        _describe_work(made, events)
+    return replace(result, packs=tuple(replace(p, path=out.with_name(p.path.name)) for p in result.packs))
 
 
 def _sizes(size: int | Sequence[int] | None) -> tuple[int, ...]:

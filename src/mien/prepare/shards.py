@@ -1,15 +1,17 @@
 """Faces found by a cluster: shards of inputs, each extracted by a worker as a pool of one would."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mien.core.cluster import Cluster, Shard
-from mien.core.errors import MienError
+from mien.core.storage import on_worker, shared
 from mien.prepare.pool import Answer, Pool
 from mien.prepare.store import Store
 
+_ROW = re.compile(r"(?<=\.parquet)#\d+$")
 _INPUTS = 32  # of a shard: some seconds' work, beside which starting a process is little
 
 
@@ -31,7 +33,7 @@ def extracted(
 ) -> Iterator[tuple[int, Answer]]:
     """As `Pool.run`, by a cluster; what is found goes into `store`, which this process alone writes."""
     starts = range(0, len(tasks), _INPUTS)
-    plain = {"source": setup["source"], "config": setup["config"]}
+    plain = {"source": shared(setup["source"]), "config": setup["config"]}
     shards = [Shard((plain, patience, list(tasks[start : start + _INPUTS]))) for start in starts]
     for shard, found in workers.run(extract_shard, shards):
         for number, answer, stored in found:
@@ -44,11 +46,13 @@ def extracted(
 
 def extract_shard(setup: dict[str, Any], patience: float, tasks: list[dict[str, Any]]) -> list[Found]:
     """Find and cut the faces of some inputs; a crash or a hang costs one of them. Raises MienError."""
-    if not Path(setup["source"]).exists():
-        raise MienError(f"{setup['source']}: not there on a worker; all machines need it at the same place")
+    place, version = setup["source"]
+    source = on_worker(place, version, sorted({_ROW.sub("", task["name"]) for task in tasks}))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "shard.sqlite")
-        with Pool({**setup, "store": str(path)}, count=1, patience_seconds=patience) as pool:
+        with Pool(
+            {**setup, "source": str(source), "store": str(path)}, count=1, patience_seconds=patience
+        ) as pool:
             answers = dict(pool.run(tasks))
         store = Store(path)
         try:
