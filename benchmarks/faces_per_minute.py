@@ -29,6 +29,7 @@ from mien.terminal import show
 from mien.training.loop import Budget, Training
 from mien.training.loop import train as steps
 from mien.training.options import TrainOptions
+from mien.training.precision import NAMES
 from mien.training.settings import resolve_config
 from mien.training.train import train
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of one core; 10 are 5 on two")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--count", type=int, default=800, help="fakes for each score")
+    parser.add_argument("--precision", choices=[*NAMES], default="fp32", help="bf16 where it is faster")
     parser.add_argument(
         "--start",
         type=Path,
@@ -54,7 +56,7 @@ def main() -> None:
     torch.set_num_threads(1)
     console = Console()
     arms = dict(_arm(text) for text in arguments.arm)
-    cost = costs(arguments.model, arguments.preset, arms)
+    cost = costs(arguments.model, arguments.preset, arms, NAMES[arguments.precision])
     for name, seconds in cost.items():
         console.print(f"{name}: {seconds * 1000:.1f} ms of one core an image", highlight=False)
     for seed in arguments.seeds:
@@ -72,13 +74,15 @@ def _numbers(changes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(change for change in changes if not change.startswith("augment="))
 
 
-def costs(model: str, preset: str, arms: dict[str, tuple[str, ...]]) -> dict[str, float]:
+def costs(
+    model: str, preset: str, arms: dict[str, tuple[str, ...]], precision: torch.dtype
+) -> dict[str, float]:
     """CPU seconds of one core an image of each arm's step, medians of turns."""
     family = discover.load("mien.models", model)
     streams = {}
     for name, changes in arms.items():
         config = resolve_config(family, model, preset, _numbers(changes))
-        training = Training(family.build(config, Spec(64)), 0, torch.device("cpu"))
+        training = Training(family.build(config, Spec(64)), 0, torch.device("cpu"), precision)
         streams[name] = (steps(training, _Noise(), Budget(nimg=10**9)), training.trainable.batch_size)
     spent: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(_TURNS):
@@ -118,7 +122,7 @@ def run_arm(
         kimg=nimg / 1000,
         seed=seed,
         start=arguments.start or Path("none"),
-        precision="fp32",
+        precision=arguments.precision,
         out=arguments.out / "runs",
         tick_kimg=4,
         snapshot_kimg=1000,
