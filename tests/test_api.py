@@ -1,5 +1,6 @@
 """The public names exist, and importing mien loads nothing heavy."""
 
+import os
 import subprocess
 import sys
 
@@ -24,3 +25,14 @@ def test_importing_is_light() -> None:
     code = "import sys, mien; print([m for m in ('torch', 'numpy', 'pydantic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+)
+def test_waiting_threads_spin_shortly_unless_the_user_chose(told: dict[str, str], expected: str) -> None:
+    kept = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    program = "import mien, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", program], env=kept | told, capture_output=True, text=True)
+    assert done.stdout.strip() == expected
