@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10000))"  # ends with its parent
+_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10000))"  # no longer
 _MOST_SECONDS = 60.0  # of one turn; a setting that needs longer has collapsed
 
 
