@@ -32,8 +32,8 @@ from typing import Any
 __version__ = "0.1.0"
 TOOL = f"mien {__version__}"
 
-# How often OpenMP's threads look, when they wait for each other, before they sleep. Its own 300,000 burn, on a
-# machine with other jobs, the time of those they wait for. Read when torch is loaded.
+# How often OpenMP threads that wait for each other look before they sleep. Its own 300,000 burn, on a machine
+# with other jobs, the time of those they wait for. Read when torch is loaded.
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     os.environ["GOMP_SPINCOUNT"] = "10000"
 
