@@ -108,6 +108,27 @@ def test_runaway_scores_are_fatal() -> None:
     assert notices[0].fatal
 
 
+def test_an_explosion_that_passes_by_itself_is_fatal() -> None:
+    # Of a real run, step by step: it came down again within a dozen steps, and drew fog from then on.
+    d = [1.23, 3.07, 1.54, 9.38, 1.83, 19.0, 18.4, 198.0, 1010.0, 1670.0, 261.0, 64.5, 18.1, 11.5, 8.09, 10.5]
+    g = [1.81, 0.88, 5.95, 1.12, 28.9, 11.5, 28.4, 25.8, 1110.0, 165.0, 17.5, 35.4, 15.6, 16.1, 14.5, 15.6]
+    monitor = Monitor()
+    assert feed(monitor, 100) == []
+    kinds = [feed(monitor, 1, 100 + i, Grad__d=d[i], Grad__g=g[i]) for i in range(len(d))]
+    assert next(i for i, found in enumerate(kinds) if "jump" in found) == 9  # two steps after the first jump
+    assert not monitor.calm()
+
+
+def test_a_single_jump_of_a_gradient_is_no_alarm() -> None:
+    monitor = Monitor()
+    feed(monitor, 100)
+    assert feed(monitor, 1, 100, Grad__d=90.0) == []
+    assert feed(monitor, 1, 101) == []
+    assert feed(monitor, 1, 102, Grad__g=90.0) == []
+    assert feed(monitor, 20, 103) == []
+    assert monitor.calm()
+
+
 def test_duplicates_are_counted() -> None:
     torch.manual_seed(0)
     varied = torch.rand(16, 3, 8, 8).repeat_interleave(4, 2).repeat_interleave(4, 3) * 2 - 1

@@ -36,6 +36,9 @@ class Limits:
     saturated_steps: int = 200
     exploded_gap: float = 500.0  # real minus fake score: no loss has a useful slope there
     exploded_steps: int = 10
+    jump_factor: float = 30.0  # of a network's gradient, times its running average
+    jump_steps: int = 3
+    jump_warmup: int = 64
     gradient_ratio: float = 100.0
     gradient_steps: int = 200
     duplicate_rate: float = 0.25
@@ -65,8 +68,34 @@ _ADVICE = {
     "nonfinite-step": "a gradient was not finite; that update was withheld",
     "nonfinite": "gradients stayed non-finite: the run has diverged",
     "penalty": "the gradient penalty is {value:.0f} times its average: the discriminator is diverging",
+    "jump": "gradients are {value:.0f} times their average: the networks have thrown each other off",
     "exploded": "real and fake scores are {value:.0f} apart: the discriminator has run away",
 }
+
+
+@dataclass
+class _Usual:
+    """A geometric mean of what is usual; spikes do not teach it to accept spikes.
+
+    factor: above the mean by more than that is a spike, once `warmup` values were seen.
+    """
+
+    factor: float
+    warmup: int
+    _log: float = 0.0
+    _count: int = 0
+
+    def times(self, value: float) -> float:
+        """How many times the usual `value` is, which is taken in unless it is a spike."""
+        logarithm = math.log(max(value, 1e-12))
+        times = math.exp(min(logarithm - self._log, 700.0))
+        if not self.is_spike(times):
+            self._count += 1
+            self._log += (logarithm - self._log) / min(self._count, 64)
+        return times
+
+    def is_spike(self, times: float) -> bool:
+        return self._count >= self.warmup and times > self.factor
 
 
 @dataclass
@@ -80,8 +109,7 @@ class Monitor:
     reals: Tensor | None = None
     _recent: dict[str, deque[int | None]] = field(default_factory=dict)  # nimg where the symptom showed
     _last_notice: dict[str, int] = field(default_factory=dict)
-    _penalty_log: float = 0.0
-    _penalty_count: int = 0
+    _usual: dict[str, _Usual] = field(default_factory=dict)
     _low_grids: int = 0
 
     def observe(self, step: Step) -> list[Notice]:
@@ -91,6 +119,7 @@ class Monitor:
             self._check("nonfinite", not step.finite, limits.nonfinite_steps, step, fatal=True),
             self._check("nonfinite-step", not step.finite, 1, step),
             self._penalty(step),
+            self._jump(step),
             self._gap(step),
             self._check("saturated", _is_saturated(step, limits), limits.saturated_steps, step),
             self._gradients(step),
@@ -117,22 +146,30 @@ class Monitor:
 
     def calm(self) -> bool:
         """Whether no fatal symptom is building up: only then is a state worth returning to."""
-        fatal = ("nonfinite", "penalty", "exploded")
+        fatal = ("nonfinite", "penalty", "jump", "exploded")
         return all(nimg is None for kind in fatal for nimg in self._recent.get(kind, ()))
 
     def _penalty(self, step: Step) -> Notice | None:
         values = [value for name, value in step.values.items() if name.endswith("_penalty")]
         if not values or not math.isfinite(sum(values)):
             return None
-        logarithm = math.log(max(sum(values), 1e-12))
-        factor = math.exp(min(logarithm - self._penalty_log, 700.0))
-        warm = self._penalty_count >= self.limits.penalty_warmup
-        if not (warm and factor > self.limits.penalty_factor):
-            # A geometric mean: one spike does not teach it to accept spikes.
-            self._penalty_count += 1
-            self._penalty_log += (logarithm - self._penalty_log) / min(self._penalty_count, 64)
-        symptom = warm and factor > self.limits.penalty_factor
-        return self._check("penalty", symptom, self.limits.penalty_updates, step, value=factor, fatal=True)
+        limits = self.limits
+        usual = self._usual.setdefault("penalty", _Usual(limits.penalty_factor, limits.penalty_warmup))
+        times = usual.times(sum(values))
+        symptom = usual.is_spike(times)
+        return self._check("penalty", symptom, limits.penalty_updates, step, value=times, fatal=True)
+
+    def _jump(self, step: Step) -> Notice | None:
+        limits = self.limits
+        most = 0.0
+        symptom = False
+        for name in ("Grad/d", "Grad/g"):
+            norm = step.values.get(name, math.nan)
+            if math.isfinite(norm):
+                usual = self._usual.setdefault(name, _Usual(limits.jump_factor, limits.jump_warmup))
+                times = usual.times(norm)
+                most, symptom = max(most, times), symptom or usual.is_spike(times)
+        return self._check("jump", symptom, limits.jump_steps, step, value=most, fatal=True)
 
     def _gap(self, step: Step) -> Notice | None:
         gap = abs(step.values.get("Loss/scores/real", 0.0) - step.values.get("Loss/scores/fake", 0.0))

@@ -1,0 +1,59 @@
+"""Adam whose updates are held: against torch's own, and against a sudden gradient."""
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import Adam
+
+from mien.nn.stable_adam import StableAdam
+
+_LR, _BETAS = 1e-3, (0.0, 0.99)
+
+
+def _steps(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, gradients: list[float]) -> list[float]:
+    """The root mean square of each update, in learning rates."""
+    pattern = torch.randn(4, 5, generator=torch.Generator().manual_seed(3)).sign()
+    sizes = []
+    for gradient in gradients:
+        before = parameter.detach().clone()
+        parameter.grad = pattern * gradient
+        optimizer.step()
+        sizes.append(float((parameter.detach() - before).square().mean().sqrt()) / _LR)
+    return sizes
+
+
+def test_gradients_of_the_usual_size_move_as_in_adam() -> None:
+    gradients = [1.0, 0.9, 0.95, 0.5, 0.7, 0.2, 0.4]  # never above what its moments have seen
+    ours, theirs = nn.Parameter(torch.ones(4, 5)), nn.Parameter(torch.ones(4, 5))
+    _steps(StableAdam([ours], most=1.0, lr=_LR, betas=_BETAS), ours, gradients)
+    _steps(Adam([theirs], lr=_LR, betas=_BETAS), theirs, gradients)
+    assert torch.equal(ours, theirs)
+
+
+def test_a_sudden_gradient_moves_no_further_than_most() -> None:
+    calm = [0.01] * 300
+    plain = nn.Parameter(torch.ones(4, 5))
+    adam = Adam([plain], lr=_LR, betas=_BETAS)
+    assert _steps(adam, plain, [*calm, 10.0])[-1] > 9  # 1 / sqrt(1 - .99) is 10
+    for most in (1.0, 2.0):
+        held = nn.Parameter(torch.ones(4, 5))
+        sizes = _steps(StableAdam([held], most=most, lr=_LR, betas=_BETAS), held, [*calm, 10.0])
+        assert max(sizes) <= most * 1.01
+        assert sizes[-1] == pytest.approx(most, rel=0.01)
+
+
+def test_most_0_is_adam() -> None:
+    ours, theirs = nn.Parameter(torch.ones(4, 5)), nn.Parameter(torch.ones(4, 5))
+    gradients = [0.01] * 20 + [5.0, 0.1]
+    _steps(StableAdam([ours], most=0.0, lr=_LR, betas=_BETAS), ours, gradients)
+    _steps(Adam([theirs], lr=_LR, betas=_BETAS), theirs, gradients)
+    assert torch.equal(ours, theirs)
+
+
+def test_its_state_is_adams() -> None:
+    one, other = nn.Parameter(torch.ones(4, 5)), nn.Parameter(torch.ones(4, 5))
+    adam = Adam([one], lr=_LR, betas=_BETAS)
+    _steps(adam, one, [0.3, 0.2])
+    ours = StableAdam([other], most=1.0, lr=_LR, betas=_BETAS)
+    ours.load_state_dict(adam.state_dict())
+    assert ours.state_dict()["state"][0]["exp_avg_sq"].equal(adam.state_dict()["state"][0]["exp_avg_sq"])
