@@ -3,8 +3,9 @@
     python benchmarks/best_snapshot.py RUN --hold-out hold.zip [--every 2] [--count 1000]
 
 Every snapshot (or every second ...) is scored by the kernel distance to the hold-out through Lite0 and the
-mesh, with intervals. Nearest is the one whose two distances have the smallest product. Exit code 0 where no snapshot before the last is nearer than it by both intervals
-(then all that was trained was of use), 1 where one is: train again with its --kimg.
+mesh, with intervals. Nearest is the one whose two distances have the smallest product. Exit code 0 where no
+snapshot before the last is nearer than it by both intervals (then all that was trained was of use), 1 where
+one is: train again with its --kimg.
 """
 
 import argparse
