@@ -41,13 +41,15 @@ PLAIN_ONES = ("plain", "dcgan", "r3gan")
 QUICK = ProjectOptions(steps=12, candidates=16, batch=4)
 
 
-def generator_file(folder: Path, name: str, *, labels: tuple[str, ...] = (), channels: int = 3) -> Path:
+def generator_file(
+    folder: Path, name: str, *, labels: tuple[str, ...] = (), channels: int = 3, seed: int = 1
+) -> Path:
     """An untrained generator of a kind of SMALL, 16 px, whose weights are large enough that it varies."""
     family, given = SMALL[name]
     module = discover.load("mien.models", family)
     config = module.Config(**given)
     spec = Spec(16, channels, len(labels), labels)
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     network = styled_network(spec) if name == "stylegan2" else build_product(module, config, spec)
     if name == "stylegan1":
         network.synthesis.level.fill_(0)  # type: ignore[union-attr,operator]
@@ -56,7 +58,7 @@ def generator_file(folder: Path, name: str, *, labels: tuple[str, ...] = (), cha
     header = NetworkHeader(
         family=family, config=config.model_dump(), spec=spec, nimg=0, tool="mien test", label_rows=rows
     )
-    path = folder / f"{name}{len(labels)}{channels}.safetensors"
+    path = folder / f"{name}{len(labels)}{channels}{seed}.safetensors"
     save_generator(path, network.state_dict(), header)
     return path
 

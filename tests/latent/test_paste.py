@@ -82,9 +82,16 @@ def test_several_faces_are_named_and_all_taken_on_request(tmp_path: Path) -> Non
     finder = KnownFaces({both.shape[:2]: [known_face(points[1], 160), known_face(points[0])]})
     (largest,) = faces_of(path, finder, 32)
     assert (largest.number, largest.count) == (1, 2)
-    first, second = faces_of(path, finder, 32, every=True)
+    first, second = faces_of(path, finder, 32, "all")
     assert np.array_equal(first.crop, largest.crop)
     assert first.square.centre[0] > 160 > second.square.centre[0]
+    (named,) = faces_of(path, finder, 32, "2")
+    assert np.array_equal(named.crop, second.crop)
+    with pytest.raises(InputError, match=r"both\.png: --face 3, and the number of faces found in it is 2"):
+        faces_of(path, finder, 32, "3")
+    for bad in ("0", "-1", "both", "²", ""):
+        with pytest.raises(InputError, match="largest, all, or a number"):
+            collect_faces([path], 32, Events(), bad)
 
 
 def test_what_cannot_be_used_is_named_and_the_rest_goes_on(

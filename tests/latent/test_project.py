@@ -240,7 +240,7 @@ def test_photos(models: dict[str, Path], tmp_path: Path, photos: list[Path]) -> 
     found = real(models["lite"], photos[0].parent, out=out, paste=True, options=QUICK).run(heard.append)
     assert [projection.target.name for projection in found] == ["an-a", "an-a-2", "both"]
     told = " ".join(event.text for event in heard if isinstance(event, Notice))
-    assert "both.png: the largest face is taken, another face left out; --all-faces takes all" in told
+    assert "both.png: the largest face is taken, another face left out; see --face" in told
     for projection, path in zip(found, photos, strict=True):
         folder = out / projection.target.name
         assert verify(folder / "target.png") is None, "a photo's crop is no generated picture"
@@ -252,6 +252,8 @@ def test_photos(models: dict[str, Path], tmp_path: Path, photos: list[Path]) -> 
     assert page.count("put back into its photo") == 3
     everyone = real(models["lite"], photos[2], out=tmp_path / "all", all_faces=True, options=QUICK).run()
     assert [projection.target.name for projection in everyone] == ["both", "both-face2"]
+    (second,) = real(models["lite"], photos[2], out=tmp_path / "two", face="2", options=QUICK).run()
+    assert second.target.name == "both-face2"
 
 
 def test_the_face_can_count_more_and_what_lies_outside_is_reported(

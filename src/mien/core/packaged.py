@@ -2,7 +2,8 @@
 
 They lie in `mien/assets`: `NAME.safetensors`, the discriminator that it was trained against as
 `NAME.discriminator.safetensors`, its card `NAME.md`, perhaps
-directions and detectors of synthetic faces as `NAME.directions` and `NAME.detector`. Imports nothing heavy.
+an encoder, directions and detectors of synthetic faces as `NAME.encoder`, `NAME.directions` and
+`NAME.detector`. Imports nothing heavy.
 """
 
 import hashlib
@@ -16,7 +17,13 @@ ALIAS = "packaged"  # the default by a name that later versions keep
 MOST_BYTES = 20_000_000  # of all assets
 _SUFFIX = ".safetensors"
 _DISCRIMINATOR = ".discriminator"
-_BESIDE = (_DISCRIMINATOR, ".directions", ".detector")  # what else lies there, by the end of its stem
+_ENCODER = ".encoder"
+_BESIDE = (
+    _DISCRIMINATOR,
+    _ENCODER,
+    ".directions",
+    ".detector",
+)  # what else lies there, by the end of its stem
 
 
 def folder() -> Path:
@@ -40,6 +47,11 @@ def path_of(name: str) -> Path:
 def discriminator_of(name: str) -> Path:
     """The file of the discriminator that goes with it; it may be absent."""
     return folder() / f"{name}{_DISCRIMINATOR}{_SUFFIX}"
+
+
+def encoder_of(name: str) -> Path:
+    """The file of the encoder that finds its latents; it may be absent."""
+    return folder() / f"{name}{_ENCODER}{_SUFFIX}"
 
 
 def card_of(name: str) -> Path:

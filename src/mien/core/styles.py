@@ -71,6 +71,24 @@ def styled(network: object, *, family: str, what: str) -> Styled:
     )
 
 
+def unled(generator: Styled, ws: Tensor) -> Tensor:
+    """ws [N, num_ws, w_dim] as coordinates: rows that follow a leading row count from where it leads them.
+
+    Those of a sample are then 0, and latent and w move together. Other generators' ws stay as they are.
+    """
+    if not has_leading_row(generator):
+        return ws
+    return torch.cat([ws[:, :1], (ws - led(generator, ws))[:, 1:]], dim=1)
+
+
+def from_unled(generator: Styled, coordinates: Tensor) -> Tensor:
+    """The ws that `unled` gives such coordinates, brought to where the mapping can lead; differentiable."""
+    ws = constrained(generator, coordinates)
+    if not has_leading_row(generator):
+        return ws
+    return torch.cat([ws[:, :1], (led(generator, ws) + coordinates)[:, 1:]], dim=1)
+
+
 @torch.no_grad()
 def styles(generator: Styled, z: Tensor, labels: Tensor | None, *, psi: float = 1.0) -> Tensor:
     """The styles [N, num_ws, w_dim] of latents z [N, z_dim] (and labels [N, label_dim])."""

@@ -33,6 +33,7 @@ def mix(
     trunc: float = 1.0,
     label: tuple[str, ...] = (),
     size: int | None = None,
+    face: str = "largest",
     encoder: Path | None = None,
     steps: int | None = None,
 ) -> tuple[int, ...]:
@@ -59,6 +60,8 @@ def mix(
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     size
         Pixels along a side of a face; the model's by default.
+    face
+        Which face of a photo that shows several: largest, all, or a number (2: the second largest).
     encoder
         Folder or file that `mien encoder` made for the model, for photos.
     steps
@@ -70,7 +73,7 @@ def mix(
     chosen = parse_layers(layers, generator.num_ws)
     encode_picture(np.zeros((1, 1, 3), np.uint8), out.suffix, drawing.mark())  # a bad suffix, before the work
     ws_rows, ws_columns = (
-        read_sources(text, drawing, events, encoder=encoder, steps=steps).codes.values
+        read_sources(text, drawing, events, face=face, encoder=encoder, steps=steps).codes.values
         for text in (rows, columns)
     )
     if (count := len(ws_rows) * len(ws_columns)) > _MOST:

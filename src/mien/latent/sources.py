@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from mien.core.errors import InputError
@@ -10,6 +11,7 @@ from mien.core.events import Events
 from mien.core.sampling import parse_seeds
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes, space_of
+from mien.latent.projection.encoder import packaged_encoder
 from mien.latent.projection.find import Finder
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.photos import PhotoFace, collect_faces
@@ -33,17 +35,18 @@ def read_sources(
     drawing: Drawing,
     events: Events,
     *,
+    face: str = "largest",
     encoder: Path | None = None,
     steps: int | None = None,
 ) -> Named:
     """The latents that `text` names: "0-3,me.jpg,out/me/projected_w.npz", in that order.
 
     Photos are projected, from an encoder's guess where there is one. Raises InputError, naming the part that
-    is neither seeds nor a file, a photo without a face, latents of another model.
+    is neither seeds nor a file, a photo without a face, latents of another model. face: which of a photo.
     """
     parts = [text] if text and Path(text).is_file() else [part.strip() for part in text.split(",")]
     photos = [part for part in parts if not _is_seeds(part) and not _is_latents(part)]
-    projected = iter(_projected(photos, drawing, events, encoder, steps))
+    projected = iter(_projected(photos, drawing, events, face, encoder, steps))
 
     def named(part: str) -> Named:
         if _is_seeds(part):
@@ -77,24 +80,35 @@ def _of_file(part: str, drawing: Drawing) -> Named:
 
 
 def _projected(
-    photos: Sequence[str], drawing: Drawing, events: Events, encoder: Path | None, steps: int | None
+    photos: Sequence[str],
+    drawing: Drawing,
+    events: Events,
+    face: str,
+    encoder: Path | None,
+    steps: int | None,
 ) -> list[Named]:
-    """Each photo's largest face, found in W+ (in z where there is no w)."""
+    """Each photo's faces, found in W+ (in z where there is no w)."""
     if not photos:
         return []
     for name in photos:
         if not Path(name).is_file():
             raise InputError(f"{name!r} is neither a seed like 0-3 nor a file of latents or a photo")
     size = drawing.resolution
-    faces = [face for name in photos for face in collect_faces([Path(name)], size, events)]
-    found = project_faces(faces, drawing, events, encoder, steps)
-    return [Named(found.codes.part(index), (name,)) for index, name in enumerate(found.names)]
+    faces = [collect_faces([Path(name)], size, events, face) for name in photos]
+    found = project_faces([one for some in faces for one in some], drawing, events, encoder, steps)
+    indexes = iter(range(len(found.names)))
+    rows = [list(islice(indexes, len(some))) for some in faces]
+    return [
+        Named(Codes.join([found.codes.part(row) for row in some]), tuple(found.names[row] for row in some))
+        for some in rows
+    ]
 
 
 def project_faces(
     faces: Sequence[PhotoFace], drawing: Drawing, events: Events, encoder: Path | None, steps: int | None
 ) -> Named:
     """The latents of faces cut out of photos."""
+    encoder = encoder or packaged_encoder(drawing.loaded)
     options = ProjectOptions(
         encoder=encoder, steps=steps or (None if encoder else _STEPS), label=drawing.label
     )

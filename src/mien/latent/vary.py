@@ -1,8 +1,10 @@
 """`mien vary`: faces near a face, in the neighbourhood of its latent."""
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from cyclopts import Parameter
 from torch import Tensor
 
 from mien.core.errors import InputError
@@ -30,6 +32,7 @@ def vary(
     count: int = 15,
     strength: float = 0.4,
     keep: str | None = None,
+    which: Annotated[str, Parameter(name="--face")] = "largest",
     encoder: Path | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -54,6 +57,8 @@ def vary(
         How far from the face: 0 stays, 1 goes as far as random faces lie from the mean.
     keep
         Layers that stay as they are, like coarse or 0-3; by default the first third, none keeps none.
+    which
+        Which face of a photo that shows several: largest, or a number (2: the second largest).
     encoder
         Folder or file that `mien encoder` made for the model, for a photo.
     steps
@@ -65,9 +70,11 @@ def vary(
     """
     if not 1 <= count <= _MOST or not 0 <= strength <= 2:
         raise InputError(f"--count {count} --strength {strength}: between 1 and {_MOST}, 0 and 2")
+    if which == "all":
+        raise InputError("--face all: faces near one are drawn; give its number")
     drawing = Drawing.of(model, trunc=1.0, label=label)
     kept = _kept(keep, drawing)
-    own = read_sources(face, drawing, events, encoder=encoder, steps=steps).codes.part(0)
+    own = read_sources(face, drawing, events, face=which, encoder=encoder, steps=steps).codes.part(0)
     codes = near(drawing, own, count, strength=strength, keep=kept, seed=seed)
     pictures = codes.draw(drawing)
     for index, picture in enumerate(pictures):

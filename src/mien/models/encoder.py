@@ -1,10 +1,12 @@
 """encoder: images to a generator's latents in a few passes (ReStyle; Alaluf et al. 2021, arXiv:2104.02699).
 
-It learns by the latents of the generator's own samples, which are known and need no way back through the
-generator, and now and then by what is drawn of its latents for real images. `mien encoder` trains it.
+It learns in turn from the generator's own samples, whose latents are known, and from real images; by the
+latents, and by what is drawn of them: pixels and, where it is given, a perceptual distance. `mien encoder`
+trains it. Latents are coordinates: where one row of ws leads (lite), the others count from there, so that
+few numbers say nearly all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
@@ -17,7 +19,15 @@ from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
 from mien.core.schedule import cosine
-from mien.core.styles import Styled, constrained, mean_latent, row_deviation, sample_styles, to_size
+from mien.core.styles import (
+    Styled,
+    from_unled,
+    mean_latent,
+    row_deviation,
+    sample_styles,
+    to_size,
+    unled,
+)
 from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
 from mien.models import lite
 from mien.nn.latent_encoder import LatentEncoder
@@ -25,6 +35,7 @@ from mien.nn.latent_encoder import LatentEncoder
 KIND = "encoder"
 PRODUCT = "encoder"
 _SMALLER = 4  # the pixel loss looks at averages of so many pixels' sides too
+Distance = Callable[[Tensor, Tensor], Tensor]  # of images [N, C, H, W] each to its partner: [N]
 
 
 class Config(FamilyConfig):
@@ -34,18 +45,19 @@ class Config(FamilyConfig):
     model: str = Field("", description="id of the generator whose latents it finds")
     shape: tuple[int, ...] = Field((), description="of a latent: num_ws, w_dim or z_dim; by the generator")
     passes: int = Field(2, ge=1, le=64, description="passes that are learnt, each refining the latent")
-    passes_at_use: int = Field(6, ge=1, le=64, description="passes when it is used")
-    width: int = Field(32, ge=1, le=4096, description="channels of the first layer")
-    max_width: int = Field(256, ge=1, le=8192, description="most channels of any layer")
-    hidden: int = Field(512, ge=1, le=65_536, description="size of the layer before the latent")
-    lr: float = Field(5e-4, gt=0, le=10, description="learning rate (Adam)")
+    passes_at_use: int = Field(5, ge=1, le=64, description="passes when it is used")
+    width: int = Field(64, ge=1, le=4096, description="channels of the first stage")
+    max_width: int = Field(192, ge=1, le=8192, description="most channels of any stage")
+    hidden: int = Field(256, ge=1, le=65_536, description="size of the layer before the latent")
+    lr: float = Field(1e-3, gt=0, le=10, description="learning rate (Adam)")
     lr_final: float = Field(
         0.05, gt=0, le=1, description="share of lr left at the end of the budget (cosine)"
     )
     image_interval: int = Field(
-        4, ge=0, le=65_536, description="steps between two that learn by drawn images; 0: none, latents alone"
+        2, ge=0, le=65_536, description="every so manieth step learns from real images; 0: none"
     )
-    image_weight: float = Field(1.0, ge=0, le=1e6, description="weight of the pixels' squared error")
+    pixel_weight: float = Field(5.0, ge=0, le=1e6, description="weight of the pixels' squared error")
+    perceptual_weight: float = Field(1.0, ge=0, le=1e6, description="weight of LPIPS, where it is to be had")
     ema_half_life_nimg: float = Field(
         1000, ge=0, le=1e12, description="half-life of the averaged encoder, in images"
     )
@@ -53,7 +65,7 @@ class Config(FamilyConfig):
 
 PRESETS = {
     "default": Config(),
-    "tiny": Config(batch_size=4, width=4, max_width=8, hidden=8, passes_at_use=2, image_interval=2),
+    "tiny": Config(batch_size=4, width=4, max_width=8, hidden=8, passes_at_use=2),
 }
 _UNTRAINED = lite.Config(z_dim=8, mapping_layers=2, w_dim=8, width_g=4, width_d=4, max_width=8)
 
@@ -76,12 +88,18 @@ def build_product(config: Config, spec: Spec) -> LatentEncoder:
 
 
 class EncoderTraining:
-    """The encoder, the generator that it learns about (which stays as it is) and the optimiser."""
+    """The encoder, the generator that it learns about (which stays as it is) and the optimiser.
 
-    def __init__(self, config: Config, spec: Spec, generator: nn.Module) -> None:
+    distance: the perceptual one, differentiable in the first images.
+    """
+
+    def __init__(
+        self, config: Config, spec: Spec, generator: nn.Module, distance: Distance | None = None
+    ) -> None:
         mean, scale = latent_statistics(generator)
         self.config = config.model_copy(update={"shape": tuple(mean.shape)})
         self.batch_size = config.batch_size
+        self._distance = distance
         encoder = build_product(self.config, spec)
         encoder.mean.copy_(mean)
         encoder.scale.copy_(scale)
@@ -94,38 +112,44 @@ class EncoderTraining:
         self.optimizers["encoder"].param_groups[0]["lr"] = self.config.lr * share * progress.lr_scale
 
     def phases(self, progress: Progress) -> Iterable[Phase]:
-        """Latents of samples; now and then images, with the interval as gain."""
-        yield Phase("latents", "encoder")
+        """Samples of the generator, or every so manieth step real images."""
         interval = self.config.image_interval
-        if interval and progress.step % interval == 0:
-            yield Phase("images", "encoder", gain=interval)
+        real = interval and progress.step % interval == interval - 1
+        yield Phase("images" if real else "samples", "encoder")
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over all passes; no gradient flows from one pass into the one before."""
-        encoder = cast(LatentEncoder, self.networks["encoder"])
+        encoder, generator = cast(LatentEncoder, self.networks["encoder"]), self.networks["g"]
         labels = self._labels(batch)
-        true = None
-        images = batch.images
-        if phase.name == "latents":
+        images, true = batch.images, None
+        if phase.name == "samples":
             images, true = self._samples(batch, labels)
-        losses: list[Tensor] = []
         # Without labels the first image is the same for all.
         count = 1 if labels is None else len(images)
-        latents = encoder.mean.expand(count, *encoder.mean.shape)
-        for _ in range(self.config.passes):
-            with torch.no_grad():
-                drawn = draw_latents(self.networks["g"], latents, labels)
-            latents = latents.detach() + encoder(images, drawn.expand(len(images), -1, -1, -1))
-            losses.append(self._judged(latents, images, true, labels))
-        loss = torch.stack(losses).mean()
-        return loss, {f"Loss/{phase.name}/loss": losses[-1].detach()}
+        coordinates = encoder.mean.expand(count, *encoder.mean.shape)
+        with torch.no_grad():
+            drawn = draw_latents(generator, from_coordinates(generator, coordinates), labels)
+        losses: list[Tensor] = []
+        for number in range(1, self.config.passes + 1):
+            last = number == self.config.passes
+            coordinates = coordinates.detach() + encoder(images, drawn.expand(len(images), -1, -1, -1))
+            latents = from_coordinates(generator, coordinates)
+            loss = torch.zeros(()) if true is None else _latents(latents, true, encoder.scale)
+            by_images = last or true is None
+            with torch.set_grad_enabled(by_images):
+                drawn = draw_latents(generator, latents, labels)
+            if by_images:
+                loss = loss + self._apart(drawn, images, perceptual=last)
+            losses.append(loss)
+            drawn = drawn.detach()
+        return torch.stack(losses).mean(), {f"Loss/{phase.name}/loss": losses[-1].detach()}
 
-    def _judged(self, latents: Tensor, images: Tensor, true: Tensor | None, labels: Tensor | None) -> Tensor:
-        """By the true latents where they are known, else by what is drawn."""
-        if true is not None:
-            return _latents(latents, true, cast(LatentEncoder, self.networks["encoder"]).scale)
-        redrawn = draw_latents(self.networks["g"], latents, labels)
-        return self.config.image_weight * _pixels(redrawn, images)
+    def _apart(self, drawn: Tensor, images: Tensor, *, perceptual: bool) -> Tensor:
+        """How far drawn images are from those they should be."""
+        loss = self.config.pixel_weight * _pixels(drawn, images)
+        if perceptual and self._distance is not None:
+            loss = loss + self.config.perceptual_weight * self._distance(drawn, images).mean()
+        return loss
 
     @torch.no_grad()
     def _samples(self, batch: Batch, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -153,7 +177,7 @@ class EncoderTraining:
 
 
 def latent_statistics(generator: nn.Module) -> tuple[Tensor, Tensor]:
-    """The mean latent, and the deviation of each row, spread over the numbers that vary; [num_ws, w_dim].
+    """The mean as coordinates, and the deviation of each row of ws over what varies; [num_ws, w_dim].
 
     Of a generator without w: 0 and 1, [z_dim].
     """
@@ -162,13 +186,20 @@ def latent_statistics(generator: nn.Module) -> tuple[Tensor, Tensor]:
         return torch.zeros(z_dim), torch.ones(z_dim)
     width = generator.spec.label_dim
     labels = torch.eye(width) if width else None
-    return mean_latent(generator, labels)[0], row_deviation(sample_styles(generator, labels))
+    with torch.no_grad():
+        mean = unled(generator, mean_latent(generator, labels))[0]
+    return mean, row_deviation(sample_styles(generator, labels))
+
+
+def from_coordinates(generator: nn.Module, coordinates: Tensor) -> Tensor:
+    """Latents of what an encoder adds up: ws [N, num_ws, w_dim], or z [N, z_dim]; differentiable."""
+    return from_unled(generator, coordinates) if isinstance(generator, Styled) else coordinates
 
 
 def draw_latents(generator: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
     """Images float [N, C, H, W] of ws [N, num_ws, w_dim], or of z [N, z_dim] with labels; differentiable."""
     if isinstance(generator, Styled):
-        return to_size(generator, generator.synthesis(constrained(generator, latents), noise="const"))
+        return to_size(generator, generator.synthesis(latents, noise="const"))
     return cast(Tensor, generator(latents, labels))
 
 
@@ -179,7 +210,8 @@ def _pixels(drawn: Tensor, images: Tensor) -> Tensor:
 
 
 def _latents(found: Tensor, true: Tensor, scale: Tensor) -> Tensor:
-    """Mean squared error in deviations, over the numbers that vary."""
-    moving = scale > 0
-    error = ((found - true)[:, moving] / scale[moving]).square()
-    return error.mean()
+    """Mean squared error in deviations: the mean over rows of w of that over the numbers that vary."""
+    moving = (scale > 0).float()
+    error = ((found - true) / scale.clamp(min=1e-6)).square() * moving
+    rows = moving.sum(dim=-1)
+    return (error.sum(dim=-1) / rows.clamp(min=1))[..., rows > 0].mean() if scale.ndim > 1 else error.mean()

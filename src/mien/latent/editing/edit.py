@@ -45,6 +45,7 @@ def edit(
     seeds: str | None = None,
     latent: Path | None = None,
     photo: tuple[Path, ...] = (),
+    face: str = "largest",
     paste: Annotated[bool, Parameter(negative="")] = False,
     set: tuple[str, ...] = (),
     strip: tuple[str, ...] = (),
@@ -83,7 +84,9 @@ def edit(
     latent
         A .npz of latents to change instead of seeds, as projections and edits write them.
     photo
-        A photo to change instead of seeds: its largest face is projected first; may be repeated.
+        A photo to change instead of seeds: its face is projected first; may be repeated.
+    face
+        Which face of a photo that shows several: largest, all, or a number (2: the second largest).
     paste
         Put each photo's changed face back into the photo, as NAME-pasted.png.
     set
@@ -142,7 +145,7 @@ def edit(
     step = combined(known, edits, chosen) if edits else None
     moves = {name: combined(known, {name: 1.0}, chosen) for name in named}
     _check_files(video, photo, paste=paste, named=named)
-    base, titles, photos = _opened(drawing, events, seeds, latent, photo, encoder, project_steps)
+    base, titles, photos = _opened(drawing, events, seeds, latent, photo, face, encoder, project_steps)
     _check_size(len(base), len(along), side)
     if video is not None:
         _check_video(video, len(base), side, frames, fps)
@@ -192,6 +195,7 @@ def _opened(
     seeds: str | None,
     latent: Path | None,
     photo: Sequence[Path],
+    face: str,
     encoder: Path | None,
     steps: int | None,
 ) -> tuple[Codes, list[str], list[PhotoFace]]:
@@ -200,7 +204,7 @@ def _opened(
         return *faces_of(drawing, seeds, latent), []
     if seeds is not None or latent is not None:
         raise InputError("--photo, --seeds and --latent: give one of them")
-    faces = collect_faces(photo_paths(photo), drawing.resolution, events)
+    faces = collect_faces(photo_paths(photo), drawing.resolution, events, face)
     found = project_faces(faces, drawing, events, encoder, steps)
     return found.codes, list(found.names), faces
 

@@ -20,6 +20,7 @@ from mien.faces.finder import open_face_finder
 from mien.latent.codes import Codes
 from mien.latent.editing.drag import Dragging, Pull, check_pulls
 from mien.latent.editing.editor import Edit, Editor
+from mien.latent.projection.encoder import packaged_encoder
 from mien.latent.projection.find import Finder
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.paste import paste_face
@@ -69,6 +70,7 @@ class Works:
         self, editor: Editor, *, encoder: Path | None = None, steps: int | None = None, finder: Any = None
     ) -> None:
         self._editor = editor
+        encoder = encoder or packaged_encoder(editor.drawing.loaded)
         self._options = ProjectOptions(
             encoder=encoder,
             steps=steps or (None if encoder else _STEPS),

@@ -2,25 +2,38 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor
+from cyclopts import Parameter
+from torch import Tensor, nn
 
 from mien import TOOL
-from mien.core.checkpoint import DatasetInfo, NetworkHeader, save_generator
+from mien.core.checkpoint import DatasetInfo, NetworkHeader, read_header, save_generator
 from mien.core.errors import InputError
 from mien.core.events import Events, Stopped, TrainingTick, job
 from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
+from mien.core.packaged import encoder_of, name_of
 from mien.core.run import RunFolder
 from mien.core.stop import Stop
 from mien.core.types import Dataset, Drawn
 from mien.datasets.opening import open_dataset
-from mien.models.encoder import KIND, PRESETS, PRODUCT, Config, EncoderTraining, draw_latents
+from mien.latent.projection.objective import open_lpips, viewed
+from mien.models.encoder import (
+    KIND,
+    PRESETS,
+    PRODUCT,
+    Config,
+    Distance,
+    EncoderTraining,
+    draw_latents,
+    from_coordinates,
+)
 from mien.nn.latent_encoder import LatentEncoder
-from mien.training.loop import Budget, Training, train
+from mien.training.loop import Batches, Budget, Training, train
 from mien.training.order import Stream
+from mien.training.precision import NAMES, choose, probe
 from mien.training.settings import pick_device
 from mien.training.states import States
 
@@ -37,9 +50,11 @@ def encoder(
     *,
     out: Path,
     data: str | None = None,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
     minutes: float = 30.0,
     kimg: float | None = None,
     preset: str = "default",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
@@ -57,12 +72,16 @@ def encoder(
     data
         Aligned faces to learn from beside the generator's own: a zip from `mien prepare`, a folder of square
         pictures, or "rendered:2000".
+    start
+        Begin with the weights of this encoder, a folder or file, for this generator or one of like shapes.
     minutes
         Stop after that many minutes of training.
     kimg
         Stop after that many thousand images instead.
     preset
         Named configuration: default, or tiny for a try.
+    precision
+        Arithmetic; auto measures which one is faster here.
     seed
         Seed of initial weights, order and latents.
     device
@@ -78,10 +97,13 @@ def encoder(
     config = PRESETS[preset].model_copy(update={"model": loaded.model})
     if dataset is None:
         config = config.model_copy(update={"image_interval": 0})
+    first = None if start is None else load_network(start, kind=KIND)
     out.mkdir(parents=True, exist_ok=True)
     run = RunFolder(out)
     with run.lock():
-        return _trained(run, loaded, config, dataset, _budget(minutes, kimg), seed, place, events)
+        return _Run(run, loaded, config, dataset, first, seed, place, events).train(
+            precision, _budget(minutes, kimg)
+        )
 
 
 def _budget(minutes: float, kimg: float | None) -> Budget:
@@ -127,57 +149,108 @@ class _Real:
         return Drawn(self._stream.batch(nimg, count).images, self._labels.batch(nimg, count).labels)
 
 
-def _trained(
-    run: RunFolder,
-    loaded: LoadedNetwork[Any],
-    config: Config,
-    dataset: Dataset | None,
-    budget: Budget,
-    seed: int,
-    device: torch.device,
-    events: Events,
-) -> Path:
-    told = {"family": "encoder", **config.model_dump(mode="json"), "data": dataset and dataset.content_hash}
-    _check_same(run, told | {"seed": seed})
-    torch.manual_seed(seed)  # nothing but the initial weights is drawn from the global source
-    training = Training(EncoderTraining(config, loaded.header.spec, loaded.network), seed, device)
-    states = States(run, training, family=f"encoder of {loaded.model}")
-    goes_on = states.resume(events.warn)
-    samples = _Samples(loaded, device)
-    batches = samples if dataset is None else _Real(dataset, samples, seed, device)
-    where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
-    events.note(f"{run.path} {where}: an encoder for {loaded.model}", "strong")
+class _Run:
+    """The training of one encoder in its folder."""
 
-    def save() -> Path:
-        path = _save_product(run, training, loaded, dataset)
-        states.save()
+    def __init__(
+        self,
+        run: RunFolder,
+        loaded: LoadedNetwork[Any],
+        config: Config,
+        dataset: Dataset | None,
+        first: LoadedNetwork[Any] | None,
+        seed: int,
+        device: torch.device,
+        events: Events,
+    ) -> None:
+        self._run, self._loaded, self._config, self._dataset = run, loaded, config, dataset
+        self._first, self._seed, self._device, self._events = first, seed, device, events
+        samples = _Samples(loaded, device)
+        self._batches: Batches = samples if dataset is None else _Real(dataset, samples, seed, device)
+        self._distance = _distance(config, events)
+
+    def train(self, precision: str, budget: Budget) -> Path:
+        """Train until the budget is spent; stopped, all is kept. Returns the encoder's file."""
+        run, events = self._run, self._events
+        settings = self._settings(precision)
+        training = Training(self._built(), self._seed, self._device, NAMES[settings["precision"]])
+        states = States(run, training, family=f"encoder of {self._loaded.model}")
+        goes_on = states.resume(events.warn)
+        where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
+        events.note(
+            f"{run.path} {where}: an encoder for {self._loaded.model}, {settings['precision']}", "strong"
+        )
+
+        def save() -> Path:
+            path = _save_product(run, training, self._loaded, self._dataset)
+            states.save()
+            return path
+
+        batch = self._config.batch_size
+        with Stop() as stop:
+            for step in train(training, self._batches, budget):
+                try:
+                    if _crossed(step.nimg, batch, _TICK_NIMG):
+                        events.send(TrainingTick(step.nimg, training.seconds, step.fraction, step.values))
+                        run.append_log(
+                            {"nimg": step.nimg, "Timing/total_sec": training.seconds, **step.values}
+                        )
+                    if stop.asked:
+                        raise KeyboardInterrupt
+                except (KeyboardInterrupt, Stopped):
+                    save()
+                    raise
+                if _crossed(step.nimg, batch, _SAVE_NIMG):
+                    save()
+        path = save()
+        events.wrote(
+            path, f"an encoder after {training.nimg / 1000:.1f} kimg, {training.seconds / 60:.1f} min"
+        )
         return path
 
-    path = None
-    with Stop() as stop:
-        for step in train(training, batches, budget):
-            try:
-                if _crossed(step.nimg, config.batch_size, _TICK_NIMG):
-                    events.send(TrainingTick(step.nimg, training.seconds, step.fraction, step.values))
-                    run.append_log({"nimg": step.nimg, "Timing/total_sec": training.seconds, **step.values})
-                if stop.asked:
-                    raise KeyboardInterrupt
-            except (KeyboardInterrupt, Stopped):
-                save()
-                raise
-            if _crossed(step.nimg, config.batch_size, _SAVE_NIMG):
-                path = save()
-    path = save()
-    events.wrote(path, f"an encoder after {training.nimg / 1000:.1f} kimg, {training.seconds / 60:.1f} min")
-    return path
+    def _built(self) -> EncoderTraining:
+        torch.manual_seed(self._seed)  # nothing but the initial weights is drawn from the global source
+        built = EncoderTraining(self._config, self._loaded.header.spec, self._loaded.network, self._distance)
+        if self._first is not None:
+            _begin_with(built.networks["encoder"], self._first)
+        return built
+
+    def _settings(self, precision: str) -> dict[str, Any]:
+        """Write down what is trained, once; InputError where another training is in the folder."""
+        data, first = self._dataset and self._dataset.content_hash, self._first and self._first.model
+        told = {"family": "encoder", **self._config.model_dump(mode="json"), "data": data, "from": first}
+        told |= {"perceptual": self._distance is not None, "seed": self._seed}
+        if (self._run.path / "config.json").exists():
+            before = self._run.read_config()
+            apart = sorted(key for key in told if before.get(key) != told[key])
+            if precision not in ("auto", before.get("precision", "fp32")):
+                apart.append("precision")
+            if apart:
+                names = ", ".join(apart)
+                raise InputError(
+                    f"{self._run.path}: another encoder was trained there ({names} differ); change --out"
+                )
+            return before
+        if precision == "auto":
+            speeds = probe(self._built, self._batches, self._device, rounds=6)  # two kinds of steps in turn
+            precision = choose(speeds)
+        told["precision"] = precision
+        self._run.write_config(told)
+        return told
 
 
-def _check_same(run: RunFolder, told: dict[str, Any]) -> None:
-    """Write down what is trained; InputError where another training is in the folder."""
-    if (run.path / "config.json").exists() and (before := run.read_config()) != told:
-        other = ", ".join(sorted(key for key in before | told if before.get(key) != told.get(key)))
-        raise InputError(f"{run.path}: another encoder was trained there ({other} differ); change --out")
-    run.write_config(told)
+def _begin_with(encoder: nn.Module, first: LoadedNetwork[Any]) -> None:
+    """Copy another encoder's weights, but for where latents lie. Raises InputError where shapes differ."""
+    own, weights = encoder.state_dict(), first.network.state_dict()
+    if {name: value.shape for name, value in own.items()} != {n: v.shape for n, v in weights.items()}:
+        raise InputError(f"--from {first.path}: an encoder of another shape, or for another size of latents")
+    encoder.load_state_dict({name: own[name] if name in ("mean", "scale") else weights[name] for name in own})
+
+
+def _distance(config: Config, events: Events) -> Distance | None:
+    """LPIPS of images and targets, None where it cannot be had or does not count."""
+    lpips = open_lpips("alexnet", events, instead="it learns by pixels") if config.perceptual_weight else None
+    return None if lpips is None else lambda images, targets: lpips(viewed(images), viewed(targets))
 
 
 def _crossed(nimg: int, batch: int, interval: int) -> bool:
@@ -229,12 +302,27 @@ class Encoding:
         return torch.cat(pieces)
 
     def _one(self, images: Tensor, labels: Tensor | None, passes: int) -> Tensor:
+        """The latents of the pass that came nearest in pixels."""
         mean = self._encoder.mean
-        latents = mean.expand(len(images), *[-1] * mean.ndim)
+        coordinates = mean.expand(len(images), *[-1] * mean.ndim)
+        drawn = draw_latents(self._generator, from_coordinates(self._generator, coordinates), labels)
+        best, least = coordinates, torch.full((len(images),), torch.inf)
         for _ in range(passes):
-            drawn = draw_latents(self._generator, latents, labels)
-            latents = latents + self._encoder(images, drawn)
-        return latents
+            coordinates = coordinates + self._encoder(images, drawn)
+            drawn = draw_latents(self._generator, from_coordinates(self._generator, coordinates), labels)
+            error = (drawn - images).square().mean(dim=(1, 2, 3))
+            nearer = (error < least).view(-1, *[1] * mean.ndim)
+            best, least = torch.where(nearer, coordinates, best), torch.minimum(error, least)
+        return from_coordinates(self._generator, best)
+
+
+def packaged_encoder(loaded: LoadedNetwork[Any]) -> Path | None:
+    """The encoder that comes with a packaged generator; None for other generators and versions."""
+    name = name_of(loaded.path)
+    path = None if name is None else encoder_of(name)
+    if path is None or not path.is_file():
+        return None
+    return path if read_header(path).config.get("model") == loaded.model else None
 
 
 def open_encoder(path: Path, loaded: LoadedNetwork[Any]) -> Encoding:

@@ -9,10 +9,11 @@ from torch import Tensor
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.events import Events
+from mien.core.styles import Styled
 from mien.generation.drawing import Drawing
 from mien.labels.vectors import label_vectors
 from mien.latent.codes import Codes
-from mien.latent.projection.encoder import Encoding, open_encoder
+from mien.latent.projection.encoder import Encoding, open_encoder, packaged_encoder
 from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.projector import Projected, Projector, Saved, Watch
@@ -25,19 +26,30 @@ _LABEL_ROWS = 64  # labels of the samples that a conditional space is measured w
 
 
 class Finder:
-    """Finds latents of images for one generator. space: where it searches. lpips: AlexNet's, or None."""
+    """Finds latents of images for one generator. space: where it searches. lpips: AlexNet's, or None.
+
+    options: as given, with the encoder that comes with the generator where one may help and none is named.
+    """
 
     def __init__(self, drawing: Drawing, options: ProjectOptions, events: Events) -> None:
-        self._drawing, self._options, self._events = drawing, options, events
+        if options.encoder is None and options.may_guess:
+            options = options.model_copy(update={"encoder": packaged_encoder(drawing.loaded)})
+        self._drawing, self.options, self._events = drawing, options, events
         self._labels = known_labels(drawing, options)
         self.space: Space = open_space(options.space, drawing.loaded, self._labels)
         self.lpips: Lpips | None = open_lpips("alexnet", events, instead="pixels alone are compared")
         self._encoding = self._open_encoder()
         if options.chosen_method != "optimise" and self._encoding is None:
             raise InputError(f"--method {options.chosen_method}: name the --encoder; mien encoder makes one")
+        if (
+            self._encoding is not None
+            and self.space.name == "z"
+            and isinstance(drawing.loaded.network, Styled)
+        ):
+            raise InputError("--encoder: it finds latents in w, and --space z is searched")
 
     def _open_encoder(self) -> Encoding | None:
-        path = self._options.encoder
+        path = self.options.encoder
         return None if path is None else open_encoder(path, self._drawing.loaded)
 
     @property
@@ -47,16 +59,16 @@ class Finder:
 
     def find(self, targets: Sequence[Target], saved: Saved, *, watch: Watch | None = None) -> Projected:
         """Latents of all targets. Stopped, it leaves its state in `saved` and raises."""
-        if self._options.chosen_method == "encoder":
+        if self.options.chosen_method == "encoder":
             return self._encoded(targets)
         starts = self._starts(targets)
         identity = None
-        if self._options.identity:
+        if self.options.identity:
             identity = open_identity(self._events, instead="identity does not count")
         projector = Projector(
             self.space,
             starts,
-            self._options,
+            self.options,
             lpips=self.lpips,
             identity=identity,
             generator=self._drawing.loaded.network,
@@ -86,19 +98,19 @@ class Finder:
 
     def _starts(self, targets: Sequence[Target]) -> Starts:
         given = None
-        if self._options.init is not None:
-            path = self._options.init
+        if self.options.init is not None:
+            path = self.options.init
             given = given_latents(Codes.read(path, self._drawing), len(targets), str(path))
             if self.space.name == "z" and given.ndim == 3:
                 raise InputError(f"--init {path}: latents in w cannot begin a search in z")
-        elif self._options.chosen_method == "both":
+        elif self.options.chosen_method == "both":
             given = self._guess(targets)
         return Starts(
             self._drawing.loaded,
             self.space,
             self._labels,
-            candidates=self._options.candidates,
-            restarts=self._options.restarts,
+            candidates=self.options.candidates,
+            restarts=self.options.restarts,
             lpips=self.lpips,
             given=given,
         )

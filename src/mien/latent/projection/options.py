@@ -20,7 +20,10 @@ class ProjectOptions(BaseModel):
         description="An encoder's guess alone, optimisation alone, or optimisation from the guess; both where"
         " there is an encoder.",
     )
-    encoder: Path | None = Field(None, description="Folder or file that `mien encoder` made for this model.")
+    encoder: Path | None = Field(
+        None,
+        description="Folder or file that `mien encoder` made for this model; the packaged model has one.",
+    )
     steps: int | None = Field(
         None, ge=1, description="Steps of the optimisation; by default 1000, from an encoder's guess 50."
     )
@@ -66,6 +69,11 @@ class ProjectOptions(BaseModel):
             return 0
         default = 50 if self.chosen_method == "both" else 1000
         return self.steps or default
+
+    @property
+    def may_guess(self) -> bool:
+        """Whether an encoder may be used that is not named."""
+        return self.method != "optimise" and self.init is None and self.space != "z"
 
     @property
     def chosen_method(self) -> str:

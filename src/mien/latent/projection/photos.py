@@ -39,16 +39,28 @@ class PhotoFace:
     count: int
 
 
-def faces_of(path: Path, finder: Finder, size: int, *, every: bool = False) -> list[PhotoFace]:
-    """The largest face of a photo, or all of them, largest first, cut out as [size, size, 3].
+def check_face(text: str) -> str:
+    """Which faces of a photo to take: "largest", "all", or a number, 1 the largest. Raises InputError."""
+    if text in ("largest", "all") or (text.isascii() and text.isdigit() and 0 < int(text) < 10_000):
+        return text
+    raise InputError(f"--face {text!r}: largest, all, or a number: 2 is the second largest face of a photo")
 
-    Raises BadPicture for what is no picture, InputError where it shows no face.
+
+def faces_of(path: Path, finder: Finder, size: int, face: str = "largest") -> list[PhotoFace]:
+    """The face of a photo that `check_face` names, or all, largest first, cut out as [size, size, 3].
+
+    Raises BadPicture for what is no picture, InputError where it shows no face, or not so many.
     """
-    return faces_in(read_bytes(path), path, finder, size, every=every)
+    faces = faces_in(read_bytes(path), path, finder, size, every=face != "largest")
+    if not face.isdigit():
+        return faces
+    if int(face) > len(faces):
+        raise InputError(f"{path}: --face {face}, and the number of faces found in it is {len(faces)}")
+    return [faces[int(face) - 1]]
 
 
 def faces_in(data: bytes, path: Path, finder: Finder, size: int, *, every: bool = False) -> list[PhotoFace]:
-    """`faces_of` a photo whose bytes are here. path: how it is named."""
+    """The largest face of a photo whose bytes are here, or all of them. path: how it is named."""
     picture = decode(data, near=_NEAR, where=str(path))
     faces = find_faces(finder, picture.pixels, thorough=every)
     height, width = picture.pixels.shape[:2]
@@ -77,26 +89,28 @@ def _cut(
     return PhotoFace(path, cut, scaled(square, scale), points, number, count)
 
 
-def collect_faces(
-    paths: Sequence[Path], size: int, events: Events, *, every: bool = False
-) -> list[PhotoFace]:
-    """The faces of many photos. One that cannot be used is named and left out; InputError if none can be."""
+def collect_faces(paths: Sequence[Path], size: int, events: Events, face: str = "largest") -> list[PhotoFace]:
+    """The faces of many photos. One that cannot be used is named and left out; InputError if none can be.
+
+    face: which of each photo, as `check_face` takes it.
+    """
+    check_face(face)
     finder = open_face_finder(events)
     found: list[PhotoFace] = []
     reasons: list[str] = []
     tick = events.progress("finding faces", unit="photos")
     for done, path in enumerate(paths, start=1):
         try:
-            faces = faces_of(path, finder, size, every=every)
+            faces = faces_of(path, finder, size, face)
         except (BadPicture, InputError) as error:
             reasons.append(str(error))
             if len(paths) > 1:
                 events.warn(str(error))
         else:
             found += faces
-            if (others := faces[0].count - len(faces)) > 0:
+            if face == "largest" and (others := faces[0].count - 1):
                 what = "another face" if others == 1 else f"{others} other faces"
-                events.note(f"{path}: the largest face is taken, {what} left out; --all-faces takes all")
+                events.note(f"{path}: the largest face is taken, {what} left out; see --face")
         tick(done, len(paths))
     if not found:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""

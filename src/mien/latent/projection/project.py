@@ -73,6 +73,7 @@ def real(
     /,
     *photos: Path,
     out: Path,
+    face: str = "largest",
     all_faces: Annotated[bool, Parameter(negative="")] = False,
     paste: Annotated[bool, Parameter(negative="")] = False,
     options: _Options = _DEFAULTS,
@@ -91,16 +92,17 @@ def real(
         Pictures or folders of them.
     out
         Folder for what is found: a folder for each face, report.html and projection.json.
+    face
+        Which face of a photo that shows several: largest, all, or a number (2: the second largest).
     all_faces
-        Take all faces of a photo, not the largest alone.
+        The same as --face all.
     paste
         Put each projected face back into its photo, as pasted.png.
     """
     drawing = _drawing(source, options, always_labelled=False)
     spec = drawing.loaded.header.spec
-    faces = collect_faces(
-        photo_paths([Path(photo) for photo in photos]), spec.resolution, events, every=all_faces
-    )
+    paths = photo_paths([Path(photo) for photo in photos])
+    faces = collect_faces(paths, spec.resolution, events, "all" if all_faces else face)
     targets = targets_of_photos(faces, spec.channels)
     return _project(events, drawing, targets, options, out, paste=paste)
 
@@ -143,8 +145,9 @@ class _Run:
     def __init__(
         self, events: Events, drawing: Drawing, targets: Sequence[Target], options: ProjectOptions, out: Path
     ) -> None:
-        self._events, self._drawing, self._options, self._out = events, drawing, options, out
+        self._events, self._drawing, self._out = events, drawing, out
         self._finder = Finder(drawing, options, events)
+        self._options = options = self._finder.options
         if options.face_weight != 1:
             targets = with_meshes(targets, events)
         self._targets = targets

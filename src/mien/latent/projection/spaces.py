@@ -17,13 +17,13 @@ from mien.core.errors import InputError
 from mien.core.network import LoadedNetwork
 from mien.core.styles import (
     Styled,
-    constrained,
+    from_unled,
     has_leading_row,
-    led,
     row_deviation,
     sample_styles,
     tied_rows,
     to_size,
+    unled,
 )
 
 Name = Literal["z", "w", "w+"]
@@ -99,26 +99,17 @@ class WSpace:
         self._mean = vectors.mean(dim=0)[self._place]
         self._scale = row_deviation(vectors)
         if has_leading_row(self._generator):
+            self._mean = torch.zeros_like(self._mean)
             self._scale[1:] *= _LOOSE[name]
 
     def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
-        offsets = values - self._base(values)
+        offsets = unled(self._generator, values) - self._mean
         vectors = torch.stack([offsets[:, list(group)].mean(dim=1) for group in self._groups], dim=1)
         return {"latent": torch.where(self._scale > 0, vectors / self._scale.clamp(min=1e-6), 0)}
 
     def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
         offsets = (parameters["latent"] * self._scale)[:, self._place]
-        if not has_leading_row(self._generator):
-            return constrained(self._generator, self._mean + offsets)
-        first = constrained(self._generator, offsets)
-        return torch.cat([first[:, :1], (led(self._generator, first) + offsets)[:, 1:]], dim=1)
-
-    def _base(self, values: Tensor) -> Tensor:
-        """What coordinates of zero mean, given the first row of `values`."""
-        if not has_leading_row(self._generator):
-            return self._mean
-        base = led(self._generator, values)
-        return torch.cat([torch.zeros_like(base[:, :1]), base[:, 1:]], dim=1)
+        return from_unled(self._generator, self._mean + offsets)
 
     def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
         return None
