@@ -17,9 +17,8 @@ from sklearn.metrics import roc_auc_score
 
 from mien.core.picture import decode, list_pictures
 from mien.faces.align import crop, ffhq_square
-from mien.faces.face import Finder
-from mien.faces.finder import open_finder
 from mien.faces.measure import measure
+from mien.faces.mesh_finder import MeshFinder
 from mien.prepare.judge import Rules, judge
 
 SETS = ("old-photos", "photos", "faces", "portraits-cc0")
@@ -38,12 +37,12 @@ class Judged:
     drops: dict[str, dict[str, Tile]]
 
 
-def judged(folder: Path, finder: Finder) -> Judged:
+def judged(folder: Path, finder: MeshFinder) -> Judged:
     values: Measured = {}
     drops: dict[str, dict[str, Tile]] = defaultdict(dict)
     for path in list_pictures(folder):
         name, picture = path.relative_to(folder).as_posix(), decode(path, near=640)
-        faces = finder.find(picture.pixels)
+        faces = finder.find(picture.pixels) or finder.find_averted(picture.pixels)
         values[name] = None
         if faces:
             square = ffhq_square(faces[0])
@@ -115,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    finder = open_finder("mesh")
+    finder = MeshFinder()
     tiles: dict[str, list[Tile]] = defaultdict(list)
     for name in options.sets:
         found = judged(options.data / name, finder)

@@ -31,6 +31,10 @@ class Detector:
         Returns float32 [K, 9]: score, centre x, y, width, height, left eye x, y, right eye x, y, as shares
         of the view (left and right as the viewer sees an upright face).
         """
+        return self.landmarks(view, least)[:, :9]
+
+    def landmarks(self, view: Bytes, least: float = _MIN_SCORE) -> Floats:
+        """As `detect`, with x, y of nose, mouth, left and right ear as well: float32 [K, 17]."""
         pixels = np.multiply(view.transpose(2, 0, 1)[np.newaxis], np.float32(1 / 127.5), dtype=np.float32)
         self._net.setInput(np.ascontiguousarray(pixels - np.float32(1)))
         logits, codes = self._net.forward(("classificators", "regressors"))
@@ -38,18 +42,18 @@ class Detector:
         likely = np.flatnonzero(scores >= least)
         code = codes.reshape(-1, 16)[likely] / VIEW
         anchors = self._anchors[likely]
-        centres, eyes = code[:, :2] + anchors, code[:, 4:8] + np.tile(anchors, 2)
-        found = np.concatenate([scores[likely, np.newaxis], centres, code[:, 2:4], eyes], axis=1)
+        centres, points = code[:, :2] + anchors, code[:, 4:] + np.tile(anchors, 6)
+        found = np.concatenate([scores[likely, np.newaxis], centres, code[:, 2:4], points], axis=1)
         return np.asarray(found, np.float32)
 
 
 def merge(found: NDArray[np.float32]) -> Floats:
-    """Average overlapping detections [K, 9] of one face, weighted by score; the best first.
+    """Average overlapping detections [K, N] of one face, weighted by score; the best first.
 
     The averaged box is steadier than the best one alone (Bazarevsky et al. 2019, "BlazeFace", section 5).
     """
     left = found[np.argsort(-found[:, 0], kind="stable")]
-    merged = [np.zeros((0, 9), np.float32)]
+    merged = [left[:0].astype(np.float32)]
     while len(left):
         same = _overlap(left[0], left)[0] >= _SAME_FACE
         same[0] = True
@@ -62,9 +66,9 @@ def merge(found: NDArray[np.float32]) -> Floats:
 
 
 def distinct(found: NDArray[np.float32]) -> Floats:
-    """Of overlapping detections [K, 9] keep the surest: those of other turns have their eyes elsewhere."""
+    """Of overlapping detections [K, N] keep the surest: those of other turns have their eyes elsewhere."""
     left = found[np.argsort(-found[:, 0], kind="stable")]
-    kept = [np.zeros((0, 9), np.float32)]
+    kept = [left[:0].astype(np.float32)]
     while len(left):
         kept.append(left[:1])
         left = left[1:][_overlap(left[0], left[1:])[1] < _SAME_HEAD]

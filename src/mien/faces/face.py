@@ -32,7 +32,7 @@ class Face:
     size: geometric mean of the face's width and height measured along its own axes, whatever its roll.
     score: 0 to 1, how sure the finder is. eye_left, eye_right, mouth_left, mouth_right: the viewer's left
     and right for an upright face. points: float32 [468, 3] of the mesh finder, else None. activations: what
-    its network saw, else None.
+    its network saw, else None. yaw: degrees, of a head found without its mesh (see `averted`), else None.
     """
 
     box: tuple[float, float, float, float]
@@ -45,6 +45,7 @@ class Face:
     mouth_right: Point
     points: Floats | None = None
     activations: Activations | None = field(default=None, repr=False, compare=False)
+    yaw: float | None = None
 
     @property
     def mouth(self) -> Point:

@@ -5,7 +5,7 @@ import math
 from mien.core.picture import Picture
 from mien.faces import probes
 from mien.faces.crop import Square, padding
-from mien.faces.face import Face
+from mien.faces.face import Activations, Face
 from mien.faces.measure_light import face_view, measure_light
 from mien.faces.measure_parts import eyes_open, mouth_open
 from mien.faces.measure_worn import glasses, mask
@@ -24,6 +24,8 @@ SUGGESTED: dict[str, tuple[float | None, float | None]] = {
     "exposure": (None, None),  # pale and dark portraits show a face as long as the two above hold
     "colour": (None, None),  # gray portraits are good portraits; see GRAY
 }
+# Degrees to a side up to which a mask and shut eyes can be told; full profiles read as 35 to 65.
+_MOUTH_SHOWS, _EYES_SHOW = 30.0, 45.0
 GRAY = 0.02  # less "colour" is monochrome, tinted or gray: the bound to use when such are not wanted
 
 
@@ -32,9 +34,10 @@ def measure(picture: Picture, face: Face, square: Square, *, num_faces: int) -> 
 
     square: what will be cut out; padding: the share of it that lies off the picture and is made up.
     num_faces: how many faces the picture shows. What needs the mesh (yaw, pitch, eyes, mouth, mask, glasses,
-    drawing) is absent for a face without it.
+    drawing) is absent for a face without it, but for the yaw of an averted one.
     """
     size = face.size * picture.scale
+    yaw, pitch = (face.yaw, None) if face.points is None else head_pose(face.points)
     measured = {
         "coverage": size**2 / (picture.width * picture.height),
         "padding": padding(square, *picture.pixels.shape[1::-1]),
@@ -43,13 +46,8 @@ def measure(picture: Picture, face: Face, square: Square, *, num_faces: int) -> 
     }
     if face.points is not None:
         measured |= {"mouth_open": mouth_open(face.points), "glasses": glasses(picture.pixels, face)}
-    if face.activations is not None:
-        seen = face.activations
-        measured |= {
-            "eyes_open": eyes_open(seen),
-            "mask": mask(seen),
-            "drawing": probes.drawing().chance(seen),
-        }
+    if face.activations is not None and yaw is not None:
+        measured |= _read_off(face.activations, abs(yaw))
     rounded = {name: round(value, 4) for name, value in measured.items()}
     rounded |= {
         "crop_side": round(square.side * picture.scale, 2),
@@ -57,10 +55,19 @@ def measure(picture: Picture, face: Face, square: Square, *, num_faces: int) -> 
         "num_faces": num_faces,
         "roll": round(_roll(face), 2),
     }
-    if face.points is not None:
-        yaw, pitch = head_pose(face.points)
-        rounded |= {"yaw": round(yaw, 2), "pitch": round(pitch, 2)}
+    angles = {"yaw": yaw, "pitch": pitch}
+    rounded |= {name: round(angle, 2) for name, angle in angles.items() if angle is not None}
     return dict(sorted(rounded.items()))
+
+
+def _read_off(seen: Activations, yaw: float) -> dict[str, float]:
+    """What probes read off the mesh network, of a face turned by `yaw` as far as that shows it."""
+    found = {"drawing": probes.drawing().chance(seen)}
+    if yaw <= _MOUTH_SHOWS:
+        found["mask"] = mask(seen)
+    if yaw <= _EYES_SHOW:
+        found["eyes_open"] = eyes_open(seen)
+    return found
 
 
 def _roll(face: Face) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces import detector, mesh
+from mien.faces.averted import averted_faces
 from mien.faces.crop import Square, cut
 from mien.faces.face import Activations, Bytes, Face, Floats
 from mien.faces.search import Search
@@ -26,7 +27,8 @@ class MeshFinder:
     name = "mesh"
 
     def __init__(self) -> None:
-        self._search = Search(detector.Detector())
+        self._detector = detector.Detector()
+        self._search = Search(self._detector)
         self._mesh = mesh.MeshNetwork()
 
     def find(self, image: Bytes, *, most: int = 8) -> list[Face]:
@@ -42,6 +44,10 @@ class MeshFinder:
             if kept:
                 return sorted(kept, key=lambda face: -face.size)
         return []
+
+    def find_averted(self, image: Bytes) -> list[Face]:
+        """Faces that the mesh denies, largest first: profiles, drawings. For where `find` finds none."""
+        return averted_faces(image, self._detector)
 
     def _face(self, image: Bytes, head: NDArray[np.float32]) -> Face | None:
         """The mesh on one head; where it sees it another way up than the detector, after a closer look."""

@@ -35,13 +35,13 @@ class View:
         return View(x - side / 2, y - side / 2, side)
 
     def to_picture(self, found: Floats, turns: int) -> Floats:
-        """Detections [K, 9] in shares of this view, turned by quarters against the clock, in pixels."""
+        """Detections [K, N] in shares of this view, turned by quarters against the clock, in pixels."""
         for _ in range(turns):
             found = _turn_back(found)
         placed = found.copy()
         placed[:, 1:] *= self.side
-        placed[:, [1, 5, 7]] += self.x
-        placed[:, [2, 6, 8]] += self.y
+        placed[:, [1, *range(5, found.shape[1], 2)]] += self.x
+        placed[:, [2, *range(6, found.shape[1], 2)]] += self.y
         return placed
 
 
@@ -105,7 +105,7 @@ def _padded(small: Bytes, x: int, y: int) -> Bytes:
 def _turn_back(found: Floats) -> Floats:
     """Undo one quarter turn against the clock of a square view, in shares of the view."""
     back = found.copy()
-    for x, y in ((1, 2), (5, 6), (7, 8)):
-        back[:, x], back[:, y] = 1 - found[:, y], found[:, x]
+    for x in (1, *range(5, found.shape[1], 2)):
+        back[:, x], back[:, x + 1] = 1 - found[:, x + 1], found[:, x]
     back[:, 3], back[:, 4] = found[:, 4], found[:, 3]
     return back

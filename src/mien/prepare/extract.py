@@ -20,6 +20,7 @@ from mien.faces.finder import SEES_SMALL
 from mien.faces.measure import measure
 from mien.faces.measure_light import measure_light
 from mien.faces.mesh import MeshNetwork
+from mien.faces.mesh_finder import MeshFinder
 from mien.faces.search import ENOUGH
 from mien.prepare.all_faces import choose_faces, find_faces
 from mien.prepare.dedupe import perceptual_hash
@@ -95,6 +96,8 @@ def extract(
     if finder is None:
         return _whole(record, data, picture, config)
     picture, found = _find(data, picture, finder, thorough=config.faces == "all")
+    if not found and isinstance(finder, MeshFinder):
+        found = finder.find_averted(picture.pixels)
     if not found:
         return Extracted(record | dropped(NO_FACE), thumb=_thumb(picture, []))
     height, width = picture.pixels.shape[:2]
