@@ -24,7 +24,7 @@ from mien.core.types import Batch
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
 from mien.detection.scores import by_source, calibrate, part_of, score_sources
-from mien.detection.sets import write_set
+from mien.detection.train import write_set
 from mien.models.detector import KIND, LABEL, PRODUCT, Config, DetectorTraining, prepared
 from mien.nn.forensic import ForensicNet, _oval, _rings, power, standardised
 from mien.training.loop import Budget, Training, train

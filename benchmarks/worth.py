@@ -27,8 +27,7 @@ from mien import cli
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import find_runs
 from mien.datasets.opening import open_dataset
-from mien.render.eyes import render_eye
-from mien.render.people import person_id
+from mien.render.people import person_id, render_eye
 from mien.render.person import sample_person
 from mien.render.render import record_of
 from mien.render.shot import sample_shot

@@ -1,14 +1,10 @@
 """Datasets to curate, and servers of `mien curate`, for tests."""
 
 import colorsys
-import re
-import socket
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ import numpy as np
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.curate.faces import Faces
 from mien.prepare.store import Store
+from served import served, started
 
 SECRET = "secret"
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
@@ -95,39 +92,16 @@ def tossed_on_disk(path: Path) -> set[int]:
 @contextmanager
 def serving(faces: Path | Faces, *, hosts: frozenset[str] | None = LOOPBACK) -> Iterator[str]:
     """A server in a thread of this process; gives its address."""
-    import uvicorn
-
     from mien.curate.web import build_app
 
     opened = Faces(faces) if isinstance(faces, Path) else faces
-    app = build_app(opened, secret=SECRET, hosts=hosts)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/{SECRET}/"
-        finally:
-            server.should_exit = True
-            thread.join()
+    with served(build_app(opened, secret=SECRET, hosts=hosts)) as address:
+        yield f"{address}{SECRET}/"
 
 
-@contextmanager
-def running(path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(path: Path) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
     """`mien curate` as a user starts it; gives the process and its address."""
-    command = [sys.executable, "-u", "-m", "mien", "curate", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = None
-            while found is None:
-                line = process.stdout.readline()
-                assert line, process.communicate()
-                found = re.search(r"http://\S+", line)
-            yield process, found[0]
-        finally:
-            process.kill()
+    return started("-m", "mien", "curate", path)
 
 
 def until(holds: Any, *, what: str) -> None:

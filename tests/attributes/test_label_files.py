@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.attributes.annotate import annotate
-from mien.attributes.annotate_labels import matched, write_labels
+from mien.attributes.annotate import annotate, matched, write_labels
 from mien.attributes.label_files import read_label_file, seed_of
 from mien.core.errors import InputError
 from mien.core.manifest import read_continuation

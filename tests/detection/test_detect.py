@@ -24,8 +24,7 @@ from mien.core.run import RunFolder
 from mien.detection import crops, judge
 from mien.detection.detect import detect
 from mien.detection.scores import DetectorExamination
-from mien.detection.sets import write_set
-from mien.detection.train import train
+from mien.detection.train import train, write_set
 from mien.faces.face import Face
 from rendered_heads import heads
 

@@ -11,10 +11,10 @@ from scipy.stats import norm
 from mien.cli import main
 from mien.core import artefacts
 from mien.core.errors import InputError
-from mien.evaluation import audit as module
 from mien.evaluation import copies
+from mien.evaluation import verdict as module
 from mien.evaluation.audit import audit
-from mien.evaluation.memorised import attraction, authenticity, c_t
+from mien.evaluation.verdict import attraction, authenticity, c_t
 from mien.render.people import render_people
 
 pytestmark = pytest.mark.skipif(
@@ -33,7 +33,7 @@ def people():
 def folder(tmp_path, people, monkeypatch):
     """Forty training images, forty people unseen, forty new faces, noisy copies of five training images."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "_PLANTED", 10)
+    monkeypatch.setattr("mien.evaluation.audit._PLANTED", 10)
     monkeypatch.setattr(module, "_LEAST", {"unseen": 30, "fakes": 30})
     sets = {"train": people[:40], "hold": people[40:80], "new": people[80:]}
     rng = torch.Generator().manual_seed(0)

@@ -23,6 +23,7 @@ from mien.interop import onnx_file
 from mien.interop.export import export
 from mien.nn.stylegan1 import ONE
 
+pytestmark = pytest.mark.usefixtures("warm_sandbox")
 SMALL = {
     "dcgan": {"z_dim": 8, "width_g": 4},
     "lite": {"mapping_layers": 2, "w_dim": 16, "z_dim": 8, "width_g": 4},

@@ -68,7 +68,6 @@ def test_training_begins_with_both_networks_and_goes_on_without_the_file(
     assert load_state(run.state(0))["counters"]["nimg"] == 100
 
 
-@pytest.mark.slow
 def test_a_pair_is_read_bit_exact_and_digested() -> None:
     path, g, d = both(stddev_group=8)
     start = read_start(path)
@@ -79,7 +78,6 @@ def test_a_pair_is_read_bit_exact_and_digested() -> None:
     assert other.digest != start.digest
 
 
-@pytest.mark.slow
 def test_import_writes_the_discriminator_that_from_finds(capsys: pytest.CaptureFixture[str]) -> None:
     path, g, d = both()
     assert main(["import", str(path), "ours.safetensors"]) == 0
@@ -92,7 +90,6 @@ def test_import_writes_the_discriminator_that_from_finds(capsys: pytest.CaptureF
     assert same(start.d, d)
 
 
-@pytest.mark.slow
 def test_a_discriminator_of_another_file_is_not_taken() -> None:
     """It would fit, and be wrong."""
     both()
@@ -104,7 +101,6 @@ def test_a_discriminator_of_another_file_is_not_taken() -> None:
     assert "ours.discriminator.safetensors: came from another file" in start.notes[0]
 
 
-@pytest.mark.slow
 def test_rosinality_gives_both_networks() -> None:
     g = rosinality_reference.state_dict(16, 12, 3, {4: 24, 8: 16, 16: 8})
     d = rosinality_reference.discriminator_state({4: 24, 8: 16, 16: 8})
@@ -121,7 +117,6 @@ def test_rosinality_gives_both_networks() -> None:
     assert any(line.startswith("discriminator from 100000.pt") for line in told)
 
 
-@pytest.mark.slow
 def test_asked_for_one_network_import_writes_that_alone() -> None:
     path, g, _ = both()
     assert main(["import", str(path), "g.safetensors", "--network", "G_ema"]) == 0
@@ -129,7 +124,6 @@ def test_asked_for_one_network_import_writes_that_alone() -> None:
     assert same(load_generator(Path("g.safetensors"))[0], g)
 
 
-@pytest.mark.slow
 def test_a_discriminator_of_other_widths_costs_only_itself() -> None:
     path, g, _ = both(channel_base=512)
     pair = read_pair(path)
@@ -139,7 +133,6 @@ def test_a_discriminator_of_other_widths_costs_only_itself() -> None:
     assert same(start.g, g)
 
 
-@pytest.mark.slow
 def test_another_size_or_other_classes_take_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
     def told(*arguments: object) -> str:
         assert main([str(word) for word in ("train", *arguments, *LIKE_IT, "--kimg", "0.05")]) == 0
@@ -156,7 +149,6 @@ def test_another_size_or_other_classes_take_what_fits(capsys: pytest.CaptureFixt
     assert "labels taken by name: none; new: a, b" in out
 
 
-@pytest.mark.slow
 def test_bad_files_are_one_line(fails: Fails) -> None:
     data = pictures(Path("faces"), size=32)
     Path("tf.pkl").write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81}b.")

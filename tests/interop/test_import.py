@@ -81,7 +81,6 @@ def test_half_precision_and_views_come_out_as_float32() -> None:
     assert torch.equal(found.tensors["synthesis.b4.conv1.weight"], wide[:, ::2].float())
 
 
-@pytest.mark.slow
 def test_command_writes_a_generator_that_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = official.generator(labels=2)
     source = tmp_path / "official.pkl"
@@ -108,7 +107,6 @@ def test_command_writes_a_generator_that_draws(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "o" / "seed0000.png").exists()
 
 
-@pytest.mark.slow
 def test_a_conditional_one_must_be_told_what_to_draw(tmp_path: Path, fails: Callable[..., str]) -> None:
     network = persistent_generator(official.generator(labels=2), labels=2)
     (tmp_path / "a.pkl").write_bytes(checkpoint(G_ema=network))
@@ -119,7 +117,6 @@ def test_a_conditional_one_must_be_told_what_to_draw(tmp_path: Path, fails: Call
     assert not (tmp_path / "o").exists()
 
 
-@pytest.mark.slow
 def test_info_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "a.pkl"
     source.write_bytes(checkpoint(G_ema=persistent_generator(official.generator())))
@@ -128,7 +125,6 @@ def test_info_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [path.name for path in tmp_path.iterdir()] == ["a.pkl"]
 
 
-@pytest.mark.slow
 def test_text_of_the_file_cannot_steer_the_terminal(tmp_path: Path) -> None:
     source = tmp_path / "a.pkl"
     network = persistent_generator(official.generator(), note="\x1b[2Jgone\nmien: fine")
@@ -202,7 +198,6 @@ def test_alias_free_networks_are_named() -> None:
         read(checkpoint(G_ema=Persistent(network, "Generator")))
 
 
-@pytest.mark.slow
 def test_tensorflow_pickles_get_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "tf.pkl"
     source.write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81}b.")
@@ -219,7 +214,6 @@ def _torch_zip() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -244,7 +238,6 @@ def test_bad_files(tmp_path: Path, content: bytes, words: str) -> None:
     assert not (tmp_path / "x.safetensors").exists()
 
 
-@pytest.mark.slow
 def test_other_bad_input(tmp_path: Path) -> None:
     path = tmp_path / "x.pkl"
     with pytest.raises(InputError, match="no such file"):
@@ -307,7 +300,6 @@ def _built(found: Network) -> torch.nn.Module:
 # rosinality
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("new_format", [True, False])
 def test_rosinality_draws_what_its_equations_say(tmp_path: Path, new_format: bool) -> None:
     state = rosinality_reference.state_dict(16, 12, 3, {4: 16, 8: 16, 16: 8})

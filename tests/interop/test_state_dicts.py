@@ -149,7 +149,6 @@ def test_rosinality_of_another_blur_kernel(tmp_path: Path, monkeypatch: pytest.M
     assert torch.allclose(ours, rosinality_reference.score(scores, images), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("labels", [0, 3])
 def test_official_weights_without_their_classes(tmp_path: Path, labels: int) -> None:
     g, d = official.generator(labels=labels), official.discriminator(labels=labels)
@@ -231,7 +230,6 @@ def test_what_is_no_weights_is_named_in_a_line(tmp_path: Path) -> None:
 # What training asks
 
 
-@pytest.mark.slow
 def test_a_file_says_family_and_numbers_of_both_networks(tmp_path: Path) -> None:
     options = {"conv_clamp": 3.0, "d_architecture": "skip", "stddev_group": 8}
     g, average = official.generator(conv_clamp=3.0), official.generator(conv_clamp=3.0, seed=5)

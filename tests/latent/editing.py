@@ -1,12 +1,8 @@
 """A tiny generator with directions, and servers of `mien edit --serve`, for tests."""
 
-import re
-import socket
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +20,7 @@ from mien.latent.directions.direction import Direction, Directions, default_path
 from mien.latent.editing.editor import Command, Editor
 from packaged_model import CONFIG, package
 from rendered_heads import heads
+from served import served, started
 
 SECRET = "secret"
 NAMES = ("smile", "yaw", "a <b>age</b>")
@@ -71,38 +68,17 @@ def photo(folder: Path, *, faces: int) -> tuple[Path, KnownFaces]:
 @contextmanager
 def serving(editor: Editor, finder: Any = None, *, steps: int = 20) -> Iterator[str]:
     """A server in a thread of this process; gives its address."""
-    import uvicorn
-
     from mien.latent.editing.web import build_app
     from mien.latent.editing.work import Works
 
     works = Works(editor, steps=steps, finder=finder)
-    app = build_app(editor, works, secret=SECRET, hosts=frozenset({"127.0.0.1"}))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/{SECRET}/"
-        finally:
-            server.should_exit = True
-            thread.join()
-            works.close()
+    try:
+        with served(build_app(editor, works, secret=SECRET, hosts=frozenset({"127.0.0.1"}))) as address:
+            yield f"{address}{SECRET}/"
+    finally:
+        works.close()
 
 
-@contextmanager
-def running(model: Path, out: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(model: Path, out: Path) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
     """`mien edit --serve` as a user starts it; gives the process and its address."""
-    command = [sys.executable, "-u", "-m", "mien", "edit", str(model), "--serve", "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = None
-            while found is None:
-                line = process.stdout.readline()
-                assert line, process.communicate()
-                found = re.search(r"http://\S+", line)
-            yield process, found[0]
-        finally:
-            process.kill()
+    return started("-m", "mien", "edit", model, "--serve", "--out", out)

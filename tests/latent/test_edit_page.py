@@ -123,6 +123,7 @@ def _plain(edit: dict[str, Any]) -> dict[str, Any]:
     return edit | {"set": {name: amount for name, amount in edit["set"].items() if amount}}
 
 
+@pytest.mark.slow
 def test_two_hundred_moves_of_the_sliders(browser: Any, editor: Editor) -> None:
     rng = np.random.default_rng(0)
     with serving(editor) as address:
@@ -261,6 +262,7 @@ def test_points_are_dragged(browser: Any, editor: Editor) -> None:
         assert tab.complaints == []
 
 
+@pytest.mark.slow
 def test_nothing_that_was_kept_is_lost_by_a_kill(browser: Any, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "kept here"
     with running(model, out) as (process, address):

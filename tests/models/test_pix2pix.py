@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mien.core.errors import InputError
 from mien.core.types import Batch, Progress, Spec
 from mien.models import pix2pix
-from mien.models._jitter import jittered
+from mien.models.pix2pix import jittered
 from mien.nn.patch_gan import PatchGan, receptive_field
 from mien.nn.perceptual import Perceptual
 from mien.nn.unet import Translator, UNet, edges_of

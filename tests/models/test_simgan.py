@@ -16,7 +16,7 @@ from mien.core.errors import InputError
 from mien.core.image import to_float, to_uint8
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import simgan
-from mien.models._history import History
+from mien.models.simgan import History
 from mien.nn.refiner import LocalDiscriminator, Refiner
 from mien.nn.warp import Warp, warped
 from mien.training.loop import Budget, Step, Training, train

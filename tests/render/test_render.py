@@ -10,8 +10,8 @@ from PIL import Image
 from mien.core.errors import InputError
 from mien.core.packed import PackReader
 from mien.core.provenance import SourceType, verify
-from mien.render.eyes import render_eye
 from mien.render.labels import ATTRIBUTES
+from mien.render.people import render_eye
 from mien.render.person import Person
 from mien.render.render import render
 from mien.render.shot import Shot

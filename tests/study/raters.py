@@ -1,14 +1,11 @@
 """Studies of small pictures, servers for them, and simulated raters whose skill is known."""
 
 import json
-import re
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from mien.study import sessions
 from mien.study.commands import new
 from mien.study.loaded import Study
 from mien.study.store import Store, open_study, pictures
+from served import served, started
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 HEADERS = {"x-mien": "study"}
@@ -96,45 +94,22 @@ class Clock:
 @contextmanager
 def serving(place: str) -> Iterator[str]:
     """A server in a thread of this process; gives its address."""
-    import uvicorn
-
     from mien.study.web import build_app
 
     store = open_study(place)
-    app = build_app(Study(store), hosts=LOOPBACK)
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-        config = uvicorn.Config(
-            app, log_level="error", ws="none", lifespan="off", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join()
-            store.close()
+    try:
+        with served(build_app(Study(store), hosts=LOOPBACK)) as address:
+            yield address
+    finally:
+        store.close()
 
 
-@contextmanager
-def running(place: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(place: str) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
     """A server in a process of its own, as a user starts it; gives the process and participants' address."""
     code = (
         "import sys; from mien.study.commands import serve; serve(sys.argv[1]).run(lambda e: print(e.text))"
     )
-    command = [sys.executable, "-u", "-c", code, place]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = None
-            while found is None:
-                line = process.stdout.readline()
-                assert line, process.communicate()
-                found = re.search(r"participants +(http://\S+)", line)
-            yield process, found[1]
-        finally:
-            process.kill()
+    return started("-c", code, place, says=r"participants +(http://\S+)")
 
 
 def sets_by_name(place: str) -> dict[str, str]:

@@ -10,11 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from mien.study.design import HypeTime, parse_design
 from mien.study.intervals import expanded_tail, rater_intervals, weighted_mean
 from mien.study.krippendorff import alpha_interval, counts_of, krippendorff_alpha
+from mien.study.opinions import bradley_terry, wins_of
 from mien.study.psychometric import Curve, Fits, levels
 from mien.study.records import Records, Vote
 from mien.study.results import analyse
 from mien.study.staircase import modal_exposure, next_exposure, rest_point
-from mien.study.strengths import bradley_terry, wins_of
 
 # Krippendorff (2011), example C: four observers, twelve units, missing values; alpha is given there.
 EXAMPLE = ("123321412...", "1233224125.3", ".3332342251.", "12332441251.")

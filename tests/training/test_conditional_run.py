@@ -1,5 +1,6 @@
 """Labels by name, from the command line to pictures."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,8 +31,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def data() -> Path:
+def write_data() -> Path:
     """60 pictures of 16 px; whoever smiles has black hair; of every tenth the hair is not known."""
     rng = np.random.default_rng(0)
     with PackWriter(Path("data.zip")) as pack:
@@ -43,9 +43,26 @@ def data() -> Path:
     return Path("data.zip")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data and a run on it, in a folder that no test changes."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MIEN_CACHE", str(folder / "cache"))
+        assert main(["train", str(write_data()), "--labels", "smile,hair", *SMALL]) == 0
+    return folder
+
+
 @pytest.fixture
-def trained(data: Path) -> RunFolder:
-    assert main(["train", str(data), "--labels", "smile,hair", *SMALL]) == 0
+def data() -> Path:
+    return write_data()
+
+
+@pytest.fixture
+def trained(data: Path, made: Path) -> RunFolder:
+    """The run, as if it had been trained here."""
+    shutil.copytree(made / "runs", "runs")
     return find_runs(Path("runs"))[-1]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mien.training.ema import Averages
+from mien.training.loop import Averages
 
 
 def updated(half_life: float, batches: list[int]) -> float:

@@ -1,5 +1,6 @@
 """Several processes train one model: what they share, and what is left of a run whose worker is killed."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 
 from contracts.family_contract import assert_near, plain
+from mien.cli import main
 from mien.core import discover, ranks
 from mien.core.checkpoint import load_state
 from mien.core.errors import InputError, MienError
@@ -162,7 +164,7 @@ class Torchrun:
 
     def __init__(self, folder: Path, count: int, *arguments: object, restarts: int = 0) -> None:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        launch = [*launcher, f"--max-restarts={restarts}", "-m"] if count > 1 else ["-m"]
+        launch = [*launcher, f"--max-restarts={restarts}", "-m"]
         command = [sys.executable, *launch, "mien", "train", *map(str, arguments), *_SMALL]
         self.process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -191,6 +193,13 @@ def _is_worker(pid: int) -> bool:
         return False
 
 
+def train_alone(folder: Path, *arguments: object) -> None:
+    """The same in this process, without a launcher."""
+    folder.mkdir(exist_ok=True)
+    with contextlib.chdir(folder):
+        assert main(["train", *map(str, arguments), *_SMALL]) == 0
+
+
 def networks_of(folder: Path, nimg: int) -> Any:
     (run,) = (folder / "runs").glob("0*")
     return plain(load_state(run / f"state-{nimg:06d}.pt")["networks"])
@@ -199,8 +208,7 @@ def networks_of(folder: Path, nimg: int) -> Any:
 @pytest.mark.slow
 def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_path: Path) -> None:
     """Two ranks, one of which is killed and restarted; then three; then one: as one process trains."""
-    (tmp_path / "alone").mkdir()
-    assert Torchrun(tmp_path / "alone", 1, faces, "--kimg", "6").end()[0] == 0
+    train_alone(tmp_path / "alone", faces, "--kimg", "6")
     folder = tmp_path / "together"
     folder.mkdir()
     killed = Torchrun(folder, 2, faces, "--kimg", "4", restarts=1)
@@ -214,7 +222,7 @@ def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_pa
     assert out.count(" begins:") == 1
     assert out.count(" goes on at ") == 1
     assert Torchrun(folder, 3, faces, "--kimg", "5").end()[0] == 0
-    assert Torchrun(folder, 1, faces, "--kimg", "6").end()[0] == 0
+    train_alone(folder, faces, "--kimg", "6")
     # Other data, chance or a lost step would part them by two hundred times as much.
     assert_near(networks_of(tmp_path / "alone", 6), networks_of(folder, 6), factor=10)
     ticks = [line for line in log.read_text().splitlines() if "Progress/kimg" in line]
@@ -306,7 +314,6 @@ def ended(process: subprocess.Popen[bytes], *, within: float) -> int:
 @pytest.mark.slow
 def test_two_hosts_train_what_one_process_does(faces: Path, tmp_path: Path) -> None:
     """They share the data, not the folder of the run: that is the first host's alone."""
-    (tmp_path / "alone").mkdir()
     with Hosts() as hosts:
         both = [
             hosts.start(number, tmp_path / name, faces, "--kimg", "2") for number, name in enumerate("ab")
@@ -319,6 +326,6 @@ def test_two_hosts_train_what_one_process_does(faces: Path, tmp_path: Path) -> N
         # A launcher may wait five minutes for another that has gone already: of that nothing here is known.
         codes = [ended(host, within=30) for host in both]
         assert set(codes) <= {0, -signal.SIGKILL}, [log.read_text() for log in logs]
-    assert Torchrun(tmp_path / "alone", 1, faces, "--kimg", "2").end()[0] == 0
+    train_alone(tmp_path / "alone", faces, "--kimg", "2")
     (leader,) = [tmp_path / name for name in "ab" if (tmp_path / name / "runs").exists()]
     assert_near(networks_of(tmp_path / "alone", 2), networks_of(leader, 2), factor=5)

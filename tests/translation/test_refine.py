@@ -15,7 +15,7 @@ from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder
 from mien.translation import refiner_scores
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
-from mien.translation.refiner_outputs import nearest
+from mien.translation.refiner_kind import nearest
 from mien.translation.refiner_scores import RefinerExamination, known_pupils, moved, over_seeds, pupil_centre
 from pictures import ArrayDataset
 

@@ -4,7 +4,7 @@ Pictures are uint8 (HWC in numpy, NCHW in tensors) outside networks and float32 
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 
 import numpy as np
 import torch
@@ -40,6 +40,11 @@ def resize(image: Pixels, size: int) -> Pixels:
     picture = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
     resized = np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
     return resized.reshape(size, size, *image.shape[2:])
+
+
+def evenly_spaced(images: Sized, count: int = 8) -> np.ndarray:
+    """Indexes of up to `count` of the images, evenly spread from the first to the last."""
+    return np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
 
 
 def grid(images: Tensor, columns: int | None = None) -> Pixels:

@@ -34,7 +34,7 @@ _FILES = (
     "curate_filter.js",
     "curate_inputs.js",
     "curate_pairs.js",
-    "curate_server.js",
+    "server.js",
     "curate.svg",
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -14,12 +14,10 @@ from mien.core.atomic import write_text
 from mien.core.image import to_uint8
 from mien.core.provenance import SourceType
 from mien.evaluation.copies import Nearest, Planted
+from mien.evaluation.verdict import Audit
 from mien.evaluation.worth_page import interval_chart
 from mien.reports.inline_images import Samples, Shown, show_sample, show_strip
 from mien.reports.page import render
-
-if TYPE_CHECKING:
-    from mien.evaluation.audit import Audit
 
 _PAIRS = 24
 _DOTS = 300
@@ -33,7 +31,7 @@ _WORDS = {
 class Evidence(NamedTuple):
     """What the page shows. seeds: of the fakes that a generator drew, None for pictures."""
 
-    audit: "Audit"
+    audit: Audit
     fakes: Tensor
     train: Tensor
     nearest: Nearest

@@ -96,11 +96,10 @@ def open_reals(data: str) -> "Reals":
 
 
 @dataclass(frozen=True)
-class DatasetReals:
-    """The pictures of a dataset."""
+class _OfDataset:
+    """What either side of pictures says of its dataset."""
 
     dataset: Dataset
-    has_images: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -116,6 +115,12 @@ class DatasetReals:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+
+class DatasetReals(_OfDataset):
+    """The pictures of a dataset."""
+
+    has_images: ClassVar[bool] = True
 
     def label_rows(self, spec: Spec) -> np.ndarray | None:
         return rows_for(spec, self.dataset)
@@ -318,27 +323,21 @@ class Model:
         return torch.from_numpy(rows[np.random.RandomState(seed).randint(0, len(rows), count)])
 
 
-@dataclass(frozen=True)
-class Pictures:
+class Pictures(_OfDataset):
     """Pictures that somebody drew: a folder, a zip, an array."""
 
-    dataset: Dataset
     run: ClassVar[None] = None
 
     @property
     def label(self) -> str:
-        return self.dataset.name
+        return self.name
 
     @property
     def most(self) -> int:
-        return len(self.dataset)
-
-    @property
-    def spec(self) -> Spec:
-        return self.dataset.spec
+        return len(self)
 
     def about(self, count: int, seed: int, psi: float) -> dict[str, object]:
-        model = f"pictures-{self.dataset.content_hash[:12]}"
+        model = f"pictures-{self.content_hash[:12]}"
         return {"model_id": model, "nimg": None, "seeds": None, "psi": None}
 
     def batches(

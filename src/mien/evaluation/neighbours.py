@@ -11,7 +11,7 @@ from torch import Tensor
 from mien.core import artefacts
 from mien.core.errors import InputError
 from mien.core.events import Tick
-from mien.core.image import to_float
+from mien.core.image import evenly_spaced, to_float
 from mien.core.types import Dataset
 from mien.metrics.features import open_network
 from mien.nn.lpips import Lpips
@@ -140,9 +140,9 @@ def nearest(
     space = space or spaces(samples.shape[-1])[0]
     embed = _open_space(space)
     most = min(len(dataset), _most_reals(space, samples.shape[-1]))
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, most).astype(int))
+    chosen = evenly_spaced(dataset, most)
     reals = _embed_all(embed, dataset, chosen, progress)
-    probes = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), _MOST_PROBES)).astype(int))
+    probes = evenly_spaced(chosen, _MOST_PROBES)
     own = _distances(embed, _pictures(dataset, chosen[probes]), reals, mirror=mirror)
     own[np.arange(len(probes)), probes] = np.inf  # a picture is no neighbour of itself ...
     size = float(np.sqrt(np.mean([float(row @ row) for row in reals])))

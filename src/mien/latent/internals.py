@@ -18,7 +18,7 @@ from mien.core.atomic import write_text
 from mien.core.checkpoint import load_generator, newest_state
 from mien.core.errors import InputError
 from mien.core.events import Events, job
-from mien.core.image import to_float
+from mien.core.image import evenly_spaced, to_float
 from mien.core.packaged import source_of
 from mien.core.provenance import SourceType
 from mien.core.run import RunFolder
@@ -223,7 +223,7 @@ def _reals(dataset: Dataset, drawing: Drawing) -> Tensor:
     spec = drawing.loaded.header.spec
     if (dataset.spec.resolution, dataset.spec.channels) != (spec.resolution, spec.channels):
         raise InputError(f"--data {dataset.name}: images of other sizes than the generator's")
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, _FACES).astype(int))
+    chosen = evenly_spaced(dataset, _FACES)
     return torch.from_numpy(np.ascontiguousarray(dataset.images(chosen)))
 
 

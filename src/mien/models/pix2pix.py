@@ -8,7 +8,8 @@ of training, so that a picture's result depends on no other. The paper's batches
 by itself, in training and after it: that is instance norm, and what the preset `paper` says.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -18,11 +19,30 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.family import FamilyConfig
+from mien.core.ranks import drawn
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._jitter import jittered
 from mien.nn.patch_gan import Norm, PatchGan
 from mien.nn.perceptual import Perceptual
 from mien.nn.unet import Translator
+
+
+def jittered(sides: Sequence[Tensor], share: float, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Enlarge pictures by `share` of a side and cut them back at random places, the same on every side.
+
+    sides: float [N, C, H, H] in [-1, 1] each, which stay as they are; returns new ones of the same shapes.
+    """
+    side = sides[0].shape[-1]
+    large = round(side * (1 + share))
+    if large == side:
+        return tuple(sides)
+    count, device = len(sides[0]), sides[0].device
+    at = drawn(partial(torch.randint, large - side + 1), (count, 2), rng).tolist()
+    with torch.autocast(device.type, enabled=False):
+        both = F.interpolate(torch.cat(tuple(sides), dim=1).float(), (large, large), mode="bicubic")
+        cut = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(both, at, strict=True)])
+        parts = torch.split(cut.clamp(-1, 1), [pictures.shape[1] for pictures in sides], dim=1)
+    return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
+
 
 KIND = "translator"
 PRODUCT = "g"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,34 @@ from numpy.typing import NDArray
 
 from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
-from mien.render.eyes import render_eye
 from mien.render.heads import check_size, render_one
-from mien.render.person import sample_person
-from mien.render.shot import sample_shot, with_changes
+from mien.render.layout import lay_out
+from mien.render.person import Person, sample_person
+from mien.render.shot import Shot, sample_shot, with_changes
+from mien.render.trace import make_camera
+
+_ZOOM = 4.6  # an eye picture is this much narrower than a portrait: about 0.6 decimetres across
+
+
+def render_eye(
+    person: Person, shot: Shot, side: str, *, size: int
+) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Picture uint8 [3, size, size] of one eye, and labels as of the whole head plus "eye": side.
+
+    side: "left" or "right" of the picture. Landmarks are in pixels of the eye picture. Raises InputError for
+    another side.
+    """
+    if side not in ("left", "right"):
+        raise InputError(f'an eye is "left" or "right", not {side!r}')
+    face = lay_out(person, shot)
+    x = face.eye[0] if side == "right" else -face.eye[0]
+    point = np.array([[x, face.eye[1], face.eye[2] + face.eye_radius]])
+    close = replace(shot, zoom=shot.zoom * _ZOOM, shift_x=0.0, shift_y=0.0)
+    (centre,), _ = make_camera(close).project(point, 1)
+    close = replace(close, shift_x=float(0.5 - centre[0]), shift_y=float(0.5 - centre[1]))
+    rendered = render_one(person, close, size=size)
+    return rendered.image, {**rendered.labels, "eye": side}
+
 
 _ENOUGH_RAYS = 24 * 64 * 64  # below about this much work a second process costs more than it saves
 _STRIDE = 1_000_003  # distance between the person ids of two seeds

@@ -28,6 +28,7 @@ _FILES = (
     "study_answers.js",
     "study_exposure.js",
     "study_server.js",
+    "server.js",
 )
 _Link = Annotated[str, Field(max_length=200)]
 

@@ -6,14 +6,21 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mien import TOOL
+from mien.core.atomic import write_bytes
 from mien.core.checkpoint import DatasetInfo, NetworkHeader, save_generator
+from mien.core.events import Events
+from mien.core.image import evenly_spaced, grid
 from mien.core.labels import spread_rows
+from mien.core.packed import encode_png
 from mien.core.run import RunFolder
-from mien.core.types import Dataset
+from mien.core.types import Dataset, Lesson
 from mien.training.loop import Training
+
+_REALS = 64  # shown in `reals.png`
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,51 @@ class NoOutputs:
 
     def end(self) -> None:
         """Nothing."""
+
+
+class ProductOutputs:
+    """What a run of one network leaves behind, whatever its kind; each kind adds `show` and `end`.
+
+    kind, product: as the family's module says.
+    """
+
+    kind: str
+    product: str
+
+    def __init__(
+        self,
+        run: RunFolder,
+        training: Training,
+        dataset: Dataset,
+        lesson: Lesson,
+        *,
+        family: str,
+        events: Events,
+    ) -> None:
+        self._run, self._training, self._dataset, self._lesson = run, training, dataset, lesson
+        self._family, self._events = family, events
+
+    @property
+    def _network(self) -> nn.Module:
+        return self._training.averages.networks[self.product]
+
+    def begin(self) -> None:
+        """Write `reals.png`: images of the training set, of its targets where it has such."""
+        images = self._lesson.train if self._lesson.others is None else self._lesson.others
+        shown = images.images(evenly_spaced(images, _REALS))
+        write_bytes(self._run.reals, encode_png(grid(torch.from_numpy(shown))))
+
+    def save(self) -> None:
+        """Write the averaged network."""
+        save_product(
+            self._run,
+            self._training,
+            self._dataset,
+            family=self._family,
+            kind=self.kind,
+            network=self.product,
+            roles=self._lesson.roles,
+        )
 
 
 def save_product(

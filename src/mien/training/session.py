@@ -11,7 +11,7 @@ from torch import Tensor
 from mien.core import ranks
 from mien.core.errors import MienError
 from mien.core.events import TrainingTick as Tick
-from mien.core.image import to_float
+from mien.core.image import evenly_spaced, to_float
 from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.training.loop import Batches, Budget, Step, Training, train
@@ -166,7 +166,7 @@ def _sample(dataset: Dataset) -> Tensor | None:
     """Real images, evenly spread, whose variety the monitor compares the fakes' with."""
     if len(dataset) < 2:
         return None
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, _REALS).astype(int))
+    chosen = evenly_spaced(dataset, _REALS)
     return to_float(torch.from_numpy(np.ascontiguousarray(dataset.images(chosen))))
 
 

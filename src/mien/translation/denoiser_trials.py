@@ -15,12 +15,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from mien.core.image import to_float, to_uint8
+from mien.core.image import evenly_spaced, to_float, to_uint8
 from mien.core.types import Dataset
 from mien.metrics.ms_ssim import ssim
 from mien.models.noise2noise import Config, noise_of
 from mien.nn.noise import Noise
-from mien.translation.images import apply_network, evenly_spaced, psnr
+from mien.translation.images import apply_network, psnr
 
 Filter = Callable[[np.ndarray], np.ndarray]  # uint8 [H, W, C] -> the same
 
@@ -123,7 +123,7 @@ def filtered(noisy: np.ndarray, targets: np.ndarray) -> list[Cleaned]:
 
 
 def _best(noisy: np.ndarray, targets: np.ndarray, choices: Iterator[tuple[str, Filter]]) -> Cleaned:
-    few = np.unique(np.linspace(0, len(noisy) - 1, _TUNED_ON).astype(int))
+    few = evenly_spaced(noisy, _TUNED_ON)
     truth = targets[few].astype(np.float32)
 
     def squared_error(choice: tuple[str, Filter]) -> float:

@@ -1,7 +1,5 @@
 """Arrays of images through a network, side by side, and compared pixel by pixel. For SSIM see `ms_ssim`."""
 
-from collections.abc import Sized
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,7 +8,6 @@ from mien.core.image import grid, to_float, to_uint8
 from mien.core.picture import Pixels
 
 _BATCH = 64
-_ROWS = 8
 _LEAST = 1e-10  # mean squared error that counts as none: 100 dB
 
 
@@ -30,11 +27,6 @@ def side_by_side(*columns: np.ndarray) -> Pixels:
     """One image with a row for each example; every column is uint8 [N, C, H, W]."""
     cells = np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:])
     return grid(torch.from_numpy(cells), len(columns))
-
-
-def evenly_spaced(images: Sized, count: int = _ROWS) -> np.ndarray:
-    """Indexes of up to `count` of the images, evenly spread from the first to the last."""
-    return np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.examination import Examination
+from mien.core.image import evenly_spaced
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.labels.split import person_of
@@ -22,7 +23,7 @@ from mien.metrics.ms_ssim import ms_ssim, ssim
 from mien.models.pix2pix import KIND
 from mien.training.paired_data import EvaluationPairs, evaluation_pairs
 from mien.translation import identity
-from mien.translation.images import apply_network, evenly_spaced, l1, psnr
+from mien.translation.images import apply_network, l1, psnr
 
 AMONG = 100  # people of whom one is looked for, where there are as many
 _MOST = 2000  # pairs that are looked at, evenly spread over all

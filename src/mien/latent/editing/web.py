@@ -20,7 +20,7 @@ _FILES = (
     "edit.css",
     "edit.js",
     "edit_drag.js",
-    "edit_server.js",
+    "server.js",
     "curate.svg",
 )
 _LEAST_EFFECT = 0.05  # standard deviations a unit that the page speaks of

@@ -1,7 +1,7 @@
 // The page of mien curate: a grid of faces, verdicts by click and key.
 // What it shows as tossed or kept is what the server answered after writing it to disk.
 
-import { ask, element, plural, send } from "./curate_server.js";
+import { ask, element, plural, send } from "./server.js";
 import { Filter } from "./curate_filter.js";
 import * as info from "./curate_info.js";
 import * as inputs from "./curate_inputs.js";

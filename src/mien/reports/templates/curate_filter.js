@@ -1,6 +1,6 @@
 // The filter and the order: kept in the address, so that a reload changes nothing.
 
-import { element } from "./curate_server.js";
+import { element } from "./server.js";
 
 const byId = (id) => document.getElementById(id);
 const short = (key) => key.slice(key.indexOf(".") + 1);

@@ -1,6 +1,6 @@
 // The panel with what is known about one face.
 
-import { ask, element } from "./curate_server.js";
+import { ask, element } from "./server.js";
 
 const panel = document.getElementById("info");
 const TABLES = ["measurements", "labels", "predictions", "fields"];

@@ -1,6 +1,6 @@
 // The inputs that preparing dropped, as pictures; a click takes one into the dataset or tosses it again.
 
-import { ask, element, plural, send } from "./curate_server.js";
+import { ask, element, plural, send } from "./server.js";
 
 const byId = (id) => document.getElementById(id);
 const grid = byId("inputs-grid");

@@ -1,6 +1,6 @@
 // Near-duplicates side by side: the one that is kept is marked, a click or key takes the other.
 
-import { ask, element, plural, send } from "./curate_server.js";
+import { ask, element, plural, send } from "./server.js";
 import { split } from "./curate_inputs.js";
 
 const byId = (id) => document.getElementById(id);

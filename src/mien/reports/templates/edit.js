@@ -1,7 +1,7 @@
 // The page of mien edit --serve: a face, sliders that move it along directions, and what is kept of it.
 // A step of the history is {face, set, layers}; it stays with the tab when the page is loaded anew.
 
-import { ask, button, element, Failed, picture, send, upload } from "./edit_server.js";
+import { address, ask, button, element, Failed, post, request, send } from "./server.js";
 import { Points } from "./edit_drag.js";
 
 const byId = (id) => document.getElementById(id);
@@ -43,6 +43,8 @@ function guarded(action) {
 }
 
 // ---- the picture: one request at a time, the latest wish next
+
+const picture = async (path, parameters) => (await request(address(path, parameters))).blob();
 
 let wish = null, busy = false, url = null;
 
@@ -299,7 +301,8 @@ const photo = guarded(async (file) => {
     throw new Failed(`${file.name}: ${(file.size / 1e6).toFixed(0)} MB are too many; photos of up to ${model.most_upload / 1e6} MB are taken`);
   }
   notice(`looking for faces in ${file.name}`);
-  const found = await upload("photos", file, { name: file.name });
+  const sent = post(file, "application/octet-stream");
+  const found = await (await request(address("photos", { name: file.name }), sent)).json();
   if (found.num_faces === 1) return project(found, 1);
   const choices = Array.from({ length: found.num_faces }, (_, at) => {
     const image = element("img");

@@ -2,7 +2,8 @@
 
 import { answerOf, checkWords, questionOf } from "./study_answers.js";
 import { canvasOf, framesOf, present, refreshRate, watchHidden } from "./study_exposure.js";
-import { Refused, ask, bitmap, button, element, forget } from "./study_server.js";
+import { button, element } from "./server.js";
+import { ask, bitmap, forget, refused } from "./study_server.js";
 
 const screen = document.getElementById("screen");
 const leaveButton = document.getElementById("leave");
@@ -146,8 +147,8 @@ async function vote(body) {
     try {
       return await ask("votes", body, trouble);
     } catch (error) {
-      if (error instanceof Refused && error.kind === "too-early") await pause(300);
-      else if (error instanceof Refused && ["replayed", "out-of-order"].includes(error.kind)) {
+      if (refused(error) && error.kind === "too-early") await pause(300);
+      else if (refused(error) && ["replayed", "out-of-order"].includes(error.kind)) {
         return { correct: null, next: await ask("next", { link }, trouble) };
       } else throw error;
     }
@@ -284,8 +285,8 @@ async function run() {
 leaveButton.addEventListener("click", () => leave().catch(fail));
 
 function fail(error) {
-  const words = error instanceof Refused ? error.message : `Something went wrong in this page (${error.message}). Reload it to go on where you stopped.`;
-  card(error instanceof Refused && error.kind !== "error" ? "Sorry" : "Something is wrong", element("p", "", words));
+  const words = refused(error) ? error.message : `Something went wrong in this page (${error.message}). Reload it to go on where you stopped.`;
+  card(refused(error) && error.kind !== "error" ? "Sorry" : "Something is wrong", element("p", "", words));
 }
 
 run().catch(fail);

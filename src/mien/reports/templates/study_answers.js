@@ -1,6 +1,6 @@
 // What a participant answers with: buttons and keys for each kind of task. Each gives a node and a promise.
 
-import { button, element } from "./study_server.js";
+import { button, element } from "./server.js";
 
 // Listen to keys while `node` is on the page. keys: by event.key in small letters.
 function onKeys(node, keys) {

@@ -1,23 +1,15 @@
-// Asking the server. What must not get lost is sent again until the server has answered.
+// Asking the server of a study. What must not get lost is sent again until the server has answered.
 
-export class Refused extends Error {
-  constructor(words, kind) { super(words); this.kind = kind; }
-}
+import { Failed, post, request } from "./server.js";
 
 const PATIENCE = [500, 1000, 2000, 4000, 8000];  // ms between tries
 
 async function once(path, body) {
-  const options = body === undefined ? {} : {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-Mien": "study" },
-    body: JSON.stringify(body),
-  };
-  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(20000), ...options });
-  if (response.status >= 500) throw new Error(`the server answered ${response.status}`);
-  const answer = await response.json();
-  if (!response.ok) throw new Refused(answer.error ?? "the server refused that", answer.kind ?? "error");
-  return answer;
+  const options = body === undefined ? {} : post(JSON.stringify(body));
+  return (await request(path, { ...options, signal: AbortSignal.timeout(20000) })).json();
 }
+
+export const refused = (error) => error instanceof Failed && error.status >= 400 && error.status < 500;
 
 // onTrouble is called with words while the server is not reached, and with null when it is again.
 export async function ask(path, body, onTrouble = () => {}) {
@@ -27,7 +19,7 @@ export async function ask(path, body, onTrouble = () => {}) {
       if (tries) onTrouble(null);
       return answer;
     } catch (error) {
-      if (error instanceof Refused) { onTrouble(null); throw error; }
+      if (refused(error)) { onTrouble(null); throw error; }
       onTrouble("The server is not reached. Nothing is lost: your answer is sent again in a moment.");
       await new Promise(resolve => setTimeout(resolve, PATIENCE[Math.min(tries, PATIENCE.length - 1)]));
     }
@@ -61,19 +53,4 @@ export function forget(names) {
     bitmaps.get(name)?.close();
     bitmaps.delete(name);
   }
-}
-
-// An element with a class and children; texts stay texts, whatever they hold.
-export function element(tag, className = "", ...children) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
-}
-
-export function button(words, className, action) {
-  const made = element("button", className, words);
-  made.type = "button";
-  made.addEventListener("click", action);
-  return made;
 }

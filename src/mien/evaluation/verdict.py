@@ -1,0 +1,335 @@
+"""What an audit says: tests of copying (attraction, C_T, authenticity), the verdict, the table shown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy.stats import fisher_exact, mannwhitneyu, permutation_test
+from sklearn.cluster import KMeans
+
+from mien import TOOL
+from mien.attributes.agreement import Interval
+from mien.core.events import Column, Table
+from mien.core.types import Dataset
+from mien.evaluation.copies import Gallery, Nearest, Planted
+from mien.metrics._intervals import of_share
+
+Verdict = Literal["release", "hold back", "undecided"]
+
+_PASS = 0.01  # share of images that are no copies which the cut lets pass
+_ALPHA = 0.005  # of each of the two tests
+_COPY = 0.6  # times the least distance of the hold-out: as near as no image that is no copy
+_PULL = 2.0  # times as many fakes for a training image as for an unseen one
+_LEAST = {"unseen": 100, "fakes": 200}
+_LEAST_NEAREST, _LEAST_FOUND = 0.95, 0.6
+_CELLS = 5
+_FEWEST_OF_A_CELL = 10  # of either side: fewer say nothing of it
+
+
+class Power(BaseModel):
+    """Of planted copies: nearest, the share whose original is the nearest; found, that below the cut."""
+
+    model_config = ConfigDict(frozen=True)
+
+    way: str
+    count: int
+    nearest: float
+    found: float
+    found_by_identity: float
+
+
+class Space(BaseModel):
+    """One distance. cut: 1 % of the hold-out lie nearer. fakes, held_out: the shares that do.
+
+    p_value: of fakes lying nearer no more often than the hold-out (Fisher's exact test, one-sided).
+    medians: of the hold-out, the fakes, the planted copies.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    cut: float
+    fakes: Interval
+    held_out: Interval
+    p_value: float
+    medians: tuple[float, float, float]
+
+
+class Attraction(BaseModel):
+    """Of each fake the nearest image, training and unseen ones together: which draw more fakes?
+
+    share: of the fakes that lie nearest to a training image; expected: the share of training images. ratio:
+    fakes for a training image over those for an unseen one. p_value: of that by chance, by permutation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    share: float
+    expected: float
+    ratio: float
+    p_value: float
+
+
+class Audit(BaseModel):
+    """What `mien audit` found. stand_in: whether training images stood in for a hold-out.
+
+    copies: fakes nearer than any image that is no copy. most_copies: the largest share of copies that the
+    counts leave possible at 95 %. exit_code: of the command: 0 release, 1 hold back, 3 undecided.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model: str
+    data: str
+    data_hash: str
+    hold_out: str
+    stand_in: bool
+    num_fakes: int
+    num_train: int
+    num_held_out: int
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    lpips: Space
+    identity: Space
+    attraction: Attraction | None
+    copies: int
+    copy_cut: float
+    most_copies: float
+    power: tuple[Power, ...]
+    c_t: float | None
+    authenticity: float
+    tool: str = TOOL
+
+    @property
+    def exit_code(self) -> int:
+        return {"release": 0, "hold back": 1, "undecided": 3}[self.verdict]
+
+
+def attraction(train: np.ndarray, unseen: np.ndarray) -> tuple[float, float]:
+    """How many times as many fakes a training image draws as an unseen one, and how likely that is by chance.
+
+    train, unseen: of each image the number of fakes that have it as their nearest, of all in both, [N] and
+    [M]. Each fake meets both kinds, so neither poor fakes nor all too usual ones favour one; for a model that
+    did not learn its images by heart the kinds can be exchanged, which is what is permuted. With half a fake
+    added to either kind.
+    """
+    ratio = (train.sum() + 0.5) / len(train) / ((unseen.sum() + 0.5) / len(unseen))
+    test = permutation_test(
+        (train.astype(float), unseen.astype(float)),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        vectorized=True,
+        n_resamples=1999,
+        batch=200,
+        alternative="greater",
+        random_state=0,
+    )
+    return float(ratio), float(test.pvalue)
+
+
+def c_t(
+    held_out: np.ndarray, fake: np.ndarray, cells_held_out: np.ndarray, cells_fake: np.ndarray
+) -> float | None:
+    """C_T (Meehan, Chaudhuri and Dasgupta 2020): below -3 it copies, above 3 it underfits; about 0 else.
+
+    held_out, fake: distances to the nearest training image, [N] and [M]. cells_*: the cell of the space that
+    each image lies in. Of each cell the Mann-Whitney statistic of "fakes are farther" as a standard normal,
+    averaged by the hold-out's share of the cell. None where no cell has enough of both.
+    """
+    total, weight = 0.0, 0
+    for cell in np.unique(cells_held_out):
+        ours, theirs = held_out[cells_held_out == cell], fake[cells_fake == cell]
+        n, m = len(ours), len(theirs)
+        if min(n, m) < _FEWEST_OF_A_CELL:
+            continue
+        farther = float(mannwhitneyu(theirs, ours).statistic)
+        total += n * (farther - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
+        weight += n
+    return total / weight if weight else None
+
+
+def authenticity(distances: np.ndarray, nearest: np.ndarray, own: np.ndarray) -> float:
+    """The share of fakes that are no noisy copies by Alaa et al. (2022).
+
+    distances, nearest: of each fake the nearest training image and its distance, [N]. own: the distance of
+    each training image to its own nearest other one, [M]. A fake is authentic where it is farther than that.
+    About .5 for images of the same distribution, 0 for copies.
+    """
+    return float(np.mean(distances > own[nearest]))
+
+
+def judged(
+    nearest: Nearest,
+    unseen: Nearest,
+    among_all: np.ndarray | None,
+    copies: Mapping[str, Planted],
+    gallery: Gallery,
+    *,
+    model: str,
+    data: Dataset,
+    hold_out: str = "",
+    notes: Sequence[str] = (),
+) -> Audit:
+    """The verdict on fakes, from what is nearest to them, to unseen images and to planted copies.
+
+    among_all: the nearest to each fake of the training images and, numbered after them, the hold-out's.
+    hold_out: its name; "" where training images stand in.
+    """
+    every = copies["all"].nearest
+    lpips = _space(nearest.distances, unseen.distances, every.distances)
+    identity = _space(nearest.identity, unseen.identity, every.identity)
+    copy_cut = _COPY * float(unseen.distances.min())
+    num_copies = int((nearest.distances < copy_cut).sum())
+    power = tuple(
+        Power(
+            way=way,
+            count=len(one.origins),
+            nearest=float(np.mean(one.nearest.indexes == one.origins)),
+            found=float(np.mean(one.nearest.distances <= lpips.cut)),
+            found_by_identity=float(np.mean(one.nearest.identity <= identity.cut)),
+        )
+        for way, one in copies.items()
+    )
+    most = min(lpips.fakes.high / max(power[-1].found, 1e-9), 1.0)
+    pull = None if among_all is None else _attraction(among_all, len(gallery), len(unseen))
+    verdict, reasons = _verdict(lpips, identity, pull, num_copies, power[-1], most, len(nearest), len(unseen))
+    cells = cells_of(gallery.who)
+    unseen_cells, fake_cells = (cells[near.who_indexes] for near in (unseen, nearest))
+    return Audit(
+        model=model,
+        data=data.name,
+        data_hash=data.content_hash,
+        hold_out=hold_out,
+        stand_in=not hold_out,
+        num_fakes=len(nearest),
+        num_train=len(gallery),
+        num_held_out=len(unseen),
+        verdict=verdict,
+        reasons=reasons,
+        notes=tuple(notes),
+        lpips=lpips,
+        identity=identity,
+        attraction=pull,
+        copies=num_copies,
+        copy_cut=copy_cut,
+        most_copies=most,
+        power=power,
+        c_t=c_t(unseen.distances, nearest.distances, unseen_cells, fake_cells),
+        authenticity=authenticity(nearest.identity, nearest.who_indexes, gallery.own_identity()),
+    )
+
+
+def _space(fakes: np.ndarray, unseen: np.ndarray, copies: np.ndarray) -> Space:
+    cut = float(np.quantile(unseen, _PASS))
+    below = [int((each <= cut).sum()) for each in (fakes, unseen)]
+    counts = [[below[0], len(fakes) - below[0]], [below[1], len(unseen) - below[1]]]
+    shares = [_share(number, len(each)) for number, each in zip(below, (fakes, unseen), strict=True)]
+    return Space(
+        cut=cut,
+        fakes=shares[0],
+        held_out=shares[1],
+        p_value=float(fisher_exact(counts, alternative="greater").pvalue),
+        medians=tuple(float(np.median(each)) for each in (unseen, fakes, copies)),
+    )
+
+
+def _attraction(among_all: np.ndarray, num_train: int, num_unseen: int) -> Attraction:
+    drawn = np.bincount(among_all, minlength=num_train + num_unseen)
+    ratio, p_value = attraction(drawn[:num_train], drawn[num_train:])
+    share, expected = float(np.mean(among_all < num_train)), num_train / (num_train + num_unseen)
+    return Attraction(share=share, expected=expected, ratio=ratio, p_value=p_value)
+
+
+def _share(number: int, count: int) -> Interval:
+    low, high = of_share(number / count, count)
+    return Interval(value=number / count, low=low, high=high)
+
+
+def _verdict(
+    lpips: Space,
+    identity: Space,
+    pull: Attraction | None,
+    copies: int,
+    power: Power,
+    most: float,
+    fakes: int,
+    unseen: int,
+) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict, and why."""
+    against = []
+    if copies:
+        against.append(
+            f"{copies} of {fakes} fakes are all but copies of training images: nearer than {_COPY:g} times"
+            " the nearest unseen image"
+        )
+    for name, space in (("by LPIPS", lpips), ("by identity", identity)):
+        if space.p_value < _ALPHA:
+            against.append(
+                f"{space.fakes.value:.1%} of the fakes lie nearer to a training image {name} than {_PASS:.0%}"
+                f" of unseen people do (p = {space.p_value:.1g})"
+            )
+    if pull is not None and pull.p_value < _ALPHA and pull.ratio >= _PULL:
+        against.append(
+            f"a training image draws {pull.ratio:.1f} times as many fakes as an unseen one:"
+            f" {pull.share:.0%} of the fakes lie nearest to a training image, and by chance it were"
+            f" {pull.expected:.0%} (p = {pull.p_value:.1g})"
+        )
+    if against:
+        return "hold back", tuple(against)
+    doubts = []
+    if unseen < _LEAST["unseen"]:
+        doubts.append(f"{unseen} unseen images make a coarse cut: use {_LEAST['unseen']} or more")
+    if fakes < _LEAST["fakes"]:
+        doubts.append(f"{fakes} fakes say little: use {_LEAST['fakes']} or more")
+    if power.nearest < _LEAST_NEAREST or power.found < _LEAST_FOUND:
+        doubts.append(
+            f"of planted copies {power.nearest:.0%} had their original nearest and {power.found:.0%} were"
+            f" found; below {_LEAST_NEAREST:.0%} and {_LEAST_FOUND:.0%} silence proves nothing"
+        )
+    if doubts:
+        return "undecided", tuple(doubts)
+    return "release", (
+        f"{lpips.fakes.value:.1%} of the fakes lie below the cut that {_PASS:.0%} of unseen images pass",
+        f"of planted copies {power.found:.0%} lie below it, so at most {most:.1%} of what it draws can be"
+        " copies (95 %)",
+    )
+
+
+def cells_of(features: np.ndarray) -> np.ndarray:
+    """The cell of each training image, of at most `_CELLS` by k-means: int [M]."""
+    cells = max(min(_CELLS, len(features) // 10), 1)
+    return np.asarray(KMeans(cells, n_init=3, random_state=0).fit(features).labels_)
+
+
+def shown(result: Audit) -> Table:
+    """What was planted and what was found of it, then fakes and unseen people."""
+    columns = (
+        Column("images"),
+        Column("number", numbers=True),
+        Column("original nearest", numbers=True),
+        Column("below the cut", numbers=True),
+        Column("by identity", numbers=True),
+    )
+    rows: list[tuple[str, ...]] = [
+        (
+            f"planted: {one.way}",
+            f"{one.count}",
+            f"{one.nearest:.0%}",
+            f"{one.found:.0%}",
+            f"{one.found_by_identity:.0%}",
+        )
+        for one in result.power
+    ]
+    by = (result.lpips, result.identity)
+    rows.append(("unseen people", f"{result.num_held_out}", "", *(f"{s.held_out.value:.1%}" for s in by)))
+    rows.append(("fakes", f"{result.num_fakes}", "", *(f"{s.fakes.value:.1%}" for s in by)))
+    pull = result.attraction
+    drawn = "" if pull is None else f"fakes of a training image for each of an unseen one: {pull.ratio:.2f}; "
+    beside = "" if result.c_t is None else f"C_T {result.c_t:.1f} (below -3: copies, above 3: far off); "
+    return Table(
+        columns,
+        tuple(rows),
+        f"{result.model} against {result.num_train:,} training images of {result.data}",
+        f"cut: LPIPS {result.lpips.cut:.3f}, identity {result.identity.cut:.2f}; {drawn}{beside}authenticity"
+        f" {result.authenticity:.2f}",
+    )

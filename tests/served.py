@@ -1,0 +1,46 @@
+"""Servers of pages for tests: in a thread of this process, or a command as a user starts it."""
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """A server of an application in a thread of this process; gives its address, which ends in a slash."""
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        config = uvicorn.Config(
+            app, log_level="error", ws="none", lifespan="off", timeout_graceful_shutdown=1
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def started(*arguments: object, says: str = r"(http://\S+)") -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Python with those arguments; gives the process and what it says of its address."""
+    command = [sys.executable, "-u", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = None
+            while found is None:
+                line = process.stdout.readline()
+                assert line, process.communicate()
+                found = re.search(says, line)
+            yield process, found[1]
+        finally:
+            process.kill()
