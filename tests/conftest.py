@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: some tests wait for browsers, servers and processes that they started."""
+    """One more than there are cores: some tests wait for browsers, servers and processes they started."""
     return (os.cpu_count() or 1) + 1
 
 
