@@ -2,11 +2,13 @@ import errno
 import io
 import json
 import os
+import shutil
 import struct
 import tarfile
 import threading
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from mien.datasets.info import inspect
 from mien.datasets.layouts import folder
 from mien.datasets.opening import open_dataset, open_index
 from mien.labels.conditions import conditions
+from mien.prepare.sources import list_inputs
 
 
 def picture(seed, size=8, channels=3):
@@ -413,12 +416,13 @@ def test_pictures_with_damage_outside_their_pixels_train_as_others_do(tmp_path):
     assert len(open_dataset(str(tmp_path))) == 3
 
 
-def test_a_collected_folder_has_its_people_and_fields_and_no_classes(tmp_path):
+def write_crawl(folder):
+    """What `mien collect` leaves: eight pictures of five people, and one that its manifest does not name."""
     lines = []
     for number in range(8):
         file = f"pictures/{number % 4:02x}/{number}.png"
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_bytes(encode_png(picture(number)))
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(encode_png(picture(number)))
         record = f"r{number // 2}" if number else None
         line = {
             "file": file,
@@ -428,8 +432,12 @@ def test_a_collected_folder_has_its_people_and_fields_and_no_classes(tmp_path):
             "fields": {"height": number},
         }
         lines.append(json.dumps(line))
-    (tmp_path / "pictures" / "blank.png").write_bytes(encode_png(picture(0)))
-    (tmp_path / "manifest.jsonl").write_text("\n".join([*lines, '{"file": "pic']))  # killed
+    (folder / "pictures" / "blank.png").write_bytes(encode_png(picture(0)))
+    (folder / "manifest.jsonl").write_text("\n".join([*lines, '{"file": "pic']))  # killed
+
+
+def test_a_collected_folder_has_its_people_and_fields_and_no_classes(tmp_path):
+    write_crawl(tmp_path)
     dataset = open_dataset(str(tmp_path))
     assert (len(dataset), dataset.labels, dataset.notes) == (8, None, ())
     people = sorted(record.get("person") or "" for record in dataset.records)
@@ -439,3 +447,26 @@ def test_a_collected_folder_has_its_people_and_fields_and_no_classes(tmp_path):
     assert sum(map(len, sides)) == 8
     assert len(sides[0]) < 8
     assert sum(map(len, shown)) == 4, "nobody on two sides"
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar"])
+def test_collected_folders_inside_a_source_are_read_alike(tmp_path, form):
+    source = tmp_path / "all"
+    for site in ("a", "b/deep"):
+        write_crawl(source / site)
+    if form != "folder":
+        source = Path(shutil.make_archive(str(tmp_path / "packed"), form, tmp_path, "all"))
+    dataset = open_dataset(str(source))
+    assert (len(dataset), dataset.labels) == (16, None)
+    assert {record.get("person") or "" for record in dataset.records} == {"", *(f"s/r{n}" for n in range(4))}
+    inputs = list_inputs(source)
+    assert len(inputs.files) == 16
+    assert inputs.labels is None
+    assert sum("person" in known for known in inputs.extra.values()) == 14
+
+
+def test_a_picture_beside_collected_folders_is_no_less_read(tmp_path):
+    write_crawl(tmp_path / "crawl")
+    (tmp_path / "own.png").write_bytes(encode_png(picture(50)))
+    assert len(open_dataset(str(tmp_path))) == 10
+    assert sum(file.name.endswith(".png") for file in list_inputs(tmp_path).files) == 10

@@ -13,9 +13,11 @@ from mien.core.events import Events
 from mien.core.manifest import append_records
 from mien.core.packed import PackReader
 from mien.core.picture import read_picture
+from mien.faces.crop import Square, scaled
 from mien.faces.face import Face
 from mien.labels.split import split_people
 from mien.prepare import run
+from mien.prepare.detail import copy_quality, own_sharpness
 from mien.prepare.extract import CropConfig, extract
 from mien.prepare.judge import Rules
 from mien.prepare.pool import Answer
@@ -279,6 +281,20 @@ def test_a_thumbnail_and_an_enlarged_copy_give_way_to_the_original(tmp_path):
     assert sizes["a-thumbnail.png"] < sizes["m-original.png"]
     assert sizes["z-enlarged.png"] < 200, "it has 320, most of them not real"
     assert sources(pack) == ["m-original.png"]
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.25, 1.5, 2.0, 3.0])
+def test_neither_an_enlarged_nor_a_smaller_copy_wins(factor):
+    square, wins = Square((80.0, 85.0), (90.0, 0.0)), 0
+    for pixels in heads()[0]:
+        shape = (round(160 * factor),) * 2
+        copy = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.BICUBIC))
+        own, other = (
+            copy_quality({"face_size": area.side, "own_sharpness": own_sharpness(image, area)})
+            for image, area in ((pixels, square), (copy, scaled(square, factor)))
+        )
+        wins += own > other
+    assert wins >= 7
 
 
 def test_a_double_in_two_classes_is_named(photos, tmp_path):

@@ -2,10 +2,13 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from mien.core.errors import InputError
+
+_MANIFEST = "manifest.jsonl"
 _MOST_SHARING = 4  # records that may share a picture unless the site file says otherwise
 _OF_RECORD = ("record", "page", "site", "purpose", "number", "of")
 
@@ -23,6 +26,44 @@ def most_sharing(sites: Iterable[bytes]) -> dict[str, int]:
             site = tomllib.loads(text.decode())
             most[str(site["name"])] = int(site["limits"]["same_picture"])
     return most
+
+
+def read_crawls(
+    names: Sequence[str], pictures: Iterable[str], read: Callable[[str], bytes]
+) -> tuple[dict[str, Mapping[str, Any]], tuple[str, ...]]:
+    """`read_crawl` of the crawl that a source with files `names` is, or of those that lie in folders of it.
+
+    Nothing where a picture lies in none of these folders. read: the bytes of a file of the source.
+    """
+    extra: dict[str, Mapping[str, Any]] = {}
+    placeholders: list[str] = []
+    roots: list[str] = []
+    for name in (each for each in names if each.rpartition("/")[2] == _MANIFEST and not _hidden(each)):
+        root = name.removesuffix(_MANIFEST)
+        sites = [each for each in names if each.startswith(root) and is_site(each[len(root) :])]
+        manifest, *texts = (_read(read, each) for each in (name, *sites))
+        own, left_out = read_crawl(manifest.decode("utf-8-sig", "replace"), most_sharing(texts))
+        if not root and (own or left_out):
+            return own, left_out
+        if own or left_out:
+            roots.append(root)
+            extra |= {root + file: known for file, known in own.items()}
+            placeholders += [root + file for file in left_out]
+    if not roots or not all(name.startswith(tuple(roots)) for name in pictures):
+        return {}, ()
+    return extra, tuple(placeholders)
+
+
+def _read(read: Callable[[str], bytes], name: str) -> bytes:
+    """A file's bytes; none of a damaged one."""
+    try:
+        return read(name)
+    except InputError:
+        return b""
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/") if part != ".")
 
 
 def read_crawl(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from mien.core.archive import ARCHIVE_SUFFIXES, open_store
 from mien.core.atomic import open_replacing
-from mien.core.crawl import is_site, most_sharing, read_crawl
+from mien.core.crawl import read_crawls
 from mien.core.errors import InputError
 from mien.core.labels import Label, Labels, check_label, named_label, parse_labels
 from mien.core.manifest import (
@@ -202,9 +202,8 @@ class PackReader:
 
     def _crawl(self) -> tuple[dict[str, Mapping[str, Any]], tuple[str, ...]]:
         """What `mien collect` says of each picture, where it filled this folder; and what it left out."""
-        text = self._text("manifest.jsonl")
-        sites = [self._store.read(name) for name in self._store.names() if is_site(name)] if text else []
-        return read_crawl(text or "", most_sharing(sites))
+        names = list(self._store.names())
+        return read_crawls(names, filter(_is_picture, names), self._store.read)
 
     def _manifest(self, crawl: Mapping[str, Mapping[str, Any]]) -> list[Record]:
         text = "" if crawl else self._text(f"{self._root}manifest.jsonl")

@@ -11,6 +11,8 @@ from mien.faces.measure_light import sharpness
 
 _IN_FOCUS = 0.45  # sharpness, at its own size, of what has a detail for nearly every pixel
 _SIDES = (40, 56, 80, 112, 160, 224)  # at which sharpness is asked for
+_LARGEST = 320  # pixels along the side that `own_sharpness` looks at
+_COSTS, _BLURRED = 2.5, 0.02  # tuned on `official` and `old-photos` by benchmarks/copy_quality.py
 
 
 def face_square(face: Face) -> Square:
@@ -43,14 +45,23 @@ def real_size(image: Pixels, square: Square) -> tuple[float, bool]:
     return last[0] * max(last[1], 0.05) / _IN_FOCUS, False
 
 
-def copy_quality(measurements: dict[str, float]) -> float:
-    """What decides between copies of one picture: real pixels, less for every one that is not.
+def own_sharpness(image: Pixels, square: Square) -> float:
+    """Sharpness of what `square` shows of an RGB picture at the picture's own size, at most 320 pixels."""
+    return sharpness(cut(image, square, max(1, min(round(square.side), _LARGEST))))
 
-    A picture prepared before `real_size` was measured goes by sharpness, one that was not measured by size.
+
+def copy_quality(measurements: dict[str, float]) -> float:
+    """What decides between copies of one picture: its pixels, if it is sharp at its own size.
+
+    Enlarging by a factor costs sharpness faster than the 2.5th root of the factor, shrinking hardly adds any.
+    A picture prepared before `own_sharpness` was measured goes by `real_size`, one before that by sharpness,
+    one that was not measured by size.
     """
     side = measurements.get("face_size", measurements.get("crop_side", 0.0))
     sharp = measurements.get("sharpness")
-    real = measurements.get("real_size")
+    real, own = measurements.get("real_size"), measurements.get("own_sharpness")
+    if own is not None:
+        return float(side * max(own, _BLURRED) ** _COSTS)
     if real is None or not side:
         return float(side if sharp is None else sharp)
     return float(real * math.sqrt(min(real / side, 1.0)) * (0.9 + 0.2 * (sharp or 0.0)))

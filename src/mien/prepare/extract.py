@@ -24,7 +24,7 @@ from mien.faces.mesh_finder import MeshFinder
 from mien.faces.search import ENOUGH
 from mien.prepare.all_faces import choose_faces, find_faces
 from mien.prepare.dedupe import perceptual_hash
-from mien.prepare.detail import face_square, real_size
+from mien.prepare.detail import face_square, own_sharpness, real_size
 from mien.prepare.judge import NO_FACE, Drop
 from mien.prepare.sources import Input, Reader, readable
 
@@ -116,7 +116,7 @@ def _whole(record: dict[str, Any], data: bytes, picture: Picture, config: CropCo
     light = measure_light(cut(picture.pixels, square, _VIEW))
     measurements = {name: round(value, 4) for name, value in light.items()}
     measurements["crop_side"] = round(square.side * picture.scale, 2)
-    measurements["real_size"] = _real_size(picture, square)
+    measurements |= _sizes(picture, square)
     code = perceptual_hash(cut(picture.pixels, square, _HASHED))
     shows_something = measurements["contrast"] >= _FLAT  # all flat pictures hash alike
     record["faces"] = [
@@ -155,7 +155,7 @@ def _describe(
     measurements = {name: value for name, value in found.items() if math.isfinite(value)}
     smallest = min(square.side for square in squares.values())
     measurements["crop_side"] = round(smallest * scale, 2)
-    measurements["real_size"] = _real_size(picture, face_square(face))
+    measurements |= _sizes(picture, face_square(face))
     places = {name: [round(x * scale, 2), round(y * scale, 2)] for name, (x, y) in face.landmarks.items()}
     box = [round(value * scale, 2) for value in face.box]
     code = perceptual_hash(cut(picture.pixels, level, _HASHED), mesh=mesh)
@@ -167,9 +167,13 @@ def _describe(
     }
 
 
-def _real_size(picture: Picture, square: Square) -> float:
+def _sizes(picture: Picture, square: Square) -> dict[str, float]:
+    """How much detail there is for the size."""
     size, is_whole = real_size(picture.pixels, square)
-    return round(size * (picture.scale if is_whole else 1.0), 2)
+    return {
+        "real_size": round(size * (picture.scale if is_whole else 1.0), 2),
+        "own_sharpness": round(own_sharpness(picture.pixels, square), 4),
+    }
 
 
 def _cut(

@@ -12,6 +12,7 @@ from mien.core.errors import InputError
 MEASUREMENTS = (
     *("coverage", "face_size", "crop_side", "num_faces", "score", "roll", "yaw", "pitch", "sharpness"),
     *("exposure", "contrast", "eyes_open", "mouth_open", "mask", "glasses", "colour", "real_size"),
+    "own_sharpness",
     *("shadows", "highlights", "tint", "padding", "drawing"),
 )
 # A crop may be enlarged by two thirds and no more.

@@ -28,6 +28,7 @@ MEASURES = {
     "coverage": ("Coverage", "share of the picture that the face covers"),
     "face_size": ("Face size", "pixels of the file, mean of width and height"),
     "crop_side": ("Side of the crop", "pixels of the file"),
+    "own_sharpness": ("Own sharpness", "sharpness at the picture's own size: an enlarged one has less"),
     "real_size": ("Real size", "pixels across the face that show detail of their own"),
     "num_faces": ("Faces in the picture", "how many were found"),
     "score": ("Finder's score", "how sure it is that this is a face, 0 to 1"),

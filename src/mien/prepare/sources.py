@@ -3,19 +3,18 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mien.core.archive import is_tar
-from mien.core.crawl import is_site, most_sharing, read_crawl
+from mien.core.crawl import read_crawls
 from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
 from mien.core.path_labels import classes_of, read_paths
-from mien.core.picture import PICTURE_SUFFIXES, BadPicture, list_files, read_bytes
+from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
 from mien.datasets.index import Index, name_of
 from mien.prepare.archive import Archive, TarArchive, is_safe
 
@@ -63,25 +62,22 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
     """
     files = list_all(source, without=without)
     with Reader(source) as reader:
-        beside = {file.name: file for file in files if file.name in _TABLES}
-        texts = {
-            name: reader.read(file).decode("utf-8-sig", "replace")
-            for name, file in beside.items()
-            if name in ("dataset.json", MANIFEST)
-        }
-        most = most_sharing(_site_files(reader, files) if MANIFEST in texts else ())
+        members = {file.name: file for file in files}
+        document = members.get("dataset.json")
+        text = None if document is None else reader.read(document).decode("utf-8-sig", "replace")
+        pictures = [name for name in members if _is_picture(name)]
+        extra, placeholders = read_crawls(list(members), pictures, lambda name: reader.read(members[name]))
     files = [file for file in files if file.name not in _TABLES]
     own = _own_products([file.name for file in files]) if source.is_dir() else frozenset()
     files = [file for file in files if file.name not in own]
     if not files:
         raise InputError(f"{source}: no pictures in it")
     notes = (f"left out what mien wrote: {_first(sorted(own))}",) if own else ()
-    extra, placeholders = read_crawl(texts.get(MANIFEST, ""), most)
     if placeholders:
         notes = (*notes, f"left out as placeholders, which too many records share: {_first(placeholders)}")
-    if extra and "dataset.json" not in texts:
+    if extra and text is None:
         return _listed(source, files, extra, notes)
-    return _labelled(source, tuple(files), texts.get("dataset.json"), notes)
+    return _labelled(source, tuple(files), text, notes)
 
 
 def list_all(source: Path, *, without: Sequence[Path] = ()) -> list[Input]:
@@ -179,13 +175,6 @@ def _hidden(name: str) -> bool:
 
 def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and is_safe(name)
-
-
-def _site_files(reader: Reader, files: Sequence[Input]) -> Iterator[bytes]:
-    for file in files:
-        if is_site(file.name):
-            with suppress(BadPicture):
-                yield reader.read(file)
 
 
 def _listed(
