@@ -4,6 +4,7 @@ Matrices map target to source, in units of the picture with its centre at (0, 0)
 """
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -132,25 +133,44 @@ def _mirrored(x: Tensor, pad: int) -> Tensor:
 
 def _doubled(x: Tensor) -> Tensor:
     """Twice as large through the wavelet's filter; pixel centres stay where they are in [-1, 1]."""
-    count, channels, height, width = x.shape
-    spread = x.new_zeros(count, channels, 2 * height, 2 * width)
-    spread[:, :, ::2, ::2] = x
-    return _wavelet(spread, gain=2.0, before=len(_SYM6) // 2, after=len(_SYM6) // 2 - 1)
+    m = _doubling(x.shape[-1]).to(x)
+    return ((x @ m).mT.contiguous() @ m).mT
 
 
 def _halved(x: Tensor, extra: int) -> Tensor:
-    # Turned round, so that what the asymmetric filter moved is moved back.
-    y = _wavelet(x, gain=1.0, turned=True, before=len(_SYM6) // 2 - 1, after=len(_SYM6) // 2)
-    return y[:, :, ::2, ::2][:, :, extra:-extra, extra:-extra]
+    """Half as large through the same filter, without `extra` pixels at each edge."""
+    m = _halving(x.shape[-1])[:, extra:-extra].to(x)
+    return ((x @ m).mT.contiguous() @ m).mT
 
 
-def _wavelet(x: Tensor, *, gain: float, before: int, after: int, turned: bool = False) -> Tensor:
-    channels = x.shape[1]
-    taps = torch.tensor(_SYM6, dtype=x.dtype, device=x.device)
-    taps = (taps.flip(0) if turned else taps) / taps.sum() * gain
-    x = F.pad(x, (before, after, before, after), mode="replicate")
-    x = F.conv2d(x, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return F.conv2d(x, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+# As matrices along a side: convolutions of a single channel are many times slower on a CPU.
+
+
+@lru_cache(maxsize=128)
+def _doubling(size: int) -> Tensor:
+    """[size, 2 size]: zeros between the pixels, then the filter with gain 2."""
+    to = torch.arange(2 * size)[:, None]
+    spread = to + torch.arange(len(_SYM6)) - len(_SYM6) // 2
+    return _banded(spread // 2, to, _taps() * 2 * (spread % 2 == 0), size)
+
+
+@lru_cache(maxsize=128)
+def _halving(size: int) -> Tensor:
+    """[size, size / 2]: the filter turned round, so that what it moved is moved back; every second pixel."""
+    to = torch.arange(size // 2)[:, None]
+    return _banded(2 * to + torch.arange(len(_SYM6)) - len(_SYM6) // 2 + 1, to, _taps().flip(0), size)
+
+
+def _banded(source: Tensor, to: Tensor, weights: Tensor, size: int) -> Tensor:
+    """The matrix that adds `weights` of pixels `source`, the nearest of `size`, to pixels `to`."""
+    source, to, weights = torch.broadcast_tensors(source.clamp(0, size - 1), to, weights)
+    matrix = torch.zeros(size, int(to.max()) + 1)
+    return matrix.index_put_((source, to), weights, accumulate=True)
+
+
+def _taps() -> Tensor:
+    taps = torch.tensor(_SYM6)
+    return taps / taps.sum()
 
 
 def grid_sample(x: Tensor, grid: Tensor) -> Tensor:
