@@ -134,13 +134,13 @@ def _mirrored(x: Tensor, pad: int) -> Tensor:
 def _doubled(x: Tensor) -> Tensor:
     """Twice as large through the wavelet's filter; pixel centres stay where they are in [-1, 1]."""
     m = _doubling(x.shape[-1]).to(x)
-    return ((x @ m).mT.contiguous() @ m).mT
+    return ((x @ m).mT @ m).mT
 
 
 def _halved(x: Tensor, extra: int) -> Tensor:
     """Half as large through the same filter, without `extra` pixels at each edge."""
     m = _halving(x.shape[-1])[:, extra:-extra].to(x)
-    return ((x @ m).mT.contiguous() @ m).mT
+    return ((x @ m).mT @ m).mT
 
 
 # As matrices along a side: convolutions of a single channel are many times slower on a CPU.
@@ -163,9 +163,8 @@ def _halving(size: int) -> Tensor:
 
 def _banded(source: Tensor, to: Tensor, weights: Tensor, size: int) -> Tensor:
     """The matrix that adds `weights` of pixels `source`, the nearest of `size`, to pixels `to`."""
-    source, to, weights = torch.broadcast_tensors(source.clamp(0, size - 1), to, weights)
-    matrix = torch.zeros(size, int(to.max()) + 1)
-    return matrix.index_put_((source, to), weights, accumulate=True)
+    matrix = torch.zeros(size, len(to))
+    return matrix.index_put_((source.clamp(0, size - 1), to), weights, accumulate=True)
 
 
 def _taps() -> Tensor:
