@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,27 @@ import torch
 from PIL import Image
 
 from drawers import plain_file
+from latent.projecting import QUICK, generator_file, without_artefacts
 from mien.attributes import predictions
 from mien.attributes.annotate import annotate
 from mien.cli import main
 from mien.core import cluster
 from mien.core.checkpoint import NetworkHeader, save_generator
-from mien.core.cluster import Done, Shard
+from mien.core.cluster import Cluster, Done, Shard
 from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Progress
 from mien.core.manifest import continuation
 from mien.core.packed import PackWriter, encode_png
 from mien.core.types import Spec
+from mien.detection.detect import detect
 from mien.evaluation.measure import measure_all
+from mien.faces.finder import open_finder
 from mien.generation import shards
 from mien.generation.generate import generate
+from mien.latent.projection.project import generated
 from mien.models import attributes
 from mien.prepare.prepare import prepare
+from rendered_heads import heads
 
 pytest.importorskip("distributed", reason="dask is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own, of its threads and sockets
@@ -141,13 +146,6 @@ def test_generate_is_the_same_to_the_byte_and_goes_on(
     out = tmp_path / "spread"
     stopped = generate(source, out=out, seeds=seeds, cluster=machines.address)
 
-    class LeftError(Exception):
-        """The listener has enough."""
-
-    def leave(event: Event) -> None:
-        if isinstance(event, Progress):
-            raise LeftError
-
     with pytest.raises(LeftError):
         stopped.run(leave)
     (done,) = (out / ".shards-done").read_text().split()
@@ -219,6 +217,75 @@ def test_evaluate_gives_the_same_scores(
         ours, theirs = (getattr(one, side).features["vgg-random"] for one in (plain, spread))
         assert np.array_equal(ours, theirs)
         assert len(ours) == 70
+
+
+class LeftError(Exception):
+    """The listener has enough."""
+
+
+def leave(event: Event) -> None:
+    if isinstance(event, Progress):
+        raise LeftError
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files but the page, which says when it was written."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".html")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != "lock"}
+
+
+@pytest.mark.slow
+def test_project_finds_the_same_latents_and_goes_on(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_artefacts(monkeypatch)
+    source = generator_file(tmp_path, "stylegan2")
+    asked: Any = {"seeds": "0-9", "options": QUICK.model_copy(update={"restarts": 2, "noise": True})}
+    generated(source, out=tmp_path / "plain", **asked).run()
+    spread = generated(source, out=tmp_path / "spread", **asked, cluster=machines.address)
+    with pytest.raises(LeftError):
+        spread.run(leave)
+    counts = []
+    spread.run(lambda event: counts.append(event.done) if isinstance(event, Progress) else None)
+    assert counts == [4, 6, 8, 10], "two at a time, and those of the first run not again"
+    assert content(tmp_path / "spread") == content(tmp_path / "plain")
+
+
+@pytest.mark.slow
+def test_detect_says_the_same_and_goes_on(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("mien.detection.detect.open_face_finder", lambda events: open_finder("haar"))
+    (tmp_path / "photos").mkdir()
+    for index, pixels in enumerate(heads(17)[0]):
+        Image.fromarray(pixels).resize((320, 320)).save(tmp_path / "photos" / f"{index:02d}.png")
+    (tmp_path / "photos" / "03.png").write_bytes(b"none")
+    monkeypatch.chdir(tmp_path)
+    asked: Any = {"false_alarms": 0.1}
+    found = detect("photos", **asked, json=tmp_path / "plain.jsonl", heat=tmp_path / "plain").run()
+    assert sum(len(one.faces) for one in found) >= 8
+    assert "photos/03.png" in found[3].problem
+    asked["cluster"] = machines.address
+    with pytest.raises(LeftError):
+        detect("photos", **asked).run(leave)
+    kept = {path.stem for path in (tmp_path / "cache" / "detect").glob("*.json")}
+    assert kept
+    sent: list[str] = []
+    submit = Cluster.map
+    monkeypatch.setattr(Cluster, "map", lambda self, what, shards: submit(self, what, noted(shards, sent)))
+    detect("photos", **asked, json=tmp_path / "spread.jsonl", heat=tmp_path / "spread").run()
+    assert len(sent) == 3 - len(kept)
+    assert not kept & set(sent), "what was done was done again"
+    assert (tmp_path / "spread.jsonl").read_bytes() == (tmp_path / "plain.jsonl").read_bytes()
+    assert content(tmp_path / "spread") == content(tmp_path / "plain")
+    assert not list((tmp_path / "cache" / "detect").iterdir())
+
+
+def noted(shards: Iterable[Shard], names: list[str]) -> Iterator[Shard]:
+    for shard in shards:
+        names.append(shard.name)
+        yield shard
 
 
 @pytest.mark.slow

@@ -1,24 +1,19 @@
 """`mien detect`: whether faces in pictures are synthetic."""
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from mien.core import provenance
+from mien.core import storage
 from mien.core.atomic import write_bytes, write_text
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.packed import encode_png
-from mien.core.picture import BadPicture, Pixels, photo_paths, read_picture
-from mien.core.provenance import Provenance
-from mien.detection.crops import all_crops
-from mien.detection.judge import Detector, Judgement, heat_picture, open_detector
+from mien.core.picture import photo_paths
+from mien.detection.judge import Detector, heat_picture, open_detector
+from mien.detection.pictures import Detected, judge_picture, judged_by_cluster
 from mien.detection.scores import FALSE_ALARMS
-from mien.faces.align import ffhq_square
-from mien.faces.face import Face, Finder
 from mien.faces.finder import open_face_finder
 
 LIMITS = (
@@ -33,43 +28,6 @@ WEAK = (
 _WORDS = {"synthetic": "synthetic", "unsure": "unsure", "no sign": "no sign of synthesis"}
 
 
-@dataclass(frozen=True)
-class Found:
-    """One face of a picture. box: [x, y, width, height] in pixels. crop: as it was judged."""
-
-    box: tuple[float, float, float, float]
-    judgement: Judgement
-    crop: Pixels
-
-
-@dataclass(frozen=True)
-class Detected:
-    """A picture: its mark, its faces (largest first), and why it could not be judged, or ""."""
-
-    path: Path
-    mark: Provenance | None = None
-    faces: tuple[Found, ...] = ()
-    problem: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """What a line of `--json` holds."""
-        faces = [
-            {
-                "box": [round(value, 1) for value in face.box],
-                "verdict": face.judgement.verdict,
-                "probability": round(face.judgement.probability, 4),
-                "under_re_encoding": [round(face.judgement.lowest, 4), round(face.judgement.highest, 4)],
-                "parts": face.judgement.parts,
-                "reasons": list(face.judgement.reasons),
-            }
-            for face in self.faces
-        ]
-        mark = None
-        if self.mark is not None:
-            mark = {"source": self.mark.source_type.value, "tool": self.mark.tool, "model": self.mark.model}
-        return {"file": str(self.path), "mark": mark, "faces": faces, "problem": self.problem or None}
-
-
 @job
 def detect(
     events: Events,
@@ -80,6 +38,7 @@ def detect(
     false_alarms: float = FALSE_ALARMS,
     json: Path | None = None,
     heat: Path | None = None,
+    cluster: str | None = None,
 ) -> list[Detected]:
     """Judge whether the faces in pictures are synthetic: verdict, probability, and why.
 
@@ -90,7 +49,7 @@ def detect(
     Parameters
     ----------
     files
-        Pictures, or folders of them.
+        Pictures, or folders of them; s3://... will do.
     detector
         A run folder or file of `mien detector train`; the one that comes with mien by default.
     false_alarms
@@ -99,30 +58,35 @@ def detect(
         Write a line of JSON for each file there.
     heat
         Folder for a picture of each face and of where the evidence is: red for synthetic, blue against.
+    cluster
+        Let a Dask cluster judge: tcp://HOST:PORT, or local for processes of this machine. Its workers need
+        the pictures and the detector at the same place. Stopped, the same command goes on.
     """
-    paths = photo_paths(files)
-    judge = open_detector(detector, false_alarms=false_alarms)
+    paths = photo_paths([Path(storage.local(file, pictures=cluster is None)) for file in files])
+    source = None if detector is None else Path(storage.local(detector))
+    judge = open_detector(source, false_alarms=false_alarms)
     finder = open_face_finder(events)
-    found: list[Detected] = []
-    tick = events.progress("judging", unit="pictures")
-    for done, path in enumerate(paths, start=1):
-        one = _one(path, finder, judge)
-        found.append(one)
-        if one.problem:
-            events.warn(one.problem)
+    with ExitStack() as stack:
+        if json is not None:
+            json, events = stack.enter_context(storage.sent(json, events))
         if heat is not None:
-            _write_heat(one, heat, len(found))
-        tick(done, len(paths))
-    events.send(_table(found, judge))
-    for one in found:
-        if one.mark is not None:
-            tool = one.mark.tool or "another program"
-            events.note(f"{one.path}: its mark says {one.mark.source_type.value}, by {tool}", "strong")
-    if json is not None:
-        _write_json(json, found)
-        events.wrote(json, f"{len(found)} pictures")
-    if heat is not None:
-        events.wrote(heat, "a face and its heat map a file")
+            heat, events = stack.enter_context(storage.sent(heat, events))
+        judged: Iterable[Detected]
+        if cluster is None:
+            judged = (judge_picture(path, finder, judge) for path in paths)
+        else:
+            judged = judged_by_cluster(cluster, paths, finder, judge)
+        found = _all(judged, len(paths), heat, events)
+        events.send(_table(found, judge))
+        for one in found:
+            if one.mark is not None:
+                tool = one.mark.tool or "another program"
+                events.note(f"{one.path}: its mark says {one.mark.source_type.value}, by {tool}", "strong")
+        if json is not None:
+            _write_json(json, found)
+            events.wrote(json, f"{len(found)} pictures")
+        if heat is not None:
+            events.wrote(heat, "a face and its heat map a file")
     if detector is None:
         events.warn(WEAK)
     events.note(LIMITS)
@@ -131,24 +95,18 @@ def detect(
     return found
 
 
-def _one(path: Path, finder: Finder, judge: Detector) -> Detected:
-    mark = None
-    try:
-        with suppress(
-            InputError
-        ):  # a damaged mark counts for nothing; whether this is a picture is told next
-            mark = provenance.verify(path)
-        image = read_picture(path)
-    except BadPicture as error:
-        return Detected(path, mark, problem=str(error))
-    faces = tuple(_judged(face, crop, judge) for face, crop in all_crops(image, finder))
-    return Detected(path, mark, faces, "" if faces else f"{path}: no face found in it")
-
-
-def _judged(face: Face, crop: Pixels, judge: Detector) -> Found:
-    x, y, width, height = face.box
-    box = (float(x), float(y), float(width), float(height))
-    return Found(box, judge.judge(crop, ffhq_square(face).side), crop)
+def _all(judged: Iterable[Detected], count: int, heat: Path | None, events: Events) -> list[Detected]:
+    """All pictures' answers, with the heat maps written and what could not be judged said on the way."""
+    found: list[Detected] = []
+    tick = events.progress("judging", unit="pictures")
+    for one in judged:
+        found.append(one)
+        if one.problem:
+            events.warn(one.problem)
+        if heat is not None:
+            _write_heat(one, heat, len(found))
+        tick(len(found), count)
+    return found
 
 
 def _table(found: Sequence[Detected], judge: Detector) -> Table:

@@ -58,10 +58,19 @@ class Judgement:
 
 
 class Detector:
-    """A detector with a threshold. false_alarms: the share of real faces that may be called synthetic."""
+    """A detector with a threshold. false_alarms: the share of real faces that may be called synthetic.
 
-    def __init__(self, network: ForensicNet, model: str, false_alarms: float = FALSE_ALARMS) -> None:
-        self.network, self.model, self.false_alarms = network, model, false_alarms
+    path: its file; None of the one that comes with mien.
+    """
+
+    def __init__(
+        self,
+        network: ForensicNet,
+        model: str,
+        false_alarms: float = FALSE_ALARMS,
+        path: Path | None = None,
+    ) -> None:
+        self.network, self.model, self.false_alarms, self.path = network, model, false_alarms, path
         self.threshold = network.threshold(false_alarms)
 
     def judge(self, face: Pixels, side: float, *, explain: bool = True) -> Judgement:
@@ -115,7 +124,7 @@ def open_detector(source: Path | None, *, false_alarms: float) -> Detector:
     if not 0.001 <= false_alarms <= 0.5:
         raise InputError(f"--false-alarms {false_alarms:g}: between 0.001 and 0.5")
     loaded = load_network(source_of(source), KIND, torch.device("cpu"))
-    return Detector(loaded.network, loaded.model, false_alarms)
+    return Detector(loaded.network, loaded.model, false_alarms, None if source is None else loaded.path)
 
 
 def _reasons(

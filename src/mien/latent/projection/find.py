@@ -1,26 +1,35 @@
 """The latents of images: by an encoder, by optimisation, or by one after the other."""
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mien.core import cluster
+from mien.core.artefacts import file_sha256
 from mien.core.checkpoint import NetworkHeader
-from mien.core.errors import InputError
+from mien.core.cluster import Shard
+from mien.core.errors import InputError, MienError
 from mien.core.events import Events
+from mien.core.network import load_network
+from mien.core.storage import on_worker, shared
 from mien.core.styles import Styled
+from mien.faces.identity import ARTEFACT as IDENTITY
 from mien.generation.drawing import Drawing
 from mien.labels.vectors import label_vectors
 from mien.latent.codes import Codes
 from mien.latent.projection.encoder import Encoding, open_encoder, packaged_encoder
 from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions
-from mien.latent.projection.projector import Projected, Projector, Saved, Watch
+from mien.latent.projection.projector import Projected, Projector, Saved, Watch, all_of, batches_of
 from mien.latent.projection.spaces import Labels, Space, open_space
 from mien.latent.projection.starts import Starts, given_latents
 from mien.latent.projection.targets import Target
-from mien.nn.lpips import Lpips
+from mien.nn.lpips import ARTEFACT, Lpips
 
 _LABEL_ROWS = 64  # labels of the samples that a conditional space is measured with
 
@@ -31,13 +40,17 @@ class Finder:
     options: as given, with the encoder that comes with the generator where one may help and none is named.
     """
 
-    def __init__(self, drawing: Drawing, options: ProjectOptions, events: Events) -> None:
+    def __init__(
+        self, drawing: Drawing, options: ProjectOptions, events: Events, *, lpips: bool = True
+    ) -> None:
         if options.encoder is None and options.may_guess:
             options = options.model_copy(update={"encoder": packaged_encoder(drawing.loaded)})
         self._drawing, self.options, self._events = drawing, options, events
         self._labels = known_labels(drawing, options)
         self.space: Space = open_space(options.space, drawing.loaded, self._labels)
-        self.lpips: Lpips | None = open_lpips("alexnet", events, instead="pixels alone are compared")
+        self.lpips: Lpips | None = None
+        if lpips:
+            self.lpips = open_lpips("alexnet", events, instead="pixels alone are compared")
         self._encoding = self._open_encoder()
         if options.chosen_method != "optimise" and self._encoding is None:
             raise InputError(f"--method {options.chosen_method}: name the --encoder; mien encoder makes one")
@@ -57,24 +70,40 @@ class Finder:
         """The id of the encoder, "" where there is none."""
         return "" if self._encoding is None else self._encoding.model
 
-    def find(self, targets: Sequence[Target], saved: Saved, *, watch: Watch | None = None) -> Projected:
-        """Latents of all targets. Stopped, it leaves its state in `saved` and raises."""
+    def find(
+        self,
+        targets: Sequence[Target],
+        saved: Saved,
+        *,
+        watch: Watch | None = None,
+        address: str | None = None,
+    ) -> Projected:
+        """Latents of all targets. Stopped, it leaves its state in `saved` and raises.
+
+        address: of a cluster that optimises, a batch a shard; see `core.cluster.opened`.
+        """
         if self.options.chosen_method == "encoder":
             return self._encoded(targets)
-        starts = self._starts(targets)
+        given = self._given(targets)
+        if address is None:
+            return self.projector(given, watch=watch).run(targets, saved, self._events)
+        return self._spread(address, targets, given, saved)
+
+    def projector(self, given: Tensor | None, *, watch: Watch | None = None, first: int = 0) -> Projector:
+        """What optimises. given: where it begins. first: the number of its first target among all."""
         identity = None
         if self.options.identity:
             identity = open_identity(self._events, instead="identity does not count")
-        projector = Projector(
+        return Projector(
             self.space,
-            starts,
+            self._starts(given),
             self.options,
             lpips=self.lpips,
             identity=identity,
             generator=self._drawing.loaded.network,
             watch=watch,
+            first=first,
         )
-        return projector.run(targets, saved, self._events)
 
     def _encoded(self, targets: Sequence[Target]) -> Projected:
         guess = self._guess(targets)
@@ -96,7 +125,35 @@ class Finder:
         rows = self._labels.rows
         return None if rows is None else rows[:1].expand(count, -1)
 
-    def _starts(self, targets: Sequence[Target]) -> Starts:
+    def _spread(
+        self, address: str, targets: Sequence[Target], given: Tensor | None, saved: Saved
+    ) -> Projected:
+        """Each batch by a worker; those that are done are in `saved`."""
+        options, path = self.options, self._drawing.loaded.path
+        needs = [] if self.lpips is None else [ARTEFACT["alexnet"]]
+        changes: dict[str, Any] = {"steps": options.num_steps, "method": "optimise"}
+        changes |= {"encoder": None, "init": None}  # of which `given` is all that counts
+        if options.identity and open_identity(self._events, instead="identity does not count") is None:
+            changes["identity"] = 0.0
+        needs += [IDENTITY] * bool(changes.get("identity", options.identity))
+        chosen = options.model_copy(update=changes).model_dump(mode="json")
+        place = [*shared(path), file_sha256(path), list(self._drawing.label)]
+        setup = json.dumps([*place, chosen, self.lpips is not None])
+        parts = batches_of(targets, options)
+        todo = [n for n in range(len(parts)) if "values" not in saved.parts.get(f"batch{n}", {})]
+        shards = [_shard(setup, parts[n], targets, given) for n in todo]
+        done = sum(len(parts[n]) for n in range(len(parts)) if n not in set(todo))
+        tick = self._events.progress("projecting", unit="faces")
+        with cluster.opened(address, needs=needs) as pool:
+            for at, found in pool.run(project_shard, shards):
+                saved.parts[f"batch{todo[at]}"] = found
+                saved.write()
+                done += len(parts[todo[at]])
+                tick(done, len(targets))
+        return all_of(saved, len(parts))
+
+    def _given(self, targets: Sequence[Target]) -> Tensor | None:
+        """Latents to begin with: of a file, one or one for each target, or the encoder's."""
         given = None
         if self.options.init is not None:
             path = self.options.init
@@ -105,6 +162,9 @@ class Finder:
                 raise InputError(f"--init {path}: latents in w cannot begin a search in z")
         elif self.options.chosen_method == "both":
             given = self._guess(targets)
+        return given
+
+    def _starts(self, given: Tensor | None) -> Starts:
         return Starts(
             self._drawing.loaded,
             self.space,
@@ -120,6 +180,47 @@ class Finder:
         space = "w" if found.values.ndim == 3 else "z"
         labels = found.labels if space == "z" else None
         return Codes(found.values, space, self._drawing.loaded.model, labels)  # type: ignore[arg-type]
+
+
+def _shard(setup: str, part: range, targets: Sequence[Target], given: Tensor | None) -> Shard:
+    faces = [
+        (_plain(target.image), None if target.points is None else target.points.tolist())
+        for target in (targets[index] for index in part)
+    ]
+    begin = None if given is None else _plain(given[list(part)] if len(given) > 1 else given)
+    return Shard((setup, part.start, faces, begin))
+
+
+def project_shard(
+    setup: str, first: int, faces: list[tuple[Any, list[list[float]] | None]], given: Any
+) -> dict[str, Any]:
+    """One batch of targets. Raises MienError where a worker has another generator, or none."""
+    targets = [
+        Target(f"{first + at}", _tensor(*image), "", points=None if points is None else np.array(points))
+        for at, (image, points) in enumerate(faces)
+    ]
+    begin = None if given is None else _tensor(*given)
+    projector = _opened(setup).projector(begin, first=first)
+    return vars(projector.run(targets, Saved(None, ""), Events()))
+
+
+@lru_cache(maxsize=1)
+def _opened(setup: str) -> Finder:
+    place, version, sha256, label, options, lpips = json.loads(setup)
+    path = on_worker(place, version)
+    if file_sha256(path) != sha256:
+        raise MienError(f"{place}: another file on a worker than here")
+    drawing = Drawing(load_network(path), 1.0, tuple(label))
+    return Finder(drawing, ProjectOptions(**options), Events(), lpips=lpips)
+
+
+def _plain(x: Tensor) -> tuple[str, list[int], bytes]:
+    values = x.contiguous().numpy()
+    return values.dtype.str, list(values.shape), values.tobytes()
+
+
+def _tensor(dtype: str, shape: list[int], data: bytes) -> Tensor:
+    return torch.from_numpy(np.frombuffer(data, dtype).reshape(shape).copy())
 
 
 def known_labels(drawing: Drawing, options: ProjectOptions) -> Labels:

@@ -9,6 +9,7 @@ import torch
 from cyclopts import Parameter
 from torch import Tensor
 
+from mien.core import storage
 from mien.core.atomic import explain
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
@@ -45,6 +46,7 @@ def generated(
     *,
     out: Path,
     seeds: str = "0-3",
+    cluster: str | None = None,
     options: _Options = _DEFAULTS,
 ) -> list[Projection]:
     """Find the latents of faces that the generator drew itself, to see how well that works.
@@ -59,11 +61,14 @@ def generated(
         Folder for what is found: a folder for each face, report.html and projection.json.
     seeds
         Like 0,1,5: the faces.
+    cluster
+        Let a Dask cluster optimise, --batch faces at a time: tcp://HOST:PORT, or local for processes of this
+        machine. Its workers need the generator's file at the same place.
     """
     chosen = parse_seeds(seeds)
     drawing = _drawing(source, options, always_labelled=True)
     targets = targets_of_seeds(drawing, chosen)
-    return _project(events, drawing, targets, options, out, paste=False)
+    return _project(events, drawing, targets, options, out, cluster=cluster)
 
 
 @job
@@ -76,6 +81,7 @@ def real(
     face: str = "largest",
     all_faces: Annotated[bool, Parameter(negative="")] = False,
     paste: Annotated[bool, Parameter(negative="")] = False,
+    cluster: str | None = None,
     options: _Options = _DEFAULTS,
 ) -> list[Projection]:
     """Find the latents nearest to the faces of photos, which are cut out as `mien prepare` does.
@@ -98,17 +104,21 @@ def real(
         The same as --face all.
     paste
         Put each projected face back into its photo, as pasted.png.
+    cluster
+        Let a Dask cluster optimise, --batch faces at a time: tcp://HOST:PORT, or local for processes of this
+        machine. Its workers need the generator's file at the same place.
     """
     drawing = _drawing(source, options, always_labelled=False)
     spec = drawing.loaded.header.spec
-    paths = photo_paths([Path(photo) for photo in photos])
+    paths = photo_paths([Path(storage.local(photo)) for photo in photos])
     faces = collect_faces(paths, spec.resolution, events, "all" if all_faces else face)
     targets = targets_of_photos(faces, spec.channels)
-    return _project(events, drawing, targets, options, out, paste=paste)
+    return _project(events, drawing, targets, options, out, paste=paste, cluster=cluster)
 
 
 def _drawing(source: Path | None, options: ProjectOptions, *, always_labelled: bool) -> Drawing:
     """The generator; labels are needed to draw, and to search in z unless they are found too."""
+    source = None if source is None else Path(storage.local(source))
     loaded = load_network(source)
     styled = isinstance(loaded.network, Styled)
     in_z = not styled or options.space == "z"
@@ -127,16 +137,18 @@ def _project(
     options: ProjectOptions,
     out: Path,
     *,
-    paste: bool,
+    cluster: str | None,
+    paste: bool = False,
 ) -> list[Projection]:
     if options.video:
         check_film(256, 256)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain(error, out) from error
-    with RunFolder(out).lock():
-        return _Run(events, drawing, targets, options, out).project(paste=paste)
+    with storage.sent(out, events) as (made, events):
+        try:
+            made.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, made) from error
+        with RunFolder(made).lock():
+            return _Run(events, drawing, targets, options, made).project(paste=paste, cluster=cluster)
 
 
 class _Run:
@@ -156,9 +168,9 @@ class _Run:
         self._saved = Saved(out, identity)
         self._saved.read(events)
 
-    def project(self, *, paste: bool) -> list[Projection]:
+    def project(self, *, paste: bool, cluster: str | None) -> list[Projection]:
         self._describe()
-        found = self._finder.find(self._targets, self._saved)
+        found = self._finder.find(self._targets, self._saved, address=cluster)
         drawing, codes = self._drawing, self._finder.codes(found)
         if self._options.tune:
             drawing = self._tuned(codes)

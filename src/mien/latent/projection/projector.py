@@ -98,18 +98,20 @@ class Projector:
         identity: IdentityNetwork | None,
         generator: Any,
         watch: Watch | None = None,
+        first: int = 0,
     ) -> None:
+        """first: the number of the first target among all, by which it draws chance."""
         self._space, self._starts, self._options, self._watch = space, starts, options, watch
+        self._first = first
         self._lpips, self._identity, self._generator = lpips, identity, generator
 
     def run(self, targets: Sequence[Target], saved: Saved, events: Events) -> Projected:
         """Find all targets. Stopped by a signal or a listener, it leaves its state and raises."""
-        size = max(1, self._options.batch // self._options.restarts)
-        parts = [range(at, min(at + size, len(targets))) for at in range(0, len(targets), size)]
+        parts = batches_of(targets, self._options)
         with Stop() as stop:
             for number, part in enumerate(parts):
                 self._one(number, part, targets, saved, events, stop)
-        return _joined([_from_state(saved.parts[f"batch{number}"]) for number in range(len(parts))])
+        return all_of(saved, len(parts))
 
     def _one(
         self, number: int, part: range, targets: Sequence[Target], saved: Saved, events: Events, stop: Stop
@@ -167,7 +169,7 @@ class Projector:
             noise=options.initial_noise,
             noise_weight=options.noise_weight,
             patience=options.patience,
-            seed=options.seed + part.start,
+            seed=options.seed + self._first + part.start,
         )
         optimisation = Optimisation(self._space, objective, course, starts, len(targets))
         if state is None:
@@ -179,13 +181,24 @@ class Projector:
         latents, labels = self._starts.of(images, part)
         parameters = self._space.parameters(latents, labels)
         if self._options.noise:
-            rng = torch.Generator().manual_seed(self._options.seed * 7919 + part.start)
+            rng = torch.Generator().manual_seed(self._options.seed * 7919 + self._first + part.start)
             parameters |= draw_noise_maps(self._generator, len(latents), rng)
         return parameters
 
     @torch.no_grad()
     def _values(self, parameters: Parameters) -> Tensor:
         return self._space.values(parameters).detach().clone()
+
+
+def batches_of(targets: Sequence[Target], options: ProjectOptions) -> list[range]:
+    """The numbers of the targets that are optimised at once."""
+    size = max(1, options.batch // options.restarts)
+    return [range(at, min(at + size, len(targets))) for at in range(0, len(targets), size)]
+
+
+def all_of(saved: Saved, count: int) -> Projected:
+    """What `count` batches that are done came to."""
+    return _joined([_from_state(saved.parts[f"batch{number}"]) for number in range(count)])
 
 
 def _is_traced(step: int, options: ProjectOptions) -> bool:
