@@ -4,8 +4,9 @@
 
 Channel base 2048, batch 32, mapping depth 2, R1 every 16 steps, path length every 4. The variants take turns
 of 16 steps, a whole cycle of the lazy phases, so that a noisy neighbour slows all. Drawing is timed on
-batches of 32. Two versions are plain: the network written from the papers with torch's functions alone
-(`stylegan2_plain`), and our own code, its faster convolutions and filters included, run in float32 NCHW.
+batches of 32. Three versions are plain: the network written from the papers with torch's functions alone
+(`stylegan2_plain`), its styles as grouped convolutions and as factors on features, and our own code, its
+faster convolutions and filters included, run in float32 NCHW.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from stylegan2_plain import plain
 
 CPU, SPEC, BATCH, TURN = torch.device("cpu"), Spec(64), 32, 16
 CONFIG = stylegan2.PRESETS["small"]
-PAPERS, OURS = "papers, float32 NCHW", "ours, float32 NCHW"
+GROUPED, PAPERS, OURS = "papers, grouped", "papers, float32 NCHW", "ours, float32 NCHW"
 DRAWN = 640  # pictures a turn of drawing
 
 
@@ -43,9 +44,9 @@ class Noise:
         return Drawn(images.contiguous(memory_format=self._layout), None)
 
 
-def check() -> None:
-    """The version from the papers must be the same network: pictures, and the gradients of every phase."""
-    ours, theirs = stylegan2.build(CONFIG, SPEC), plain(stylegan2.build(CONFIG, SPEC))
+def check(grouped: bool) -> None:
+    """A version from the papers must be the same network: pictures, and the gradients of every phase."""
+    ours, theirs = stylegan2.build(CONFIG, SPEC), plain(stylegan2.build(CONFIG, SPEC), grouped=grouped)
     for name, network in ours.networks.items():
         theirs.networks[name].load_state_dict(network.state_dict())
     z, real = torch.randn(8, CONFIG.z_dim), torch.randn(8, 3, 64, 64)
@@ -115,23 +116,26 @@ def turns(timed: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[
 
 
 def table(title: str, found: dict[str, list[float]]) -> None:
-    print(f"\n{title:22}   best  median  times papers'  times ours in float32 NCHW (medians of turns)")
+    plain = [name for name in (GROUPED, PAPERS, OURS) if name in found]
+    print(f"\n{title:22}   best  median  times {', times '.join(plain)} (medians of turns)")
     for name, speeds in found.items():
-        papers, ours = (
-            statistics.median(a / b for a, b in zip(speeds, found[plain], strict=True))
-            for plain in (PAPERS, OURS)
-        )
-        print(
-            f"{name:22}  {max(speeds):5.1f}  {statistics.median(speeds):6.1f}  {papers:13.2f}  {ours:10.2f}"
-        )
+        ratios = [
+            statistics.median(a / b for a, b in zip(speeds, found[each], strict=True)) for each in plain
+        ]
+        figures = "  ".join(f"{ratio:10.2f}" for ratio in ratios)
+        print(f"{name:22}  {max(speeds):5.1f}  {statistics.median(speeds):6.1f}  {figures}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    check()
+    for grouped in (False, True):
+        check(grouped)
     runs = {
+        GROUPED: trained(
+            torch.float32, torch.contiguous_format, written=lambda family: plain(family, grouped=True)
+        ),
         PAPERS: trained(torch.float32, torch.contiguous_format, written=plain),
         OURS: trained(torch.float32, torch.contiguous_format),
         "float32 channels last": trained(torch.float32, torch.channels_last),

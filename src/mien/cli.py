@@ -10,6 +10,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from mien import __version__
+from mien.core import launched
 from mien.core.errors import InputError, MienError
 
 _YOUNG = 50_000  # objects between two rubbish collections: importing torch makes 250 thousand that stay
@@ -133,10 +134,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(tokens: list[str]) -> int:
     """Run it; 0, unless what it gives has an exit code of its own."""
-    if "TORCHELASTIC_RUN_ID" in os.environ and tokens[:1] != ["train"]:
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        if tokens[:1] == ["train"]:
+            launched.watch()
+            return _called(tokens)
         error = InputError("torchrun is for mien train; run this by itself (--cluster spreads bulk work)")
         error.raised_by_all = True
         raise error
+    return _called(tokens)
+
+
+def _called(tokens: list[str]) -> int:
     if {"--help", "-h"} & set(tokens):
         _forget_summary(tokens)
     asked = app(tokens, exit_on_error=False, result_action="return_value")

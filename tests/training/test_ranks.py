@@ -3,7 +3,10 @@
 import contextlib
 import itertools
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -227,6 +230,74 @@ def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_pa
     assert_near(networks_of(tmp_path / "alone", 6), networks_of(folder, 6), factor=10)
     ticks = [line for line in log.read_text().splitlines() if "Progress/kimg" in line]
     assert len(ticks) == 6
+
+
+@pytest.mark.slow
+def test_who_ended_before_the_first_step_is_said_in_one_line(faces: Path, tmp_path: Path) -> None:
+    """Process 1 hangs as it starts, 0 waits for it where no signal is heard, and 1 is killed."""
+    run = Torchrun(tmp_path, 2, faces, "--kimg", "1")
+    for _ in waited(60):
+        if len(run.workers()) == 2:
+            break
+    waits, hangs = run.workers()
+    os.kill(hangs, signal.SIGSTOP)
+    spent = [-1.0]
+    for _ in waited(120):  # until it does nothing any more
+        time.sleep(0.5)
+        spent.append(cpu_seconds(waits))
+        if len(spent) > 6 and spent[-1] - spent[-6] < 0.05 and spent[-1] > 1:
+            break
+    os.kill(hangs, signal.SIGKILL)
+    code, _, err = run.end()
+    assert code != 0
+    (line,) = [line for line in err.splitlines() if line.startswith("mien: ")]
+    assert re.match(r"mien: process 1 of this training ended at \d\d:\d\d:\d\d, before the first step", line)
+    assert not (tmp_path / "runs").exists()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.slow
+def test_other_data_in_one_process_is_one_line(faces: Path, tmp_path: Path) -> None:
+    """Two processes of any launcher, each with a folder `faces` of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = []
+    for number in range(2):
+        folder = tmp_path / str(number) / "faces"
+        shutil.copytree(faces, folder)
+        if number:
+            (folder / "000.png").unlink()
+        place = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [sys.executable, "-m", "mien", "train", "faces", "--kimg", "1", *_SMALL]
+        environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
+        both.append(
+            subprocess.Popen(command, cwd=folder.parent, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+    said = [process.communicate(timeout=240)[1] for process in both]
+    assert [process.returncode for process in both] == [2, 2]
+    (line,) = [line for text in said for line in text.splitlines() if line.startswith("mien: ")]
+    assert "the processes differ in data or options" in line
+    assert not (tmp_path / "0" / "runs").exists()
+
+
+@pytest.mark.slow
+def test_ada_of_two_processes_is_that_of_one(faces: Path, tmp_path: Path) -> None:
+    asked = (faces, "--kimg", "1", "--augment", "ada")
+    for count in (1, 2):
+        (tmp_path / str(count)).mkdir()
+        code, _, err = Torchrun(tmp_path / str(count), count, *asked).end()
+        assert code == 0, err
+    assert_near(networks_of(tmp_path / "1", 1), networks_of(tmp_path / "2", 1), factor=10)
+    logs = [next((tmp_path / name / "runs").glob("*/log.jsonl")).read_text() for name in "12"]
+    strengths = [re.findall(r'"Progress/augment": ([\d.e-]+)', log) for log in logs]
+    assert strengths[0], logs[0]
+    assert strengths[0] == strengths[1]
 
 
 def waited(seconds: float) -> Iterator[None]:

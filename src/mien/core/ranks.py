@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from mien.core import launched as launched_by
 from mien.core.errors import InputError, MienError
 
 T = TypeVar("T")
@@ -363,10 +364,12 @@ def _in_touch() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise LostRankError(
-            f"another process of this training ended, or the network did ({reason}); the same command goes on"
+        lost = LostRankError(
+            f"{launched_by.loss()}, or the network did ({reason}); the same command goes on"
             " from the last state, and torchrun --max-restarts does that by itself"
-        ) from error
+        )
+        lost.raised_by_all = not launched_by.speaks()
+        raise lost from error
 
 
 # --- Launching ---

@@ -9,7 +9,7 @@ import torch
 from cyclopts import Parameter
 
 from mien import TOOL
-from mien.core import ranks
+from mien.core import launched, ranks
 from mien.core.errors import InputError, install
 from mien.core.events import Events, Progress, Stopped, TrainingTick, job
 from mien.core.family import GENERATOR, kind_of
@@ -127,6 +127,7 @@ def _describe(
 def _run(session: Session, run: RunFolder, events: Events, *, tensorboard: bool) -> None:
     """Train to the end of the budget; stopped by a signal or a listener, leave a checkpoint."""
     writer = _tensorboard(run) if tensorboard and ranks.leads() else None
+    launched.begin()
     try:
         with Stop() as stop:
             for event in session.events():
