@@ -10,7 +10,7 @@ from mien.core.errors import InputError
 from mien.core.image import to_uint8
 from mien.core.sampling import draw, latents
 from mien.core.styles import draw_styles, mean_latent, sample_styles, styles, tied_rows
-from mien.latent.projection.spaces import Labels, WSpace, ZSpace, open_space
+from mien.latent.projection.spaces import Labels, WSpace, ZSpace, open_space, sensitive_directions
 
 
 @pytest.mark.parametrize("space", ["w", "w+"])
@@ -26,6 +26,30 @@ def test_the_generators_own_latents_come_back(tmp_path: Path, name: str, space: 
     )
     size = parameters["latent"].square().mean().sqrt()
     assert 0.2 < size < 3, "coordinates are in deviations"
+
+
+@pytest.mark.parametrize("name", STYLED_ONES)
+def test_coordinates_along_the_directions_that_images_react_to(tmp_path: Path, name: str) -> None:
+    """They are orthonormal, lead back to the same latents, and move images more than others do."""
+    loaded = loaded_generator(tmp_path, name)
+    basis = sensitive_directions(loaded, None, 6)
+    assert torch.allclose(basis @ basis.T, torch.eye(6), atol=1e-5)
+    plain, turned = WSpace(loaded, "w+", None), WSpace(loaded, "w+", None, basis)
+    ws = styles(loaded.network, latents([1, 2, 3], 8), None)
+    parameters = turned.parameters(ws, None)
+    assert torch.allclose(turned.values(parameters), ws, atol=1e-4)
+    assert parameters["latent"].shape == (3, 6 + basis.shape[1])
+    still = turned.images(parameters)
+    random = torch.nn.functional.normalize(
+        torch.randn(basis.shape, generator=torch.Generator().manual_seed(0))
+    )
+
+    def moved(step: torch.Tensor) -> float:
+        latent = plain.parameters(ws, None)["latent"]
+        images = plain.images({"latent": latent + 0.1 * step.view_as(latent[:1])})
+        return float((images - still).square().mean())
+
+    assert sum(moved(step) for step in basis) > 2 * sum(moved(step) for step in random)
 
 
 @pytest.mark.parametrize("name", STYLED_ONES)

@@ -6,6 +6,7 @@ trains it. Latents are coordinates: where one row of ws leads (lite), the others
 few numbers say nearly all.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -49,6 +50,9 @@ class Config(FamilyConfig):
     width: int = Field(64, ge=1, le=4096, description="channels of the first stage")
     max_width: int = Field(192, ge=1, le=8192, description="most channels of any stage")
     hidden: int = Field(256, ge=1, le=65_536, description="size of the layer before the latent")
+    axes: int = Field(
+        256, ge=0, le=4096, description="directions of w that images react to most, for refining; at most"
+    )
     lr: float = Field(1e-3, gt=0, le=10, description="learning rate (Adam)")
     lr_final: float = Field(
         0.05, gt=0, le=1, description="share of lr left at the end of the budget (cosine)"
@@ -65,7 +69,7 @@ class Config(FamilyConfig):
 
 PRESETS = {
     "default": Config(),
-    "tiny": Config(batch_size=4, width=4, max_width=8, hidden=8, passes_at_use=2),
+    "tiny": Config(batch_size=4, width=4, max_width=8, hidden=8, passes_at_use=2, axes=8),
 }
 _UNTRAINED = lite.Config(z_dim=8, mapping_layers=2, w_dim=8, width_g=4, width_d=4, max_width=8)
 
@@ -84,7 +88,14 @@ def build_product(config: Config, spec: Spec) -> LatentEncoder:
     """The encoder alone, untrained."""
     if not config.shape:
         raise ValueError("the file does not say what latents are like")
-    return LatentEncoder(spec, config.shape, width=config.width, most=config.max_width, hidden=config.hidden)
+    return LatentEncoder(
+        spec,
+        config.shape,
+        width=config.width,
+        most=config.max_width,
+        hidden=config.hidden,
+        axes=min(config.axes, math.prod(config.shape)) if len(config.shape) == 2 else 0,
+    )
 
 
 class EncoderTraining:

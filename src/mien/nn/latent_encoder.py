@@ -22,14 +22,18 @@ class LatentEncoder(nn.Module):
     """Pairs of images to steps of a latent.
 
     shape: of one latent, (num_ws, w_dim) or (z_dim,). mean, scale: the latent it starts from, and one
-    deviation; `scale` is 0 where a number never moves. Both are buffers that training sets.
+    deviation; `scale` is 0 where a number never moves. basis: [axes, numbers of a latent], along which it is
+    refined once it is found. They are buffers that training sets.
     Patches of 4 x 4 pixels (2 x 2 of the smallest images) become a map; residual stages halve it to 4 x 4.
     """
 
     mean: Tensor
     scale: Tensor
+    basis: Tensor
 
-    def __init__(self, spec: Spec, shape: Sequence[int], *, width: int, most: int, hidden: int) -> None:
+    def __init__(
+        self, spec: Spec, shape: Sequence[int], *, width: int, most: int, hidden: int, axes: int = 0
+    ) -> None:
         super().__init__()
         if spec.resolution < _LEAST:
             raise InputError(f"pictures of {spec.resolution} px: an encoder needs {_LEAST} px or more")
@@ -54,6 +58,7 @@ class LatentEncoder(nn.Module):
         nn.init.zeros_(last.bias)
         self.register_buffer("mean", torch.zeros(self.shape))
         self.register_buffer("scale", torch.ones(self.shape))
+        self.register_buffer("basis", torch.zeros(axes, math.prod(self.shape)))
 
     def forward(self, images: Tensor, drawn: Tensor) -> Tensor:
         """images, drawn: float [N, C, H, W] in [-1, 1] -> steps [N, *shape]."""

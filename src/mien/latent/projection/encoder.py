@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from cyclopts import Parameter
@@ -20,6 +20,7 @@ from mien.core.stop import Stop
 from mien.core.types import Dataset, Drawn
 from mien.datasets.opening import open_dataset
 from mien.latent.projection.objective import open_lpips, viewed
+from mien.latent.projection.spaces import sensitive_directions
 from mien.models.encoder import (
     KIND,
     PRESETS,
@@ -92,7 +93,7 @@ def encoder(
     if minutes <= 0 or (kimg is not None and kimg <= 0):
         raise InputError("--minutes and --kimg: more than 0")
     place = pick_device(device)
-    loaded = load_network(source, device=place)
+    loaded = load_network(source)
     dataset = None if data is None else _dataset(data, loaded, events)
     config = PRESETS[preset].model_copy(update={"model": loaded.model})
     if dataset is None:
@@ -167,7 +168,8 @@ class _Run:
         self._first, self._seed, self._device, self._events = first, seed, device, events
         samples = _Samples(loaded, device)
         self._batches: Batches = samples if dataset is None else _Real(dataset, samples, seed, device)
-        self._distance = _distance(config, events)
+        self._distance = _distance(config, device, events)
+        self._found: Tensor | None = None
 
     def train(self, precision: str, budget: Budget) -> Path:
         """Train until the budget is spent; stopped, all is kept. Returns the encoder's file."""
@@ -209,11 +211,25 @@ class _Run:
         return path
 
     def _built(self) -> EncoderTraining:
+        self._loaded.network.cpu()  # where a copy that was timed took it, measures are not made
         torch.manual_seed(self._seed)  # nothing but the initial weights is drawn from the global source
         built = EncoderTraining(self._config, self._loaded.header.spec, self._loaded.network, self._distance)
+        network = cast(LatentEncoder, built.networks["encoder"])
+        if len(network.basis):
+            network.basis.copy_(self._axes(len(network.basis)))
         if self._first is not None:
-            _begin_with(built.networks["encoder"], self._first)
+            _begin_with(network, self._first)
         return built
+
+    def _axes(self, count: int) -> Tensor:
+        """Found once, though several copies are built to time them."""
+        if self._found is None:
+            rows = self._loaded.header.label_rows
+            labels = torch.tensor(rows, dtype=torch.float32) if rows else None
+            width = self._loaded.header.spec.label_dim
+            labels = torch.eye(width) if labels is None and width else labels
+            self._found = sensitive_directions(self._loaded, labels, count)
+        return self._found
 
     def _settings(self, precision: str) -> dict[str, Any]:
         """Write down what is trained, once; InputError where another training is in the folder."""
@@ -239,18 +255,24 @@ class _Run:
         return told
 
 
+_KEPT = ("mean", "scale", "basis")  # of the generator, not learnt
+
+
 def _begin_with(encoder: nn.Module, first: LoadedNetwork[Any]) -> None:
     """Copy another encoder's weights, but for where latents lie. Raises InputError where shapes differ."""
     own, weights = encoder.state_dict(), first.network.state_dict()
     if {name: value.shape for name, value in own.items()} != {n: v.shape for n, v in weights.items()}:
         raise InputError(f"--from {first.path}: an encoder of another shape, or for another size of latents")
-    encoder.load_state_dict({name: own[name] if name in ("mean", "scale") else weights[name] for name in own})
+    encoder.load_state_dict({name: own[name] if name in _KEPT else weights[name] for name in own})
 
 
-def _distance(config: Config, events: Events) -> Distance | None:
+def _distance(config: Config, device: torch.device, events: Events) -> Distance | None:
     """LPIPS of images and targets, None where it cannot be had or does not count."""
     lpips = open_lpips("alexnet", events, instead="it learns by pixels") if config.perceptual_weight else None
-    return None if lpips is None else lambda images, targets: lpips(viewed(images), viewed(targets))
+    if lpips is None:
+        return None
+    lpips.to(device)
+    return lambda images, targets: lpips(viewed(images), viewed(targets))
 
 
 def _crossed(nimg: int, batch: int, interval: int) -> bool:
@@ -282,11 +304,12 @@ def _save_product(
 
 
 class Encoding:
-    """An encoder and the generator that it was trained for. model: the encoder's id."""
+    """An encoder and the generator that it was trained for. model: the encoder's id. basis: see `WSpace`."""
 
     def __init__(self, encoder: LatentEncoder, generator: Any, passes: int, model: str) -> None:
         self._encoder, self._generator, self._passes = encoder, generator, passes
         self.model = model
+        self.basis = encoder.basis if len(encoder.basis) else None
 
     @torch.no_grad()
     def latents(self, images: Tensor, labels: Tensor | None = None, *, passes: int | None = None) -> Tensor:

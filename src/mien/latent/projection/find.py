@@ -47,11 +47,12 @@ class Finder:
             options = options.model_copy(update={"encoder": packaged_encoder(drawing.loaded)})
         self._drawing, self.options, self._events = drawing, options, events
         self._labels = known_labels(drawing, options)
-        self.space: Space = open_space(options.space, drawing.loaded, self._labels)
+        self._encoding = self._open_encoder()
+        basis = None if self._encoding is None else self._encoding.basis
+        self.space: Space = open_space(options.space, drawing.loaded, self._labels, basis)
         self.lpips: Lpips | None = None
         if lpips:
             self.lpips = open_lpips("alexnet", events, instead="pixels alone are compared")
-        self._encoding = self._open_encoder()
         if options.chosen_method != "optimise" and self._encoding is None:
             raise InputError(f"--method {options.chosen_method}: name the --encoder; mien encoder makes one")
         if (

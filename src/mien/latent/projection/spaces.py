@@ -34,6 +34,7 @@ _BUFFER = "noise_const"
 _COARSEST = 8  # pixels of the last level of the noise penalty's pyramid
 # How quickly w leaves what the latent leads to, beside the latent itself: less finds the true w more often.
 _LOOSE: dict[str, float] = {"w": 0.1, "w+": 0.3}
+_GRADIENTS = 16  # images at once for `sensitive_directions`
 _SHELL = 3.0  # standard deviations by which the length of z may differ from that of a normal latent
 
 
@@ -82,10 +83,15 @@ class WSpace:
 
     Coordinates count from the mean; where the first row is the latent itself (lite), those of the others
     count from the w that this latent leads to, so that latent and w move together.
+
+    basis: orthonormal [k, rows * w_dim], see `sensitive_directions`. Coordinates along it stand first, then
+    what is left. Adam steps along each coordinate alike, and gets on faster where each does its own thing.
     """
 
-    def __init__(self, loaded: LoadedNetwork[Any], name: Name, labels: Tensor | None) -> None:
-        self.name = name
+    def __init__(
+        self, loaded: LoadedNetwork[Any], name: Name, labels: Tensor | None, basis: Tensor | None = None
+    ) -> None:
+        self.name, self._basis = name, basis
         self._generator = cast(Styled, loaded.network)
         self._groups = tied_rows(self._generator)
         if name == "w+":
@@ -105,10 +111,20 @@ class WSpace:
     def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
         offsets = unled(self._generator, values) - self._mean
         vectors = torch.stack([offsets[:, list(group)].mean(dim=1) for group in self._groups], dim=1)
-        return {"latent": torch.where(self._scale > 0, vectors / self._scale.clamp(min=1e-6), 0)}
+        latent = torch.where(self._scale > 0, vectors / self._scale.clamp(min=1e-6), 0)
+        if self._basis is None:
+            return {"latent": latent}
+        flat = latent.flatten(1)
+        along = flat @ self._basis.T
+        return {"latent": torch.cat([along, flat - along @ self._basis], dim=1)}
 
     def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        offsets = (parameters["latent"] * self._scale)[:, self._place]
+        latent = parameters["latent"]
+        if self._basis is not None:
+            along, rest = latent[:, : len(self._basis)], latent[:, len(self._basis) :]
+            flat = rest + (along - rest @ self._basis.T) @ self._basis
+            latent = flat.view(len(flat), *self._scale.shape)
+        offsets = (latent * self._scale)[:, self._place]
         return from_unled(self._generator, self._mean + offsets)
 
     def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
@@ -159,15 +175,43 @@ class ZSpace:
         return z * (length.clamp(1 - room, 1 + room) / length.clamp(min=1e-6))
 
 
-def open_space(name: Name | None, loaded: LoadedNetwork[Any], labels: Labels) -> Space:
-    """The space to project into: W+ where there is a w unless told, else z. Raises InputError."""
+def sensitive_directions(loaded: LoadedNetwork[Any], labels: Tensor | None, count: int) -> Tensor:
+    """Orthonormal [count, rows * w_dim]: the directions of W+ coordinates, spanned by the images' gradients.
+
+    Each image of a sample is weighed with noise, fine and coarse in turn, and its gradient normed; the
+    principal axes of twice as many as are asked for tell what moves images much from what hardly does.
+    """
+    space, generator = WSpace(loaded, "w+", labels), cast(Styled, loaded.network)
+    rng, rows = torch.Generator().manual_seed(0), []
+    for number in range(0, 2 * count, _GRADIENTS):
+        z = torch.randn((_GRADIENTS, generator.z_dim), generator=rng)
+        some = None if labels is None else labels[torch.arange(_GRADIENTS) % len(labels)]
+        coordinates = space.parameters(generator.mapping(z, some), None)["latent"].detach().requires_grad_()
+        images = space.images({"latent": coordinates})
+        side = images.shape[-1] // (4 if number // _GRADIENTS % 2 else 1)
+        noise = torch.randn((*images.shape[:2], side, side), generator=rng)
+        noise = F.interpolate(noise, images.shape[-2:], mode="bilinear")
+        (gradient,) = torch.autograd.grad((images * noise).sum(), coordinates)
+        rows.append(F.normalize(gradient.flatten(1), dim=1))
+    axes: Tensor = torch.linalg.svd(torch.cat(rows).double(), full_matrices=False).Vh
+    return axes[:count].float()
+
+
+def open_space(
+    name: Name | None, loaded: LoadedNetwork[Any], labels: Labels, basis: Tensor | None = None
+) -> Space:
+    """The space to project into: W+ where there is a w unless told, else z. Raises InputError.
+
+    basis: of the coordinates of W+, see `WSpace`.
+    """
     if not isinstance(loaded.network, Styled):
         if name in ("w", "w+"):
             raise InputError(f"--space {name}: a {loaded.header.family} model has z alone; use --space z")
         return ZSpace(loaded, labels)
     if name == "z":
         return ZSpace(loaded, labels)
-    return WSpace(loaded, name or "w+", labels.rows)
+    name = name or "w+"
+    return WSpace(loaded, name, labels.rows, basis if name == "w+" else None)
 
 
 def synthesised(generator: Styled, ws: Tensor, noise: NoiseMaps | None = None) -> Tensor:
