@@ -97,7 +97,9 @@ class TrainableContract:
         second.seed = 1
         assert self.run(first, dataset, 2) != self.run(second, dataset, 2)
 
-    @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize(
+        "precision", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)]
+    )
     def test_resuming_changes_nothing(
         self, dataset: ArrayDataset, tmp_path: Path, precision: torch.dtype
     ) -> None:
@@ -113,6 +115,7 @@ class TrainableContract:
         assert first + second == through
         assert_same(straight.state_dict(), resumed.state_dict())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("count", [2, 3])
     def test_ranks_train_as_one_process(
         self, dataset: ArrayDataset, count: int, ranks_of: Callable[[int], Ranks]

@@ -49,6 +49,8 @@ def saved(path: Path, family: str, *, labels: int = 0) -> Path:
         for name, value in network.state_dict().items()
     }
     state |= {name: value.abs() for name, value in state.items() if name.endswith("running_var")}
+    if "synthesis.level" in state:
+        state["synthesis.level"].fill_(ONE)  # fully grown
     data = DatasetInfo(name="faces", content_hash="ab" * 32, num_images=123)
     header = NetworkHeader(
         family=family, config=config.model_dump(), spec=spec, nimg=5000, tool="mien test", dataset=data
@@ -65,7 +67,7 @@ def test_no_generator_family_is_left_out() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grown", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("grown", [0.0, 0.4])  # and whole: below
 def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, grown: float) -> None:
     tensors, header = load_generator(saved(tmp_path / "full.safetensors", "stylegan1"))
     tensors["synthesis.level"].fill_(round(grown * ONE))

@@ -158,12 +158,16 @@ def test_disturbing_photographs_raises_the_distances(network, shared_data):
     disturbance_rises(network, photos(shared_data / "photos", 32), photos(shared_data / "eyes", 32))
 
 
-@pytest.mark.slow
-def test_disturbing_rendered_heads_raises_the_distances(network):
+@pytest.fixture(scope="module")
+def heads():
     from mien.render.people import render_people
 
-    heads, _ = render_people(32, size=64, seed=0)
-    disturbance_rises(network, torch.from_numpy(heads), smooth_pictures(32, seed=1))
+    return torch.from_numpy(render_people(32, size=64, seed=0)[0])
+
+
+@pytest.mark.slow
+def test_disturbing_rendered_heads_raises_the_distances(network, heads):
+    disturbance_rises(network, heads, smooth_pictures(32, seed=1))
 
 
 @pytest.mark.slow
