@@ -20,6 +20,7 @@ _FILTERS = ("resample_filter", "filter")  # how our networks name the low-pass f
 _MEAN_SAMPLES, _MEAN_SEED = 10_000, 123  # NVlabs' choice for statistics of w
 _W_AVG = "mapping.w_avg"
 _MOST_TAPS = 32
+COUNTER = "num_batches_tracked"  # of batch norm, whole numbers
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ def _floats(tensors: Mapping[str, Tensor], taps: str) -> dict[str, Tensor]:
     usual = binomial_filter(tuple(map(float, taps.split(","))))
     found = {}
     for name, tensor in tensors.items():
+        if name.rpartition(".")[2] == COUNTER:
+            found[name] = tensor.long()
+            continue
         if not tensor.is_floating_point():
             raise InputError(f"its {name} holds {tensor.dtype}, not floating-point numbers")
         values = tensor.float()

@@ -19,7 +19,7 @@ _KEYS = {
 _WRAPPERS = ("module", "_orig_mod", "model", "net")
 _WHOLE = ("state_dict", "model", "model_state_dict", "module", "weights")
 _COUNTERS = ("n_averaged", "num_batches_tracked")
-_OF_D = ("final_linear.", "final_conv.", "b4.out.", "Model.ExtractionLayer.")
+_OF_D = ("head.", "final_linear.", "final_conv.", "b4.out.", "Model.ExtractionLayer.")
 
 
 def networks_in(found: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:

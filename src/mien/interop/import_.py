@@ -14,7 +14,7 @@ from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.types import Spec
-from mien.interop import nvlabs, r3gan, rosinality, sandbox
+from mien.interop import lite, nvlabs, r3gan, rosinality, sandbox
 from mien.interop._facts import Contents, FileFacts, NetworkFacts
 from mien.interop._network import Network, fitted, joined
 
@@ -144,6 +144,8 @@ def convert(contents: Contents, key: str) -> Network:
         return rosinality.discriminator(tensors) if is_d else rosinality.generator(tensors)
     if r3gan.is_r3gan(tensors):
         return r3gan.discriminator(facts, tensors) if is_d else r3gan.generator(facts, tensors)
+    if lite.is_lite(tensors):
+        return lite.discriminator(tensors) if is_d else lite.generator(tensors)
     return nvlabs.discriminator(facts, tensors) if is_d else nvlabs.generator(facts, tensors)
 
 

@@ -42,7 +42,7 @@ def refuse_others(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> None:
             " run; take a checkpoint of the stylegan2 configuration"
         )
     if not any(name.startswith(("synthesis.b4.", "b4.")) for name in tensors):
-        raise InputError(f"{facts.full_name} is no network that mien knows (StyleGAN2 or R3GAN)")
+        raise InputError(f"{facts.full_name} is no network that mien knows (StyleGAN2, R3GAN or lite)")
 
 
 def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
