@@ -232,3 +232,15 @@ def test_how_many_records_may_share_a_picture_is_what_the_site_file_says(tmp_pat
     inputs = list_inputs(tmp_path)
     assert names(inputs) == [f"pictures/{name}.jpg" for name in ("own-strict", "own-twins", "twins")]
     assert any("placeholders" in note and "pictures/strict.jpg" in note for note in inputs.notes)
+
+
+def test_a_dataset_json_in_a_sub_folder_labels_what_lies_beside_it(tmp_path):
+    names = [f"inner/00000/{number}.png" for number in range(3)]
+    labels = [[name.removeprefix("inner/"), number % 2] for number, name in enumerate(names)]
+    with zipfile.ZipFile(tmp_path / "sub.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+        archive.writestr("inner/dataset.json", json.dumps({"labels": labels}))
+    found = list_inputs(tmp_path / "sub.zip")
+    assert [file.name for file in found.files] == names
+    assert found.labels == dict(zip(names, (0, 1, 0), strict=True))

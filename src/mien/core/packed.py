@@ -148,7 +148,7 @@ class PackReader:
         images = sorted(name for name in self._store.names() if _is_picture(name))
         if not images:
             raise InputError(self._without_images())
-        folder, notes = _dataset_folder(list(self._store.names()))
+        folder, notes = dataset_folder(list(self._store.names()))
         self._root = f"{folder}/" if folder and all(name.startswith(f"{folder}/") for name in images) else ""
         self.names = [name.removeprefix(self._root) for name in images]
         json_name = f"{folder}/dataset.json".lstrip("/")
@@ -272,7 +272,7 @@ class PackReader:
             yield f"{name} in it is not read: unpack {self.path.name}; table:FOLDER then reads its labels"
 
 
-def _dataset_folder(members: Sequence[str]) -> tuple[str | None, list[str]]:
+def dataset_folder(members: Sequence[str]) -> tuple[str | None, list[str]]:
     """The folder of the topmost `dataset.json`, None if there is none; a note on others passed over."""
     files = sorted(
         (name for name in members if PurePosixPath(name).name == "dataset.json" and not _is_hidden(name)),

@@ -13,6 +13,7 @@ from mien.core.crawl import read_crawls
 from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
+from mien.core.packed import dataset_folder
 from mien.core.path_labels import classes_of, read_paths
 from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
 from mien.datasets.index import Index, name_of
@@ -63,21 +64,22 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
     files = list_all(source, without=without)
     with Reader(source) as reader:
         members = {file.name: file for file in files}
-        document = members.get("dataset.json")
+        folder, passed = dataset_folder(list(members))
+        document = members.get(f"{folder}/dataset.json".lstrip("/")) if folder is not None else None
         text = None if document is None else reader.read(document).decode("utf-8-sig", "replace")
         pictures = [name for name in members if _is_picture(name)]
         extra, placeholders = read_crawls(list(members), pictures, lambda name: reader.read(members[name]))
-    files = [file for file in files if file.name not in _TABLES]
+    files = [file for file in files if file.name not in _TABLES and file is not document]
     own = _own_products([file.name for file in files]) if source.is_dir() else frozenset()
     files = [file for file in files if file.name not in own]
     if not files:
         raise InputError(f"{source}: no pictures in it")
-    notes = (f"left out what mien wrote: {_first(sorted(own))}",) if own else ()
+    notes = (*passed, *([f"left out what mien wrote: {_first(sorted(own))}"] if own else []))
     if placeholders:
         notes = (*notes, f"left out as placeholders, which too many records share: {_first(placeholders)}")
     if extra and text is None:
         return _listed(source, files, extra, notes)
-    return _labelled(source, tuple(files), text, notes)
+    return _labelled(source, tuple(files), text, notes, folder or "")
 
 
 def list_all(source: Path, *, without: Sequence[Path] = ()) -> list[Input]:
@@ -190,14 +192,16 @@ def _listed(
     return Inputs(source, listed, notes=notes, extra=extra)
 
 
-def _labelled(root: Path, files: tuple[Input, ...], document: str | None, notes: tuple[str, ...]) -> Inputs:
+def _labelled(
+    root: Path, files: tuple[Input, ...], document: str | None, notes: tuple[str, ...], folder: str
+) -> Inputs:
     """Class numbers or vectors by name, and the split that folders name, as every command reads them."""
     names = [file.name for file in files if is_safe(file.name)]
     pictures = [name for name in names if _is_picture(name)]
     placed = read_paths(names)
     extra = {name: {"split": path.split} for name, path in zip(names, placed, strict=True) if path.split}
     if document is not None:
-        parsed = parse_labels(document, pictures)
+        parsed = parse_labels(document, pictures, folder=folder)
         notes = (*notes, *parsed.notes, *([f"no labels: {parsed.problem}"] if parsed.problem else []))
         labels = None if parsed.labels is None else dict(zip(pictures, parsed.labels, strict=True))
         return Inputs(root, files, labels, parsed.class_names, notes, extra)
