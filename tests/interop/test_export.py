@@ -67,7 +67,7 @@ def test_no_generator_family_is_left_out() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grown", [0.0, 0.4])  # and whole: below
+@pytest.mark.parametrize("grown", [0.0, 0.4, 1.0])
 def test_a_half_grown_generator_draws_as_far_as_it_has_grown(tmp_path: Path, grown: float) -> None:
     tensors, header = load_generator(saved(tmp_path / "full.safetensors", "stylegan1"))
     tensors["synthesis.level"].fill_(round(grown * ONE))

@@ -20,7 +20,7 @@ from mien.core.packed import PackReader
 from mien.prepare import store as stores
 from mien.prepare.store import Store
 
-KILLS, COUNT = 5, 240
+KILLS, COUNT = 8, 240
 
 # The real run with a finder that sees a face everywhere, and a log of what each worker begins and ends.
 WORKER = """

@@ -27,7 +27,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "prefer": {"trials": 30},
     "attributes": {"trials": 20},
 }
-RATERS = 3
+RATERS = 5
 SKILL = {
     "midpoint": 90,
     "slope": 3,
@@ -236,7 +236,7 @@ def check_exposures(records: Records, seen: list[list[tuple[int, float]]]) -> No
         for position, ms in watched
     }
     timed = [vote for vote in records.votes if vote.exposure_ms is not None]
-    assert len(timed) > 140
+    assert len(timed) > 200
     agreed = 0
     for vote in timed:
         assert vote.refresh_hz is not None

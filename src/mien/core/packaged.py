@@ -18,12 +18,8 @@ MOST_BYTES = 20_000_000  # of all assets
 _SUFFIX = ".safetensors"
 _DISCRIMINATOR = ".discriminator"
 _ENCODER = ".encoder"
-_BESIDE = (
-    _DISCRIMINATOR,
-    _ENCODER,
-    ".directions",
-    ".detector",
-)  # what else lies there, by the end of its stem
+# What else lies there, by the end of its stem.
+_BESIDE = (_DISCRIMINATOR, _ENCODER, ".directions", ".detector")
 
 
 def folder() -> Path:
