@@ -11,15 +11,21 @@ sides(config): "one" dataset (the default); aligned "pairs" of input and target;
 A trainable's `meet(train)`: called once before training with the training images.
 """
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import torch
 from pydantic import BaseModel, ConfigDict
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 
 GENERATOR = "generator"
+_FILLS = {Tensor.normal_, Tensor.uniform_}
+_SCALES = {Tensor.__mul__, Tensor.__rmul__, Tensor.mul, Tensor.__truediv__, Tensor.div}
 Sides = Literal["one", "pairs", "domains"]
 
 
@@ -93,4 +99,40 @@ def identity_of(config: BaseModel) -> dict[str, Any]:
         name: value
         for name, value in config.model_dump().items()
         if name not in later or value != fields[name].default
+    }
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Leaves out what changes values alone: on the meta device torch loads its compiler for it (1.3 s)."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _FILLS or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        if func in _SCALES and isinstance(args[1], int | float):
+            return args[0]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Modules built inside have shapes and no values: on the meta device, without initialisation."""
+    with torch.device("meta"), _ShapesOnly():
+        yield
+
+
+def shapes_of(family: ModuleType, config: BaseModel, spec: Spec) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors of a family's networks, by network and name ("g.layers.0.weight")."""
+    with weightless():
+        networks = family.build(config, spec).networks
+    return {
+        f"{network}.{name}": tuple(tensor.shape)
+        for network, module in networks.items()
+        for name, tensor in module.state_dict().items()
     }

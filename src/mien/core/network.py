@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mien.core import discover
 from mien.core.checkpoint import NetworkHeader, load_generator, model_id, read_header, read_shapes
 from mien.core.errors import InputError, MienError
-from mien.core.family import GENERATOR, build_product, kind_of
+from mien.core.family import GENERATOR, build_product, kind_of, weightless
 from mien.core.packaged import source_of
 from mien.core.run import RunFolder
 
@@ -89,7 +89,7 @@ def read_network(path: Path, kind: str = GENERATOR) -> tuple[nn.Module, NetworkH
         raise InputError(f"{path}: it holds '{header.kind}', and here a '{kind}' is needed")
     try:
         config = family.Config(**header.config)
-        with torch.device("meta"):  # shapes alone
+        with weightless():
             network = build_product(family, config, header.spec)
         _check_shapes(network.state_dict(), read_shapes(path))
     except (ValidationError, MienError, TypeError, RuntimeError, ValueError) as error:

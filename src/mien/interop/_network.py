@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mien.core import discover
 from mien.core.errors import InputError
+from mien.core.family import weightless
 from mien.core.types import Spec
 from mien.interop._facts import NetworkFacts
 from mien.nn.resample import binomial_filter
@@ -55,7 +56,7 @@ def fitted(
     module = discover.load("mien.models", family)
     try:
         checked: BaseModel = module.Config(**numbers)
-        with torch.device("meta"):
+        with weightless():
             ours = _build(module, kind, checked, spec).state_dict()
     except ValidationError as error:
         first = error.errors()[0]
@@ -97,7 +98,7 @@ def with_mean_of_w(network: Network) -> Network:
 def build(network: Network) -> nn.Module:
     """The network itself, in eval mode."""
     module = discover.load("mien.models", network.family)
-    with torch.device("meta"):
+    with weightless():
         built = _build(module, network.kind, module.Config(**network.config), network.spec)
     built.load_state_dict(network.tensors, assign=True)
     return built.eval().requires_grad_(False)

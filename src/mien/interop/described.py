@@ -3,12 +3,12 @@
 from types import ModuleType
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from mien.core import discover
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
+from mien.core.family import shapes_of
 from mien.core.types import Spec
 
 # What changes the arithmetic of a network of ours, and no tensor's shape or name.
@@ -45,12 +45,6 @@ def numbers_of(header: NetworkHeader) -> dict[str, Any]:
 def _shapes(family: ModuleType, config: Any, spec: Spec) -> dict[str, tuple[int, ...]] | None:
     """Shapes by name of all networks of a family; None where these numbers make none."""
     try:
-        with torch.device("meta"):  # nothing is computed
-            networks = family.build(config, spec).networks
+        return shapes_of(family, config, spec)
     except (InputError, RuntimeError, ValueError):
         return None
-    return {
-        f"{network}.{name}": tuple(tensor.shape)
-        for network, module in networks.items()
-        for name, tensor in module.state_dict().items()
-    }

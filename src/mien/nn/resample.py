@@ -6,6 +6,7 @@ Filters are float32 [k, k], summing to 1, as `binomial_filter` makes them. Beyon
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,9 +19,9 @@ Pad = tuple[int, int]  # before and after, along height and width alike
 
 def binomial_filter(taps: Sequence[float] = (1, 3, 3, 1)) -> Tensor:
     """The outer product of `taps` with itself, summing to 1: float32 [k, k]."""
-    row = torch.tensor(taps, dtype=torch.float32)
-    square = torch.outer(row, row)
-    return square / square.sum()
+    row = np.asarray(taps, dtype=np.float32)
+    square = np.outer(row, row)
+    return torch.tensor(square / square.sum())
 
 
 def filtered(x: Tensor, kernel: Tensor, *, pad: Pad, gain: float = 1.0, stride: int = 1) -> Tensor:

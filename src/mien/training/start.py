@@ -8,13 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import torch
 from pydantic import BaseModel
 from torch import Tensor
 
 from mien.core.checkpoint import NetworkHeader, is_ours, load_generator, load_state, newest_state
 from mien.core.errors import InputError
-from mien.core.family import GENERATOR, kind_of
+from mien.core.family import GENERATOR, kind_of, shapes_of, weightless
 from mien.core.packaged import name_of, source_of
 from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
@@ -201,7 +200,7 @@ def _transfer(
 
 def shape_mismatch(weights: Weights, family: ModuleType, config: BaseModel) -> str | None:
     """The first mismatch between `weights` and the family with this config, in words; None where all fit."""
-    with torch.device("meta"):  # nothing is computed
+    with weightless():
         networks = family.build(config, weights.header.spec).networks
     problems = (
         (name, mismatch(tensors, networks[name]))
@@ -239,7 +238,7 @@ def _columns(
         if name in source.class_names
     ]
     wider = replace(target, label_dim=target.label_dim + 1, class_names=())
-    shapes, wider_shapes = (_shapes(family, config, spec) for spec in (target, wider))
+    shapes, wider_shapes = (shapes_of(family, config, spec) for spec in (target, wider))
     prefix = f"{network}."
     tensors = (
         name for name, shape in shapes.items() if name.startswith(prefix) and shape != wider_shapes[name]
@@ -250,24 +249,14 @@ def _columns(
 def hint(start: Start, family: ModuleType, config: BaseModel) -> str:
     """The --set options that would give the network the file's shapes, as far as they can be derived."""
     stored = {name: value for name, value in start.header.config.items() if name in type(config).model_fields}
-    shapes = _shapes(family, config, start.header.spec)
+    shapes = shapes_of(family, config, start.header.spec)
     needed = [
         f"--set {name}={value}"
         for name, value in stored.items()
         if value != getattr(config, name)
-        and _shapes(family, config.model_copy(update={name: value}), start.header.spec) != shapes
+        and shapes_of(family, config.model_copy(update={name: value}), start.header.spec) != shapes
     ]
     return f"; it was made with {' '.join(needed)}" if needed else ""
-
-
-def _shapes(family: ModuleType, config: BaseModel, spec: Spec) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):  # nothing is computed
-        networks = family.build(config, spec).networks
-    return {
-        f"{network}.{name}": tuple(tensor.shape)
-        for network, module in networks.items()
-        for name, tensor in module.state_dict().items()
-    }
 
 
 def _changes(start: Start, spec: Spec) -> tuple[str, ...]:
