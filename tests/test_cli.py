@@ -125,6 +125,7 @@ def test_bad_options(faces: Path, fails: Fails) -> None:
     assert "cuda:77" in fails("train", faces, "--device", "cuda:77")
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_more_budget_extends(
     trained: RunFolder, faces: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_signal_stops_at_the_end_of_a_step_and_nothing_is_lost(faces: Path, nu
     assert read_header(run.newest_generator()).nimg == seen
 
 
+@pytest.mark.slow
 def test_other_settings_and_new_begin_another_run(trained: RunFolder, faces: Path) -> None:
     assert main(["train", str(faces), "--kimg", "1", "--seed", "1", *SMALL]) == 0
     assert main(["train", str(faces), "--kimg", "1", "--new", *SMALL]) == 0
@@ -252,6 +254,7 @@ def test_models_lists_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert "penalty_interval" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_tensorboard_logs(faces: Path) -> None:
     pytest.importorskip("tensorboard")
     assert main(["train", str(faces), "--kimg", "2", "--tensorboard", *SMALL]) == 0

@@ -49,6 +49,7 @@ def test_a_zip_of_old_is_the_same_dataset() -> None:
     assert dataset.records[0]["labels"]["hair_colour"] == "gray"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", RUNS)
 def test_a_run_of_old_draws_the_same_and_goes_on_as_it_would_have(family: str, fails: Fails) -> None:
     run = Path("runs", RUNS[family])

@@ -36,6 +36,7 @@ class DatasetContract(ABC):
     def dataset(self, tmp_path) -> Dataset:
         return open_dataset(self.make(tmp_path / "one"))
 
+    @pytest.mark.slow
     def test_pictures_are_uint8_of_the_size_that_is_said(self, dataset):
         assert isinstance(dataset.spec, Spec)
         assert len(dataset) >= 4

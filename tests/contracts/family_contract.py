@@ -62,6 +62,7 @@ class TrainableContract:
         records = train(training, stream, Budget(nimg=total * batch))
         return list(itertools.islice(records, steps))
 
+    @pytest.mark.slow
     def test_a_gradient_reaches_every_parameter(self, dataset: ArrayDataset) -> None:
         training = self.make(dataset.spec)
         self.run(training, dataset, 1)  # a zero-initialised layer may block the first gradient behind it
@@ -87,11 +88,13 @@ class TrainableContract:
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
         return self.run(usual, dataset, 1)[0].values != self.run(changed, dataset, 1)[0].values
 
+    @pytest.mark.slow
     def test_steps_are_deterministic(self, dataset: ArrayDataset) -> None:
         first, second = self.make(dataset.spec), self.make(dataset.spec)
         assert self.run(first, dataset, 3) == self.run(second, dataset, 3)
         assert_same(first.state_dict(), second.state_dict())
 
+    @pytest.mark.slow
     def test_another_seed_trains_differently(self, dataset: ArrayDataset) -> None:
         first, second = self.make(dataset.spec), self.make(dataset.spec)
         second.seed = 1
@@ -129,6 +132,7 @@ class TrainableContract:
             assert_near(plain(alone.state_dict()), state)
             assert_same(together[0][1], state)
 
+    @pytest.mark.slow
     def test_presets_build(self) -> None:
         module = discover.load("mien.models", self.family)
         assert "default" in module.PRESETS
@@ -175,6 +179,7 @@ class FamilyContract(TrainableContract):
         first, second = generator(torch.randn(2, generator.z_dim), labels, psi=0.0)
         assert torch.allclose(first, second, atol=1e-6)
 
+    @pytest.mark.slow
     def test_its_generator_file_draws_the_same(self, dataset: ArrayDataset, tmp_path: Path) -> None:
         training = self.make(dataset.spec)
         self.run(training, dataset, 2)

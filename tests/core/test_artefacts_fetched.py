@@ -146,6 +146,7 @@ def test_an_archive_that_is_pinned_but_wrong_inside_leaves_nothing(
     assert cache_names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_without_network_it_is_one_line_and_the_old_state_stays(world, served, at, tmp_path, capsys):
     assert main(["artefacts", "fetch", "face-mesh"]) == 0
     artefacts.artefact_path("face-finder").write_bytes(b"damaged")
@@ -161,6 +162,7 @@ def test_without_network_it_is_one_line_and_the_old_state_stays(world, served, a
     assert artefacts.artefact_path("face-mesh").read_bytes() == MESH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["face-mesh", "lpips-alexnet", pytest.param("expressions", marks=needs_npm)])
 def test_a_proxy_that_answers_with_a_page_is_one_line(world, at, tmp_path, capsys, name):
     page = b"<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -183,6 +185,7 @@ def test_a_page_in_place_of_the_file_is_called_one(world, at, tmp_path, capsys):
     assert cache_names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_while_the_cache_is_written_changes_nothing(world, served, tmp_path, capsys):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
@@ -200,6 +203,7 @@ def test_a_disk_that_is_full_while_the_cache_is_written_changes_nothing(world, s
     assert main(["artefacts", "fetch", "face-mesh"]) == 0
 
 
+@pytest.mark.slow
 def test_a_truncated_file_is_called_damaged_and_is_replaced(world, served, capsys):
     assert main(["artefacts", "fetch", "face-mesh"]) == 0
     artefacts.artefact_path("face-mesh").write_bytes(MESH[:1000])

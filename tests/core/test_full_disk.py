@@ -60,6 +60,7 @@ print(sorted(names - {".lock", "config.json", "log.jsonl", "state-000001.pt", "s
 """
 
 
+@pytest.mark.slow
 def test_each_writer_says_so_and_leaves_what_was_there(tmp_path):
     from PIL import Image
 

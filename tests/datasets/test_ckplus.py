@@ -172,6 +172,7 @@ def test_a_peak_that_is_missing_costs_the_peak_alone(root):
     assert "frame 3" in index.problems[0].text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [

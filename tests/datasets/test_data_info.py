@@ -182,6 +182,7 @@ def test_pictures_of_several_sizes_are_hinted_at(tmp_path):
         inspect(f"table:{root}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layout", "pictures", "label"),
     [

@@ -357,6 +357,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_cache(tmp_path, monkeypatch):
     assert cached() == []
 
 
+@pytest.mark.slow
 def test_real_folders_have_their_classes(shared_data):
     names = sorted(path.name for path in (shared_data / "expressions").iterdir())
     with pytest.raises(InputError, match="mien prepare"):

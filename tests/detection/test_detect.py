@@ -133,6 +133,7 @@ def run(tmp_path: Path, folders: tuple[Path, Path]) -> Path:
     return job.run().path
 
 
+@pytest.mark.slow
 def test_from_pictures_to_verdicts(
     run: Path, tmp_path: Path, folders: tuple[Path, Path], fails: Callable[..., str]
 ) -> None:

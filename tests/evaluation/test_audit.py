@@ -187,6 +187,7 @@ def drawn(rng, train, unseen, fakes, memorised):
     return attraction(votes[:train], votes[train:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("train", "unseen"), [(50, 150), (300, 60)])
 def test_training_images_draw_more_fakes_only_where_they_were_learned_by_heart(train, unseen):
     rng = np.random.RandomState(0)

@@ -103,6 +103,7 @@ def test_scores_are_appended_to_the_run_and_read_back(run, data):
     assert sorted(map(repr, read_scores(run))) == sorted(map(repr, first + second))
 
 
+@pytest.mark.slow
 def test_a_file_alone_is_scored_and_nothing_is_written_beside_it(tmp_path, data):
     file = write_generator(tmp_path / "alone" / "g.safetensors")
     assert measure(file, data, **CHEAP, num_fake=16, floor=False)
@@ -148,6 +149,7 @@ def test_a_costly_metric_gets_fewer_pictures_and_says_so(run, data, monkeypatch)
     assert (score.num_real, score.num_fake) == (9, 9)
 
 
+@pytest.mark.slow
 def test_few_pictures_are_warned_about_in_words(run, data):
     said = []
     scores = measure(run.path, data, **CHEAP, num_fake=16, announce=said.append)
@@ -173,6 +175,7 @@ def test_the_frechet_distance_comes_at_fixed_counts_or_not_at_all(run, data, mon
     assert (few.num_fake, halves.num_fake) == (6, 6), "a baseline of no more than it stands beside"
 
 
+@pytest.mark.slow
 def test_the_kernel_distance_comes_first_with_its_interval(run, data):
     scores = measure(run.path, data, **CHEAP, num_fake=16)
     first = table(scores[::-1]).rows[0]
@@ -228,6 +231,7 @@ def test_what_does_not_fit_is_refused(run, data, tmp_path):
     assert not list(run.path.glob("metric-*"))
 
 
+@pytest.mark.slow
 def test_the_table_names_metrics_networks_and_subjects(run, data):
     scores = measure(run.path, data, **CHEAP, num_fake=16, noise_baseline=True)
     console = Console(width=160, file=io.StringIO())
@@ -245,6 +249,7 @@ def test_a_damaged_line_of_scores_is_named(run):
         read_scores(run)
 
 
+@pytest.mark.slow
 def test_several_are_ranked_with_the_certainty_of_each_place(run, data, tmp_path):
     """The data's own pictures beat a generator that has learnt nothing, and their copy draws with them."""
     real = open_dataset(data).images(np.arange(24))
@@ -267,6 +272,7 @@ def test_several_are_ranked_with_the_certainty_of_each_place(run, data, tmp_path
     assert (seen["precision"].seeds, seen["precision"].psi) == (None, None)
 
 
+@pytest.mark.slow
 def test_sets_of_other_numbers_are_cut_to_the_smallest_or_refused(run, data, tmp_path):
     np.save(tmp_path / "few.npy", np.zeros((10, 32, 32, 3), np.uint8))
     both = measure_all([run.path, tmp_path / "few.npy"], data, **CHEAP)
@@ -278,12 +284,14 @@ def test_sets_of_other_numbers_are_cut_to_the_smallest_or_refused(run, data, tmp
         measure_all([run.path, tmp_path / "big.npy"], data, **CHEAP)
 
 
+@pytest.mark.slow
 def test_scores_of_other_provenance_are_not_ranked(run, data):
     one, other = (measure_all([run.path], data, **CHEAP, num_fake=count)[0] for count in (12, 20))
     with pytest.raises(InputError, match=r"cannot be compared: .*number of generated"):
         ranking([one, other])
 
 
+@pytest.mark.slow
 def test_saved_statistics_stand_for_the_pictures_and_hold_none(run, data, tmp_path, fails):
     file = tmp_path / "reals.npz"
     assert main(["evaluate", "--data", data, "--features", "vgg-random", "--save-reference", str(file)]) == 0
@@ -309,6 +317,7 @@ def test_saved_statistics_stand_for_the_pictures_and_hold_none(run, data, tmp_pa
     assert "statistics is damaged" in fails("evaluate", run.path, "--data", file)
 
 
+@pytest.mark.slow
 def test_the_classifier_score_and_the_path_length_come_when_they_are_named(run, data, monkeypatch):
     from mien.evaluation import measure as module
 
@@ -326,6 +335,7 @@ def test_the_classifier_score_and_the_path_length_come_when_they_are_named(run, 
     assert "classifier_score" not in {s.module for s in measure(run.path, data, **CHEAP, num_fake=16)}
 
 
+@pytest.mark.slow
 def test_the_psi_curve_scores_each_psi_and_a_run_keeps_it(run, data, tmp_path):
     curve = psi_curve(run.path, data, networks=["vgg-random"], num_fake=16, fetch=False)
     assert list(curve) == [0.3, 0.5, 0.7, 0.85, 1.0]

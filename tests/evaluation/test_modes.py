@@ -94,6 +94,7 @@ def coloured(count, *, hues, seed=0):
     return np.clip(chosen + rng.randint(0, 20, (count, 32, 32, 3)), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_the_command_shows_what_is_missing(tmp_path, monkeypatch, fails):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))

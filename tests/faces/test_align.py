@@ -60,6 +60,7 @@ def test_long_face_is_framed_by_its_mouth():
     assert square.across == pytest.approx((216.0, 0.0))
 
 
+@pytest.mark.slow
 def test_turning_the_photo_hardly_changes_the_crop():
     compared = 0
     for image, truth in zip(*heads(4), strict=True):

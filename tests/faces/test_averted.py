@@ -25,6 +25,7 @@ def measured(image, face):
     return measure(picture, face, Square((80.0, 80.0), (120.0, 0.0)), num_faces=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("yaw", [-85.0, 85.0])
 def test_profiles_are_found_with_their_turn(mesh_finder, yaw):
     """Most of them the mesh denies."""
@@ -58,6 +59,7 @@ def test_a_profile_is_dropped_as_turned_and_not_as_faceless(mesh_finder):
     assert set(found.crops) == {(0, 32, "")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("yaw", "asked"), [(0.0, True), (-20.0, True), (50.0, False), (-60.0, False)])
 def test_a_mask_is_asked_for_only_where_the_mouth_shows(mesh_finder, yaw, asked):
     for person in PEOPLE:

@@ -36,6 +36,7 @@ def test_mesh_places_the_points_of_rendered_heads(mesh_finder):
     assert np.median(distances.max(axis=1)) < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [30, 75, 90, 135, 180, 225, 300])
 def test_mesh_finds_rolled_heads_the_right_way_up(mesh_finder, degrees):
     straight = wrong = 0
@@ -76,6 +77,7 @@ def pasted(image, truth, side, degrees, place, size):
     return scene, {name: tuple(matrix @ [scale * u, scale * v, 1]) for name, (u, v) in truth.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "size", "degrees"),
     [(70, (2000, 1500), 0), (110, (2000, 1500), -25), (160, (1200, 1600), 20), (320, (2000, 1500), 10),
@@ -159,6 +161,7 @@ def test_haar_places_the_eyes_of_rendered_heads(haar_finder):
     assert np.median(distances) < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mesh", "haar"])
 def test_finders_agree_on_real_photos(shared_data, mesh_finder, haar_finder, name):
     finder = mesh_finder if name == "mesh" else haar_finder

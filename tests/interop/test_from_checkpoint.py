@@ -101,6 +101,7 @@ def test_a_discriminator_of_another_file_is_not_taken() -> None:
     assert "ours.discriminator.safetensors: came from another file" in start.notes[0]
 
 
+@pytest.mark.slow
 def test_rosinality_gives_both_networks() -> None:
     g = rosinality_reference.state_dict(16, 12, 3, {4: 24, 8: 16, 16: 8})
     d = rosinality_reference.discriminator_state({4: 24, 8: 16, 16: 8})

@@ -89,6 +89,7 @@ def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
     assert not silent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", [name for name in NAMES if name not in LIMITED])
 def test_nothing_runs(title: str, canary: Path) -> None:
     data = built(str(canary))[title]

@@ -23,6 +23,7 @@ def networks(config, spec):
     return lite.build(CONFIGS[config], SPECS[spec]).networks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("config", CONFIGS)
 def test_both_networks_come_with_their_sizes(tmp_path, config, spec):
@@ -45,6 +46,7 @@ def _drawn(spec):
     return spec.resolution, spec.channels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["bare.pt", "wrapped.pt", "arrays.pkl"])
 def test_a_generator_alone_is_read_however_it_was_saved(tmp_path, form):
     weights = networks("mapped", "gray")["g"].state_dict()
@@ -59,6 +61,7 @@ def test_a_generator_alone_is_read_however_it_was_saved(tmp_path, form):
     assert torch.equal(pair.g["ups.0.weight"], weights["ups.0.weight"])
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named(tmp_path):
     weights = dict(networks("mapped", "gray")["g"].state_dict())
     del weights["styles.1.bias"]

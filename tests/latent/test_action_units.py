@@ -112,6 +112,7 @@ def test_nobody_is_learnt_from_and_tested_on(monkeypatch: pytest.MonkeyPatch) ->
     assert set().union(*(kept for _, kept in seen)) == set(people)
 
 
+@pytest.mark.slow
 def test_what_can_be_seen_is_read_and_what_cannot_is_chance() -> None:
     made = _Faces(240)
     labels = unit_labels(made)
@@ -190,6 +191,7 @@ def test_a_model_is_read_back_and_damage_is_named(tmp_path: Path) -> None:
         UnitReader.load(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_train_predict_and_evaluate(faces: _Faces, tmp_path: Path) -> None:
     said: list[object] = []
     for record in faces.records[5:]:

@@ -211,6 +211,7 @@ def test_two_tabs_a_reload_and_a_strip(browser: Any, editor: Editor) -> None:
         assert tab.complaints + other.complaints == []
 
 
+@pytest.mark.slow
 def test_photos(browser: Any, editor: Editor, tmp_path: Path) -> None:
     """Two faces: one is chosen; it is found live and is a face to go on with. Files that are no use."""
     path, finder = photo(tmp_path, faces=2)
@@ -242,6 +243,7 @@ def test_photos(browser: Any, editor: Editor, tmp_path: Path) -> None:
         assert tab.complaints == []
 
 
+@pytest.mark.slow
 def test_points_are_dragged(browser: Any, editor: Editor) -> None:
     with serving(editor) as address:
         tab = Tab(browser, address)

@@ -151,6 +151,7 @@ def test_a_photo_is_found_and_put_back(editor: Editor, model: Path, tmp_path: Pa
     client.works.close()
 
 
+@pytest.mark.slow
 def test_with_an_encoder_the_face_is_there_before_the_first_step(
     editor: Editor, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +179,7 @@ def _bomb() -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "says"),
     [

@@ -157,6 +157,7 @@ def test_the_encoder_that_comes_with_mien_fits_the_model_that_does() -> None:
         assert packaged_encoder(load_network(None)) is not None
 
 
+@pytest.mark.slow
 def test_projection_by_encoder_and_from_its_guess(tmp_path: Path) -> None:
     model = generator_file(tmp_path, "lite")
     path = encoder(model, out=tmp_path / "e", kimg=2, preset="test", device="cpu").run()

@@ -77,6 +77,7 @@ def test_w_of_own_samples_is_found_again(tmp_path: Path, name: str, left: float)
     assert (case.space.values(done.results()) - case.true)[:, 1:].norm() < left * way
 
 
+@pytest.mark.slow
 def test_wplus_comes_nearer_to_what_no_w_draws(tmp_path: Path) -> None:
     """Faces whose layers are of two latents each."""
     errors = {}

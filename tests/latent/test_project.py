@@ -373,6 +373,7 @@ def test_tuning_leaves_an_ordinary_generator_that_draws_the_faces_better(
     assert alike(to_hwc(codes.draw(drawing)[0]), read_picture(tmp_path / "tuned" / "an-a" / "proj.png"))
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_a_latent(models: dict[str, Path], tmp_path: Path) -> None:
     """From where a first projection ended, a second of few steps ends nearer than from the samples."""
     model = models["stylegan2"]

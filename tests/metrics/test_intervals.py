@@ -58,6 +58,7 @@ def classes(rng):
     return tuple(torch.from_numpy(rng.randn(300, 7) * 2).softmax(1).numpy() for _ in range(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "name", "make"),
     [

@@ -32,6 +32,7 @@ def similar_pictures(side, channels):
     return a, (a.float() * 0.8 + 0.2 * other).to(torch.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "channels"), [(64, 3), (64, 1), (96, 3), (176, 1)])
 def test_agrees_with_torchmetrics_inside_the_picture(side, channels):
     a, b = similar_pictures(side, channels)

@@ -157,6 +157,7 @@ def test_identical_fakes_have_no_width():
     assert values["recall"] == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-10, 10), scale=st.floats(0.1, 10))
 def test_moves_and_scales_change_nothing(seed, shift, scale):

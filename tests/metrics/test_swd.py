@@ -63,6 +63,7 @@ def test_descriptors_have_no_mean_and_unit_spread_in_each_channel():
     assert torch.allclose(descriptors.std(dim=(0, 2)), torch.ones(3), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_brightness_is_normalised_away_and_structure_is_not():
     pictures = smooth_pictures(60, seed=0) // 2
     assert swd.compute(pictures, pictures + 60)["swd"] < 1

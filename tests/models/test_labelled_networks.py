@@ -37,6 +37,7 @@ def test_pictures_without_any_of_the_labels_are_told_apart(networks: dict[str, t
     assert scores.std() > 0.1 * of_a_label.std()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_label_changes_picture_and_score(networks: dict[str, torch.nn.Module]) -> None:
     labels = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])

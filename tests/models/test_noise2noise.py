@@ -120,6 +120,7 @@ def test_noise_follows_its_generator_alone(kind: str, strength: str, channels: i
     assert not torch.equal(first[0] - clean[0], first[1] - clean[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "poisson", "text", "impulse"])
 def test_noisy_targets_never_show_the_clean_picture(kind: str) -> None:
     """Where noise hides a picture wholly, nothing of it may be left in loss or gradient."""

@@ -276,6 +276,7 @@ def test_more_passthrough_changes_less() -> None:
     assert left[1] < 0.7 * left[0]
 
 
+@pytest.mark.slow
 def test_training_changes_pictures() -> None:
     """The project's "after 20,000 epochs the same picture": refined was equal to its input."""
     training = make(pretrain_r=60, pretrain_d=10, width=12, keep=0.05, lr_r=5e-3, lr_d=2e-3)

@@ -220,6 +220,7 @@ def training_on(dataset: ArrayDataset, *, loss: str = "r1", seed: int = 0) -> tu
     return Training(model, 0, CPU), stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["r1", "wgan-gp"])
 def test_stopping_anywhere_in_growth_changes_nothing(loss: str, tmp_path: Path) -> None:
     """Every step is a place to stop: before, in and after a fade, where batch and size change."""

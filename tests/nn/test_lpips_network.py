@@ -64,6 +64,7 @@ def plain_lpips(a, b, w, trunk):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["random", "published"])
 @pytest.mark.parametrize("trunk", TRUNKS)
 def test_it_is_the_formula_of_the_paper(trunk, weights, published, noise):

@@ -58,6 +58,7 @@ def photos(tmp_path, found):
     return folder
 
 
+@pytest.mark.slow
 def test_faces_are_packed_and_every_input_has_a_verdict(photos, tmp_path, finder):
     heard = []
     out, sheet = tmp_path / "out.zip", tmp_path / "out-sheet.jpg"
@@ -137,12 +138,14 @@ def test_each_rule_drops_by_name_and_no_dataset_is_written(photos, tmp_path, fin
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.work", "photos"]
 
 
+@pytest.mark.slow
 def test_center_alignment_is_upright_and_larger_sizes_work(photos, tmp_path, finder):
     result = prepare(photos, tmp_path / "out.zip", finder=finder, layout="center", size=128).run()
     assert result.kept == 4
     assert read_picture(PackReader(tmp_path / "out.zip").read(0)).shape == (128, 128, 3)
 
 
+@pytest.mark.slow
 def test_large_jpeg_gives_the_same_face_as_a_small_one_and_true_coordinates(tmp_path, found, finder):
     large = found[0].resize((2560, 2560), Image.Resampling.BICUBIC)
     save(tmp_path / "photos", "large.jpg", large, quality=90)

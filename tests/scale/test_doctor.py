@@ -21,6 +21,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_measures_and_advises(quick: Path) -> None:
     said: list[Any] = []
     report = doctor(json=True).run(said.append)
@@ -37,6 +38,7 @@ def test_it_measures_and_advises(quick: Path) -> None:
     assert list(quick.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_it_shows_tables(quick: Path) -> None:
     said: list[Any] = []
     report = doctor().run(said.append)

@@ -34,6 +34,7 @@ def test_the_design_of_the_page_is_one() -> None:
     assert design.questions[0].quotas == {"18 to 39": 15}
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert [line.split()[0] for line in COMMANDS] == [

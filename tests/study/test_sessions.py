@@ -75,6 +75,7 @@ def study(kind: str, **changes: Any) -> pytest.MarkDecorator:
 # ---- enrolment
 
 
+@pytest.mark.slow
 def test_a_participant_goes_from_consent_to_the_code(site: Site) -> None:
     rater = site.rater()
     *done, end = rater.run(lambda trial, sets: "real", site.sets)

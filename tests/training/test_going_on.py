@@ -68,6 +68,7 @@ def test_options_that_say_the_same_are_taken(run: RunFolder) -> None:
     assert run.newest_generator().name == "generator-000002.safetensors"
 
 
+@pytest.mark.slow
 def test_nearly_the_same_data_is_named_with_both_ways_on(run: RunFolder, fails: Fails) -> None:
     next(Path("faces").iterdir()).unlink()
     error = fails(*TRAIN, "--kimg", "1")
@@ -77,6 +78,7 @@ def test_nearly_the_same_data_is_named_with_both_ways_on(run: RunFolder, fails: 
     assert len(find_runs(Path("runs"))) == 3
 
 
+@pytest.mark.slow
 def test_data_that_moved_goes_on_by_its_new_place(run: RunFolder) -> None:
     Path("faces").rename("elsewhere")
     assert main(["train", "elsewhere", "--resume", str(run.path), "--kimg", "2", "--device", "cpu"]) == 0

@@ -206,6 +206,7 @@ def test_the_learning_rate_rises_and_is_scaled(assets: Path) -> None:
     assert plain.half_lives(plain.progress(Budget()))["g"] == 0
 
 
+@pytest.mark.slow
 def test_the_options_say_how_it_begins(assets: Path) -> None:
     start = read_start(package(assets))
     asked = beginning(TrainOptions(lr_scale=0.25, warmup_kimg=2), start)

@@ -154,6 +154,7 @@ class Poisoned(lite.Lite):
                 next(self.networks["d"].parameters()).fill_(float("nan"))
 
 
+@pytest.mark.slow
 def test_nan_is_caught_rolled_back_and_survived(tmp_path: Path) -> None:
     trainable = Poisoned(SMALL, ArrayDataset(resolution=8).spec)
     training, running = session(tmp_path, kimg=4, trainable=trainable)
@@ -209,6 +210,7 @@ class Runaway(lite.Lite):
         self.exploding = progress.nimg >= 3000 and progress.gamma_scale == 1
 
 
+@pytest.mark.slow
 def test_a_runaway_penalty_returns_to_a_state_well_before_it(tmp_path: Path) -> None:
     trainable = Runaway(SMALL, ArrayDataset(resolution=8).spec)
     training, running = session(tmp_path, kimg=5, trainable=trainable)

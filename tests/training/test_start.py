@@ -53,6 +53,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_a_run_gives_generator_and_discriminator(base: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     found = newest_state(base.path, report=pytest.fail)
     assert found is not None
@@ -70,6 +71,7 @@ def test_a_run_gives_generator_and_discriminator(base: RunFolder, capsys: pytest
     assert all(torch.equal(state["averages"]["g"][name], averaged[name]) for name in averaged)
 
 
+@pytest.mark.slow
 def test_a_lone_file_gives_the_generator_and_says_so(
     base: RunFolder, capsys: pytest.CaptureFixture[str], fails: Fails
 ) -> None:
@@ -118,6 +120,7 @@ def test_labels_may_be_new_or_gone_and_both_are_told(capsys: pytest.CaptureFixtu
     assert "in part" not in said(capsys)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails) -> None:
     run = base.path
     error = fails("train", "three", "--model", "dcgan", "--from", run)
@@ -141,6 +144,7 @@ def test_what_does_not_fit_is_one_line(base: RunFolder, fails: Fails) -> None:
     assert len(find_runs(Path("runs"))) == 1  # nothing was begun
 
 
+@pytest.mark.slow
 def test_classes_are_matched_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     """Columns are sorted by name: "cleo" is the third of three and the first of the others."""
     for name in ("cleo", "dora", "ann2", "bob"):
@@ -158,6 +162,7 @@ def test_classes_are_matched_by_name(capsys: pytest.CaptureFixture[str]) -> None
     assert torch.equal(state["networks"]["d"]["layers.0.weight"], given["networks"]["d"]["layers.0.weight"])
 
 
+@pytest.mark.slow
 def test_of_another_size_what_fits_is_taken_and_named(
     base: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +186,7 @@ def test_the_weights_are_part_of_the_identity(base: RunFolder) -> None:
     assert len(find_runs(Path("runs"))) == 4
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_weights_it_began_with(base: RunFolder, fails: Fails) -> None:
     new = trained("three", "--from", str(base.path), "--freeze-d", "1")
     shutil.rmtree(base.path)
