@@ -283,9 +283,61 @@ def test_a_table_itself_can_be_the_source(write, tmp_path):
     assert open_dataset(f"table:{tmp_path / 't' / 'ages.csv'}?size=8").labels.tolist() == [[1]]
 
 
-def test_text_that_is_not_utf8_is_named_with_its_line(write):
-    with pytest.raises(InputError, match=r"labels\.csv:3: not UTF-8"):
-        write("file,name\na.png,Ann\nb.png,J\u00f6rg\n", encoding="latin-1")
+def test_text_that_is_not_utf8_is_read_as_windows_writes_it_and_named_with_its_line(write):
+    index = write("file,name\na.png,Ann\nb.png,J\u00f6rg\n", encoding="latin-1")
+    assert labels(index)["b.png"] == {"name": "J\u00f6rg"}
+    assert "labels.csv:3: not UTF-8" in index.notes[0]
+
+
+TABLE = "file,age\na.png,1\nb.png,2\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfe" + TABLE.encode("utf-16"),
+        b"\xef\xbb\xbf" + TABLE.encode("utf-8-sig"),
+        TABLE.encode("utf-16-le"),
+        b"\xfe\xff" + TABLE.encode("utf-16-be") + b"\0",
+        b"sep=,\r\n" + TABLE.replace("\n", "\r").encode(),
+        b"\n# by hand, in March\n" + TABLE.encode(),
+        TABLE.replace("file", " Image Name ").encode(),
+        TABLE.replace("a.png", "C:\\Users\\Ann\\t\\a.png").replace("b.png", "/data/t/b.png").encode(),
+        TABLE.replace("a.png", "../t/a.png").replace("b.png", "x/../b.png").encode(),
+        b'[{"file": "a.png", "age": 1},\n {"file": "b.png", "age": 2}]',
+    ],
+)
+def test_tables_of_other_programs_say_the_same(write, tmp_path, data):
+    assert labels(
+        write(data.decode("latin-1"), "t.json" if data[:1] == b"[" else "t.csv", encoding="latin-1")
+    ) == {
+        "a.png": {"age": 1},
+        "b.png": {"age": 2},
+    }
+
+
+def test_numbers_name_pictures_whose_names_are_numbers(write):
+    files = ("0007.png", "0012.png", "012.png")
+    index = write("image_id,age\n7.0,1\n12,2\n", files=files)
+    assert labels(index) == {"0007.png": {"age": 1}}
+    assert "12 is not there" in problems(index)["labels.csv:3"]  # two pictures have that number
+
+
+def test_yes_and_no_in_letters_mixtures_and_decimal_commas(write):
+    index = write("file;l;m;g;n\na.png;Y;1;f;0,5\nb.png;n;true;f;-1,25\nc.png;Y;;f;3\n")
+    assert labels(index) == {
+        "a.png": {"l": True, "m": True, "g": "f", "n": 0.5},
+        "b.png": {"l": False, "m": True, "g": "f", "n": -1.25},
+        "c.png": {"l": True, "g": "f", "n": 3.0},
+    }
+
+
+def test_a_table_without_a_header_and_a_broken_list_say_so(write):
+    with pytest.raises(InputError, match="no header; write one above"):
+        write("a.png,1\nb.png,2\n")
+    index = write('[{"file": "a.png", "age": 1}, {"file": oops]', "t.json")
+    assert labels(index) == {"a.png": {"age": 1}}
+    assert "no JSON object" in problems(index)["t.json:2"]
 
 
 def test_names_of_people_are_not_learnt_unasked(tmp_path):

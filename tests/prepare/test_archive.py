@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mien.core.errors import InputError
-from mien.core.picture import BadPicture
+from mien.core.picture import BadPicture, decode
 from mien.prepare.archive import Archive
 from mien.prepare.sources import Reader, list_inputs
 
@@ -183,7 +183,10 @@ def test_a_zip_in_a_zip_is_not_opened(tmp_path):
     source = tmp_path / "photos.zip"
     with zipfile.ZipFile(source, "w") as archive:
         archive.write(inner, "inner.zip")
-    assert [file.name for file in list_inputs(source).files] == ["inner.zip"]
+    inputs = list_inputs(source)
+    assert [file.name for file in inputs.files] == ["inner.zip"]
+    with Reader(source) as reader, pytest.raises(BadPicture, match=r"an archive.*unpack it, or give it as"):
+        decode(reader.read(inputs.files[0]))
 
 
 @pytest.mark.parametrize("zip64", [False, True])

@@ -244,3 +244,36 @@ def test_a_dataset_json_in_a_sub_folder_labels_what_lies_beside_it(tmp_path):
     found = list_inputs(tmp_path / "sub.zip")
     assert [file.name for file in found.files] == names
     assert found.labels == dict(zip(names, (0, 1, 0), strict=True))
+
+
+def test_a_zip_from_windows_is_read_as_every_command_reads_it(tmp_path):
+    source = tmp_path / "photos.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for name in ("My Photos\\", "My Photos\\a\\1.jpg", "My Photos\\b\\10:30.jpg", "./My Photos/b/3.jpg"):
+            archive.writestr(name, name)
+    inputs = list_inputs(source)
+    assert inputs.labels == {"My Photos/a/1.jpg": 0, "My Photos/b/10:30.jpg": 1, "My Photos/b/3.jpg": 1}
+    assert sorted(inputs.labels) == sorted(entry.file for entry in open_index(f"folder:{source}").entries)
+    with Reader(source) as reader:
+        assert reader.read(inputs.files[0]) == b"My Photos\\a\\1.jpg"
+
+
+def test_links_are_followed_once_and_those_that_lead_nowhere_named(tmp_path):
+    root = folder(tmp_path / "in", "x/1.jpg", "y/2.jpg")
+    folder(tmp_path / "else", "3.jpg")
+    (root / "z").symlink_to(tmp_path / "else")
+    (root / "z again").symlink_to(tmp_path / "else")
+    (root / "y" / "up").symlink_to(tmp_path)
+    (root / "y" / "self.jpg").symlink_to("self.jpg")
+    (root / "y" / "gone.jpg").symlink_to(tmp_path / "gone.jpg")
+    inputs = list_inputs(root)
+    assert len(inputs.files) == 3
+    assert inputs.class_names == ("x", "y", "z")
+    note = "not followed: 4 links or folders, first y/gone.jpg"
+    assert note in inputs.notes
+    index = open_index(f"folder:{root}")
+    assert [entry.file for entry in index.entries] == names(inputs)
+    assert note in index.notes
+    for layout in ("lfw", "table"):
+        with pytest.raises(InputError):
+            open_index(f"{layout}:{root}")

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mien.core.errors import InputError
+from mien.core.text import decode_text
 
 LabelRows = dict[str, dict[str, float]]  # name of a picture -> attribute -> number; yes is 1, no is 0
 
@@ -52,7 +53,7 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; labels are smaller")
-        return path.read_bytes().decode("utf-8-sig")
+        return decode_text(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

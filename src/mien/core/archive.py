@@ -19,7 +19,7 @@ from typing import IO, Protocol, cast
 from mien.core.atomic import open_replacing
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
-from mien.core.picture import list_files
+from mien.core.picture import walk_files
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".onnx", ".safetensors")  # those of torch are zips, too
@@ -33,7 +33,12 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 class Store(Protocol):
-    """Members by name. names: of all, with "/". checksum: of one's content. read raises InputError."""
+    """Members by name. names: of all, with "/". checksum: of one's content. read raises InputError.
+
+    notes: on what is not among them.
+    """
+
+    notes: tuple[str, ...]
 
     def names(self) -> Mapping[str, object]: ...
 
@@ -67,6 +72,8 @@ class _Member:
 
 class _ZipStore:
     """Random access to a zip: the central directory is read once, members through `os.pread`."""
+
+    notes = ()
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -113,7 +120,8 @@ class _FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._names = dict.fromkeys(path.relative_to(root).as_posix() for path in list_files(root))
+        files, self.notes = walk_files(root)
+        self._names = dict.fromkeys(path.relative_to(root).as_posix() for path in files)
 
     def names(self) -> Mapping[str, None]:
         return self._names
@@ -131,6 +139,8 @@ class _FolderStore:
 
 class _TarStore:
     """Random access to a tar; a compressed one is decompressed once into the cache, as one file."""
+
+    notes = ()
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -233,7 +243,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, _Membe
     names: set[str] = set()
     length = path.stat().st_size
     for info in archive.infolist():
-        if info.is_dir():
+        if info.filename.endswith(("/", "\\")):
             continue
         name = _plain_name(info.filename, names, path)
         if info.flag_bits & 1:
@@ -248,11 +258,18 @@ def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, _Membe
         yield name, _Member(info.header_offset, info.file_size, info.compress_size, info.CRC, deflated)
 
 
-def _plain_name(name: str, names: set[str], path: Path) -> str:
-    """A member's name with "/" and no "./". Raises InputError for one that leads out or is there twice."""
+def plain_name(name: str) -> str | None:
+    """A member's name with "/" and no "./"; None for one that leads out of the archive on some system."""
     parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
-    plain = "/".join(part for part in parts if part)
-    if parts[:1] == [""] or ".." in parts or "\0" in name or parts[0][1:2] == ":":
+    if parts[:1] in ([], [""]) or ".." in parts or "\0" in name or parts[0][1:2] == ":":
+        return None
+    return "/".join(part for part in parts if part)
+
+
+def _plain_name(name: str, names: set[str], path: Path) -> str:
+    """`plain_name`. Raises InputError for one that leads out or is there twice."""
+    plain = plain_name(name)
+    if plain is None:
         raise InputError(f"{path}: it holds {name!r} which leads out of the archive or is no plain name")
     if plain in names:
         raise InputError(f"{path}: it holds {name!r} twice")

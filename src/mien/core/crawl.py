@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from mien.core.errors import InputError
+from mien.core.text import decode_text
 
 _MANIFEST = "manifest.jsonl"
 _MOST_SHARING = 4  # records that may share a picture unless the site file says otherwise
@@ -42,7 +43,7 @@ def read_crawls(
         root = name.removesuffix(_MANIFEST)
         sites = [each for each in names if each.startswith(root) and is_site(each[len(root) :])]
         manifest, *texts = (_read(read, each) for each in (name, *sites))
-        own, left_out = read_crawl(manifest.decode("utf-8-sig", "replace"), most_sharing(texts))
+        own, left_out = read_crawl(decode_text(manifest, "replace"), most_sharing(texts))
         if not root and (own or left_out):
             return own, left_out
         if own or left_out:

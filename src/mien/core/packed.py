@@ -31,6 +31,7 @@ from mien.core.manifest import (
 )
 from mien.core.path_labels import classes_of, read_paths
 from mien.core.picture import PICTURE_SUFFIXES, Pixels
+from mien.core.text import decode_text
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say; any fixed time makes zips reproducible
 _TABLES = (".csv", ".tsv", ".jsonl")
@@ -250,10 +251,7 @@ class PackReader:
     def _text(self, name: str) -> str | None:
         if name not in self._store.names():
             return None
-        try:
-            return self._store.read(name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{self.path}: {name} in it is not UTF-8 text") from error
+        return decode_text(self._store.read(name), "replace")
 
     def _without_images(self) -> str:
         packed = [name for name in self._store.names() if name.lower().endswith(ARCHIVE_SUFFIXES)]
@@ -261,7 +259,8 @@ class PackReader:
         return f"{self.path}: no pictures in it (looked for {', '.join(sorted(PICTURE_SUFFIXES))}){lies}"
 
     def _unread(self) -> Iterator[str]:
-        """Archives in the source, and tables of labels in an archive, which are not read."""
+        """Links, archives in the source, and tables of labels in an archive, which are not read."""
+        yield from self._store.notes
         visible = [name for name in self._store.names() if not _is_hidden(name)]
         for name in [name for name in visible if name.lower().endswith(ARCHIVE_SUFFIXES)][:_NAMED]:
             yield f"{name} lies in it packed and is not read: unpack it, or give it as the source"

@@ -30,6 +30,7 @@ MAX_BYTES = 512 * 1024 * 1024
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # at 8, after "ftyp"
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6")
+_ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -148,10 +149,7 @@ def read_bytes(path: Path, *, where: str | None = None) -> bytes:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """All files under `folder` with a picture's suffix, sorted by path; hidden ones are left out.
-
-    Links to files are followed, links to folders are not. Raises InputError if there is no such folder.
-    """
+    """All files under `folder` with a picture's suffix, as `list_files` lists them."""
     return [path for path in list_files(folder) if path.suffix.lower() in PICTURE_SUFFIXES]
 
 
@@ -164,15 +162,51 @@ def photo_paths(sources: Sequence[Path]) -> list[Path]:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All regular files under `folder`, sorted by their relative path with "/"; hidden ones are left out."""
+    """All regular files under `folder`, sorted by their relative path with "/"; hidden ones are left out.
+
+    Links are followed; one to a folder that is listed anyway is not. Raises InputError where there is none.
+    """
+    return walk_files(folder)[0]
+
+
+def walk_files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The files of `list_files`, and a note on links and folders that are not followed."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        paths = (Path(parent) / name for name in files if not _hidden(name))
-        found += [path for path in paths if path.is_file()]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    root = folder.resolve()
+    files: list[Path] = []
+    lost: list[str] = []
+    entered = {root, *root.parents}
+    folders = [folder]
+    while folders:
+        parent = folders.pop()
+        try:
+            with os.scandir(parent) as items:
+                visible = sorted((i for i in items if not _hidden(i.name)), key=lambda item: item.name)
+        except OSError:  # not ours to read, or gone
+            lost.append(parent.relative_to(folder).as_posix())
+            continue
+        for item in visible:
+            path = Path(item.path)
+            if path.is_file():
+                files.append(path)
+            elif path.is_dir() and _enter(item, entered, root):
+                folders.append(path)
+            elif item.is_symlink():
+                lost.append(path.relative_to(folder).as_posix())
+    notes = (f"not followed: {len(lost)} links or folders, first {min(lost)}",) if lost else ()
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix()), notes
+
+
+def _enter(item: os.DirEntry[str], entered: set[Path], root: Path) -> bool:
+    """Whether to list a folder: each one once, though links may lead there."""
+    if not item.is_symlink():
+        return True
+    real = Path(item.path).resolve()
+    if real in entered or root in real.parents:
+        return False
+    entered.add(real)
+    return True
 
 
 def _hidden(name: str) -> bool:
@@ -225,6 +259,8 @@ def _guess(data: bytes) -> str:
         return "a web page (HTML)"
     if b"<svg" in start:
         return "an SVG drawing, which is not read"
+    if data.startswith(_ARCHIVES) or data[257:262] == b"ustar":
+        return "an archive, which is not opened; unpack it, or give it as the source"
     if _is_heif(data) and not _reads_heif():
         return f"a HEIC file, which needs pillow-heif; {install('heic')}"
     try:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.image import to_uint8
+from mien.core.text import decode_text
 from mien.core.types import Generator
 
 _PART = re.compile(r"^([0-9]{1,20})(?:-([0-9]{1,20}))?$")
@@ -43,7 +44,7 @@ def _read_seeds(path: Path) -> list[int]:
     try:
         with open(path, "rb") as file:
             data = file.read(_MOST_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        text = decode_text(data)
     except OSError as error:
         raise InputError(f"seeds @{path}: the file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

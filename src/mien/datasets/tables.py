@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +13,10 @@ from typing import Any
 from mien.core.errors import InputError
 from mien.core.labels import same_name
 from mien.core.picture import PICTURE_SUFFIXES, list_pictures
+from mien.core.text import decode_text
 from mien.datasets.index import Problem
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
 FILE_COLUMNS: tuple[str, ...] = (
     "file_name",
     "file",
@@ -29,6 +32,11 @@ _ENDINGS = ("_file_name", "_filename", "_file", "_path")
 _NUMBERS = ("image_id", "img_id", "id")  # of pictures: names without suffix, where files go by them
 _DELIMITERS = (",", ";", "\t", "|")
 _HEADER = 64 * 1024  # bytes that are enough to see a header or a first object
+_ABOVE = 8  # lines that may stand above a header: a title, a remark, Excel's "sep=;"
+_NUMBER = re.compile(r"([0-9]{1,18})(\.0+)?")  # spreadsheets and pandas make 7 or 7.0 of 007
+_JSON = (".jsonl", ".json")
+_SEPARATOR = re.compile(r"[\s,]*")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,12 @@ class Row:
 
 @dataclass
 class Rows:
-    """skipped: columns that hold no single values."""
+    """skipped: columns that hold no single values. notes: on the file as a whole."""
 
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def has_file_column(path: Path) -> bool:
@@ -56,17 +65,20 @@ def has_file_column(path: Path) -> bool:
     """
     try:
         with open(path, "rb") as file:
-            lines = _text(file.read(_HEADER), errors="ignore").splitlines()[:2]
+            text = decode_text(file.read(_HEADER), "ignore")
     except OSError:
         return False
-    if path.suffix.lower() == ".jsonl":
-        cells = _object(lines[0]) if lines else None
+    if path.suffix.lower() in _JSON:
+        cells = next((row for _, row in _objects(text)), None)
     else:
-        names, delimiter = _header(lines[0] if lines else "")
-        cells = dict(zip(names, _split(lines[1], delimiter) if len(lines) > 1 else [], strict=False))
-        cells = dict.fromkeys(names, "") | cells
+        lines = _lines(text)
+        at, names, delimiter = _header(lines)
+        cells = dict.fromkeys(names, "")
+        cells |= dict(
+            zip(names, _split(lines[at + 1], delimiter), strict=False) if at + 1 < len(lines) else ()
+        )
     column = file_column(list(cells or {}))
-    if cells is None or column is None or column.strip().lower() not in _NUMBERS:
+    if cells is None or column is None or _plain(column) not in _NUMBERS:
         return column is not None
     return PictureFinder(path.parent).find(path.parent, str(cells[column])) is not None
 
@@ -76,44 +88,59 @@ def read_rows(path: Path, *, where: str, file: str = "") -> Rows:
 
     file: the column that names the picture (default: the first usual name).
 
-    Raises InputError where nothing can be read: not UTF-8, no header, no column of files, a column twice.
+    Raises InputError where nothing can be read: no header, no column of files, a column twice.
     """
+    notes = []
     try:
-        text = _text(path.read_bytes())
+        data = path.read_bytes()
+        text = decode_text(data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}:{line}: not UTF-8 text; save the table as UTF-8") from error
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if path.suffix.lower() == ".jsonl":
-        return _from_json(lines, where, file)
-    return _from_csv(lines, path, where, file)
+        notes.append(
+            f"{where}:{line}: not UTF-8, so read as Windows-1252; save it as UTF-8 if letters are wrong"
+        )
+        text = data.decode("cp1252", "replace")
+    is_json = path.suffix.lower() in _JSON
+    out = _from_json(text, where, file) if is_json else _from_csv(_lines(text), path, where, file)
+    out.notes += notes
+    return out
 
 
 def file_column(names: list[str], given: str = "") -> str | None:
     """The column that names files: that given, else a usual name, else X_file_name, else image_id or id."""
     if given:
         return given if given in names else None
-    by_name = {name.strip().lower(): name for name in reversed(names)}
+    by_name = {_plain(name): name for name in reversed(names)}
     ending = next((name for name in by_name if name.endswith(_ENDINGS)), None)
     usual = next((known for known in FILE_COLUMNS if known in by_name), ending)
     usual = usual or next((known for known in _NUMBERS if known in by_name), None)
     return None if usual is None else by_name[usual]
 
 
-def _text(data: bytes, *, errors: str = "strict") -> str:
-    """UTF-8 with or without a mark, or the UTF-16 that spreadsheets call "Unicode text"."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data[: len(data) // 2 * 2].decode("utf-16", errors)
-    return data.decode("utf-8-sig", errors)
+def _plain(column: str) -> str:
+    """A column's name as others write it: "Image Name" is image_name."""
+    return re.sub(r"[\s-]+", "_", column.strip().lower())
 
 
-def _header(line: str) -> tuple[list[str], str]:
-    """The names in a first line, and the delimiter that gives most of them."""
-    readings = [(_split(line, delimiter), delimiter) for delimiter in _DELIMITERS]
-    with_files = [(names, delimiter) for names, delimiter in readings if file_column(names)]
-    return max(with_files or readings, key=lambda pair: len(pair[0]))
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _header(lines: list[str], given: str = "") -> tuple[int, list[str], str]:
+    """The header's place, the names in it, and the delimiter that gives most of them.
+
+    It is the first line that names a column of files, else the first that is not blank.
+    """
+    places = [at for at, line in enumerate(lines) if line.strip()][:_ABOVE] or [0]
+    for at in places:
+        readings = [(at, _split(lines[at], delimiter), delimiter) for delimiter in _DELIMITERS]
+        with_files = [reading for reading in readings if file_column(reading[1], given)]
+        if with_files:
+            return max(with_files, key=lambda reading: len(reading[1]))
+    first = [(places[0], _split(lines[places[0]], delimiter), delimiter) for delimiter in _DELIMITERS]
+    return max(first, key=lambda reading: len(reading[1]))
 
 
 def _split(line: str, delimiter: str) -> list[str]:
@@ -124,15 +151,17 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _from_csv(lines: list[str], path: Path, where: str, given: str) -> Rows:
-    names, delimiter = _header(lines[0])
+    first, names, delimiter = _header(lines, given)
     column = file_column(names, given)
     if column is None:
-        raise InputError(no_file_column(f"{path}:1", names, given))
+        raise InputError(no_file_column(f"{path}:{first + 1}", names, given))
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice:
-        raise InputError(f"{path}:1: two columns are called {twice!r}")
+        raise InputError(f"{path}:{first + 1}: two columns are called {twice!r}")
     out = Rows()
-    for at, cells in _records(lines, delimiter, len(names), where, out.problems):
+    for at, cells in _records(lines, first + 1, delimiter, len(names), where, out.problems):
+        if delimiter == ";":
+            cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
         known = dict(zip(names, (cell.strip() for cell in cells), strict=True))
         file = known.pop(column)
         _add(out, Row(f"{where}:{at}", file.replace("\\", "/"), _known(known)))
@@ -142,6 +171,8 @@ def _from_csv(lines: list[str], path: Path, where: str, given: str) -> Rows:
 def no_file_column(where: str, names: Iterable[str], given: str) -> str:
     """What to say of a table without a column of files."""
     columns = ", ".join(name for name in names if name) or "none"
+    if any(PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES for name in names):
+        return f"{where}: it has no header; write one above, as file,label"
     what = f"there is no column {given!r}" if given else "no column of files among its columns"
     return f"{where}: {what}; there are: {columns}; name it with file=COLUMN"
 
@@ -158,13 +189,12 @@ def _add(out: Rows, row: Row) -> None:
 
 
 def _records(
-    lines: list[str], delimiter: str, width: int, where: str, problems: list[Problem]
+    lines: list[str], at: int, delimiter: str, width: int, where: str, problems: list[Problem]
 ) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of each row below the header.
+    """(line, cells) of each row from line `at` on.
 
     A row that is wrong is one line long, whatever a stray quotation mark in it would swallow.
     """
-    at = 1
     while at < len(lines):
         if not lines[at].strip():
             at += 1
@@ -186,12 +216,9 @@ def _lines_from(lines: list[str], at: int) -> Iterator[str]:
     return (lines[number] + "\n" for number in range(at, len(lines)))
 
 
-def _from_json(lines: list[str], where: str, given: str) -> Rows:
+def _from_json(text: str, where: str, given: str) -> Rows:
     out = Rows()
-    for at, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        row = _object(line)
+    for at, row in _objects(text):
         if row is None:
             out.problems.append(Problem(f"{where}:{at}", "it is no JSON object; the row is left out"))
             continue
@@ -203,6 +230,22 @@ def _from_json(lines: list[str], where: str, given: str) -> Rows:
         cells = {name: v for name, v in row.items() if name not in odd and v is not None and v != ""}
         _add(out, Row(f"{where}:{at}", file.replace("\\", "/"), cells))
     return out
+
+
+def _objects(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """(number, object) of each line, or of each element of one list; None for what is no object."""
+    if not text.lstrip().startswith("["):
+        yield from ((at, _object(line)) for at, line in enumerate(_lines(text), 1) if line.strip())
+        return
+    decoder, number, at = json.JSONDecoder(), 0, text.index("[") + 1
+    while (at := _SEPARATOR.match(text, at).end()) < len(text) and text[at] != "]":
+        number += 1
+        try:
+            element, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            yield number, None
+            return
+        yield number, element if isinstance(element, dict) else None
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -237,21 +280,43 @@ class PictureFinder:
                     by_key.setdefault(each, []).append(file)
         return by_key
 
+    @cached_property
+    def _by_number(self) -> dict[int, list[str]]:
+        by_number: dict[int, list[str]] = {}
+        for file in self.pictures:
+            if number := _NUMBER.fullmatch(PurePosixPath(file).stem):
+                by_number.setdefault(int(number[1]), []).append(file)
+        return by_number
+
     def find(self, folder: Path, name: str) -> str | None:
-        """The picture that a table in `folder` calls `name`, relative to the root; None if there is none."""
-        inside = folder.relative_to(self.root) / name
+        """The picture that a table in `folder` calls `name`, relative to the root; None if there is none.
+
+        A path that leads out of the root, as one of another machine, is looked for by its last parts.
+        """
+        inside = os.path.normpath(folder.relative_to(self.root) / name)
+        if leads_out(inside):
+            parts = [part for part in name.split("/") if part not in ("", "..") and ":" not in part]
+            tails = ["/".join(parts[at:]) for at in range(len(parts))]
+            return next(filter(None, (self._loosely(tail) for tail in tails)), None)
         if (self.root / inside).is_file():
-            return inside.as_posix()
-        place = _loose(inside.as_posix())
-        suffix = PurePosixPath(place).suffix
-        keys = [place, _loose(name)]
+            return inside
+        return self._loosely(inside, name)
+
+    def _loosely(self, *names: str) -> str | None:
+        """The one picture that has one of these names, or their number: 7 and 7.0 are 007.jpg."""
+        keys = [_loose(name) for name in names]
+        suffix = PurePosixPath(keys[0]).suffix
         if suffix in PICTURE_SUFFIXES:
             keys += [key.removesuffix(suffix) for key in keys]
-        for key in keys:
-            files = self._by_key.get(key, [])
-            if len(files) == 1:
-                return files[0]
-        return None
+        files = [self._by_key.get(key, []) for key in keys]
+        if number := _NUMBER.fullmatch(keys[-1]):
+            files.append(self._by_number.get(int(number[1]), []))
+        return next((known[0] for known in files if len(known) == 1), None)
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path from a table is none below its folder, on any system."""
+    return path.startswith("/") or ":" in path or ".." in PurePosixPath(path).parts
 
 
 def _loose(name: str) -> str:

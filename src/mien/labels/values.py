@@ -4,12 +4,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 Value = bool | int | float | str
 
 YES, NO = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
-_YES_IN_TABLES, _NO_IN_TABLES = frozenset({"true", "yes"}), frozenset({"false", "no"})
+_YES_IN_TABLES, _NO_IN_TABLES = YES | {"y", "t"}, NO | {"n", "f"}
+_WORDS = frozenset({"true", "yes", "false", "no"})  # one of them alone is enough; others come in pairs
 _MISSING = frozenset({"nan", "na", "n/a", "null", "none"})  # in a column of numbers or of yes and no
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")  # a leading zero makes it a name: 007
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -50,7 +52,7 @@ def _parser(name: str, values: Sequence[Any], notes: list[str]) -> Parser:
     if not texts:
         return _number_parser(values)
     known = {text.lower() for text in texts} - _MISSING
-    if known and known <= _YES_IN_TABLES | _NO_IN_TABLES:
+    if _is_yes_and_no(known):
         return _unless_missing(lambda text: text.lower() in _YES_IN_TABLES)
     if known and known <= {"-1", "1", "+1"} and "-1" in known:
         return _unless_missing(lambda text: text != "-1")
@@ -59,6 +61,13 @@ def _parser(name: str, values: Sequence[Any], notes: list[str]) -> Parser:
     if known and all(map(_is_number, known)):
         return _unless_missing(float)
     return str
+
+
+def _is_yes_and_no(known: AbstractSet[str]) -> bool:
+    """Whether texts mean yes and no: words of both, or true, yes, false, no; 0 and 1 alone are numbers."""
+    words = known - {"0", "1"}
+    both = known & _YES_IN_TABLES and known & _NO_IN_TABLES
+    return bool(words and known <= _YES_IN_TABLES | _NO_IN_TABLES and (both or known & _WORDS))
 
 
 def _number_parser(values: Sequence[Any]) -> Parser:

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from mien.core.archive import check_end, plain_tar
+from mien.core.archive import check_end, plain_name, plain_tar
 from mien.core.errors import InputError
 from mien.core.picture import MAX_BYTES, BadPicture
 
@@ -19,7 +19,7 @@ _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 
 
 class Archive:
-    """An open zip. members: what it holds, in its own order. Raises InputError if it is none."""
+    """An open zip. members: name and ZipInfo, in its own order. Raises InputError if it is none."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -31,10 +31,10 @@ class Archive:
             raise InputError(f"{path}: neither a folder nor a zip that can be read ({error})") from error
         if count > MOST_MEMBERS:
             raise InputError(f"{path}: more than {MOST_MEMBERS:,} members; split it, or unpack it yourself")
-        self.members = self._zip.infolist()
+        self.members = [(_within(info.filename), info) for info in self._zip.infolist()]
         self._first: dict[str, int] = {}
-        for at, member in enumerate(self.members):
-            self._first.setdefault(member.filename, at)
+        for at, (name, _) in enumerate(self.members):
+            self._first.setdefault(name, at)
 
     def close(self) -> None:
         """Close the file."""
@@ -46,23 +46,23 @@ class Archive:
         Raises BadPicture; beside those of `decode` its reason may be "unsafe-name", "name-twice", "no-file"
         (a link or a device), "encrypted" or "bomb".
         """
-        member = self.members[at]
-        refused = self._refusal(at, member)
+        name, member = self.members[at]
+        refused = self._refusal(at, name, member)
         if refused is not None:
-            raise BadPicture(member.filename, *refused)
+            raise BadPicture(name, *refused)
         try:
             with self._zip.open(member) as stream:
                 return stream.read(MAX_BYTES)
         except Exception as error:  # of a damaged member, too
             detail = f"the zip's member cannot be read ({' '.join(str(error).split())[:120]})"
-            raise BadPicture(member.filename, "unreadable", detail) from error
+            raise BadPicture(name, "unreadable", detail) from error
 
-    def _refusal(self, at: int, member: zipfile.ZipInfo) -> tuple[str, str] | None:
+    def _refusal(self, at: int, name: str, member: zipfile.ZipInfo) -> tuple[str, str] | None:
         """Reason and sentence why a member is not even opened, or None."""
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if not is_safe(member.filename):
+        if not is_safe(name):
             return "unsafe-name", "its name leads out of the zip; it was not read"
-        if self._first[member.filename] != at:
+        if self._first[name] != at:
             return "name-twice", "the zip holds this name more than once; only the first was read"
         if kind not in (0, stat.S_IFREG):
             return "no-file", "it is a link or a device, not a file; it was not followed"
@@ -127,13 +127,13 @@ class TarArchive:
 
 
 def _within(name: str) -> str:
-    """A member's name without the "./" that a tar of a folder has."""
-    return "/".join(part for part in name.split("/") if part != ".") if is_safe(name) else name
+    """A member's name as the other commands read it; one that leads out stays as it is."""
+    return plain_name(name) or name
 
 
 def is_safe(name: str) -> bool:
     """Whether a member's name stays inside the zip on every system."""
-    return not (name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"))
+    return plain_name(name) is not None
 
 
 def _promised(path: Path) -> int:

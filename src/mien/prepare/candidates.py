@@ -209,7 +209,7 @@ def open_prepared(source: Path) -> PackReader | None:
     if not zipfile.is_zipfile(source):
         return None
     archive = Archive(source)
-    held = {member.filename for member in archive.members}
+    held = {name for name, _ in archive.members}
     archive.close()
     return PackReader(source, with_tossed=True) if names <= held else None
 

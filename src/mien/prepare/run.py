@@ -348,10 +348,13 @@ class _Writer:
 
 
 def _nothing(chosen: Selection, source: Path, path: Path) -> str:
-    reasons = [drop.reason for drop in chosen.drops if drop is not None]
+    drops = [drop for drop in chosen.drops if drop is not None]
+    reasons = [drop.reason for drop in drops]
     counts = sorted(((reasons.count(reason), reason) for reason in set(reasons)), reverse=True)
     listed = ", ".join(f"{count} {reason}" for count, reason in counts)
-    hint = "; for other images than faces: --finder none" if counts and counts[0][1] == NO_FACE.reason else ""
+    most = next((drop for drop in drops if drop.reason == counts[0][1]), NO_FACE)
+    others = "for other images than faces: --finder none"
+    hint = f"; {others if most.reason == NO_FACE.reason else 'the first: ' + most.detail}"
     return f"{source}: no face was kept of {len(reasons)} files ({listed}); {path} was not written{hint}"
 
 

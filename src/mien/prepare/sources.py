@@ -15,7 +15,8 @@ from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
 from mien.core.packed import dataset_folder
 from mien.core.path_labels import classes_of, read_paths
-from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes
+from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes, walk_files
+from mien.core.text import decode_text
 from mien.datasets.index import Index, name_of
 from mien.prepare.archive import Archive, TarArchive, is_safe
 
@@ -66,11 +67,13 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
         members = {file.name: file for file in files}
         folder, passed = dataset_folder(list(members))
         document = members.get(f"{folder}/dataset.json".lstrip("/")) if folder is not None else None
-        text = None if document is None else reader.read(document).decode("utf-8-sig", "replace")
+        text = None if document is None else decode_text(reader.read(document), "replace")
         pictures = [name for name in members if _is_picture(name)]
         extra, placeholders = read_crawls(list(members), pictures, lambda name: reader.read(members[name]))
     files = [file for file in files if file.name not in _TABLES and file is not document]
-    own = _own_products([file.name for file in files]) if source.is_dir() else frozenset()
+    own: frozenset[str] = frozenset()
+    if source.is_dir():
+        own, passed = _own_products([file.name for file in files]), [*passed, *walk_files(source)[1]]
     files = [file for file in files if file.name not in own]
     if not files:
         raise InputError(f"{source}: no pictures in it")
@@ -137,9 +140,9 @@ def _on_disk(path: Path, name: str) -> Input:
 def _list_zip(source: Path) -> list[Input]:
     archive = Archive(source)
     files = [
-        Input(member.filename, at, _key(member.filename, member.file_size, member.CRC, at))
-        for at, member in enumerate(archive.members)
-        if not member.is_dir() and not _hidden(member.filename)
+        Input(name, at, _key(name, member.file_size, member.CRC, at))
+        for at, (name, member) in enumerate(archive.members)
+        if not member.filename.endswith(("/", "\\")) and not _hidden(name)
     ]
     archive.close()
     return sorted(files, key=lambda file: (file.name, file.at))

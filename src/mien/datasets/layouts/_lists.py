@@ -4,19 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mien.core.errors import InputError
+from mien.core.text import decode_text
 
 _MOST_BYTES = 512 << 20
 
 
 def read_text(path: Path) -> str:
-    """A text file of people's making: UTF-8 with or without a mark; other bytes become question marks.
+    """A text file of people's making: UTF-8 or UTF-16; other bytes become question marks.
 
     Raises InputError where it cannot be read.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; that is no list")
-        return path.read_text("utf-8-sig", errors="replace")
+        return decode_text(path.read_bytes(), "replace")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 

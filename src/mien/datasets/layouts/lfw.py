@@ -6,10 +6,10 @@
 Nobody is on two sides of split= or fold=. There are no other labels; labels=person makes a class of each.
 """
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from mien.core.errors import InputError
@@ -60,9 +60,8 @@ def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
 
 
 def _first_folders(root: Path) -> Iterator[Path]:
-    with os.scandir(root) as items:
-        folders = (Path(item.path) for item in items if item.is_dir() and not item.name.startswith("."))
-        yield from (folder for _, folder in zip(range(_LOOKED_AT), folders, strict=False))
+    folders = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return islice(folders, _LOOKED_AT)
 
 
 def _shows_its_person(folder: Path) -> bool:

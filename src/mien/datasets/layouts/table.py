@@ -28,6 +28,7 @@ from mien.datasets.tables import (
     Row,
     Rows,
     has_file_column,
+    leads_out,
     read_rows,
 )
 from mien.labels.columns import label_names, learnable, read_cells
@@ -65,7 +66,7 @@ def index(root: Path, *, table: str = "", file: str = "") -> Index:
         read = read_rows(root / name, where=name.as_posix(), file=file)
         problems += read.problems
         rows += [(row, name.parent) for row in read.rows]
-        notes += _skipped(read, name)
+        notes += [*read.notes, *_skipped(read, name)]
     finder = PictureFinder(root)
     entries, licences = _entries(finder, rows, problems, notes)
     _name_unlisted(finder, entries, {folder for _, folder in rows}, problems)
@@ -107,8 +108,7 @@ def _tables(root: Path) -> list[PurePosixPath]:
 
 
 def _sub_folders(folder: Path) -> list[str]:
-    with os.scandir(folder) as items:
-        return sorted(item.path for item in items if item.is_dir() and not item.name.startswith("."))
+    return sorted(str(path) for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _choose(root: Path, table: str) -> list[PurePosixPath]:
@@ -121,7 +121,7 @@ def _choose(root: Path, table: str) -> list[PurePosixPath]:
     )
     tables = _tables(root) or [PurePosixPath(name) for name in usual[:1]]
     if not tables:
-        raise InputError(f"{root}: no CSV, TSV or JSON lines in it")
+        raise InputError(f"{root}: no CSV, TSV or JSON table in it")
     if len(tables) > 1 and len({name.parent for name in tables}) < len(tables):
         names = ", ".join(map(str, tables))
         raise InputError(f"{root}: several tables ({names}); choose one with table={tables[0]}")
@@ -142,17 +142,19 @@ def _entries(
     first: dict[str, str] = {}
     loosely = 0
     for (row, folder), cells in zip(rows, parse_columns([row.cells for row, _ in rows], notes), strict=True):
-        file = None if _leads_out(row.file) else finder.find(finder.root / folder, row.file)
+        file = finder.find(finder.root / folder, row.file)
         if file is None or file in first:
             problems.append(Problem(row.where, _what_is_wrong(row, folder, file, first)))
             continue
         first[file] = row.where
-        loosely += file != (folder / row.file).as_posix()
+        loosely += file != os.path.normpath(folder / row.file)
         record = read_cells(cells)
         licences.update([record["licence"]] if "licence" in record else [])
         entries.append(_entry(file, record))
     if loosely:
-        notes.append(f"{loosely} rows name their picture without its suffix, place or in another case")
+        notes.append(
+            f"{loosely} rows name their picture without its suffix, by another place or case, or by a number"
+        )
     splits = [path.split for path in read_paths([entry.file for entry in entries])]
     return [replace(e, split=e.split or split) for e, split in zip(entries, splits, strict=True)], list(
         licences
@@ -164,15 +166,11 @@ def _entry(file: str, record: dict[str, Any]) -> Entry:
     return Entry(file, record["labels"], **fields)
 
 
-def _leads_out(given: str) -> bool:
-    return given.startswith("/") or ":" in given or ".." in PurePosixPath(given).parts
-
-
 def _what_is_wrong(row: Row, folder: PurePosixPath, file: str | None, first: dict[str, str]) -> str:
-    if _leads_out(row.file):
-        return f"{row.file} leads out of the folder; it was not read"
     if file is not None:
         return f"{file} is listed again, first at {first[file]}; this row is left out"
+    if leads_out(os.path.normpath(folder / row.file)):
+        return f"{row.file} leads out of the folder; it was not read"
     return f"{(folder / row.file).as_posix()} is not there"
 
 
