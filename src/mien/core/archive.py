@@ -73,7 +73,7 @@ class _Member:
 class _ZipStore:
     """Random access to a zip: the central directory is read once, members through `os.pread`."""
 
-    notes = ()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -140,7 +140,7 @@ class _FolderStore:
 class _TarStore:
     """Random access to a tar; a compressed one is decompressed once into the cache, as one file."""
 
-    notes = ()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -35,7 +35,7 @@ _HEADER = 64 * 1024  # bytes that are enough to see a header or a first object
 _ABOVE = 8  # lines that may stand above a header: a title, a remark, Excel's "sep=;"
 _NUMBER = re.compile(r"([0-9]{1,18})(\.0+)?")  # spreadsheets and pandas make 7 or 7.0 of 007
 _JSON = (".jsonl", ".json")
-_SEPARATOR = re.compile(r"[\s,]*")
+_ELEMENT = re.compile(r"[^\s,]")  # the first letter of one, or the end of a list
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 
 
@@ -238,8 +238,8 @@ def _objects(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
         yield from ((at, _object(line)) for at, line in enumerate(_lines(text), 1) if line.strip())
         return
     decoder, number, at = json.JSONDecoder(), 0, text.index("[") + 1
-    while (at := _SEPARATOR.match(text, at).end()) < len(text) and text[at] != "]":
-        number += 1
+    while (found := _ELEMENT.search(text, at)) and found[0] != "]":
+        number, at = number + 1, found.start()
         try:
             element, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
