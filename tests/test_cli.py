@@ -76,6 +76,16 @@ def test_photos_are_prepared_without_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_an_empty_argument_is_no_folder_and_a_place_that_is_none_is_said(
+    faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tokens in (["data", "info", ""], ["prepare", str(faces), ""], ["curate", "", str(faces)]):
+        assert main(tokens) == 2
+        assert "is empty; leave it out, or write . for this folder" in capsys.readouterr().err
+    assert main(["prepare", str(faces), "/proc/x.zip", "--finder", "none"]) == 1
+    assert "/proc/x.work: cannot write there (No such file or directory)" in capsys.readouterr().err
+
+
 def test_unknown_options_are_bad_usage() -> None:
     assert main(["train", "--bogus"]) == 2
     assert main(["no-such-verb"]) == 2

@@ -6,6 +6,7 @@ Commands are named by strings and imported when they are called, so that `mien -
 import gc
 import os
 import sys
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
@@ -147,6 +148,10 @@ def _run(tokens: list[str]) -> int:
 def _called(tokens: list[str]) -> int:
     if {"--help", "-h"} & set(tokens):
         _forget_summary(tokens)
+    if "" in tokens:  # as a path it would be this folder, which is not what an unset variable means
+        raise InputError(
+            f"argument {tokens.index('') + 1} is empty; leave it out, or write . for this folder"
+        )
     asked = app(tokens, exit_on_error=False, result_action="return_value")
     if asked is not None:  # a job; None where cyclopts itself had something to say
         from mien.terminal import show
@@ -172,8 +177,11 @@ def _speaks() -> bool:
 
 
 def _complain(error: Exception) -> int:
+    from mien.core.atomic import explain
     from mien.terminal import escaped
 
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        error = explain(error, Path(error.filename))
     if isinstance(error, MienError):
         if error.raised_by_all and not _speaks():
             return error.exit_code

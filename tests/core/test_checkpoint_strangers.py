@@ -120,7 +120,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_what_does_not_fit_its_configuration_is_named(tmp_path: Path) -> None:
     for changes, words in (
         ({"width_g": 8}, r"layers\.\d+\.\w+ is \[.*\] and should be \["),
-        ({"mapping_layers": 2}, "it lacks "),
+        ({"mapping_layers": 2}, "tensors are missing"),
         ({"width_g": 0}, r"\(width_g=0: Input should be greater than or equal to 1\)"),
         ({"nonsense": 1}, "nonsense"),
     ):

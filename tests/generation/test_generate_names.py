@@ -53,7 +53,7 @@ def drawn(*arguments: Any, **options: Any) -> tuple[list[str], str]:
 def test_a_seed_named_twice_is_drawn_once() -> None:
     names, said = drawn(model(), seeds="3,1-3,1")
     assert names == ["seed0003.png", "seed0001.png", "seed0002.png"]
-    assert "--seeds names 2 again" in said
+    assert "--seeds names 2 seeds twice" in said
     assert "wrote 3 file(s)" in said
     assert "again" not in drawn(model(), seeds="1-3")[1]
 

@@ -93,10 +93,14 @@ def _umask() -> int:
     return current
 
 
+_NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+_NO_PLACE += (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG)
+
+
 def explain(error: OSError, path: Path) -> Exception:
     """The error of writing `path` in words, or `error` itself where there is nothing to add."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return MienError(f"{path}: no space left on disk; the file is as it was, free some and run again")
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+    if error.errno in _NO_PLACE:
         return MienError(f"{path}: cannot write there ({error.strerror})")
     return error

@@ -110,9 +110,9 @@ def _reason(error: Exception) -> str:
 
 
 def _check_shapes(ours: Mapping[str, Tensor], theirs: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises InputError naming the first tensor that is missing, unknown or of another shape."""
+    """Raises InputError where tensors are missing, unknown or of another shape."""
     if missing := sorted(ours.keys() - theirs.keys()):
-        raise InputError(f"it lacks {missing[0]}")
+        raise InputError(f"{len(missing)} of its {len(ours)} tensors are missing")
     if unknown := sorted(theirs.keys() - ours.keys()):
         raise InputError(f"it has {unknown[0][:80]!a}, which is not known here")
     for name, tensor in ours.items():

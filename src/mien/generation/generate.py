@@ -81,7 +81,7 @@ def generate(
     chosen = list(dict.fromkeys(given))
     drawing = open_generator(source_of(None if source is None else Path(storage.local(source))))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
-    repeats = f"--seeds names {len(given) - len(chosen)} again, and each seed is drawn once"
+    repeats = f"--seeds names {len(given) - len(chosen)} seeds twice; each is drawn once"
     remarks = (
         *drawing.notes,
         note,

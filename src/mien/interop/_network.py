@@ -21,6 +21,7 @@ _FILTERS = ("resample_filter", "filter")  # how our networks name the low-pass f
 _MEAN_SAMPLES, _MEAN_SEED = 10_000, 123  # NVlabs' choice for statistics of w
 _W_AVG = "mapping.w_avg"
 _MOST_TAPS = 32
+_CUT = "it was cut off, saved in part, or is of another architecture"
 COUNTER = "num_batches_tracked"  # of batch norm, whole numbers
 
 
@@ -115,9 +116,11 @@ def _build(module: Any, kind: Kind, config: BaseModel, spec: Spec) -> nn.Module:
 
 def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], family: str) -> None:
     missing, unknown = sorted(ours.keys() - theirs.keys()), sorted(theirs.keys() - ours.keys())
-    if missing or unknown:
-        what = f"lacks {missing[0]}" if missing else f"has {unknown[0][:80]!a}, which ours has not"
-        raise InputError(f"it is no {family} network that mien knows: it {what}")
+    no = f"it is no {family} network that mien knows:"
+    if unknown:
+        raise InputError(f"{no} it has {unknown[0][:80]!a}, which ours has not")
+    if missing:
+        raise InputError(f"{no} {len(missing)} of its {len(ours)} tensors are missing; {_CUT}")
     for name, tensor in ours.items():
         if theirs[name].shape != tensor.shape:
             raise InputError(
@@ -180,7 +183,7 @@ def said(facts: NetworkFacts, name: str) -> Any:
 def shape_of(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
     """The shape of a tensor that must be there. Raises InputError."""
     if name not in tensors or tensors[name].ndim != dimensions:
-        raise InputError(f"it is no network that mien knows: it lacks {name}, or has it in another shape")
+        raise InputError(f"it is no network that mien knows: a layer is missing or of another kind; {_CUT}")
     return tuple(tensors[name].shape)
 
 
