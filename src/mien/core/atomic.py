@@ -93,8 +93,12 @@ def _umask() -> int:
     return current
 
 
-_NO_PLACE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
-_NO_PLACE += (errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG)
+_NO_PLACE = frozenset(
+    (
+        *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+        *(errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG),
+    )
+)
 
 
 def explain(error: OSError, path: Path) -> Exception:
