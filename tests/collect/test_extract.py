@@ -132,6 +132,10 @@ def test_what_is_not_there():
             "/own.jpg",
         ),
         ("<picture><img src=/only.jpg></picture>", "/only.jpg"),
+        ("<img src=/blank.gif data-flickity-lazyload=/real.jpg>", "/real.jpg"),
+        ("<img src=/blank.gif data-src=/blank.gif data-odd='/s.jpg 1x, /real.jpg 2x'>", "/real.jpg"),
+        ("<img src=/blank.gif data-src=/blank.gif data-odd=/real.webp?w=9>", "/real.webp?w=9"),
+        ("<img src=/real.jpg data-id=17 data-page=/people/17 data-src=/real.jpg>", "/real.jpg"),
     ],
 )
 def test_lazy_and_many_sized_pictures(image, expected):

@@ -40,22 +40,23 @@ def test_a_sitemap_leads_to_the_pages_of_records(tmp_path):
 
 def test_placeholders_are_recognised_and_asked_again_when_the_rule_is_mended(tmp_path):
     out = tmp_path / "out"
-    with serving({"/blank.jpg": jpeg(99)}) as server:
+    with serving({"/blank.jpg": jpeg(99), "/dot.jpg": jpeg(99, size=16)}) as server:
         items = "".join(
-            f"<li id=r{number}><b>n</b><img src=/blank.jpg data-odd=/{number}.jpg></li>"
-            for number in range(7)
+            f"<li id=r{number}><b>n</b><img src=/blank.jpg title=/{number}.jpg></li>" for number in range(7)
         )
+        items += "<li id=r7><b>n</b><img src=/dot.jpg title=/7.jpg></li>"
         server.routes["/"] = items
-        server.routes |= {f"/{number}.jpg": jpeg(number) for number in range(7)}
+        server.routes |= {f"/{number}.jpg": jpeg(number) for number in range(8)}
         site = site_text(server.url("/"))
         first = collect(site, out)
         assert first.returncode == 0, first.stderr
         assert "skipped 2: placeholder" in first.stdout
-        mended = site.replace('picture = "img"', 'picture = { css = "img", attr = "data-odd" }')
+        assert "skipped 1: too-small" in first.stdout
+        mended = site.replace('picture = "img"', 'picture = { css = "img", attr = "title" }')
         second = collect(mended, out)
         assert second.returncode == 0, second.stderr
         files = {line["record"]: line["source"] for line in manifest(out)}
-        assert files == {f"r{number}": server.url(f"/{number}.jpg") for number in range(7)}
+        assert files == {f"r{number}": server.url(f"/{number}.jpg") for number in range(8)}
         assert lines(out / "skipped.jsonl") == []
 
 

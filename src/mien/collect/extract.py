@@ -102,16 +102,31 @@ def _picture(page: Any, element: Selector, attributes: Sequence[str]) -> str:
     for picture in element.xpath("ancestor::picture[1]") if sets else ():
         if best := _best_source(page, picture, own):
             return best
-    for name in attributes:
+    for name in _with_others(element, attributes):
         if name == "src" and len(attributes) > 1 and (shown := _without_scripts(element)) is not None:
             return _picture(page, shown, attributes)
         value = _attribute(element, name)
-        value = largest(value) if name.endswith("srcset") else value
+        value = largest(value) if name.endswith("srcset") or name not in attributes else value
         if name == "style":
             value = match[2] if (match := _BACKGROUND.search(value)) else ""
-        if _leads(value) and (name not in _PERHAPS or _PICTURE.search(value)):
+        sure = name in attributes and name not in _PERHAPS
+        if _leads(value) and (sure or _PICTURE.search(value)):
             return _absolute(page, value)
     return ""
+
+
+def _with_others(element: Selector, attributes: Sequence[str]) -> list[str]:
+    """Attributes to look at: before a plain `src` also those that only this site's scripts know.
+
+    A lazy one that says what `src` says is no better.
+    """
+    if "src" not in attributes or len(attributes) == 1:
+        return list(attributes)
+    others = [name for name in element.attrib if name.startswith("data-") and name not in attributes]
+    plain = _attribute(element, "src")
+    at = attributes.index("src")
+    lazy = [name for name in (*attributes[:at], *others) if not plain or _attribute(element, name) != plain]
+    return [*lazy, *attributes[at:]]
 
 
 def _leads(value: str) -> bool:

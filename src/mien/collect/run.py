@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from mien.collect.addresses import Hosts, Refused, is_loopback, printable
 from mien.collect.collect import CollectResult
 from mien.collect.crawl import LEAST_DELAY, Crawl, Pace
-from mien.collect.site import Site, user_agent
+from mien.collect.site import Site, parse_site, read_site_file, user_agent
 from mien.collect.spider import SiteSpider, remember_failure
 from mien.collect.store import Store
 from mien.core.atomic import write_text
@@ -39,9 +39,10 @@ def crawl_site(
 ) -> CollectResult:
     """Crawl `site` into folder `out`, fetching only what is not there yet. Once a process: so is Twisted.
 
-    text: the site file's, kept in the folder. again: ask for refused pictures again. should_stop: asked five
-    times a second.
+    text: the site file's, kept in the folder. again: ask for refused pictures again, as after a change of
+    what the site file says of pictures. should_stop: asked five times a second.
     """
+    again = again or _is_mended(site, out / "sites" / f"{site.name}.toml")
     begun = time.monotonic()
     _check_scrapy()
     with Store.opened(out, site, again=again) as store:
@@ -65,6 +66,17 @@ def _note_delay(site: Site, hosts: Hosts, events: Events) -> None:
     if site.limits.delay_seconds < LEAST_DELAY and not hosts.pages <= ours:
         asked = f"delay_seconds {site.limits.delay_seconds:g}"
         events.note(f"{asked}: {LEAST_DELAY:g} is the least for hosts that are not yours")
+
+
+def _is_mended(site: Site, before: Path) -> bool:
+    """Whether the site file says otherwise than `before` where pictures stand or which are refused."""
+    try:
+        old = parse_site(read_site_file(before), str(before))
+    except InputError:
+        return False
+    limits = {"smallest_side", "picture_mb", "megapixels"}
+    same = old.limits.model_dump(include=limits) == site.limits.model_dump(include=limits)
+    return not same or old.record.picture != site.record.picture
 
 
 def _check_scrapy() -> None:

@@ -19,6 +19,7 @@ from pydantic import (
 from mien import __version__
 from mien.collect.values import Kind
 from mien.core.errors import InputError
+from mien.core.text import decode_text
 
 PICTURE_ATTRIBUTES = (  # the largest and the lazy ones first
     *("data-srcset", "data-lazy-srcset", "srcset", "data-orig-file", "data-large_image", "data-zoom-image"),
@@ -254,7 +255,7 @@ def load_site(path: Path) -> Site:
 def read_site_file(path: Path) -> str:
     """Its text. Raises InputError where it cannot be read."""
     try:
-        return path.read_text("utf-8")
+        return decode_text(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a site file ({error})") from error
 
