@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from curated import make_dropped, serving
+from mien.cli import main
 from mien.core.errors import InputError
-from mien.core.packed import PackReader
+from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.curate.faces import Faces
 
@@ -162,3 +164,29 @@ def test_the_server_shows_and_restores(path: Path) -> None:
         assert client.post("inputs/restore", json={"numbers": [4]}).status_code == 400
         reader.headers.pop("x-mien")
         assert client.post("inputs/restore", json={"numbers": [1]}).status_code == 403
+
+
+def test_what_was_restored_by_hand_is_in_every_later_dataset(path: Path, tmp_path: Path) -> None:
+    with opened(path) as faces:
+        faces.restore([0, 2])  # a blurred one, and a double
+    strict = ["--min-sharpness", "0.3", "--size", "16", "--min-face", "20"]
+    for source, out in ((path, tmp_path / "once.zip"), (tmp_path / "once.zip", tmp_path / "twice.zip")):
+        assert main(["prepare", str(source), str(out), *strict]) == 0
+        assert {"soft/0.jpg", "again/0.jpg"} < set(kept(out))
+        assert "soft/\u2028 1.jpg" not in kept(out)
+    with opened(tmp_path / "twice.zip") as faces:
+        faces.set([kept(tmp_path / "twice.zip").index("soft/0.jpg")], tossed=True)
+    assert main(["prepare", str(tmp_path / "twice.zip"), str(tmp_path / "last.zip"), *strict]) == 0
+    assert "soft/0.jpg" not in kept(tmp_path / "last.zip")
+    assert "again/0.jpg" in kept(tmp_path / "last.zip")
+
+
+def test_faces_of_a_group_are_judged_again_as_those_of_a_group(tmp_path: Path) -> None:
+    with PackWriter(tmp_path / "group.zip") as writer:
+        for face in (1, 2):
+            known = {"source": "wide.jpg", "face": face, "sha256": "x", "measurements": {"coverage": 0.002}}
+            writer.add_png(encode_png(np.full((16, 16, 3), 99 * face, np.uint8)), None, known)
+    again = ["prepare", str(tmp_path / "group.zip"), str(tmp_path / "again.zip"), "--size", "16"]
+    assert main(again) == 0
+    assert kept(tmp_path / "again.zip") == ["wide.jpg"] * 2
+    assert main([*again, "--min-coverage", "0.005"]) == 1

@@ -28,6 +28,7 @@ class Record(TypedDict, total=False):
     sentence). width, height: of the source in pixels. box: [x, y, w, h] in source pixels.
     landmarks: name -> [x, y] in source pixels. measurements: name -> number. labels: name -> value, as the
     source gives them. predictions: name -> value, as a model guessed them. hash: perceptual, hexadecimal.
+    restored: a rule had dropped it, and somebody took it back by hand.
     """
 
     file: str | None
@@ -45,6 +46,7 @@ class Record(TypedDict, total=False):
     predictions: dict[str, Any]
     licence: str | None
     hash: str | None
+    restored: bool
 
 
 def dump_record(record: Mapping[str, Any]) -> str:

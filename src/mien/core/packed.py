@@ -210,9 +210,14 @@ class PackReader:
         text = "" if crawl else self._text(f"{self._root}manifest.jsonl")
         packed = read_manifest(text) if text else []
         packed += [cast(Record, {**known, "file": name}) for name, known in crawl.items()]
+        dropped = {record.get("file") for record in packed if record.get("verdict") == "dropped"} - {None}
         inside = self.path / self._root  # where it was curated before it was opened by its parent
         inner = read_continuation(inside) if self._root and self.path.is_dir() else []
-        return merge_records([*packed, *inner, *read_continuation(self.path)])
+        records = merge_records([*packed, *inner, *read_continuation(self.path)])
+        for record in records:
+            if record.get("file") in dropped and record.get("verdict") == "kept":
+                record["restored"] = True
+        return records
 
     def _from_folders(self) -> Labels:
         """Class numbers by the folders' names."""

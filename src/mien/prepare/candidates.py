@@ -136,7 +136,8 @@ class PackedFaces:
     """A dataset that was packed before: its pictures are copied as they are, its records judged again.
 
     What was dropped by a rule is judged again, too, where the store beside the zip still has its crop. What
-    its manifest, continued by `mien curate`, says was tossed by hand stays dropped.
+    its manifest, continued by `mien curate`, says was tossed by hand stays dropped, and what was restored by
+    hand stays kept.
     """
 
     def __init__(self, reader: PackReader, size: int, beside: CropsBeside) -> None:

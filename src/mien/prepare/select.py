@@ -1,7 +1,7 @@
 """Which candidates are kept: rules, then the user's condition, then near-duplicates, then one a person."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mien.core.errors import InputError
@@ -50,14 +50,17 @@ def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplica
     """Judge every candidate, then drop near-duplicates."""
     drops: list[Drop | None] = []
     passed: list[tuple[int, str, float]] = []  # number, hash, quality: all that doubles need
+    restored = 0
     for index in range(len(candidates)):
         record = candidates.record(index)
         drop = _judge(record, rules, where)
         drops.append(drop)
-        if drop is None and record.get("hash"):
+        restored += bool(drop is None and record.get("restored"))
+        if drop is None and record.get("hash") and not record.get("restored"):
             passed.append((index, record["hash"], copy_quality(record.get("measurements") or {})))
+    notes = (f"{restored:,} that were restored by hand stay, whatever the rules say",) * bool(restored)
     if duplicates.threshold is None or not passed:
-        return Selection(drops)
+        return Selection(drops, notes=notes)
     numbers, hashes, quality = (list(column) for column in zip(*passed, strict=True))
     keepers = find_duplicates(hashes, quality, threshold=duplicates.threshold, mirrored=duplicates.mirrored)
     if duplicates.size is not None:
@@ -74,7 +77,7 @@ def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplica
     for index, keeper in doubles.items():
         drops[index], differ = _duplicate(candidates, index, keeper)
         disputed += [(index, keeper)] if differ else []
-    return Selection(drops, doubles, notes=_disputed(candidates, disputed))
+    return Selection(drops, doubles, notes=(*notes, *_disputed(candidates, disputed)))
 
 
 def _duplicate(candidates: Candidates, index: int, keeper: int) -> tuple[Drop, bool]:
@@ -158,6 +161,10 @@ def _crop(candidates: Candidates, index: int, size: int) -> bytes:
 def _judge(record: dict[str, Any], rules: Rules, where: Where | None) -> Drop | None:
     if record.get("verdict") == "dropped":
         return Drop(record.get("reason") or "dropped", record.get("detail") or "it was dropped before")
+    if record.get("restored"):
+        return None
+    if record.get("face") and rules.min_coverage == Rules.min_coverage:
+        rules = replace(rules, min_coverage=None)  # one of several of a photo, of which each covers little
     drop = judge(record.get("measurements") or {}, rules)
     if drop is not None or where is None:
         return drop
