@@ -119,6 +119,7 @@ BAD = {
     "empty": (b"", "empty"),
     "html": (b"<!DOCTYPE html><html><body>404</body></html>", "not-a-picture"),
     "text": (b"a shopping list\n" * 20, "not-a-picture"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "not-a-picture"),
     "zeros": (b"\0" * 5000, "not-a-picture"),
     "svg": (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "not-a-picture"),
     "cut jpeg": (BIG[: len(BIG) // 2], "truncated"),

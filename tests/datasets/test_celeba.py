@@ -309,3 +309,32 @@ def test_what_lies_there_still_packed_is_named_with_what_to_do(root, name):
         InputError, match=f"img_align_celeba/ is missing; {name} lies there still packed: unpack it"
     ):
         open_index(f"celeba:{root}")
+
+
+def as_browsers_save_it(root):
+    (root / "list_attr_celeba.csv").rename(root / "list_attr_celeba (1).CSV")
+
+
+def unpacked_into_a_folder(root):
+    (root / "archive").mkdir()
+    for name in ("img_align_celeba", "list_attr_celeba.csv", "list_eval_partition.csv"):
+        (root / name).rename(root / "archive" / name)
+
+
+def as_pngs(root):
+    folder = root / "img_align_celeba" / "img_align_celeba"
+    for path in folder.iterdir():
+        path.rename(path.with_suffix(".png"))
+    folder.rename(root / "img_align_celeba_png")
+    (root / "img_align_celeba").rmdir()
+
+
+@pytest.mark.parametrize("change", [as_browsers_save_it, unpacked_into_a_folder, as_pngs])
+def test_copies_under_other_names_read_the_same(root, change):
+    change(as_kaggle_has_it(root))
+    assert recognise(root) == "celeba"
+    index = open_index(f"celeba:{root}")
+    assert index.problems == ()
+    assert [entry.labels for entry in index.entries] == [row.attributes for row in ROWS]
+    assert [entry.split for entry in index.entries] == [("train", "val", "test")[row.split] for row in ROWS]
+    assert all((root / entry.file).is_file() for entry in index.entries)

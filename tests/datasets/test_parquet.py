@@ -1,6 +1,7 @@
 """Parquet as `mien data export` and Hugging Face's `datasets` write it."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from contracts.dataset_contract import DatasetContract
 from layouts import head
+from mien.core.errors import InputError
 from mien.core.packed import encode_png
 from mien.datasets.opening import open_dataset, open_index, recognise
 
@@ -114,3 +116,31 @@ def test_the_layout_of_refs_convert_has_its_splits_in_folders(tmp_path):
         23: "val",
         24: "test",
     }
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_files_that_rows_name_are_read_beside_the_parquet(tmp_path, nested):
+    (tmp_path / "t" / "pics").mkdir(parents=True)
+    for n in range(2):
+        (tmp_path / "t" / "pics" / f"{n}.png").write_bytes(encode_png(head(n)))
+    (tmp_path / "secret.png").write_bytes(encode_png(head(3)))
+    files = ["pics/0.png", "/data/of/others/1.png", "../secret.png"]
+    cells = [{"bytes": None, "path": file} for file in files] if nested else files
+    name = "image" if nested else "file_name"
+    listed = pyarrow.table({name: cells, "age": [1, 2, 3]})
+    parquet.write_table(listed, tmp_path / "t" / "metadata.parquet")
+    dataset = open_dataset(f"parquet:{tmp_path / 't'}?size=32")
+    assert dataset.labels.tolist() == [[1], [2]]
+    expected = open_dataset(f"folder:{tmp_path / 't'}?size=32")
+    np.testing.assert_array_equal(dataset.images(np.arange(2)), expected.images(np.arange(2)))
+    assert any("metadata.parquet#2: ../secret.png is not beside the parquet file" in n for n in dataset.notes)
+
+
+def test_parquet_in_an_archive_says_what_to_do(tmp_path):
+    folder(tmp_path / "hf")
+    with zipfile.ZipFile(tmp_path / "hf.zip", "w") as archive:
+        archive.write(tmp_path / "hf" / "data" / "train-00000-of-00001.parquet", "data/train.parquet")
+    with pytest.raises(
+        InputError, match=r"data/train\.parquet lies in it: unpacked, parquet:FOLDER reads it"
+    ):
+        open_dataset(str(tmp_path / "hf.zip"))

@@ -259,6 +259,10 @@ def _guess(data: bytes) -> str:
         return "a web page (HTML)"
     if b"<svg" in start:
         return "an SVG drawing, which is not read"
+    if data.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer to one; fetch the files themselves (git lfs pull)"
+    if data.startswith(b"PAR1"):
+        return "a parquet file; unpack the archive that it is in, and parquet:FOLDER reads it"
     if data.startswith(_ARCHIVES) or data[257:262] == b"ustar":
         return "an archive, which is not opened; unpack it, or give it as the source"
     if _is_heif(data) and not _reads_heif():

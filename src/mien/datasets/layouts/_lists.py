@@ -28,9 +28,3 @@ def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         fields = line.split()
         if fields:
             yield number, fields
-
-
-def find_file(root: Path, name: str, folders: tuple[str, ...]) -> Path | None:
-    """`name` in `root` or in one of its `folders`; None if it is in none."""
-    places = (root / folder / name for folder in ("", *folders))
-    return next((place for place in places if place.is_file()), None)

@@ -8,9 +8,12 @@ from typing import Any
 
 from mien.core.errors import InputError, MienError, install
 from mien.core.picture import BadPicture
+from mien.core.picture import read_bytes as read_file
+from mien.datasets.tables import PictureFinder, file_column
 
 _PATTERNS = ("*.parquet", "*/*.parquet", "*/*/*.parquet", "*/*/*/*.parquet")
 _IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "png", "picture")
+_TEXTS = ("string", "large_string", "string_view")
 _BYTES = ("binary", "large_binary", "binary_view")
 _one_at_a_time = threading.Lock()  # or every thread would read the same row group
 
@@ -50,10 +53,14 @@ def read_bytes(path: Path, row: int, *, where: str) -> bytes:
         starts = _starts(path, path.stat().st_mtime_ns)
         group = max(number for number, start in enumerate(starts) if start <= row)
         picture = _pictures(path, path.stat().st_mtime_ns, group)[row - starts[group]]
-    data = picture.get("bytes") if isinstance(picture, dict) else picture
-    if not isinstance(data, bytes):
-        raise BadPicture(where, "unreadable", "the row holds no picture, at most the path of one")
-    return data
+        cell = picture if not isinstance(picture, dict) else picture.get("bytes") or picture.get("path")
+        if isinstance(cell, bytes):
+            return cell
+        file = _finder(path.parent).find(path.parent, cell.replace("\\", "/")) if cell else None
+    if file is None:
+        detail = f"{cell} is not beside the parquet file" if cell else "the row holds no picture"
+        raise BadPicture(where, "unreadable", detail)
+    return read_file(path.parent / file, where=f"{where} ({file})")
 
 
 def _open(path: Path) -> Any:
@@ -70,14 +77,17 @@ def _open(path: Path) -> Any:
 
 
 def _image_column(schema: Any) -> str:
-    """The first column that is a struct with bytes, else the first of plain bytes."""
+    """The first column that is a struct with bytes, else the first of plain bytes, else one of files."""
     for field in schema:
         inside = [field.type.field(at).name for at in range(field.type.num_fields)]
         if "bytes" in inside and str(field.type).startswith("struct"):
             return str(field.name)
     plain = [str(field.name) for field in schema if str(field.type) in _BYTES]
+    texts = [str(field.name) for field in schema if str(field.type) in _TEXTS]
+    if not plain and (column := file_column(texts)):
+        return column
     if not plain:
-        raise InputError("no column of pictures in it (bytes, or a struct of bytes and path)")
+        raise InputError("no column of pictures in it (bytes, a struct of bytes and path, or names of files)")
     return next((name for name in plain if name.lower() in _IMAGE_NAMES), plain[0])
 
 
@@ -98,6 +108,11 @@ def _value(value: Any, classes: list[str] | None) -> Any:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
+@lru_cache(maxsize=4)
+def _finder(folder: Path) -> PictureFinder:
+    return PictureFinder(folder)
+
+
 @lru_cache(maxsize=16)
 def _starts(path: Path, changed: int) -> tuple[int, ...]:
     """The first row of each row group."""
@@ -107,7 +122,7 @@ def _starts(path: Path, changed: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4)
-def _pictures(path: Path, changed: int, group: int) -> list[dict[str, Any] | bytes | None]:
+def _pictures(path: Path, changed: int, group: int) -> list[dict[str, Any] | bytes | str | None]:
     file = _open(path)
     name = _image_column(file.schema_arrow)
     return list(file.read_row_group(group, columns=[name])[name].to_pylist())

@@ -15,7 +15,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.errors import InputError
@@ -23,7 +25,7 @@ from mien.core.events import Tick
 from mien.core.picture import PICTURE_SUFFIXES
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.layouts._lists import find_file, read_text, rows
+from mien.datasets.layouts._lists import read_text, rows
 from mien.datasets.stored import StoredDataset
 
 LICENCE = "CelebA agreement: non-commercial research only; pictures may not be passed on"
@@ -37,11 +39,14 @@ _SPLITS = {"0": "train", "1": "val", "2": "test"}
 _TRUTH = {"1": True, "-1": False}
 _GET = "get it from mmlab.ie.cuhk.edu.hk/projects/CelebA.html after agreeing to its terms"
 
+_LOOKED_AT = 200  # entries of a folder, to see whether it is one
+T = TypeVar("T")
 Attributes = dict[str, dict[str, bool]]  # picture -> name -> value
 
 
 def recognise(root: Path) -> bool:
     """Is there the folder of pictures or the list of attributes?"""
+    root = _base(root)
     return _pictures(root) is not None or _list_file(root, _ATTRIBUTES) is not None
 
 
@@ -56,6 +61,7 @@ def index(root: Path) -> Index:
     Raises InputError, saying what is missing and where to get it, without pictures or attributes, or where
     the list of attributes has no usable header.
     """
+    whole, root = root, _base(root)
     folder = _pictures(root)
     listed = _list_file(root, _ATTRIBUTES)
     if folder is None or listed is None:
@@ -67,30 +73,51 @@ def index(root: Path) -> Index:
     splits = _read_list(root, _PARTITION, problems, notes)
     people = _read_list(root, _IDENTITY, problems, notes)
     present = _list_pictures(folder)
+    attributes, splits, people = (_as_they_are(present, known) for known in (attributes, splits, people))
     problems += _compare(present, attributes, folder.name, listed.name)
-    prefix = folder.relative_to(root).as_posix()
+    prefix = folder.relative_to(whole).as_posix()
     entries = tuple(
         Entry(f"{prefix}/{name}", attributes.get(name, {}), people.get(name, ""), split=splits.get(name, ""))
         for name in present
     )
     entries = _one_side(entries, problems)
     counts = _count(entries, names)
-    return Index("celeba", root, entries, tuple(problems), tuple(notes), counts, LICENCE, label_names=names)
+    return Index("celeba", whole, entries, tuple(problems), tuple(notes), counts, LICENCE, label_names=names)
+
+
+def _base(root: Path) -> Path:
+    """The folder with pictures and list: the root, or the folder in it that an archive was unpacked to."""
+    folders = sorted(path for path in islice(root.iterdir(), _LOOKED_AT) if path.is_dir())
+    whole = [place for place in (root, *folders) if _pictures(place) and _list_file(place, _ATTRIBUTES)]
+    return whole[0] if whole else root
 
 
 def _pictures(root: Path) -> Path | None:
-    places = (root / _PICTURES, root / "Img" / _PICTURES)
-    known = next((place for place in places if place.is_dir()), None)
-    nested = (
-        None if known is None else known / _PICTURES
-    )  # some copies are unpacked into a folder of that name
-    return nested if nested is not None and nested.is_dir() else known
+    known = next(
+        (folder for place in (root, root / "Img") for folder in _named(place, _PICTURES, dirs=True)), None
+    )
+    nested = next(_named(known, _PICTURES, dirs=True), None) if known else None
+    return nested or known  # some copies are unpacked into a folder of that name
 
 
 def _list_file(root: Path, name: str) -> Path | None:
     """A list as it comes, or as Kaggle has it."""
-    files = (find_file(root, name + suffix, _LIST_FOLDERS) for suffix in (".txt", ".csv"))
-    return next(filter(None, files), None)
+    found = (path for folder in ("", *_LIST_FOLDERS) for path in _named(root / folder, name, dirs=False))
+    return min(found, key=lambda path: path.suffix.lower() != ".txt", default=None)
+
+
+def _named(folder: Path, name: str, *, dirs: bool) -> Iterator[Path]:
+    """Folders or lists in `folder` that are called so, or so and something more, as "NAME (1).CSV"."""
+    known = folder.iterdir() if folder.is_dir() else ()
+    for path in sorted(each for each in known if each.name.lower().startswith(name.lower())):
+        if path.is_dir() if dirs else path.suffix.lower() in (".txt", ".csv") and path.is_file():
+            yield path
+
+
+def _as_they_are(present: list[str], known: dict[str, T]) -> dict[str, T]:
+    """What a list says, by the names of the pictures that are there: PNGs where the list has JPEGs."""
+    by_stem = {Path(name).stem: name for name in present}
+    return {by_stem.get(Path(name).stem, name): value for name, value in known.items()}
 
 
 def _packed_hint(root: Path) -> str:
@@ -101,7 +128,7 @@ def _packed_hint(root: Path) -> str:
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(number of the line, its fields) for each line of a list, at spaces or, in a .csv, at commas."""
-    if path.suffix != ".csv":
+    if path.suffix.lower() != ".csv":
         yield from rows(path)
         return
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -121,7 +148,7 @@ def _list_pictures(folder: Path) -> list[str]:
 def _read_attributes(path: Path, problems: list[Problem]) -> tuple[tuple[str, ...], Attributes]:
     """The names in line 2, and the values of every row that is whole."""
     lines = _fields(path)
-    csv = path.suffix == ".csv"  # without the count, and with a name over the pictures
+    csv = path.suffix.lower() == ".csv"  # without the count, and with a name over the pictures
     count = None if csv else _header_count(path, next(lines, None))
     number, header = next(lines, (2, []))
     header = header[1:] if csv else header
@@ -170,7 +197,7 @@ def _read_list(root: Path, name: str, problems: list[Problem], notes: list[str])
         return {}
     known: dict[str, str] = {}
     for number, fields in _fields(path):
-        if number == 1 and path.suffix == ".csv":
+        if number == 1 and path.suffix.lower() == ".csv":
             continue  # the names of the columns
         value = fields[1] if len(fields) == 2 else ""
         value = _SPLITS.get(value, "") if name == _PARTITION else value
