@@ -1,7 +1,9 @@
 """Fixtures for all tests: nothing here reaches the network or the user's own cache."""
 
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,13 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for torch where each core has a worker; programs that tests start keep to it too."""
+    """One thread for torch where each core has a worker; programs that tests start keep to it too.
+
+    Compiled tests are kept, whatever is usual here: each worker would compile all of them again (14 s).
+    """
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    gc.set_threshold(50_000, *gc.get_threshold()[1:])  # as `mien.cli` does: modules and tests stay
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)

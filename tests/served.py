@@ -1,4 +1,4 @@
-"""Servers of pages for tests: in a thread of this process, or a command as a user starts it."""
+"""Servers of pages for tests: in a thread of this process, or a command in a fork."""
 
 import re
 import socket
@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import forked
 
 
 @contextmanager
@@ -31,9 +33,9 @@ def served(app: Any) -> Iterator[str]:
 
 @contextmanager
 def started(*arguments: object, says: str = r"(http://\S+)") -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Python with those arguments; gives the process and what it says of its address."""
+    """Python with those arguments, forked; gives the process and what it says of its address."""
     command = [sys.executable, "-u", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             found = None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import forked
 from mien.attributes.agreement import Number, OneOf, YesNo
 from mien.attributes.annotate import measure_faces
 from mien.attributes.predictions import given, merged, read_labels
@@ -167,7 +168,7 @@ def test_killed_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     data = write_blobs(tmp_path / "blobs.zip", count=90)
     command = [sys.executable, "-m", "mien", "train", str(data), "--kimg", "8", *QUICK]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while "3.0 kimg " not in (line := process.stdout.readline()):
             assert line

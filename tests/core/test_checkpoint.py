@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import forked
 import mien
 from mien.core.checkpoint import (
     DatasetInfo,
@@ -407,7 +408,7 @@ print(done)
 @pytest.mark.parametrize("names", [1, 2], ids=["same name", "new names"])
 def test_kill_9_at_any_moment_loses_nothing_that_was_saved(tmp_path, names):
     source = str(Path(mien.__file__).parents[1])
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-c", KILLED, tmp_path, str(names)],
         env=os.environ | {"PYTHONPATH": source},
         capture_output=True,

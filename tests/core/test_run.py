@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import forked
 import mien
 from mien.core.errors import InputError, MienError
 from mien.core.run import RunFolder, find_runs
@@ -201,7 +202,7 @@ with RunFolder.open(Path(sys.argv[1])).lock():
 
 def hold(run):
     source = str(Path(mien.__file__).parents[1])
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-c", HOLDER, run.path],
         env=os.environ | {"PYTHONPATH": source},
         stdout=subprocess.PIPE,

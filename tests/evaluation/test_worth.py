@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import forked
 from drawers import PLAIN
 from mien.cli import main
 from mien.core.checkpoint import NetworkHeader, save_generator
@@ -267,7 +268,7 @@ def test_a_killed_run_finds_the_same_as_a_whole_one(real: Path, made: Path, tmp_
     numbers = ("--seeds", "2", "--kimg", "1", "--set", "batch_size=16", "--set", "width=4")
     command = ["worth", "--real", str(real), "--label", "level", "--synthetic", f"made={made}", *numbers]
     out = tmp_path / "killed"
-    child = subprocess.Popen(
+    child = forked.Popen(
         [sys.executable, "-m", "mien", *command, "--out", str(out)], stdout=subprocess.DEVNULL
     )
     while len(list(out.glob("models/[!.]*.json"))) < 2 and child.poll() is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import forked
 from curated import until
 from mien.cli import main
 from mien.core import artefacts, packaged
@@ -73,7 +74,7 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert mark is not None
     assert mark.source_type == SourceType.COMPOSITE
     command = [sys.executable, "-u", "-m", "mien", *shlex.split(served)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             lines: list[str] = []

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import forked
 from drawers import alike
 from interop import official, rosinality_reference
 from interop.official import checkpoint, persistent_generator
@@ -217,7 +218,7 @@ def test_a_killed_process_goes_on(models: dict[str, Path], tmp_path: Path) -> No
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-c", program, str(models["lite"]), str(tmp_path / "out")]
-    process = subprocess.Popen(
+    process = forked.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     assert process.stdout is not None
@@ -228,7 +229,7 @@ def test_a_killed_process_goes_on(models: dict[str, Path], tmp_path: Path) -> No
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert (tmp_path / "out" / "state.pt").exists()
-    again = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    again = forked.run(command, capture_output=True, text=True, env=environment, check=True)
     assert "goes on where it was stopped" in again.stdout
     assert "done=51," in again.stdout, "the state of step 50"
     assert "done=50," not in again.stdout

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import forked
 from mien.core.errors import MienError
 from mien.core.packed import PackReader
 from mien.prepare import store as stores
@@ -50,11 +51,14 @@ worker.main(int(sys.argv[1]), Everywhere())
 """
 RUN = """
 import functools, json, sys
-from mien.prepare import run
+import forked
+forked.preload()
+from mien.prepare import pool, run
 from mien.prepare.judge import Rules
 from mien.prepare.prepare import prepare
 
 source, out, worker = sys.argv[1:]
+pool.subprocess = forked.LIKE_SUBPROCESS
 run.Pool = functools.partial(run.Pool, command=[sys.executable, worker])
 rules = Rules(min_sharpness=None, min_exposure=None, max_exposure=None, max_coverage=0.95)
 options = {"finder": "haar", "size": 16, "rules": rules, "workers": 2, "keep_duplicates": True}
@@ -84,7 +88,7 @@ def start(tmp_path, pictures):
 
     def run(name: str) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join(path for path in sys.path if path)
-        return subprocess.Popen(
+        return forked.Popen(
             [sys.executable, tmp_path / "run.py", pictures, tmp_path / f"{name}.zip", tmp_path / "worker.py"],
             env={**os.environ, "PYTHONPATH": paths, "LOG": str(tmp_path / f"{name}.log")},
             stdout=subprocess.PIPE,

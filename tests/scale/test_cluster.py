@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import forked
 from drawers import plain_file
 from latent.projecting import QUICK, generator_file, without_artefacts
 from mien.attributes import predictions
@@ -64,7 +65,7 @@ class Machines:
 
     def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dask", role, f"--scheduler-file={self._file}", *options]
-        return subprocess.Popen(
+        return forked.Popen(
             command,
             cwd=self._folder,
             env={**os.environ, "MIEN_CACHE": str(self._folder / "cache")},

@@ -1,11 +1,12 @@
 """`kill -9` at random moments: nothing unreadable, at most one interval lost, the same weights in the end."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import forked
 
 SCRIPT = """
 import os, random, signal, sys, time
@@ -66,13 +67,12 @@ def test_twenty_kills(tmp_path: Path) -> None:
     tests = Path(__file__).resolve().parents[1]
     source = tests.parent / "src"
     path = os.pathsep.join([str(tests), str(tests / "training"), str(source)])
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=280,
-        check=False,
     )
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
     assert done.stdout.startswith("ok")

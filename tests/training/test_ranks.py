@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+import forked
 from contracts.family_contract import assert_near, plain
 from mien.cli import main
 from mien.core import discover, ranks
@@ -163,13 +164,16 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Torchrun:
-    """`torchrun --nproc-per-node COUNT -m mien train ...` in a folder; DCGAN, whose rates are constant."""
+    """`torchrun --nproc-per-node COUNT -m mien train ...` in a folder; DCGAN, whose rates are constant.
+
+    The launcher is forked; the processes that it starts are new ones.
+    """
 
     def __init__(self, folder: Path, count: int, *arguments: object, restarts: int = 0) -> None:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         launch = [*launcher, f"--max-restarts={restarts}", "-m"]
         command = [sys.executable, *launch, "mien", "train", *map(str, arguments), *_SMALL]
-        self.process = subprocess.Popen(
+        self.process = forked.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
@@ -277,7 +281,7 @@ def test_other_data_in_one_process_is_one_line(faces: Path, tmp_path: Path) -> N
         command = [sys.executable, "-m", "mien", "train", "faces", "--kimg", "1", *_SMALL]
         environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
         both.append(
-            subprocess.Popen(command, cwd=folder.parent, env=environment, stderr=subprocess.PIPE, text=True)
+            forked.Popen(command, cwd=folder.parent, env=environment, stderr=subprocess.PIPE, text=True)
         )
     said = [process.communicate(timeout=240)[1] for process in both]
     assert [process.returncode for process in both] == [2, 2]
