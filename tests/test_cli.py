@@ -86,6 +86,24 @@ def test_an_empty_argument_is_no_folder_and_a_place_that_is_none_is_said(
     assert "/proc/x.work: cannot write there (No such file or directory)" in capsys.readouterr().err
 
 
+def test_a_name_from_outside_feigns_no_line_and_no_colour(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a\x1b[31m\nall is well.pt"
+    (tmp_path / name).write_bytes(b"x")
+    assert main(["generate", name, "--out", "o"]) == 2
+    assert main(["import", name]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2
+    assert said.count("a\\x1b[31m\\nall is well.pt: ") == 2
+    heap = tmp_path / "heap"
+    pictures(heap, count=2)
+    (heap / "b\nwrote all.jpg").write_bytes(b"no picture")
+    assert main(["data", "info", str(heap)]) == 0
+    assert main(["prepare", str(heap), "o.zip", "--finder", "none", "--size", "16", "--workers", "1"]) == 0
+    assert capsys.readouterr().out.count("  b\\nwrote all.jpg: it is no picture") == 2
+
+
 def test_unknown_options_are_bad_usage() -> None:
     assert main(["train", "--bogus"]) == 2
     assert main(["no-such-verb"]) == 2

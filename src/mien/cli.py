@@ -185,7 +185,8 @@ def _complain(error: Exception) -> int:
     if isinstance(error, MienError):
         if error.raised_by_all and not _speaks():
             return error.exit_code
-        print(f"mien: {escaped(str(error))}", file=sys.stderr)
+        lines = [escaped(str(line), keep="") for line in error.args]
+        print("mien: " + "\n".join(lines), file=sys.stderr)
         return error.exit_code
     reason = escaped(" ".join(str(error).split()))
     print(f"mien: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)

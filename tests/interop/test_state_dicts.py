@@ -212,6 +212,8 @@ def test_what_is_no_weights_is_named_in_a_line(tmp_path: Path) -> None:
     saved(tmp_path / "state-000004.pt", {"networks": {}, "counters": {}})
     saved(tmp_path / "tensor.pt", torch.zeros(3))
     saved(tmp_path / "classifier.pt", {"fc.weight": torch.zeros(2, 2)})
+    saved(tmp_path / "module.pt", nn.Linear(2, 2))
+    (tmp_path / "pointer.pkl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
     header = NetworkHeader(family="lite", config={}, spec=Spec(16), nimg=0, tool="mien")
     save_generator(tmp_path / "ours.safetensors", {"a": torch.zeros(1)}, header)
     for name, words in {
@@ -220,6 +222,8 @@ def test_what_is_no_weights_is_named_in_a_line(tmp_path: Path) -> None:
         "state-000004.pt": "a training state of mien; name the folder of its run",
         "tensor.pt": "of a Tensor, not of a dictionary",
         "classifier.pt": "is no network that mien knows",
+        "module.pt": r"a whole module, which carries code.*save its state_dict\(\)",
+        "pointer.pkl": "a Git LFS pointer",
         "ours.safetensors": "a file of mien's own already",
     }.items():
         with pytest.raises(InputError, match=words) as caught:

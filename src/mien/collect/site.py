@@ -267,7 +267,7 @@ def parse_site(text: str, where: str) -> Site:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: not TOML: {error}") from error
     except ValidationError as error:
-        raise InputError("\n".join(_problems(error, text, where))) from error
+        raise InputError(*_problems(error, text, where)) from error
 
 
 def _problems(error: ValidationError, text: str, where: str) -> list[str]:

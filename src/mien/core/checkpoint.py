@@ -246,8 +246,8 @@ def _something_else(path: Path) -> str:
         begins = file.read(4)
     if begins == b"PK\x03\x04" and path.suffix.lower() not in FOREIGN:
         return "a zip, not a generator; name a run folder or a .safetensors file"
-    is_checkpoint = begins.startswith((b"\x80", b"PK\x03\x04")) or path.suffix.lower() in FOREIGN
-    return f"not a generator of mien's; {_advice(path)}" if is_checkpoint else ""
+    is_ours = path.suffix.lower() == ".safetensors" and not begins.startswith((b"\x80", b"PK\x03\x04"))
+    return "" if is_ours else f"not a generator of mien's; {_advice(path)}"
 
 
 def _advice(path: Path) -> str:

@@ -2,13 +2,16 @@
 
 
 class MienError(Exception):
-    """Something failed while running; the message is one line for the user. Exit code 1.
+    """Something failed while running; each argument is one line for the user. Exit code 1.
 
     raised_by_all: by every process of a training at once, so that one of them says it for all.
     """
 
     exit_code = 1
     raised_by_all = False
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class InputError(MienError):

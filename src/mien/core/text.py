@@ -16,6 +16,11 @@ def decode_text(data: bytes, errors: str = "strict") -> str:
     return whole.decode(encoding, errors).lstrip(_MARK)
 
 
+def one_line(text: str) -> str:
+    """Text with names from outside, whose line breaks would feign lines of ours."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
 def _encoding(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"

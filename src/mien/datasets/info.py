@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from mien.core.errors import InputError, make_squares
 from mien.core.events import Column, Events, Table, Tick, job
+from mien.core.text import one_line
 from mien.datasets.header import Header
 from mien.datasets.index import Problem
 from mien.datasets.info_sources import Contents, Look, read_contents
@@ -70,7 +71,7 @@ def info(events: Events, source: str, /, *, quick: bool = False, json: bool = Fa
         return dataset
     for table in _tables(dataset):
         events.send(table)
-    events.note("\n".join(_lines(dataset)))
+    events.note("\n".join(map(one_line, _lines(dataset))))
     return dataset
 
 

@@ -53,7 +53,12 @@ def read(path: Path, keys: Sequence[str]) -> Contents:
         head = data[:16]
         if not head.startswith((_ZIP, _TORCH_LEGACY)) and not _is_safetensors(head):
             if head[:1] != b"\x80" and not _OLD_PICKLE.match(head):
-                raise InputError("it is no checkpoint: neither a pickle (.pkl) nor a torch file (.pt)")
+                pointer = "; it is a Git LFS pointer to one: git lfs pull" * head.startswith(
+                    b"version https:/"
+                )
+                raise InputError(
+                    f"it is no checkpoint: neither a pickle (.pkl) nor a torch file (.pt){pointer}"
+                )
             # mmap reads what is there, however much a damaged length asks for.
             return read_pickle(cast(IO[bytes], data), keys)
     found = _safetensors(path) if _is_safetensors(head) else _torch(path)
@@ -135,13 +140,17 @@ def _torch(path: Path) -> Any:
         with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if re.search(r"GLOBAL torch\.nn\.modules\.|GLOBAL __main__\.", str(error)):
+            raise Unsafe(
+                "it is a whole module, which carries code; mien reads weights alone: save its state_dict()"
+            ) from error
         reason = re.search(r"Unsupported \w+[^.\n]*[\w.]*", str(error))
         what = reason[0] if reason else "it is damaged, or asks for more than weights need"
         raise Unsafe(f"torch's restricted loader refuses it ({what[:120]}); nothing of it was run") from error
     except (MemoryError, InputError):
         raise
     except Exception as error:  # torch raises nearly anything for damaged files
-        reason_text = " ".join(str(error).split())[:120]
+        reason_text = " ".join(str(error).split()).split(". ")[0][:120]
         raise InputError(f"not a torch file that can be read ({reason_text})") from error
 
 

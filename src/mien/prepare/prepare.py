@@ -13,6 +13,7 @@ from mien.core.events import Events, job
 from mien.core.manifest import continuation
 from mien.core.packed import PackReader
 from mien.core.picture import PICTURE_SUFFIXES
+from mien.core.text import one_line
 from mien.datasets.index import Index, name_of, record_fields
 from mien.datasets.layout import parse_options
 from mien.datasets.opening import choose_entries, hint, resolve
@@ -247,7 +248,7 @@ def _describe(result: PrepareResult, events: Events) -> None:
         events.note("\n".join(lines))
     drops = _drops(result)
     if drops:
-        events.note("\n".join(drops))
+        events.note("\n".join(map(one_line, drops)))
 
 
 def _drops(result: PrepareResult) -> list[str]:
