@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from scipy.stats import norm
 from torch import Tensor
 
 from mien.core.types import Spec
@@ -44,6 +45,12 @@ def network() -> Bright:
 def test_false_alarms_stay_below_the_promised_rate(network: Bright, rate: float) -> None:
     fresh = scores.log_odds(network, scores.parts_of(network, drawn(4000, -0.2, 2)))
     assert (fresh >= network.threshold(rate)).mean() <= rate * 1.4
+
+
+def test_a_threshold_from_few_faces_keeps_its_promise_nineteen_times_in_twenty() -> None:
+    rng = np.random.default_rng(0)
+    rates = [norm.sf(scores._quantiles(rng.standard_normal(138))[95]) for _ in range(2000)]
+    assert 0.015 < np.mean(np.array(rates) > 0.05) < 0.055
 
 
 def test_probabilities_are_calibrated_at_as_many_real_as_synthetic(network: Bright) -> None:

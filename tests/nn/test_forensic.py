@@ -56,3 +56,20 @@ def test_the_threshold_is_read_between_quantiles() -> None:
     net.quantiles.copy_(torch.linspace(-5, 5, 101))
     assert net.threshold(0.05) == pytest.approx(4.5, abs=1e-4)
     assert net.threshold(0.125) == pytest.approx(3.75, abs=1e-4)
+
+
+def test_a_second_member_adds_what_it_is_surer_of_than_the_margin() -> None:
+    torch.manual_seed(0)
+    net = ForensicNet(SPEC, width=4, traces_width=4, members=2).eval()
+    images = torch.rand(16, 3, 32, 32)
+    with torch.no_grad():
+        shown = forensic.standardised(images, forensic._oval(32))
+        first, second = net.read(shown), net.more[0].read(shown)
+        net.scales[1] = 1 / second.sum(1).std()
+        net.shifts[1] = (forensic.MARGIN - second.sum(1).median() / second.sum(1).std()) / 3
+        evidence = second.sum(1) * net.scales[1, 0] + net.shifts[1].sum()
+        surer = evidence > forensic.MARGIN
+        assert 4 < surer.sum() < 12
+        added = forensic.GAIN * (evidence - forensic.MARGIN) * surer
+        torch.testing.assert_close(net.parts(images).sum(1), first.sum(1) + added, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(net.parts(images)[~surer], first[~surer])

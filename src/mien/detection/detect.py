@@ -22,7 +22,7 @@ LIMITS = (
 )
 WEAK = (
     "The detector that comes with mien is weak: of generators that it never met, it told a poor GAN's faces"
-    " and rendered ones (AUC .93, .88), but neither a StyleGAN's (.48) nor a diffusion model's (.69);"
+    " and rendered ones (AUC .90, .85), but neither a StyleGAN's (.46) nor a diffusion model's (.66);"
     " docs/detect.md."
 )
 _WORDS = {"synthetic": "synthetic", "unsure": "unsure", "no sign": "no sign of synthesis"}

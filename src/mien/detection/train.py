@@ -1,6 +1,6 @@
 """`mien detector train` and `evaluate`: real faces against synthetic ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mien.core.errors import InputError
@@ -39,11 +39,23 @@ def write_set(
     if both := set(real) & set(synthetic):
         raise InputError(f"{min(both)}: it cannot be real and synthetic")
     sources = [(source, label) for label, named in ((0.0, real), (1.0, synthetic)) for source in named]
+    write_crops(path, _found(sources, events, count, first_seed))
+
+
+def _found(
+    sources: Sequence[tuple[str, float]], events: Events, count: int | None, first_seed: int
+) -> Iterator[tuple[Crops, float]]:
+    for source, label in sources:
+        crops = crops_of(source, events, count=count, first_seed=first_seed)
+        missed = f" ({crops.missed} without a face)" if crops.missed else ""
+        events.note(f"{source}: {len(crops):,} {'synthetic' if label else 'real'} faces{missed}")
+        yield crops, label
+
+
+def write_crops(path: Path, sources: Iterable[tuple[Crops, float]]) -> None:
+    """Write faces with their label as `write_set` does. Pictures of one name fall into one part."""
     with PackWriter(path, class_names=(LABEL,)) as writer:
-        for source, label in sources:
-            crops = crops_of(source, events, count=count, first_seed=first_seed)
-            missed = f" ({crops.missed} without a face)" if crops.missed else ""
-            events.note(f"{source}: {len(crops):,} {'synthetic' if label else 'real'} faces{missed}")
+        for crops, label in sources:
             _add(writer, crops, label)
 
 

@@ -40,6 +40,13 @@ class Config(FamilyConfig):
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the pictures kept out, to calibrate by")
     width: int = Field(16, ge=2, le=4096, description="channels of the first stage that sees pixels")
     traces_width: int = Field(12, ge=2, le=4096, description="channels of the first that sees residuals")
+    members: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="experts, each for other fakes; benchmarks/package_detector.py joins trained ones",
+        json_schema_extra={"since": "0.2"},
+    )
     lr: float = Field(2e-3, gt=0, le=10, description="learning rate (AdamW) at its height, then a cosine")
     weight_decay: float = Field(0.05, ge=0, le=1e3, description="AdamW's weight decay")
     smoothing: float = Field(0.05, ge=0, lt=0.5, description="of the labels, against being too sure")
@@ -85,7 +92,7 @@ def build_product(config: Config, spec: Spec) -> ForensicNet:
     """The network alone, untrained."""
     if spec.resolution < 8 or spec.resolution % 2:
         raise InputError(f"pictures of {spec.resolution} px: a detector needs an even number, 8 or more")
-    return ForensicNet(spec, width=config.width, traces_width=config.traces_width)
+    return ForensicNet(spec, width=config.width, traces_width=config.traces_width, members=config.members)
 
 
 class DetectorTraining:

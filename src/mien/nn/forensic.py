@@ -18,47 +18,80 @@ from mien.nn.batch_norm import BatchNorm1d, BatchNorm2d
 
 TRACES = ("shapes", "traces", "spectrum")
 QUANTILES = 101
+GAIN, MARGIN = 2.0, 1.5  # of members after the first, in deviations of real pictures
 
 
-class ForensicNet(nn.Module):
-    """Pictures to log-odds of being synthetic, in three parts.
+class Traces(nn.Module):
+    """Three networks on one picture, each on a trace of its own."""
 
-    Buffers follow from the held-out pictures: slope and offset turn the sum of the parts into calibrated
-    log-odds (Platt 1999), at as many real as synthetic ones; centre is what each part says of real ones on
-    average; quantiles are those of the log-odds of real ones, in their worst history.
-    """
-
-    slope: Tensor
-    offset: Tensor
-    centre: Tensor
-    quantiles: Tensor
-
-    def __init__(self, spec: Spec, *, width: int, traces_width: int) -> None:
+    def __init__(self, spec: Spec, width: int, traces_width: int) -> None:
         super().__init__()
-        self.spec = spec
         self.shapes = _tower(spec.channels, width, spec.resolution, 4)
         self.traces = _tower(spec.channels, traces_width, spec.resolution, 3)
         bins = spec.resolution // 2
         self.spectrum = nn.Sequential(
             BatchNorm1d(bins), nn.Linear(bins, 32), nn.ReLU(inplace=True), nn.Linear(32, 1)
         )
-        for name, value in (
-            ("slope", torch.ones(1)),
-            ("offset", torch.zeros(1)),
-            ("centre", torch.zeros(len(TRACES))),
-            ("quantiles", torch.zeros(QUANTILES)),
-        ):
-            self.register_buffer(name, value)
 
-    def parts(self, images: Tensor) -> Tensor:
-        """float [N, C, S, S] in [-1, 1] to what each trace says, float32 [N, 3]: log-odds that add up."""
-        images = standardised(images.float(), _oval(images.shape[-1]).to(images.device))
+    def read(self, images: Tensor) -> Tensor:
+        """What each says of `standardised` images, float32 [N, 3]."""
         parts = [
             self.shapes(images),
             self.traces(3 * residual(images)),
             self.spectrum(power(images, _rings(images.shape[-1]).to(images.device))),
         ]
         return torch.cat(parts, dim=1).float()
+
+
+class ForensicNet(Traces):
+    """Pictures to log-odds of being synthetic, in three parts.
+
+    Buffers follow from the held-out pictures: slope and offset turn the sum of the parts into calibrated
+    log-odds (Platt 1999), at as many real as synthetic ones; centre is what each part says of real ones on
+    average; quantiles are those of the log-odds of real ones, in their worst history.
+
+    members: experts that learnt other fakes each, since one network that learns all at once loses the easy
+    ones to the hard. `shifts` and `scales` [members, 3] bring what they say of real pictures to mean 0 and
+    deviation 1 of the sum. The first always speaks; another adds `GAIN` times what it says beyond `MARGIN`.
+    """
+
+    slope: Tensor
+    offset: Tensor
+    centre: Tensor
+    quantiles: Tensor
+    shifts: Tensor
+    scales: Tensor
+
+    def __init__(self, spec: Spec, *, width: int, traces_width: int, members: int = 1) -> None:
+        super().__init__(spec, width, traces_width)
+        self.spec = spec
+        buffers = {
+            "slope": torch.ones(1),
+            "offset": torch.zeros(1),
+            "centre": torch.zeros(len(TRACES)),
+            "quantiles": torch.zeros(QUANTILES),
+        }
+        if members > 1:
+            self.more = nn.ModuleList(Traces(spec, width, traces_width) for _ in range(members - 1))
+            buffers |= {
+                "shifts": torch.zeros(members, len(TRACES)),
+                "scales": torch.ones(members, len(TRACES)),
+            }
+        self.members = members
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+
+    def parts(self, images: Tensor) -> Tensor:
+        """float [N, C, S, S] in [-1, 1] to what each trace says, float32 [N, 3]: log-odds that add up."""
+        images = standardised(images.float(), _oval(images.shape[-1]).to(images.device))
+        if self.members == 1:
+            return self.read(images)
+        parts = self.read(images) * self.scales[0] + self.shifts[0]
+        for place, member in enumerate(self.more, start=1):
+            added = cast(Traces, member).read(images) * self.scales[place] + self.shifts[place]
+            whole = added.sum(dim=1, keepdim=True)
+            parts = parts + added * GAIN * (whole - MARGIN).clamp(min=0) / whole.clamp(min=MARGIN)
+        return parts
 
     def forward(self, images: Tensor) -> Tensor:
         """Calibrated log-odds [N]."""
