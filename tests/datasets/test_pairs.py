@@ -315,3 +315,26 @@ def test_real_expressions_pair_by_person(shared_data):
     found = open_index(f"pairs:{shared_data / 'expressions'}?until=_")
     assert found.problems == ()
     assert found.counts["pairs"] == 102
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "{side}/{side}{n}.png",
+        "{side}/0{n}_{side}.png",
+        "photos/{side}/deep/{n}.png",
+        "Train{side}/{n}.png",
+    ],
+)
+def test_names_and_folders_of_others_are_paired(tmp_path, layout):
+    for side in "AB":
+        for n in range(3):
+            name = f"IMG_{n}" if side == "A" else f"img_{n}"
+            path = tmp_path / layout.replace("{side}{n}", name).format(side=side, n=n)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save(path, head(n))
+    index = open_index(f"pairs:{tmp_path}")
+    assert index.problems == ()
+    assert [entry.role for entry in index.entries] == ["A", "B"] * 3
+    assert len({entry.group for entry in index.entries}) == 3
+    assert {entry.split for entry in index.entries} == ({"train"} if "Train" in layout else {""})

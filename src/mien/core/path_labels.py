@@ -13,7 +13,7 @@ _WORDS = {"train": "train", "training": "train", "test": "test", "testing": "tes
 _WORDS |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
 _FILLERS = {"set", "sets", "split", "data", "dataset", "images", "image", "imgs", "img", "pictures"}
 _FILLERS |= {"photos", "pics", "faces", "samples", "partial", "seg"}
-_SPLIT_AND_SIDE = re.compile(r"(train|val|valid|validation|test)[-_ ]?([ABab])")  # CycleGAN's trainA
+_SPLIT_AND_SIDE = re.compile(r"(train|val|valid|validation|test)[-_ ]?([AB])", re.I)  # CycleGAN's trainA
 _PACKED_NAME = re.compile(r"[0-9]{5}/img[0-9]{8}\.png")
 
 

@@ -146,7 +146,7 @@ def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
 def _list(root: Path, until: str, pairs: _Pairs) -> list[_Picture]:
     """Every picture with its side, pair and split; a second one of the same name is a problem, left out."""
     files = sorted(path.relative_to(root).as_posix() for path in list_pictures(root))
-    placed = read_paths(files)
+    placed = _below_common(files, read_paths(files))
     sides = {path.folders[0] for path in placed if path.folders}
     joined = {side for side in sides if side.lower() in _JOINED} if len(sides) == 3 else set()
     pairs.notes += [f"{side}/ shows both sides again and is passed over" for side in sorted(joined)]
@@ -158,7 +158,35 @@ def _list(root: Path, until: str, pairs: _Pairs) -> list[_Picture]:
         first = pictures.setdefault((picture.split, picture.side, picture.name), picture)
         if first is not picture:
             pairs.problems.append(Problem(file, f"left out: {first.file} has the same name"))
-    return list(pictures.values()) if sides else _with_sides_of_names(list(pictures.values()))
+    listed = list(pictures.values())
+    return _alike(listed) if sides else _with_sides_of_names(listed)
+
+
+def _below_common(files: Sequence[str], placed: list[PathLabels]) -> list[PathLabels]:
+    """Paths without outer folders that all share, where two folders below them share names of files."""
+    below = placed
+    while all(len(path.folders) > 1 for path in below) and len({path.folders[0] for path in below}) == 1:
+        below = [path._replace(folders=path.folders[1:]) for path in below]
+    stems: dict[str, set[str]] = {}
+    for file, path in zip(files, below, strict=True):
+        stems.setdefault(path.folders[0] if path.folders else "", set()).add(PurePosixPath(file).stem)
+    shared = len(stems) in (2, 3) and set.intersection(*stems.values())
+    return below if shared else placed
+
+
+def _alike(pictures: list[_Picture]) -> list[_Picture]:
+    """The same with looser names where none is on both sides: in one case, then without the side's word."""
+    for loosen in (str, str.casefold, _without_side):
+        loose = [picture._replace(name=loosen(picture.name)) for picture in pictures]
+        sides = list(_names_by_side(loose).values())
+        if len(sides) == 2 and sides[0] & sides[1]:
+            return loose
+    return pictures
+
+
+def _without_side(name: str) -> str:
+    match = _SIDE_IN_NAME.fullmatch(name.casefold())
+    return match["name"] if match else name.casefold()
 
 
 def _picture(file: str, path: PathLabels, until: str) -> _Picture:
