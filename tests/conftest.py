@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from interop import forked_readers
+import forked
 from mien.cli import main
 from mien.core import packaged
 from mien.interop import sandbox
@@ -88,8 +88,8 @@ def ranks_of() -> Iterator[Callable[[int], Ranks]]:
 
 @pytest.fixture
 def warm_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Foreign files are read in forks of a process that has torch; `test_hostile` starts real processes."""
-    monkeypatch.setattr(sandbox, "_exit_code", forked_readers.exit_code)
+    """Foreign files are read in forks of a process that has torch; `test_hostile` starts real ones, too."""
+    monkeypatch.setattr(sandbox, "subprocess", forked.LIKE_SUBPROCESS)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ("mien.training.train", "mien.prepare.worker", "mien.faces.finder", "mien.core.network")
+PRELOADED = ("mien.training.train", "mien.prepare.worker", "mien.core.network", "mien.interop._readers")
 _PLAIN = ("preexec_fn", "shell", "startupinfo", "creationflags")  # what only a process as ever can do
 _MESSAGE = 1 << 18  # bytes at most
 _SUBREAPER = 36  # of prctl(2): orphans of descendants become children of this process
@@ -46,6 +46,7 @@ class Popen(subprocess.Popen[Any]):
             return super()._execute_child(*arguments)  # type: ignore[misc]
         task = {
             "command": command,
+            "safe": "-P" in asked["args"][:2],
             "folder": str(Path(asked["cwd"] or ".").absolute()),
             "environment": dict(os.environ if asked["env"] is None else asked["env"]),
             "session": bool(asked["start_new_session"]),
@@ -87,12 +88,13 @@ def preload(*modules: str) -> None:
 
 
 def _python(command: Sequence[Any]) -> list[str] | None:
-    """What of a command follows the interpreter and -u; None for other programs and options."""
+    """What of a command follows the interpreter and -u or -P; None for other programs and options."""
     if isinstance(command, str) or str(command[0]) != sys.executable:
         return None
     words = [os.fspath(word) for word in command[1:]]
-    words = words[1:] if words[:1] == ["-u"] else words
-    known = words and (words[0] in ("-m", "-c") or not words[0].startswith("-"))
+    safe = words[:1] == ["-P"]
+    words = words[1:] if words[:1] in (["-u"], ["-P"]) else words
+    known = words and (words[0] == "-m" or (not safe and (words[0] == "-c" or words[0][0] != "-")))
     return words if known else None
 
 
@@ -226,8 +228,9 @@ def _become(task: dict[str, Any], streams: list[int]) -> None:
     os.environ.update(task["environment"])
     paths = [path for path in task["environment"].get("PYTHONPATH", "").split(os.pathsep) if path]
     kind, *rest = task["command"]
-    first = "" if kind == "-c" else task["folder"] if kind == "-m" else str(Path(kind).parent)
-    sys.path[:] = [first, *paths, *(path for path in sys.path[1:] if path not in before)]
+    first = {"-c": "", "-m": task["folder"]}.get(kind, str(Path(kind).parent))
+    own = [path for path in sys.path[1:] if path not in before]
+    sys.path[:] = [*([] if task["safe"] else [first]), *paths, *own]
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
     _interpret(kind, rest)
 

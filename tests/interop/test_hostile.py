@@ -105,6 +105,7 @@ def test_nothing_runs(title: str, canary: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_sandbox")
 @pytest.mark.parametrize("title", [*LIMITED, "nested torch.load", "zip in torch.load"])
 def test_the_sandbox_holds(title: str, tmp_path: Path) -> None:
     """The limits are the process's own: time is cut off by it, memory measured here."""

@@ -47,6 +47,7 @@ class Machines:
     """A scheduler and workers, each a process of its own."""
 
     def __init__(self, folder: Path, *, workers: int = 2) -> None:
+        forked.preload("distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
         self._folder, self._file = folder, folder / "scheduler.json"
         self._scheduler = self._start("scheduler", "--host=127.0.0.1", "--port=0", "--no-dashboard")
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -166,12 +166,15 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Torchrun:
     """`torchrun --nproc-per-node COUNT -m mien train ...` in a folder; DCGAN, whose rates are constant.
 
-    The launcher is forked; the processes that it starts are new ones.
+    Both it and the processes that it starts are forked where nothing is killed or fails: else they shall be
+    known by the environment that they were started with, as ever.
     """
 
-    def __init__(self, folder: Path, count: int, *arguments: object, restarts: int = 0) -> None:
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        launch = [*launcher, f"--max-restarts={restarts}", "-m"]
+    def __init__(
+        self, folder: Path, count: int, *arguments: object, restarts: int = 0, forks: bool = True
+    ) -> None:
+        launcher = ["-c", _FORKING] if forks else ["-m", "torch.distributed.run"]
+        launch = [*launcher, "--standalone", f"--nproc-per-node={count}", f"--max-restarts={restarts}", "-m"]
         command = [sys.executable, *launch, "mien", "train", *map(str, arguments), *_SMALL]
         self.process = forked.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -186,6 +189,14 @@ class Torchrun:
         return [int(pid) for pid in children.read_text().split() if _is_worker(int(pid))]
 
 
+_FORKING = """
+import forked
+forked.preload()
+from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
+from torch.distributed.run import main
+subprocess_handler.Popen = forked.Popen
+main()
+"""
 _SMALL = (
     *("--model", "dcgan", "--set", "batch_size=48", "--set", "z_dim=8"),
     *("--set", "width_g=4", "--set", "width_d=4", "--precision", "fp32", "--from", "none"),
@@ -194,8 +205,9 @@ _SMALL = (
 
 
 def _is_worker(pid: int) -> bool:
+    """The launcher gives each a session of its own."""
     try:
-        return b"LOCAL_RANK=" in Path(f"/proc/{pid}/environ").read_bytes()
+        return os.getsid(pid) == pid
     except OSError:
         return False
 
@@ -218,7 +230,7 @@ def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_pa
     train_alone(tmp_path / "alone", faces, "--kimg", "6")
     folder = tmp_path / "together"
     folder.mkdir()
-    killed = Torchrun(folder, 2, faces, "--kimg", "4", restarts=1)
+    killed = Torchrun(folder, 2, faces, "--kimg", "4", restarts=1, forks=False)
     log = folder / "runs" / "00000-faces-dcgan-16" / "log.jsonl"
     for _ in waited(120):
         if log.exists() and log.read_text().count("\n") >= 1:
@@ -228,7 +240,7 @@ def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_pa
     assert code == 0
     assert out.count(" begins:") == 1
     assert out.count(" goes on at ") == 1
-    assert Torchrun(folder, 3, faces, "--kimg", "5").end()[0] == 0
+    assert Torchrun(folder, 3, faces, "--kimg", "5", forks=False).end()[0] == 0
     train_alone(folder, faces, "--kimg", "6")
     # Other data, chance or a lost step would part them by two hundred times as much.
     assert_near(networks_of(tmp_path / "alone", 6), networks_of(folder, 6), factor=10)
@@ -239,7 +251,7 @@ def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_pa
 @pytest.mark.slow
 def test_who_ended_before_the_first_step_is_said_in_one_line(faces: Path, tmp_path: Path) -> None:
     """Process 1 hangs as it starts, 0 waits for it where no signal is heard, and 1 is killed."""
-    run = Torchrun(tmp_path, 2, faces, "--kimg", "1")
+    run = Torchrun(tmp_path, 2, faces, "--kimg", "1", forks=False)
     for _ in waited(60):
         if len(run.workers()) == 2:
             break
@@ -314,7 +326,7 @@ def waited(seconds: float) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_bad_input_is_one_line_of_one_process(tmp_path: Path) -> None:
-    code, _, err = Torchrun(tmp_path, 2, tmp_path / "nothing.zip", "--kimg", "1").end()
+    code, _, err = Torchrun(tmp_path, 2, tmp_path / "nothing.zip", "--kimg", "1", forks=False).end()
     assert code != 0
     lines = [line for line in err.splitlines() if line.startswith("mien: ")]
     assert len(lines) == 1
