@@ -148,9 +148,14 @@ def test_labels_of_a_file_by_seed(learned: Run, tmp_path: Path) -> None:
     assert any("Rare: " in line and "at least 20 are needed" in line for line in said)
 
 
-def test_an_unknown_attribute_and_no_attribute_left(learned: Run) -> None:
+class _Unasked(Brightness):
+    def read(self, images: torch.Tensor) -> np.ndarray:
+        raise AssertionError("read before the names were checked")
+
+
+def test_an_unknown_attribute_costs_no_reading_and_few_samples_are_refused(learned: Run) -> None:
     with pytest.raises(InputError, match="nobody reads beard; there are: left, right, below"):
-        learned(Planted(even()), Readers((Brightness(),)), attributes="beard,left")
+        learned(Planted(even()), Readers((_Unasked(),)), attributes="beard,left")
     with pytest.raises(InputError, match="--samples 7"):
         learned(Planted(even()), Readers((Brightness(),)), samples=7)
 

@@ -47,9 +47,7 @@ class Readings:
 
     def only(self, names: Sequence[str]) -> "Readings":
         """These attributes, in this order. Raises InputError naming those that are not there."""
-        missing = [name for name in names if name not in self.names]
-        if missing:
-            raise InputError(f"nobody reads {', '.join(missing)}; there are: {', '.join(self.names)}")
+        check_names(names, self.names)
         columns = [self.names.index(name) for name in names]
         return Readings(tuple(names), self.values[:, columns], self.yes_no & set(names))
 
@@ -58,6 +56,12 @@ class Readings:
         with np.errstate(invalid="ignore"):
             known = np.isfinite(self.values).sum(0) > 1
             return np.where(known, np.nanstd(np.where(known, self.values, 0.0), axis=0), 0.0)
+
+
+def check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise InputError naming those of `names` that are not `known`."""
+    if missing := [name for name in names if name not in known]:
+        raise InputError(f"nobody reads {', '.join(missing)}; there are: {', '.join(known)}")
 
 
 class ImageReader(Protocol):

@@ -14,7 +14,7 @@ from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.directions.direction import Directions, default_path, table_of
 from mien.latent.directions.lesson import Lesson
-from mien.latent.readings import READERS, Readers, Readings
+from mien.latent.readings import READERS, Readers, Readings, check_names
 
 _BATCH = 64
 _MOST_SAMPLES = 200_000
@@ -70,6 +70,7 @@ def learn(
     wanted = [name.strip() for name in attributes.split(",") if name.strip()]
     rows = _label_rows(files, events)
     readers = Readers.open(names) if names else Readers(())
+    check_names(wanted, (*dict.fromkeys(name for row in rows.values() for name in row), *readers.names))
     if wanted and names:
         readers = readers.narrowed(wanted)
     seeds = sorted(rows) if rows else list(range(samples))
