@@ -262,6 +262,35 @@ def test_damage_is_found_wherever_it_is(tmp_path):
     assert refused > len(whole) / 13 * 0.5
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_read_and_their_damage_found(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("a.png", png(1), zipfile.ZIP_STORED)
+        archive.writestr("b.png", png(2))
+    pack = PackReader(tmp_path / "a.zip")
+    assert [pack.read(0), pack.read(1)] == [png(1), png(2)]
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[data.index(b"PK\x01\x02") - 25] ^= 0x55
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.zip: b\.png in it is damaged"):
+        PackReader(tmp_path / "a.zip").read(1)
+
+
+@pytest.mark.parametrize(("at", "value", "word"), [(8, 1, "encrypted"), (10, 93, "method 93")])
+def test_a_member_that_cannot_be_read_costs_itself_and_is_named(tmp_path, at, value, word):
+    """at, value: of the flags or the method in the directory's entry of the second member."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("x/a.png", "x/b.png", "y/c.png"):
+            archive.writestr(name, png(len(name)))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4)
+    data[second + at] = value
+    (tmp_path / "a.zip").write_bytes(data)
+    pack = PackReader(tmp_path / "a.zip")
+    assert (pack.names, pack.labels) == (["x/a.png", "y/c.png"], [0, 1])
+    assert [note for note in pack.notes if "x/b.png" in note and word in note]
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"hello" * 100, None])
 def test_what_is_no_zip_is_named(tmp_path, content):
     path = tmp_path / "a.zip"

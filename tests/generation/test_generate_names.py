@@ -72,6 +72,15 @@ def test_another_label_in_the_same_folder_gets_names_of_its_own() -> None:
     assert grids == [["grid-0000-0001.png"], ["grid-0000-0001-woman.png"]]
 
 
+@pytest.mark.parametrize("rows", [((1.0, 0.0), (0.0, 1.0)), ()])
+def test_one_label_spelt_in_other_ways_is_one_picture(rows: Any) -> None:
+    file = model(names=("calm", "glad"), rows=rows)
+    drawn(file, seeds="0", label=("glad",))
+    spelt = ["calm", "Calm", "0", *(["class=calm"] if rows else ["calm=yes"])]
+    assert {drawn(file, seeds="0", label=(one,))[0][0] for one in spelt} == {"seed0000-calm.png"}
+    assert drawn(file, seeds="0", label=("Calm", "calm"))[0] == ["seed0000-calm.png"]
+
+
 @pytest.mark.parametrize("form", ["png", "jpg", "webp"])
 def test_another_truncation_takes_no_other_s_place(form: Any) -> None:
     file = model()

@@ -7,7 +7,7 @@ from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.labels import MOST_ROWS, spread_rows
 from mien.core.types import Spec
-from mien.labels.vectors import label_vectors
+from mien.labels.vectors import label_vectors, plain_requests
 
 NAMES = ("Smiling", "Hat", "hair=black", "hair=blond", "hair=red", "age=<20", "age=20-60", "age=60+")
 # Nobody who smiles wears a hat; red hair is always young.
@@ -37,6 +37,14 @@ def test_what_is_not_asked_comes_from_rows_that_agree() -> None:
     red = ask("hair=red", "Hat=no")
     assert red.tolist() == [list(ROWS[2])] * len(SEEDS)
     assert {tuple(row) for row in ask("hat").tolist()} == {ROWS[3], ROWS[5]}
+
+
+def test_requests_have_one_spelling() -> None:
+    spelt = ("smiling=yes", "HAT=0", "blond", "age=35", "Smiling", "4")
+    expected = ("Smiling", "Hat=0", "hair=blond", "age=20-60", "hair=red")
+    assert plain_requests(header(), spelt) == expected
+    assert plain_requests(header(("Age:number",), rows=((20.0,), (40.0,))), ("age=31.5",)) == ("Age=31.5",)
+    assert plain_requests(header(("a",), ()), ()) == ()
 
 
 def test_the_seed_decides_and_nothing_else() -> None:

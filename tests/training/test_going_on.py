@@ -95,6 +95,15 @@ def test_a_run_with_other_options_on_the_same_data_is_named(
     assert f"{run.path} learnt from the same data with other options: seed 0 (now 4)" in out
 
 
+def test_a_file_of_a_run_names_its_folder(run: RunFolder, fails: Fails) -> None:
+    for file in (run.path / "config.json", run.newest_generator()):
+        assert f"name its folder: {run.path}" in fails("train", "--resume", file)
+
+
+def test_a_device_that_computes_nothing_is_refused(run: RunFolder, fails: Fails) -> None:
+    assert "--device meta: not available here" in fails("train", "--resume", run.path, "--device", "meta")
+
+
 def test_a_folder_of_runs_names_them(run: RunFolder, fails: Fails) -> None:
     error = fails("train", "--resume", "runs", "--kimg", "2")
     assert "a folder of runs" in error

@@ -1,6 +1,7 @@
 """`mien train --from`: what is taken, what is refused, and that it is part of a run's identity."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import torch
 
 from mien.cli import main
 from mien.core.checkpoint import load_generator, newest_state, save_generator
+from mien.core.errors import InputError
 from mien.core.run import RunFolder, find_runs
+from mien.core.types import Spec
+from mien.models import lite
+from mien.training import start as start_module
 from mien.training.start import read_start
 from test_cli import Fails, pictures
 
@@ -105,6 +110,27 @@ def test_a_damaged_state_costs_only_the_discriminator(base: RunFolder) -> None:
     start = read_start(base.path)
     assert start.d is None
     assert "damaged" in start.notes[0]
+
+
+def test_a_damaged_newest_network_is_passed_over(base: RunFolder) -> None:
+    whole = base.newest_generator()
+    for number, content in (("000002", whole.read_bytes()[:-9]), ("000003", b"")):
+        whole.with_name(f"generator-{number}.safetensors").write_bytes(content)
+    start = read_start(base.path)
+    assert start.path == whole
+    assert [note for note in start.notes if "falling back to" in note] == list(start.notes[:2])
+    whole.write_bytes(b"")
+    with pytest.raises(InputError, match="generator-000003"):
+        read_start(base.path)
+
+
+def test_a_class_has_one_name_whichever_option_asked_for_it() -> None:
+    there, here = Spec(16, 3, 3, ("ann", "bob", "cleo")), Spec(16, 3, 2, ("class=bob", "class=dora"))
+    columns = start_module._columns(there, here, lite, lite.PRESETS["default"], "g")
+    assert columns is not None
+    assert columns.pairs == ((0, 1),)
+    same = replace(there, class_names=tuple(f"class={name}" for name in there.class_names))
+    assert start_module._columns(there, same, lite, lite.PRESETS["default"], "g") is None
 
 
 @pytest.mark.slow

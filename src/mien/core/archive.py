@@ -28,6 +28,8 @@ _BOMB_BYTES, _BOMB_RATIO = (
     4 << 30,
     200,
 )  # a compressed tar that unpacks to so much, and so many times its size
+_NAMED = 5  # members that a note names
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _END = struct.Struct("<10xH10x")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
@@ -68,19 +70,20 @@ class _Member:
     stored: int
     crc: int
     deflated: bool
+    unusual: zipfile.ZipInfo | None = None  # of one that is neither stored nor deflated
 
 
 class _ZipStore:
     """Random access to a zip: the central directory is read once, members through `os.pread`."""
 
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             with zipfile.ZipFile(path) as archive:
                 _check_count(archive, path)
-                self._members = dict(_members(archive, path))
+                self._members, self.notes = _members(archive, path)
             self._descriptor = os.open(path, os.O_RDONLY)
         # zipfile raises nearly anything for damaged directories
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
@@ -101,12 +104,17 @@ class _ZipStore:
             raise self._damaged(name)
         _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         start = member.offset + _LOCAL_HEADER.size + name_length + extra_length
-        data = os.pread(self._descriptor, member.stored, start)
-        if member.deflated:
-            try:
+        try:
+            if member.unusual is not None:
+                with open(self._path, "rb") as file:
+                    file.seek(start)
+                    data = zipfile.ZipExtFile(file, "r", member.unusual).read(member.size + 1)
+            else:
+                data = os.pread(self._descriptor, member.stored, start)
+            if member.deflated:
                 data = zlib.decompressobj(-15).decompress(data, member.size + 1)
-            except zlib.error as error:
-                raise self._damaged(name) from error
+        except (zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError, EOFError, struct.error) as error:
+            raise self._damaged(name) from error
         if len(data) != member.size or zlib.crc32(data) != member.crc:
             raise self._damaged(name)
         return data
@@ -239,23 +247,39 @@ def _check_count(archive: zipfile.ZipFile, path: Path) -> None:
         raise InputError(f"{path}: damaged, its directory lists {listed} files of {promised}; copy it again")
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, _Member]]:
+def _members(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, _Member], tuple[str, ...]]:
+    """The members that can be read, and a note on each of the others."""
     names: set[str] = set()
+    members: dict[str, _Member] = {}
+    notes = []
     length = path.stat().st_size
     for info in archive.infolist():
         if info.filename.endswith(("/", "\\")):
             continue
         name = _plain_name(info.filename, names, path)
-        if info.flag_bits & 1:
-            raise InputError(f"{path}: {name} in it is encrypted")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise InputError(f"{path}: {name} in it is compressed in a way other than stored or deflate")
-        if max(info.file_size, info.compress_size) > _LARGEST_MEMBER:
-            raise InputError(f"{path}: {name} in it is larger than 1 GiB")
+        if (problem := _unreadable(info)) is not None:
+            notes.append(f"{name} in it is left out: {problem}")
+            continue
         if not 0 <= info.header_offset <= length - info.compress_size:
             raise InputError(f"{path}: its directory places {name} outside of the file; copy it again")
         deflated = info.compress_type == zipfile.ZIP_DEFLATED
-        yield name, _Member(info.header_offset, info.file_size, info.compress_size, info.CRC, deflated)
+        unusual = None if deflated or info.compress_type == zipfile.ZIP_STORED else info
+        members[name] = _Member(
+            *(info.header_offset, info.file_size, info.compress_size, info.CRC, deflated), unusual=unusual
+        )
+    more = [f"and {len(notes) - _NAMED:,} more members"] if len(notes) > _NAMED else []
+    return members, (*notes[:_NAMED], *more)
+
+
+def _unreadable(info: zipfile.ZipInfo) -> str | None:
+    """Why a member cannot be read, which costs that member alone."""
+    if info.flag_bits & 1:
+        return "it is encrypted; unpack the zip with its password first"
+    if info.compress_type not in _METHODS:
+        return f"it is compressed by method {info.compress_type}, which is not known here; pack it again"
+    if max(info.file_size, info.compress_size) > _LARGEST_MEMBER:
+        return "it is larger than 1 GiB"
+    return None
 
 
 def plain_name(name: str) -> str | None:

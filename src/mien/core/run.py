@@ -43,6 +43,8 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Take an existing run folder. Raises InputError where `path` is none."""
+        if path.is_file() and (path.parent / "config.json").is_file():
+            raise InputError(f"{path}: a file of a run; name its folder: {path.parent}")
         if not path.is_dir():
             raise InputError(f"{path}: there is no such run folder")
         if not (path / "config.json").is_file():

@@ -15,6 +15,7 @@ from mien.core.text import one_line
 from mien.datasets.header import Header
 from mien.datasets.index import Problem
 from mien.datasets.info_sources import Contents, Look, read_contents
+from mien.datasets.layout import parse_options
 from mien.labels.statistics import LabelStats, SplitStats, label_stats, on_two_sides, split_stats
 
 _NAMED = 50  # problems and people that are listed; --json names all
@@ -111,7 +112,8 @@ def _hints(source: str, contents: Contents, headers: Sequence[Header]) -> Iterat
         yield f"the same names in both folders: taken as pairs; as classes, open folder:{source}"
     if _may_be_pairs(contents):
         yield f"the same names in both folders: taken as classes; as pairs, open pairs:{source}"
-    if contents.layout not in ("folder", "packed", "zip", "tar"):
+    sized = "size" in parse_options(source)[1]
+    if contents.layout not in ("folder", "packed", "zip", "tar") or sized:
         return  # these are made square and of one size when they are opened
     if len({header.size for header in headers}) > 1:
         yield f"pictures are of several sizes: {make_squares()} makes one of them"

@@ -24,7 +24,7 @@ from mien.generation.batches import CollapseCheck, LoadedGenerator, batches_of, 
 from mien.generation.drawing import as_labels
 from mien.generation.file_names import ending_of, free_path, settled, with_ending
 from mien.generation.shards import Drawn, drawn_by_cluster
-from mien.labels.vectors import label_vectors
+from mien.labels.vectors import label_vectors, plain_requests
 
 FORMATS = ("png", "jpg", "webp")
 _MOST_SIDE = 8192  # pixels of a grid that is not a PNG, which is held as a whole
@@ -92,7 +92,7 @@ def generate(
         events.note(remark)
     if cluster is not None and grid:
         raise InputError("--cluster writes one file a picture: leave --grid out")
-    collapse, ending = CollapseCheck(), ending_of(as_labels(label), trunc)
+    collapse, ending = CollapseCheck(), ending_of(plain_requests(drawing.header, as_labels(label)), trunc)
     sheet = f"grid-{chosen[0]:04d}-{chosen[-1]:04d}.{format}"
     names = [sheet] if grid else [f"seed{seed:04d}.{format}" for seed in chosen]
     taken = [f"{out.name}/{with_ending(Path(name), end)}" for name in names for end in ("", ending)]

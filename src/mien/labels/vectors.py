@@ -20,6 +20,7 @@ from mien.labels.encoding import Target
 from mien.labels.values import NO, YES, parse_number
 
 T = TypeVar("T")
+_CLASS = "class"  # the label whose values are columns without a name before them
 _STREAM = 1  # of a seed's random numbers: the latent has another
 
 
@@ -39,6 +40,22 @@ def label_vectors(header: NetworkHeader, requests: Sequence[str], seeds: Sequenc
     rows = np.array(header.label_rows, np.float32).reshape(-1, spec.label_dim)
     requested = _requested(spec, requests, rows)
     return torch.from_numpy(_drawn(requested, rows, seeds))
+
+
+def plain_requests(header: NetworkHeader, requests: Sequence[str]) -> tuple[str, ...]:
+    """The requests in one spelling: "Calm", "0" and "class=calm" are "calm". Raises as `label_vectors`."""
+    spec = header.spec
+    rows = np.array(header.label_rows, np.float32).reshape(-1, spec.label_dim or 1)
+    targets = _grouped(spec, rows)
+    plain = (_plain_request(*_read(text, targets, spec, rows)) for text in requests)
+    return tuple(dict.fromkeys(plain))
+
+
+def _plain_request(target: Target, values: Sequence[float]) -> str:
+    if target.kind == "one-of":
+        value = target.values[list(values).index(1)]
+        return value if target.name == _CLASS else f"{target.name}={value}"
+    return target.name if target.kind == "yes-no" and values[0] == 1 else f"{target.name}={values[0]:g}"
 
 
 def known(spec: Spec) -> str:
@@ -71,7 +88,7 @@ def _grouped(spec: Spec, rows: np.ndarray) -> tuple[Target, ...]:
     names = spec.class_names or tuple(map(str, range(spec.label_dim)))
     one_hot = len(rows) > 0 and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()
     if one_hot and len(names) > 1 and not any("=" in name for name in names):
-        return (Target("class", "one-of", 0, names),)
+        return (Target(_CLASS, "one-of", 0, names),)
     return encoding.parse(names)
 
 

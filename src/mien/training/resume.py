@@ -78,7 +78,8 @@ def _check_same(options: TrainOptions, stored: Mapping[str, Any], numbers: Mappi
     for name in sorted(given.keys() & _KEPT):
         stored_value = stored["options"].get(name, TrainOptions.model_fields[name].default)
         if given[name] not in (stored_value, "auto"):
-            differing.append(f"{_option(name)} {given[name]} (it is {stored_value})")
+            was = "none" if stored_value in ("", None) else stored_value
+            differing.append(f"{_option(name)} {given[name]} (it is {was})")
     if differing:
         raise InputError(
             f"--resume {options.resume}: a run goes on as it was begun; leave out {', '.join(differing)},"
@@ -144,10 +145,14 @@ def check_related(plan: Plan, announce: Callable[[str], None]) -> None:
         if plan.options.start is None:
             raise InputError(
                 f"{run.path} learnt from this data when it was another ({dataset.get('num_images', 0):,}"
-                f" images, now {len(plan.dataset):,}); --from {run.path} goes on from what it learnt,"
-                " --new begins anew"
+                f" images, now {_now(len(plan.dataset), dataset)}); --from {run.path} goes on from"
+                " what it learnt, --new begins anew"
             )
         return
+
+
+def _now(count: int, before: Mapping[str, Any]) -> str:
+    return f"{count:,}" + (", others or with other labels" if count == before.get("num_images") else "")
 
 
 def _is_alike(plan: Plan, stored: Mapping[str, Any]) -> bool:

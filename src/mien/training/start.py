@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from torch import Tensor
 from mien.core.checkpoint import NetworkHeader, is_ours, load_generator, load_state, newest_state
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of, shapes_of, weightless
+from mien.core.network import products_of
 from mien.core.packaged import name_of, source_of
 from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
@@ -108,7 +109,26 @@ class Weights(NamedTuple):
 def read_start(source: Path) -> Start:
     """Read the weights of a run folder (its newest network) or of a network file. Raises InputError."""
     source = source_of(source)
-    path = RunFolder.open(source).newest_product(kind_at(source)) if source.is_dir() else source
+    if source.is_dir():
+        return _newest_whole(products_of(source, kind_at(source)))
+    return _read_file(source)
+
+
+def _newest_whole(paths: Sequence[Path]) -> Start:
+    """The newest of a run's networks that can be read, with a note on each that was passed over."""
+    errors: list[InputError] = []
+    for path in paths:
+        try:
+            start = _read_file(path)
+        except InputError as error:
+            errors.append(error)
+            continue
+        passed = (f"{error}; falling back to {path.name}" for error in errors)
+        return replace(start, notes=(*passed, *start.notes))
+    raise errors[0]
+
+
+def _read_file(path: Path) -> Start:
     if path.name.startswith("state-"):
         raise InputError(f"--from {path}: a training state; give the folder of its run")
     if path.is_file() and not is_ours(path):
@@ -226,17 +246,19 @@ def _check_spec(start: Start, spec: Spec) -> None:
         )
 
 
+def _plain_names(spec: Spec) -> tuple[str, ...]:
+    """The label columns by name; --labels calls a column "class=calm" that --cond calls "calm"."""
+    return tuple(name.removeprefix("class=") for name in spec.class_names)
+
+
 def _columns(
     source: Spec, target: Spec, family: ModuleType, config: BaseModel, network: str
 ) -> Columns | None:
     """The label columns that both have, by name; None where they are the same, or either has none."""
-    if source.class_names == target.class_names or not (source.label_dim and target.label_dim):
+    theirs, ours = _plain_names(source), _plain_names(target)
+    if theirs == ours or not (source.label_dim and target.label_dim):
         return None
-    pairs = [
-        (column, source.class_names.index(name))
-        for column, name in enumerate(target.class_names)
-        if name in source.class_names
-    ]
+    pairs = [(column, theirs.index(name)) for column, name in enumerate(ours) if name in theirs]
     wider = replace(target, label_dim=target.label_dim + 1, class_names=())
     shapes, wider_shapes = (shapes_of(family, config, spec) for spec in (target, wider))
     prefix = f"{network}."
@@ -265,9 +287,10 @@ def _changes(start: Start, spec: Spec) -> tuple[str, ...]:
     notes = []
     if source.resolution != spec.resolution:
         notes.append(f"it drew {source.resolution} px, this run draws {spec.resolution} px")
-    if source.class_names != spec.class_names and source.label_dim and spec.label_dim:
-        common = [name for name in spec.class_names if name in source.class_names]
-        new = [name for name in spec.class_names if name not in source.class_names]
+    theirs, ours = _plain_names(source), _plain_names(spec)
+    if theirs != ours and source.label_dim and spec.label_dim:
+        common = [name for name in ours if name in theirs]
+        new = [name for name in ours if name not in theirs]
         notes.append(f"labels taken by name: {', '.join(common) or 'none'}; new: {', '.join(new) or 'none'}")
     elif source.label_dim != spec.label_dim:
         labels = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
