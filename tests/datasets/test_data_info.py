@@ -178,6 +178,8 @@ def test_pictures_of_several_sizes_are_hinted_at(tmp_path):
     info = inspect(str(root))
     assert info.sizes == {"48x48 RGB": 4, "30x20 L": 1}
     assert any("mien prepare" in note for note in info.notes)
+    sized = inspect(f"folder:{root}?size=32")
+    assert not any("mien prepare" in note for note in sized.notes)  # they are made alike already
     with pytest.raises(InputError):
         inspect(f"table:{root}")
 
