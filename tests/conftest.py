@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,21 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: some tests wait for browsers, servers and processes they started."""
     return (os.cpu_count() or 1) + 1
+
+
+# They wait most: for exposures in a browser, killed processes, ranks. Begun late, they leave cores idle.
+_LONGEST = ("study/test_page", "latent/test_docs_latent", "training/test_ranks", "prepare/test_resume")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then those of most tests: workers take files in this order."""
+    tests_of = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, int, str]:
+        longest = str(item.path.with_suffix("")).endswith(_LONGEST)
+        return not longest, -tests_of[item.path], str(item.path)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
