@@ -12,9 +12,9 @@ def decode_text(data: bytes, errors: str = "strict") -> str:
     Raises UnicodeDecodeError for others, unless `errors` is another of `bytes.decode`.
     """
     encoding = _encoding(data)
-    if errors != "strict" and encoding.startswith("utf-16"):  # perhaps the head of a file
-        data = data[: len(data) // 2 * 2]
-    return data.decode(encoding, errors).lstrip(_MARK)
+    whole = data[: len(data) // 2 * 2] if encoding.startswith("utf-16") else data
+    text = whole.decode(encoding, errors).lstrip(_MARK)
+    return text or data.decode(encoding, errors).lstrip(_MARK)  # half a letter alone is no text
 
 
 def one_line(text: str) -> str:
