@@ -48,7 +48,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 # They wait most: for exposures in a browser, killed processes, ranks. Begun late, they leave cores idle.
-_LONGEST = ("study/test_page", "latent/test_docs_latent", "training/test_ranks", "prepare/test_resume")
+_LONGEST = ("study/test_page", "study/test_designs", "latent/test_docs_latent", "training/test_ranks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
