@@ -70,7 +70,7 @@ def heading() -> str:
 
 def measured(claim: Claim) -> str:
     """What the script prints, as it stands, under its command."""
-    shown = f"    python benchmarks/{' '.join(claim.words)}"
+    shown = f"    python benchmarks/{' '.join(Path(word).name for word in claim.words)}"
     began = time.perf_counter()
     try:
         done = subprocess.run(
