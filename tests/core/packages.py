@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.core.artefacts import Artefact, Member, Package, Source
-from mien.core.artefacts.unpack import safetensors_bytes
+from mien.core.artefacts.retrieve import safetensors_bytes
 from mien.interop.published import expressions, lpips_alexnet
 
 MESH = b"bytes of the mesh" + bytes(300_000)

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from mien.core import artefacts
 from mien.core.artefacts import download
-from mien.core.artefacts.unpack import safetensors_bytes
+from mien.core.artefacts.retrieve import safetensors_bytes
+from mien.core.atomic import file_sha256
 from mien.core.errors import InputError, MienError
 
 WHEEL_NAMES = ["face-finder", "face-finder-full", "face-mesh", "segmentation"]
@@ -35,7 +36,7 @@ def wheel(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in contents.items():
             archive.writestr(sources[name].members[0].path, data)
-    hash, size = artefacts.file_sha256(path), path.stat().st_size
+    hash, size = file_sha256(path), path.stat().st_size
     for name, data in contents.items():
         digest = hashlib.sha256(data).hexdigest()
         member = replace(sources[name].members[0], sha256=digest, size=len(data))
@@ -125,7 +126,7 @@ def test_added_weights_are_kept_with_their_hash(cache, tmp_path, kind):
     path = artefacts.add("inception", file)
     assert path.read_bytes() == file.read_bytes()
     assert path.suffix == f".{kind}"
-    assert artefacts.artefact_sha256("inception") == artefacts.file_sha256(file)
+    assert artefacts.artefact_sha256("inception") == file_sha256(file)
     path.write_bytes(b"worn")
     assert artefacts.state("inception") == "damaged"
     with pytest.raises(MienError, match="mien artefacts add inception FILE"):

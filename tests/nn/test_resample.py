@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mien.core.schedule import cosine
+from mien.models._game import cosine
 from mien.nn.resample import binomial_filter, downsample, upsample
 from mien.nn.style_modulation import adaptive_instance_norm
 

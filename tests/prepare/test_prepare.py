@@ -15,6 +15,7 @@ from PIL import Image
 
 from mien.core import artefacts
 from mien.core.artefacts import download
+from mien.core.atomic import file_sha256
 from mien.core.errors import InputError, MienError
 from mien.core.events import Progress, Written
 from mien.core.packed import PackReader
@@ -79,7 +80,7 @@ def test_faces_are_packed_and_every_input_has_a_verdict(photos, tmp_path, finder
     assert "web page" in records["broken.jpg"]["detail"]
     kept = records["head0.jpg"]
     assert (kept["verdict"], kept["reason"], kept["width"]) == ("kept", None, 160)
-    assert kept["sha256"] == artefacts.file_sha256(photos / "head0.jpg")
+    assert kept["sha256"] == file_sha256(photos / "head0.jpg")
     assert set(kept["landmarks"]) == {"eye_left", "eye_right", "nose", "mouth_left", "mouth_right"}
     assert 0.1 < kept["measurements"]["coverage"] < 0.6
     x, y, width, height = kept["box"]

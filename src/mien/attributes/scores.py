@@ -21,10 +21,10 @@ from mien.attributes.agreement import (
 )
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
-from mien.core.examination import Examination
 from mien.core.image import resize, to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
+from mien.core.score import Examination
 from mien.core.types import Dataset
 from mien.core.views import View
 from mien.datasets.opening import open_dataset

@@ -24,10 +24,7 @@ from mien.core.picture import walk_files
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".onnx", ".safetensors")  # those of torch are zips, too
 _LARGEST_MEMBER = 1 << 30
-_BOMB_BYTES, _BOMB_RATIO = (
-    4 << 30,
-    200,
-)  # a compressed tar that unpacks to so much, and so many times its size
+_BOMB_BYTES, _BOMB_RATIO = 4 << 30, 200  # a compressed tar that unpacks to so much and so many times its size
 _NAMED = 5  # members that a note names
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _END = struct.Struct("<10xH10x")

@@ -1,6 +1,7 @@
-"""Atomic file writes: temporary file, fsync, rename, fsync of the folder."""
+"""Atomic file writes: temporary file, fsync, rename, fsync of the folder; and checksums of files."""
 
 import errno
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import IO, Any
 from mien.core.errors import MienError
 
 _PREFIX = ".tmp-mien-"
+_NO_PLACE = {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+_NO_PLACE |= {errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 @contextmanager
@@ -79,6 +82,12 @@ def sweep_temporaries(folder: Path) -> int:
     return len(stale)
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -91,14 +100,6 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
-
-
-_NO_PLACE = frozenset(
-    (
-        *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
-        *(errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG),
-    )
-)
 
 
 def explain(error: OSError, path: Path) -> Exception:

@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 from torch import Tensor
 
-from mien.core.atomic import write_bytes, write_text
+from mien.core.atomic import file_sha256, write_bytes, write_text
 from mien.core.errors import InputError
 from mien.core.types import Spec
 
@@ -129,9 +129,7 @@ def is_ours(path: Path) -> bool:
 
 def model_id(path: Path) -> str:
     """A generator's name: "<family>-<first 12 hex digits of the file's sha256>"."""
-    family = read_header(path).family
-    with open(path, "rb") as file:
-        return f"{family}-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+    return f"{read_header(path).family}-{file_sha256(path)[:12]}"
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

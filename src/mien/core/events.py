@@ -192,7 +192,8 @@ def job(body: Callable[Concatenate[Events, P], R]) -> Callable[P, Job[R]]:
     signature = inspect.signature(body)
     given = list(signature.parameters.values())[1:]
     signature = signature.replace(parameters=given)
-    paths = {name: p.annotation for name, p in signature.parameters.items() if _is_path(p.annotation)}
+    annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    paths = {name: kind for name, kind in annotations.items() if kind is Path or Path in get_args(kind)}
 
     @functools.wraps(body)
     def start(*args: P.args, **kwargs: P.kwargs) -> Job[R]:
@@ -203,10 +204,6 @@ def job(body: Callable[Concatenate[Events, P], R]) -> Callable[P, Job[R]]:
 
     start.__signature__ = signature  # type: ignore[attr-defined]
     return start
-
-
-def _is_path(annotation: object) -> bool:
-    return annotation is Path or Path in get_args(annotation)
 
 
 def _as_paths(value: Any, annotation: object) -> Any:

@@ -6,10 +6,10 @@ an encoder, directions and detectors of synthetic faces as `NAME.encoder`, `NAME
 `NAME.detector`. Imports nothing heavy.
 """
 
-import hashlib
 from importlib import resources
 from pathlib import Path
 
+from mien.core.atomic import file_sha256
 from mien.core.errors import InputError
 
 DEFAULT = "faces-64"
@@ -87,11 +87,5 @@ def name_of(path: Path) -> str | None:
 def name_of_model(model: str) -> str | None:
     """The packaged generator that a picture's mark names by its id ("lite-0123456789ab"), or None."""
     digest = model.rpartition("-")[2]
-    return next(
-        (name for name in names() if len(digest) == 12 and _sha256(path_of(name)).startswith(digest)), None
-    )
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    known = names() if len(digest) == 12 else ()
+    return next((name for name in known if file_sha256(path_of(name)).startswith(digest)), None)

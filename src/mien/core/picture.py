@@ -5,8 +5,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -97,7 +96,8 @@ def decode(
     data = read_bytes(source, where=name) if isinstance(source, Path) else source
     if not data:
         raise BadPicture(name, "empty", "the file is empty (0 bytes)")
-    with _quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of bombs, odd EXIF and palettes: each is refused or harmless here
         try:
             return _decode(data, name, max_pixels, near)
         except BadPicture as error:
@@ -213,14 +213,6 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Pillow warns of bombs, odd EXIF and odd palettes; each is either refused or harmless here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _open(data: bytes, name: str) -> Image.Image:
     formats = (*_FORMATS, "HEIF") if _is_heif(data) and _reads_heif() else _FORMATS
     try:
@@ -311,9 +303,8 @@ def _in_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        image = ImageChops.invert(
-            image
-        )  # Pillow takes every CMYK JPEG for Adobe's, which store 255 as no ink
+        # Pillow takes every CMYK JPEG for Adobe's, which store 255 as no ink
+        image = ImageChops.invert(image)
     elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
     return to_srgb(image, profile) if isinstance(profile, bytes) and profile else (image, None)

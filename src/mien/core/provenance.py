@@ -4,6 +4,7 @@ Vocabulary: https://cv.iptc.org/newscodes/digitalsourcetype/
 """
 
 import io
+import os
 import re
 import warnings
 import zlib
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element, ParseError
 from xml.sax.saxutils import escape
 
@@ -22,7 +23,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mien.core.atomic import write_bytes
-from mien.core.boxes import FILM_SUFFIXES, read_xmp
 from mien.core.errors import InputError
 from mien.core.picture import Pixels
 
@@ -39,6 +39,9 @@ _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MOST_PIXELS = 1 << 27
 _LARGEST_XMP = 1 << 20
 _LONGEST_TEXT = 200
+FILM_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
+_XMP_KIND = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_MOST_BOXES = 100_000
 
 
 class SourceType(StrEnum):
@@ -245,3 +248,42 @@ def _picture(image: Pixels) -> Image.Image:
 def _clean(text: str) -> str:
     """The text as one printable line, so that a file cannot send control codes to a terminal."""
     return "".join(c if c.isprintable() else " " for c in text).strip()[:_LONGEST_TEXT].strip()
+
+
+def xmp_box(packet: bytes) -> bytes:
+    """The box to append to a film so that it carries this XMP."""
+    return (24 + len(packet)).to_bytes(4, "big") + b"uuid" + _XMP_KIND + packet
+
+
+def read_xmp(path: Path, *, most: int) -> bytes | None:
+    """A film's XMP, None where it has none; no more than `most` + 1 bytes of it. Raises InputError."""
+    try:
+        with open(path, "rb") as file:
+            return _find(file, path, os.fstat(file.fileno()).st_size, most)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: the file cannot be read ({error.strerror})") from error
+
+
+def _find(file: BinaryIO, path: Path, total: int, most: int) -> bytes | None:
+    position = 0
+    for count in range(_MOST_BOXES):
+        if position == total and count:
+            return None
+        file.seek(position)
+        head = file.read(32)
+        kind, size, skip = head[4:8], int.from_bytes(head[:4], "big"), 8
+        if count == 0 and kind not in (b"ftyp", b"wide", b"moov", b"mdat"):
+            raise InputError(f"{path}: not an MP4 or QuickTime film")
+        if size == 1:  # the real size follows in eight bytes
+            size, skip = int.from_bytes(head[8:16], "big"), 16
+        elif size == 0:  # up to the end of the file
+            size = total - position
+        if size < skip or position + size > total:
+            raise InputError(f"{path}: the film is damaged or cut off (at byte {position:,})")
+        if kind == b"uuid" and head[skip : skip + 16] == _XMP_KIND:
+            file.seek(position + skip + 16)
+            return file.read(max(0, min(size - skip - 16, most + 1)))
+        position += size
+    raise InputError(f"{path}: the film has more than {_MOST_BOXES:,} parts")

@@ -108,12 +108,8 @@ def parts_of(share: Share, most: int | None) -> list[Share]:
     """The same rows in as few parts as leave no rank more than `most` (at least one) rows of each."""
     largest, smallest = max(share.counts), min(share.counts)
     parts = 1 if most is None else min(-(-largest // most), smallest)
-    sizes = [_evenly(rows, parts) for rows in share.counts]
+    sizes = [[rows // parts + (part < rows % parts) for part in range(parts)] for rows in share.counts]
     return [Share(counts, share.rank) for counts in zip(*sizes, strict=True)]
-
-
-def _evenly(rows: int, parts: int) -> list[int]:
-    return [rows // parts + (part < rows % parts) for part in range(parts)]
 
 
 @contextmanager

@@ -34,7 +34,8 @@ class RunFolder:
         try:
             root.mkdir(parents=True, exist_ok=True)
             with _locked(root / ".lock", blocking=True):
-                path = root / f"{_next_number(root):05d}-{slug}"
+                taken = [number for path in root.iterdir() if (number := _number(path)) is not None]
+                path = root / f"{max(taken, default=-1) + 1:05d}-{slug}"
                 path.mkdir()
         except OSError as error:
             raise MienError(f"{root}: cannot make a run folder there ({error.strerror})") from error
@@ -218,11 +219,6 @@ def _locked(path: Path, *, blocking: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _next_number(root: Path) -> int:
-    taken = [number for path in root.iterdir() if (number := _number(path)) is not None]
-    return max(taken, default=-1) + 1
-
-
 def _number(path: Path) -> int | None:
     match = _NUMBERED.fullmatch(path.name)
     return int(match[1]) if match else None
@@ -255,11 +251,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return {key: _lenient(value) for key, value in record.items()} if isinstance(record, dict) else None
-
-
-def _lenient(value: Any) -> Any:
-    return _NONFINITE.get(value, value) if isinstance(value, str) else value
+    if not isinstance(record, dict):
+        return None
+    return {key: _NONFINITE.get(v, v) if isinstance(v, str) else v for key, v in record.items()}
 
 
 def _strict(value: Any) -> Any:

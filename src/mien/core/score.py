@@ -1,8 +1,15 @@
-"""A metric's value with its provenance, and which scores may be compared."""
+"""Results of evaluation with their provenance, as lines of a run's metric files; which scores compare."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from mien import TOOL
+from mien.core.atomic import write_text
+from mien.core.errors import InputError
+from mien.core.events import Event
+from mien.core.run import RunFolder
 
 Subject = Literal["generator", "noise", "real-halves"]
 
@@ -73,3 +80,56 @@ def comparable(a: Score, b: Score) -> list[str]:
 def _brief(value: object) -> str:
     text = str(value)
     return text[:12] if len(text) > 24 else text
+
+
+class Examination(BaseModel):
+    """Base class of evaluation results; each kind of network adds its scores and how they are shown.
+
+    metric: the name of the run's file, `metric-<metric>.jsonl`. kept_out: whether these images are known to
+    be held out of its training. how: which images these are, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    metric: ClassVar[str]
+
+    model_id: str
+    nimg: int
+    dataset_name: str
+    dataset_hash: str
+    kept_out: bool = Field(False, validation_alias=AliasChoices("kept_out", "unseen"))
+    how: str = ""
+    tool: str = TOOL
+
+    def tables(self) -> list[Event]:
+        """The tables and notices that show it."""
+        raise NotImplementedError
+
+    def append(self, run: RunFolder) -> None:
+        """Add it as a line to the run's file, atomically."""
+        append_results(run, self.metric, self)
+
+    @classmethod
+    def of_run(cls, run: RunFolder) -> Sequence[Self]:
+        """All of a run, oldest first. Raises InputError naming a damaged line."""
+        path = run.metric(cls.metric)
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        results = []
+        for number, line in enumerate(lines, 1):
+            try:
+                results.append(cls.model_validate_json(line))
+            except ValidationError as error:
+                raise InputError(f"{path}: line {number} is not an examination") from error
+        return results
+
+    @classmethod
+    def newest(cls, run: RunFolder) -> Self | None:
+        """The last of a run, None where there is none. Raises InputError naming a damaged line."""
+        results = cls.of_run(run)
+        return results[-1] if results else None
+
+
+def append_results(run: RunFolder, metric: str, *results: BaseModel) -> None:
+    """Append a line for each result to the run's `metric-<metric>.jsonl`, atomically."""
+    path = run.metric(metric)
+    old = path.read_text("utf-8") if path.exists() else ""
+    write_text(path, old + "".join(result.model_dump_json() + "\n" for result in results))

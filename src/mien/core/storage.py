@@ -172,8 +172,11 @@ def _copied(found: Remote, pictures: bool = True) -> Path:
     listed = found.listed()
     version = _version(listed)
     into = _folder_of(found.address, version if pictures else f"{version}-listed")
-    missing = [name for name, info in listed.items() if not _is_here(into / name, info["size"])]
-    hollow = {name for name in missing if not pictures and _is_picture(name)}
+    sizes = {path: path.stat().st_size for path in into.rglob("*") if path.is_file()}
+    missing = [name for name, info in listed.items() if sizes.get(into / name) != info["size"]]
+    hollow = {
+        name for name in missing if not pictures and PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+    }
     for name in hollow:
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         with open(into / name, "wb") as file:
@@ -236,14 +239,6 @@ def _time(info: Mapping[str, Any]) -> float:
     return time.timestamp() if isinstance(time, datetime) else float(time)
 
 
-def _is_here(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
-
-
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
-
-
 # --- Writing ---
 
 
@@ -272,7 +267,9 @@ def sent(out: Path, events: Events, *, first: Sequence[str] = ()) -> Iterator[tu
     files = (
         path for path in made.rglob("*") if path.is_file() and path.name[0] != "." and path.name != "lock"
     )
-    names = sorted((path.relative_to(made).as_posix() for path in files), key=_order)
+    names = sorted(
+        (path.relative_to(made).as_posix() for path in files), key=lambda name: (name.endswith(".zip"), name)
+    )
     try:
         there.put(names, made)
     except MienError as error:
@@ -311,10 +308,6 @@ def changed(dataset: Path, events: Events) -> Iterator[Path]:
             events.note(f"sent {name} to {found.folder.address}")
             with suppress(OSError):  # the copy is what lies there now; else it is made anew when needed
                 copy.parent.rename(_folder_of(found.address, _version(found.listed())))
-
-
-def _order(name: str) -> tuple[bool, str]:
-    return name.endswith(".zip"), name
 
 
 def _renamed(event: Event, made: Path, there: Remote) -> Event:

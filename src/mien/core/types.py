@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -180,12 +180,3 @@ class Lesson:
     held_out_others: Dataset | None = None
     aligned: bool = False
     roles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image with its label and manifest record. image: uint8 [H, W, C]."""
-
-    image: np.ndarray
-    label: int | tuple[float, ...] | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)

@@ -14,11 +14,11 @@ from sklearn.metrics import average_precision_score
 from mien.attributes.agreement import Interval, auc, resampled, weighted_auc
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
-from mien.core.examination import Examination
 from mien.core.image import to_float
 from mien.core.network import load_network
 from mien.core.reencode import HISTORIES, Change
 from mien.core.run import RunFolder
+from mien.core.score import Examination
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.labels.encoding import encode, parse

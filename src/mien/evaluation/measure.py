@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 import mien
-from mien.core import artefacts, discover, ledger
+from mien.core import artefacts, discover
 from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
 from mien.core.run import RunFolder
 from mien.core.sampling import check_psi
-from mien.core.score import Score, Subject
+from mien.core.score import Score, Subject, append_results
 from mien.evaluation.classifiers import DEFAULT, open_classifier
 from mien.evaluation.image_sets import (
     Fakes,
@@ -184,7 +184,7 @@ def extraction(
 def append_scores(run: RunFolder, scores: Sequence[Score]) -> None:
     """Add each score as a line to its module's `metric-<module>.jsonl` in `run`, atomically."""
     for module in dict.fromkeys(score.module for score in scores):
-        ledger.append(run, module, *(score for score in scores if score.module == module))
+        append_results(run, module, *(score for score in scores if score.module == module))
 
 
 def read_scores(run: RunFolder) -> list[Score]:

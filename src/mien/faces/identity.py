@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.core.artefacts import artefact_sha256, file_sha256, require
+from mien.core.artefacts import artefact_sha256, require
+from mien.core.atomic import file_sha256
 from mien.faces.chips import Chip
 from mien.nn.face_resnet import DIMS, SIZE, FaceResNet
 from mien.nn.weights import read_tensors

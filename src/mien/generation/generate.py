@@ -17,12 +17,12 @@ from mien.core.errors import InputError, MienError
 from mien.core.events import Events, job
 from mien.core.image import grid_rows, to_hwc
 from mien.core.packaged import source_of
-from mien.core.png_rows import png_rows
 from mien.core.provenance import Provenance, encode_picture, save_picture
 from mien.core.sampling import check_psi, parse_seeds, psi_note
 from mien.generation.batches import CollapseCheck, LoadedGenerator, batches_of, open_generator
 from mien.generation.drawing import as_labels
 from mien.generation.file_names import ending_of, free_path, settled, with_ending
+from mien.generation.png_rows import png_rows
 from mien.generation.shards import Drawn, drawn_by_cluster
 from mien.labels.vectors import label_vectors, plain_requests
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.events import Events, job
-from mien.core.png_rows import png_rows
 from mien.core.sampling import parse_seeds
 from mien.generation.drawing import Drawing, check_side, sized
+from mien.generation.png_rows import png_rows
 
 _BATCH = 64
 _MOST_COLUMNS = 10_000

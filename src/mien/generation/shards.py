@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from mien import TOOL
 from mien.core import cluster
-from mien.core.artefacts import file_sha256
-from mien.core.atomic import write_bytes
+from mien.core.atomic import file_sha256, write_bytes
 from mien.core.cluster import Done, Shard
 from mien.core.errors import MienError
 from mien.core.events import Tick

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from mien import TOOL
-from mien.core.artefacts import file_sha256
+from mien.core.atomic import file_sha256
 from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.events import Events, job

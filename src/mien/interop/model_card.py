@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from mien.core import discover
-from mien.core.artefacts import file_sha256
+from mien.core.atomic import file_sha256
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import MienError
 from mien.core.packed import PackReader

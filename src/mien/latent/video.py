@@ -11,12 +11,12 @@ import torch
 
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
-from mien.core.film import check_film, write_film
 from mien.core.picture import Pixels
 from mien.core.provenance import save_animation
 from mien.core.sampling import parse_seeds
 from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing, check_side, sized
+from mien.latent.film import check_film, write_film
 from mien.latent.path import Route, positions, smooth, spherical, straight
 
 _BATCH = 32  # pictures drawn at once

@@ -4,6 +4,7 @@ The relativistic pairing loss: Jolicoeur-Martineau 2018 (arXiv:1807.00734); Huan
 (arXiv:2501.05441), Eq. 2.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -82,3 +83,8 @@ def logistic(real: Tensor, fake: Tensor) -> Tensor:
 def half_life(full: float, ramp: float | None, progress: Progress) -> float:
     """Half-life of the averaged generator, short while little has been seen (StyleGAN2-ADA's ramp)."""
     return full if ramp is None else min(full, progress.nimg * ramp)
+
+
+def cosine(start: float, end: float, fraction: float) -> float:
+    """From `start` to `end` along half a cosine; `fraction` of the way in [0, 1]."""
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.family import FamilyConfig
-from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress
-from mien.models._game import PairingGame, half_life, logs
+from mien.models._game import PairingGame, cosine, half_life, logs
 from mien.nn.penalty import squared_gradient
 
 

@@ -20,11 +20,11 @@ from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.image import to_float, to_uint8
 from mien.core.reencode import drawn_history
-from mien.core.schedule import cosine
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
 from mien.labels.encoding import encode, parse
 from mien.labels.split import split_people
+from mien.models._game import cosine
 from mien.models._pseudo import spoilt
 from mien.nn.forensic import ForensicNet
 

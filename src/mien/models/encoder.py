@@ -19,7 +19,6 @@ from torch.optim import Adam, Optimizer
 from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
-from mien.core.schedule import cosine
 from mien.core.styles import (
     Styled,
     from_unled,
@@ -31,6 +30,7 @@ from mien.core.styles import (
 )
 from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
 from mien.models import lite
+from mien.models._game import cosine
 from mien.nn.latent_encoder import LatentEncoder
 
 KIND = "encoder"

@@ -20,9 +20,8 @@ from torch.optim import Optimizer
 
 from mien.core import ranks
 from mien.core.family import FamilyConfig
-from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import PairingGame, half_life, logs
+from mien.models._game import PairingGame, cosine, half_life, logs
 from mien.nn.penalty import squared_gradient
 from mien.nn.self_modulated import ModulatedGenerator
 from mien.nn.stable_adam import StableAdam

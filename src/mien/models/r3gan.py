@@ -9,9 +9,8 @@ from functools import partial
 
 from pydantic import Field
 
-from mien.core.schedule import cosine
 from mien.core.types import Progress, Spec
-from mien.models._game import half_life
+from mien.models._game import cosine, half_life
 from mien.models._relativistic import Relativistic, RelativisticConfig
 from mien.nn.r3gan import Discriminator, Generator, GroupedBlock
 

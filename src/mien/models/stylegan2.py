@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core import ranks
-from mien.core.schedule import cosine
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import logistic, logs
+from mien.models._game import cosine, logistic, logs
 from mien.models._styles import StyleConfig, StyleGame
 from mien.nn.equalised import Conventions
 from mien.nn.penalty import squared_gradient

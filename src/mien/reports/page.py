@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mien.core.artefacts import file_sha256
+from mien.core.atomic import file_sha256
 from mien.reports.charts import NUM_STYLES, line_chart, number
 from mien.reports.log import Group, Log, groups, kimg_of
 from mien.reports.sentences import at_kimg, times

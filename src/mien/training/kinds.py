@@ -17,10 +17,10 @@ from mien.core import discover
 from mien.core.checkpoint import read_header
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick
-from mien.core.examination import Examination
 from mien.core.family import GENERATOR, kind_of
 from mien.core.packaged import source_of
 from mien.core.run import RunFolder
+from mien.core.score import Examination
 from mien.core.types import Dataset, Lesson
 from mien.training.loop import Training
 from mien.training.outputs import Outputs

@@ -10,9 +10,9 @@ from torch import nn
 from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
-from mien.core.examination import Examination
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
+from mien.core.score import Examination
 from mien.core.types import Dataset
 from mien.core.views import View
 from mien.datasets.opening import open_dataset

@@ -12,9 +12,9 @@ from scipy import stats
 from mien.attributes.agreement import Interval
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
-from mien.core.examination import Examination
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
+from mien.core.score import Examination
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.models.simgan import KIND

@@ -12,10 +12,10 @@ from mien.attributes.agreement import Interval, mean_of
 from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
-from mien.core.examination import Examination
 from mien.core.image import evenly_spaced
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
+from mien.core.score import Examination
 from mien.labels.split import person_of
 from mien.metrics import frechet
 from mien.metrics.features import FALLBACK, FeatureNetwork, is_here, open_network

@@ -1,7 +1,6 @@
 """The cached third-party files, checked by hash. Nothing in this module uses the network."""
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.core.artefacts.table import ARTEFACTS, Artefact
-from mien.core.atomic import explain, sweep_temporaries
+from mien.core.atomic import explain, file_sha256, sweep_temporaries
 from mien.core.cache import cache_root
 from mien.core.errors import InputError, MienError
 
@@ -81,12 +80,6 @@ def expected(artefact: Artefact) -> tuple[Path | None, tuple[str, ...]]:
         return folder() / Path(str(note["file"])).name, (str(note["sha256"]),)
     except (OSError, ValueError, KeyError, TypeError):
         return None, ()
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

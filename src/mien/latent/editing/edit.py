@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
-from mien.core.film import check_film, write_film
 from mien.core.image import to_hwc
 from mien.core.packaged import source_of
 from mien.core.picture import Pixels, photo_paths, read_picture
@@ -23,6 +22,7 @@ from mien.latent.codes import Codes, moved, space_of
 from mien.latent.directions.direction import Directions, combined, default_path, read_directions
 from mien.latent.editing.editor import Command
 from mien.latent.editing.serve import Begin, serve_editor
+from mien.latent.film import check_film, write_film
 from mien.latent.layers import parse_layers
 from mien.latent.projection.paste import paste_face
 from mien.latent.projection.photos import PhotoFace, as_rgb, collect_faces

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mien.core import cluster
-from mien.core.artefacts import file_sha256
+from mien.core.atomic import file_sha256
 from mien.core.checkpoint import NetworkHeader
 from mien.core.cluster import Shard
 from mien.core.errors import InputError, MienError

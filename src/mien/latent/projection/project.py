@@ -13,7 +13,6 @@ from mien.core import storage
 from mien.core.atomic import explain
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
-from mien.core.film import check_film
 from mien.core.image import to_float, to_uint8
 from mien.core.network import load_network
 from mien.core.picture import photo_paths
@@ -23,6 +22,7 @@ from mien.core.stop import Stop
 from mien.core.styles import Styled
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
+from mien.latent.film import check_film
 from mien.latent.projection.find import Finder, label_in_words
 from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions

@@ -13,7 +13,6 @@ from torch import Tensor
 from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.events import Events
-from mien.core.film import write_film
 from mien.core.image import resize, to_float, to_hwc, to_uint8
 from mien.core.packed import encode_png
 from mien.core.picture import read_picture
@@ -22,6 +21,7 @@ from mien.core.styles import Styled, mean_latent, tied_rows
 from mien.faces.identity import SAME_PERSON, IdentityNetwork
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes, write_arrays
+from mien.latent.film import write_film
 from mien.latent.projection.objective import enlarged, lpips_distances
 from mien.latent.projection.paste import paste_face
 from mien.latent.projection.photos import as_rgb

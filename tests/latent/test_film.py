@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.core.boxes import xmp_box
 from mien.core.errors import InputError
-from mien.core.film import check_film, write_film
 from mien.core.picture import Pixels
-from mien.core.provenance import Provenance, SourceType, packet, verify
+from mien.core.provenance import Provenance, SourceType, packet, verify, xmp_box
+from mien.latent.film import check_film, write_film
 
 av = pytest.importorskip("av", reason="the extra video is not installed")
 MARK = Provenance("stylegan2-0123456789ab", None, "mien test & <more>")

@@ -7,10 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from mien.core.atomic import replacing
-from mien.core.boxes import xmp_box
 from mien.core.errors import InputError, MienError, install
 from mien.core.picture import Pixels
-from mien.core.provenance import Provenance, packet
+from mien.core.provenance import Provenance, packet, xmp_box
 
 _QUALITY = "18"  # x264's constant rate factor: hardly distinguishable from the original
 _BT709, _LIMITED = 1, 1  # of the colours, so that players need not guess

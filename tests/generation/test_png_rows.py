@@ -8,8 +8,8 @@ import pytest
 
 from mien.core.errors import InputError
 from mien.core.picture import read_picture
-from mien.core.png_rows import png_rows
 from mien.core.provenance import Provenance, verify
+from mien.generation.png_rows import png_rows
 
 MARK = Provenance("lite-<x>", None, "mien test")
 
