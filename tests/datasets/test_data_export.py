@@ -18,7 +18,7 @@ from mien.core.provenance import verify
 from mien.datasets import export as data_export
 from mien.datasets import export_files
 from mien.datasets.export import export
-from mien.datasets.export_columns import columns_of
+from mien.datasets.export_files import columns_of
 from mien.datasets.opening import open_dataset, open_index
 from mien.render.render import render
 

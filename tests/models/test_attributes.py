@@ -9,7 +9,7 @@ import torch
 
 from mien.core.errors import InputError
 from mien.core.types import Batch, Phase, Spec
-from mien.labels import encoding, mirror
+from mien.labels import encoding
 from mien.models import attributes
 from mien.training.order import Stream
 
@@ -187,10 +187,10 @@ def test_mirrored_pictures_get_mirrored_labels() -> None:
     targets = encoding.parse(
         ["yaw:number", "gaze_pitch:number", "left_eye_open", "right_eye_open", "scar_left"]
     )
-    turned = mirror.mirrored(targets, np.array([[10.0, 5.0, 1.0, 0.0, 1.0]], np.float32))
+    turned = encoding.mirrored(targets, np.array([[10.0, 5.0, 1.0, 0.0, 1.0]], np.float32))
     assert turned[0, :4].tolist() == [-10, 5, 0, 1]
     assert np.isnan(turned[0, 4])  # whether there is one on the right is not known
-    assert np.array_equal(mirror.mirrored(encoding.parse(["Young"]), np.ones((1, 1))), np.ones((1, 1)))
+    assert np.array_equal(encoding.mirrored(encoding.parse(["Young"]), np.ones((1, 1))), np.ones((1, 1)))
 
 
 @pytest.mark.parametrize(

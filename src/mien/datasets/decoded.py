@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mien.core.atomic import write_text
+from mien.core.atomic import file_sha256, write_text
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.picture import Pixels, decode
 from mien.core.types import Spec
 from mien.datasets.index import Box, Entry, Index
-from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
+from mien.datasets.stored import StoredDataset, cached, in_threads, open_pixels, write_pixels
 from mien.labels.columns import Columns
 
 Read = Callable[[Path, Entry], Pixels]  # root, entry -> uint8 [H, W, 3] or [H, W]; raises BadPicture
@@ -49,14 +46,12 @@ def decode_index(
     sums = _checksums(index)
     key = _key(index, sums, size, channels)
     stem = cache_root() / "decoded" / f"{key}-{_VERSION}"
-    cached = _from_cache(stem, len(index.entries))
-    if cached is None:
-        cut = partial(_cut, index, size, channels, read)
-        _fill_cache(stem, index, cut, (channels, size, size), progress)
-        cached = _from_cache(stem, len(index.entries))
-        if cached is None:
-            raise InputError(f"{stem}: the cache does not hold what was just written; check that disk")
-    pixels, broken = cached
+    cut = partial(_cut, index, size, channels, read)
+    pixels, broken = cached(
+        stem,
+        partial(_from_cache, stem, len(index.entries)),
+        partial(_fill_cache, stem, index, cut, (channels, size, size), progress),
+    )
     kept = [entry for number, entry in enumerate(index.entries) if number not in broken]
     labels = None if columns is None else columns.array([entry.record() for entry in kept])
     names = () if columns is None else columns.class_names
@@ -73,14 +68,12 @@ def _checksums(index: Index) -> dict[str, str | None]:
         try:
             if index.content is not None:
                 return hashlib.sha256(index.content(file)).hexdigest()
-            with open(index.root / file, "rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return file_sha256(index.root / file)
         except (OSError, InputError):
             return None
 
     files = list(dict.fromkeys(entry.file for entry in index.entries))
-    with _pool() as pool:
-        return dict(zip(files, pool.map(checksum, files), strict=True))
+    return dict(zip(files, in_threads(checksum, files), strict=True))
 
 
 def _key(index: Index, sums: dict[str, str | None], size: int, channels: int) -> str:
@@ -118,10 +111,7 @@ def _fill_cache(
 ) -> None:
     broken: Broken = {}
     path, count = stem.with_name(stem.name + ".npy"), len(index.entries)
-    # Decoding saves and restores warning filters, which threads do out of order: restore them for good here.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        write_pixels(path, (count, *shape), _decoded(index.entries, cut, shape, broken, progress))
+    write_pixels(path, (count, *shape), _decoded(index.entries, cut, shape, broken, progress))
     if len(broken) == count:
         path.unlink()
         raise InputError(f"{index.root}: none of its {count} pictures can be read; first {broken[0]}")
@@ -141,18 +131,17 @@ def _decoded(
     progress: Tick | None,
 ) -> Iterator[np.ndarray]:
     """Chunks of pictures; a broken one is black here and noted in `broken`."""
-    with _pool() as pool:
-        for start in range(0, len(entries), _CHUNK):
-            chunk = entries[start : start + _CHUNK]
-            out = np.zeros((len(chunk), *shape), np.uint8)
-            for at, picture in enumerate(pool.map(cut, chunk)):
-                if isinstance(picture, str):
-                    broken[start + at] = picture
-                else:
-                    out[at] = picture
-            yield out
-            if progress:
-                progress(start + len(chunk), len(entries))
+    for start in range(0, len(entries), _CHUNK):
+        chunk = entries[start : start + _CHUNK]
+        out = np.zeros((len(chunk), *shape), np.uint8)
+        for at, picture in enumerate(in_threads(cut, chunk)):
+            if isinstance(picture, str):
+                broken[start + at] = picture
+            else:
+                out[at] = picture
+        yield out
+        if progress:
+            progress(start + len(chunk), len(entries))
 
 
 def _cut(index: Index, size: int, channels: int, read: Read | None, entry: Entry) -> Pixels | str:
@@ -182,10 +171,6 @@ def _broken_note(index: Index, broken: Broken) -> tuple[str, ...]:
     return (f"{len(broken)} of {len(index.entries)} pictures cannot be read and are left out: {first}",)
 
 
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-
-
 def middle(width: int, height: int) -> Box:
     """The largest square in the middle of a picture (one pixel nearer the upper left where it is uneven)."""
     side = min(width, height)
@@ -208,8 +193,8 @@ def to_square(
     One channel is the luma of colour. A box that reaches over the edge is moved and cut to lie inside.
     """
     height, width = pixels.shape[:2]
-    place = middle(width, height) if box is None else around(box, grow=1, width=width, height=height)
-    x, y, side, _ = place
+    box = middle(width, height) if box is None else around(box, grow=1, width=width, height=height)
+    x, y, side, _ = box
     picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
     small = picture.resize((size, size), Image.Resampling.LANCZOS, box=(x, y, x + side, y + side))
     if mirror:

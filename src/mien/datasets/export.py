@@ -16,10 +16,9 @@ from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
 from mien.core.packed import PackReader, encode_png
 from mien.core.types import Dataset
-from mien.datasets.export_columns import Column, columns_of
-from mien.datasets.export_files import write_imagefolder, write_parquet
+from mien.datasets.export_files import Column, columns_of, write_imagefolder, write_parquet
 from mien.datasets.opening import open_dataset, resolve
-from mien.labels.records import text_of
+from mien.labels.columns import text_of
 from mien.labels.split import assign_splits
 
 _SPLITS = {"": "train", "train": "train", "val": "validation", "test": "test"}

@@ -1,10 +1,7 @@
 """What a picture's header says, without decoding it."""
 
 import io
-import os
-import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +9,7 @@ from PIL import ExifTags, Image
 
 from mien.core.picture import BadPicture, decode
 from mien.datasets.index import Problem
+from mien.datasets.stored import in_threads
 
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
@@ -42,10 +40,8 @@ def read_header(source: Path | bytes, *, where: str) -> Header:
     try:
         opened = source if isinstance(source, Path) else io.BytesIO(source)
         with Image.open(opened, formats=FORMATS) as picture:
-            width, height = picture.size
-            return (
-                Header(height, width, picture.mode) if _lies(picture) else Header(width, height, picture.mode)
-            )
+            width, height = reversed(picture.size) if _lies(picture) else picture.size
+            return Header(width, height, picture.mode)
     except Exception:  # damaged, of a format that an extra brings, or no picture: decoding knows
         decoded = decode(source, where=where)
         return Header(decoded.width, decoded.height, "RGB")
@@ -70,9 +66,6 @@ def read_headers(root: Path, files: Sequence[str], problems: list[Problem]) -> d
         except BadPicture as error:
             return error.detail
 
-    # Opening saves and restores warning filters, which threads do out of order: restore them for good here.
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")
-        headers = dict(zip(files, pool.map(one, files), strict=True))
+    headers = dict(zip(files, in_threads(one, files), strict=True))
     problems += [Problem(file, header) for file, header in headers.items() if isinstance(header, str)]
     return {file: header for file, header in headers.items() if isinstance(header, Header)}

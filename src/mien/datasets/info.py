@@ -1,26 +1,49 @@
-"""`mien data info`: what a dataset is, what its labels hold, and what is missing or broken, file by file."""
+"""`mien data info`: what a dataset is, what its labels hold, and what is missing or broken, file by file.
+
+Any source is looked at as one list of entries, read as every other command reads it.
+"""
 
 import json
-import os
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mien.core.errors import InputError, make_squares
 from mien.core.events import Column, Events, Table, Tick, job
+from mien.core.picture import decode
 from mien.core.text import one_line
-from mien.datasets.header import Header
-from mien.datasets.index import Problem
-from mien.datasets.info_sources import Contents, Look, read_contents
-from mien.datasets.layout import parse_options
+from mien.datasets.header import Header, read_header
+from mien.datasets.index import Entry, Index, Problem
+from mien.datasets.layout import of_split, parse_options, read_index
+from mien.datasets.opening import Source, recognise, resolve
+from mien.datasets.stored import in_threads
+from mien.labels.columns import single_labels, text_of
 from mien.labels.statistics import LabelStats, SplitStats, label_stats, on_two_sides, split_stats
 
 _NAMED = 50  # problems and people that are listed; --json names all
 _MOST_SIZES = 6
 _MOST_VALUES = 6
+
+
+Look = Callable[[bool], Header]  # a picture's header; not quick: after decoding all of it. Raises InputError
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """opened_as: what to write where DATA is taken. looks: by the picture's name."""
+
+    layout: str
+    opened_as: str
+    entries: tuple[Entry, ...]
+    looks: Mapping[str, Look]
+    counts: Mapping[str, int]
+    licence: str
+    citation: str
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +105,7 @@ def inspect(source: str, *, quick: bool = False, progress: Tick | None = None) -
     quick: read the pictures' headers only. progress: called with (done, total) pictures. Raises InputError
     where nothing can be recognised.
     """
-    contents = read_contents(source, progress=progress)
+    contents = _read_contents(source, progress=progress)
     headers, broken = _look(contents.looks, quick, progress)
     sizes = Counter(f"{header} {header.mode}" for header in headers)
     notes = contents.notes + tuple(_hints(source, contents, headers))
@@ -106,7 +129,7 @@ def inspect(source: str, *, quick: bool = False, progress: Tick | None = None) -
     )
 
 
-def _hints(source: str, contents: Contents, headers: Sequence[Header]) -> Iterator[str]:
+def _hints(source: str, contents: _Contents, headers: Sequence[Header]) -> Iterator[str]:
     named = source.startswith("pairs:") or any(entry.part for entry in contents.entries)
     if contents.layout == "pairs" and not named:
         yield f"the same names in both folders: taken as pairs; as classes, open folder:{source}"
@@ -121,7 +144,7 @@ def _hints(source: str, contents: Contents, headers: Sequence[Header]) -> Iterat
         yield f"pictures are not square: {make_squares()} cuts out the middle"
 
 
-def _may_be_pairs(contents: Contents) -> bool:
+def _may_be_pairs(contents: _Contents) -> bool:
     """Two class folders with pictures of the same names."""
     names: dict[str, set[str]] = {}
     for entry in contents.entries:
@@ -132,26 +155,23 @@ def _may_be_pairs(contents: Contents) -> bool:
 
 
 def _look(
-    looks: Sequence[Look], quick: bool, progress: Tick | None
+    looks: Mapping[str, Look], quick: bool, progress: Tick | None
 ) -> tuple[list[Header], tuple[Problem, ...]]:
-    def one(look: Look) -> Header | Problem:
+    def one(where: str) -> Header | Problem:
         try:
-            return look.do(quick)
+            return looks[where](quick)
         except InputError as error:
-            return Problem(look.where, str(error).removeprefix(f"{look.where}: "))
+            return Problem(where, str(error).removeprefix(f"{where}: "))
 
     headers: list[Header] = []
     broken: list[Problem] = []
-    # Decoding saves and restores warning filters, which threads do out of order: restore them for good here.
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")
-        for done, seen in enumerate(pool.map(one, looks), 1):
-            if isinstance(seen, Problem):
-                broken.append(seen)
-            else:
-                headers.append(seen)
-            if progress:
-                progress(done, len(looks))
+    for done, header in enumerate(in_threads(one, looks), 1):
+        if isinstance(header, Problem):
+            broken.append(header)
+        else:
+            headers.append(header)
+        if progress:
+            progress(done, len(looks))
     return headers, tuple(broken)
 
 
@@ -239,3 +259,81 @@ def _listed(title: str, problems: tuple[Problem, ...]) -> Iterator[str]:
         yield f"  {problem}"
     if len(problems) > _NAMED:
         yield f"  and {len(problems) - _NAMED:,} more; --json names all"
+
+
+def _read_contents(given: str, *, progress: Tick | None = None) -> _Contents:
+    """Read a zip, a folder or "NAME:WHERE"; a folder that looks like a layout is read as that.
+
+    Raises InputError where there is nothing like that, or no picture in it.
+    """
+    source = resolve(given)
+    known = recognise(source.path) if source == ("folder", given) else None
+    if known is not None:
+        source = Source(known, given)
+    if not hasattr(source.module, "index"):
+        return _of_rendered(source, progress)
+    return _of_index(source, given if known is None else f"{known}:{given}", bare=known is not None)
+
+
+def _of_index(source: Source, opened_as: str, *, bare: bool) -> _Contents:
+    module = source.module
+    index, options = read_index(source.layout, module.index, source.where)
+    if not index.entries and not index.problems:
+        raise InputError(f"{index.root}: {index.layout}: there are no pictures in it")
+    notes = index.notes
+    if bare:
+        notes += (
+            f"write {opened_as} wherever DATA is taken; {source.where} alone is read as plain pictures",
+        )
+    return _Contents(
+        index.kind or index.layout,
+        opened_as,
+        of_split(index.entries, options.split),
+        _looks_at(index, getattr(module, "as_stored", None)),
+        index.counts,
+        index.licence or module.LICENCE,
+        module.CITATION,
+        index.problems,
+        notes,
+    )
+
+
+def _looks_at(index: Index, as_stored: Callable[[Path, Entry], Any] | None) -> dict[str, Look]:
+    """One for each file, or for each picture in files that are no pictures themselves."""
+
+    def look_inside(entry: Entry, quick: bool) -> Header:
+        assert as_stored is not None
+        pixels = as_stored(index.root, entry)
+        return Header(pixels.shape[1], pixels.shape[0], "L" if pixels.ndim == 2 else "RGB")
+
+    def look_at(file: str, quick: bool) -> Header:
+        data = index.read(file)
+        if not quick:
+            decode(data, where=file)
+        return read_header(data, where=file)
+
+    looks: dict[str, Look] = {}
+    for entry in index.entries:
+        inside = bool(entry.part) and as_stored is not None
+        where = f"{entry.file}#{entry.part}" if inside else entry.file
+        looks.setdefault(where, partial(look_inside, entry) if inside else partial(look_at, entry.file))
+    return looks
+
+
+def _of_rendered(source: Source, progress: Tick | None) -> _Contents:
+    dataset = source.module.open(source.where, progress=progress)
+    channels, size = dataset.spec.channels, dataset.spec.resolution
+    entries = tuple(
+        Entry(str(at), single_labels(record), text_of(record, "person"))
+        for at, record in enumerate(dataset.records)
+    )
+    header = Header(size, size, "L" if channels == 1 else "RGB")
+    return _Contents(
+        source.layout,
+        f"{source.layout}:{source.where}",
+        entries,
+        {entry.file: lambda quick: header for entry in entries},
+        {"pictures": len(dataset), "people": len({entry.person for entry in entries})},
+        source.module.LICENCE,
+        source.module.CITATION,
+    )

@@ -85,13 +85,13 @@ def select(layout: str, index: Callable[..., Index], where: str) -> Selection:
     covered = tuple(entry for entry in entries if columns is None or columns.covers(entry.record()))
     notes = whole.notes
     if columns is not None and len(covered) < len(entries):
-        without = f"{len(entries) - len(covered)} of {len(entries)} pictures have no {_some(columns.names)}"
+        names = ", ".join(columns.names[:3]) + (" ..." if len(columns.names) > 3 else "")
+        without = f"{len(entries) - len(covered)} of {len(entries)} pictures have no {names}"
         notes += (f"{without} and are left out; labels=none keeps them",)
     if not covered:
         raise InputError(f"{whole.root}: nothing to open; {_why(whole, notes)}")
-    return Selection(
-        replace(whole, entries=covered, notes=(*notes, *_name(whole.problems))), columns, options
-    )
+    notes = (*notes, *_name(whole.problems))
+    return Selection(replace(whole, entries=covered, notes=notes), columns, options)
 
 
 def open_layout(
@@ -111,12 +111,11 @@ def open_layout(
     selection = select(layout, index, where)
     options = selection.options
     name = "-".join(filter(None, (layout, options.fold.replace("/", "of"), options.split)))
+    channels = int(options.channels or selection.index.channels)
     return decode_index(
-        selection.index,
-        name,
-        selection.columns,
+        *(selection.index, name, selection.columns),
         size=options.size,
-        channels=int(options.channels or selection.index.channels),
+        channels=channels,
         progress=progress,
         read=read,
     )
@@ -184,10 +183,6 @@ def _columns(index: Index, options: Options) -> Columns | None:
     named = tuple(name.strip() for name in options.labels.split(",") if name.strip())
     names = () if named == ("none",) else named or index.label_names
     return choose_columns(index.records, names, where=str(index.root)) if names else None
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _name(problems: tuple[Problem, ...]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mien.core.views import View
 from mien.datasets.layout import read_index
 from mien.datasets.layouts import pairs, sd18
 from mien.datasets.opening import open_dataset, open_index
-from mien.labels.records import text_of
+from mien.labels.columns import text_of
 
 _NAMED = 10
 
@@ -91,7 +90,9 @@ def open_pairs(source: str, *, direction: str = "", progress: Tick | None = None
     alphabetical order. Raises InputError, naming every file concerned, for pictures without partner, pairs of
     different sizes or of which one side is gray, an empty side, a picture that cannot be read.
     """
-    if _is_paired_folder(source):
+    path = Path(source)
+    packed = (path / "dataset.json").exists() or any(path.glob("*/dataset.json"))
+    if path.is_dir() and not packed and pairs.may_be(path):
         source = f"pairs:{source}"
     name, _, where = source.partition(":")
     if name == "pairs" and not Path(source).exists():
@@ -110,7 +111,8 @@ def pair_up(dataset: Dataset, *, direction: str = "", where: str) -> PairedDatas
     people: dict[str, str] = {}
     roles: set[str] = set()
     for at, record in enumerate(dataset.records):
-        group, role, person = _membership(record)
+        person, role = text_of(record, "person"), text_of(record, "role")
+        group = str(record.get("group") or text_of(record, "pair") or person)
         if not group or not role:
             raise InputError(f"{where}: picture {at} has no pair and role in its record; these are no pairs")
         if role in groups.setdefault(group, {}):
@@ -120,7 +122,8 @@ def pair_up(dataset: Dataset, *, direction: str = "", where: str) -> PairedDatas
         roles.add(role)
     one, two = _direction(roles, direction, where)
     _check_whole(groups, (one, two), dataset, where)
-    names = tuple(sorted(groups, key=_natural))
+    # Numbers by size, then names by letter.
+    names = tuple(sorted(groups, key=lambda name: (len(name) if name.isdecimal() else 1 << 30, name)))
     first, second = (np.array([groups[name][role] for name in names], np.int64) for role in (one, two))
     persons = tuple(people[name] for name in names)
     spec = dataset.spec.unlabelled()
@@ -147,19 +150,6 @@ def _of_views(dataset: Dataset, views: Sequence[sd18.Pair], *, direction: str, w
     )
 
 
-def _is_paired_folder(source: str) -> bool:
-    path = Path(source)
-    packed = (path / "dataset.json").exists() or any(path.glob("*/dataset.json"))
-    return path.is_dir() and not packed and pairs.may_be(path)
-
-
-def _membership(record: Any) -> tuple[str, str, str]:
-    """(pair, role, person) of a record: of a layout, or of a packed dataset's labels; "" if not known."""
-    person = text_of(record, "person")
-    pair = record.get("group") or text_of(record, "pair") or person
-    return str(pair), text_of(record, "role"), person
-
-
 def _direction(roles: set[str], direction: str, where: str) -> tuple[str, str]:
     directions = {f"{one}-{two}": (one, two) for one in sorted(roles) for two in sorted(roles) if one != two}
     if len(roles) != 2:
@@ -177,8 +167,3 @@ def _check_whole(
         more = f" and {len(halves) - _NAMED} more" if len(halves) > _NAMED else ""
         notes = "".join(f"; {note}" for note in getattr(dataset, "notes", ()))
         raise InputError(f"{where}: pairs that are not whole: {', '.join(halves[:_NAMED])}{more}{notes}")
-
-
-def _natural(name: str) -> tuple[int, str]:
-    """Numbers by size, then names by letter."""
-    return (len(name), name) if name.isdecimal() else (1 << 30, name)

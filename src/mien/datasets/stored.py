@@ -1,16 +1,23 @@
 """Decoded pictures in one memory-mapped file, and the dataset that serves them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
 
 from mien.core.atomic import open_replacing
+from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.core.views import Indexed
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(eq=False, repr=False)
@@ -36,6 +43,27 @@ class StoredDataset(Indexed):
     def images(self, indexes: np.ndarray) -> np.ndarray:
         """A copy of the pictures at `indexes`, uint8 [len(indexes), C, H, W]."""
         return np.array(self.pixels[np.asarray(indexes, np.int64)])
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What `function` makes of each item, in order, by up to eight threads.
+
+    Decoding saves and restores warning filters, which threads do out of order: here they are restored.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore")
+        yield from pool.map(function, items)
+
+
+def cached(where: Path, read: Callable[[], R | None], make: Callable[[], None]) -> R:
+    """What `read` finds in the cache at `where`; where that is nothing, what `make` then writes there."""
+    found = read()
+    if found is None:
+        make()
+        found = read()
+    if found is None:
+        raise InputError(f"{where}: the cache does not hold what was just written; check that disk")
+    return found
 
 
 def write_pixels(path: Path, shape: tuple[int, int, int, int], chunks: Iterable[np.ndarray]) -> None:

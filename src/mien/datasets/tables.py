@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,17 +18,10 @@ from mien.core.text import decode_text
 from mien.datasets.index import Problem
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
-FILE_COLUMNS: tuple[str, ...] = (
-    "file_name",
-    "file",
-    "filename",
-    "image",
-    "path",
-    "image_path",
-    "image_file",
-    "image_name",
+FILE_COLUMNS = (
+    *("file_name", "file", "filename", "image", "path", "image_path", "image_file", "image_name"),
+    *("file_path", "filepath", "img", "img_path", "img_name", "picture", "photo"),
 )
-FILE_COLUMNS += ("file_path", "filepath", "img", "img_path", "img_name", "picture", "photo")
 _ENDINGS = ("_file_name", "_filename", "_file", "_path")
 _NUMBERS = ("image_id", "img_id", "id")  # of pictures: names without suffix, where files go by them
 _DELIMITERS = (",", ";", "\t", "|")
@@ -37,6 +31,7 @@ _NUMBER = re.compile(r"([0-9]{1,18})(\.0+)?")  # spreadsheets and pandas make 7 
 _JSON = (".jsonl", ".json")
 _ELEMENT = re.compile(r"[^\s,]")  # the first letter of one, or the end of a list
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_MOST_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -164,7 +159,8 @@ def _from_csv(lines: list[str], path: Path, where: str, given: str) -> Rows:
             cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
         known = dict(zip(names, (cell.strip() for cell in cells), strict=True))
         file = known.pop(column)
-        _add(out, Row(f"{where}:{at}", file.replace("\\", "/"), _known(known)))
+        known = {name: cell for name, cell in known.items() if name and cell}
+        _add(out, Row(f"{where}:{at}", file.replace("\\", "/"), known))
     return out
 
 
@@ -175,10 +171,6 @@ def no_file_column(where: str, names: Iterable[str], given: str) -> str:
         return f"{where}: it has no header; write one above, as file,label"
     what = f"there is no column {given!r}" if given else "no column of files among its columns"
     return f"{where}: {what}; there are: {columns}; name it with file=COLUMN"
-
-
-def _known(cells: dict[str, str]) -> dict[str, str]:
-    return {name: cell for name, cell in cells.items() if name and cell}
 
 
 def _add(out: Rows, row: Row) -> None:
@@ -199,7 +191,8 @@ def _records(
         if not lines[at].strip():
             at += 1
             continue
-        reader = csv.reader(_lines_from(lines, at), delimiter=delimiter, strict=True)
+        rest = (line + "\n" for line in islice(lines, at, None))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
         try:
             cells = next(reader)
             wrong = "" if len(cells) == width else f"it has {len(cells)} cells, the header has {width}"
@@ -210,10 +203,6 @@ def _records(
         else:
             yield at + 1, cells
         at += 1 if wrong else reader.line_num
-
-
-def _lines_from(lines: list[str], at: int) -> Iterator[str]:
-    return (lines[number] + "\n" for number in range(at, len(lines)))
 
 
 def _from_json(text: str, where: str, given: str) -> Rows:
@@ -321,3 +310,24 @@ def leads_out(path: str) -> bool:
 
 def _loose(name: str) -> str:
     return same_name(name).casefold()
+
+
+def read_text(path: Path) -> str:
+    """A text file of people's making: UTF-8 or UTF-16; other bytes become question marks.
+
+    Raises InputError where it cannot be read.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; that is no list")
+        return decode_text(path.read_bytes(), "replace")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def list_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(number of the line from 1, its fields) for each line that is not blank. Raises InputError."""
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        fields = line.split()
+        if fields:
+            yield number, fields

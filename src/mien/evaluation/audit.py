@@ -17,7 +17,7 @@ from mien.evaluation.audit_page import Evidence, write_page
 from mien.evaluation.copies import WAYS, Gallery, Nearest, Planted, planted
 from mien.evaluation.image_sets import DatasetReals, Fakes, Model, choice, open_fakes, pictures
 from mien.evaluation.verdict import Audit, judged, shown
-from mien.labels.records import text_of
+from mien.labels.columns import text_of
 from mien.nn.lpips import ARTEFACT
 from mien.training.settings import pick_device
 

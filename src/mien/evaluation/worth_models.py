@@ -17,7 +17,7 @@ from mien.core.errors import InputError, MienError
 from mien.core.types import Dataset, Lesson
 from mien.core.views import Joined, View
 from mien.evaluation.worth_sets import AUGMENTED, BESIDE, REAL, Sets, subset
-from mien.labels import mirror
+from mien.labels import encoding
 from mien.models import attributes
 from mien.models.attributes import PRODUCT, Config, Reader
 from mien.training.loop import Budget, Training, train
@@ -104,7 +104,7 @@ def training_set_of(plan: Plan, arm: Arm, seed: int) -> TrainingSet:
             f"{arm.name}: its {len(images)} pictures to learn from all have the same label (seed {seed});"
             " give more pictures (--real-count)"
         )
-    mirrored_labels = mirror.mirrored(plan.sets.targets, images.labels) if arm.augmented else None
+    mirrored_labels = encoding.mirrored(plan.sets.targets, images.labels) if arm.augmented else None
     return TrainingSet(Lesson(images, plan.sets.test, mirrored_labels), len(datasets[0]) if arm.real else 0)
 
 

@@ -15,6 +15,7 @@ from mien.core.labels import Label
 from mien.core.path_labels import split_of
 from mien.labels.values import Value
 
+_NOT_LEARNT = frozenset({"person", "pair", "role", "shot", "group", "hidden"})  # say what an image belongs to
 Record = Mapping[str, Any]
 
 _FIELDS = ("person", "role")
@@ -67,6 +68,33 @@ class Columns:
         return row
 
 
+def flatten(values: Any) -> dict[str, Any]:
+    """A record's labels with those of inner objects ("attributes", "action_units") beside the others."""
+    if not isinstance(values, Mapping):
+        return {}
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= value if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def single_labels(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The labels that are one value each and say more than what the image belongs to."""
+    return {
+        name: value
+        for name, value in flatten(record.get("labels")).items()
+        if name not in _NOT_LEARNT and isinstance(value, bool | int | float | str)
+    }
+
+
+def text_of(record: Mapping[str, Any], name: str) -> str:
+    """A field ("person", "role", "split", ...) of the record or else of its labels; "" if unknown."""
+    value = record.get(name)
+    if value is None:
+        value = (record.get("labels") or {}).get(name)
+    return "" if value is None else str(value)
+
+
 def label_of(record: Record, name: str) -> Any:
     """The value of a label, or of "person" or "role"; None where it is not known."""
     value = record["labels"].get(name)
@@ -117,12 +145,8 @@ def read_cells(cells: Mapping[str, Value]) -> dict[str, Any]:
     """
     labels = dict(cells)
     record: dict[str, Any] = {}
-    for field, names in (
-        ("person", _PERSON),
-        ("role", ("role",)),
-        ("group", ("group",)),
-        ("licence", _LICENCE),
-    ):
+    fields = {"person": _PERSON, "role": ("role",), "group": ("group",), "licence": _LICENCE}
+    for field, names in fields.items():
         for name in [name for name in labels if name.lower() in names]:
             record.setdefault(field, str(labels.pop(name)))
     splits = {name: split for name, cell in labels.items() if (split := _split_in(name, str(cell)))}

@@ -12,8 +12,7 @@ from mien.core.errors import InputError
 from mien.core.types import Dataset, Lesson, Spec
 from mien.core.views import View
 from mien.labels import encoding
-from mien.labels.encoding import Target
-from mien.labels.mirror import mirrored
+from mien.labels.encoding import Target, mirrored
 
 
 def conditions(dataset: Dataset, names: str, *, mirror: bool) -> Lesson:
@@ -24,8 +23,11 @@ def conditions(dataset: Dataset, names: str, *, mirror: bool) -> Lesson:
     """
     known = with_predictions(dataset)
     targets = encoding.choose(known, names)
-    for target in targets:
-        _check_kind(target)
+    if number := next((target.name for target in targets if target.kind == "number"), None):
+        raise InputError(
+            f"--labels {number}: it is a number; say how to cut it, {number}:bins (quartiles) or"
+            f" with edges, like age:20/40/60"
+        )
     rows = encoding.encode(known, targets)
     indexes = np.flatnonzero(~np.isnan(rows).any(axis=1))
     columns = tuple(name for target in targets for name in target.column_names)
@@ -34,7 +36,8 @@ def conditions(dataset: Dataset, names: str, *, mirror: bool) -> Lesson:
     view = View(dataset, indexes, labels=rows[indexes], class_names=columns)
     turned = _turned(targets, rows[indexes]) if mirror else None
     left_out = len(dataset) - len(view)
-    line = f"learns from {len(view):,} pictures with {', '.join(map(_describe, targets))}"
+    described = (f"{t.name} ({', '.join(t.values)})" if t.values else t.name for t in targets)
+    line = f"learns from {len(view):,} pictures with {', '.join(described)}"
     missing = f"; {left_out:,} left out, of which not all of these are known" if left_out else ""
     return Lesson(view, mirrored_labels=turned, notes=(line + missing,))
 
@@ -53,18 +56,6 @@ def rows_for(spec: Spec, dataset: Dataset) -> np.ndarray | None:
     rows = encoding.encode(with_predictions(dataset), encoding.parse(spec.class_names))
     rows = rows[~np.isnan(rows).any(axis=1)]
     return rows if len(rows) else None
-
-
-def _check_kind(target: Target) -> None:
-    if target.kind == "number":
-        raise InputError(
-            f"--labels {target.name}: it is a number; say how to cut it, {target.name}:bins (quartiles) or"
-            f" with edges, like age:20/40/60"
-        )
-
-
-def _describe(target: Target) -> str:
-    return f"{target.name} ({', '.join(target.values)})" if target.values else target.name
 
 
 def _turned(targets: tuple[Target, ...], rows: np.ndarray) -> np.ndarray:

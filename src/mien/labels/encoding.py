@@ -6,6 +6,7 @@ values of "hair", "age:number" a number. So a model's file needs nothing else to
 
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.types import Dataset
-from mien.labels.bins import bin_names, place_of
-from mien.labels.records import flatten
+from mien.labels.columns import flatten
 
+_BIN = re.compile(r"<(?P<below>-?[^-+<]+)|(?P<low>-?[^-+<]+)-(?P<high>-?[^+<]+)|(?P<above>-?[^-+<]+)\+")
 Kind = Literal["yes-no", "one-of", "number"]
 _MOST_VALUES = 64  # more are names or numbers of people, not kinds
 NUMBER = ":number"
+_ANGLES = ("yaw", "roll")  # their sign changes with the image's sides
+_SWAPS = {"left": "right", "Left": "Right", "LEFT": "RIGHT"}
+_SWAPS |= {right: left for left, right in _SWAPS.items()}
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def parse(column_names: Sequence[str]) -> tuple[Target, ...]:
     """The targets that columns of these names stand for; a lone "a=b" is a yes or no of that name."""
     targets: list[Target] = []
     start = 0
-    for name, group in itertools.groupby(column_names, key=_owner):
+    for name, group in itertools.groupby(column_names, key=lambda name: name.partition("=")[0]):
         members = list(group)
         if len(members) > 1 and "=" in members[0]:
             targets.append(Target(name, "one-of", start, tuple(m.partition("=")[2] for m in members)))
@@ -104,7 +108,8 @@ def values_of(dataset: Dataset, name: str) -> list[Any]:
     values = _one_hot_values(dataset).get(name)
     if labels is not None and values:
         places = [names.index(column) for column in values]
-        return [_hot(row, list(values.values())) for row in labels[:, places]]
+        options = list(values.values())
+        return [options[int(row.argmax())] if row.any() else None for row in labels[:, places]]
     return [_look_up(record, name) for record in dataset.records]
 
 
@@ -112,10 +117,6 @@ def _column(dataset: Dataset, name: str) -> np.ndarray | None:
     """The label column of that very name, if there is one."""
     names = _column_names(dataset)
     return dataset.labels[:, names.index(name)] if dataset.labels is not None and name in names else None
-
-
-def _owner(column: str) -> str:
-    return column.partition("=")[0]
 
 
 def _usual(dataset: Dataset) -> list[str]:
@@ -208,10 +209,6 @@ def _exclusive(dataset: Dataset, names: Sequence[str], group: Mapping[str, str])
     return bool(np.isin(columns, (0, 1)).all() and (columns.sum(axis=1) <= 1).all() and columns.any())
 
 
-def _hot(row: np.ndarray, values: Sequence[str]) -> str | None:
-    return values[int(row.argmax())] if row.any() else None
-
-
 def _look_up(record: Mapping[str, Any], name: str) -> Any:
     for place in ("labels", "measurements"):
         value = flatten(record.get(place)).get(name)
@@ -233,3 +230,80 @@ def _known(dataset: Dataset) -> str:
             flat = flatten(record.get(place))
             names |= dict.fromkeys(n for n, v in flat.items() if isinstance(v, bool | int | float | str))
     return ", ".join(names) or "none"
+
+
+def bin_names(values: np.ndarray, edges_text: str, *, where: str) -> list[str]:
+    """Names of the bins between the edges given, or quartiles for "bins"."""
+    try:
+        edges = (
+            np.quantile(values, (0.25, 0.5, 0.75)).round(6)
+            if edges_text == "bins"
+            else np.array([float(edge) for edge in edges_text.split("/")])
+        )
+    except ValueError as error:
+        raise InputError(
+            f"labels={where}: after the colon write number, bins (quartiles), or edges like 20/40/60"
+        ) from error
+    if not np.all(np.diff(edges) > 0) or not np.isfinite(edges).all():
+        raise InputError(f"labels={where}: edges must rise")
+    texts = [f"{edge:g}" for edge in edges]
+    return [f"<{texts[0]}", *(f"{a}-{b}" for a, b in itertools.pairwise(texts)), f"{texts[-1]}+"]
+
+
+def place_of(values: Sequence[str], value: Any) -> int | None:
+    """Which of a one-of's values that is, a number by its bin; None if it is none of them."""
+    if str(value) in values:
+        return values.index(str(value))
+    if not isinstance(value, int | float):
+        return None
+    for place, text in enumerate(values):
+        bounds = bounds_of(text)
+        if bounds and bounds[0] <= value < bounds[1]:
+            return place
+    return None
+
+
+def bounds_of(text: str) -> tuple[float, float] | None:
+    """From (inclusive) and to of the bin that a value's name stands for; None if it is none."""
+    match = _BIN.fullmatch(text)
+    if match is None:
+        return None
+    parts = match.groupdict()
+    low, high = parts["low"] or parts["above"], parts["high"] or parts["below"]
+    try:
+        return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    except ValueError:  # a value's name that only looks like a bin
+        return None
+
+
+def mirrored(targets: Sequence[Target], rows: np.ndarray) -> np.ndarray:
+    """The labels of the same pictures turned left to right: turned angles, left for right."""
+    turned = rows.copy()
+    names = [name for target in targets for name in target.column_names]
+    for target in targets:
+        if target.kind == "one-of" and _is_angle(target.name):
+            turned[:, target.columns] = _mirrored_bins(target, rows[:, target.columns])
+    for place, name in enumerate(names):
+        if _is_angle(name) and name.endswith(NUMBER):
+            turned[:, place] = -rows[:, place]
+        elif (other := re.sub("|".join(_SWAPS), lambda match: _SWAPS[match[0]], name)) != name:
+            # Without a partner it is not known what the mirrored picture shows.
+            turned[:, place] = rows[:, names.index(other)] if other in names else np.nan
+    return turned
+
+
+def _is_angle(name: str) -> bool:
+    return any(part in _ANGLES for part in re.split(r"[^a-z]+", name.lower()))
+
+
+def _mirrored_bins(target: Target, rows: np.ndarray) -> np.ndarray:
+    """Bins of an angle that changes sign; a row whose bin has no counterpart is not known."""
+    bounds = [bounds_of(value) for value in target.values]
+    out = np.full_like(rows, np.nan)
+    for place, bound in enumerate(bounds):
+        other = None if bound is None else (-bound[1], -bound[0])
+        if other in bounds:
+            hot = rows[:, place] == 1
+            out[hot] = 0
+            out[hot, bounds.index(other)] = 1
+    return out

@@ -76,12 +76,7 @@ def assign_splits(
 
 
 def assign_folds(
-    names: Sequence[str],
-    *,
-    fold: int,
-    folds: int,
-    seed: int = 0,
-    people: Mapping[str, int] | None = None,
+    names: Sequence[str], *, fold: int, folds: int, seed: int = 0, people: Mapping[str, int] | None = None
 ) -> list[str]:
     """ "test" for images of the people of fold `fold` (from 1) of `folds`, "train" for all others.
 

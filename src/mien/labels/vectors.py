@@ -15,8 +15,7 @@ from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError
 from mien.core.types import Spec
 from mien.labels import encoding
-from mien.labels.bins import place_of
-from mien.labels.encoding import Target
+from mien.labels.encoding import Target, place_of
 from mien.labels.values import NO, YES, parse_number
 
 T = TypeVar("T")

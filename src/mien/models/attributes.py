@@ -19,7 +19,7 @@ from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
-from mien.labels import encoding, mirror
+from mien.labels import encoding
 from mien.labels.encoding import Target
 from mien.labels.split import split_people
 from mien.nn.batch_norm import BatchNorm2d
@@ -67,7 +67,7 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     )
     count = f"{len(train):,} pictures; {len(held_out):,}"
     told = f"learns {len(targets)} labels from {count} kept out {split.how}"
-    mirrored = mirror.mirrored(targets, rows[split.train])
+    mirrored = encoding.mirrored(targets, rows[split.train])
     return Lesson(train, held_out, mirrored, split.how, (told, *notes))
 
 

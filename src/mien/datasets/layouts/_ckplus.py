@@ -12,7 +12,7 @@ import numpy as np
 from mien.core.errors import InputError
 from mien.core.picture import PICTURE_SUFFIXES, Pixels, read_picture
 from mien.datasets.index import Problem
-from mien.datasets.layouts._lists import rows
+from mien.datasets.tables import list_rows
 from mien.labels.split import assign_folds
 
 # In the order of their numbers in Emotion/.
@@ -43,7 +43,7 @@ class Frame:
         """float64 [68, 2], x and y in pixels. Raises InputError, naming file and line, where they fail."""
         path = self.root / "Landmarks" / Path(*Path(self.file).parts[1:])
         path = path.with_name(path.stem + "_landmarks.txt")
-        points = [_numbers(path, number, fields, 2) for number, fields in rows(path)]
+        points = [_numbers(path, number, fields, 2) for number, fields in list_rows(path)]
         if len(points) != NUM_LANDMARKS:
             raise InputError(f"{path}: {len(points)} points, not {NUM_LANDMARKS}")
         if np.ptp(points, axis=0).min() < 1:
@@ -188,7 +188,7 @@ def _try(root: Path, path: Path, parse: Callable[[Path], T], problems: list[Prob
 
 def _read_units(path: Path) -> dict[int, float | None]:
     units: dict[int, float | None] = {}
-    for line, fields in rows(path):
+    for line, fields in list_rows(path):
         unit, intensity = _numbers(path, line, fields, 2)
         if unit != int(unit) or not 0 <= intensity <= 5:
             raise InputError(f"{path}, line {line}: an action unit and its intensity 0 to 5 are expected")
@@ -199,7 +199,7 @@ def _read_units(path: Path) -> dict[int, float | None]:
 
 
 def _read_emotion(path: Path) -> str:
-    values = [_numbers(path, line, fields, 1)[0] for line, fields in rows(path)]
+    values = [_numbers(path, line, fields, 1)[0] for line, fields in list_rows(path)]
     if len(values) != 1 or values[0] not in range(len(EMOTIONS)):
         raise InputError(f"{path}: one number from 0 to {len(EMOTIONS) - 1} is expected, not {values}")
     return EMOTIONS[int(values[0])]

@@ -9,7 +9,7 @@ from pathlib import Path
 from mien.core.errors import InputError
 from mien.core.picture import PICTURE_SUFFIXES, list_files
 from mien.datasets.index import Problem
-from mien.datasets.layouts._lists import read_text
+from mien.datasets.tables import read_text
 
 ADULT = 18
 _NAME = re.compile(r"([0-9]+)_([0-9]+)_([FLR])", re.IGNORECASE)

@@ -25,8 +25,8 @@ from mien.core.events import Tick
 from mien.core.picture import PICTURE_SUFFIXES
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.layouts._lists import read_text, rows
 from mien.datasets.stored import StoredDataset
+from mien.datasets.tables import list_rows, read_text
 
 LICENCE = "CelebA agreement: non-commercial research only; pictures may not be passed on"
 CITATION = "Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICCV 2015"
@@ -129,7 +129,7 @@ def _packed_hint(root: Path) -> str:
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(number of the line, its fields) for each line of a list, at spaces or, in a .csv, at commas."""
     if path.suffix.lower() != ".csv":
-        yield from rows(path)
+        yield from list_rows(path)
         return
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():

@@ -75,7 +75,9 @@ def index(
         if frames == "all" or role in frames.split("+")
     )
     people = Counter(sequence.subject for sequence in database.sequences)
-    notes, counts = _notes(database), _count(database)
+    known, total = sum(s.emotion is not None for s in database.sequences), len(database.sequences)
+    notes = (f"{known} of {total} sequences have an emotion; labels=emotion opens those",)
+    counts = _count(database)
     return Index("ckplus", root, entries, tuple(problems), notes, counts, LICENCE, channels=1, people=people)
 
 
@@ -109,11 +111,6 @@ def _box(frame: Frame, problems: list[Problem]) -> Box | None:
     side = _HEAD * max(width, height)
     x, y = left + width / 2 - side / 2, top + height / 2 - side / 2 - _RAISE * height
     return round(x, 3), round(y, 3), round(side, 3), round(side, 3)
-
-
-def _notes(database: CKPlus) -> tuple[str, ...]:
-    known, total = sum(s.emotion is not None for s in database.sequences), len(database.sequences)
-    return (f"{known} of {total} sequences have an emotion; labels=emotion opens those",)
 
 
 def _count(database: CKPlus) -> dict[str, int]:

@@ -25,8 +25,7 @@ from mien.core.events import Tick
 from mien.core.picture import BadPicture, Pixels, decode
 from mien.datasets.index import Box, Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.layouts._mpiigaze import HEIGHT, WIDTH, days, read_day, read_eye
-from mien.datasets.layouts._unityeyes import numbered, read_note
+from mien.datasets.layouts._eyes import HEIGHT, WIDTH, days, numbered, read_day, read_eye, read_note
 from mien.datasets.stored import StoredDataset
 
 LICENCE = "UnityEyes: research only, see its site; MPIIGaze: CC BY-NC-SA 4.0"
@@ -62,7 +61,9 @@ def index(
     problems: list[Problem] = []
     entries = (_unityeyes if kind == "UnityEyes" else _mpiigaze)(root, problems)
     if yaw_towards == "right":
-        entries = [_turned(entry) for entry in entries]
+        for at, entry in enumerate(entries):
+            labels = {name: -v if name.endswith("_yaw") else v for name, v in entry.labels.items()}
+            entries[at] = replace(entry, labels=labels)
     if fit == "crop":
         entries = [replace(entry, box=_inner(entry.box)) for entry in entries]
     people = len({entry.person for entry in entries} - {""})
@@ -155,8 +156,3 @@ def _inner(box: Box | None) -> Box:
     x, y, side, _ = box or (0, 0, WIDTH, WIDTH)
     cut = side * (1 - HEIGHT / WIDTH) / 2
     return x + cut, y + cut, side - 2 * cut, side - 2 * cut
-
-
-def _turned(entry: Entry) -> Entry:
-    labels = {name: -value if name.endswith("_yaw") else value for name, value in entry.labels.items()}
-    return replace(entry, labels=labels)

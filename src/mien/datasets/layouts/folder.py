@@ -10,11 +10,8 @@ whatever their sizes, it cuts the middle square out of each and shrinks it. Deco
 cache under their content's hash, so a dataset opens at once the second time, wherever it lies.
 """
 
-import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +28,8 @@ from mien.core.types import Spec
 from mien.datasets.header import Header, read_header
 from mien.datasets.index import Entry, Index
 from mien.datasets.layout import open_layout, parse_options
-from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
-from mien.labels.records import single_labels, text_of
+from mien.datasets.stored import StoredDataset, cached, in_threads, open_pixels, write_pixels
+from mien.labels.columns import single_labels, text_of
 
 LICENCE = "that of the pictures themselves; `licence` in manifest.jsonl where it is known"
 CITATION = "none; the layout is the one of NVlabs' stylegan3 dataset_tool.py"
@@ -61,14 +58,14 @@ def open(source: str | Path, *, progress: Tick | None = None) -> StoredDataset:
         resized.name = _name(path)
         return resized
     pack = PackReader(path)
-    labels, class_names = _labels(pack)
+    labels, class_names = None, tuple[str, ...]()
+    if pack.labels is not None:
+        labels = label_array(pack.labels, len(pack.class_names) or label_width(pack.labels))
+        class_names = pack.class_names
     cache = cache_root() / "decoded" / f"{pack.content_hash}-{_DECODER}.npy"
-    pixels = open_pixels(cache, len(pack))
-    if pixels is None:
-        _decode_into(cache, pack, progress)
-        pixels = open_pixels(cache, len(pack))
-        if pixels is None:
-            raise InputError(f"{cache}: the cache does not hold what was just written; check that disk")
+    pixels = cached(
+        cache, partial(open_pixels, cache, len(pack)), partial(_decode_into, cache, pack, progress)
+    )
     spec = Spec(pixels.shape[2], pixels.shape[1], 0 if labels is None else labels.shape[1], class_names)
     return StoredDataset(
         _name(path), spec, pack.content_hash, labels, pack.records, pixels, pack.notes, pack.label_problem
@@ -82,6 +79,7 @@ def index(root: Path) -> Index:
     place = {name: at for at, name in enumerate(pack.names)}
     licences = Counter(str(record["licence"]) for record in pack.records if record.get("licence"))
     columns = ("class",) if pack.labels and isinstance(pack.labels[0], int) else ()
+    kind = "folder" if root.is_dir() else "zip" if root.suffix == ".zip" else "tar"
     return Index(
         "folder",
         root,
@@ -91,13 +89,7 @@ def index(root: Path) -> Index:
         licence=", ".join(f"{name} ({count:,})" for name, count in licences.most_common()),
         label_names=columns or tuple(named_label(pack.labels[0], pack.class_names)) if pack.labels else (),
         content=lambda file: pack.read(place[file]),
-        kind="packed"
-        if pack.packed
-        else "folder"
-        if root.is_dir()
-        else "zip"
-        if root.suffix == ".zip"
-        else "tar",
+        kind="packed" if pack.packed else kind,
     )
 
 
@@ -121,24 +113,14 @@ def _dropped(pack: PackReader) -> tuple[str, ...]:
     return tuple(f"dropped when it was prepared: {count:,} {name}" for name, count in reasons.most_common())
 
 
-def _labels(pack: PackReader) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if pack.labels is None:
-        return None, ()
-    return label_array(pack.labels, len(pack.class_names) or label_width(pack.labels)), pack.class_names
-
-
 def _decode_into(cache: Path, pack: PackReader, progress: Tick | None) -> None:
-    # Decoding saves and restores warning filters, which threads do out of order: restore them for good here.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        size, channels = _measure(pack)
-        write_pixels(cache, (len(pack), channels, size, size), _decoded(pack, channels, progress))
+    size, channels = _measure(pack)
+    write_pixels(cache, (len(pack), channels, size, size), _decoded(pack, channels, progress))
 
 
 def _measure(pack: PackReader) -> tuple[int, int]:
     """The one side length, and 1 channel if all pictures are gray, else 3."""
-    with _pool() as pool:
-        headers = list(pool.map(partial(_header, pack), range(len(pack))))
+    headers = list(in_threads(partial(_header, pack), range(len(pack))))
     first = headers[0]
     for name, header in zip(pack.names, headers, strict=True):
         if header.size != first.size:
@@ -163,13 +145,11 @@ def _header(pack: PackReader, at: int) -> Header:
 
 
 def _decoded(pack: PackReader, channels: int, progress: Tick | None) -> Iterator[np.ndarray]:
-    total = len(pack)
-    with _pool() as pool:
-        for start in range(0, total, _CHUNK):
-            stop = min(start + _CHUNK, total)
-            yield np.stack(list(pool.map(partial(_decode, pack, channels), range(start, stop))))
-            if progress:
-                progress(stop, total)
+    for start in range(0, len(pack), _CHUNK):
+        stop = min(start + _CHUNK, len(pack))
+        yield np.stack(list(in_threads(partial(_decode, pack, channels), range(start, stop))))
+        if progress:
+            progress(stop, len(pack))
 
 
 def _decode(pack: PackReader, channels: int, index: int) -> np.ndarray:
@@ -179,10 +159,6 @@ def _decode(pack: PackReader, channels: int, index: int) -> np.ndarray:
     except BadPicture as error:
         raise InputError(f"{error}; {_ADVICE}") from error
     return image[..., :channels].transpose(2, 0, 1)
-
-
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
 
 def _name(path: Path) -> str:

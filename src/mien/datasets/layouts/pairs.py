@@ -34,13 +34,8 @@ HALVES = ("left", "right")
 # Names by which a folder of pairs is recognised unasked; any other two folders may as well be classes.
 _KNOWN_SIDES = [{"a", "b"}, {"front", "profile"}, {"input", "target"}, {"input", "output"}, {"x", "y"}]
 _KNOWN_SIDES += [{"source", "target"}, {"left", "right"}, {"before", "after"}, {"photo", "sketch"}]
-_KNOWN_SIDES += [
-    {"photos", "sketches"},
-    {"noisy", "clean"},
-    {"blur", "sharp"},
-    {"lr", "hr"},
-    {"images", "masks"},
-]
+_KNOWN_SIDES += [{"photos", "sketches"}, {"noisy", "clean"}, {"blur", "sharp"}, {"lr", "hr"}]
+_KNOWN_SIDES += [{"images", "masks"}]
 _JOINED = {"ab", "a_b", "a-b", "combined"}  # pix2pix's third folder, which shows both sides again
 _SIDE_IN_NAME = re.compile(r"(?P<name>.*[^-_. ])[-_. ](?P<side>[A-Za-z]+)")
 _NAMED = 20  # files that an error names for each thing that is amiss; `mien data info` names all
@@ -317,12 +312,10 @@ def check(contents: Index, *, gray: bool) -> None:
         if not (gray and isinstance(problem, GrayProblem)):
             grave.setdefault(problem.text, []).append(problem.where)
     if grave:
-        texts = "; ".join(f"{_some(files)}: {text}" for text, files in grave.items())
-        raise InputError(f"{contents.root}: {texts}{'' if contents.entries else _HINT}")
+        texts = []
+        for text, files in grave.items():
+            more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+            texts.append(f"{', '.join(files[:_NAMED])}{more}: {text}")
+        raise InputError(f"{contents.root}: {'; '.join(texts)}{'' if contents.entries else _HINT}")
     if not contents.entries:
         raise InputError(f"{contents.root}: there are no pairs in it")
-
-
-def _some(files: Sequence[str]) -> str:
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    return ", ".join(files[:_NAMED]) + more

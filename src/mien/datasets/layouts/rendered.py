@@ -8,6 +8,7 @@ heads are rendered once and kept in the cache. Labels are one column, 0 or 1, fo
 import hashlib
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.types import Spec
-from mien.datasets.stored import StoredDataset, open_pixels, write_pixels
+from mien.datasets.stored import StoredDataset, cached, open_pixels, write_pixels
 from mien.render.heads import RENDER_VERSION, check_size
 from mien.render.labels import ATTRIBUTES, label_vector
 from mien.render.people import render_people
@@ -38,15 +39,19 @@ def open(source: str, *, progress: Tick | None = None) -> StoredDataset:
     stem = cache_root() / "rendered" / f"{RENDER_VERSION}-{count}-{size}-{seed}"
     # The notes are written last: where they are, the pixels are whole.
     pixels_path, notes_path = stem.with_name(stem.name + ".npy"), stem.with_name(stem.name + ".json")
-    notes, pixels = _read_notes(notes_path, count), open_pixels(pixels_path, count)
-    if notes is None or pixels is None:
-        _render(pixels_path, notes_path, count=count, size=size, seed=seed, progress=progress)
+
+    def read() -> tuple[dict[str, Any], np.ndarray] | None:
         notes, pixels = _read_notes(notes_path, count), open_pixels(pixels_path, count)
-        if notes is None or pixels is None:
-            raise InputError(f"{stem}: the cache does not hold what was just written; check that disk")
+        return None if notes is None or pixels is None else (notes, pixels)
+
+    make = partial(_render, pixels_path, notes_path, count=count, size=size, seed=seed, progress=progress)
+    notes, pixels = cached(stem, read, make)
     labels = np.array([label_vector(label) for label in notes["labels"]], np.float32)
     spec = Spec(size, pixels.shape[1], len(ATTRIBUTES), ATTRIBUTES)
-    records = [_record(index, label) for index, label in enumerate(notes["labels"])]
+    records = [
+        {"source": f"{index}", "verdict": "kept", "labels": label, "licence": LICENCE}
+        for index, label in enumerate(notes["labels"])
+    ]
     return StoredDataset(f"rendered-{count}-{size}-{seed}", spec, notes["sha256"], labels, records, pixels)
 
 
@@ -81,10 +86,6 @@ def _read_notes(path: Path, count: int) -> dict[str, Any] | None:
         return notes if len(notes["labels"]) == count and isinstance(notes["sha256"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _record(index: int, label: dict[str, Any]) -> dict[str, Any]:
-    return {"source": f"{index}", "verdict": "kept", "labels": label, "licence": LICENCE}
 
 
 def _plain(value: object) -> object:

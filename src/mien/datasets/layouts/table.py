@@ -10,10 +10,8 @@ named train, val or test on the way to a picture are its split, unless a column 
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mien.core.errors import InputError
 from mien.core.events import Tick
@@ -26,7 +24,6 @@ from mien.datasets.tables import (
     TABLE_SUFFIXES,
     PictureFinder,
     Row,
-    Rows,
     has_file_column,
     leads_out,
     read_rows,
@@ -66,7 +63,10 @@ def index(root: Path, *, table: str = "", file: str = "") -> Index:
         read = read_rows(root / name, where=name.as_posix(), file=file)
         problems += read.problems
         rows += [(row, name.parent) for row in read.rows]
-        notes += [*read.notes, *_skipped(read, name)]
+        notes += read.notes
+        if read.skipped:
+            names = ", ".join(read.skipped)
+            notes.append(f"{name}: not read as labels, since they hold lists or objects: {names}")
     finder = PictureFinder(root)
     entries, licences = _entries(finder, rows, problems, notes)
     _name_unlisted(finder, entries, {folder for _, folder in rows}, problems)
@@ -97,7 +97,8 @@ def _tables(root: Path) -> list[PurePosixPath]:
             return [PurePosixPath(name)]
     folders = [root]
     for _ in range(_DEEPEST):
-        folders = [Path(item) for folder in folders for item in _sub_folders(folder)]
+        below = (sorted(folder.iterdir(), key=str) for folder in folders)
+        folders = [path for paths in below for path in paths if path.is_dir() and path.name[0] != "."]
         inside = [next((f / name for name in _FIRST if has_file_column(f / name)), None) for f in folders]
         if any(inside):
             return [PurePosixPath(path.relative_to(root).as_posix()) for path in inside if path]
@@ -105,10 +106,6 @@ def _tables(root: Path) -> list[PurePosixPath]:
         path for path in root.iterdir() if path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
     )
     return [PurePosixPath(p.name) for p in names if p.name not in _OURS and has_file_column(p)]
-
-
-def _sub_folders(folder: Path) -> list[str]:
-    return sorted(str(path) for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _choose(root: Path, table: str) -> list[PurePosixPath]:
@@ -128,11 +125,6 @@ def _choose(root: Path, table: str) -> list[PurePosixPath]:
     return tables
 
 
-def _skipped(read: Rows, name: PurePosixPath) -> Iterator[str]:
-    if read.skipped:
-        yield f"{name}: not read as labels, since they hold lists or objects: {', '.join(read.skipped)}"
-
-
 def _entries(
     finder: PictureFinder, rows: list[Placed], problems: list[Problem], notes: list[str]
 ) -> tuple[list[Entry], list[str]]:
@@ -150,20 +142,15 @@ def _entries(
         loosely += file != os.path.normpath(folder / row.file)
         record = read_cells(cells)
         licences.update([record["licence"]] if "licence" in record else [])
-        entries.append(_entry(file, record))
+        fields = {name: record[name] for name in ("person", "role", "split", "group") if name in record}
+        entries.append(Entry(file, record["labels"], **fields))
     if loosely:
         notes.append(
             f"{loosely} rows name their picture without its suffix, by another place or case, or by a number"
         )
     splits = [path.split for path in read_paths([entry.file for entry in entries])]
-    return [replace(e, split=e.split or split) for e, split in zip(entries, splits, strict=True)], list(
-        licences
-    )
-
-
-def _entry(file: str, record: dict[str, Any]) -> Entry:
-    fields = {name: record[name] for name in ("person", "role", "split", "group") if name in record}
-    return Entry(file, record["labels"], **fields)
+    entries = [replace(e, split=e.split or split) for e, split in zip(entries, splits, strict=True)]
+    return entries, list(licences)
 
 
 def _what_is_wrong(row: Row, folder: PurePosixPath, file: str | None, first: dict[str, str]) -> str:
