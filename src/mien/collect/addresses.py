@@ -90,13 +90,11 @@ class Hosts:
         if not host or not host.isprintable() or set(parts.netloc) & set("@\\ ") or "%" in host:
             raise Refused("bad-address", f"{parts.netloc[:200]!r} is no plain host")
         allowed = self.pages | self.pictures if picture else self.pages
-        if not anywhere and not any(_matches(host, name) for name in allowed):
+        is_allowed = any(host.endswith(n[1:]) if n.startswith("*.") else host == n for n in allowed)
+        if not anywhere and not is_allowed:
             key = "picture_hosts" if picture else "hosts"
-            raise Refused(
-                "off-site",
-                f"{host} is another site; name it in the site file's {key} to go there",
-                again=True,
-            )
+            detail = f"{host} is another site; name it in the site file's {key} to go there"
+            raise Refused("off-site", detail, again=True)
 
 
 def hosts_of(site: Site, own: Iterable[str]) -> Hosts:
@@ -118,7 +116,3 @@ def _own(text: str) -> tuple[str, int | None]:
         raise InputError(
             f"--allow-host {text}: give host or host:port, such as 127.0.0.1:8000 ({error})"
         ) from error
-
-
-def _matches(host: str, name: str) -> bool:
-    return host.endswith(name[1:]) if name.startswith("*.") else host == name

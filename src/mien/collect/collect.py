@@ -1,5 +1,6 @@
 """`mien collect`: the pictures of a site, politely, with their fields."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,15 +83,19 @@ def collect(
     for value, flag in ((pictures, "--pictures"), (minutes, "--minutes")):
         if value is not None and value <= 0:
             raise InputError(f"{flag} {value}: more than 0")
-    crawler = _crawler()
+    crawler, begun = _crawler(), time.monotonic()
     with _site(str(site), events) as (text, own), Stop() as stop:
         parsed = _capped(parse_site(text, str(site)), pictures, minutes)
         addresses = _count(len(parsed.start), "start address", "es")
         events.note(f"{parsed.name}: {addresses}, as {user_agent(parsed)}")
         hosts = hosts_of(parsed, (*allow_host, *own))
-        result: CollectResult = crawler.crawl_site(
+        crawl = crawler.crawl_site(
             parsed, text, out, hosts, again=again, events=events, should_stop=lambda: stop.asked
         )
+    store, seconds = crawl.store, time.monotonic() - begun
+    skipped = dict(sorted(store.reasons.items(), key=lambda item: (-item[1], item[0])))
+    counts = (store.new, store.same, crawl.known, store.total, crawl.num_pages)
+    result = CollectResult(*counts, seconds, crawl.stopped, skipped, store.skips)
     _describe(result, out, events)
     if result.stopped == "asked":
         raise KeyboardInterrupt
@@ -112,12 +117,7 @@ def _site(source: str, events: Events) -> Iterator[tuple[str, tuple[str, ...]]]:
     if not source.startswith(_DEMO):
         yield read_site_file(Path(source)), ()
         return
-    from mien.collect.demo_gallery import (  # renders: only for the demo
-        PORT,
-        rendered_sitters,
-        serving,
-        site_text,
-    )
+    from mien.collect.demo_gallery import PORT, rendered_sitters, serving, site_text  # renders
 
     name = source.removeprefix(_DEMO)
     site_text(name)  # refuse an unknown name before anything is rendered
@@ -131,12 +131,10 @@ def _site(source: str, events: Events) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _capped(site: Site, pictures: int | None, minutes: float | None) -> Site:
     """The site with the smaller of its own caps and these."""
-    limits = site.limits
-    caps = {
-        "pictures": min(limits.pictures, pictures or limits.pictures),
-        "minutes": min(limits.minutes, minutes or limits.minutes),
-    }
-    return site.model_copy(update={"limits": limits.model_copy(update=caps)})
+    own = site.limits
+    caps: dict[str, float] = {"pictures": min(own.pictures, pictures or own.pictures)}
+    caps |= {"minutes": min(own.minutes, minutes or own.minutes)}
+    return site.model_copy(update={"limits": own.model_copy(update=caps)})
 
 
 def _describe(result: CollectResult, out: Path, events: Events) -> None:

@@ -187,11 +187,8 @@ def _register(sitters: Sequence[Sitter]) -> dict[str, tuple[str, bytes]]:
     for who in sitters:
         base = f"/register/image/{who.number}"
         image = f'<img class=photo src="{_BLANK}" data-srcset="{base}-small.jpg 48w, {base}-large.jpg 96w">'
-        cells = {
-            "age": who.age,
-            "height": f"{who.height * 2.54:.0f} cm",
-            "weight": f"{who.weight * 0.4536:.1f} kg",
-        }
+        height, weight = f"{who.height * 2.54:.0f} cm", f"{who.weight * 0.4536:.1f} kg"
+        cells = {"age": who.age, "height": height, "weight": weight}
         rows = "".join(f"<tr class={key}><th>{key}</th><td>{value}</td></tr>" for key, value in cells.items())
         rows += f"<tr class=hair><th>hair</th><td data-value={who.hair}>&#9632;</td></tr>"
         rows += f"<tr class=seen><th>seen</th><td>{who.seen}</td></tr>"

@@ -38,8 +38,9 @@ class GuardMiddleware:
         """Doubt the resolver: nothing is kept from a peer that is not public."""
         parts = urlsplit(request.url)
         peer = str(response.ip_address) if response.ip_address else ""
-        if peer and not is_public(peer) and not self._crawl.hosts.is_own(parts.hostname or "", _port(parts)):
-            raise _private(parts.hostname or "", peer)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        if peer and not is_public(peer) and not self._crawl.hosts.is_own(host, port):
+            raise _private(host, peer)
         return response
 
     def process_exception(self, request: Any, exception: Exception) -> None:
@@ -112,7 +113,3 @@ def _private(host: str, peer: str) -> Refused:
     return Refused(
         "private-address", f"{host} leads to {peer}, which is not on the open internet{hint}", again=True
     )
-
-
-def _port(parts: Any) -> int:
-    return parts.port or (443 if parts.scheme == "https" else 80)

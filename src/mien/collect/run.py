@@ -13,9 +13,8 @@ from scrapy.utils.defer import deferred_from_coro
 from twisted.internet.task import LoopingCall
 
 from mien.collect.addresses import Hosts, Refused, is_loopback, printable
-from mien.collect.collect import CollectResult
 from mien.collect.crawl import LEAST_DELAY, Crawl, Pace
-from mien.collect.site import Site, parse_site, read_site_file, user_agent
+from mien.collect.site import Site, load_site, user_agent
 from mien.collect.spider import SiteSpider, remember_failure
 from mien.collect.store import Store
 from mien.core.atomic import write_text
@@ -36,29 +35,28 @@ def crawl_site(
     again: bool,
     events: Events,
     should_stop: Callable[[], bool],
-) -> CollectResult:
+) -> Crawl:
     """Crawl `site` into folder `out`, fetching only what is not there yet. Once a process: so is Twisted.
 
     text: the site file's, kept in the folder. again: ask for refused pictures again, as after a change of
     what the site file says of pictures. should_stop: asked five times a second.
     """
     again = again or _is_mended(site, out / "sites" / f"{site.name}.toml")
-    begun = time.monotonic()
-    _check_scrapy()
+    ends = time.monotonic() + 60 * site.limits.minutes
+    if scrapy.version_info < _LEAST_SCRAPY:
+        raise MienError(
+            f"Scrapy {scrapy.__version__} is too old to verify certificates: pip install -U scrapy"
+        )
     with Store.opened(out, site, again=again) as store:
         write_text(out / "sites" / f"{site.name}.toml", text)
         _note_delay(site, hosts, events)
         pace = Pace(site.limits.delay_seconds, hosts, events.note)
-        ends = begun + 60 * site.limits.minutes
         crawl = Crawl(site, store, hosts, pace, ends, events.progress("collecting"), should_stop)
         _run(crawl)
         if crawl.failure is not None:
             raise crawl.failure
         _check_result(crawl)
-        skipped = dict(sorted(store.reasons.items(), key=lambda item: (-item[1], item[0])))
-        seconds = time.monotonic() - begun
-        counts = (store.new, store.same, crawl.known, store.total, crawl.num_pages)
-        return CollectResult(*counts, seconds, crawl.stopped, skipped, store.skips)
+    return crawl
 
 
 def _note_delay(site: Site, hosts: Hosts, events: Events) -> None:
@@ -71,19 +69,12 @@ def _note_delay(site: Site, hosts: Hosts, events: Events) -> None:
 def _is_mended(site: Site, before: Path) -> bool:
     """Whether the site file says otherwise than `before` where pictures stand or which are refused."""
     try:
-        old = parse_site(read_site_file(before), str(before))
+        old = load_site(before)
     except InputError:
         return False
     limits = {"smallest_side", "picture_mb", "megapixels"}
     same = old.limits.model_dump(include=limits) == site.limits.model_dump(include=limits)
     return not same or old.record.picture != site.record.picture
-
-
-def _check_scrapy() -> None:
-    if scrapy.version_info < _LEAST_SCRAPY:
-        raise MienError(
-            f"Scrapy {scrapy.__version__} is too old to verify certificates: pip install -U scrapy"
-        )
 
 
 def _run(crawl: Crawl) -> None:

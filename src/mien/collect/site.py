@@ -24,15 +24,8 @@ from mien.core.text import decode_text
 PICTURE_ATTRIBUTES = (  # the largest and the lazy ones first
     *("data-srcset", "data-lazy-srcset", "srcset", "data-orig-file", "data-large_image", "data-zoom-image"),
     *("data-hi-res-src", "data-full-src", "data-lazy-src", "data-original", "data-src", "data-lazy"),
-    *(
-        "data-lazyload",
-        "data-echo",
-        "data-pagespeed-lazy-src",
-        "data-url",
-        "data-image",
-        "data-img",
-        "data-bg",
-    ),
+    *("data-lazyload", "data-echo", "data-pagespeed-lazy-src", "data-url", "data-image", "data-img"),
+    *("data-bg",),
     *("src", "href", "content", "style"),
 )
 TEXT = "text()"  # as an attribute: the element's own text
@@ -59,11 +52,7 @@ def _css(selector: str) -> str:
 
 
 def _regex(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"not a regular expression ({error})") from error
-    if groups != 1:
+    if re.compile(_pattern(pattern)).groups != 1:
         raise ValueError("it needs exactly one (group), which is the part to keep")
     return pattern
 
@@ -109,15 +98,13 @@ def _as_table(value: Any) -> Any:
     return {"css": value} if isinstance(value, str) else value
 
 
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
 Css = Annotated[str, AfterValidator(_css)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Line = Annotated[str, AfterValidator(_line)]
 Host = Annotated[str, AfterValidator(_host)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
 
 
 class _Strict(BaseModel):
@@ -276,10 +263,8 @@ def _problems(error: ValidationError, text: str, where: str) -> list[str]:
         location = [str(part) for part in problem["loc"]]
         line = _line_of(text, location)
         place = f"{where}, line {line}" if line else where
-        reason = (
-            "is missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-        )
-        reason = "there is no such key" if problem["type"] == "extra_forbidden" else reason
+        known = {"missing": "is missing", "extra_forbidden": "there is no such key"}
+        reason = known.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         found.append(f"{place}: {'.'.join(location) or 'the file'}: {reason}")
     return found
 

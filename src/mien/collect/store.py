@@ -24,23 +24,13 @@ from typing import IO, Any, Self
 from mien.collect.addresses import Refused
 from mien.collect.extract import Found
 from mien.collect.site import NOBODY, RECORD, Site
-from mien.core.atomic import explain, sweep_temporaries, write_bytes
+from mien.core.atomic import drop_cut_line, explain, sweep_temporaries, write_bytes
 from mien.core.manifest import dump_record
 from mien.core.picture import decode
 from mien.core.run import RunFolder
 
-_SUFFIXES = {
-    "JPEG": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "GIF": ".gif",
-    "BMP": ".bmp",
-    "TIFF": ".tif",
-    "PPM": ".ppm",
-    "AVIF": ".avif",
-    "JPEG2000": ".jp2",
-    "HEIF": ".heic",
-}
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
+_SUFFIXES |= {"PPM": ".ppm", "AVIF": ".avif", "JPEG2000": ".jp2", "HEIF": ".heic"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +58,9 @@ class _Have:
 class Store:
     """The folder `out` for one site; use it through `opened`, which holds its lock."""
 
+    _manifest: "Lines"
+    _skipped: "Lines"
+
     def __init__(self, out: Path, site: Site, *, again: bool = False) -> None:
         self.out = out
         self._site = site
@@ -82,6 +75,7 @@ class Store:
         self._said: set[tuple[object, ...]] = set()  # what was skipped in this run
         self._pictured: set[tuple[object, object]] = set()  # records' numbers whose pictures are here
         self._skips: set[tuple[object, ...]] = set()
+        self._num_refused = 0
         self.new = 0
         self.same = 0
         self.reasons: Counter[str] = Counter()
@@ -110,15 +104,10 @@ class Store:
                 yield store
             store._forget_stale(out / "skipped.jsonl")
 
-    _manifest: "Lines"
-    _skipped: "Lines"
-
     @property
     def total(self) -> int:
         """Manifest lines of this site."""
         return sum(len(numbers) for numbers in self._numbers.values()) - self._num_refused
-
-    _num_refused = 0
 
     def is_done(self, record: str) -> bool:
         """Whether all pictures of a record are here, or refused for good."""
@@ -171,13 +160,8 @@ class Store:
         self, kind: str, address: str, why: Refused, *, page: str | None = None, wanted: Wanted | None = None
     ) -> None:
         """Name an address that gave nothing, once for each reason, though run after run finds it."""
-        line: dict[str, Any] = {
-            "site": self._site.name,
-            "kind": kind,
-            "address": address,
-            "reason": why.reason,
-            "detail": why.detail,
-        }
+        line: dict[str, Any] = {"site": self._site.name, "kind": kind, "address": address}
+        line |= {"reason": why.reason, "detail": why.detail}
         line |= {"page": page, "again": why.again, "time": _now()}
         if wanted is not None:
             line |= {"record": wanted.found.id, "page": wanted.found.page}
@@ -264,19 +248,14 @@ class Store:
 
     def _ask_placeholders_again(self, taken: list[dict[str, Any]]) -> None:
         """Records that have nothing but a placeholder are not done: the site file may be mended by now."""
-        real = {
-            (line["record"], line.get("number", 1))
-            for line in taken
-            if not self._is_placeholder(line["sha256"])
-        }
+        most = self._site.limits.same_picture
+        lone = (line for line in taken if len(self._sharing.get(line["sha256"], ())) <= most)
+        real = {(line["record"], line.get("number", 1)) for line in lone}
         for line in taken:
             place = (line["record"], line.get("number", 1))
             if line["site"] == self._site.name and place not in real:
                 self._numbers.get(line["record"], set()).discard(place[1])
                 self._pictured.discard(place)
-
-    def _is_placeholder(self, sha256: str) -> bool:
-        return len(self._sharing.get(sha256, ())) > self._site.limits.same_picture
 
     def _forget_stale(self, path: Path) -> None:
         """Leave in skipped.jsonl the last line about each record and address that still gives nothing."""
@@ -312,7 +291,7 @@ class Lines:
             self._file = open(self._path, "a+b", buffering=0)  # closing must not try again what failed
         except OSError as error:
             raise explain(error, self._path) from error
-        self._drop_cut_line()
+        drop_cut_line(self._file.fileno())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -340,14 +319,6 @@ class Lines:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise explain(error, self._path) from error
-
-    def _drop_cut_line(self) -> None:
-        assert self._file is not None
-        end = size = self._file.seek(0, os.SEEK_END)
-        while end and os.pread(self._file.fileno(), 1, end - 1) != b"\n":
-            end -= 1
-        if end != size:
-            os.ftruncate(self._file.fileno(), end)
 
 
 def _about(line: Mapping[str, Any]) -> tuple[object, ...]:

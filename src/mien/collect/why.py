@@ -28,7 +28,8 @@ def explain(error: BaseException, what: str = "the answer") -> Refused:
         return Refused(error.reason, error.detail)
     if isinstance(error, HttpError):
         return _of_status(error.response.status)
-    if "certificate" in _causes(error):
+    causes = " ".join(str(failure.value) for failure in getattr(error.__cause__, "reasons", ()))
+    if "certificate" in causes:  # so Twisted says of a broken connection
         return Refused(
             "certificate", f"{what} is on a host whose certificate is not to be trusted", again=True
         )
@@ -37,12 +38,8 @@ def explain(error: BaseException, what: str = "the answer") -> Refused:
             return Refused(reason, f"{what} {detail}", again=again)
     if isinstance(error, IgnoreRequest):
         return _of_ignored(str(error), what)
-    return _of_other(error, what)
-
-
-def _causes(error: BaseException) -> str:
-    """What Twisted says of a broken connection."""
-    return " ".join(str(failure.value) for failure in getattr(error.__cause__, "reasons", ()))
+    message = " ".join(str(error).split())[:200]
+    return Refused("failed", f"{what} failed ({type(error).__name__}: {message})", again=True)
 
 
 def _of_status(status: int) -> Refused:
@@ -65,20 +62,10 @@ def _of_ignored(message: str, what: str) -> Refused:
     return Refused("ignored", f"{what} was left out ({message[:200]})", again=True)
 
 
-def _of_other(error: BaseException, what: str) -> Refused:
-    message = " ".join(str(error).split())[:200]
-    return Refused("failed", f"{what} failed ({type(error).__name__}: {message})", again=True)
-
-
 def is_passing(error: Any) -> bool:
     """Whether a failure may pass by itself in a moment."""
-    passing = (
-        DownloadConnectionRefusedError,
-        DownloadFailedError,
-        DownloadTimeoutError,
-        ResponseDataLossError,
-    )
-    return isinstance(error, passing)
+    refused = DownloadConnectionRefusedError | DownloadTimeoutError
+    return isinstance(error, refused | DownloadFailedError | ResponseDataLossError)
 
 
 _KINDS: tuple[tuple[type[Exception], str, str, bool], ...] = (

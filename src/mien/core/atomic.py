@@ -82,6 +82,15 @@ def sweep_temporaries(folder: Path) -> int:
     return len(stale)
 
 
+def drop_cut_line(descriptor: int) -> None:
+    """Cut a file, open for reading and writing, back to its last whole line."""
+    end = size = os.fstat(descriptor).st_size
+    while end and os.pread(descriptor, 1, end - 1) != b"\n":
+        end -= 1
+    if end != size:
+        os.ftruncate(descriptor, end)
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:

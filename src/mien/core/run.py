@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from mien.core.atomic import explain, sweep_temporaries, write_text
+from mien.core.atomic import drop_cut_line, explain, sweep_temporaries, write_text
 from mien.core.errors import InputError, MienError
 
 _NUMBERED = re.compile(r"([0-9]{5,})-.*")
@@ -104,7 +104,7 @@ class RunFolder:
         line = json.dumps(_strict(dict(record)), ensure_ascii=False, allow_nan=False, default=_plain)
         try:
             with open(self.log, "a+b") as file:
-                _drop_cut_line(file.fileno())
+                drop_cut_line(file.fileno())
                 file.write(line.encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -235,15 +235,6 @@ def _kimg(nimg: int) -> str:
 
 def _nimg(record: Mapping[str, Any]) -> float:
     return float(record.get("nimg", record.get("Progress/kimg", 0) * 1000))
-
-
-def _drop_cut_line(descriptor: int) -> None:
-    """Cut the file back to its last whole line; needs a file open for reading and writing."""
-    end = size = os.fstat(descriptor).st_size
-    while end and os.pread(descriptor, 1, end - 1) != b"\n":
-        end -= 1
-    if end != size:
-        os.ftruncate(descriptor, end)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

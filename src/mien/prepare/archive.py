@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from mien.core.archive import check_end, plain_name, plain_tar
@@ -18,7 +19,27 @@ _BOMB_BYTES, _BOMB_RATIO = 64 << 20, 100  # a member that unpacks to so much, an
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 
 
-class Archive:
+class _Members:
+    """What zips and tars have in common: only the first member of a name is read, and none that leads out."""
+
+    def __init__(self, names: Iterable[str], kind: str) -> None:
+        self._kind = kind
+        self._first: dict[str, int] = {}
+        for at, name in enumerate(names):
+            self._first.setdefault(name, at)
+
+    def _check(self, at: int, name: str, *, is_file: bool) -> None:
+        """Raise BadPicture for a member that is not even opened."""
+        if not is_safe(name):
+            raise BadPicture(name, "unsafe-name", f"its name leads out of the {self._kind}; it was not read")
+        if self._first[name] != at:
+            twice = f"the {self._kind} holds this name more than once; only the first was read"
+            raise BadPicture(name, "name-twice", twice)
+        if not is_file:
+            raise BadPicture(name, "no-file", "it is a link or a device, not a file; it was not followed")
+
+
+class Archive(_Members):
     """An open zip. members: name and ZipInfo, in its own order. Raises InputError if it is none."""
 
     def __init__(self, path: Path) -> None:
@@ -32,9 +53,7 @@ class Archive:
         if count > MOST_MEMBERS:
             raise InputError(f"{path}: more than {MOST_MEMBERS:,} members; split it, or unpack it yourself")
         self.members = [(_within(info.filename), info) for info in self._zip.infolist()]
-        self._first: dict[str, int] = {}
-        for at, (name, _) in enumerate(self.members):
-            self._first.setdefault(name, at)
+        super().__init__((name for name, _ in self.members), "zip")
 
     def close(self) -> None:
         """Close the file."""
@@ -47,9 +66,15 @@ class Archive:
         (a link or a device), "encrypted" or "bomb".
         """
         name, member = self.members[at]
-        refused = self._refusal(at, name, member)
-        if refused is not None:
-            raise BadPicture(name, *refused)
+        self._check(at, name, is_file=stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG))
+        ratio = member.file_size // max(member.compress_size, 1)
+        if member.flag_bits & 1:
+            raise BadPicture(name, "encrypted", "it is encrypted; unpack the zip with its password first")
+        if member.file_size > MAX_BYTES:
+            too_large = f"it unpacks to more than {MAX_BYTES >> 20} MiB; it was not read"
+            raise BadPicture(name, "too-large", too_large)
+        if member.file_size > _BOMB_BYTES and ratio > _BOMB_RATIO:
+            raise BadPicture(name, "bomb", f"it would unpack to {ratio} times its size; it was not read")
         try:
             with self._zip.open(member) as stream:
                 return stream.read(MAX_BYTES)
@@ -57,26 +82,8 @@ class Archive:
             detail = f"the zip's member cannot be read ({' '.join(str(error).split())[:120]})"
             raise BadPicture(name, "unreadable", detail) from error
 
-    def _refusal(self, at: int, name: str, member: zipfile.ZipInfo) -> tuple[str, str] | None:
-        """Reason and sentence why a member is not even opened, or None."""
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if not is_safe(name):
-            return "unsafe-name", "its name leads out of the zip; it was not read"
-        if self._first[name] != at:
-            return "name-twice", "the zip holds this name more than once; only the first was read"
-        if kind not in (0, stat.S_IFREG):
-            return "no-file", "it is a link or a device, not a file; it was not followed"
-        if member.flag_bits & 1:
-            return "encrypted", "it is encrypted; unpack the zip with its password first"
-        if member.file_size > MAX_BYTES:
-            return "too-large", f"it unpacks to more than {MAX_BYTES >> 20} MiB; it was not read"
-        ratio = member.file_size // max(member.compress_size, 1)
-        if member.file_size > _BOMB_BYTES and ratio > _BOMB_RATIO:
-            return "bomb", f"it would unpack to {ratio} times its size; it was not read"
-        return None
 
-
-class TarArchive:
+class TarArchive(_Members):
     """An open tar, compressed or not. members: name and TarInfo, in its order, but for folders.
 
     Raises InputError if it is none. `read` refuses as `Archive.read` does.
@@ -93,9 +100,7 @@ class TarArchive:
             raise InputError(f"{path}: not a tar that can be read ({error})") from error
         if len(self.members) > MOST_MEMBERS:
             raise InputError(f"{path}: more than {MOST_MEMBERS:,} members; split it, or unpack it yourself")
-        self._first: dict[str, int] = {}
-        for at, (name, _) in enumerate(self.members):
-            self._first.setdefault(name, at)
+        super().__init__((name for name, _ in self.members), "tar")
 
     def close(self) -> None:
         """Close the file."""
@@ -104,26 +109,14 @@ class TarArchive:
     def read(self, at: int) -> bytes:
         """The bytes of one member. Raises BadPicture."""
         name, info = self.members[at]
-        refused = self._refusal(at)
-        if refused is not None:
-            raise BadPicture(name, *refused)
+        self._check(at, name, is_file=info.isreg() and not info.issparse())
+        if info.size > MAX_BYTES:
+            raise BadPicture(name, "too-large", f"it is larger than {MAX_BYTES >> 20} MiB; it was not read")
         try:
             stream = self._file.extractfile(info)
             return stream.read() if stream else b""
         except (tarfile.TarError, OSError) as error:
             raise BadPicture(name, "unreadable", f"the tar's member cannot be read ({error})") from error
-
-    def _refusal(self, at: int) -> tuple[str, str] | None:
-        name, info = self.members[at]
-        if not is_safe(name):
-            return "unsafe-name", "its name leads out of the tar; it was not read"
-        if self._first[name] != at:
-            return "name-twice", "the tar holds this name more than once; only the first was read"
-        if not info.isreg() or info.issparse():
-            return "no-file", "it is a link or a device, not a file; it was not followed"
-        if info.size > MAX_BYTES:
-            return "too-large", f"it is larger than {MAX_BYTES >> 20} MiB; it was not read"
-        return None
 
 
 def _within(name: str) -> str:

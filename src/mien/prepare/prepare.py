@@ -35,7 +35,7 @@ from mien.prepare.run import (
     sheet_path,
 )
 from mien.prepare.sources import Input, Inputs, list_inputs, list_rows
-from mien.prepare.store import forget, size_of, work_folder
+from mien.prepare.store import forget, work_folder
 from mien.prepare.where import Where
 
 _NAMED = 20  # dropped files that are listed; the manifest has all
@@ -119,7 +119,7 @@ def prepare(
         raise InputError(f"{source}: cannot be prepared into itself; give the result another name")
     source, own_size = _plain_source(storage.local(source, pictures=cluster is None))
     options = Options(
-        sizes=_sizes(size) or own_size,
+        sizes=(size,) if isinstance(size, int) else tuple(size or own_size),  # Python may give one
         layout=layout,
         finder=finder,
         faces=faces,
@@ -140,14 +140,8 @@ def prepare(
         result = _run(source, made, options, events)
         if not keep_work:
             forget(made)
-        _describe(result, events)
-        _describe_work(made, events)
+        _describe(result, work_folder(made), events)
     return replace(result, packs=tuple(replace(p, path=out.with_name(p.path.name)) for p in result.packs))
-
-
-def _sizes(size: int | Sequence[int] | None) -> tuple[int, ...]:
-    """One or several sizes, as callers in Python give them."""
-    return () if size is None else (size,) if isinstance(size, int) else tuple(size)
 
 
 def _plain_source(source: str) -> tuple[str, tuple[int, ...]]:
@@ -232,7 +226,7 @@ def _write_pages(packed: Packed, source: Path) -> None:
     )
 
 
-def _describe(result: PrepareResult, events: Events) -> None:
+def _describe(result: PrepareResult, work: Path, events: Events) -> None:
     if result.measured:
         speed = result.measured / max(result.seconds, 1e-9)
         files = "1 file" if result.measured == 1 else f"{result.measured:,} files"
@@ -246,24 +240,14 @@ def _describe(result: PrepareResult, events: Events) -> None:
         lines = [f"  dropped {count:,}: {reason}" for reason, count in packed.dropped.items()]
         lines.append(f"  look at {report_path(packed.path)} and {sheet_path(packed.path)}")
         events.note("\n".join(lines))
-    drops = _drops(result)
-    if drops:
-        events.note("\n".join(map(one_line, drops)))
-
-
-def _drops(result: PrepareResult) -> list[str]:
-    """The first files that the first zip lacks, each with its reason."""
-    lines = [f"    {record.get('source')}: {record.get('detail')}" for record in result.drops[:_NAMED]]
+    drops = [f"    {record.get('source')}: {record.get('detail')}" for record in result.drops[:_NAMED]]
     more = sum(result.dropped.values()) - _NAMED
     if more > 0:
-        lines.append(f"    and {more:,} more, each named in manifest.jsonl inside the zip")
-    return lines
-
-
-def _describe_work(out: Path, events: Events) -> None:
-    work = work_folder(out)
+        drops.append(f"    and {more:,} more, each named in manifest.jsonl inside the zip")
+    if drops:
+        events.note("\n".join(map(one_line, drops)))
     if work.exists():
-        megabytes = size_of(out) / 1e6
+        megabytes = sum(path.stat().st_size for path in work.glob("*") if path.is_file()) / 1e6
         events.note(
             f"{work} ({megabytes:,.0f} MB) holds every face that was found: the same command with other rules"
             " takes seconds; delete it when you are content"

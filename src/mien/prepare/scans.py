@@ -22,11 +22,7 @@ MOST_BITS = 122
 SAME_DETAIL = 0.932
 
 _SIDE, _MARGIN, _BLOCKS = 64, 6, 4
-_FINE, _COARSE, _AROUND = (
-    0.7,
-    2.5,
-    4.0,
-)  # sigmas: of the detail that is compared, and over which it is levelled
+_FINE, _COARSE, _AROUND = 0.7, 2.5, 4.0  # sigmas: of the detail that is compared, over which it is levelled
 _FLAT = 0.05  # in ranks: weaker detail is the noise of flat places
 _WORST = 0.03  # quantile of the blocks: a mouth that moved is one of sixteen
 

@@ -133,7 +133,7 @@ def know_people(
     width = len(str(len(members)))
     for person, indexes in members.items():
         if one_each:
-            indexes = _best_first(candidates, indexes)
+            indexes.sort(key=lambda i: (-copy_quality(candidates.record(i).get("measurements") or {}), i))
             source = name_of_face(candidates.record(indexes[0]))
             for index in indexes[1:]:
                 doubles[index] = indexes[0]
@@ -143,12 +143,6 @@ def know_people(
             if not person_of(candidates.record(index)):
                 people[index] = f"guessed {person + 1:0{width}d}"
     return Selection(drops, doubles, people, selection.notes)
-
-
-def _best_first(candidates: Candidates, indexes: Sequence[int]) -> list[int]:
-    return sorted(
-        indexes, key=lambda index: (-copy_quality(candidates.record(index).get("measurements") or {}), index)
-    )
 
 
 def _crop(candidates: Candidates, index: int, size: int) -> bytes:

@@ -77,9 +77,6 @@ def _draw_shot(canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: i
     if shot.reason:
         small = ImageFont.load_default(_TEXT)
         draw.text((left, top + _CELL + 1), shot.reason[: _LETTERS + 2], fill=_RED, font=small)
-        draw.text((left, top + _CELL + 2 + _TEXT), _shorten(shot.name), fill=_FAINT, font=small)
-
-
-def _shorten(name: str) -> str:
-    """The end of a name, which tells files apart better than its folders."""
-    return name if len(name) <= _LETTERS else "..." + name[-(_LETTERS - 3) :]
+        # The end of a name tells files apart better than its folders.
+        name = shot.name if len(shot.name) <= _LETTERS else "..." + shot.name[-(_LETTERS - 3) :]
+        draw.text((left, top + _CELL + 2 + _TEXT), name, fill=_FAINT, font=small)

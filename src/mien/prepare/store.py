@@ -30,9 +30,6 @@ CREATE INDEX IF NOT EXISTS crops_of ON crops (id, face, size);
 """
 
 
-_KEYS = "SELECT key, id, faces FROM found"
-
-
 class Store:
     """One open store. Safe for several processes; not for several threads.
 
@@ -76,7 +73,8 @@ class Store:
     def keys(self) -> dict[str, tuple[int, int]]:
         """Every key that is there, with its number and how many faces were taken."""
         with self._explained():
-            return {key: (number, faces) for key, number, faces in self._db.execute(_KEYS)}
+            rows = self._db.execute("SELECT key, id, faces FROM found")
+            return {key: (number, faces) for key, number, faces in rows}
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Every record that is there, with its number."""
@@ -168,7 +166,8 @@ def opened(out: Path, config: Mapping[str, Any]) -> Iterator[Store]:
     """
     folder = work_folder(out)
     with _locked(folder, out):
-        path = folder / f"{_digest(config)}.sqlite"
+        asked = json.dumps([_VERSION, TOOL, config], sort_keys=True)
+        path = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.sqlite"
         for other in folder.glob("*.sqlite*"):
             if not other.name.startswith(path.name):
                 other.unlink(missing_ok=True)
@@ -196,13 +195,3 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
 def forget(out: Path) -> None:
     """Remove the work folder of a dataset."""
     shutil.rmtree(work_folder(out), ignore_errors=True)
-
-
-def size_of(out: Path) -> int:
-    """Bytes that the work folder of a dataset takes."""
-    return sum(path.stat().st_size for path in work_folder(out).glob("*") if path.is_file())
-
-
-def _digest(config: Mapping[str, Any]) -> str:
-    text = json.dumps([_VERSION, TOOL, config], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

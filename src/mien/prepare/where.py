@@ -15,17 +15,8 @@ from mien.core.errors import InputError
 
 _MOST_LETTERS = 1000
 _GROUPS = ("measurements", "labels", "predictions")  # where a name is looked for, in this order
-ITSELF = (
-    "width",
-    "height",
-    "licence",
-    "source",
-    "source_url",
-    "record",
-    "page",
-    "site",
-    "split",
-)  # keys of the record, last
+# Keys of the record itself, last.
+ITSELF = ("width", "height", "licence", "source", "source_url", "record", "page", "site", "split")
 _WORDS = frozenset({"and", "or", "not", "None", "True", "False"})  # of the condition itself
 _TOKEN = re.compile(
     r"""(?P<text>'[^']*'|"[^"]*")|(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?(?!\w))|(?P<word>\w+)"""
@@ -82,20 +73,18 @@ class Where:
         if name is not None:
             self.names.add(name)
         elif isinstance(node, ast.BoolOp):
-            self._check_all(node.values)
+            for value in node.values:
+                self._check(value)
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
             self._check(node.operand)
         elif isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
-            self._check_all([node.left, *node.comparators])
+            for value in (node.left, *node.comparators):
+                self._check(value)
         elif _is_abs(node):
             self._check(node.args[0])  # type: ignore[attr-defined]  # it is a call
         elif not (isinstance(node, ast.Constant) and isinstance(node.value, int | float | str)):
             part = self._as_written(ast.unparse(node))[:60]
             raise InputError(f"--where {self.text!r}: {part!r} is no part of a condition; {_EXAMPLE}")
-
-    def _check_all(self, nodes: list[ast.expr]) -> None:
-        for node in nodes:
-            self._check(node)
 
     def _name(self, node: ast.expr) -> str | None:
         """`yaw`, `labels.yaw` or `labels["yaw"]` as text, None for anything else."""
