@@ -52,7 +52,13 @@ _LONGEST = ("study/test_page", "study/test_designs", "latent/test_docs_latent", 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, then those of most tests: workers take files in this order."""
+    """The longest files first, then those of most tests: workers take files in this order.
+
+    Whatever needs a browser is slow.
+    """
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
     tests_of = Counter(item.path for item in items)
 
     def place(item: pytest.Item) -> tuple[bool, int, str]:

@@ -86,6 +86,7 @@ def test_an_empty_argument_is_no_folder_and_a_place_that_is_none_is_said(
     assert "/proc/x.work: cannot write there (No such file or directory)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_name_from_outside_feigns_no_line_and_no_colour(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

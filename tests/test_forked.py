@@ -28,6 +28,7 @@ def both(*command: Any, **how: Any) -> list[tuple[int, str, str]]:
     return [(one.returncode, one.stdout, one.stderr) for one in done]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["code", "script", "module"])
 def test_folder_environment_streams_and_code_are_its_own(kind: str, tmp_path: Path) -> None:
     (tmp_path / "words.py").write_text(WORDS)
@@ -37,6 +38,7 @@ def test_folder_environment_streams_and_code_are_its_own(kind: str, tmp_path: Pa
     assert ours == (3, f"['3'] {tmp_path} this None  __main__\n", "error\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -102,6 +102,7 @@ def test_what_can_be_seen_is_learnt_and_a_coin_is_not(trained: tuple[RunFolder, 
     assert level.rmse.value > level.mae.value
 
 
+@pytest.mark.slow
 def test_figures_are_of_people_kept_out(trained: tuple[RunFolder, Path]) -> None:
     run, _ = trained
     examination = found(run)

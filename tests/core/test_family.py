@@ -27,6 +27,7 @@ def test_shapes_alone_are_the_shapes(name: str) -> None:
     assert all(tensor.is_meta for tensor in product.state_dict().values())
 
 
+@pytest.mark.slow
 def test_shapes_alone_load_no_compiler() -> None:
     code = (
         "import sys; from mien.core import discover; from mien.core.types import Spec\n"

@@ -120,6 +120,7 @@ def test_a_png_with_damaged_pixels_is_not_read(picture):
         decode(bytes(palette))
 
 
+@pytest.mark.slow
 def test_a_bomb_in_a_text_is_not_unpacked(picture):
     bomb = zlib.compress(bytes(200 << 20), 9)
     read = decode(with_chunk(encode(picture, "PNG"), chunk(b"zTXt", b"Comment\0\0" + bomb)))

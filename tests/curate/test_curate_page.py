@@ -346,6 +346,7 @@ def test_dropped_faces_are_pictures_and_come_back(browser: Any, tmp_path: Path, 
         assert tab.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_of_doubles_a_key_takes_the_other(browser: Any, tmp_path: Path, width: int) -> None:
     path = make_dropped(tmp_path)

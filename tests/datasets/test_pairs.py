@@ -280,6 +280,7 @@ def test_rendered_pairs_are_paired_by_person(tmp_path):
         assert one["person"] == two["person"]
 
 
+@pytest.mark.slow
 def test_mugshots_are_paired_by_person_and_sitting(tmp_path):
     found = open_pairs(f"sd18:{write_sd18(tmp_path / 'nist')}?size=32")
     names = [record["source"] for record in found.both.records]

@@ -78,6 +78,7 @@ def test_without_a_hold_out_training_images_stand_in_and_it_says_so(folder):
     assert audit("memorised.npy", data="train.npy", out=folder / "out").run().verdict == "hold back"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_audited_is_said_in_a_line(folder, fails):
     np.save("small.npy", np.zeros((20, 32, 32, 3), np.uint8))
     np.save("few.npy", np.zeros((3, 64, 64, 3), np.uint8))
@@ -217,6 +218,7 @@ def test_weak_evidence_is_undecided_with_its_reason():
     assert "silence proves nothing" in why[0]
 
 
+@pytest.mark.slow
 def test_a_training_set_of_one_face_repeated_is_refused(folder, people):
     np.save("one.npy", people[:1].repeat(20, 1, 1, 1).numpy())
     with pytest.raises(InputError, match="in the training set"):

@@ -677,6 +677,7 @@ def test_hostile_names_do_nothing_in_a_browser(browser: Any, tmp_path: Path) -> 
     assert seen.page.evaluate("[...document.images].every(image => image.src.startsWith('data:'))")
 
 
+@pytest.mark.slow
 def test_the_policy_stops_what_would_slip_through(browser: Any, run: RunFolder) -> None:
     path = write_report(run.path)
     smuggled = "<script>document.title='owned'</script><img src='https://example.org/x.png'></main>"

@@ -64,6 +64,7 @@ def ladder(finder, image, *, noise=0.0):
     return values
 
 
+@pytest.mark.slow
 def test_every_measurement_has_its_name_and_range(finder, plain):
     values = measured(finder, plain[3])
     assert set(SUGGESTED) <= set(values)
@@ -161,6 +162,7 @@ def tinted(image, ink):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ink", [(60, 30, 10), (20, 40, 110), (40, 60, 30), (90, 50, 0)])
 def test_tinted_monochrome_is_no_colour(finder, plain, ink):
     for image in plain.values():
@@ -188,12 +190,14 @@ def test_shut_eyes_show(finder, glasses):
     assert np.median(shut) < SUGGESTED["eyes_open"][0] < 0.6 < opened.min()
 
 
+@pytest.mark.slow
 def test_open_mouths_show(finder, plain):
     for person, image in plain.items():
         wide = head(person, Shot(seed=person, action_units={25: 3.5, 26: 4.0}))
         assert measured(finder, wide)["mouth_open"] > measured(finder, image)["mouth_open"] + 0.08
 
 
+@pytest.mark.slow
 def test_glasses_raise_the_guess(finder, plain):
     for person, image in plain.items():
         worn = head(person, Shot(seed=person, glasses="square"))

@@ -222,6 +222,7 @@ def test_nothing_of_it_comes_from_outside(page_file: Path) -> None:
     assert not re.search(r"https?:", text)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_page(model: Path, tmp_path: Path, page_file: Path) -> None:
     pick(model, out=tmp_path / "again.html", seeds="0-38,99,3", trunc=0.7, label=HOSTILE).run()
     assert (tmp_path / "again.html").read_bytes() == page_file.read_bytes()

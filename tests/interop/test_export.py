@@ -177,6 +177,7 @@ def test_bad_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         export(source, tmp_path / "g.onnx").run()
 
 
+@pytest.mark.slow
 def test_bad_onnx_files(tmp_path: Path) -> None:
     path = tmp_path / "g.onnx"
     path.write_bytes(b"not onnx")

@@ -68,6 +68,7 @@ def test_training_begins_with_both_networks_and_goes_on_without_the_file(
     assert load_state(run.state(0))["counters"]["nimg"] == 100
 
 
+@pytest.mark.slow
 def test_a_pair_is_read_bit_exact_and_digested() -> None:
     path, g, d = both(stddev_group=8)
     start = read_start(path)
@@ -134,6 +135,7 @@ def test_a_discriminator_of_other_widths_costs_only_itself() -> None:
     assert same(start.g, g)
 
 
+@pytest.mark.slow
 def test_another_size_or_other_classes_take_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
     def told(*arguments: object) -> str:
         assert main([str(word) for word in ("train", *arguments, *LIKE_IT, "--kimg", "0.05")]) == 0
@@ -150,6 +152,7 @@ def test_another_size_or_other_classes_take_what_fits(capsys: pytest.CaptureFixt
     assert "labels taken by name: none; new: a, b" in out
 
 
+@pytest.mark.slow
 def test_bad_files_are_one_line(fails: Fails) -> None:
     data = pictures(Path("faces"), size=32)
     Path("tf.pkl").write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81}b.")

@@ -214,6 +214,7 @@ def _torch_zip() -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -300,6 +301,7 @@ def _built(found: Network) -> torch.nn.Module:
 # rosinality
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new_format", [True, False])
 def test_rosinality_draws_what_its_equations_say(tmp_path: Path, new_format: bool) -> None:
     state = rosinality_reference.state_dict(16, 12, 3, {4: 16, 8: 16, 16: 8})

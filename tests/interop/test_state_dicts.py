@@ -149,6 +149,7 @@ def test_rosinality_of_another_blur_kernel(tmp_path: Path, monkeypatch: pytest.M
     assert torch.allclose(ours, rosinality_reference.score(scores, images), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [0, 3])
 def test_official_weights_without_their_classes(tmp_path: Path, labels: int) -> None:
     g, d = official.generator(labels=labels), official.discriminator(labels=labels)

@@ -25,6 +25,7 @@ def splits_of(images, **options):
     return dict(zip(files, assign_splits(people, **options), strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(crowd=crowds, parts=shares, seed=st.integers(0, 5), data=st.data())
 def test_nobody_is_on_two_sides_and_shares_are_met_as_far_as_people_allow(crowd, parts, seed, data):

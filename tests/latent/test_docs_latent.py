@@ -15,6 +15,7 @@ from mien.cli import main
 from mien.core import artefacts, packaged
 from mien.core.errors import MienError
 from mien.core.provenance import SourceType, verify
+from mien.latent.directions import lesson
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "latent.md"
 TEXT = PAGE.read_text("utf-8")
@@ -50,6 +51,9 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     except MienError as error:
         pytest.skip(f"the page needs pretrained networks and the packaged model ({error})")
     monkeypatch.chdir(tmp_path)
+    for purpose, latents in (("TRIED", 8), ("CHOSEN", 8), ("REFINED", 16), ("CHECKED", 16), ("JUDGED", 16)):
+        monkeypatch.setattr(lesson, f"_{purpose}_ON", latents)
+    monkeypatch.setattr(lesson, "_ALL", 64)
     assert [line.split()[0] for line in COMMANDS] == [
         "generate", "project", "directions", "edit", "directions", "edit", "edit",
         "render", "encoder", "project", "units",

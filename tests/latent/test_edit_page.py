@@ -179,6 +179,7 @@ def test_a_way_through_the_page(
         assert tab.complaints == []
 
 
+@pytest.mark.slow
 def test_two_tabs_a_reload_and_a_strip(browser: Any, editor: Editor) -> None:
     edit = Edit(face="3", set={"smile": 1.5}, layers=(0, 2))
     editor.keep(edit)

@@ -119,6 +119,7 @@ def test_it_begins_with_another_ones_weights(tmp_path: Path) -> None:
         encoder(generator_file(tmp_path, "stylegan2"), out=tmp_path / "s", start=before, **quick).run()
 
 
+@pytest.mark.slow
 def test_a_packaged_generator_brings_its_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is used where none is named; one of another version of the generator is passed over."""
     assets = tmp_path / "assets"

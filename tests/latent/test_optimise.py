@@ -92,6 +92,7 @@ def test_wplus_comes_nearer_to_what_no_w_draws(tmp_path: Path) -> None:
     assert errors["w+"] < 0.2 * errors["w"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "dcgan"])
 def test_z_of_models_without_w(tmp_path: Path, name: str) -> None:
     loaded = loaded_generator(tmp_path, name)

@@ -53,6 +53,7 @@ def photo(tmp_path: Path) -> tuple[Path, KnownFaces]:
     return path, KnownFaces({pictures[0].shape[:2]: [known_face(points[0])]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_a_face_is_cut_out_as_prepare_does(tmp_path: Path, suffix: str) -> None:
     """Bit for bit, from a photo larger than finding needs too."""

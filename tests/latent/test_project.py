@@ -83,6 +83,7 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STYLED_ONES)
 def test_what_it_leaves_behind(models: dict[str, Path], tmp_path: Path, name: str) -> None:
     found = generated(models[name], out=tmp_path / "out", seeds="0,1,5", options=options(every=5)).run()
@@ -235,6 +236,7 @@ def test_a_killed_process_goes_on(models: dict[str, Path], tmp_path: Path) -> No
     assert "done=50," not in again.stdout
 
 
+@pytest.mark.slow
 def test_photos(models: dict[str, Path], tmp_path: Path, photos: list[Path]) -> None:
     heard: list[Event] = []
     out = tmp_path / "out"
@@ -293,6 +295,7 @@ def test_conditional_models_in_w_need_no_label(tmp_path: Path, photos: list[Path
         real(model, photos[0], out=tmp_path / "out", options=options(optimise_label=True)).run()
 
 
+@pytest.mark.slow
 def test_a_label_is_found_with_the_latent(tmp_path: Path) -> None:
     """Of a conditional generator without w: images of each class end nearer to their own label."""
     model = generator_file(tmp_path, "plain", labels=("woman", "man"))

@@ -34,6 +34,7 @@ def _shot(**units: float) -> Shot:
     return replace(Shot(seed=4), action_units=numbered)
 
 
+@pytest.mark.slow
 def test_units_move_their_measures(reader: FaceReader) -> None:
     """A smile widens the mouth and lifts its corners, a dropped jaw opens it, raised brows rise."""
     rest = _read(reader, head(4, _shot()))

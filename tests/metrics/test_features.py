@@ -38,6 +38,7 @@ def network(request, vgg):
     return open_network("mesh")
 
 
+@pytest.mark.slow
 def test_the_random_network_is_pinned(vgg):
     assert vgg.hash == "b6d47940020b3f83ae010013289b8e5d13a497013a1b7d917063a7ca87572335"
     assert VggRandom().hash == vgg.hash

@@ -44,6 +44,7 @@ def test_keys_are_the_well_known_ones(state):
     assert len(state) == 94 * 5 + 2
 
 
+@pytest.mark.slow
 def test_features_are_2048_and_do_not_depend_on_batches(state):
     network = InceptionFeatures(state)
     pictures = smooth_pictures(3, seed=0)

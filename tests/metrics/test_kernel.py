@@ -42,6 +42,7 @@ def test_agrees_with_the_sums_written_out():
     assert compute(real, fake)["kernel"] == pytest.approx(within - 2 * between, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_unbiased_so_equal_distributions_average_to_nothing():
     rng = np.random.RandomState(2)
     values = [compute(rng.randn(60, 4), rng.randn(60, 4))["kernel"] for _ in range(200)]

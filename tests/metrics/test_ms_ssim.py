@@ -49,6 +49,7 @@ def test_agrees_with_torchmetrics_inside_the_picture(side, channels):
     assert ms_ssim(a, b).tolist() == pytest.approx(expected.tolist(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_is_near_torchmetrics_whose_coarsest_scale_counts_a_mirrored_border():
     a, b = similar_pictures(192, 3)
     theirs = multiscale_structural_similarity_index_measure(

@@ -71,6 +71,7 @@ def test_brightness_is_normalised_away_and_structure_is_not():
     assert swd.compute(pictures, shuffled.view_as(pictures))["swd"] > 50
 
 
+@pytest.mark.slow
 def test_loss_of_fine_detail_shows_on_the_finest_level():
     pictures = smooth_pictures(60, seed=0)
     coarse = torch.nn.functional.avg_pool2d(pictures.float(), 2)

@@ -93,6 +93,7 @@ def test_initial_weights_shrink_with_the_number_of_blocks(total: int) -> None:
     assert torch.equal(full(x[:, :96]), x[:, :96])
 
 
+@pytest.mark.slow
 def test_signal_keeps_its_size_through_an_untrained_network() -> None:
     torch.manual_seed(0)
     model = r3gan.build(r3gan.Config(channel_base=1024, channel_max=64), Spec(32))

@@ -90,6 +90,7 @@ def test_phases_follow_the_paper() -> None:
     assert sizes == [4, 4, 4, 4, 4, 12, 12]  # every update of a step has pictures of its own
 
 
+@pytest.mark.slow
 def test_pretraining_teaches_the_refiner_to_change_nothing() -> None:
     training = make(pretrain_r=1000, width=16, lr_r=5e-3)
     losses = [step.values["Loss/R/prefit"] for step in steps(training, 120)]
@@ -291,6 +292,7 @@ def test_training_changes_pictures() -> None:
     assert (after - to_uint8(inputs).float()).abs().mean() > 5
 
 
+@pytest.mark.slow
 def test_resuming_restores_the_history_bit_for_bit(tmp_path: Path) -> None:
     straight = make(history=16)
     through = steps(straight, 16)

@@ -20,6 +20,7 @@ def doubles(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, requires_grad=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRIDS)
 def test_first_and_second_derivatives_agree_with_differences(name: str) -> None:
     size, grid = GRIDS[name]

@@ -152,6 +152,7 @@ def test_every_face_of_every_photo_is_a_picture_that_names_its_photo(photos, tmp
         assert not sides[0] & sides[1], "the faces of one photo stay together"
 
 
+@pytest.mark.slow
 def test_a_single_photo_can_still_be_split(photos, tmp_path, finder):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "four.png").write_bytes((photos / "four.png").read_bytes())

@@ -209,6 +209,7 @@ def test_disturbed_files_are_found_among_strangers(chain, shared_data):
     assert found >= 0.98 * count
 
 
+@pytest.mark.slow
 def test_two_shots_of_one_sitting_are_not_copies(chain, shared_data):
     for name in ("neutral", "smiling"):
         assert (shared_data / "expressions" / name).is_dir()

@@ -292,6 +292,7 @@ def test_two_hundred_odd_files_among_four_hundred(four_hundred, tmp_path, finder
     compare_turned(pack, finder)
 
 
+@pytest.mark.slow
 def test_photos_turned_by_exif_are_read_upright(four_hundred):
     """Before any finder: the pixels are those of the upright picture, but for JPEG noise."""
     for number in range(20):
@@ -341,6 +342,7 @@ print(json.dumps([before, peak(), "torch" in sys.modules]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from /proc")
 def test_memory_is_bounded_and_workers_do_without_torch(four_hundred):
     paths = {"PYTHONPATH": ":".join(path for path in sys.path if path)}

@@ -346,6 +346,7 @@ def test_the_page_in_a_browser(browser: Any, tmp_path: Path, width: int, scheme:
     assert box.is_visible()
 
 
+@pytest.mark.slow
 def test_hostile_names_do_nothing_in_a_browser(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     records = [{**record, "source": f"{i}{HOSTILE}"} for i, record in enumerate(usual())]

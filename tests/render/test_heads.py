@@ -31,6 +31,7 @@ def test_same_seed_same_bytes_whatever_the_batch() -> None:
         assert np.array_equal(alone.parts, together.parts[k])
 
 
+@pytest.mark.slow
 def test_workers_change_nothing() -> None:
     ours, labels = render_people(3, size=32, seed=5, workers=1)
     theirs, their_labels = render_people(3, size=32, seed=5, workers=2)

@@ -206,6 +206,7 @@ def test_generate_takes_nothing_away(memory: Any, tmp_path: Path) -> None:
     assert Path(storage.local(other)).read_bytes() == memory.cat("/b/drawn/seed0003-trunc0.5.png")
 
 
+@pytest.mark.slow
 def test_annotate_sends_its_lines_back(s3: Any, tmp_path: Path) -> None:
     faces = pack(tmp_path / "faces.zip")
     s3.put(str(faces), "bucket/faces.zip")

@@ -173,6 +173,7 @@ def test_links_that_do_not_work_say_so(browser: Any, tmp_path: Path) -> None:
         assert "not known" in other.page.locator("main").inner_text()
 
 
+@pytest.mark.slow
 def test_the_researcher_deletes_by_two_presses(browser: Any, tmp_path: Path) -> None:
     place = make_study(tmp_path, "rate", task={"trials": 4})
     with serving(place) as address:

@@ -89,6 +89,7 @@ def test_a_participant_goes_from_consent_to_the_code(site: Site) -> None:
     assert site.count(votes) == 11
 
 
+@pytest.mark.slow
 def test_nobody_takes_part_without_consent(site: Site) -> None:
     assert site.post("enrol", consent=False) == (403, "consent")
     assert site.count(participants) == 0
@@ -360,6 +361,7 @@ def test_the_staircase_follows_the_answers(site: Site) -> None:
     assert len(done[1]["masks"]) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("site", "wrong"),
     [

@@ -109,6 +109,7 @@ def test_levels_group_exposures_to_the_millisecond() -> None:
     assert owner.tolist() == [2, 1, 2, 0]
 
 
+@pytest.mark.slow
 def test_intervals_of_few_raters_cover() -> None:
     """95 % intervals of the mean over 12 raters who differ hold the truth in 95 +- 3 % of 600 studies."""
     rng = np.random.default_rng(5)

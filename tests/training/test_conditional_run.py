@@ -66,6 +66,7 @@ def trained(data: Path, made: Path) -> RunFolder:
     return find_runs(Path("runs"))[-1]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_rows_of_its_own_labels(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(data), "--labels", "smile,hair", *SMALL]) == 0
     assert "6 left out" in " ".join(capsys.readouterr().out.split())
@@ -78,6 +79,7 @@ def test_a_run_leaves_rows_of_its_own_labels(data: Path, capsys: pytest.CaptureF
     assert header.label_rows.count((1, 1, 0)) == 18  # as often as in the data
 
 
+@pytest.mark.slow
 def test_pictures_show_what_is_asked_and_the_seed_does_the_rest(trained: RunFolder) -> None:
     asked = ["--label", "SMILE=1", "--label", "hair=black", "--seeds", "3"]
     assert main(["generate", str(trained.path), *asked, "--out", "both"]) == 0

@@ -57,10 +57,12 @@ def test_an_option_that_differs_from_the_run_is_refused(
     assert "a run goes on as it was begun" in error
 
 
+@pytest.mark.slow
 def test_an_unknown_number_is_refused_when_going_on_too(run: RunFolder, fails: Fails) -> None:
     assert "nonsense" in fails("train", "--resume", run.path, "--kimg", "2", "--set", "nonsense=3")
 
 
+@pytest.mark.slow
 def test_options_that_say_the_same_are_taken(run: RunFolder) -> None:
     width = run.read_config()["config"]["width_g"]
     same = ["--seed", "0", "--model", "lite", "--set", f"width_g={width}", "--augment", "auto"]
@@ -86,6 +88,7 @@ def test_data_that_moved_goes_on_by_its_new_place(run: RunFolder) -> None:
     assert len(find_runs(Path("runs"))) == 1
 
 
+@pytest.mark.slow
 def test_a_run_with_other_options_on_the_same_data_is_named(
     run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +113,7 @@ def test_a_folder_of_runs_names_them(run: RunFolder, fails: Fails) -> None:
     assert str(run.path) in error
 
 
+@pytest.mark.slow
 def test_the_preset_follows_from_the_budget_and_stays_with_its_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

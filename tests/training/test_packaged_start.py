@@ -55,6 +55,7 @@ def begun_with(run: RunFolder) -> dict:
     return found[1]
 
 
+@pytest.mark.slow
 def test_it_begins_with_both_networks_and_says_so(
     assets: Path,
     capsys: pytest.CaptureFixture[str],
@@ -93,6 +94,7 @@ def test_none_begins_from_nothing_and_is_another_run(
     )
 
 
+@pytest.mark.slow
 def test_labels_are_learnt_anew(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = read_start(package(assets))
     state = begun_with(trained("--cond"))
@@ -153,6 +155,7 @@ def test_a_later_mien_goes_on_with_what_an_earlier_one_began(
     assert run.newest_generator().name == "generator-000004.safetensors"
 
 
+@pytest.mark.slow
 def test_a_run_from_before_there_was_one_goes_on(
     assets: Path,
     capsys: pytest.CaptureFixture[str],
@@ -163,6 +166,7 @@ def test_a_run_from_before_there_was_one_goes_on(
     assert "this run began from nothing, and goes on" in said(capsys)
 
 
+@pytest.mark.slow
 def test_a_run_told_to_begin_from_nothing_is_no_other(assets: Path) -> None:
     scratch = trained("--from", "none")
     package(assets)

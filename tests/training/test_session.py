@@ -43,6 +43,7 @@ def session(
     )
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_formats_say(tmp_path: Path) -> None:
     _, running = session(tmp_path, kimg=3)
     assert not running.resume(pytest.fail)
@@ -88,6 +89,7 @@ def test_grids_are_marked_as_generated_and_reals_are_not(tmp_path: Path) -> None
     assert verify(tmp_path / "reals.png") is None
 
 
+@pytest.mark.slow
 def test_the_timelapse_has_a_frame_for_each_grid(tmp_path: Path) -> None:
     _, running = session(tmp_path, kimg=3)
     running.resume(pytest.fail)
@@ -116,6 +118,7 @@ def test_stopped_anywhere_it_goes_on_as_if_never_stopped(tmp_path: Path) -> None
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_state_costs_one_interval(tmp_path: Path) -> None:
     _, running = session(tmp_path, kimg=3)
     running.resume(pytest.fail)
@@ -184,6 +187,7 @@ def test_after_three_rescues_it_stops_with_a_reason(tmp_path: Path) -> None:
     assert read_log(RunFolder(tmp_path)).diverged  # the report says so too
 
 
+@pytest.mark.slow
 def test_a_rescue_survives_a_stop(tmp_path: Path) -> None:
     trainable = Poisoned(SMALL, ArrayDataset(resolution=8).spec)
     _, running = session(tmp_path, kimg=4, trainable=trainable)
@@ -252,6 +256,7 @@ class Collapsing(lite.Lite):
             next(self.networks["g"].parameters()).zero_()
 
 
+@pytest.mark.slow
 def test_a_run_made_to_collapse_is_warned_about_while_it_trains(tmp_path: Path) -> None:
     trainable = Collapsing(SMALL, ArrayDataset(resolution=8).spec)
     _, running = session(tmp_path, kimg=4, trainable=trainable)

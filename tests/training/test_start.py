@@ -90,6 +90,7 @@ def test_a_lone_file_gives_the_generator_and_says_so(
     assert "comes without a discriminator" in error
 
 
+@pytest.mark.slow
 def test_a_discriminator_may_lie_beside_its_generator(base: RunFolder) -> None:
     shutil.copy(base.newest_generator(), "alone.safetensors")
     tensors = newest_state(base.path, report=pytest.fail)[1]["networks"]["d"]
@@ -104,6 +105,7 @@ def test_a_discriminator_may_lie_beside_its_generator(base: RunFolder) -> None:
     assert start.digest == read_start(base.path).digest  # the same weights, wherever they lie
 
 
+@pytest.mark.slow
 def test_a_damaged_state_costs_only_the_discriminator(base: RunFolder) -> None:
     state = base.path / "state-000001.pt"
     state.write_bytes(state.read_bytes()[:-20])
@@ -112,6 +114,7 @@ def test_a_damaged_state_costs_only_the_discriminator(base: RunFolder) -> None:
     assert "damaged" in start.notes[0]
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_network_is_passed_over(base: RunFolder) -> None:
     whole = base.newest_generator()
     for number, content in (("000002", whole.read_bytes()[:-9]), ("000003", b"")):

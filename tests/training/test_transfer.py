@@ -41,6 +41,7 @@ def weights_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SMALL)
 @pytest.mark.parametrize("held", [1, 2])
 def test_held_layers_stay_bit_for_bit_and_let_the_gradient_through(family: str, held: int) -> None:
@@ -74,6 +75,7 @@ def test_the_first_layers_are_those_next_to_the_picture() -> None:
     assert {names[id(p)].partition(".")[0] for p in first_layers(d, 2)} == {"b32", "b16"}
 
 
+@pytest.mark.slow
 def test_every_generator_family_says_what_can_be_held() -> None:
     for name in discover.names("mien.models"):
         module = discover.load("mien.models", name)

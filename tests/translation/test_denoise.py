@@ -101,6 +101,7 @@ def test_a_run_leaves_denoiser_strips_film_and_figures(run: Path) -> None:
     assert noisy["ahead"] == pytest.approx(model["psnr"] - noisy["psnr"])
 
 
+@pytest.mark.slow
 def test_a_strip_shows_noisy_cleaned_and_clean_of_people_kept_out(run: Path, data: Path) -> None:
     strip = read_picture(RunFolder.open(run).all_fakes()[-1])
     cells = strip.reshape(8, SIZE, 3, SIZE, 3).transpose(2, 0, 4, 1, 3)
@@ -231,6 +232,7 @@ def test_filters_are_at_their_best() -> None:
     assert psnr(*_tensors(median.pictures, clean)).mean() > psnr(*_tensors(means.pictures, clean)).mean() + 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_figures_equal_their_definitions(channels: int) -> None:
     clean = faces(5, 32, channels)

@@ -10,6 +10,7 @@ def letters(count: int) -> list[str]:
     return [f"person {number}" for number in range(count)]
 
 
+@pytest.mark.slow
 def test_rank_one_among_some_is_the_mean_over_draws() -> None:
     rng = np.random.default_rng(0)
     far = rng.random((12, 12))

@@ -101,6 +101,7 @@ def test_a_run_leaves_strips_from_the_first_update_on(trained: Path) -> None:
     assert [path.name for path in run.products("refiner")] == ["refiner-000003.safetensors"]
 
 
+@pytest.mark.slow
 def test_refine_keeps_every_label_and_record(trained: Path, tmp_path: Path) -> None:
     assert (
         main(["refine", str(run_of(trained)), str(trained / "drawn.zip"), "--out", str(tmp_path / "out.zip")])
@@ -221,6 +222,7 @@ def test_a_fresh_classifier_tells_what_differs_and_nothing_else() -> None:
     assert tell(pictures, others, seed=1) != alike
 
 
+@pytest.mark.slow
 def test_a_few_of_the_rare_kind_weigh_as_much() -> None:
     """Balanced: calling everything the common kind scores a half."""
     few, many = np.zeros((6, 3, 16, 16), np.uint8), np.zeros((94, 3, 16, 16), np.uint8)

@@ -67,6 +67,7 @@ def test_a_run_shows_unseen_people_and_learns(trained: RunFolder) -> None:
     assert trained.timelapse.is_file()
 
 
+@pytest.mark.slow
 def test_strips_show_people_who_are_not_learnt_from(trained: RunFolder, pairs: Path) -> None:
     strip = read_picture(trained.all_fakes()[-1])
     reader = PackReader(pairs)
