@@ -18,7 +18,7 @@ from mien.core.checkpoint import load_generator, load_state, newest_state
 from mien.core.run import RunFolder
 from test_session import session
 
-KIMG, KILLS, root = 60, 20, Path(sys.argv[1])
+KIMG, KILLS, root = 30, 20, Path(sys.argv[1])
 
 def work(name):
     training, running = session(root / name, kimg=KIMG)
