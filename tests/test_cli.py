@@ -30,8 +30,8 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
 
 
-def pictures(folder: Path, count: int = 24, size: int = 16) -> Path:
-    rng = np.random.default_rng(size)
+def pictures(folder: Path, count: int = 24, size: int = 16, seed: int | None = None) -> Path:
+    rng = np.random.default_rng(size if seed is None else seed)
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         coarse = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)
@@ -290,3 +290,30 @@ def test_tensorboard_logs(faces: Path) -> None:
     written = list(Path("runs").glob("*/tensorboard/events*"))
     assert written
     assert written[0].stat().st_size > 200
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("train faces --kimg abc", "--kimg abc: should be a valid number"),
+        ("train faces --seed -3", "--seed -3: should be greater than or equal to 0"),
+        ("train faces --augment some", "--augment some: should be 'auto', 'none', 'fixed', 'ramp' or 'ada'"),
+        ("train faces --set lr=abc", "--set lr=abc: should be a valid number"),
+        ("prepare a b --size 1.5", "--size 1.5: should be a whole number (mien prepare --help"),
+        ("prepare a b --faces most", "--faces most: should be largest or central or all"),
+        ("prepare a b c d", "too many arguments: c d"),
+        ("prepare a", "requires an argument"),
+        ("generate x --psi", "requires an argument"),
+        ("data unknown", 'Unknown command "unknown"'),
+        ("train faces --unknown 3", "Unknown option: --unknown"),
+        ("render out --seed 99999999999999", "--seed. Must be < 2147483648"),
+        ("data info folder:faces?size=1.5", "option size=1.5: should be a whole number"),
+    ],
+)
+def test_wrong_options_are_told_in_one_plain_line(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails, command: str, told: str
+) -> None:
+    monkeypatch.chdir(faces.parent)
+    error = fails(*command.split())
+    assert told in error
+    assert "pydantic" not in error

@@ -7,13 +7,15 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CoercionError, CycloptsError, UnusedCliTokensError
 
 from mien import __version__
 from mien.core import launched
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, first_problem
 
+_NOUNS: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 _YOUNG = 50_000  # objects between two rubbish collections: importing torch makes 250 thousand that stay
 
 # fmt: off
@@ -118,8 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
     tokens = [token for token in tokens if token != "--debug"]
     try:
         return _run(tokens)
-    except CycloptsError:
-        return 2  # cyclopts has said what is wrong
+    except CycloptsError as error:
+        return _complain(InputError(_misused(error)))
     except KeyboardInterrupt:
         if _speaks():
             print("stopped", file=sys.stderr)
@@ -152,7 +154,7 @@ def _called(tokens: list[str]) -> int:
         raise InputError(
             f"argument {tokens.index('') + 1} is empty; leave it out, or write . for this folder"
         )
-    asked = app(tokens, exit_on_error=False, result_action="return_value")
+    asked = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     if asked is not None:  # a job; None where cyclopts itself had something to say
         from mien.terminal import show
 
@@ -176,7 +178,37 @@ def _speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _misused(error: CycloptsError) -> str:
+    """What is wrong with a command line, and which help to read, in one line."""
+    command = " ".join(("mien", *(error.command_chain or ())))
+    return f"{_wrong(error)} ({command} --help lists what there is)"
+
+
+def _wrong(error: CycloptsError) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error.__cause__, ValidationError):
+        name, value, reason = first_problem(error.__cause__)
+        return f"--{name.replace('_', '-')} {value}: {reason}"
+    if isinstance(error, CoercionError) and error.token is not None:
+        option = error.token.keyword or (error.argument.name.lstrip("-").upper() if error.argument else "")
+        return f"{option} {error.token.value}: should be {_noun(error.target_type)}"
+    if isinstance(error, UnusedCliTokensError):
+        return f"too many arguments: {' '.join(error.unused_tokens or ())}"
+    error.verbose = False
+    text = " ".join(str(error).split())
+    return text if text.endswith("...") else text.rstrip(".")
+
+
+def _noun(kind: object) -> str:
+    """What a value of this type is, in words."""
+    parts = [part for part in get_args(kind) if part not in (..., type(None))]
+    return " or ".join(dict.fromkeys(map(_noun, parts))) if parts else _NOUNS.get(kind, str(kind))
+
+
 def _complain(error: Exception) -> int:
+    from pydantic import ValidationError
+
     from mien.core.atomic import explain
     from mien.terminal import escaped
 
@@ -188,7 +220,8 @@ def _complain(error: Exception) -> int:
         lines = [escaped(str(line), keep="") for line in error.args]
         print("mien: " + "\n".join(lines), file=sys.stderr)
         return error.exit_code
-    reason = escaped(" ".join(str(error).split()))
+    reason = ": ".join(first_problem(error)) if isinstance(error, ValidationError) else str(error)
+    reason = escaped(" ".join(reason.split()))
     print(f"mien: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
     return 1
 

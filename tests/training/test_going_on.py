@@ -1,16 +1,19 @@
 """Going on with a run: by which options, on which data, with which preset."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from mien.cli import main
+from mien.core.errors import InputError
 from mien.core.run import RunFolder, find_runs
 from mien.models import lite
 from mien.training.options import TrainOptions
 from mien.training.plan import core_minutes, make_plan
+from mien.training.resume import check_related
 from test_cli import SMALL, Fails, pictures
 
 TRAIN = ["train", "faces", *SMALL]
@@ -78,6 +81,31 @@ def test_nearly_the_same_data_is_named_with_both_ways_on(run: RunFolder, fails: 
     assert main([*TRAIN, "--kimg", "1", "--from", str(run.path)]) == 0
     assert main([*TRAIN, "--kimg", "1", "--new"]) == 0
     assert len(find_runs(Path("runs"))) == 3
+
+
+def test_nearly_the_same_data_by_another_name_is_named_with_both_ways_on(
+    run: RunFolder, fails: Fails
+) -> None:
+    """A curated copy, and one to which strangers were added; not a folder of strangers."""
+    shutil.copytree("faces", "curated")
+    for path in sorted(Path("curated").iterdir())[:3]:
+        path.unlink()
+    error = fails("train", "curated", *SMALL, "--kimg", "1")
+    place = Path("faces").resolve()
+    assert f"{run.path} learnt from {place}, most of whose images are these (12 images, here 9)" in error
+    assert f"--from {run.path}" in error
+    assert "--new" in error
+    pictures(Path("strangers"), 9, seed=7)
+    plan = make_plan("strangers", TrainOptions(out=Path("runs"), device="cpu"))
+    check_related(plan, pytest.fail)
+    for path in Path("strangers").iterdir():
+        shutil.copy(path, Path("curated", f"new-{path.name}"))
+    plan = make_plan("curated", TrainOptions(out=Path("runs"), device="cpu"))
+    check_related(plan, pytest.fail)  # nine of twenty-one
+    for path in list(Path("curated").glob("new-*"))[:4]:
+        path.unlink()
+    with pytest.raises(InputError, match="here 14"):
+        check_related(make_plan("curated", TrainOptions(out=Path("runs"), device="cpu")), pytest.fail)
 
 
 @pytest.mark.slow

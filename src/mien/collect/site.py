@@ -18,7 +18,7 @@ from pydantic import (
 
 from mien import __version__
 from mien.collect.values import Kind
-from mien.core.errors import InputError
+from mien.core.errors import InputError, reason_of
 from mien.core.text import decode_text
 
 PICTURE_ATTRIBUTES = (  # the largest and the lazy ones first
@@ -263,9 +263,7 @@ def _problems(error: ValidationError, text: str, where: str) -> list[str]:
         location = [str(part) for part in problem["loc"]]
         line = _line_of(text, location)
         place = f"{where}, line {line}" if line else where
-        known = {"missing": "is missing", "extra_forbidden": "there is no such key"}
-        reason = known.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
-        found.append(f"{place}: {'.'.join(location) or 'the file'}: {reason}")
+        found.append(f"{place}: {'.'.join(location) or 'the file'}: {reason_of(problem)}")
     return found
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_
 from torch import Tensor
 
 from mien.core.atomic import file_sha256, write_bytes, write_text
-from mien.core.errors import InputError
+from mien.core.errors import InputError, first_problem
 from mien.core.types import Spec
 
 _KEY = "mien"
@@ -216,8 +216,8 @@ def _read_envelope(path: Path) -> tuple[NetworkHeader, str]:
         envelope = json.loads(text)
         return NetworkHeader.model_validate(envelope["header"]), str(envelope["sha256"])
     except ValidationError as error:
-        first = error.errors()[0]
-        why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        name, _, reason = first_problem(error)
+        why = ": ".join(filter(None, (name, reason)))
         raise InputError(f"{path}: its header does not fit this version ({why})") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: its header is damaged ({type(error).__name__})") from error

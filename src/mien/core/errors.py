@@ -1,5 +1,13 @@
 """Error classes whose messages are for the user: what is wrong, where, and what to do."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_REASONS = {"missing": "is missing", "extra_forbidden": "there is no such key"}
+
 
 class MienError(Exception):
     """Something failed while running; each argument is one line for the user. Exit code 1.
@@ -18,6 +26,28 @@ class InputError(MienError):
     """The command line, a file or a folder given by the user is unusable. Exit code 2."""
 
     exit_code = 2
+
+
+class Problem(NamedTuple):
+    """The first thing that pydantic found wrong: the value's place, the value (short), and the reason."""
+
+    name: str
+    value: str
+    reason: str
+
+
+def first_problem(error: "ValidationError") -> Problem:
+    """What to tell the user of values that a pydantic model does not take."""
+    first = error.errors(include_url=False)[0]
+    return Problem(".".join(map(str, first["loc"])), str(first["input"])[:60], reason_of(first))
+
+
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """Why, in words, of one of the problems in `ValidationError.errors()`."""
+    if problem["type"] in _REASONS:
+        return _REASONS[problem["type"]]
+    reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return reason.partition(", unable to parse")[0].replace("valid integer", "whole number")
 
 
 def install(extra: str) -> str:

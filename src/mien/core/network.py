@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mien.core import discover
 from mien.core.checkpoint import NetworkHeader, load_generator, model_id, read_header, read_shapes
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, first_problem
 from mien.core.family import GENERATOR, build_product, kind_of, weightless
 from mien.core.packaged import source_of
 from mien.core.run import RunFolder
@@ -105,8 +105,8 @@ def read_network(path: Path, kind: str = GENERATOR) -> tuple[nn.Module, NetworkH
 def _reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}={str(first['input'])[:60]}: {first['msg']}"
+    name, value, reason = first_problem(error)
+    return f"{name}={value}: {reason}"
 
 
 def _check_shapes(ours: Mapping[str, Tensor], theirs: Mapping[str, tuple[int, ...]]) -> None:

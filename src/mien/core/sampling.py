@@ -2,15 +2,20 @@
 
 import re
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.image import to_uint8
 from mien.core.text import decode_text
 from mien.core.types import Generator
+
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=1 << 31))]  # of what a command draws by chance
 
 _PART = re.compile(r"^([0-9]{1,20})(?:-([0-9]{1,20}))?$")
 _MOST = 1_000_000

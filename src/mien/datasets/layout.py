@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, validate_call
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, first_problem
 from mien.core.events import Tick
 from mien.core.path_labels import SPLITS
 from mien.datasets.decoded import Read, decode_index
@@ -36,7 +36,7 @@ class Options(BaseModel):
     labels: str = Field("", description='"Male,Smiling", "AU*", "none"; the layout\'s own if empty')
     split: Literal["", "train", "val", "test"] = Field("", description="one side only; everything if empty")
     fold: str = Field("", description='"3/10": people of the third of ten folds are "test", others "train"')
-    seed: int = Field(0, ge=0, description="another seed splits the people otherwise")
+    seed: int = Field(0, ge=0, lt=1 << 31, description="another seed splits the people otherwise")
 
 
 def plain_path(source: Path) -> Path:
@@ -144,12 +144,11 @@ def parse_options(where: str) -> tuple[Path, dict[str, str]]:
 
 def _explain(error: ValidationError, index: Callable[..., Index]) -> str:
     """The first thing that is wrong, in one sentence."""
-    first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "options"
-    if first["type"] == "unexpected_keyword_argument":
+    name, value, reason = first_problem(error)
+    if error.errors()[0]["type"] == "unexpected_keyword_argument":
         own = [option for option in inspect.signature(index).parameters if option != "root"]
         return f"there is no option {name!r}; there are: {', '.join([*Options.model_fields, *own])}"
-    return f"option {name}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return f"option {name}={value}: {reason}"
 
 
 def _with_splits(index: Index, options: Options) -> Index:

@@ -7,6 +7,7 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
+from mien.core.sampling import Seed
 from mien.detection.crops import FRESH, Crops, crops_of
 from mien.detection.packaged import source_of
 from mien.detection.scores import DetectorExamination
@@ -27,7 +28,7 @@ def write_set(
     events: Events,
     *,
     count: int | None = None,
-    first_seed: int = 0,
+    first_seed: Seed = 0,
 ) -> None:
     """Write the faces of the sources as a zip whose pictures all are PNGs of one size, without metadata.
 
@@ -78,7 +79,7 @@ def train(
     kimg: float = 60.0,
     preset: str = "default",
     set: tuple[str, ...] = (),
-    seed: int = 0,
+    seed: Seed = 0,
     device: str = "auto",
 ) -> RunFolder:
     """Train a detector of synthetic faces: network, calibrated probability, thresholds, and its scores.

@@ -11,6 +11,7 @@ from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, Tone, job
 from mien.core.image import evenly_spaced
+from mien.core.sampling import Seed
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.evaluation.audit_page import Evidence, write_page
@@ -37,7 +38,7 @@ def audit(
     holdout: str | None = None,
     out: Path = Path("audit"),
     count: int = 500,
-    seed: int = 0,
+    seed: Seed = 0,
     trunc: float = 1.0,
     device: str = "auto",
 ) -> Audit:

@@ -10,6 +10,7 @@ from mien.core import discover, storage
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
+from mien.core.sampling import Seed
 from mien.core.score import Score
 from mien.evaluation.image_sets import Ticker, open_reals, save_reference
 from mien.evaluation.measure import extraction, feature_networks, measure_all
@@ -38,7 +39,7 @@ def evaluate(
     metric: Annotated[tuple[str, ...], Parameter(help=_METRICS)] = (),
     classifier: str | None = None,
     count: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     trunc: float = 1.0,
     curve: Annotated[bool, Parameter(name="--psi-curve", negative="")] = False,
     noise_baseline: bool = False,

@@ -14,6 +14,7 @@ from mien import TOOL
 from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
+from mien.core.sampling import Seed
 from mien.datasets.opening import open_dataset
 from mien.evaluation.image_sets import DatasetReals, Ticker, choice, extract, open_fakes, pictures
 from mien.evaluation.measure import feature_networks
@@ -72,7 +73,7 @@ def modes(
     out: Path = Path("modes"),
     count: int = 1_000,
     bins: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     trunc: float = 1.0,
     device: str = "auto",
 ) -> Modes:

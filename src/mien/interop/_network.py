@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from mien.core import discover
-from mien.core.errors import InputError
+from mien.core.errors import InputError, first_problem
 from mien.core.family import weightless
 from mien.core.types import Spec
 from mien.interop._facts import NetworkFacts
@@ -60,10 +60,8 @@ def fitted(
         with weightless():
             ours = _build(module, kind, checked, spec).state_dict()
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        value = str(first["input"])[:60]
-        raise InputError(f"its sizes make no {family} ({place}={value}: {first['msg']})") from error
+        name, value, reason = first_problem(error)
+        raise InputError(f"its sizes make no {family} ({name}={value}: {reason})") from error
     _match(ours, tensors, family)
     taps = getattr(checked, "resample_filter", "1,3,3,1")
     return Network(

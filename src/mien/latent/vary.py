@@ -11,6 +11,7 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.image import grid, to_hwc
 from mien.core.provenance import save_picture
+from mien.core.sampling import Seed
 from mien.core.styles import Styled, constrained, mean_latent, styles
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
@@ -35,7 +36,7 @@ def vary(
     which: Annotated[str, Parameter(name="--face")] = "largest",
     encoder: Path | None = None,
     steps: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     label: tuple[str, ...] = (),
 ) -> Codes:
     """Draw faces near a face: of a photo, a file of latents or a seed.

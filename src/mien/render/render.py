@@ -11,6 +11,7 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.packed import PackWriter
 from mien.core.provenance import Provenance, SourceType, encode_picture
+from mien.core.sampling import Seed
 from mien.render.heads import RENDER_VERSION, check_size
 from mien.render.labels import ATTRIBUTES, label_vector
 from mien.render.people import View, person_id, render_views
@@ -28,7 +29,7 @@ def render(
     *,
     count: int = 1000,
     size: int = 64,
-    seed: int = 0,
+    seed: Seed = 0,
     pairs: Literal["front-profile", "neutral-smile"] | None = None,
     eyes: bool = False,
 ) -> Path:

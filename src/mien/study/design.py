@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, reason_of
 
 REAL, FAKE = "real", "fake"
 
@@ -244,5 +244,4 @@ def parse_design(values: Mapping[str, Any], where: str) -> Design:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(place) for place in first["loc"] if place not in KINDS) or "design"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {key}: {reason}") from error
+        raise InputError(f"{where}: {key}: {reason_of(first)}") from error

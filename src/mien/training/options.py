@@ -54,7 +54,7 @@ class TrainOptions(BaseModel):
         description="Flip half of the pictures left to right; done unless they are fronts and profiles,"
         " where a front would have two answers.",
     )
-    seed: int = Field(0, ge=0, description="Seed of initial weights, order and latents.")
+    seed: int = Field(0, ge=0, lt=1 << 31, description="Seed of initial weights, order and latents.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Arithmetic; auto measures which one is faster here."
     )

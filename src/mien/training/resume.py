@@ -1,13 +1,18 @@
 """Resuming: the run that a command continues, and checks of its options against that run."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.run import RunFolder, find_runs
+from mien.core.types import Dataset
 from mien.training import packaged_start
 from mien.training.options import AUTO, TrainOptions
 from mien.training.plan import IDENTITY_OPTIONS, MODELS, Plan, with_preset
@@ -17,6 +22,9 @@ _KEPT = IDENTITY_OPTIONS | {
     "direction",
     "real",
 }  # two more that the images' hashes stand for
+Sample = Callable[[], frozenset[str]]
+_SAMPLE, _CHUNK = 128, 256  # images of a sample; images that are read at once
+_MOSTLY = 0.5  # of the images of two datasets, that they have in common
 _OF_A_NEW_RUN = {"preset", "start", "out", "new"}  # say how a run begins
 
 
@@ -134,36 +142,69 @@ def check_related(plan: Plan, announce: Callable[[str], None]) -> None:
 
     Raises InputError for the former, since hours of training would begin from nothing without a word.
     """
-    for run in reversed(find_runs(plan.options.out)):
-        stored = run.read_config()
-        dataset = stored.get("dataset") or {}
-        if not _is_alike(plan, stored):
-            continue
-        if dataset.get("content_hash") == plan.dataset.content_hash:
+    runs = [(run, run.read_config()) for run in reversed(find_runs(plan.options.out))]
+    sample = cache(partial(image_sample, plan.dataset))
+    related = [(run, stored) for run, stored in runs if _is_related(plan, stored, sample)]
+    for run, stored in related:
+        if stored["dataset"].get("content_hash") == plan.dataset.content_hash:
             announce(f"{run.path} learnt from the same data with other options: {_differences(plan, stored)}")
             return
-        if plan.options.start is None:
-            raise InputError(
-                f"{run.path} learnt from this data when it was another ({dataset.get('num_images', 0):,}"
-                f" images, now {_now(len(plan.dataset), dataset)}); --from {run.path} goes on from"
-                " what it learnt, --new begins anew"
-            )
-        return
+    if related and plan.options.start is None:
+        run, stored = related[0]
+        raise InputError(
+            f"{run.path} learnt from {_before(plan, stored['dataset'])};"
+            f" --from {run.path} goes on from what it learnt, --new begins anew"
+        )
 
 
-def _now(count: int, before: Mapping[str, Any]) -> str:
-    return f"{count:,}" + (", others or with other labels" if count == before.get("num_images") else "")
+def _before(plan: Plan, before: Mapping[str, Any]) -> str:
+    """The data of an earlier run as compared with this command's, in words."""
+    count, count_now = before.get("num_images", 0), len(plan.dataset)
+    if not _is_named_alike(plan, before):
+        return (
+            f"{before.get('source')}, most of whose images are these ({count:,} images, here {count_now:,})"
+        )
+    now = f"{count_now:,}" + (", others or with other labels" if count == count_now else "")
+    return f"this data when it was another ({count:,} images, now {now})"
 
 
-def _is_alike(plan: Plan, stored: Mapping[str, Any]) -> bool:
-    dataset = stored.get("dataset") or {}
-    places = {absolute_source(plan.source), plan.dataset.name}
-    spec = stored.get("spec") or {}
-    return (
-        stored.get("family") == plan.family_name
-        and spec.get("resolution") == plan.spec.resolution
-        and bool({dataset.get("source"), dataset.get("name")} & places)
+def _is_related(plan: Plan, stored: Mapping[str, Any], sample: Sample) -> bool:
+    """Whether a run trains the same model on data of the same name, place or content."""
+    dataset, spec = stored.get("dataset") or {}, stored.get("spec") or {}
+    same_model = stored.get("family") == plan.family_name and spec.get("resolution") == plan.spec.resolution
+    return same_model and (_is_named_alike(plan, dataset) or _is_alike(plan, dataset, sample))
+
+
+def _is_named_alike(plan: Plan, dataset: Mapping[str, Any]) -> bool:
+    return bool(
+        {dataset.get("source"), dataset.get("name")} & {absolute_source(plan.source), plan.dataset.name}
     )
+
+
+def _is_alike(plan: Plan, dataset: Mapping[str, Any], sample: Sample) -> bool:
+    """Whether most images are the same; not where one place was given with other options (a fold, say)."""
+    before, now = (
+        str(source).partition("?")[0] for source in (dataset.get("source"), absolute_source(plan.source))
+    )
+    earlier = frozenset(dataset.get("sample") or ())
+    return before != now and bool(earlier) and overlap(earlier, sample()) >= _MOSTLY
+
+
+def image_sample(dataset: Dataset) -> frozenset[str]:
+    """The smallest hashes of a dataset's images, by which two datasets can be compared (MinHash).
+
+    Broder (1997), On the resemblance and containment of documents.
+    """
+    parts = (np.arange(at, min(at + _CHUNK, len(dataset))) for at in range(0, len(dataset), _CHUNK))
+    images = (image for part in parts for image in dataset.images(part))
+    hashes = {hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in images}
+    return frozenset(sorted(hashes)[:_SAMPLE])
+
+
+def overlap(first: frozenset[str], second: frozenset[str]) -> float:
+    """The share of images that two datasets have in common, of all that either has, by their samples."""
+    joined = sorted(first | second)[:_SAMPLE]
+    return sum(hash_ in first and hash_ in second for hash_ in joined) / len(joined)
 
 
 def _differences(plan: Plan, stored: Mapping[str, Any]) -> str:

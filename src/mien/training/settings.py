@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 from mien.core import ranks
-from mien.core.errors import InputError
+from mien.core.errors import InputError, first_problem
 
 
 def resolve_config(
@@ -32,8 +32,8 @@ def resolve_config(
     try:
         config: BaseModel = family.Config.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"--set {first['loc'][0]}={first['input']}: {first['msg']}") from error
+        name, value, reason = first_problem(error)
+        raise InputError(f"--set {name}={value}: {reason}") from error
     return config
 
 

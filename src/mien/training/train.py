@@ -24,7 +24,7 @@ from mien.training.order import Stream
 from mien.training.outputs import NoOutputs, Outputs
 from mien.training.plan import Built, Plan, make_plan
 from mien.training.precision import NAMES, choose, probe
-from mien.training.resume import absolute_source, check_related, resumed, same_run
+from mien.training.resume import absolute_source, check_related, image_sample, resumed, same_run
 from mien.training.session import Event, Session
 from mien.training.start import check_resumable
 
@@ -196,6 +196,7 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
             "source": absolute_source(plan.source),
             "content_hash": plan.dataset.content_hash,
             "num_images": len(plan.dataset),
+            "sample": sorted(image_sample(plan.dataset)),
         },
         "options": plan.options.model_copy(update={"real": absolute_source(plan.options.real)}).model_dump(
             mode="json"

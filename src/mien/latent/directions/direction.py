@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mien import TOOL
 from mien.core.atomic import write_bytes
-from mien.core.errors import InputError
+from mien.core.errors import InputError, first_problem
 from mien.core.events import Column, Table
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Space, shape_of, space_of
@@ -100,7 +100,7 @@ class Direction:
         try:
             known = About(name=name, unit=unit, layers=layers, **about)
         except ValidationError as error:
-            raise InputError(f"direction {name[:40]!r}: {error.errors()[0]['msg']}") from error
+            raise InputError(f"direction {name[:40]!r}: {first_problem(error).reason}") from error
         return cls((step / unit).float().contiguous(), known)
 
     @property

@@ -16,6 +16,7 @@ from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.packaged import encoder_of, name_of
 from mien.core.run import RunFolder
+from mien.core.sampling import Seed
 from mien.core.stop import Stop
 from mien.core.types import Dataset, Drawn
 from mien.datasets.opening import open_dataset
@@ -56,7 +57,7 @@ def encoder(
     kimg: float | None = None,
     preset: str = "default",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     device: str = "auto",
 ) -> Path:
     """Train an encoder for a generator: a network that finds the latents of images at once.

@@ -60,7 +60,7 @@ class ProjectOptions(BaseModel):
     tune_steps: int = Field(200, ge=1, description="Steps of pivotal tuning.")
     tune_lr: float = Field(3e-4, gt=0, description="Learning rate of pivotal tuning.")
     batch: int = Field(16, ge=1, le=256, description="Faces optimised at once.")
-    seed: int = Field(0, ge=0, description="Seed of noise and of starting points.")
+    seed: int = Field(0, ge=0, lt=1 << 31, description="Seed of noise and of starting points.")
 
     @property
     def num_steps(self) -> int:
