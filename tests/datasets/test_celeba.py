@@ -1,5 +1,6 @@
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,7 +241,7 @@ def test_lines_of_the_other_lists_that_are_wrong_are_named(root):
 
 @pytest.mark.parametrize("name", ["img_align_celeba", "list_attr_celeba.txt"])
 def test_what_is_missing_is_said_with_where_to_get_it(root, name):
-    (root / name).rename(root / "elsewhere")
+    (root / name).rename(root.parent / "elsewhere")
     with pytest.raises(InputError, match=rf"{name}.* is missing; get it from mmlab.*terms"):
         open_dataset(f"celeba:{root}")
 
@@ -329,12 +330,58 @@ def as_pngs(root):
     (root / "img_align_celeba").rmdir()
 
 
-@pytest.mark.parametrize("change", [as_browsers_save_it, unpacked_into_a_folder, as_pngs])
+def in_a_folder_of_images(root):
+    folder = root / "img_align_celeba"
+    (folder / "img_align_celeba").rename(root / "images")
+    folder.rmdir()
+    Image.new("RGB", (8, 8)).save(root / "preview.png")
+
+
+def beside_the_list(root):
+    in_a_folder_of_images(root)
+    for path in (root / "images").iterdir():
+        path.rename(root / path.name)
+
+
+def in_folders_of_its_splits(root):
+    """Without the partition, which the folders then say."""
+    in_a_folder_of_images(root)
+    (root / "list_eval_partition.csv").unlink()
+    for row in ROWS:
+        folder = root / ("train", "valid", "test")[row.split]
+        folder.mkdir(exist_ok=True)
+        (root / "images" / row.file).rename(folder / row.file)
+
+
+def with_the_list_of_hq(root):
+    in_a_folder_of_images(root)
+    lines = [line.split(",") for line in (root / "list_attr_celeba.csv").read_text().splitlines()]
+    text = "\n".join([str(len(lines) - 1), " ".join(lines[0][1:]), *map(" ".join, lines[1:])])
+    (root / "CelebAMask-HQ-attribute-anno.txt").write_text(text)
+    (root / "list_attr_celeba.csv").unlink()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        as_browsers_save_it,
+        unpacked_into_a_folder,
+        as_pngs,
+        in_a_folder_of_images,
+        beside_the_list,
+        in_folders_of_its_splits,
+        with_the_list_of_hq,
+    ],
+)
 def test_copies_under_other_names_read_the_same(root, change):
     change(as_kaggle_has_it(root))
     assert recognise(root) == "celeba"
     index = open_index(f"celeba:{root}")
-    assert index.problems == ()
-    assert [entry.labels for entry in index.entries] == [row.attributes for row in ROWS]
-    assert [entry.split for entry in index.entries] == [("train", "val", "test")[row.split] for row in ROWS]
+    assert [problem.where for problem in index.problems] == [path.name for path in root.glob("preview.png")]
+    rows = {Path(row.file).stem: row for row in ROWS}
+    assert {Path(entry.file).stem for entry in index.entries} == rows.keys()
+    for entry in index.entries:
+        row = rows[Path(entry.file).stem]
+        assert entry.labels == row.attributes
+        assert entry.split == ("train", "val", "test")[row.split]
     assert all((root / entry.file).is_file() for entry in index.entries)

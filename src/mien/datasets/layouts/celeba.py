@@ -6,7 +6,8 @@
     identity_CelebA.txt            "000001.jpg 2880"
 
 Kaggle's copy has the lists as .csv, line 1 "image_id,5_o_Clock_Shadow,...". The lists may lie in Anno/ and
-Eval/ and the pictures in Img/, as they come. Attributes go by the names in
+Eval/ and the pictures in Img/, as they come; without img_align_celeba/ the pictures are those of the list,
+in whatever folders they lie (images/, train/). CelebA-HQ's list is read too. Attributes go by the names in
 the header, never by their place. Without the partition split= goes by person; without the identities nobody
 knows who is who. Pictures are cut to the largest square in the middle.
 """
@@ -22,6 +23,7 @@ from typing import TypeVar
 from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.errors import InputError
 from mien.core.events import Tick
+from mien.core.path_labels import read_paths
 from mien.core.picture import PICTURE_SUFFIXES
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
@@ -31,7 +33,7 @@ from mien.datasets.tables import list_rows, read_text
 LICENCE = "CelebA agreement: non-commercial research only; pictures may not be passed on"
 CITATION = "Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICCV 2015"
 
-_PICTURES, _ATTRIBUTES = "img_align_celeba", "list_attr_celeba"
+_PICTURES, _ATTRIBUTES, _OF_HQ = "img_align_celeba", "list_attr_celeba", "CelebAMask-HQ-attribute-anno"
 _PARTITION, _IDENTITY = "list_eval_partition", "identity_CelebA"
 _LIST_FOLDERS = ("Anno", "Eval")
 _PACKED = (*ARCHIVE_SUFFIXES, ".7z", ".7z.001", ".rar")
@@ -47,7 +49,7 @@ Attributes = dict[str, dict[str, bool]]  # picture -> name -> value
 def recognise(root: Path) -> bool:
     """Is there the folder of pictures or the list of attributes?"""
     root = _base(root)
-    return _pictures(root) is not None or _list_file(root, _ATTRIBUTES) is not None
+    return _pictures(root) is not None or _attribute_list(root) is not None
 
 
 def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
@@ -62,22 +64,35 @@ def index(root: Path) -> Index:
     the list of attributes has no usable header.
     """
     whole, root = root, _base(root)
-    folder = _pictures(root)
-    listed = _list_file(root, _ATTRIBUTES)
-    if folder is None or listed is None:
-        missing = f"{_PICTURES}/" if folder is None else f"{_ATTRIBUTES}.txt (or .csv)"
-        raise InputError(f"{root}: {missing} is missing; {_packed_hint(root) or _GET}")
+    listed = _attribute_list(root)
+    if listed is None:
+        raise _missing(root, f"{_ATTRIBUTES}.txt (or .csv)")
     problems: list[Problem] = []
     notes: list[str] = []
     names, attributes = _read_attributes(listed, problems)
     splits = _read_list(root, _PARTITION, problems, notes)
     people = _read_list(root, _IDENTITY, problems, notes)
-    present = _list_pictures(folder)
+    place = _pictures(root)
+    folder, present = root if place is None else place, _list_pictures(place) if place else []
+    if place is None:
+        present, others = _listed_anywhere(root, attributes)
+        if others:
+            problems.append(
+                Problem(others[0], f"{len(others)} not in {listed.name}, or of a number twice: left out")
+            )
+        if not present:
+            raise _missing(root, f"{_PICTURES}/")
     attributes, splits, people = (_as_they_are(present, known) for known in (attributes, splits, people))
+    by_folder = {n: path.split for n, path in zip(present, read_paths(present), strict=True) if path.split}
+    if by_folder and not splits:
+        splits, notes = by_folder, [note for note in notes if not note.startswith(f"no {_PARTITION}")]
     problems += _compare(present, attributes, folder.name, listed.name)
-    prefix = folder.relative_to(whole).as_posix()
+    prefix = folder.relative_to(whole)
     entries = tuple(
-        Entry(f"{prefix}/{name}", attributes.get(name, {}), people.get(name, ""), split=splits.get(name, ""))
+        Entry(
+            *((prefix / name).as_posix(), attributes.get(name, {}), people.get(name, "")),
+            split=splits.get(name, ""),
+        )
         for name in present
     )
     entries = _one_side(entries, problems)
@@ -88,8 +103,30 @@ def index(root: Path) -> Index:
 def _base(root: Path) -> Path:
     """The folder with pictures and list: the root, or the folder in it that an archive was unpacked to."""
     folders = sorted(path for path in islice(root.iterdir(), _LOOKED_AT) if path.is_dir())
-    whole = [place for place in (root, *folders) if _pictures(place) and _list_file(place, _ATTRIBUTES)]
-    return whole[0] if whole else root
+    listed = [place for place in (root, *folders) if _attribute_list(place)]
+    return next((place for place in listed if _pictures(place)), listed[0] if listed else root)
+
+
+def _attribute_list(root: Path) -> Path | None:
+    return _list_file(root, _ATTRIBUTES) or _list_file(root, _OF_HQ)
+
+
+def _missing(root: Path, what: str) -> InputError:
+    return InputError(f"{root}: {what} is missing; {_packed_hint(root) or _GET}")
+
+
+def _listed_anywhere(root: Path, attributes: Attributes) -> tuple[list[str], list[str]]:
+    """The pictures of the list, wherever they lie below `root`, and the other pictures."""
+    stems = {Path(name).stem for name in attributes}
+    known: dict[str, str] = {}
+    others = []
+    for folder, folders, _ in os.walk(root):
+        folders.sort()
+        for name in _list_pictures(Path(folder)):
+            path = (Path(folder) / name).relative_to(root).as_posix()
+            if Path(name).stem not in stems or known.setdefault(Path(name).stem, path) != path:
+                others.append(path)
+    return sorted(known.values()), others
 
 
 def _pictures(root: Path) -> Path | None:
