@@ -16,6 +16,7 @@ from mien.core.family import GENERATOR, build_product, kind_of, weightless
 from mien.core.packaged import source_of
 from mien.core.run import RunFolder
 
+DISCRIMINATOR = "discriminator"  # the kind of a file that lies beside an imported generator
 N = TypeVar("N", bound=nn.Module, covariant=True)
 
 
@@ -77,29 +78,51 @@ def _first_whole(paths: Sequence[Path], kind: str) -> tuple[nn.Module, NetworkHe
 def read_network(path: Path, kind: str = GENERATOR) -> tuple[nn.Module, NetworkHeader]:
     """Build the network of `kind` that the file `path` holds, in eval mode, without gradients.
 
-    A file may be a stranger's: its tensors are compared with its configuration before any memory is taken for
-    a network. Raises InputError when it is damaged, not ours, of another kind, or does not fit its family.
+    Raises InputError when it is damaged, not ours, of another kind, or does not fit its family.
     """
     header = read_header(path)
-    try:
-        family = discover.load("mien.models", header.family)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    if header.kind != kind or kind_of(family) != kind:
-        raise InputError(f"{path}: it holds '{header.kind}', and here a '{kind}' is needed")
-    try:
-        config = family.Config(**header.config)
-        with weightless():
-            network = build_product(family, config, header.spec)
-        _check_shapes(network.state_dict(), read_shapes(path))
-    except (ValidationError, MienError, TypeError, RuntimeError, ValueError) as error:
-        reason = " ".join(_reason(error).split())[:200]
-        raise InputError(f"{path}: its weights do not fit a {header.family} {kind} ({reason})") from error
+    if header.kind != kind:
+        raise _another_kind(path, header, kind)
+    network = checked(path, header)
     tensors, header = load_generator(path)
     kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
     network.load_state_dict({n: tensor.to(kinds[n]) for n, tensor in tensors.items()}, assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as it was trained
     return network.eval().requires_grad_(False), header
+
+
+def checked(path: Path, header: NetworkHeader) -> nn.Module:
+    """The network of a file without its weights, whose shapes were compared with the file's.
+
+    A file may be a stranger's: this takes no memory for a network or for tensors. Raises InputError where the
+    file's tensors are not those of its configuration, or its family or kind is not known.
+    """
+    try:
+        family = discover.load("mien.models", header.family)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    is_d = header.kind == DISCRIMINATOR
+    if not is_d and kind_of(family) != header.kind:
+        raise _another_kind(path, header, kind_of(family))
+    try:
+        config = family.Config(**header.config)
+        with weightless():
+            network: nn.Module = (
+                family.build(config, header.spec).networks["d"]
+                if is_d
+                else build_product(family, config, header.spec)
+            )
+        _check_shapes(network.state_dict(), read_shapes(path))
+    except (ValidationError, MienError, TypeError, RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(_reason(error).split())[:200]
+        raise InputError(
+            f"{path}: its weights do not fit a {header.family} {header.kind} ({reason})"
+        ) from error
+    return network
+
+
+def _another_kind(path: Path, header: NetworkHeader, needed: str) -> InputError:
+    return InputError(f"{path}: it holds '{header.kind}', and here a '{needed}' is needed")
 
 
 def _reason(error: Exception) -> str:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 from torch import Tensor
 
-from mien.core.checkpoint import NetworkHeader, is_ours, load_generator, load_state, newest_state
+from mien.core.checkpoint import NetworkHeader, is_ours, load_generator, load_state, newest_state, read_header
 from mien.core.errors import InputError
 from mien.core.family import GENERATOR, kind_of, shapes_of, weightless
-from mien.core.network import products_of
+from mien.core.network import checked, products_of
 from mien.core.packaged import name_of, source_of
 from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
@@ -164,6 +164,7 @@ def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
     `NAME.safetensors`, else from the run's training state of the same moment.
     report: gets the reason why a discriminator cannot be used. Raises InputError.
     """
+    checked(path, read_header(path))  # before any memory is taken
     tensors, header = load_generator(path)
     return Weights(tensors, _discriminator(path, header, report), header)
 
@@ -303,6 +304,7 @@ def _discriminator(
 ) -> Mapping[str, Tensor] | None:
     own_file = path.with_name(path.stem + ".discriminator.safetensors")
     if own_file.is_file():
+        checked(own_file, read_header(own_file))
         tensors, own_header = load_generator(own_file)
         if own_header.origin == header.origin:
             return tensors
