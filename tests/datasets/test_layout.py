@@ -60,7 +60,7 @@ def test_options_are_parsed_and_those_of_the_layout_passed_on(root):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("size=none", "option size=none.*integer"),
+        ("size=none", "option size=none.*whole number"),
         ("size=0", "option size=0"),
         ("split=middle", "option split=middle.*'train'"),
         ("mode=odd", "option mode=odd.*'plain' or 'boxed'"),
