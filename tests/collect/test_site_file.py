@@ -42,7 +42,7 @@ def test_defaults_are_gentle():
             'name = "b"',
             'name = { css = "b", parse = "shoe-size" }',
             "individual_details.name.parse",
-            "Input",
+            "should",
             "name =",
         ),
         (
