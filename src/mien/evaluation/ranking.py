@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from mien.attributes.agreement import Interval
 from mien.core.errors import InputError
 from mien.core.events import Column, Table
@@ -12,11 +10,13 @@ from mien.core.score import Score, comparable
 from mien.evaluation.measure import Measured
 from mien.metrics import kernel
 
-_LEVELS = (2.5, 97.5)
-
 
 class Ranked(NamedTuple):
-    """A model's place. places: first and last of its 95 % interval. behind: its distance less the best's."""
+    """A model's place. behind: its distance less the best's.
+
+    places: those that it may have, since 95 % intervals of differences say which models are surely better or
+    worse.
+    """
 
     label: str
     score: Score
@@ -27,7 +27,6 @@ class Ranked(NamedTuple):
 def ranking(measured: Sequence[Measured]) -> list[Ranked]:
     """The models, best first; [] without kernel distances.
 
-    The same resampled reals are laid against every model, so what they share falls out of the differences.
     Raises InputError where their scores must not be compared.
     """
     scores = [score for one in measured for score in [next(filter(_counts, one.scores), None)] if score]
@@ -37,18 +36,16 @@ def ranking(measured: Sequence[Measured]) -> list[Ranked]:
     for one, score in zip(measured, scores, strict=True):
         if reasons := comparable(scores[0], score):
             raise InputError(f"{measured[0].label} and {one.label} cannot be compared: {'; '.join(reasons)}")
-    resampled = [kernel.resampled(one.real.features[network], one.fake.features[network]) for one in measured]
-    drawn = np.array([value + deviations for value, deviations in resampled])
+    reals, *_ = (one.real.features[network] for one in measured)
+    apart = kernel.differences(reals, [one.fake.features[network] for one in measured])
     order = sorted(range(len(measured)), key=lambda index: scores[index].value)
-    best = order[0]
     rows = []
     for index in order:
-        first = np.percentile(1 + (drawn < drawn[index]).sum(axis=0), _LEVELS[0], method="nearest")
-        last = np.percentile((drawn <= drawn[index]).sum(axis=0), _LEVELS[1], method="nearest")
-        less, more = np.percentile(drawn[index] - drawn[best], _LEVELS)
-        behind = scores[index].value - scores[best].value
-        interval = Interval(value=behind, low=float(less), high=float(more))
-        rows.append(Ranked(measured[index].label, scores[index], (int(first), int(last)), interval))
+        surely_better, surely_worse = (apart[index, :, 1] > 0).sum(), (apart[index, :, 2] < 0).sum()
+        places = (1 + int(surely_better), len(measured) - int(surely_worse))
+        value, low, high = apart[index, order[0]].tolist()
+        interval = Interval(value=value, low=low, high=high)
+        rows.append(Ranked(measured[index].label, scores[index], places, interval))
     return rows
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 _LEVEL = 0.975
+Z = float(norm.ppf(_LEVEL))
 HALVES = 64
 
 
@@ -22,7 +23,7 @@ def around(value: float, error: float, freedom: float = np.inf) -> tuple[float, 
 
 def of_share(share: float, count: float) -> tuple[float, float]:
     """Of a share of `count` independent cases (Wilson 1927)."""
-    z2 = float(norm.ppf(_LEVEL)) ** 2
+    z2 = Z**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = np.sqrt(z2 * share * (1 - share) / count + z2**2 / (4 * count**2)) / (1 + z2 / count)
     return max(middle - half, 0.0), min(middle + half, 1.0)
