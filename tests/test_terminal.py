@@ -29,6 +29,14 @@ def test_sentences_are_printed_as_they_are() -> None:
     )
 
 
+def test_on_a_terminal_lines_are_broken_between_words_and_paths_stay_whole() -> None:
+    path = "runs/" + "x" * 40
+    text = printed(Notice(f"one two three four five, wrote {path} and more"), is_terminal=True, width=30)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    assert path in lines
+    assert all(len(line) <= 30 for line in lines if line != path)
+
+
 def test_names_from_outside_cannot_steer_the_terminal() -> None:
     evil = "a\x1b[2J\x07\u202eb\rc\x9b1mé\udcffz"
     table = Table((Column(evil),), ((evil,),), title=evil, caption=evil)

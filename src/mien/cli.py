@@ -208,9 +208,10 @@ def _noun(kind: object) -> str:
 
 def _complain(error: Exception) -> int:
     from pydantic import ValidationError
+    from rich.console import Console
 
     from mien.core.atomic import explain
-    from mien.terminal import escaped
+    from mien.terminal import escaped, say
 
     if isinstance(error, OSError) and isinstance(error.filename, str):
         error = explain(error, Path(error.filename))
@@ -218,11 +219,11 @@ def _complain(error: Exception) -> int:
         if error.raised_by_all and not _speaks():
             return error.exit_code
         lines = [escaped(str(line), keep="") for line in error.args]
-        print("mien: " + "\n".join(lines), file=sys.stderr)
+        say(Console(stderr=True), "mien: " + "\n".join(lines))
         return error.exit_code
     reason = ": ".join(first_problem(error)) if isinstance(error, ValidationError) else str(error)
     reason = escaped(" ".join(reason.split()))
-    print(f"mien: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
+    say(Console(stderr=True), f"mien: {type(error).__name__}: {reason} (--debug shows where)")
     return 1
 
 

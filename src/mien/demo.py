@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mien.core import discover
 from mien.core.errors import InputError
-from mien.core.events import Events, job
+from mien.core.events import Events, is_hint, job
 from mien.core.packaged import DEFAULT, names
 from mien.datasets.opening import open_dataset
 from mien.evaluation.evaluate import table
@@ -42,10 +42,10 @@ def demo(events: Events, /, *, minutes: float = 4.0, people: int = 1500, out: Pa
     draw_packaged(out, events)
     events.started(f"2/6 renders {people:,} people who do not exist, {SIZE} px")
     open_dataset(source, progress=events.progress("rendering"))
-    events.started(f"3/6 learns to draw such people, for {minutes:g} minutes")
+    events.started(f"3/6 learns to draw such people, for {minutes:g} minute{'' if minutes == 1 else 's'}")
     preset = fitting_preset(discover.load("mien.models", _FAMILY), DEFAULT, _PRESET)
     options = TrainOptions(model=_FAMILY, preset=preset, minutes=minutes, out=out)
-    run = train(source, options=options).run(events.send)
+    run = train(source, options=options).run(lambda event: None if is_hint(event) else events.send(event))
     events.started("4/6 draws the same 64 seeds again: what they have become")
     faces = run.path / "faces"
     generate(run.path, out=faces, seeds="0-63").run()
@@ -59,13 +59,15 @@ def demo(events: Events, /, *, minutes: float = 4.0, people: int = 1500, out: Pa
         noise_baseline=True,
         fetch=False,
         progress=events.progress("measuring"),
+        scoring=events.progress("computing metrics", "metrics"),
         announce=events.note,
     )
     events.send(table(scores))
     events.started("6/6 writes the report")
     progress = events.progress("comparing with the training pictures")
     report = write_report(run.path, progress=progress)
-    events.note(f"faces: {faces}\ngrid: {grid}\nreport: {report}")
+    events.note(f"faces: {faces}\ngrid: {grid}\nreport, for your browser: {report}")
+    events.hint("next, with photos of your own: mien prepare photos/ photos.zip --size 64")
     return report
 
 

@@ -16,7 +16,7 @@ from mien.core.events import Event, Job, Notice, Progress, Started, Table, Train
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _LOSSES = {"Loss/G/loss": "G", "Loss/D/loss": "D", "Loss/net/loss": "loss", "Eval/auc": "AUC"}
-_STYLES = {"plain": None, "strong": "bold", "warning": "yellow", "error": "bold red"}
+_STYLES = {"plain": None, "strong": "bold", "hint": "cyan", "warning": "yellow", "error": "bold red"}
 _QUIET_SECONDS = 10.0  # between lines of progress where there is no terminal
 _MEGABYTE = 1e6
 _STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats, lone surrogates, separators of lines
@@ -46,6 +46,20 @@ def show_if_watched(job: Job[Any]) -> Any:
     """Run a job whole; show it on a terminal or in a notebook, and nowhere else."""
     console = Console()
     return show(job) if console.is_terminal or console.is_jupyter else job.run()
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print lines; on a terminal they are broken between words, and a long path is not broken."""
+    whole = not console.is_terminal
+    console.print(
+        text,
+        style=style,
+        markup=False,
+        highlight=False,
+        no_wrap=whole,
+        overflow="ignore",
+        crop=False,
+    )
 
 
 class Terminal:
@@ -94,7 +108,7 @@ class Terminal:
             self._console.print(rich_table(event), soft_wrap=False)
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._console.print(escaped(text), style=style, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, escaped(text), style)
 
     def _count(self, event: Progress) -> None:
         if self._counted.get(event.what) == event:  # a server that idles says so every second

@@ -74,7 +74,17 @@ def data(tmp_path):
 @pytest.mark.slow
 def test_every_score_carries_what_it_was_computed_with(run, data):
     ticks = []
-    scores = measure(run.path, data, **CHEAP, num_fake=20, seed=5, progress=lambda *tick: ticks.append(tick))
+    scored = []
+    scores = measure(
+        run.path,
+        data,
+        **CHEAP,
+        num_fake=20,
+        seed=5,
+        progress=lambda *tick: ticks.append(tick),
+        scoring=lambda *tick: scored.append(tick),
+    )
+    assert scored[-1][0] == scored[-1][1] == len(scored)  # a metric at a time, of the fakes and of the halves
     ours = {score.metric: score for score in scores if score.subject == "generator"}
     assert {"kernel", "precision", "recall", "density", "coverage", "swd_16"} <= set(ours)
     kernel, pixels = ours["kernel"], ours["swd_16"]
@@ -179,8 +189,8 @@ def test_the_frechet_distance_comes_at_fixed_counts_or_not_at_all(run, data, mon
 def test_the_kernel_distance_comes_first_with_its_interval(run, data):
     scores = measure(run.path, data, **CHEAP, num_fake=16)
     first = table(scores[::-1]).rows[0]
-    assert first[:3] == ("kernel", "vgg-random", "lower")
-    assert re.fullmatch(r"\S+ \(\S+ to \S+\)", first[3])
+    assert first[:2] == ("kernel \N{DOWNWARDS ARROW}", "vgg-random")
+    assert re.fullmatch(r"\S+\n\[\S+, \S+\]", first[2])
 
 
 def _without_faces(names):
@@ -197,7 +207,7 @@ def test_what_is_not_here_is_left_out_in_a_line_each(run, data, monkeypatch):
     assert scores[0].metric == "kernel"
     assert {score.network for score in scores if score.metric == "kernel"} == {"vgg-random"}
     assert sum("vgg-random alone" in line for line in said) == 1
-    assert sum("left out the metric lpips" in line for line in said) == 1
+    assert sum(line.startswith("left out the metrics ") and "lpips" in line for line in said) == 1
     assert all("\n" not in line for line in said)
     with pytest.raises(MienError, match="lpips-alexnet"):
         measure(run.path, data, metrics=["lpips"], fetch=False, num_fake=16)
@@ -237,8 +247,14 @@ def test_the_table_names_metrics_networks_and_subjects(run, data):
     console = Console(width=160, file=io.StringIO())
     console.print(rich_table(table(scores)))
     text = console.file.getvalue()
-    for word in ("kernel", "coverage", "vgg-random", " noise", "real:real", "16:24"):
+    for word in ("kernel \N{DOWNWARDS ARROW}", "coverage \N{UPWARDS ARROW}", " noise", "real:real", "16:24"):
         assert word in text
+    kernel = next(score for score in scores if (score.metric, score.subject) == ("kernel", "generator"))
+    narrow = Console(width=80, file=io.StringIO())
+    narrow.print(rich_table(table([score for score in scores if score.subject != "noise"])))
+    # A terminal of 80 columns breaks neither an interval nor a heading.
+    assert f"[{kernel.low:.3g}, {kernel.high:.3g}]" in narrow.file.getvalue()
+    assert "generator" in narrow.file.getvalue()
     assert "no scores" in str(table([]).title)
 
 

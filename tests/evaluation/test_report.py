@@ -269,11 +269,12 @@ def test_damaged_log_lines_cost_only_themselves(run: RunFolder) -> None:
 
 
 def test_curves_are_sorted_into_charts_by_what_they_are_about(run: RunFolder) -> None:
-    run.append_log({"nimg": 21_000, "Heat/core": 5.0})
+    run.append_log({"nimg": 21_000, "Heat/core": 5.0, "Loss/signs/real": 0.4})
     found = {group.title: [series.name for series in group.series] for group in groups(read_log(run).ticks)}
     assert found == {
         "Discriminator's scores": ["real pictures", "generated pictures"],
         "Losses": ["discriminator", "generator"],
+        "Sign of the discriminator's score on real pictures": ["real pictures"],
         "Gradient penalties": ["R1"],
         "Gradient norms": ["discriminator", "generator"],
         "Speed": ["whole loop"],
@@ -324,6 +325,13 @@ def test_baselines_stand_beside_what_they_belong_to() -> None:
     assert (frechet.values, frechet.floor, frechet.noise) == (("2", "3"), "0.5", "90")
     assert table.columns == ("at 20 kimg", "at 10 kimg")
     assert any("what it was trained on" in text for _, text in table.provenance)
+
+
+def test_halves_of_as_many_pictures_as_a_metric_takes_stand_beside_it() -> None:
+    capped = score(metric="faces_fake", module="faces", better="higher", value=0.9)
+    halves = baseline("real-halves", metric="faces_fake", module="faces", better="higher", value=0.8)
+    (table,) = score_tables.tables([capped, halves], trained_on="dd")
+    assert (table.rows[0].values, table.rows[0].floor) == (("0.9",), "0.8")
 
 
 def kernel(**changes: Any) -> Score:
@@ -521,6 +529,9 @@ def test_the_page_names_what_was_trained_on_what_and_how_long(run: RunFolder) ->
     text = words(page_of(run))
     assert "family lite for faces of 16 pixels, trained on 40 pictures (blobs) for 4 min" in text
     assert "has not been measured yet" in text
+    config = run.read_config()
+    run.write_config({**config, "start": {"packaged": "faces-64"}})
+    assert "beginning with faces-64, the model that comes with mien" in words(page_of(run))
 
 
 def test_a_dataset_that_is_gone_costs_only_the_neighbours(run: RunFolder, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_a
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T", covariant=True)
-Tone = Literal["plain", "strong", "warning", "error"]
+Tone = Literal["plain", "strong", "hint", "warning", "error"]
 Tick = Callable[[int, int], None]  # (done, total)
 
 
@@ -98,6 +98,11 @@ Event = Started | Progress | Notice | Written | Table | TrainingTick | Result[An
 Listener = Callable[[Event], None]
 
 
+def is_hint(event: Event) -> bool:
+    """Whether it says what to type next."""
+    return isinstance(event, Notice) and event.tone == "hint"
+
+
 class Stopped(BaseException):
     """Raised inside a job whose events nobody takes any more; no `except Exception` swallows it."""
 
@@ -118,6 +123,10 @@ class Events:
 
     def note(self, text: str, tone: Tone = "plain") -> None:
         self.send(Notice(text, tone))
+
+    def hint(self, text: str) -> None:
+        """What to type next; a job that runs another one drops its hints."""
+        self.send(Notice(text, "hint"))
 
     def warn(self, text: str) -> None:
         self.send(Notice(text, "warning"))

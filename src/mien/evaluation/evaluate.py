@@ -20,10 +20,12 @@ from mien.training.kinds import kind, kind_at
 from mien.training.settings import pick_device
 
 _TITLES: dict[str, str] = {"generator": "generator", "noise": "noise", "real-halves": "real:real"}
+_ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}"}
 _CAPTION = (
-    "in brackets: 95 % intervals; real:real: one half of the reals against the other, each half as many"
+    "\N{DOWNWARDS ARROW} lower is better, \N{UPWARDS ARROW} higher is better; in brackets: 95 % intervals;"
+    " images: generated:real; real:real: one half of the reals against the other, each half as many"
 )
-_FIRST = ("kernel", "frechet")
+_FIRST = ("kernel", "frechet", "precision", "recall", "density", "coverage")
 _METRICS = (
     f"Metric: {', '.join(discover.names('mien.metrics'))}; may be repeated. By default all but"
     " classifier_score and path_length."
@@ -107,6 +109,7 @@ def evaluate(
         "seed": seed,
         "device": place,
         "progress": progress,
+        "scoring": events.progress("computing metrics", "metrics"),
         "announce": events.note,
         "cluster": cluster,
     }
@@ -162,7 +165,7 @@ def table(scores: Sequence[Score], label: str = "") -> Table:
     for score in in_order(scores):
         rows.setdefault((score.metric, score.network or "pixels"), {})[score.subject] = score
     columns = (
-        *map(Column, ("metric", "seen through", "better")),
+        *map(Column, ("metric", "features")),
         *(Column(_TITLES[subject], numbers=True, wraps=True) for subject in subjects),
         Column("images", numbers=True),
     )
@@ -173,11 +176,13 @@ def table(scores: Sequence[Score], label: str = "") -> Table:
 def _row(key: tuple[str, str], row: dict[str, Score], subjects: Sequence[str]) -> tuple[str, ...]:
     any_score = row.get("generator") or next(iter(row.values()))
     values = [_value(row[subject]) if subject in row else "" for subject in subjects]
-    return (*key, any_score.better or "-", *values, f"{any_score.num_fake}:{any_score.num_real}")
+    metric, network = key
+    metric += _ARROWS.get(any_score.better or "", "")
+    return (metric, network, *values, f"{any_score.num_fake}:{any_score.num_real}")
 
 
 def in_order(scores: Sequence[Score]) -> list[Score]:
-    """The scores sorted: kernel distance, Fréchet distance, then the others."""
+    """The scores sorted: distances, precision and recall, then the others."""
     return sorted(
         scores, key=lambda score: _FIRST.index(score.metric) if score.metric in _FIRST else len(_FIRST)
     )
@@ -186,7 +191,7 @@ def in_order(scores: Sequence[Score]) -> list[Score]:
 def _value(score: Score) -> str:
     if score.low is None or score.high is None:
         return f"{score.value:.4g}"
-    return f"{score.value:.4g} ({score.low:.3g} to {score.high:.3g})"
+    return f"{score.value:.4g}\n[{score.low:.3g}, {score.high:.3g}]"
 
 
 def _title(scores: Sequence[Score]) -> str:

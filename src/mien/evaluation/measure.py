@@ -42,6 +42,7 @@ _MOST_FAKES = 5_000
 _MOST_REALS = 50_000
 _MOST_PIXELS = 2_000  # pictures that pixel metrics get; beyond it they only become slower
 _PIXEL_BYTES = 1 << 30
+_LEAST_HALVED = 16  # reals that are scored half against half
 _PATHS = 500  # of the path length
 
 
@@ -76,6 +77,7 @@ class _Context:
     modules: dict[str, ModuleType]
     announce: Announce
     device: torch.device
+    scored: Ticker
 
     def networks_of(self, module: ModuleType) -> Sequence[FeatureNetwork]:
         return {"features": self.networks, "probabilities": self.classifiers}.get(module.NEEDS, ())
@@ -102,6 +104,7 @@ def measure_all(
     floor: bool = True,
     fetch: bool = True,
     progress: Tick | None = None,
+    scoring: Tick | None = None,
     announce: Announce | None = None,
     cluster: str | None = None,
 ) -> list[Measured]:
@@ -115,9 +118,9 @@ def measure_all(
     ASKED_FOR. num_fake: fakes drawn, from seeds `seed`, `seed` + 1, ...; by default as many as there are
     reals, at most 5,000. num_real: a fixed random choice of the data; all by default, at most 50,000. Metrics
     of pixels get 2,000 at most. noise_baseline: score pure noise alike. floor: score one half of the reals
-    against the other. progress(done, total) counts images; announce(line) gets what was left out or is
-    doubtful. cluster: a Dask cluster that extracts the features (`core.cluster.opened`). In a run folder the
-    scores are appended to `metric-<module>.jsonl`.
+    against the other. progress(done, total) counts images, scoring(done, total) metrics; announce(line) gets
+    what was left out or is doubtful. cluster: a Dask cluster that extracts the features
+    (`core.cluster.opened`). In a run folder the scores are appended to `metric-<module>.jsonl`.
     Raises InputError when data and sources do not fit, or there are too few pictures.
     """
     psi = check_psi(psi)
@@ -142,6 +145,7 @@ def measure_all(
         modules,
         say,
         torch.device(device),
+        Ticker(scoring, len(modules) * (len(opened) + noise_baseline + (floor and num >= _LEAST_HALVED))),
     )
     keep = _pixel_count(context, min(count, num))
     tick = Ticker(progress, num + count * (len(opened) + noise_baseline))
@@ -153,7 +157,7 @@ def measure_all(
         if noise_baseline:
             drawn = extract(noise(reals.spec, count, seed), every, count, keep, tick, passed)
             baselines += _score(context, real, drawn, "noise", {"seeds": f"{seed}-{seed}"})
-        if floor and num >= 16:
+        if floor and num >= _LEAST_HALVED:
             halves = real.part(0), real.part(1)
             baselines += _score(context, *halves, "real-halves", {}, most=min(num, count))
         for label, fakes in zip(_labels(opened), opened, strict=True):
@@ -270,6 +274,7 @@ def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> di
     modules = {name: discover.load("mien.metrics", name) for name in requested}
     if not names:
         modules = {name: it for name, it in modules.items() if not getattr(it, "ASKED_FOR", False)}
+    left_out: dict[str, MienError] = {}
     for name, module in list(modules.items()):
         try:
             for artefact in getattr(module, "ARTEFACTS", ()):
@@ -280,8 +285,12 @@ def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> di
         except MienError as error:
             if names:
                 raise
-            announce(f"left out the metric {name}: {error}")
+            left_out[name] = error
             del modules[name]
+    if left_out and fetch:
+        announce(f"left out the metrics {', '.join(left_out)}: {next(iter(left_out.values()))}")
+    elif left_out:
+        announce(f"left out the metrics {', '.join(left_out)}, whose networks `mien artefacts fetch` brings")
     return modules
 
 
@@ -324,6 +333,7 @@ def _score(
             few = getattr(module, "MOST", _MOST_PIXELS)
             images = (real.images[:few], fake.images[:few])
             scores += _measure(context, module, images, _source_of(module), 0, shared)
+        context.scored(1)
     return scores
 
 

@@ -12,7 +12,9 @@ from mien.metrics._intervals import around, error_by_halves, named
 
 NEEDS = "images"
 BETTER = {"swd": "lower"} | {f"swd_{2**k}": "lower" for k in range(4, 12)}
-TITLES = {"swd": "sliced Wasserstein distance"}
+TITLES = {"swd": "sliced Wasserstein distance"} | {
+    f"swd_{side}": f"sliced Wasserstein distance, {side} px" for side in (16, 32, 64, 128, 256, 512, 1024)
+}
 
 PATCH = 7
 _COARSEST = 16

@@ -1,5 +1,6 @@
 """`mien prepare`: photos in, packed datasets of faces out, with a verdict on every file."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -141,7 +142,11 @@ def prepare(
         if not keep_work:
             forget(made)
         _describe(result, work_folder(made), events)
-    return replace(result, packs=tuple(replace(p, path=out.with_name(p.path.name)) for p in result.packs))
+    result = replace(result, packs=tuple(replace(p, path=out.with_name(p.path.name)) for p in result.packs))
+    if result.packs:
+        packed = shlex.quote(str(result.packs[0].path))
+        events.hint(f"next: mien curate {packed} (look through the faces), mien train {packed} --minutes 10")
+    return result
 
 
 def _plain_source(source: str) -> tuple[str, tuple[int, ...]]:

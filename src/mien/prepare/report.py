@@ -60,6 +60,11 @@ MEASURES = {
     "mouth_open": ("Mouth open", "0 (shut) to 1"),
     "mask": ("Face mask", "0 (none) to 1 (mouth and nose covered)"),
     "glasses": ("Glasses", "a guess, 0 to 1"),
+    "highlights": ("Highlights", "brightness that the brightest twentieth of the face reaches, 0 to 1"),
+    "shadows": ("Shadows", "brightness below which the darkest twentieth of the face lies, 0 to 1"),
+    "tint": ("Tint", "mean chroma that follows from brightness; 0: gray, sepia 0.05 to 0.4"),
+    "drawing": ("Drawing", "chance that it is drawn, painted or engraved, 0 to 1"),
+    "padding": ("Padding", "share of the crop that lies outside the photo and was filled in, 0 to 1"),
 }
 
 

@@ -103,6 +103,11 @@ _TOPICS = {
         "",
         "Generator and discriminator show a balance, not quality: they need not fall. Any other should.",
     ),
+    "signs": (
+        "Sign of the discriminator's score on real pictures",
+        "",
+        "Its mean: near 1 the discriminator knows its training pictures by heart. ADA holds it near 0.6.",
+    ),
     "penalties": (
         "Gradient penalties",
         "",
@@ -127,6 +132,8 @@ _TOPICS = {
 def _topic(name: str) -> str:
     if name.startswith("Loss/scores/"):
         return "scores"
+    if name.startswith("Loss/signs/"):
+        return "signs"
     if name.endswith("_penalty"):
         return "penalties"
     if name.startswith("Loss/"):
@@ -143,8 +150,9 @@ def _short(name: str) -> str:
     known = {"g": "generator", "d": "discriminator", "penalty": "penalty"}
     if name.startswith("Grad/"):
         return known.get(name[5:], name[5:])
-    if name.startswith("Loss/scores/"):
-        return {"real": "real pictures", "fake": "generated pictures"}.get(name[12:], name[12:])
+    if name.startswith(("Loss/scores/", "Loss/signs/")):
+        what = name.rpartition("/")[2]
+        return {"real": "real pictures", "fake": "generated pictures"}.get(what, what)
     if name.endswith("_penalty"):
         return name.rpartition("/")[2].removesuffix("_penalty").upper()
     if name.startswith("Loss/") and name.endswith("/loss"):

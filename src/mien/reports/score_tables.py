@@ -188,11 +188,13 @@ def _is_baseline_of(score: Score, group: Sequence[Score]) -> bool:
     generator = generators[0]
     if score.subject == "noise":
         return _key(score) == _key(generator)
-    # The halves are the even and the odd ones of the same reals; the Fréchet distance has at most as many.
+    # The halves are the even and the odd ones of the same reals, or as many of them as the metric takes at
+    # most; the Fréchet distance has at most as many.
     halves = ((generator.num_real + 1) // 2, generator.num_real // 2)
     counts = (score.num_real, score.num_fake)
     fixed = score.metric == _FIXED and counts[0] == counts[1] <= generator.num_fake
-    return _same_features(score, generator) and (counts == halves or fixed)
+    capped = _key(score) == _key(generator)
+    return _same_features(score, generator) and (counts == halves or capped or fixed)
 
 
 def _rank(score: Score) -> int:
@@ -207,7 +209,7 @@ def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
     rows = tuple(_row(metric, [s for s in scores if s.metric == metric], nimgs) for metric in metrics)
     warnings = dict.fromkeys(text for score in of_generators for text in score.warnings)
     return ScoreTable(
-        title=f"Seen through {first.network}" if first.network else "Seen as pixels",
+        title=f"Features: {first.network or 'pixels'}",
         columns=tuple(f"at {number(nimg / 1000)} kimg" if nimg else "value" for nimg in nimgs),
         rows=rows,
         provenance=tuple(_provenance(of_generators or scores, trained_on)),

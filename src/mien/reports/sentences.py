@@ -25,6 +25,8 @@ def lead(config: Mapping[str, Any], loaded: "LoadedNetwork[Any] | None", log: Lo
         )
     if log.seconds:
         sentence += f" for {_duration(log.seconds)}"
+    if packaged := dig(config, "start", "packaged"):
+        sentence += f", beginning with {packaged}, the model that comes with mien"
     return sentence + "."
 
 
@@ -51,8 +53,11 @@ def facts(config: Mapping[str, Any], loaded: "LoadedNetwork[Any] | None", log: L
         for _, y in s.points
         if math.isfinite(y)
     )
+    nimg = max(
+        log.nimg, (loaded.header.nimg if loaded else None) or 0
+    )  # the log has lines for whole thousands
     known = [
-        ("Images seen", f"{number(log.nimg / 1000)} thousand" if log.nimg else ""),
+        ("Training images", f"{number(nimg / 1000)} thousand" if nimg else ""),
         ("Training time", _duration(log.seconds) if log.seconds else ""),
         ("Speed", f"{number(round(speeds[len(speeds) // 2]))} images/s" if speeds else ""),
         ("Arithmetic", str(dig(config, "precision") or "")),

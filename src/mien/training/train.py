@@ -1,5 +1,6 @@
 """`mien train`: train a model on a dataset, in a run folder."""
 
+import shlex
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from mien.core.run import RunFolder
 from mien.core.stop import Stop
 from mien.training import packaged_start
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
-from mien.training.kinds import kind
+from mien.training.kinds import kind, kind_at
 from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
@@ -85,8 +86,16 @@ def _train(events: Events, data: str | None, options: TrainOptions) -> RunFolder
             return run
         _run(session, run, events, tensorboard=options.tensorboard)
     minutes = training.seconds / 60
-    events.note(f"trained {training.nimg / 1000:.1f} kimg in {minutes:.1f} min: {run.path}")
+    events.note(f"trained {training.nimg / 1000:.1f} kimg (thousand images) in {minutes:.1f} min: {run.path}")
+    events.hint(f"next: {_next_command(plan, run)}")
     return run
+
+
+def _next_command(plan: Plan, run: RunFolder) -> str:
+    where = shlex.quote(str(run.path))
+    if kind_at(run.path) == GENERATOR:
+        return f"mien generate {where} --seeds 0-63 --grid --out faces, then mien report {where}"
+    return f"mien evaluate {where} --data {shlex.quote(plan.source)}, then mien report {where}"
 
 
 def _plan(data: str | None, options: TrainOptions, events: Events) -> Plan:
@@ -219,13 +228,15 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
 def _precision(plan: Plan, events: Events) -> str:
     if plan.options.precision != "auto":
         return plan.options.precision
+    events.note("times a few steps in float32 and in bfloat16")
     with ranks.alone():
         speeds = probe(
             lambda: plan.build().trainable, _stream(plan), plan.device, micro_batch=plan.options.micro_batch
         )
     chosen = choose(speeds)
-    measured = ", ".join(f"{name} {speed:.0f} img/s" for name, speed in speeds.items())
-    events.note(f"probed arithmetic: {measured}; takes {chosen}")
+    if len(speeds) > 1:
+        measured = ", ".join(f"{name} {speed:.0f} images/s" for name, speed in speeds.items())
+        events.note(f"{measured}: takes {chosen}")
     return chosen
 
 

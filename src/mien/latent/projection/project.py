@@ -195,7 +195,8 @@ class _Run:
             self._events.note("goes on where it was stopped")
         steps = self._options.num_steps
         how = "by the encoder alone" if not steps else f"{steps} steps"
-        self._events.note(f"{len(self._targets)} faces into {space} of {self._drawing.loaded.model}, {how}")
+        faces = "1 face" if len(self._targets) == 1 else f"{len(self._targets)} faces"
+        self._events.note(f"{faces} into {space} of {self._drawing.loaded.model}, {how}")
 
     def _tuned(self, codes: Codes) -> Drawing:
         """The generator bent to the faces, written and loaded again."""
@@ -259,7 +260,7 @@ class _Run:
 
     def _tell(self, projections: Sequence[Projection], page: Path) -> None:
         medians = summary(projections)
-        columns = (Column("figure"), Column("median", numbers=True))
+        columns = (Column("measure"), Column("median", numbers=True))
         rows = tuple((name, f"{value:.3f}") for name, value in medians.items())
         self._events.send(Table(columns, rows))
-        self._events.wrote(page, f"{len(projections)} faces, before and after")
+        self._events.wrote(page, "each face before and after, with its distances")
