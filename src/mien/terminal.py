@@ -1,5 +1,6 @@
 """Shows the events of jobs on a terminal; nothing else in mien prints."""
 
+import textwrap
 import time
 import unicodedata
 from collections import deque
@@ -49,16 +50,16 @@ def show_if_watched(job: Job[Any]) -> Any:
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print lines; on a terminal they are broken between words, and a long path is not broken."""
-    whole = not console.is_terminal
-    console.print(
-        text,
-        style=style,
-        markup=False,
-        highlight=False,
-        no_wrap=whole,
-        overflow="ignore",
-        crop=False,
+    """Print lines; on a terminal they are broken between words, which are never broken themselves."""
+    if console.is_terminal:
+        text = "\n".join(_broken(line, console.width) for line in text.split("\n"))
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _broken(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
