@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from mien.core.errors import InputError
 from mien.core.types import Batch, Phase, Progress, Spec
 from mien.models import dcgan, lite
+from mien.nn.batch_norm import minibatch_stddev
 from mien.nn.penalty import squared_gradient
-from mien.nn.stddev import minibatch_stddev
 from mien.nn.strided import stages
 
 

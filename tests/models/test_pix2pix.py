@@ -12,8 +12,8 @@ from mien.core.errors import InputError
 from mien.core.types import Batch, Progress, Spec
 from mien.models import pix2pix
 from mien.models.pix2pix import jittered
+from mien.nn.lpips import Perceptual
 from mien.nn.patch_gan import PatchGan, receptive_field
-from mien.nn.perceptual import Perceptual
 from mien.nn.unet import Translator, UNet, edges_of
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream

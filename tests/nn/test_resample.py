@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mien.models._game import cosine
+from mien.models._base import cosine
 from mien.nn.resample import binomial_filter, downsample, upsample
-from mien.nn.style_modulation import adaptive_instance_norm
+from mien.nn.stylegan1 import adaptive_instance_norm
 
 TAPS = {"even": (1, 3, 3, 1), "odd": (1, 2, 1)}
 

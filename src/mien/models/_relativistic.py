@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress
-from mien.models._game import PairingGame, cosine, half_life, logs
+from mien.models._base import PairingGame, cosine, half_life, logs
 from mien.nn.penalty import squared_gradient
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
 from mien.core.types import Batch, Progress
-from mien.models._game import Game, half_life
+from mien.models._base import Game, half_life
 from mien.nn.stylegan2_generator import MappedGenerator, Mapping
 
 

@@ -4,8 +4,7 @@ Which labels is said by name: --set labels=Smiling,Male,age,hair_colour,age:20/4
 column of the dataset). Labels that are not known count for nothing, neither for nor against.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,7 +21,8 @@ from mien.core.views import View
 from mien.labels import encoding
 from mien.labels.encoding import Target
 from mien.labels.split import split_people
-from mien.nn.batch_norm import BatchNorm2d
+from mien.models._base import SingleNetwork
+from mien.nn.batch_norm import Residual, norm_conv
 
 KIND = "attributes"
 PRODUCT = "net"
@@ -103,7 +103,8 @@ class Reader(nn.Module):
         widths = [min(width * 2**i, width * 8) for i in range(stages)]
         layers: list[nn.Module] = []
         for before, after in zip([spec.channels, *widths], widths, strict=False):
-            layers += [_norm_conv(before, after, 4, stride=2), nn.ReLU(inplace=True), _Residual(after)]
+            layers += [norm_conv(before, after, 4, stride=2), nn.ReLU(inplace=True)]
+            layers.append(Residual(after, begins=0.0))
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], spec.label_dim)
         for name, value in (("centre", 0.0), ("scale", 1.0), ("log_weight", 0.0)):
@@ -155,24 +156,7 @@ class Reader(nn.Module):
                 self.head.bias[place] = rate.log()
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        first, second = (_norm_conv(width, width, 3, stride=1) for _ in range(2))
-        nn.init.zeros_(cast(Tensor, second[1].weight))  # begins as the identity
-        self.layers = nn.Sequential(first, nn.ReLU(inplace=True), second)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.layers(x))
-
-
-def _norm_conv(before: int, after: int, kernel: int, *, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, kernel, stride=stride, padding=1, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    return nn.Sequential(convolution, BatchNorm2d(after))
-
-
-class Attributes:
+class Attributes(SingleNetwork):
     """The network, its optimiser and its loss."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -197,10 +181,6 @@ class Attributes:
         cosine = (1 + np.cos(np.pi * progress.fraction)) / 2
         rate = self.config.lr * warm * max(cosine, 1e-3) * progress.lr_scale
         self.optimizers[PRODUCT].param_groups[0]["lr"] = float(rate)
-
-    def phases(self, progress: Progress) -> Iterable[Phase]:
-        """One update a step."""
-        return (Phase(PRODUCT, PRODUCT),)
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over labels of the mean over the pictures of which the label is known."""
@@ -227,17 +207,6 @@ class Attributes:
             each = F.binary_cross_entropy_with_logits(shifted, wanted, pos_weight=weight, reduction="none")
         return ranks.weighted_mean(each, known)
 
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The network's, as configured."""
-        return {PRODUCT: self.config.ema_half_life_nimg}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond network and optimiser."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
-
 
 def disturbed(images: Tensor, rng: torch.Generator, config: Config) -> Tensor:
     """Pictures moved, scaled, lit and contrasted a little, each in its own way; none is mirrored here."""
@@ -261,17 +230,17 @@ def _varied(
     targets: tuple[Target, ...], rows: np.ndarray, train: np.ndarray, *, named: bool
 ) -> tuple[tuple[Target, ...], np.ndarray, list[str]]:
     """Leave out labels that are the same for all to learn from; InputError where they were asked for."""
-    flat = [target for target in targets if not _varies(rows[train][:, target.columns])]
+    flat = []
+    for target in targets:
+        columns = rows[train][:, target.columns]
+        known = columns[~np.isnan(columns).any(axis=1)]
+        if len(known) < 2 or (known == known[0]).all():
+            flat.append(target)
     names = ", ".join(target.name for target in flat)
     if flat and (named or len(flat) == len(targets)):
         raise InputError(f"nothing to learn about {names}: it is the same in every picture to learn from")
     left = [target for target in targets if target not in flat]
-    columns = [place for target in left for place in range(target.columns.start, target.columns.stop)]
+    places = [place for target in left for place in range(target.columns.start, target.columns.stop)]
     column_names = [name for target in left for name in target.column_names]
     notes = [f"left out, since they are the same in every picture: {names}"] if flat else []
-    return encoding.parse(column_names), rows[:, columns], notes
-
-
-def _varies(columns: np.ndarray) -> bool:
-    known = columns[~np.isnan(columns).any(axis=1)]
-    return len(known) > 1 and bool((known != known[0]).any())
+    return encoding.parse(column_names), rows[:, places], notes

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import LatentGame, logistic, logs
+from mien.models._base import LatentGame, logistic, logs
 from mien.nn.strided import Discriminator, Generator
 
 
@@ -32,14 +31,10 @@ class Config(FamilyConfig):
 
 
 # The two runs of the mugshot project.
-#                    batch_size  lr_g  lr_d
-_TABLE: dict[str, tuple[int, float, float]] = {
-    "mugshot-1": (64, 2e-4, 2e-4),
-    "mugshot-2": (128, 1e-3, 1e-4),
-}
 PRESETS = {
     "default": Config(),
-    **{name: Config(batch_size=b, lr_g=g, lr_d=d) for name, (b, g, d) in _TABLE.items()},
+    "mugshot-1": Config(batch_size=64, lr_g=2e-4, lr_d=2e-4),
+    "mugshot-2": Config(batch_size=128, lr_g=1e-3, lr_d=1e-4),
 }
 
 
@@ -81,8 +76,7 @@ class Dcgan(LatentGame):
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Binary cross-entropy, with the non-saturating form for the generator (Goodfellow et al. 2014)."""
         if phase.name == "g":
-            loss = F.softplus(-self.score(self.fakes(batch), batch)).mean()
-            return loss, {"Loss/G/loss": loss.detach()}
+            return self.generator_loss(batch)
         with torch.no_grad():
             fakes = self.fakes(batch)
         real, fake = self.score(batch.images, batch), self.score(fakes, batch)

@@ -4,6 +4,8 @@ Grouped convolutions reach about an eighth of a GPU's peak. Two full ones a stag
 training picture of 64 px with exact penalties, a tenth of the published network.
 """
 
+from typing import Any
+
 from pydantic import Field
 
 from mien.core.types import Spec
@@ -37,25 +39,16 @@ PRESETS = {
 
 def build(config: Config, spec: Spec) -> Relativistic:
     """A new dense GAN for pictures as in `spec`; InputError when its resolution does not fit."""
-    d = Discriminator(
-        spec,
-        base=config.channel_base,
-        most=config.channel_max,
-        blocks=config.blocks,
-        block=DenseBlock,
-        low_stages=config.bf16_stages,
-    )
+    d = Discriminator(spec, **_sizes(config))
     return Relativistic(config, build_generator(config, spec), d, resolution=spec.resolution)
 
 
 def build_generator(config: Config, spec: Spec) -> Generator:
     """The generator alone, untrained."""
-    return Generator(
-        spec,
-        z_dim=config.z_dim,
-        base=config.channel_base,
-        most=config.channel_max,
-        blocks=config.blocks,
-        block=DenseBlock,
-        low_stages=config.bf16_stages,
-    )
+    return Generator(spec, z_dim=config.z_dim, **_sizes(config))
+
+
+def _sizes(config: Config) -> dict[str, Any]:
+    """What both networks have alike."""
+    sizes = {"base": config.channel_base, "most": config.channel_max, "blocks": config.blocks}
+    return sizes | {"block": DenseBlock, "low_stages": config.bf16_stages}

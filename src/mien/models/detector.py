@@ -4,9 +4,8 @@ It learns from pictures with the label `synthetic`, all of them after a history 
 and colours that is drawn from one distribution. `mien detector train` makes such a dataset and trains it.
 """
 
-from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
 from mien.labels.encoding import encode, parse
 from mien.labels.split import split_people
-from mien.models._game import cosine
+from mien.models._base import SingleNetwork, cosine
 from mien.models._pseudo import spoilt
 from mien.nn.forensic import ForensicNet
 
@@ -95,7 +94,7 @@ def build_product(config: Config, spec: Spec) -> ForensicNet:
     return ForensicNet(spec, width=config.width, traces_width=config.traces_width, members=config.members)
 
 
-class DetectorTraining:
+class DetectorTraining(SingleNetwork):
     """The network, its optimiser and its loss. share: of synthetic pictures among those to learn from."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -114,10 +113,6 @@ class DetectorTraining:
         rate = self.config.lr * min((progress.step + 1) / 50, 1.0) * cosine(1.0, 0.001, progress.fraction)
         self.optimizers[PRODUCT].param_groups[0]["lr"] = float(rate * progress.lr_scale)
 
-    def phases(self, progress: Progress) -> Iterable[Phase]:
-        """One update a step."""
-        return (Phase(PRODUCT, PRODUCT),)
-
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of the sum of the parts, and a little of each alone: none leaves it to the others."""
         assert batch.labels is not None
@@ -129,17 +124,6 @@ class DetectorTraining:
         whole = F.binary_cross_entropy_with_logits(parts.sum(dim=1, keepdim=True), target, weights)
         each = F.binary_cross_entropy_with_logits(parts, target.expand_as(parts), weights.expand_as(parts))
         return whole + 0.3 * each, {"Loss/net/loss": whole.detach()}
-
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The network's, as configured."""
-        return {PRODUCT: self.config.ema_half_life_nimg}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond network and optimiser; `share` follows from the data."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
 
 
 def prepared(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:

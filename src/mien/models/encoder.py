@@ -8,7 +8,7 @@ few numbers say nearly all.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ from mien.core.styles import (
 )
 from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
 from mien.models import lite
-from mien.models._game import cosine
+from mien.models._base import Stateless, cosine
 from mien.nn.latent_encoder import LatentEncoder
 
 KIND = "encoder"
@@ -98,7 +98,7 @@ def build_product(config: Config, spec: Spec) -> LatentEncoder:
     )
 
 
-class EncoderTraining:
+class EncoderTraining(Stateless):
     """The encoder, the generator that it learns about (which stays as it is) and the optimiser.
 
     distance: the perceptual one, differentiable in the first images.
@@ -131,7 +131,7 @@ class EncoderTraining:
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over all passes; no gradient flows from one pass into the one before."""
         encoder, generator = cast(LatentEncoder, self.networks["encoder"]), self.networks["g"]
-        labels = self._labels(batch)
+        labels = batch.labels if cast(Generator, generator).spec.label_dim else None
         images, true = batch.images, None
         if phase.name == "samples":
             images, true = self._samples(batch, labels)
@@ -157,7 +157,7 @@ class EncoderTraining:
 
     def _apart(self, drawn: Tensor, images: Tensor, *, perceptual: bool) -> Tensor:
         """How far drawn images are from those they should be."""
-        loss = self.config.pixel_weight * _pixels(drawn, images)
+        loss: Tensor = self.config.pixel_weight * _pixels(drawn, images)
         if perceptual and self._distance is not None:
             loss = loss + self.config.perceptual_weight * self._distance(drawn, images).mean()
         return loss
@@ -171,20 +171,9 @@ class EncoderTraining:
         latents = network.mapping(z, labels) if isinstance(network, Styled) else z
         return draw_latents(network, latents, labels), latents
 
-    def _labels(self, batch: Batch) -> Tensor | None:
-        width = cast(Generator, self.networks["g"]).spec.label_dim
-        return batch.labels if width else None
-
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The encoder's."""
         return {"encoder": self.config.ema_half_life_nimg}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond networks and optimisers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
 
 
 def latent_statistics(generator: nn.Module) -> tuple[Tensor, Tensor]:

@@ -21,15 +21,13 @@ from torch.optim import Optimizer
 from mien.core import ranks
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import PairingGame, cosine, half_life, logs
+from mien.models._base import PairingGame, cosine, half_life, logs
 from mien.nn.penalty import squared_gradient
 from mien.nn.self_modulated import ModulatedGenerator
 from mien.nn.stable_adam import StableAdam
 from mien.nn.strided import Discriminator, Generator
 
-_LATER: JsonDict = {
-    "since": "0.2"
-}  # files and runs from before lack these fields and are what they default to
+_LATER: JsonDict = {"since": "0.2"}  # files and runs from before lack these and are as they default to
 
 
 class Config(FamilyConfig):

@@ -5,9 +5,8 @@ network answers with their mean (L2), median (L1) or mode (annealed L0): the cle
 leaves that as it is.
 """
 
-import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
@@ -19,6 +18,7 @@ from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
 from mien.labels.split import split_people
+from mien.models._base import SingleNetwork, cosine, half_life
 from mien.nn.denoise_unet import Denoiser
 from mien.nn.noise import Noise, noise
 
@@ -110,7 +110,7 @@ def noise_of(config: Config) -> Noise | None:
     return None if config.noise == "pairs" else noise(config.noise, config.strength)
 
 
-class Noise2Noise:
+class Noise2Noise(SingleNetwork):
     """The network, its optimiser, its noise and its loss."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -126,18 +126,14 @@ class Noise2Noise:
     def begin_step(self, progress: Progress) -> None:
         """The learning rate falls at the end, as a squared cosine; l0's exponent falls from 2 to 0."""
         late = max(0.0, (progress.fraction - (1 - _RAMP)) / _RAMP)
-        share = ((1 + math.cos(math.pi * late)) / 2) ** 2
+        share = cosine(1.0, 0.0, late) ** 2
         self.optimizers[PRODUCT].param_groups[0]["lr"] = self.config.lr * share * progress.lr_scale
         self.exponent = 2 * (1 - progress.fraction)
-
-    def phases(self, progress: Progress) -> Iterable[Phase]:
-        """One update a step."""
-        return (Phase(PRODUCT, PRODUCT),)
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """How far what comes out is from the target."""
         given, wanted = self.drawn(batch)
-        loss = distance(self._net(given), wanted, self._loss, self.exponent)
+        loss = distance(self.networks[PRODUCT](given), wanted, self._loss, self.exponent)
         return loss, {"Loss/net/loss": loss.detach()}
 
     def drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -159,20 +155,9 @@ class Noise2Noise:
         turned = ranks.drawn(torch.rand, (len(one), 1, 1, 1), batch.rng) < 0.5
         return torch.where(turned, two, one), torch.where(turned, one, two)
 
-    @property
-    def _net(self) -> Denoiser:
-        return cast(Denoiser, self.networks[PRODUCT])
-
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The network's, short while little has been seen."""
-        return {PRODUCT: min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond network and optimiser."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
+        return {PRODUCT: half_life(self.config.ema_half_life_nimg, 0.05, progress)}
 
 
 def distance(found: Tensor, wanted: Tensor, loss: str, exponent: float) -> Tensor:
@@ -182,9 +167,8 @@ def distance(found: Tensor, wanted: Tensor, loss: str, exponent: float) -> Tenso
         return difference.square().mean()
     if loss == "l1":
         return difference.abs().mean()
-    return (
-        (difference.abs() / 2 + _EPSILON).pow(exponent).mean()
-    )  # over 2: the paper's pictures are in [0, 1]
+    # Over 2, since the paper's pictures are in [0, 1].
+    return (difference.abs() / 2 + _EPSILON).pow(exponent).mean()
 
 
 def crop(side: int, rng: torch.Generator, *sets: Tensor) -> list[Tensor]:

@@ -10,7 +10,7 @@ by itself, in training and after it: that is instance norm, and what the preset 
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,9 @@ from torch.optim import Adam, Optimizer
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
 from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._base import Stateless, half_life
+from mien.nn.lpips import Perceptual
 from mien.nn.patch_gan import Norm, PatchGan
-from mien.nn.perceptual import Perceptual
 from mien.nn.unet import Translator
 
 
@@ -112,7 +113,7 @@ def build_product(config: Config, spec: Spec) -> Translator:
     )
 
 
-class Pix2Pix:
+class Pix2Pix(Stateless):
     """The networks, their optimisers and losses."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -185,11 +186,4 @@ class Pix2Pix:
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, short while little has been seen."""
-        return {PRODUCT: min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing beyond networks and optimisers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
+        return {PRODUCT: half_life(self.config.ema_half_life_nimg, 0.05, progress)}

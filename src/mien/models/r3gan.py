@@ -6,11 +6,12 @@ and the averaged generator's half-life stays below 5 % of the pictures seen.
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from pydantic import Field
 
 from mien.core.types import Progress, Spec
-from mien.models._game import cosine, half_life
+from mien.models._base import cosine, half_life
 from mien.models._relativistic import Relativistic, RelativisticConfig
 from mien.nn.r3gan import Discriminator, Generator, GroupedBlock
 
@@ -55,33 +56,22 @@ def build(config: Config, spec: Spec) -> "R3Gan":
 
 def build_generator(config: Config, spec: Spec) -> Generator:
     """The generator alone, untrained."""
-    return Generator(
-        spec,
-        z_dim=config.z_dim,
-        base=config.channel_base,
-        most=config.channel_max,
-        blocks=_blocks(config),
-        block=partial(GroupedBlock, group_size=config.group_size),
-        low_stages=config.bf16_stages,
-    )
+    return Generator(spec, z_dim=config.z_dim, **_sizes(config))
 
 
-def _blocks(config: Config) -> int | list[int]:
-    return [int(text) for text in config.stage_blocks.split(",") if text] or config.blocks
+def _sizes(config: Config) -> dict[str, Any]:
+    """What both networks have alike."""
+    blocks = [int(text) for text in config.stage_blocks.split(",") if text] or config.blocks
+    sizes = {"base": config.channel_base, "most": config.channel_max, "blocks": blocks}
+    block = partial(GroupedBlock, group_size=config.group_size)
+    return sizes | {"block": block, "low_stages": config.bf16_stages}
 
 
 class R3Gan(Relativistic):
     """R3GAN's networks in its game."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
-        d = Discriminator(
-            spec,
-            base=config.channel_base,
-            most=config.channel_max,
-            blocks=_blocks(config),
-            block=partial(GroupedBlock, group_size=config.group_size),
-            low_stages=config.bf16_stages,
-        )
+        d = Discriminator(spec, **_sizes(config))
         super().__init__(config, build_generator(config, spec), d, resolution=spec.resolution)
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:

@@ -24,6 +24,7 @@ from mien.core import ranks
 from mien.core.family import FamilyConfig
 from mien.core.image import to_float, to_uint8
 from mien.core.types import Batch, Phase, Progress, Spec
+from mien.models._base import cosine, half_life
 from mien.nn.penalty import squared_gradient
 from mien.nn.refiner import LocalDiscriminator, Refiner
 from mien.nn.warp import Warp, warped
@@ -176,7 +177,7 @@ class SimGan:
     def begin_step(self, progress: Progress) -> None:
         """Learning rates; and pictures for every update of the step, since each takes its own."""
         config = self.config
-        share = config.lr_final + (1 - config.lr_final) * (1 + math.cos(math.pi * progress.fraction)) / 2
+        share = cosine(1.0, config.lr_final, progress.fraction)
         rates = {PRODUCT: config.lr_r * share, "d": config.lr_d * share}
         for name, rate in rates.items():
             self.optimizers[name].param_groups[0]["lr"] = rate * progress.lr_scale
@@ -200,7 +201,8 @@ class SimGan:
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one phase; "prefit" and "warm" are the pretraining of refiner and discriminator."""
         if phase.name == "prefit":
-            return self._prefit(batch)
+            prefit = F.l1_loss(self._made(batch.images, batch), batch.images)  # of pixels, whatever is kept
+            return prefit, {"Loss/R/prefit": prefit.detach()}
         if phase.name == "warm":
             return self._tell_apart(self._refined(batch.images, batch), self._reals(batch), batch)
         chosen = [self._chosen(pictures, batch) for pictures in (batch.images, self._reals(batch))]
@@ -219,11 +221,6 @@ class SimGan:
         count = math.ceil(len(pictures) / self._most_updates)
         where = torch.randperm(len(pictures), generator=batch.rng, device=pictures.device)[:count]
         return pictures[where]
-
-    def _prefit(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """L1 to the input, of pixels, whatever is kept later."""
-        loss = F.l1_loss(self._made(batch.images, batch), batch.images)
-        return loss, {"Loss/R/prefit": loss.detach()}
 
     def _refine(self, images: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Equation 4 of the paper: look real patch by patch, and keep `keep_what`."""
@@ -279,7 +276,7 @@ class SimGan:
 
     def _scores(self, pictures: Tensor, batch: Batch) -> Tensor:
         """Of pictures disturbed as those of the other domain are."""
-        return cast(Tensor, self._d(warped(batch.augment(pictures), self._warp, batch.rng)))
+        return cast(Tensor, self.networks["d"](warped(batch.augment(pictures), self._warp, batch.rng)))
 
     @staticmethod
     def _reals(batch: Batch) -> Tensor:
@@ -291,13 +288,9 @@ class SimGan:
     def _r(self) -> Refiner:
         return cast(Refiner, self.networks[PRODUCT])
 
-    @property
-    def _d(self) -> LocalDiscriminator:
-        return cast(LocalDiscriminator, self.networks["d"])
-
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The refiner's, short while little has been seen."""
-        return {PRODUCT: min(self.config.ema_half_life_nimg, progress.nimg * 0.05)}
+        return {PRODUCT: half_life(self.config.ema_half_life_nimg, 0.05, progress)}
 
     def state_dict(self) -> dict[str, Any]:
         """The history."""

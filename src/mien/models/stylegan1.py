@@ -1,7 +1,7 @@
 """StyleGAN, the first (Karras et al. 2019, arXiv:1812.04948), grown progressively (2018, arXiv:1710.10196).
 
 Pictures of 8 px first; each next size fades in over a number of images and then settles. The larger the
-pictures are, the smaller is the batch. Non-saturating loss with R1, or WGAN-GP. Networks: `_stylegan1`.
+pictures are, the smaller is the batch. Non-saturating loss with R1, or WGAN-GP. Networks: `nn/stylegan1`.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 
 from mien.core.ranks import drawn
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import logistic, logs
+from mien.models._base import logistic, logs
 from mien.models._styles import StyleConfig, StyleGame
 from mien.nn.penalty import squared_gradient
 from mien.nn.stylegan1 import ONE, Discriminator, Generator, doubled, halved, level_at, shown
@@ -115,10 +115,11 @@ class StyleGan1(StyleGame):
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one phase; see the module's docstring for its source."""
-        if phase.name == "g":
-            fake = self.score(self.fakes(batch), batch)
-            loss = -fake.mean() if self.config.loss == "wgan-gp" else F.softplus(-fake).mean()
+        if phase.name == "g" and self.config.loss == "wgan-gp":
+            loss = -self.score(self.fakes(batch), batch).mean()
             return loss, {"Loss/G/loss": loss.detach()}
+        if phase.name == "g":
+            return self.generator_loss(batch)
         with torch.no_grad():
             fakes = self.fakes(batch)
         reals = self._seen(batch.images)

@@ -1,7 +1,7 @@
 """StyleGAN2 (Karras et al. 2020, arXiv:1912.04958) as trained in StyleGAN2-ADA (arXiv:2006.06676).
 
 Non-saturating logistic loss, R1 and path-length regularisation as lazy phases (arXiv:1912.04958, appendix B),
-style mixing, an averaged generator whose half-life ramps up. Networks: `_stylegan2_g`, `_stylegan2_d`.
+style mixing, an averaged generator whose half-life ramps up. Networks: `nn/stylegan2_*`.
 """
 
 import math
@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from pydantic.config import JsonDict
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torch.optim import Adam, Optimizer
 
 from mien.core import ranks
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._game import cosine, logistic, logs
+from mien.models._base import cosine, logistic, logs
 from mien.models._styles import StyleConfig, StyleGame
 from mien.nn.equalised import Conventions
 from mien.nn.penalty import squared_gradient
@@ -169,13 +168,8 @@ class StyleGan2(StyleGame):
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one phase; see the module's docstring for its source."""
-        losses = {"g": self._generator, "path": self._path, "d": self._discriminator, "r1": self._r1}
+        losses = {"g": self.generator_loss, "path": self._path, "d": self._discriminator, "r1": self._r1}
         return losses[phase.name](batch)
-
-    def _generator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        fake = self.score(self.fakes(batch), batch)
-        loss = F.softplus(-fake).mean()
-        return loss, {"Loss/G/loss": loss.detach()}
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
@@ -209,10 +203,7 @@ class StyleGan2(StyleGame):
         mean = torch.lerp(self._path_mean.to(lengths.device), ranks.mean(lengths.detach()), _PATH_DECAY)
         self._path_mean = mean
         penalty = (lengths - mean).square().mean()
-        return penalty, {
-            "Loss/pl_penalty": penalty.detach(),
-            "Loss/G/path_length": lengths.detach().mean(),
-        }
+        return penalty, {"Loss/pl_penalty": penalty.detach(), "Loss/G/path_length": lengths.detach().mean()}
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean of path lengths."""

@@ -74,9 +74,7 @@ class _Spread(torch.autograd.Function):
         ctx.grid = grid
         ctx.set_materialize_grads(False)
         with torch.autocast(y.device.type, enabled=False):
-            return (
-                _spread_planes(y, weight, size, grid) if grid.groups > 1 else _spread(y, weight, size, grid)
-            )
+            return (_spread_planes if grid.groups > 1 else _spread)(y, weight, size, grid)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> Any:

@@ -100,7 +100,8 @@ class _Convolution(nn.Module):
         if stride == 1:
             padding = kernel // 2
         else:
-            high, wide = (_excess(side, kernel, stride) for side in x.shape[2:])
+            # Pixels of padding that "same" adds along each side.
+            high, wide = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:])
             x = functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
             padding = 0
         weight, bias = self.convolution.weight, self.convolution.bias
@@ -124,11 +125,6 @@ class _Block(nn.Module):
         y = self.project(self.depthwise(y))
         result: Tensor = x + y if self.residual else y
         return result
-
-
-def _excess(side: int, kernel: int, stride: int) -> int:
-    """Pixels of padding that "same" adds along one side."""
-    return max((-(-side // stride) - 1) * stride + kernel - side, 0)
 
 
 def _fold(part: _Convolution, tensors: Mapping[str, Tensor], convolution: str, norm: str) -> None:

@@ -27,11 +27,8 @@ class ExpressionNet(nn.Module):
         blocks = []
         inner = 3
         for index, width in enumerate(_WIDTHS):
-            first: nn.Module = (
-                nn.Conv2d(inner, width, 3, stride=2) if index == 0 else _Separable(inner, width, 2)
-            )
-            rest = [_Separable(width, width, 1) for _ in range(3)]
-            blocks.append(nn.ModuleList([first, *rest]))
+            first = _Separable(inner, width, 2) if index else nn.Conv2d(inner, width, 3, stride=2)
+            blocks.append(nn.ModuleList([first, *(_Separable(width, width, 1) for _ in range(3))]))
             inner = width
         self.blocks = nn.ModuleList(blocks)
         self.fc = nn.Linear(inner, len(EXPRESSIONS))
@@ -42,7 +39,8 @@ class ExpressionNet(nn.Module):
         x = (faces - self.mean) / 255
         for block in self.blocks:
             assert isinstance(block, nn.ModuleList)
-            total = functional.relu(block[0](_same(x)))
+            # Over an even side, "same" padding for a stride of 2 is one pixel at the right and below.
+            total = functional.relu(block[0](functional.pad(x, (0, 1, 0, 1))))
             given = total
             for convolution in list(block)[1:]:
                 total = total + convolution(given)
@@ -79,8 +77,3 @@ class _Separable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.pointwise(self.depthwise(x))
         return result
-
-
-def _same(x: Tensor) -> Tensor:
-    """Padding for a 3x3 of stride 2 over an even side: one pixel at the right and below."""
-    return functional.pad(x, (0, 1, 0, 1))

@@ -14,12 +14,7 @@ SIZE = 150  # pixels of the chips it was trained on
 DIMS = 128
 MEAN = (122.782, 117.001, 104.298)  # subtracted from 0..255, then divided by SCALE
 SCALE = 256.0
-_WIDTHS = (
-    *(32, 32, 32),
-    *(64, 64, 64, 64),
-    *(128, 128, 128),
-    *(256, 256, 256, 256),
-)
+_WIDTHS = (*(32,) * 3, *(64,) * 4, *(128,) * 3, *(256,) * 4)
 _HALVED = (3, 7, 10, 13)  # blocks that halve the picture: each stage's first, and the last one
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.types import Spec
-from mien.nn.batch_norm import BatchNorm1d, BatchNorm2d
+from mien.nn.batch_norm import BatchNorm1d, Residual, norm_conv
 
 TRACES = ("shapes", "traces", "spectrum")
 QUANTILES = 101
@@ -159,29 +159,12 @@ def _tower(channels: int, width: int, resolution: int, most: int) -> nn.Sequenti
     widths = [width * share for share in (1, 2, 4, 6)[:stages]]
     layers: list[nn.Module] = []
     for before, after in zip([channels, *widths], widths, strict=False):
-        layers += [_norm_conv(before, after, 4, stride=2), nn.ReLU(inplace=True)]
+        layers += [norm_conv(before, after, 4, stride=2), nn.ReLU(inplace=True)]
         if before != channels or len(widths) == 1:  # the first stage is the dearest
-            layers.append(_Residual(after))
+            layers.append(Residual(after, begins=0.1))  # near the identity
     return nn.Sequential(*layers, _Mean(), nn.Linear(widths[-1], 1))
 
 
 class _Mean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.float().mean(dim=(2, 3))
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        first, second = (_norm_conv(width, width, 3, stride=1) for _ in range(2))
-        nn.init.constant_(cast(Tensor, second[1].weight), 0.1)  # begins near the identity
-        self.layers = nn.Sequential(first, nn.ReLU(inplace=True), second)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.layers(x))
-
-
-def _norm_conv(before: int, after: int, kernel: int, *, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, kernel, stride=stride, padding=1, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    return nn.Sequential(convolution, BatchNorm2d(after))

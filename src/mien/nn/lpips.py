@@ -1,4 +1,4 @@
-"""LPIPS, the perceptual distance (Zhang et al. 2018, "The unreasonable effectiveness of deep features").
+"""Perceptual distances: LPIPS (Zhang et al. 2018), and that of an untrained VGG (after Johnson et al. 2016).
 
 d(a, b) = sum over layers l of the mean over places of  w_l . (f_l(a) - f_l(b))^2, where f_l are activations
 divided by their length over channels and w_l >= 0 was fitted to what people found alike (version 0.1).
@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.core import ranks
 from mien.core.artefacts import require
-from mien.nn import alexnet, vgg16
+from mien.nn.backbones import VGG16, VGG_WIDTHS, AlexNet, convolutions, filled
 from mien.nn.weights import read_tensors
 
 Trunk = Literal["alexnet", "vgg"]
@@ -22,6 +24,8 @@ ARTEFACT: dict[str, str] = {"alexnet": "lpips-alexnet", "vgg": "lpips-vgg"}
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 _EPSILON = 1e-10
+_DEPTH = 9  # of VGG_WIDTHS: up to the third stage
+_LOOKED_AT = (3, 8, 15)  # layers: the last ReLU of each of the first three stages
 
 
 class Lpips(nn.Module):
@@ -36,10 +40,8 @@ class Lpips(nn.Module):
 
     def __init__(self, trunk: Trunk = "alexnet") -> None:
         super().__init__()
-        network = alexnet if trunk == "alexnet" else vgg16
-        self.trunk: nn.Module = alexnet.AlexNet() if trunk == "alexnet" else vgg16.VGG16()
-        self.least_side = network.LEAST_SIDE
-        self.linear = nn.ParameterList([torch.zeros(width) for width in network.WIDTHS])
+        self.trunk = AlexNet() if trunk == "alexnet" else VGG16()
+        self.linear = nn.ParameterList([torch.zeros(width) for width in self.trunk.widths])
         self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
@@ -87,9 +89,39 @@ class Lpips(nn.Module):
 
     def directions(self, images: Tensor) -> list[Tensor]:
         """The trunk's five activations, each divided by its length over channels."""
-        if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < self.least_side:
-            need = f"[N, 3, H, W] with sides of {self.least_side} px or more"
+        if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < self.trunk.least_side:
+            need = f"[N, 3, H, W] with sides of {self.trunk.least_side} px or more"
             raise ValueError(f"LPIPS takes {need}, not {list(images.shape)}")
         maps = self.trunk((images - self.shift) / self.scale)
         # vector_norm's gradient at 0 is 0: where nothing is active, nothing pulls.
         return [x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + _EPSILON) for x in maps]
+
+
+class Perceptual:
+    """Mean absolute difference of activations, each layer's over its own mean magnitude.
+
+    It learns nothing and has no state: its weights are the same everywhere.
+    """
+
+    def __init__(self) -> None:
+        self._net: nn.Module = filled(convolutions(VGG_WIDTHS[:_DEPTH]))
+
+    def __call__(self, pictures: Tensor, targets: Tensor) -> Tensor:
+        """float [N, 1 or 3, H, W] in [-1, 1] each -> a scalar with a gradient for `pictures`."""
+        self._net = self._net.to(pictures.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.no_grad():
+            wanted = self._activations(targets)
+        terms = []
+        for one, other in zip(self._activations(pictures), wanted, strict=True):
+            magnitude = ranks.mean(other.abs().mean(dim=(1, 2, 3)))
+            terms.append(F.l1_loss(one, other) / (magnitude + 1e-6))
+        return torch.stack(terms).mean()
+
+    def _activations(self, images: Tensor) -> list[Tensor]:
+        x = images.expand(-1, 3, -1, -1)
+        found = []
+        for index, layer in enumerate(self._net.children()):
+            x = layer(x)
+            if index in _LOOKED_AT:
+                found.append(x.float())
+        return found

@@ -47,7 +47,7 @@ class Noise:
 
         Gaussian and Poisson noise leave [-1, 1]: clipping would shift their mean.
         """
-        strength = self.low + (self.high - self.low) * _uniform(images, (len(images), 1, 1, 1), rng)
+        strength = self.low + (self.high - self.low) * ranks.drawn(torch.rand, (len(images), 1, 1, 1), rng)
         return _KINDS[self.kind](images, strength, rng)
 
 
@@ -77,8 +77,8 @@ def _poisson(images: Tensor, strength: Tensor, rng: torch.Generator) -> Tensor:
 
 def _impulse(images: Tensor, strength: Tensor, rng: torch.Generator) -> Tensor:
     """The whole colour of a pixel gives way to any colour."""
-    hit = _uniform(images, (len(images), 1, *images.shape[2:]), rng) < strength
-    return torch.where(hit, _uniform(images, images.shape, rng) * 2 - 1, images)
+    hit = ranks.drawn(torch.rand, (len(images), 1, *images.shape[2:]), rng) < strength
+    return torch.where(hit, ranks.drawn(torch.rand, images.shape, rng) * 2 - 1, images)
 
 
 def _text(images: Tensor, strength: Tensor, rng: torch.Generator) -> Tensor:
@@ -107,10 +107,6 @@ def _strings(size: torch.Size, share: float, drawer: np.random.Generator) -> tup
         cv2.putText(covered, text, start, font, scale, 1, thick)
         cv2.putText(colours, text, start, font, scale, colour, thick)
     return colours.transpose(2, 0, 1), covered > 0
-
-
-def _uniform(images: Tensor, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    return ranks.drawn(torch.rand, shape, rng)
 
 
 _KINDS = {"gaussian": _gaussian, "poisson": _poisson, "text": _text, "impulse": _impulse}

@@ -11,7 +11,7 @@ from mien.core.errors import InputError
 from mien.core.image import to_uint8
 from mien.core.ranks import drawn
 from mien.core.types import Spec
-from mien.nn.stddev import minibatch_stddev
+from mien.nn.batch_norm import minibatch_stddev
 
 _REACH = 0.95  # of white, where no change is asked for
 _BEYOND: Literal["replicate"] = "replicate"  # or a refiner learns a frame

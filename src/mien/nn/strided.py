@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError, make_squares
 from mien.core.types import Spec
-from mien.nn.batch_norm import BatchNorm2d
-from mien.nn.stddev import minibatch_stddev
+from mien.nn.batch_norm import BatchNorm2d, minibatch_stddev
 
 
 def stages(resolution: int) -> int:

@@ -17,10 +17,16 @@ from mien.core.types import Spec
 from mien.nn.equalised import Conv2d, FullyConnected, activate
 from mien.nn.precision import arithmetic
 from mien.nn.resample import binomial_filter, upsampling_conv
-from mien.nn.style_modulation import adaptive_instance_norm
 from mien.nn.stylegan2_discriminator import Block as Halving
 from mien.nn.stylegan2_discriminator import Epilogue
-from mien.nn.stylegan2_generator import MappedGenerator, Mapping, Noise, grain_of, resolutions, widths
+from mien.nn.stylegan2_generator import (
+    MappedGenerator,
+    Mapping,
+    Noise,
+    grain_of,
+    resolutions,
+    widths,
+)
 
 ONE = 65536  # one size in units of `level`: an integer, which averaged networks copy and do not blend
 
@@ -58,6 +64,19 @@ def halved(images: Tensor) -> Tensor:
     return F.avg_pool2d(images, 2)
 
 
+def adaptive_instance_norm(x: Tensor, styles: Tensor) -> Tensor:
+    """Give each channel of each picture the mean and the deviation that its style asks for, in x's precision.
+
+    x: [N, C, H, W]. styles: [N, 2C], first the deviations less one, then the means. Karras et al. 2019
+    (arXiv:1812.04948), Eq. 1.
+    """
+    deviation, mean = styles.float()[:, :, None, None].chunk(2, dim=1)
+    full = x.float()
+    centred = full - full.mean(dim=(2, 3), keepdim=True)
+    unit = centred * torch.rsqrt(centred.square().mean(dim=(2, 3), keepdim=True) + 1e-8)
+    return (unit * (deviation + 1) + mean).to(x.dtype)
+
+
 class StyledLayer(nn.Module):
     """Convolution (none without inputs), noise, bias, leaky ReLU, then the statistics the style asks for."""
 
@@ -79,11 +98,8 @@ class StyledLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, *, noise: Noise, rng: torch.Generator | None) -> Tensor:
         if hasattr(self, "weight"):
             weight = (self.weight * self.weight_gain).to(x.dtype)
-            x = (
-                upsampling_conv(x, weight, self.resample_filter)
-                if self.up
-                else F.conv2d(x, weight, padding=1)
-            )
+            filtered = self.resample_filter
+            x = upsampling_conv(x, weight, filtered) if self.up else F.conv2d(x, weight, padding=1)
         if noise != "none":
             grain = grain_of(self.noise_const, noise, x.shape[0], rng)
             x = x + (grain * self.noise_strength[:, None, None]).to(x.dtype)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from mien.core.types import Spec
+from mien.nn.batch_norm import minibatch_stddev
 from mien.nn.equalised import USUAL, Conv2d, Conventions, FullyConnected
 from mien.nn.precision import arithmetic, wide
 from mien.nn.resample import downsample
-from mien.nn.stddev import minibatch_stddev
 from mien.nn.stylegan2_generator import Mapping, resolutions, widths
 
 DArchitecture = Literal["resnet", "skip", "orig"]
@@ -50,9 +50,8 @@ class Block(nn.Module):
         if self.inputs == 0 or self.architecture == "skip":
             seen = self.fromrgb(image)
             x = seen if x is None else x + seen
-            image = (
-                downsample(cast(Tensor, image), self.resample_filter) if self.architecture == "skip" else None
-            )
+            skips = self.architecture == "skip"
+            image = downsample(cast(Tensor, image), self.resample_filter) if skips else None
         if self.architecture == "resnet":
             half = math.sqrt(0.5)
             past = self.skip(x, gain=half)

@@ -17,10 +17,25 @@ from mien.nn.convolution import convolution, memory_format_of
 from mien.nn.equalised import CLAMP, LRELU_GAIN, USUAL, Conv2d, Conventions, FullyConnected, held, leaky
 from mien.nn.precision import arithmetic, wide
 from mien.nn.resample import upsample, upsampling_conv
-from mien.nn.style_modulation import demodulation, scaled
 
 Noise = Literal["const", "random", "none"]
 GArchitecture = Literal["skip", "resnet", "orig"]
+
+
+def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """One over the standard deviation of each output channel, for unit inputs: float32 [N, D].
+
+    weight: [D, C, k, k]. styles: [N, C], the factors on the input channels. Karras et al. 2020
+    (arXiv:1912.04958), Eq. 3.
+    """
+    energy = wide(weight).square().sum(dim=(2, 3))  # [D, C]
+    return torch.rsqrt(wide(styles).square() @ energy.t() + 1e-8)
+
+
+def scaled(x: Tensor, factors: Tensor, *, plus: Tensor | None = None) -> Tensor:
+    """x [N, C, H, W] times one factor for each sample and channel [N, C], plus [C], in x's precision."""
+    factors = factors.to(x.dtype)[:, :, None, None]
+    return x * factors if plus is None else torch.addcmul(plus.to(x.dtype)[:, None, None], x, factors)
 
 
 def resolutions(resolution: int) -> list[int]:

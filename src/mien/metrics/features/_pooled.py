@@ -16,25 +16,24 @@ _BATCH = 16
 class PooledFeatures:
     """The five activations that LPIPS compares, each averaged over space, one after the other.
 
-    widths: channels of the layers. size: pixels a side at which images enter.
+    size: pixels a side at which images enter.
     """
 
     def __init__(
         self,
         name: str,
         trunk: Literal["alexnet", "vgg"],
-        widths: tuple[int, ...],
         *,
         size: int,
         device: str | torch.device = "cpu",
     ) -> None:
         """Raises MienError when the weights are not here."""
         self.name = name
-        self.dims = sum(widths)
         self.resize = f"bicubic antialiased to {size}"
         self._size = size
         self._device = torch.device(device)
         self._trunk = Lpips.load(trunk, device=self._device).trunk
+        self.dims = sum(self._trunk.widths)
         self._shift = torch.tensor(SHIFT, device=self._device).view(1, 3, 1, 1)
         self._scale = torch.tensor(SCALE, device=self._device).view(1, 3, 1, 1)
         self.hash = named_hash(name, self.resize, artefact_sha256(ARTEFACT[trunk]))

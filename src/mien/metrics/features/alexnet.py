@@ -3,7 +3,6 @@
 import torch
 
 from mien.metrics.features._pooled import PooledFeatures
-from mien.nn.alexnet import WIDTHS
 
 NAME = "alexnet"
 ARTEFACTS = ("lpips-alexnet",)
@@ -22,4 +21,4 @@ class AlexNetFeatures(PooledFeatures):
     """
 
     def __init__(self, *, device: str | torch.device = "cpu") -> None:
-        super().__init__(NAME, "alexnet", WIDTHS, size=_SIDE, device=device)
+        super().__init__(NAME, "alexnet", size=_SIDE, device=device)

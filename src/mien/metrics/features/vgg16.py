@@ -3,7 +3,6 @@
 import torch
 
 from mien.metrics.features._pooled import PooledFeatures
-from mien.nn.vgg16 import WIDTHS
 
 NAME = "vgg16"
 ARTEFACTS = ("lpips-vgg",)
@@ -23,4 +22,4 @@ class Vgg16Features(PooledFeatures):
     """
 
     def __init__(self, *, device: str | torch.device = "cpu") -> None:
-        super().__init__(NAME, "vgg", WIDTHS, size=_SIDE, device=device)
+        super().__init__(NAME, "vgg", size=_SIDE, device=device)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.metrics.features._images import hash_tensors, vectors
-from mien.nn.random_vgg import WIDTHS, convolutions, filled
+from mien.nn.backbones import VGG_WIDTHS, convolutions, filled
 
 NAME = "vgg-random"
 ARTEFACTS: tuple[str, ...] = ()
@@ -50,8 +50,8 @@ class VggRandom:
 def _vgg(size: int, dims: int) -> nn.Sequential:
     """The topology with its weights."""
     layers = convolutions()
-    side = size >> WIDTHS.count(0)
+    side = size >> VGG_WIDTHS.count(0)
     with torch.device("meta"):
-        layers += [nn.Flatten(), nn.Linear(WIDTHS[-2] * side * side, 4096), nn.ReLU(inplace=True)]
+        layers += [nn.Flatten(), nn.Linear(VGG_WIDTHS[-2] * side * side, 4096), nn.ReLU(inplace=True)]
         layers.append(nn.Linear(4096, dims))
     return filled(layers)

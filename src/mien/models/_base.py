@@ -1,10 +1,11 @@
-"""What adversarial families share: scores, logs, losses, half-lives.
+"""Base classes of families, and what adversarial ones share: scores, logs, losses, half-lives.
 
 The relativistic pairing loss: Jolicoeur-Martineau 2018 (arXiv:1807.00734); Huang et al. 2024
 (arXiv:2501.05441), Eq. 2.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,22 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.ranks import drawn
-from mien.core.types import Batch, Progress
+from mien.core.types import Batch, Phase, Progress
 
 
-class Game:
-    """A generator "g" against a discriminator "d".
-
-    Schedules follow from progress, so nothing survives beyond networks and optimisers.
-    """
+class Stateless:
+    """A trainable whose schedules follow from progress: nothing survives beyond networks and optimisers."""
 
     config: Any
     networks: dict[str, nn.Module]
-
-    def score(self, images: Tensor, batch: Batch) -> Tensor:
-        """Scores [N] of images after the run's augmentation."""
-        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
-        return scores
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing beyond networks and optimisers."""
@@ -35,6 +28,36 @@ class Game:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take back."""
+
+
+class SingleNetwork(Stateless):
+    """One network, "net", updated once a step; config has `ema_half_life_nimg`."""
+
+    def phases(self, progress: Progress) -> Iterable[Phase]:
+        """One update a step."""
+        return (Phase("net", "net"),)
+
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The network's, as configured."""
+        return {"net": self.config.ema_half_life_nimg}
+
+
+class Game(Stateless):
+    """A generator "g" against a discriminator "d"."""
+
+    def fakes(self, batch: Batch) -> Tensor:
+        """As many fakes as the batch has reals, of the same labels."""
+        raise NotImplementedError
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss of the non-saturating logistic game (Goodfellow et al. 2014)."""
+        loss = F.softplus(-self.score(self.fakes(batch), batch)).mean()
+        return loss, {"Loss/G/loss": loss.detach()}
+
+    def score(self, images: Tensor, batch: Batch) -> Tensor:
+        """Scores [N] of images after the run's augmentation."""
+        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
+        return scores
 
 
 class LatentGame(Game):
