@@ -6,7 +6,26 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-from mien.cli import app, main
+from mien.cli import GROUPS, app, main
+
+
+def test_the_list_of_commands_is_by_task_and_names_the_first_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert sorted(" ".join(GROUPS.values()).split()) == sorted(name for name in app if name[0] != "-")
+    assert shown.index("Begin") < shown.index("Photos to a dataset") < shown.index("Judge")
+    assert "mien prepare photos/ photos.zip --size 64" in shown
+
+
+def test_lines_of_a_docstring_are_joined_in_the_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["evaluate", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "pictures: a folder, a zip, an .npy or .npz, as for --data" in shown
+    assert "Example: mien evaluate" in shown
+
 
 BEFORE = Path(__file__).with_name("cli_options.txt").read_text("utf-8").splitlines()
 
@@ -15,7 +34,8 @@ def _options(command: App) -> dict[str, str]:
     """Names (as in "--again/--no-again") and default of each option and argument."""
     found = {}
     for argument in command.assemble_argument_collection(parse_docstring=False):
-        names, field = sorted(argument.names), argument.field_info
+        # Not the "--empty-..." of cyclopts, which the parent command's default_parameter takes away.
+        names, field = sorted(n for n in argument.names if n[:8] != "--empty-"), argument.field_info
         if names and names != ["*"]:
             found["/".join(names)] = "required" if field.default is field.empty else _told(field.default)
     return found
@@ -41,5 +61,9 @@ def test_every_option_is_still_there(line: str) -> None:
 def test_the_help_of_one_command_is_its_docstring(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", "--help"]) == 0
     assert "Run it again with other rules" in capsys.readouterr().out
+    assert main(["demo", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Training begins with the packaged model." in shown
+    assert "Returns" not in shown  # that is for Python
     assert main(["data", "--help"]) == 0
     assert "Say what a dataset is" in capsys.readouterr().out

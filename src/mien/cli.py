@@ -4,12 +4,14 @@ Commands are named by strings and imported when they are called, so that `mien -
 """
 
 import gc
+import inspect
 import os
+import re
 import sys
 from pathlib import Path
 from typing import get_args
 
-from cyclopts import App, CoercionError, CycloptsError, UnusedCliTokensError
+from cyclopts import App, CoercionError, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from mien import __version__
 from mien.core import launched
@@ -87,13 +89,69 @@ ARTEFACT_COMMANDS = {
     "fetch": ("mien.interop.artefacts:fetch", "Download them now instead of when first needed."),
     "add": ("mien.interop.artefacts:add", "Take files that you have, where there is no network."),
 }
+GROUPS = {
+    "Begin": "demo doctor models artefacts",
+    "Photos to a dataset": "collect prepare curate data annotate render",
+    "Train and draw": "train report generate pick mosaic video",
+    "Judge": "evaluate modes audit internals study detect detector verify worth",
+    "Latents": "project encoder directions edit vary mix units",
+    "Picture to picture": "translate denoise refine",
+    "Networks for others, and of others": "export import",
+}
+BEGIN = """mien demo shows all of it on rendered heads. With photos of your own:
+
+    mien prepare photos/ photos.zip --size 64
+    mien train photos.zip --minutes 10
+
+Then each command says what to type next; mien COMMAND --help says more."""
+EXAMPLES = {
+    "prepare": "mien prepare photos/ photos.zip --size 64 --where 'abs(yaw) < 15 and sharpness > 0.3'",
+    "train": "mien train photos.zip --minutes 10",
+    "generate": "mien generate runs/00000-photos-lite-64 --seeds 0-63 --grid --out faces",
+    "evaluate": "mien evaluate runs/00000-photos-lite-64 --data photos.zip",
+    "audit": "mien audit runs/00000-photos-lite-64 --data photos.zip --out audit",
+    "annotate": "mien annotate photos.zip --read age",
+    "edit": "mien edit --seeds 3 --directions faces.directions.safetensors --set smile=2 --out edited",
+    "learn": "mien directions learn --attributes smile,yaw,age --out faces.directions.safetensors",
+    "real": "mien project real packaged portrait.jpg --out found",
+    "mix": "mien mix --rows 0-3 --columns 4-9 --out mix.png",
+    "video": "mien video --seeds 0-7 --loop --out faces.mp4",
+    "detect": "mien detect photo.jpg faces/",
+    "render": "mien render heads.zip --count 1000 --size 64",
+    "worth": "mien worth --real photographed.zip --synthetic rendered=rendered.zip --label gaze",
+}
 # fmt: on
 
 
+def _shown(default: object) -> str | None:
+    """A default as the help shows it; nothing where it is no value."""
+    return None if default in (None, "", ()) or default is False else str(default)
+
+
+_PLACES = {
+    verb: {"group": group, "sort_key": place}
+    for number, (title, verbs) in enumerate(GROUPS.items())
+    for group in [Group(title, sort_key=number)]
+    for place, verb in enumerate(verbs.split())
+}
+_PARAMETER = Parameter(negative_iterable=(), show_default=_shown)
+
+
 def _app(name: str, help: str, commands: dict[str, tuple[str, str]]) -> App:
-    made = App(name=name, help=help, help_format="plaintext", suppress_keyboard_interrupt=False)
-    for verb, (place, line) in commands.items():
-        made.command(place, name=verb, help=line)
+    made = App(
+        name=name,
+        help=help,
+        help_format="plaintext",
+        help_epilogue="",
+        suppress_keyboard_interrupt=False,
+        default_parameter=_PARAMETER,
+        group_commands=Group("Options", sort_key=len(GROUPS)) if name == "mien" else Group("Commands"),
+        **_PLACES.get(name, {}),
+    )
+    for number, (verb, (place, line)) in enumerate(commands.items()):
+        example = f"Example: {EXAMPLES[verb]}" if verb in EXAMPLES else ""
+        where = _PLACES[verb] if name == "mien" else {"sort_key": number}
+        made.command(place, name=verb, help=line, help_epilogue=example, **where)
     return made
 
 
@@ -103,6 +161,7 @@ app = _app(
     COMMANDS,
 )
 app.version = __version__
+app.help_epilogue = BEGIN
 app.command(_app("data", "Datasets: say what is in one, export one to other layouts.", DATA_COMMANDS))
 app.command(_app("project", "Find the latents that come nearest to a face.", PROJECT_COMMANDS))
 app.command(_app("directions", "Directions in latent space, one for each attribute.", DIRECTION_COMMANDS))
@@ -171,6 +230,25 @@ def _forget_summary(tokens: list[str]) -> None:
         command = command[token]
     if not any(name[0] != "-" for name in command):
         command.help = None
+        function = command.default_command
+        if function is not None and function.__doc__:
+            function.__doc__ = _for_people(function.__doc__)
+
+
+_PYTHON = re.compile(r"(?:(?<=^)|(?<=\. ))(?:Returns|Raises) .*?\.(?= [A-Z]|$) ?")
+
+
+def _for_people(docstring: str) -> str:
+    """A docstring as help: lines broken by the terminal alone, without what Python gets and catches."""
+    text, heading, parameters = inspect.cleandoc(docstring).partition("\n\nParameters\n")
+    paragraphs = (_PYTHON.sub("", " ".join(each.split())).strip() for each in text.split("\n\n"))
+    lines: list[str] = []
+    for line in parameters.split("\n"):
+        if lines and line.startswith("    ") and lines[-1].startswith("    "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return "\n\n".join(filter(None, paragraphs)) + heading + "\n".join(lines)
 
 
 def _speaks() -> bool:

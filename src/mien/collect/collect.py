@@ -60,9 +60,9 @@ def collect(
 ) -> CollectResult:
     """Fetch the pictures of a site politely, with their fields, source and licence; only what is new.
 
-    It can be done once in a process, since Twisted can. Raises InputError for a bad site file or host, a
-    folder in use, or selectors that match no record; MienError where no start address could be read, or the
-    disk is full; KeyboardInterrupt after a Ctrl-C that was obeyed.
+    Raises InputError for a bad site file or host, a folder in use, or selectors that match no record;
+    MienError where no start address could be read, the disk is full, or it is called a second time in a
+    process (Twisted cannot); KeyboardInterrupt after a Ctrl-C that was obeyed.
 
     Parameters
     ----------
