@@ -9,9 +9,17 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from cyclopts import App, CoercionError, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    Parameter,
+    UnusedCliTokensError,
+)
 
 from mien import __version__
 from mien.core import launched
@@ -128,7 +136,7 @@ def _shown(default: object) -> str | None:
     return None if default in (None, "", ()) or default is False else str(default)
 
 
-_PLACES = {
+_PLACES: dict[str, dict[str, Any]] = {
     verb: {"group": group, "sort_key": place}
     for number, (title, verbs) in enumerate(GROUPS.items())
     for group in [Group(title, sort_key=number)]
@@ -271,6 +279,8 @@ def _wrong(error: CycloptsError) -> str:
     if isinstance(error, CoercionError) and error.token is not None:
         option = error.token.keyword or (error.argument.name.lstrip("-").upper() if error.argument else "")
         return f"{option} {error.token.value}: should be {_noun(error.target_type)}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        return f"{error.argument.name} is missing"
     if isinstance(error, UnusedCliTokensError):
         return f"too many arguments: {' '.join(error.unused_tokens or ())}"
     error.verbose = False

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_
 from torch import Tensor
 
 from mien.core.atomic import file_sha256, write_bytes, write_text
-from mien.core.errors import InputError, first_problem
+from mien.core.errors import InputError, did_you_mean, first_problem
 from mien.core.types import Spec
 
 _KEY = "mien"
@@ -225,7 +225,7 @@ def _read_envelope(path: Path) -> tuple[NetworkHeader, str]:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{path}: there is no such file")
+        return InputError(f"{path}: there is no such file or run{did_you_mean(path)}")
     if isinstance(error, OSError):
         return InputError(f"{path}: cannot be read ({error.strerror or error})")
     if instead := _something_else(path):

@@ -1,6 +1,8 @@
 """Error classes whose messages are for the user: what is wrong, where, and what to do."""
 
+import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -53,6 +55,16 @@ def reason_of(problem: Mapping[str, Any]) -> str:
 def install(extra: str) -> str:
     """How to get what an extra of mien brings."""
     return f"in mien's folder: pip install -c constraints.txt '.[{extra}]'"
+
+
+def did_you_mean(path: Path) -> str:
+    """The end of a sentence: what of nearly that name lies there, or among the runs; "" for nothing."""
+    for folder in (path.parent, path.parent / "runs"):
+        names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+        begun = [name for name in names if name.startswith(path.name)]
+        if path.name and (alike := begun or difflib.get_close_matches(path.name, names, 1)):
+            return f"; did you mean {folder / alike[-1]}?"
+    return ""
 
 
 def make_squares(size: int = 64) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from mien.core import storage
 from mien.core.discover import load, names
-from mien.core.errors import InputError
+from mien.core.errors import InputError, did_you_mean
 from mien.core.events import Tick
 from mien.core.types import Dataset
 from mien.datasets.index import Index
@@ -51,7 +51,9 @@ def resolve(source: str) -> Source:
     if colon and name in names(_PACKAGE):
         return Source(name, where)
     others = ", ".join(f"{other}:..." for other in names(_PACKAGE) if other != "folder")
-    raise InputError(f"{source}: there is no such zip or folder (other sources: {others})")
+    meant = did_you_mean(path)
+    also = meant or f" (other sources: {others})"
+    raise InputError(f"{source}: there is no such zip or folder{also}")
 
 
 def open_dataset(source: str, *, progress: Tick | None = None) -> Dataset:

@@ -126,7 +126,8 @@ def _measure(pack: PackReader) -> tuple[int, int]:
         if header.size != first.size:
             raise InputError(
                 f"{pack.path}: {pack.names[0]} is {first}, {name} is {header};"
-                f" all pictures must have one size: {make_squares()}, or folder:FOLDER?size=64"
+                f" all pictures must have one size. Faces: mien prepare {pack.path} OUT.zip --size 64;"
+                " other pictures: --finder none besides, or folder:FOLDER?size=64"
             )
     if first.width != first.height:
         raise InputError(
