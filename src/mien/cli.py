@@ -205,16 +205,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(tokens: list[str]) -> int:
     """Run it; 0, unless what it gives has an exit code of its own."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        if tokens[:1] == ["train"]:
-            launched.watch()
-            return _called(tokens)
-        error = InputError("torchrun is for mien train; run this by itself (--cluster spreads bulk work)")
-        error.raised_by_all = True
-        raise error
-    return _called(tokens)
-
-
-def _called(tokens: list[str]) -> int:
+        if tokens[:1] != ["train"]:
+            error = InputError("torchrun is for mien train; run this by itself (--cluster spreads bulk work)")
+            error.raised_by_all = True
+            raise error
+        launched.watch()
     if {"--help", "-h"} & set(tokens):
         _forget_summary(tokens)
     if "" in tokens:  # as a path it would be this folder, which is not what an unset variable means

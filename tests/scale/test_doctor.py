@@ -14,7 +14,7 @@ from mien.scale.doctor import advice, doctor
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(module, "_SECONDS", 0.0)
-    monkeypatch.setattr(module, "_cores", lambda: 1)
+    monkeypatch.setattr(module, "cores", lambda: 1)
     monkeypatch.setattr(module, "probe", lambda *_, **__: {"fp32": 1.0, "bf16": 2.0})
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

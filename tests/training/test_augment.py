@@ -8,8 +8,7 @@ import torch
 
 from mien.core.errors import InputError
 from mien.training.augment import GROUPS, PIPES, SIMPLE, Adaptive, Augmentation, parse_pipe
-from mien.training.augment_colour import colour_matrices, recoloured
-from mien.training.augment_extra import cut_out, filtered_bands
+from mien.training.augment_colour import colour_matrices, cut_out, filtered_bands, recoloured
 from mien.training.augment_geometry import _SYM6, geometry, grid_sample, warped
 
 

@@ -17,7 +17,7 @@ from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
 from mien.training.loop import Budget, Training, train
 from mien.training.monitor import Notice
 from mien.training.order import Stream
-from mien.training.outputs import NoOutputs
+from mien.training.outputs import Outputs
 from mien.training.session import Session
 from pictures import ArrayDataset
 from ranked import Ranks
@@ -110,7 +110,7 @@ def rescued(folder: str) -> tuple[list[tuple[str, int]], Any]:
     stream = Poisoned(dataset, seed=0, mirror=True, labels=False, device=CPU)
     stream.training = training
     run = RunFolder(Path(folder))
-    outputs = None if ranks.leads() else NoOutputs()
+    outputs = None if ranks.leads() else Outputs()
     budget = Budget(nimg=2000)
     session = Session(run, training, stream, dataset, budget, family="lite", outputs=outputs)
     session.resume(lambda line: None)

@@ -11,14 +11,7 @@ from scrapy.http import TextResponse
 
 from mien.collect.addresses import Refused
 from mien.collect.crawl import Crawl
-from mien.collect.extract import (
-    Found,
-    id_in_address,
-    is_cookie_wall,
-    links,
-    read_sitemap,
-    records,
-)
+from mien.collect.extract import Found, id_in_address, is_cookie_wall, links, read_sitemap, records
 from mien.collect.store import Wanted
 from mien.collect.why import explain
 from mien.core.errors import MienError

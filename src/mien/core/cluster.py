@@ -28,6 +28,11 @@ _FIRST_WORKER = "30s"  # for which the first worker of a cluster is waited
 _AHEAD = 2  # shards a worker: one that it computes, and the next
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Shard:
     """One task: the arguments of a function. They are plain values or bytes; its name is their hash."""
@@ -174,9 +179,8 @@ def _distributed() -> Any:
 
 
 def _local(distributed: Any, workers: int | None) -> Any:
-    count = workers or len(os.sched_getaffinity(0))
     return distributed.LocalCluster(
-        n_workers=count,
+        n_workers=workers or cores(),
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address=None,

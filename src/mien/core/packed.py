@@ -21,14 +21,7 @@ from mien.core.atomic import open_replacing
 from mien.core.crawl import read_crawls
 from mien.core.errors import InputError
 from mien.core.labels import Label, Labels, check_label, named_label, parse_labels
-from mien.core.manifest import (
-    CONTINUED,
-    Record,
-    dump_record,
-    merge_records,
-    read_continuation,
-    read_manifest,
-)
+from mien.core.manifest import CONTINUED, Record, dump_record, merge_records, read_continuation, read_manifest
 from mien.core.path_labels import classes_of, read_paths
 from mien.core.picture import PICTURE_SUFFIXES, Pixels
 from mien.core.text import decode_text
@@ -83,10 +76,7 @@ class PackWriter:
         return len(self._labels)
 
     def add_png(
-        self,
-        png: bytes,
-        label: int | Sequence[float] | None = None,
-        record: Mapping[str, Any] | None = None,
+        self, png: bytes, label: int | Sequence[float] | None = None, record: Mapping[str, Any] | None = None
     ) -> str:
         """Add one picture and its manifest line; return its member name.
 

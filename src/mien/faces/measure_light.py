@@ -1,4 +1,7 @@
-"""What light makes of a face: exposure, contrast, shadows, highlights, and how sharp the picture of it is."""
+"""What light makes of a face: exposure, contrast, shadows, highlights, tint, colour, and how sharp it is.
+
+Chroma that luma explains is a tint, what is left is colour.
+"""
 
 from functools import cache
 
@@ -9,7 +12,6 @@ from numpy.typing import NDArray
 from mien.core.picture import Pixels
 from mien.faces.crop import Square, cut
 from mien.faces.face import Face, Floats
-from mien.faces.measure_colour import SIDE, measure_colour
 
 _LARGEST, _SMALLEST = 96, 40  # pixels across the face that sharpness is measured at, at most and at least
 _CALM = 1.0  # pixels by which noise is smoothed before the darkest and the brightest are looked for
@@ -19,6 +21,11 @@ _NOISE_AT = 0.2  # this share of the windows is taken for flat
 _NOISE_BIAS = 1.25  # the flattest windows hold less noise than the mean one
 _STRUCTURED = 0.7  # share of the face without much structure, which says nothing of sharpness
 _FULL = 2.0  # detail over structure that no lens exceeds; sharpness 1
+_SIDE = 32  # pixels that the face is looked at: JPEG keeps chroma no finer, and noise in it is no colour
+_SMOOTH = 0.6  # of them
+_LEAST_SPREAD = 5.0  # of luma, in levels: a flat face has no cubic
+_RIDGE = 1e-9
+_FULL_CHROMA = 112.0  # levels that a chroma of YCbCr reaches (BT.601)
 
 
 def face_view(image: Pixels, face: Face) -> Pixels:
@@ -48,7 +55,7 @@ def measure_light(view: Pixels) -> dict[str, float]:
         "shadows": shadows / 255,
         "highlights": highlights / 255,
         "sharpness": sharpness(view),
-        **measure_colour(view, _oval(SIDE)),
+        **measure_colour(view, _oval(_SIDE)),
     }
 
 
@@ -89,3 +96,30 @@ def _spread(energy: Floats) -> Floats:
 def _oval(size: int) -> NDArray[np.bool_]:
     middles = (np.arange(size) + 0.5) * (2 / size) - 1
     return np.asarray(middles[:, np.newaxis] ** 2 + middles**2 < 1)
+
+
+def measure_colour(view: Pixels, inside: np.ndarray) -> dict[str, float]:
+    """tint and colour of a face, 0 to 1. view: uint8 [S, S, 3]; inside: bool [_SIDE, _SIDE], what counts.
+
+    A print of one ink, however toned, has one chroma for each luma: Cb and Cr follow as cubics of it. tint:
+    mean chroma of these cubics; gray pictures have 0, sepia 0.05 to 0.4, skin 0.1 to 0.35. colour: root mean
+    square of the chroma they leave; tinted monochrome has under 0.02, portraits in colour 0.02 to 0.1.
+    """
+    small = cv2.GaussianBlur(cv2.resize(view, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), (0, 0), _SMOOTH)
+    coded = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[inside].astype(np.float64)
+    chroma = (coded[:, 1:] - 128) / _FULL_CHROMA
+    fitted = _cubics(coded[:, 0], chroma)
+    rest = chroma - fitted
+    return {
+        "tint": min(float(np.hypot(fitted[:, 0], fitted[:, 1]).mean()), 1.0),
+        "colour": min(float(np.sqrt((rest**2).sum(axis=1).mean())), 1.0),
+    }
+
+
+def _cubics(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Least-squares cubics of luma [N], one for each column of chroma [N, 2], at each luma."""
+    centred = (luma - luma.mean()) / max(float(luma.std()), _LEAST_SPREAD)
+    square = centred * centred
+    powers = np.stack([np.ones_like(centred), centred, square, square * centred], axis=1)
+    ridge = _RIDGE * len(luma) * np.eye(4)  # a flat face leaves powers that are all 0
+    return np.asarray(powers @ np.linalg.solve(powers.T @ powers + ridge, powers.T @ chroma))

@@ -1,4 +1,4 @@
-"""Is there a mask, are there glasses? The one from a probe, the other from edges at places of the mesh."""
+"""Are there glasses? Read off edges at places of the mesh."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.core.picture import Pixels
-from mien.faces import probes
 from mien.faces.crop import Square, cut
-from mien.faces.face import Activations, Face, Floats
+from mien.faces.face import Face, Floats
 
 _SIZE, _FRAME = 80, 1.25  # pixels of the square that is looked at; its side in sizes of the face
 
@@ -55,11 +54,6 @@ def glasses(image: Pixels, face: Face) -> float:
     gray = cv2.cvtColor(look.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     logit = float(np.dot(_GLASSES, glasses_signs(look, gray))) + _GLASSES_BIAS
     return float(1 / (1 + np.exp(-np.clip(logit, -50, 50))))
-
-
-def mask(seen: Activations) -> float:
-    """Chance, 0 to 1, that a mask hides nose and mouth; over 0.9 is sure. Beards and hats are none."""
-    return probes.mask().chance(seen)
 
 
 def glasses_signs(look: Look, gray: Floats) -> list[float]:

@@ -13,12 +13,7 @@ from mien.core.types import Spec
 
 # What changes the arithmetic of a network of ours, and no tensor's shape or name.
 CONVENTIONS = (
-    "stddev_group",
-    "w_average_decay",
-    "conv_clamp",
-    "resample_filter",
-    "bf16_blocks",
-    "bf16_stages",
+    *("stddev_group", "w_average_decay", "conv_clamp", "resample_filter", "bf16_blocks", "bf16_stages"),
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.core.errors import InputError
-from mien.interop._machine import Machine, Name, Unsafe
+from mien.interop._machine import Machine, Unsafe
 from mien.interop._values import resolve
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -32,7 +32,7 @@ def flax_arrays(data: bytes) -> Arrays:
 
     Only numpy's three globals may occur; anything else is refused before it means anything.
     """
-    value = resolve(Machine(allowed=_is_numpy).read(io.BytesIO(data)))
+    value = resolve(Machine(allowed=lambda name: str(name) in _NUMPY).read(io.BytesIO(data)))
     if not isinstance(value, dict):
         raise Unsafe("no dictionary of arrays; not a flax checkpoint")
     return dict(_leaves(value, ""))
@@ -102,10 +102,6 @@ def torch_kernel(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
 def torch_depthwise(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """A depthwise kernel [height, width, channels, 1] as torch has it, [channels, 1, height, width]."""
     return np.ascontiguousarray(kernel.transpose(2, 3, 0, 1))
-
-
-def _is_numpy(name: Name) -> bool:
-    return str(name) in _NUMPY
 
 
 def _leaves(value: Mapping[Any, Any], above: str) -> Iterator[tuple[str, NDArray[np.float32]]]:

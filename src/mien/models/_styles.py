@@ -80,13 +80,7 @@ class StyleGame(Game):
 
 
 def mixed_styles(
-    mapping: Mapping,
-    labels: Tensor | None,
-    count: int,
-    *,
-    layers: int,
-    mixing: float,
-    rng: torch.Generator,
+    mapping: Mapping, labels: Tensor | None, count: int, *, layers: int, mixing: float, rng: torch.Generator
 ) -> Tensor:
     """ws [count, num_ws, w_dim] of new latents; some pictures take those of a second latent from a layer on.
 

@@ -19,15 +19,7 @@ from torch.optim import Adam, Optimizer
 from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
-from mien.core.styles import (
-    Styled,
-    from_unled,
-    mean_latent,
-    row_deviation,
-    sample_styles,
-    to_size,
-    unled,
-)
+from mien.core.styles import Styled, from_unled, mean_latent, row_deviation, sample_styles, to_size, unled
 from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
 from mien.models import lite
 from mien.models._base import Stateless, cosine

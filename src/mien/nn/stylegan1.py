@@ -19,14 +19,7 @@ from mien.nn.precision import arithmetic
 from mien.nn.resample import binomial_filter, upsampling_conv
 from mien.nn.stylegan2_discriminator import Block as Halving
 from mien.nn.stylegan2_discriminator import Epilogue
-from mien.nn.stylegan2_generator import (
-    MappedGenerator,
-    Mapping,
-    Noise,
-    grain_of,
-    resolutions,
-    widths,
-)
+from mien.nn.stylegan2_generator import MappedGenerator, Mapping, Noise, grain_of, resolutions, widths
 
 ONE = 65536  # one size in units of `level`: an integer, which averaged networks copy and do not blend
 

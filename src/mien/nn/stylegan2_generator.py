@@ -266,10 +266,7 @@ class Synthesis(nn.Module):
         for size, channels in sizes.items():
             last = size == spec.resolution
             block = Block(
-                *(before, channels, w_dim, size, spec.channels),
-                architecture=architecture,
-                last=last,
-                how=how,
+                *(before, channels, w_dim, size, spec.channels), architecture=architecture, last=last, how=how
             )
             self.add_module(f"b{size}", block)
             self.num_ws += block.num_conv + (block.num_torgb if last else 0)

@@ -159,12 +159,7 @@ def _describe(
     places = {name: [round(x * scale, 2), round(y * scale, 2)] for name, (x, y) in face.landmarks.items()}
     box = [round(value * scale, 2) for value in face.box]
     code = perceptual_hash(cut(picture.pixels, level, _HASHED), mesh=mesh)
-    return {
-        "box": box,
-        "landmarks": places,
-        "measurements": dict(sorted(measurements.items())),
-        "hash": code,
-    }
+    return {"box": box, "landmarks": places, "measurements": dict(sorted(measurements.items())), "hash": code}
 
 
 def _sizes(picture: Picture, square: Square) -> dict[str, float]:

@@ -171,12 +171,7 @@ def edges(table: Table, bound: Bound, thumbs: Thumbs) -> list[Edge]:
 
 
 def _edge(
-    table: Table,
-    bound: Bound,
-    line: Threshold,
-    values: Values,
-    order: NDArray[np.int64],
-    thumbs: Thumbs,
+    table: Table, bound: Bound, line: Threshold, values: Values, order: NDArray[np.int64], thumbs: Thumbs
 ) -> Edge:
     # Bounds include their ends: a value on the threshold is on the kept side.
     cut = int(np.searchsorted(values[order], line.value, "left" if line.is_low else "right"))

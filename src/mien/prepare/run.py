@@ -1,6 +1,5 @@
 """How `mien prepare` works: inputs are measured, chosen and packed."""
 
-import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.core import artefacts, cluster
+from mien.core.cluster import cores
 from mien.core.errors import InputError, MienError
 from mien.core.events import Events
 from mien.core.manifest import Record, continuation
@@ -17,13 +17,7 @@ from mien.faces.align import LAYOUTS
 from mien.faces.finder import FINDERS, needed_artefacts
 from mien.prepare import store as stores
 from mien.prepare.all_faces import FACES
-from mien.prepare.candidates import (
-    Candidates,
-    PackedFaces,
-    StoredFaces,
-    open_prepared,
-    prepared_size,
-)
+from mien.prepare.candidates import Candidates, PackedFaces, StoredFaces, open_prepared, prepared_size
 from mien.prepare.dedupe import DEFAULT_THRESHOLD
 from mien.prepare.extract import NO_FINDER, CropConfig
 from mien.prepare.judge import MEASUREMENTS, NO_FACE, Rules
@@ -300,7 +294,7 @@ def _answers(
     """What workers answer of each task: those of a cluster, or processes of our own."""
     patience = _PATIENCE_ALL if options.faces == "all" else _PATIENCE
     if options.cluster is None:
-        with Pool(setup, count=options.workers or _cores(), patience_seconds=patience) as pool:
+        with Pool(setup, count=options.workers or cores(), patience_seconds=patience) as pool:
             yield from pool.run(tasks)
         return
     needs = needed_artefacts(options.finder)
@@ -356,7 +350,3 @@ def _nothing(chosen: Selection, source: Path, path: Path) -> str:
     others = "for other images than faces: --finder none"
     hint = f"; {others if most.reason == NO_FACE.reason else 'the first: ' + most.detail}"
     return f"{source}: no face was kept of {len(reasons)} files ({listed}); {path} was not written{hint}"
-
-
-def _cores() -> int:
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -94,12 +94,7 @@ class Layout:
         up, down, dome = self.seam(x)
         u = np.abs(x) * (1.0 / self.mouth_half)
         bow = 1 - 0.2 * gauss(u, 0, 0.12) + 0.1 * gauss(u, 0.25, 0.14)
-        return (
-            up + self.lip_upper * bow * dome**0.75,
-            up,
-            down,
-            down - self.lip_lower * dome**0.65,
-        )
+        return (up + self.lip_upper * bow * dome**0.75, up, down, down - self.lip_lower * dome**0.65)
 
 
 def _eye(person: Person, shot: Shot) -> dict[str, Any]:

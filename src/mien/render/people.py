@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.core.cluster import cores
 from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
 from mien.render.heads import check_size, render_one
@@ -80,8 +81,7 @@ def _worker_count(views: int, size: int, workers: int | None) -> int:
         return max(1, min(workers, views))
     if not sys.executable:  # inside another program: there is no interpreter to start
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return 1 if views * size * size < _ENOUGH_RAYS else max(1, min(cores, views))
+    return 1 if views * size * size < _ENOUGH_RAYS else max(1, min(cores(), views))
 
 
 def render_views(
@@ -95,16 +95,11 @@ def render_views(
     """
     check_size(size)
     count = _worker_count(len(views), size, workers)
-    source = _in_process(views, size) if count == 1 else _in_workers(views, size, count)
+    source = (render_view(view, size) for view in views) if count == 1 else _in_workers(views, size, count)
     for done, item in enumerate(source, 1):
         if progress is not None:
             progress(done, len(views))
         yield item
-
-
-def _in_process(views: list[View], size: int) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
-    for view in views:
-        yield render_view(view, size)
 
 
 def _start_worker(size: int) -> "subprocess.Popen[bytes]":

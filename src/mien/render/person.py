@@ -176,30 +176,13 @@ def _hair_style(rng: np.random.Generator, male: bool, age: float) -> str:
     if male:
         old = min(max((age - 30) / 40, 0.0), 1.0)
         weights = {
-            "bald": 0.05 + 0.12 * old,
-            "horseshoe": 0.16 * old,
-            "buzz": 0.12,
-            "crop": 0.24,
-            "side_part": 0.2,
-            "slick": 0.13,
-            "quiff": 0.13,
-            "curly": 0.09,
-            "bob": 0.03,
-            "long": 0.06,
+            **{"bald": 0.05 + 0.12 * old, "horseshoe": 0.16 * old, "buzz": 0.12, "crop": 0.24},
+            **{"side_part": 0.2, "slick": 0.13, "quiff": 0.13, "curly": 0.09, "bob": 0.03, "long": 0.06},
         }
     else:
         weights = {
-            "buzz": 0.02,
-            "crop": 0.04,
-            "side_part": 0.05,
-            "slick": 0.04,
-            "curly": 0.1,
-            "bob": 0.15,
-            "fringe_bob": 0.12,
-            "long": 0.23,
-            "long_fringe": 0.11,
-            "bun": 0.07,
-            "ponytail": 0.07,
+            **{"buzz": 0.02, "crop": 0.04, "side_part": 0.05, "slick": 0.04, "curly": 0.1, "bob": 0.15},
+            **{"fringe_bob": 0.12, "long": 0.23, "long_fringe": 0.11, "bun": 0.07, "ponytail": 0.07},
         }
     total = sum(weights.values())
     return str(rng.choice(list(weights), p=[w / total for w in weights.values()]))
@@ -233,9 +216,7 @@ def sample_person(seed: int) -> Person:
     male = bool(rng.random() < 0.5)
     age = float(np.clip(18 + 62 * rng.beta(1.1, 1.9), 18, 80))
     melanin, skin = _skin(rng)
-    dark_eyes = melanin > 0.5
-    iris = _IRIS[int(rng.integers(0, 3 if dark_eyes else len(_IRIS)))]
-    pale = melanin < 0.35
+    iris = _IRIS[int(rng.integers(0, 3 if melanin > 0.5 else len(_IRIS)))]
     return Person(
         seed=seed,
         male=male,
@@ -245,7 +226,7 @@ def sample_person(seed: int) -> Person:
         iris=iris,
         bags=float(np.clip(rng.beta(1, 4) + 0.5 * max(age - 45, 0) / 35, 0, 1)),
         redness=float(rng.uniform(0, 1)),
-        freckles=float(rng.uniform(0.4, 1)) if pale and rng.random() < 0.25 else 0.0,
+        freckles=float(rng.uniform(0.4, 1)) if melanin < 0.35 and rng.random() < 0.25 else 0.0,
         rosy=float(rng.uniform(0.5, 1)) if melanin < 0.5 and rng.random() < 0.25 else 0.0,
         texture=float(rng.uniform(0.4, 1.2)),
         **_shape(rng, male),

@@ -78,9 +78,8 @@ class Hat:
         d = np.maximum(d, rim - y)
         plate = np.abs(y - rim - 0.01)
         if self.kind == "cap":
-            sag = 0.25 * x * x + 0.02
             visor = length2(x * 0.95, (z - 0.55) * 0.78) - 0.62
-            return smin(d, np.maximum(np.maximum(visor, plate + 0.0 - 0.022 - 0 * sag), 0.2 - z), 0.02)
+            return smin(d, np.maximum(np.maximum(visor, plate - 0.022), 0.2 - z), 0.02)
         around = length2(x * (1 / (r[0] + 0.42)), (z - c[2]) * (1 / (r[2] + 0.42))) - 1
         return smin(d, np.maximum(around * (r[0] + 0.4), plate - 0.02), 0.05)
 

@@ -18,6 +18,7 @@ from cyclopts import Parameter
 from mien import __version__
 from mien.core import artefacts, packaged
 from mien.core.artefacts import ARTEFACTS
+from mien.core.cluster import cores
 from mien.core.errors import InputError, install
 from mien.core.events import Column, Events, Table, job
 from mien.core.network import load_network
@@ -94,7 +95,7 @@ def machine() -> dict[str, Any]:
         "mien": __version__,
         "torch": torch.__version__,
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "arithmetic": torch.backends.cpu.get_cpu_capability(),
         "memory_GB": round(memory["MemTotal"] / 1e9, 1),
@@ -134,7 +135,7 @@ def fit() -> dict[str, Any]:
     """What suits this machine: threads, precision, and memory that an image takes in training."""
     trainable, images = _model()
     by_threads = {}
-    for threads in dict.fromkeys((1, _cores())):
+    for threads in dict.fromkeys((1, cores())):
         with _threads(threads):
             by_threads[threads] = _BATCH / _quickest(lambda: _step(trainable, images), time.perf_counter)
     best = max(by_threads, key=lambda threads: by_threads[threads])
@@ -280,10 +281,6 @@ def _processor() -> str:
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _devices() -> list[str]:

@@ -4,13 +4,13 @@ Matrices map target to source, in units of the picture with its centre at (0, 0)
 """
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mien.training.augment_draws import Draws
+from mien.core.ranks import drawn
 
 _SIZE_SPREAD, _ASPECT_SPREAD, _SHIFT_SPREAD = 0.2, 0.2, 0.125  # log2 units, log2 units, shares of the picture
 _WHOLE_SHIFT = 0.125  # of the picture, for shifts by whole pixels
@@ -20,6 +20,35 @@ _SYM6 = (
     *(0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252),
     *(-0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148),
 )
+
+
+class Draws:
+    """Random values for `count` images, each of which is transformed with probability `p`."""
+
+    def __init__(self, count: int, p: float, rng: torch.Generator, device: torch.device) -> None:
+        self.count, self.p, self.device, self._rng = count, p, device, rng
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """Uniform numbers [count] from low to high."""
+        return low + (high - low) * drawn(torch.rand, (self.count,), self._rng)
+
+    def normal(self) -> Tensor:
+        """Standard normal numbers [count]."""
+        return drawn(torch.randn, (self.count,), self._rng)
+
+    def integers(self, below: int) -> Tensor:
+        """Uniform integers [count] from 0 to below - 1."""
+        return drawn(partial(torch.randint, below), (self.count,), self._rng)
+
+    def chosen(self, values: Tensor, otherwise: float, *, p: float | None = None) -> Tensor:
+        """`values` with probability p for each image, else `otherwise`."""
+        take = self.uniform(0, 1) < (self.p if p is None else p)
+        return torch.where(take, values, torch.full_like(values, otherwise))
+
+    def together(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Both with probability p for each image, else zeros."""
+        take = self.uniform(0, 1) < self.p
+        return one * take, other * take
 
 
 def geometry(x: Tensor, p: float, rng: torch.Generator, *, blits: bool, turns: bool) -> Tensor:

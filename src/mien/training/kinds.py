@@ -16,29 +16,12 @@ import mien
 from mien.core import discover
 from mien.core.checkpoint import read_header
 from mien.core.errors import InputError
-from mien.core.events import Events, Tick
+from mien.core.events import Tick
 from mien.core.family import GENERATOR, kind_of
 from mien.core.packaged import source_of
 from mien.core.run import RunFolder
 from mien.core.score import Examination
-from mien.core.types import Dataset, Lesson
-from mien.training.loop import Training
-from mien.training.outputs import Outputs
-
-
-class MakeOutputs(Protocol):
-    """Creates the writer of a run's outputs, before its first step."""
-
-    def __call__(
-        self,
-        run: RunFolder,
-        training: Training,
-        dataset: Dataset,
-        lesson: Lesson,
-        *,
-        family: str,
-        events: Events,
-    ) -> Outputs: ...
+from mien.training.outputs import ProductOutputs
 
 
 class Evaluate(Protocol):
@@ -57,11 +40,11 @@ class WriteReport(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of network. evaluate: None for generators, which `mien evaluate` scores by metrics."""
+    """A kind of network. outputs: of a run of it. evaluate: None for generators, which metrics score."""
 
     name: str
     write_report: WriteReport
-    outputs: MakeOutputs | None = None
+    outputs: type[ProductOutputs] | None = None
     evaluate: Evaluate | None = None
     examination: type[Examination] | None = None
 

@@ -24,7 +24,9 @@ class Averages:
     """
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
-        self.networks = {name: _frozen_copy(network) for name, network in networks.items()}
+        self.networks = {
+            name: copy.deepcopy(network).eval().requires_grad_(False) for name, network in networks.items()
+        }
 
     @torch.no_grad()
     def update(self, sources: Mapping[str, nn.Module], half_lives: Mapping[str, float], nimg: int) -> None:
@@ -44,10 +46,6 @@ class Averages:
         """Restore the state of `state_dict`."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
-
-
-def _frozen_copy(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).eval().requires_grad_(False)
 
 
 def _pairs(

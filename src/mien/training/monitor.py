@@ -115,13 +115,14 @@ class Monitor:
     def observe(self, step: Step) -> list[Notice]:
         """Notices on this step; a fatal one means: roll back."""
         limits = self.limits
+        certain = step.values.get("Loss/D/loss", math.inf) < limits.saturated_loss
         notices = [
             self._check("nonfinite", not step.finite, limits.nonfinite_steps, step, fatal=True),
             self._check("nonfinite-step", not step.finite, 1, step),
             self._penalty(step),
             self._jump(step),
             self._gap(step),
-            self._check("saturated", _is_saturated(step, limits), limits.saturated_steps, step),
+            self._check("saturated", certain, limits.saturated_steps, step),
             self._gradients(step),
         ]
         return [notice for notice in notices if notice]
@@ -202,10 +203,6 @@ class Monitor:
             return None
         self._last_notice[kind] = nimg
         return Notice(kind, _ADVICE[kind].format(value=value), nimg)
-
-
-def _is_saturated(step: Step, limits: Limits) -> bool:
-    return step.values.get("Loss/D/loss", math.inf) < limits.saturated_loss
 
 
 def duplicate_rate(fakes: Tensor) -> float:

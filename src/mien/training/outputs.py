@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -34,14 +33,18 @@ class Snapshot:
     fakes: Tensor | None = None
 
 
-class Outputs(Protocol):
-    """Writer of a run's outputs, under the run's lock; it may not change training or global random state."""
+class Outputs:
+    """Writer of a run's outputs, under the run's lock; it may not change training or global random state.
+
+    This one writes nothing: it is that of a rank which does not lead.
+    """
 
     def begin(self) -> None:
         """Called before the first step of a new run."""
 
     def show(self) -> Snapshot:
         """Called now and then, ever more rarely: write images or scores of the current state."""
+        return Snapshot()
 
     def save(self) -> None:
         """Called at every checkpoint: write the network."""
@@ -50,24 +53,7 @@ class Outputs(Protocol):
         """Called when the budget is spent, after the last `save`."""
 
 
-class NoOutputs:
-    """Of a rank that writes nothing."""
-
-    def begin(self) -> None:
-        """Nothing."""
-
-    def show(self) -> Snapshot:
-        """Nothing."""
-        return Snapshot()
-
-    def save(self) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
-
-
-class ProductOutputs:
+class ProductOutputs(Outputs):
     """What a run of one network leaves behind, whatever its kind; each kind adds `show` and `end`.
 
     kind, product: as the family's module says.

@@ -1,6 +1,6 @@
 """Training and test data of image-to-image models: aligned pairs, or unpaired images of two domains."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel
@@ -104,15 +104,10 @@ def evaluation_pairs(
 def split_pairs(paired: PairedDataset, config: BaseModel) -> Split:
     """Split pairs into training and held-out ones (`held_out` of the configuration), by person."""
     records = [
-        _group_record(person, name, record)
+        {**({"person": person} if person else {"pair": name}), "split": record.get("split", "")}
         for person, name, record in zip(paired.people, paired.names, paired.inputs.records, strict=True)
     ]
     return split_people(records, share=float(getattr(config, "held_out", _HELD_OUT)))
-
-
-def _group_record(person: str, name: str, record: Any) -> dict[str, Any]:
-    group = {"person": person} if person else {"pair": name}
-    return {**group, "split": record.get("split", "")}
 
 
 def _part(dataset: Dataset, indexes: np.ndarray) -> Dataset:

@@ -26,19 +26,10 @@ from mien.training.start import Initialisation, Start, check_family, check_froze
 from mien.training.transfer import first_layers
 
 MODELS = "mien.models"
-_AUGMENT = {"augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"}
-IDENTITY_OPTIONS = {
-    "seed",
-    "mirror",
-    "cond",
-    "labels",
-    "freeze_d",
-    "lr_scale",
-    "warmup_kimg",
-    "precision",
-    "micro_batch",
-    *_AUGMENT,
-}  # options that make another run
+IDENTITY_OPTIONS = {  # options that make another run
+    *("seed", "mirror", "cond", "labels", "freeze_d", "lr_scale", "warmup_kimg", "precision", "micro_batch"),
+    *("augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"),
+}
 _BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
 
 
@@ -78,12 +69,11 @@ class Plan:
     def build(self) -> Built:
         """Build a new model. Raises InputError where the family cannot be built with these options."""
         trainable = build(self.family, self.config, self.spec, self.lesson)
-        none = Initialisation((), None)
-        initialisation = (
-            none if self.start is None else initialise(trainable, self.start, self.family, self.spec)
-        )
-        num_layers = self.options.freeze_d
-        frozen = first_layers(trainable.networks["d"], num_layers) if num_layers else ()
+        initialisation = Initialisation((), None)
+        if self.start is not None:
+            initialisation = initialise(trainable, self.start, self.family, self.spec)
+        count = self.options.freeze_d
+        frozen = first_layers(trainable.networks["d"], count) if count else ()
         return Built(trainable, frozen, initialisation)
 
     def identity(self) -> str:

@@ -9,8 +9,6 @@ from mien.core.types import Drawn, Trainable
 from mien.training.loop import Batches, Budget, Training, train
 
 NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
 _LATE = 10**9  # images: a model that grows is timed as it will be in the end
 
 

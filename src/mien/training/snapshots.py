@@ -18,13 +18,13 @@ from mien.core.run import RunFolder
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator
 from mien.training.loop import Training
-from mien.training.outputs import Snapshot, save_product
+from mien.training.outputs import Outputs, Snapshot, save_product
 
 _TIMELAPSE_FRAMES = 120
 _TIMELAPSE_SIDE = 768  # pixels at most
 
 
-class Snapshots:
+class Snapshots(Outputs):
     """The outputs of a run that trains a generator; the caller holds the folder's lock.
 
     conditional: draw the fakes with labels taken from the dataset, always the same ones.
@@ -34,7 +34,7 @@ class Snapshots:
         self, run: RunFolder, training: Training, dataset: Dataset, *, family: str, conditional: bool
     ) -> None:
         self._run, self._training, self._dataset, self._family = run, training, dataset, family
-        count = _grid_count(dataset.spec.resolution)
+        count = max(min(512 // dataset.spec.resolution, 10), 4) ** 2  # a grid of about 512 to 1024 pixels
         self._z = latents(list(range(count)), self._generator.z_dim).to(training.device)
         self._labels = _grid_labels(dataset, count, training.device) if conditional else None
 
@@ -46,8 +46,10 @@ class Snapshots:
         return network
 
     def begin(self) -> None:
-        """Write a grid of reals, and one of the untrained generator's fakes."""
-        self.draw_reals()
+        """Write a grid of reals, evenly spread, as many as of fakes, and the first grid of fakes."""
+        indexes = np.linspace(0, len(self._dataset) - 1, len(self._z)).astype(int)
+        images = torch.from_numpy(np.ascontiguousarray(self._dataset.images(indexes)))
+        write_bytes(self._run.reals, encode_png(grid(images)))
         self.draw_fakes()
 
     def show(self) -> Snapshot:
@@ -55,34 +57,20 @@ class Snapshots:
         return Snapshot(fakes=self.draw_fakes())
 
     def save(self) -> None:
-        """Write the generator."""
-        self.save_generator()
+        """Write the averaged generator as a file of its own."""
+        labels = None if self._labels is None else self._dataset.labels
+        save_product(self._run, self._training, self._dataset, family=self._family, labels=labels)
 
     def end(self) -> None:
         """Write the last grid, and the timelapse of all grids."""
         self.draw_fakes()
-        self.write_timelapse()
-
-    def draw_reals(self) -> None:
-        """Write `reals.png`: as many real images as a grid of fakes has, evenly spread."""
-        indexes = np.linspace(0, len(self._dataset) - 1, len(self._z)).astype(int)
-        images = torch.from_numpy(np.ascontiguousarray(self._dataset.images(indexes)))
-        write_bytes(self._run.reals, encode_png(grid(images)))
+        write_timelapse(self._run, self._provenance())
 
     def draw_fakes(self) -> Tensor:
         """Write the grid of fixed seeds; return its images as floats in [-1, 1]."""
         images = draw(self._generator, self._z, self._labels)
         save_picture(self._run.fakes(self._training.nimg), grid(images), self._provenance())
         return to_float(images)
-
-    def save_generator(self) -> None:
-        """Write the averaged generator as a file of its own."""
-        labels = None if self._labels is None else self._dataset.labels
-        save_product(self._run, self._training, self._dataset, family=self._family, labels=labels)
-
-    def write_timelapse(self) -> None:
-        """Turn the grids into one animated WebP."""
-        write_timelapse(self._run, self._provenance())
 
     def _provenance(self) -> Provenance:
         return Provenance(f"{self._family}-{self._run.name}-{self._training.nimg}", None, TOOL)
@@ -102,11 +90,6 @@ def _frame(path: Path) -> Pixels:
         frame = picture.convert("RGB")
     frame.thumbnail((_TIMELAPSE_SIDE, _TIMELAPSE_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(frame)
-
-
-def _grid_count(resolution: int) -> int:
-    """As many pictures as make a grid of about 512 to 1024 pixels a side."""
-    return max(min(512 // resolution, 10), 4) ** 2
 
 
 def _grid_labels(dataset: Dataset, count: int, device: torch.device) -> Tensor | None:

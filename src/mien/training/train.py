@@ -18,11 +18,11 @@ from mien.core.run import RunFolder
 from mien.core.stop import Stop
 from mien.training import packaged_start
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
-from mien.training.kinds import kind, kind_at
+from mien.training.kinds import kind
 from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
-from mien.training.outputs import NoOutputs, Outputs
+from mien.training.outputs import Outputs
 from mien.training.plan import Built, Plan, make_plan
 from mien.training.precision import NAMES, choose, probe
 from mien.training.resume import absolute_source, check_related, image_sample, resumed, same_run
@@ -58,7 +58,8 @@ def _train(events: Events, data: str | None, options: TrainOptions) -> RunFolder
     torch.manual_seed(plan.options.seed)  # nothing but the initial weights is drawn from the global source
     built = ranks.each(plan.build)  # refuses what cannot be built before there is a folder
     ranks.share_of(built.trainable.batch_size)
-    ranks.check_alike(plan.source, {"data or options": plan.identity(), "version": _versions()})
+    versions = f"{TOOL}, torch {torch.__version__}"
+    ranks.check_alike(plan.source, {"data or options": plan.identity(), "version": versions})
     with ExitStack() as stack:
 
         def begin() -> tuple[str, dict[str, Any]]:
@@ -93,7 +94,7 @@ def _train(events: Events, data: str | None, options: TrainOptions) -> RunFolder
 
 def _next_command(plan: Plan, run: RunFolder) -> str:
     where = shlex.quote(str(run.path))
-    if kind_at(run.path) == GENERATOR:
+    if kind_of(plan.family) == GENERATOR:  # not by the folder, which other hosts do not have
         return f"mien generate {where} --seeds 0-63 --grid --out faces, then mien report {where}"
     return f"mien evaluate {where} --data {shlex.quote(plan.source)}, then mien report {where}"
 
@@ -107,29 +108,19 @@ def _plan(data: str | None, options: TrainOptions, events: Events) -> Plan:
     return make_plan(data, options, progress=events.progress("opening pictures"))
 
 
-def _versions() -> str:
-    return f"{TOOL}, torch {torch.__version__}"
-
-
 def _describe(
-    plan: Plan,
-    run: RunFolder,
-    settings: dict[str, Any],
-    training: Training,
-    events: Events,
-    *,
-    goes_on: bool,
+    plan: Plan, run: RunFolder, settings: dict[str, Any], training: Training, events: Events, *, goes_on: bool
 ) -> None:
     """Send a line on model, data and precision, and the notes on them."""
     where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
     data = f"{plan.dataset.name} ({len(plan.dataset):,} pictures, {plan.spec.resolution} px)"
     events.note(f"{run.path} {where}: {plan.family_name} on {data}, {settings['precision']}", "strong")
-    start_notes = () if goes_on or plan.start is None else settings["start"]["told"]
-    data_notes = (
-        *getattr(plan.dataset, "notes", ()),
-        *(plan.lesson.notes if plan.lesson is not None else ()),
-    )
-    for note in (*data_notes, *start_notes, *([plan.note] if plan.note else [])):
+    notes = [*getattr(plan.dataset, "notes", ())]
+    if plan.lesson is not None:
+        notes += plan.lesson.notes
+    if plan.start is not None and not goes_on:
+        notes += settings["start"]["told"]
+    for note in [*notes, plan.note] if plan.note else notes:
         events.note(note)
 
 
@@ -297,7 +288,7 @@ def _augment(options: TrainOptions) -> Schedule | None:
 def _outputs(plan: Plan, run: RunFolder, training: Training, events: Events) -> Outputs | None:
     """The outputs of this kind of run; None for those of a generator."""
     if not ranks.leads():
-        return NoOutputs()
+        return Outputs()  # which writes nothing
     name = kind_of(plan.family)
     make = None if name == GENERATOR else kind(name).outputs
     if make is None:

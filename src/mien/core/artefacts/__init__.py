@@ -4,14 +4,7 @@ They come out of published packages that are taken as plain files, never install
 lies under `cache_root()/artefacts`; a file whose hash is wrong counts as absent.
 """
 
-from mien.core.artefacts.cached import (
-    State,
-    artefact_path,
-    artefact_sha256,
-    remedy,
-    require,
-    state,
-)
+from mien.core.artefacts.cached import State, artefact_path, artefact_sha256, remedy, require, state
 from mien.core.artefacts.retrieve import add, add_any, fetch, obtain
 from mien.core.artefacts.table import ARTEFACTS, Artefact, Member, Package, Source
 

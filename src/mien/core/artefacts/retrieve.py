@@ -15,15 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.core.artefacts import download as client
-from mien.core.artefacts.cached import (
-    artefact_path,
-    expected,
-    folder,
-    known,
-    remedy,
-    require,
-    workspace,
-)
+from mien.core.artefacts.cached import artefact_path, expected, folder, known, remedy, require, workspace
 from mien.core.artefacts.table import ARTEFACTS, Artefact, Member, Package, Source
 from mien.core.atomic import file_sha256, replacing, write_bytes, write_text
 from mien.core.errors import InputError, MienError
@@ -225,7 +217,10 @@ def read_members(archive: Path, members: Sequence[Member]) -> list[bytes]:
 
 def keep(artefact: Artefact, source: Source, members: Sequence[bytes]) -> Path:
     """Convert the members (already checked) and write the cached file whole; return its path."""
-    data = members[0] if source.convert is None else safetensors_bytes(_converted(source.convert, members))
+    data = members[0]
+    if source.convert is not None:
+        module, _, function = source.convert.partition(":")
+        data = safetensors_bytes(getattr(importlib.import_module(module), function)(*members))
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise MienError(f"artefact {artefact.name}: its conversion gave other bytes than the pinned ones")
     path = folder() / artefact.file
@@ -248,12 +243,6 @@ def safetensors_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + b"".join(parts)
-
-
-def _converted(convert: str, members: Sequence[bytes]) -> dict[str, NDArray[Any]]:
-    module, _, function = convert.partition(":")
-    result: dict[str, NDArray[Any]] = getattr(importlib.import_module(module), function)(*members)
-    return result
 
 
 def _from_zip(archive: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:

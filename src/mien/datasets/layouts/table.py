@@ -20,14 +20,7 @@ from mien.core.path_labels import read_paths
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.stored import StoredDataset
-from mien.datasets.tables import (
-    TABLE_SUFFIXES,
-    PictureFinder,
-    Row,
-    has_file_column,
-    leads_out,
-    read_rows,
-)
+from mien.datasets.tables import TABLE_SUFFIXES, PictureFinder, Row, has_file_column, leads_out, read_rows
 from mien.labels.columns import label_names, learnable, read_cells
 from mien.labels.values import parse_columns
 

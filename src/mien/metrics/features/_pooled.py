@@ -20,12 +20,7 @@ class PooledFeatures:
     """
 
     def __init__(
-        self,
-        name: str,
-        trunk: Literal["alexnet", "vgg"],
-        *,
-        size: int,
-        device: str | torch.device = "cpu",
+        self, name: str, trunk: Literal["alexnet", "vgg"], *, size: int, device: str | torch.device = "cpu"
     ) -> None:
         """Raises MienError when the weights are not here."""
         self.name = name

@@ -9,17 +9,12 @@ ARTEFACTS = ("lpips-vgg",)
 _SIDE = 128
 
 
-def build(device: str | torch.device = "cpu") -> "Vgg16Features":
-    """The network on `device`. Raises MienError when its weights are not here."""
-    return Vgg16Features(device=device)
-
-
-class Vgg16Features(PooledFeatures):
+def build(device: str | torch.device = "cpu") -> PooledFeatures:
     """The means over space of the ends of VGG16's five stages: 64 + 128 + 256 + 512 + 512 = 1472.
 
     Simonyan and Zisserman 2014 (arXiv:1409.1556) with the ImageNet weights that LPIPS 0.1 is published with,
     BSD.
-    """
 
-    def __init__(self, *, device: str | torch.device = "cpu") -> None:
-        super().__init__(NAME, "vgg", size=_SIDE, device=device)
+    Raises MienError when its weights are not here.
+    """
+    return PooledFeatures(NAME, "vgg", size=_SIDE, device=device)
