@@ -113,7 +113,7 @@ def test_people_on_two_sides_are_named(tmp_path, capsys):
     )
     assert main(["data", "info", str(root)]) == 0
     said = capsys.readouterr().out
-    assert "1 people are on two sides of the split: p1" in said
+    assert "people on several sides of its split go to train: 1 (first p1)" in said
 
 
 def test_missing_and_broken_files_are_named_and_the_exit_code_is_0(tmp_path, capsys):

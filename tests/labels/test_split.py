@@ -36,8 +36,11 @@ def test_the_datasets_own_split_is_followed_and_checked() -> None:
     split = split_people(records, share=0.5)
     assert split.train.tolist() == [0, 3, 6]
     records[1]["person"] = "p0"
-    with pytest.raises(InputError, match="1 people on both sides, first person p0"):
-        split_people(records, share=0.5)
+    split = split_people(records, share=0.5)
+    assert split.train.tolist() == [0, 1, 3, 6]
+    assert "go to train: 1 (first person p0)" in split.how
+    parted = [{"person": f"p{index // 2}", "split": ("train", "test")[index % 2]} for index in range(8)]
+    assert "everybody on several sides and is passed over" in split_people(parted, share=0.5).how
 
 
 @pytest.mark.parametrize("side", ["train", "test"])

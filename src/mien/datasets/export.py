@@ -20,7 +20,7 @@ from mien.core.types import Dataset
 from mien.datasets.export_files import Column, columns_of, write_imagefolder, write_parquet
 from mien.datasets.opening import open_dataset, resolve
 from mien.labels.columns import text_of
-from mien.labels.split import assign_splits
+from mien.labels.split import assign_splits, keep_whole
 
 _SPLITS = {"": "train", "train": "train", "val": "validation", "test": "test"}
 _CHUNK = 64
@@ -62,7 +62,7 @@ def export(
     dataset = open_dataset(source, progress=events.progress("opening pictures"))
     pictures = _Pictures(source, dataset)
     columns = columns_of(dataset, measurements=measurements, files=pictures.files)
-    splits = _splits(dataset, split, seed)
+    splits = _splits(events, dataset, split, seed)
     write = write_imagefolder if format == "imagefolder" else write_parquet
     with _new_folder(out) as folder:
         _write_splits(write, folder, splits, pictures, columns, events.progress("exporting"))
@@ -133,10 +133,14 @@ def _rows(
             yield png, {column.name: column.values[number] for column in columns}
 
 
-def _splits(dataset: Dataset, split: float | None, seed: int) -> list[str]:
+def _splits(events: Events, dataset: Dataset, split: float | None, seed: int) -> list[str]:
     """The split of each picture, in Hugging Face's words."""
     if split is None:
-        return [_SPLITS.get(str(record.get("split", "")), "train") for record in dataset.records]
+        splits = [str(record.get("split", "")) for record in dataset.records]
+        whole, note = keep_whole([str(record.get("person") or "") for record in dataset.records], splits)
+        if note:
+            events.note(note)
+        return [_SPLITS.get(side, "train") for side in whole]
     owners = [_owner(number, record) for number, record in enumerate(dataset.records)]
     splits = assign_splits(owners, shares={"train": split, "test": 1 - split}, seed=seed)
     if len(set(splits)) < 2:

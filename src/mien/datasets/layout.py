@@ -20,7 +20,7 @@ from mien.datasets.decoded import Read, decode_index
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.stored import StoredDataset
 from mien.labels.columns import Columns, choose_columns
-from mien.labels.split import assign_folds, assign_splits
+from mien.labels.split import assign_folds, assign_splits, keep_whole
 
 _OF_ONE_FILE = ("folder", "parquet", "table")  # layouts that may be a single file
 _NAMED = 3  # problems that are named when a dataset is opened; `mien data info` names all
@@ -158,7 +158,8 @@ def _with_splits(index: Index, options: Options) -> Index:
     """
     owners = [entry.owner for entry in index.entries]
     people, seed = index.people or None, options.seed
-    recorded = {entry.split for entry in index.entries} - {""}
+    whole, parted = keep_whole([entry.person for entry in index.entries], [e.split for e in index.entries])
+    recorded = set(whole) - {""}
     notes = index.notes
     if options.fold:
         match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", options.fold)
@@ -167,12 +168,14 @@ def _with_splits(index: Index, options: Options) -> Index:
         splits = assign_folds(owners, fold=int(match[1]), folds=int(match[2]), seed=seed, people=people)
     elif options.split and len(recorded) < 2:
         splits = assign_splits(owners, seed=seed, people=people)
-        if recorded:
+        if parted:
+            notes += ("its own split has everybody on several sides and is passed over: people are split",)
+        elif recorded:
             notes += (f"its own split has {recorded.pop()} alone and is passed over: people are split",)
     else:
         if options.split and options.split not in recorded:
             notes += (f"its split has {', '.join(s for s in SPLITS if s in recorded)}, no {options.split}",)
-        return replace(index, notes=notes)
+        splits, notes = whole, (*notes, *([parted] if parted else []))
     pairs = zip(index.entries, splits, strict=True)
     return replace(index, entries=tuple(replace(entry, split=split) for entry, split in pairs), notes=notes)
 

@@ -28,20 +28,24 @@ class Split(NamedTuple):
 def split_people(records: Sequence[Mapping[str, Any]], *, share: float, seed: int = 0) -> Split:
     """Keep out about `share` of the images, all images of a person together.
 
-    Where every record names its split, that is followed, after checking that it parts nobody; one that leaves
-    a side empty is passed over. Raises InputError where a side would be empty or a person is on both.
+    Where every record names its split, that is followed, but for people that it parts, who are learnt from;
+    one that leaves a side empty is passed over. Raises InputError where a side would be empty.
     """
     people = [person_of(record) for record in records]
     names = [person or f"picture {index}" for index, person in enumerate(people)]
-    recorded = np.array([record.get("split", "") not in ("", "train") for record in records], bool)
+    sides = ["train" if record.get("split", "") in ("", "train") else "out" for record in records]
+    whole, note = keep_whole(people, sides)
+    recorded = np.array([side == "out" for side in whole], bool)
     num_split = sum(bool(record.get("split")) for record in records)
     follows = num_split == len(records)
     if follows and 0 < recorded.sum() < len(recorded):
-        held_out, how = recorded, "as the dataset itself is split"
+        held_out, how = recorded, "as the dataset itself is split" + (f"; {note}" if note else "")
     else:
         chosen = _first_people(names, share, seed)
         held_out, how = np.array([name in chosen for name in names], bool), _describe(people)
-        if follows and records:
+        if follows and note:
+            how += "; the dataset's own split has everybody on several sides and is passed over"
+        elif follows and records:
             how += f"; the dataset's own split has only {records[0]['split']} and is passed over"
         elif num_split:
             how += f"; the dataset's own split has {num_split:,} of {len(records):,} and is passed over"
@@ -49,11 +53,24 @@ def split_people(records: Sequence[Mapping[str, Any]], *, share: float, seed: in
         raise InputError(
             f"{len(set(names))} people cannot be parted into some to learn from and some to test"
         )
-    sides = [{names[at] for at in np.flatnonzero(side)} for side in (held_out, ~held_out)]
-    both = sides[0] & sides[1]
-    if both:
-        raise InputError(f"the dataset's split puts {len(both)} people on both sides, first {min(both)}")
     return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out), how)
+
+
+def keep_whole(people: Sequence[str], splits: Sequence[str]) -> tuple[list[str], str]:
+    """A dataset's own split without parted people: they go to train; and a note on that, or "".
+
+    people: whoever each image shows, "" where that is not known.
+    """
+    sides: dict[str, set[str]] = {}
+    for person, split in zip(people, splits, strict=True):
+        if person and split:
+            sides.setdefault(person, set()).add(split)
+    torn = sorted(person for person, known in sides.items() if len(known) > 1)
+    if not torn:
+        return list(splits), ""
+    parted = frozenset(torn)
+    whole = ["train" if split and p in parted else split for p, split in zip(people, splits, strict=True)]
+    return whole, f"people on several sides of its split go to train: {len(torn)} (first {torn[0]})"
 
 
 def assign_splits(

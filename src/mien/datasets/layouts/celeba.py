@@ -15,7 +15,6 @@ knows who is who. Pictures are cut to the largest square in the middle.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -95,7 +94,6 @@ def index(root: Path) -> Index:
         )
         for name in present
     )
-    entries = _one_side(entries, problems)
     counts = _count(entries, names)
     return Index("celeba", whole, entries, tuple(problems), tuple(notes), counts, LICENCE, label_names=names)
 
@@ -254,19 +252,6 @@ def _compare(present: list[str], attributes: Attributes, folder: str, listed: st
     for name in present:
         if name not in attributes:
             yield Problem(f"{folder}/{name}", f"it has no whole row in {listed}; it has no labels")
-
-
-def _one_side(entries: tuple[Entry, ...], problems: list[Problem]) -> tuple[Entry, ...]:
-    """Whoever the partition has on two sides goes to train altogether: nobody seen may be tested."""
-    sides: dict[str, set[str]] = {}
-    for entry in entries:
-        if entry.person and entry.split:
-            sides.setdefault(entry.person, set()).add(entry.split)
-    torn = {person for person, known in sides.items() if len(known) > 1}
-    for person in sorted(torn):
-        text = f"person {person} is on several sides ({', '.join(sorted(sides[person]))}); all go to train"
-        problems.append(Problem(f"{_PARTITION}.txt", text))
-    return tuple(replace(e, split="train") if e.split and e.person in torn else e for e in entries)
 
 
 def _count(entries: tuple[Entry, ...], names: tuple[str, ...]) -> dict[str, int]:
