@@ -61,6 +61,32 @@ def test_a_generator_alone_is_read_however_it_was_saved(tmp_path, form):
     assert torch.equal(pair.g["ups.0.weight"], weights["ups.0.weight"])
 
 
+def test_a_missing_embedding_of_labels_is_named(tmp_path):
+    """Without it the generator reads as one of twice as many numbers, and who made it must hear so."""
+    nets = lite.build(lite.Config(mapping_layers=0, width_g=4, width_d=4), SPECS["labels"]).networks
+    whole = {name: dict(net.state_dict()) for name, net in nets.items()}
+    for name, weights in whole.items():
+        cut = {key: tensor for key, tensor in weights.items() if not key.startswith("embed.")}
+        torch.save({**whole, name: cut}, tmp_path / f"without-{name}.pt")
+    notes = read_pair(tmp_path / "without-g.pt").notes
+    assert (
+        "its embed.weight is missing, if it was made with labels (--cond, c_dim): read as z_dim=200" in notes
+    )
+    assert "its discriminator cannot be used (it takes 3 labels and its generator 0)" in notes
+    (note,) = read_pair(tmp_path / "without-d.pt").notes
+    assert "its embed.weight is missing, and it was made with labels (--cond)" in note
+    torch.save(whole, tmp_path / "both.pt")
+    assert read_pair(tmp_path / "both.pt").notes == ()
+
+
+def test_a_discriminator_alone_is_refused_in_words(tmp_path):
+    weights = networks("plain", "gray")["d"].state_dict()
+    for name, content in (("bare.pt", weights), ("wrapped.pt", {"D": weights})):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(InputError, match=f"{name}: it holds a discriminator alone, .*--network D"):
+            read_pair(tmp_path / name)
+
+
 @pytest.mark.slow
 def test_what_is_missing_is_named(tmp_path):
     weights = dict(networks("mapped", "gray")["g"].state_dict())

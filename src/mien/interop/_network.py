@@ -22,6 +22,7 @@ _MEAN_SAMPLES, _MEAN_SEED = 10_000, 123  # NVlabs' choice for statistics of w
 _W_AVG = "mapping.w_avg"
 _MOST_TAPS = 32
 _CUT = "it was cut off, saved in part, or is of another architecture"
+NO_EMBEDDING = "its embed.weight is missing"
 COUNTER = "num_batches_tracked"  # of batch norm, whole numbers
 
 
@@ -63,10 +64,21 @@ def fitted(
         name, value, reason = first_problem(error)
         raise InputError(f"its sizes make no {family} ({name}={value}: {reason})") from error
     _match(ours, tensors, family)
+    if kind == "generator" and not spec.label_dim:
+        notes += _without_embedding(module, checked)
     taps = getattr(checked, "resample_filter", "1,3,3,1")
     return Network(
         *(family, kind, checked.model_dump(), dict(numbers), spec, _floats(tensors, taps)), notes=notes
     )
+
+
+def _without_embedding(module: Any, config: Any) -> tuple[str, ...]:
+    """A note where a generator takes twice the usual numbers: those of labels, whose embedding is missing."""
+    usual = {preset.z_dim for preset in module.PRESETS.values()} | {getattr(config, "w_dim", 0)}
+    half = config.z_dim / 2
+    if half not in usual or config.z_dim in usual:
+        return ()
+    return (f"{NO_EMBEDDING}, if it was made with labels (--cond, c_dim): read as z_dim={config.z_dim}",)
 
 
 def joined(g: Network, d: Network) -> dict[str, Any]:

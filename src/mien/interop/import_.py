@@ -124,7 +124,10 @@ def read_pair(source: Path, contents: Contents | None = None) -> Pair:
     contents = contents or read(source)
     keys = [key for key in ("G_ema", "G") if key in contents.weights]
     if not keys:
-        raise InputError(f"{source}: it holds no generator, only {', '.join(contents.facts.networks)}")
+        raise InputError(
+            f"{source}: it holds a discriminator alone, which draws nothing and begins no run; take"
+            " the file with its generator (mien import --network D makes a file of ours of it)"
+        )
     found = [_converted(source, contents, key) for key in keys]
     average, g = found[0], found[-1]
     d, note = _discriminator(contents, average)
@@ -201,6 +204,8 @@ def _discriminator(contents: Contents, g: Network) -> tuple[Network | None, str]
         return None, ""
     try:
         d = convert(contents, "D")
+        if d.spec.label_dim != g.spec.label_dim:
+            raise InputError(f"it takes {d.spec.label_dim} labels and its generator {g.spec.label_dim}")
         numbers = joined(g, d)
         fitted(g.family, g.kind, numbers, g.spec, g.tensors)  # both must fit one configuration
         return fitted(d.family, d.kind, numbers, g.spec, d.tensors), ""

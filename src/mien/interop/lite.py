@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.interop._network import COUNTER, Kind, Network, class_names, count, fitted, shape_of
+from mien.interop._network import COUNTER, NO_EMBEDDING, Kind, Network, class_names, count, fitted, shape_of
 from mien.models.lite import PRESETS
 
 _MAPPED, _PLAIN, _SEES = "to_image.weight", "layers.{}.weight", "head.weight"
@@ -48,6 +48,8 @@ def discriminator(tensors: Mapping[str, Tensor]) -> Network:
     numbers = {"width_d": width, **_capped(width, widest, doublings)}
     if shape_of(tensors, _SEES, 4)[1] == widest:  # no map of the minibatch's deviation beside the others
         numbers["stddev_group"] = 1
+    if shape_of(tensors, _SEES, 4)[0] > 1 and not _labels(tensors):
+        raise InputError(f"{NO_EMBEDDING}, and it was made with labels (--cond): it was saved in part")
     return _fitted("discriminator", numbers, tensors, doublings, colours, _labels(tensors))
 
 
