@@ -135,10 +135,15 @@ def median_sharpness(found: list[Found], size: int) -> float:
 
 
 def masks(real: dict[str, list[Found]], finder: Finder, count: int) -> None:
-    """Ten masks on each of `count` people of the sets that the weights were not fitted on."""
+    """Ten masks on each of `count` people of the sets that the weights were not fitted on.
+
+    Faces that look too far aside to be asked count as bare, and one that is so only masked as missed.
+    """
     rng = np.random.default_rng(11)
-    people = [pair for name, found in real.items() if name not in FITTED_ON for pair in found]
-    bare = [measure(picture, face, SQUARE, num_faces=1)["mask"] for picture, face in people]
+    everybody = [pair for name, found in real.items() if name not in FITTED_ON for pair in found]
+    own_masks = [measure(picture, face, SQUARE, num_faces=1).get("mask") for picture, face in everybody]
+    people = [pair for pair, value in zip(everybody, own_masks, strict=True) if value is not None]
+    bare = [value or 0.0 for value in own_masks]
     chosen = [people[index] for index in np.linspace(0, len(people) - 1, min(count, len(people))).astype(int)]
     covered = defaultdict(list)
     lost = 0
@@ -146,7 +151,7 @@ def masks(real: dict[str, list[Found]], finder: Finder, count: int) -> None:
         for name in MASKS:
             own = measured(masked(picture.pixels, face, name, rng), finder)
             lost += own is None
-            covered[name] += [own["mask"]] if own else []
+            covered[name] += [own.get("mask", 0.0)] if own else []
     most = SUGGESTED["mask"][1]
     assert most is not None
     every = [value for values in covered.values() for value in values]
@@ -154,7 +159,7 @@ def masks(real: dict[str, list[Found]], finder: Finder, count: int) -> None:
     flagged = f"over {most:g}: {over[0]:.1%} of masks, {over[1]:.2%} of bare faces"
     report(f"mask, {len(chosen)} people", f"AUC {auc(bare, every):.4f}, {lost} not found; {flagged}")
     report("  by colour", ", ".join(f"{name} {auc(bare, values):.3f}" for name, values in covered.items()))
-    beards = [own["mask"] for head in heads("beard", 80) if (own := measured(head.image, finder))]
+    beards = [own.get("mask", 0.0) for head in heads("beard", 80) if (own := measured(head.image, finder))]
     report(
         "  rendered beards",
         f"{np.mean(np.array(beards) > most):.1%} of {len(beards)} over {most:g}, most {max(beards):.2f}",
@@ -164,11 +169,15 @@ def masks(real: dict[str, list[Found]], finder: Finder, count: int) -> None:
 def shut_eyes(real: dict[str, list[Found]], finder: Finder) -> None:
     rng = np.random.default_rng(12)
     for name, found in real.items():
-        opened = [measure(picture, face, SQUARE, num_faces=1)["eyes_open"] for picture, face in found]
+        opened = [
+            value["eyes_open"]
+            for picture, face in found
+            if "eyes_open" in (value := measure(picture, face, SQUARE, num_faces=1))
+        ]
         closed = [
             own["eyes_open"]
             for picture, face in found[::3]
-            if (own := measured(shut(picture.pixels, face, rng), finder))
+            if (own := measured(shut(picture.pixels, face, rng), finder)) and "eyes_open" in own
         ]
         report(f"eyes painted shut, {name}", f"AUC {auc(closed, opened):.3f}")
 

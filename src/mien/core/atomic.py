@@ -57,8 +57,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path` atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` as UTF-8 to `path` atomically; what UTF-8 cannot say (of file names) as JSON does."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def move(path: Path, to: Path) -> None:

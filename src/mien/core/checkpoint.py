@@ -86,7 +86,8 @@ def save_generator(path: Path, tensors: Mapping[str, Tensor], header: NetworkHea
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     envelope = {"header": header.model_dump(mode="json"), "sha256": _digest(plain)}
     text = json.dumps(envelope, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, safetensors.torch.save(plain, {_KEY: text}))
+    sound = text.encode("utf-8", "backslashreplace").decode()  # names of folders may hold any byte
+    write_bytes(path, safetensors.torch.save(plain, {_KEY: sound}))
 
 
 def load_generator(path: Path) -> tuple[dict[str, Tensor], NetworkHeader]:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from mien.core.text import encodable
+
 SPLITS = ("train", "val", "test")
 _WORDS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _WORDS |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
@@ -61,7 +63,7 @@ def classes_of(names: Sequence[str], placed: Sequence[PathLabels]) -> list[str |
     while True:
         level = {parts[depth] for parts in folders if len(parts) > depth}
         if len(level) > 1:
-            return [parts[depth] if len(parts) > depth else None for parts in folders]
+            return [encodable(parts[depth]) if len(parts) > depth else None for parts in folders]
         if not level or any(len(parts) <= depth for parts in folders):
             return none
         depth += 1

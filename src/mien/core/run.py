@@ -105,7 +105,7 @@ class RunFolder:
         try:
             with open(self.log, "a+b") as file:
                 drop_cut_line(file.fileno())
-                file.write(line.encode() + b"\n")
+                file.write(line.encode("utf-8", "backslashreplace") + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -17,6 +17,11 @@ def decode_text(data: bytes, errors: str = "strict") -> str:
     return text or data.decode(encoding, errors).lstrip(_MARK)  # half a letter alone is no text
 
 
+def encodable(text: str) -> str:
+    """Text with names of files, which may hold bytes that are no UTF-8, as UTF-8 can say it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def one_line(text: str) -> str:
     """Text with names from outside, whose line breaks would feign lines of ours."""
     return text.replace("\n", "\\n").replace("\r", "\\r")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.core.errors import MienError, install
+from mien.core.text import encodable
 from mien.core.types import Dataset
 
 Rows = Iterable[tuple[bytes, dict[str, Any]]]  # PNG, name -> value
@@ -100,7 +101,7 @@ def _measurements(records: Sequence[Mapping[str, Any]], known: set[str]) -> list
 
 
 def _column(name: str, values: list[Any]) -> Column:
-    safe = f"label_{name}" if name in _TAKEN else name
+    safe = encodable(f"label_{name}" if name in _TAKEN else name)
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {bool}:
         return Column(safe, "bool", values)
@@ -112,7 +113,7 @@ def _column(name: str, values: list[Any]) -> Column:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return encodable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def write_imagefolder(folder: Path, side: str, rows: Rows, columns: list[Column]) -> Iterator[str]:

@@ -134,7 +134,8 @@ def _hints(source: str, contents: _Contents, headers: Sequence[Header]) -> Itera
     if contents.layout == "pairs" and not named:
         yield f"the same names in both folders: taken as pairs; as classes, open folder:{source}"
     if _may_be_pairs(contents):
-        yield f"the same names in both folders: taken as classes; as pairs, open pairs:{source}"
+        plain = source.removeprefix("folder:").partition("?")[0]
+        yield f"the same names in both folders: taken as classes; as pairs, open pairs:{plain}"
     sized = "size" in parse_options(source)[1]
     if contents.layout not in ("folder", "packed", "zip", "tar") or sized:
         return  # these are made square and of one size when they are opened

@@ -74,6 +74,8 @@ def audit(
         artefacts.obtain(name, announce=events.note)
     place = pick_device(device)
     source = open_fakes(run, place)
+    for note in source.notes:
+        events.warn(note)
     train, held = open_dataset(data), None if holdout is None else open_dataset(holdout)
     count = count if source.most is None else min(count, source.most)
     _check(run, source.spec.resolution, train, data, held, holdout, count)

@@ -18,9 +18,9 @@ from mien.core.cache import cache_root
 from mien.core.checkpoint import FOREIGN, NetworkHeader, model_id
 from mien.core.errors import InputError
 from mien.core.events import Tick
-from mien.core.network import read_network
+from mien.core.network import load_network
 from mien.core.packaged import named, source_of
-from mien.core.run import RunFolder
+from mien.core.run import RunFolder, find_runs
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator, Spec
 from mien.datasets.opening import open_dataset
@@ -262,6 +262,8 @@ def open_fakes(source: str | Path | None, device: str | torch.device = "cpu") ->
     if path is None or named(path) or (path / "config.json").is_file() or path.suffix.lower() in _NETWORKS:
         return Model.open(source_of(path), device)
     text = str(source)
+    if find_runs(path):
+        RunFolder.open(path)  # says that it is a folder of runs, not pictures
     if is_reference(path):
         raise InputError(f"{text}: holds statistics of reals; give it as --data")
     if not path.exists() and not text.partition(":")[1]:
@@ -271,23 +273,22 @@ def open_fakes(source: str | Path | None, device: str | torch.device = "cpu") ->
 
 @dataclass(frozen=True)
 class Model:
-    """A generator from a run or a file."""
+    """A generator from a run or a file. notes: on newer files of the run that had to be passed over."""
 
     label: str
     generator: Generator
     header: NetworkHeader
     file: Path
     run: RunFolder | None
+    notes: tuple[str, ...] = ()
     most: ClassVar[None] = None
 
     @classmethod
     def open(cls, path: Path, device: str | torch.device) -> "Model":
-        run = RunFolder.open(path) if path.is_dir() else None
-        file = path if run is None else run.newest_generator()
-        if not file.is_file():
-            raise InputError(f"{path}: there is no such run folder or generator file")
-        network, header = read_network(file)
-        return cls(path.name, cast(Generator, network.to(device)), header, file, run)
+        loaded = load_network(path)
+        run = RunFolder(path) if path.is_dir() else None
+        generator = cast(Generator, loaded.network.to(device))
+        return cls(path.name, generator, loaded.header, loaded.path, run, loaded.notes)
 
     @property
     def spec(self) -> Spec:
@@ -327,6 +328,7 @@ class Pictures(_OfDataset):
     """Pictures that somebody drew: a folder, a zip, an array."""
 
     run: ClassVar[None] = None
+    notes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:

@@ -126,11 +126,13 @@ def measure_all(
     psi = check_psi(psi)
     opened = [open_fakes(source, device) for source in sources]
     reals = open_reals(data)
+    say = announce or (lambda line: None)
     for fakes in opened:
+        for note in fakes.notes:
+            say(note)
         _check_fit(fakes, reals, data)
     count = _fake_count(opened, num_fake, reals)
     num = min(_count("num_real", num_real, min(len(reals), _MOST_REALS)), len(reals))
-    say = announce or (lambda line: None)
     modules = _modules(metrics, fetch, say)
     if not reals.has_images:
         modules = _without_pixels(modules, bool(metrics), say)

@@ -107,6 +107,8 @@ def modes(
     """
     place = pick_device(device)
     source, train = open_fakes(run, place), open_dataset(data)
+    for note in source.notes:
+        events.warn(note)
     if source.spec.resolution != train.spec.resolution:
         raise InputError(
             f"{run}: {source.spec.resolution} pixels a side, but {data} has {train.spec.resolution}"

@@ -24,6 +24,7 @@ from mien.core.events import Tick
 from mien.core.labels import label_array, label_width, named_label
 from mien.core.packed import PackReader
 from mien.core.picture import BadPicture, decode
+from mien.core.text import encodable
 from mien.core.types import Spec
 from mien.datasets.header import Header, read_header
 from mien.datasets.index import Entry, Index
@@ -165,4 +166,4 @@ def _decode(pack: PackReader, channels: int, index: int) -> np.ndarray:
 def _name(path: Path) -> str:
     name = path.resolve().name
     suffix = next((each for each in ARCHIVE_SUFFIXES if name.lower().endswith(each) and path.is_file()), "")
-    return name[: len(name) - len(suffix)] or "pictures"
+    return encodable(name[: len(name) - len(suffix)]) or "pictures"
