@@ -10,9 +10,11 @@ from mien.cli import main
 from mien.core.checkpoint import read_header
 from mien.core.errors import InputError
 from mien.core.run import find_runs
+from mien.core.types import Spec
+from mien.datasets.stored import StoredDataset
 from mien.models import stylegan2
 from mien.training.options import TrainOptions
-from mien.training.plan import Plan, make_plan
+from mien.training.plan import Plan, doubts, make_plan
 from mien.training.settings import resolve_config
 
 
@@ -93,3 +95,27 @@ def test_none_is_a_value_where_a_number_may_be_left_out() -> None:
     assert (config.ema_ramp, config.gamma) == (None, None)  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="batch_size=none"):
         resolve_config(stylegan2, "stylegan2", "default", ("batch_size=none",))
+
+
+@pytest.mark.parametrize(
+    ("images", "classes", "notes"),
+    [
+        (1, (), ["one picture is all there is"]),
+        (5, (), []),
+        (5, (0, 0, 1, 1, 1), []),
+        (5, (0, 1, 1, 1, 3), ["classes of a single picture: a, d", "classes of no picture: c"]),
+        (0, (), ["all the same", "one colour each"]),
+    ],
+)
+def test_data_from_which_little_can_be_learnt_is_noted(
+    images: int, classes: tuple[int, ...], notes: list[str]
+) -> None:
+    """images: how many that differ; 0: four gray ones."""
+    pixels = np.random.default_rng(0).integers(0, 255, (images, 3, 8, 8), dtype=np.uint8)
+    pixels = pixels if images else np.full((4, 3, 8, 8), 9, np.uint8)
+    names = ("a", "b", "c", "d") if classes and max(classes) > 1 else ("a", "b") if classes else ()
+    labels = np.eye(len(names), dtype=np.float32)[list(classes)] if classes else None
+    spec = Spec(8, 3, len(names), names)
+    told = doubts(StoredDataset("x", spec, "", labels, [{}] * len(pixels), pixels))
+    assert len(told) == len(notes)
+    assert all(note in line for note, line in zip(notes, told, strict=True))

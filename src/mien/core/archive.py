@@ -84,7 +84,9 @@ class _ZipStore:
             self._descriptor = os.open(path, os.O_RDONLY)
         # zipfile raises nearly anything for damaged directories
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-            raise InputError(f"{path}: not a zip that can be read ({error})") from error
+            raise InputError(
+                f"{path}: not a zip that can be read ({error}): cut off, or not a zip; get it again"
+            ) from error
         weakref.finalize(self, os.close, self._descriptor)
 
     def names(self) -> Mapping[str, _Member]:
@@ -291,7 +293,10 @@ def _plain_name(name: str, names: set[str], path: Path) -> str:
     """`plain_name`. Raises InputError for one that leads out or is there twice."""
     plain = plain_name(name)
     if plain is None:
-        raise InputError(f"{path}: it holds {name!r} which leads out of the archive or is no plain name")
+        raise InputError(
+            f"{path}: it holds {name!r} which leads out of the archive or is no plain name;"
+            " mien prepare reads the others"
+        )
     if plain in names:
         raise InputError(f"{path}: it holds {name!r} twice")
     names.add(plain)

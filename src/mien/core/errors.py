@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+_NOUNS = {  # pydantic's and ours
+    **{"valid integer": "whole number", "valid number": "number", "a valid string": "text"},
+    **{
+        "valid tuple": "list",
+        "valid list": "list",
+        "valid dictionary": "table",
+        "a valid boolean": "yes or no",
+    },
+}
 _REASONS = {"missing": "is missing", "extra_forbidden": "there is no such key"}
 
 
@@ -49,7 +58,10 @@ def reason_of(problem: Mapping[str, Any]) -> str:
     if problem["type"] in _REASONS:
         return _REASONS[problem["type"]]
     reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    return reason.partition(", unable to parse")[0].replace("valid integer", "whole number")
+    reason = reason.partition(", unable to parse")[0]
+    for theirs, ours in _NOUNS.items():
+        reason = reason.replace(theirs, ours)
+    return reason
 
 
 def install(extra: str) -> str:

@@ -49,6 +49,8 @@ def resolve(source: str) -> Source:
         return Source(_layout_of_file(path), source)
     name, colon, where = source.partition(":")
     if colon and name in names(_PACKAGE):
+        if not where.partition("?")[0]:  # as a path it would be this folder
+            raise InputError(f"{source}: nothing is named after the colon; write {name}:. for this folder")
         return Source(name, where)
     others = ", ".join(f"{other}:..." for other in names(_PACKAGE) if other != "folder")
     meant = did_you_mean(path)

@@ -20,7 +20,17 @@ from mien.datasets.index import Problem
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
 FILE_COLUMNS = (
     *("file_name", "file", "filename", "image", "path", "image_path", "image_file", "image_name"),
-    *("file_path", "filepath", "img", "img_path", "img_name", "picture", "photo"),
+    *(
+        "file_path",
+        "filepath",
+        "img",
+        "img_path",
+        "img_name",
+        "picture",
+        "photo",
+        "picture_name",
+        "photo_name",
+    ),
 )
 _ENDINGS = ("_file_name", "_filename", "_file", "_path")
 _NUMBERS = ("image_id", "img_id", "id")  # of pictures: names without suffix, where files go by them

@@ -48,7 +48,7 @@ def _parser(name: str, values: Sequence[Any], notes: list[str]) -> Parser:
     texts = [value for value in values if isinstance(value, str)]
     if texts and len(texts) < len(values):
         notes.append(f"{name}: read as text, since some of its values are texts and others are not")
-        return str
+        return lambda value: None if isinstance(value, float) and not math.isfinite(value) else str(value)
     if not texts:
         return _number_parser(values)
     known = {text.lower() for text in texts} - _MISSING

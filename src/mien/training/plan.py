@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 
@@ -30,6 +31,7 @@ IDENTITY_OPTIONS = {  # options that make another run
     *("seed", "mirror", "cond", "labels", "freeze_d", "lr_scale", "warmup_kimg", "precision", "micro_batch"),
     *("augment", "augment_pipe", "augment_p", "augment_target", "augment_kimg"),
 }
+_LOOKED_AT = 64  # images, to see whether they differ
 _BOTH_WAYS = {"front", "profile"}  # mirrored, a front would have two profiles
 
 
@@ -124,6 +126,27 @@ def make_plan(
         start_digest=start_digest,
         note=note,
     )
+
+
+def doubts(dataset: Dataset) -> list[str]:
+    """Lines for the user on data from which little can be learnt: too few, all alike, classes of one."""
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, _LOOKED_AT).astype(np.int64))
+    images = dataset.images(chosen)
+    notes = []
+    if len(dataset) == 1:
+        notes.append("one picture is all there is to learn from: nothing else can be drawn")
+    elif (images == images[:1]).all():
+        notes.append(f"its pictures are all the same ({len(chosen)} looked at): nothing else can be drawn")
+    if (images == images[:, :, :1, :1]).all():
+        notes.append(f"its pictures show one colour each ({len(chosen)} looked at): are they the right ones?")
+    labels, names = dataset.labels, dataset.spec.class_names
+    if labels is not None and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        counts = labels.sum(axis=0)
+        for count, what in ((1, "a single picture"), (0, "no picture")):
+            few = [names[k] if names else f"class {k}" for k in np.flatnonzero(counts == count)]
+            if few:
+                notes.append(f"classes of {what}: {', '.join(few[:5])}{', ...' if len(few) > 5 else ''}")
+    return notes
 
 
 def _decided(options: TrainOptions, family: ModuleType, lesson: Lesson | None) -> TrainOptions:

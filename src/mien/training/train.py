@@ -23,7 +23,7 @@ from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
 from mien.training.outputs import Outputs
-from mien.training.plan import Built, Plan, make_plan
+from mien.training.plan import Built, Plan, doubts, make_plan
 from mien.training.precision import NAMES, choose, probe
 from mien.training.resume import absolute_source, check_related, image_sample, resumed, same_run
 from mien.training.session import Event, Session
@@ -118,6 +118,8 @@ def _describe(
     notes = [*getattr(plan.dataset, "notes", ())]
     if plan.lesson is not None:
         notes += plan.lesson.notes
+    if not goes_on:
+        notes += doubts(plan.training_data)
     if plan.start is not None and not goes_on:
         notes += settings["start"]["told"]
     for note in [*notes, plan.note] if plan.note else notes:

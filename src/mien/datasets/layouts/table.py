@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.manifest import CONTINUED
@@ -47,6 +48,8 @@ def index(root: Path, *, table: str = "", file: str = "") -> Index:
     JSON, files listed twice or not there, pictures that no row names. Raises InputError where there is no
     table or it cannot be read at all.
     """
+    if root.name.lower().endswith(ARCHIVE_SUFFIXES) and root.is_file():
+        raise InputError(f"{root}: a table beside pictures is read from the unpacked folder: unpack it")
     if root.is_file():
         root, table = root.parent, root.name
     problems: list[Problem] = []
