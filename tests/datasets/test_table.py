@@ -117,13 +117,13 @@ def test_missing_doubled_extra_and_hostile_files_are_named(write, tmp_path):
 
 def test_person_split_role_and_licence_are_no_labels(write):
     index = write(
-        "file,subject,split,role,licence,age\na.png,7,train,front,CC0,1\nb.png,7,Validation,side,CC0,2\n"
+        "file,subject,split,role,licence,age\na.png,7,train,front,CC0,1\nb.png,8,Validation,side,CC0,2\n"
     )
     first, second = index.entries
     assert (first.person, first.split, first.role, dict(first.labels)) == ("7", "train", "front", {"age": 1})
-    assert (second.person, second.split) == ("7", "val")
+    assert (second.person, second.split) == ("8", "val")
     assert index.licence == "CC0"
-    assert index.counts["people"] == 1
+    assert index.counts["people"] == 2
 
 
 def test_a_split_of_other_words_is_a_label(write):
