@@ -17,6 +17,11 @@ def test_the_list_of_commands_is_by_task_and_names_the_first_ones(capsys: pytest
     assert "mien prepare photos/ photos.zip --size 64" in shown
 
 
+def test_help_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "demo"]) == 0
+    assert "mien demo [OPTIONS]" in capsys.readouterr().out
+
+
 def test_lines_of_a_docstring_are_joined_in_the_help(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

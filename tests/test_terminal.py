@@ -37,6 +37,11 @@ def test_on_a_terminal_lines_are_broken_between_words_and_paths_stay_whole() -> 
     assert all(len(line) <= 30 for line in lines if line != path)
 
 
+def test_a_command_to_type_next_stays_one_line() -> None:
+    command = "next: mien train " + "x" * 20 + " --minutes 10"
+    assert command in printed(Notice(command, "hint"), is_terminal=True, width=30)
+
+
 def test_names_from_outside_cannot_steer_the_terminal() -> None:
     evil = "a\x1b[2J\x07\u202eb\rc\x9b1mé\udcffz"
     table = Table((Column(evil),), ((evil,),), title=evil, caption=evil)

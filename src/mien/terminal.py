@@ -49,9 +49,12 @@ def show_if_watched(job: Job[Any]) -> Any:
     return show(job) if console.is_terminal or console.is_jupyter else job.run()
 
 
-def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print lines; on a terminal they are broken between words, which are never broken themselves."""
-    if console.is_terminal:
+def say(console: Console, text: str, style: str | None = None, *, breaks: bool = True) -> None:
+    """Print lines; on a terminal they are broken between words, but not within them.
+
+    breaks: whether they are broken at all; a command that is to be copied stays one line.
+    """
+    if breaks and console.is_terminal:
         text = "\n".join(_broken(line, console.width) for line in text.split("\n"))
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
@@ -100,7 +103,7 @@ class Terminal:
             self._clear()
             self._print(event.what, "bold")
         elif isinstance(event, Notice):
-            self._print(event.text, _STYLES[event.tone])
+            self._print(event.text, _STYLES[event.tone], breaks=event.tone != "hint")
         elif isinstance(event, Written):
             path = escaped(str(event.path), keep="")
             self._print(f"wrote {path}" + (f": {event.text}" if event.text else ""))
@@ -108,8 +111,8 @@ class Terminal:
             self._clear()
             self._console.print(rich_table(event), soft_wrap=False)
 
-    def _print(self, text: str, style: str | None = None) -> None:
-        say(self._console, escaped(text), style)
+    def _print(self, text: str, style: str | None = None, *, breaks: bool = True) -> None:
+        say(self._console, escaped(text), style, breaks=breaks)
 
     def _count(self, event: Progress) -> None:
         if self._counted.get(event.what) == event:  # a server that idles says so every second

@@ -81,6 +81,7 @@ def test_eyes_are_cut_out_and_gaze_is_labelled(tmp_path: Path, person: Person, p
     ("options", "words"),
     [
         ({"count": 0}, "at least 1"),
+        ({"name": "x"}, "ending in .zip"),
         ({"size": 33}, "multiple of 8"),
         ({"pairs": "twins"}, "front-profile"),
         ({"pairs": "front-profile", "eyes": True}, "not both"),
@@ -88,6 +89,7 @@ def test_eyes_are_cut_out_and_gaze_is_labelled(tmp_path: Path, person: Person, p
 )
 def test_bad_requests_leave_nothing(tmp_path: Path, options: dict[str, object], words: str) -> None:
     wanted: dict[str, object] = {"count": 1, "size": 32, "seed": 0, **options}
+    name = str(wanted.pop("name", "x.zip"))
     with pytest.raises(InputError, match=words):
-        render(tmp_path / "x.zip", **wanted).run()  # type: ignore[arg-type]
+        render(tmp_path / name, **wanted).run()  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

@@ -77,22 +77,28 @@ def detect(
         else:
             judged = judged_by_cluster(cluster, paths, finder, judge)
         found = _all(judged, len(paths), heat, events)
-        events.send(_table(found, judge))
-        for one in found:
-            if one.mark is not None:
-                tool = one.mark.tool or "another program"
-                events.note(f"{one.path}: its mark says {one.mark.source_type.value}, by {tool}", "strong")
+        nothing = all(one.problem and one.mark is None for one in found)
+        if not nothing:
+            _describe(found, judge, events)
         if json is not None:
             _write_json(json, found)
             events.wrote(json, f"{len(found)} pictures")
         if heat is not None:
             events.wrote(heat, "a face and its heat map a file")
+    if nothing:
+        raise InputError(f"nothing to judge: {found[0].problem}")
     if detector is None:
         events.warn(WEAK)
     events.note(LIMITS)
-    if all(one.problem and one.mark is None for one in found):
-        raise InputError(f"nothing to judge: {found[0].problem}")
     return found
+
+
+def _describe(found: Sequence[Detected], judge: Detector, events: Events) -> None:
+    events.send(_table(found, judge))
+    for one in found:
+        if one.mark is not None:
+            tool = one.mark.tool or "another program"
+            events.note(f"{one.path}: its mark says {one.mark.source_type.value}, by {tool}", "strong")
 
 
 def _all(judged: Iterable[Detected], count: int, heat: Path | None, events: Events) -> list[Detected]:

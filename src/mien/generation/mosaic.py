@@ -53,7 +53,8 @@ def mosaic(
         raise InputError(
             f"{out}: mosaics are written as .png, line by line, which other formats do not allow"
         )
-    seeds = parse_seeds(f"@{keep}" if Path(keep).is_file() else keep)
+    listed = Path(keep).is_file() or keep.endswith(".txt")
+    seeds = parse_seeds(f"@{keep}" if listed else keep)
     across = math.ceil(math.sqrt(len(seeds))) if columns is None else columns
     if not 1 <= across <= _MOST_COLUMNS:
         raise InputError(f"--columns {across}: between 1 and {_MOST_COLUMNS:,}")

@@ -145,7 +145,7 @@ def prepare(
     result = replace(result, packs=tuple(replace(p, path=out.with_name(p.path.name)) for p in result.packs))
     if result.packs:
         packed = shlex.quote(str(result.packs[0].path))
-        events.hint(f"next: mien curate {packed} (look through the faces), mien train {packed} --minutes 10")
+        events.hint(f"next: mien curate {packed}\n      mien train {packed} --minutes 10")
     return result
 
 

@@ -57,6 +57,8 @@ def render(
     """
     _check(count, size, pairs, eyes)
     planned = plan(count, seed, pairs, eyes)
+    if out.suffix.lower() != ".zip":
+        raise InputError(f"{out}: the dataset is written as a zip; give a file name ending in .zip")
     with PackWriter(out, class_names=ATTRIBUTES) as pack:
         views = [view for view, _ in planned]
         rendered = render_views(views, size=size, progress=events.progress("rendering"))
@@ -64,7 +66,7 @@ def render(
             pack.add_png(
                 _encode(image, labels["person"]), label_vector(labels), record_of(labels, extra, size)
             )
-    events.wrote(out)
+    events.wrote(out, f"{len(planned):,} pictures of {size} px with their labels")
     return out
 
 

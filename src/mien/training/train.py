@@ -30,6 +30,7 @@ from mien.training.session import Event, Session
 from mien.training.start import check_resumable
 
 _DEFAULTS = TrainOptions()
+_FEW = 100  # pictures: a generator of fewer repeats them
 
 
 @job
@@ -95,8 +96,8 @@ def _train(events: Events, data: str | None, options: TrainOptions) -> RunFolder
 def _next_command(plan: Plan, run: RunFolder) -> str:
     where = shlex.quote(str(run.path))
     if kind_of(plan.family) == GENERATOR:  # not by the folder, which other hosts do not have
-        return f"mien generate {where} --seeds 0-63 --grid --out faces, then mien report {where}"
-    return f"mien evaluate {where} --data {shlex.quote(plan.source)}, then mien report {where}"
+        return f"mien generate {where} --seeds 0-63 --grid --out faces\n      mien report {where}"
+    return f"mien evaluate {where} --data {shlex.quote(plan.source)}\n      mien report {where}"
 
 
 def _plan(data: str | None, options: TrainOptions, events: Events) -> Plan:
@@ -115,6 +116,11 @@ def _describe(
     where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
     data = f"{plan.dataset.name} ({len(plan.dataset):,} pictures, {plan.spec.resolution} px)"
     events.note(f"{run.path} {where}: {plan.family_name} on {data}, {settings['precision']}", "strong")
+    if kind_of(plan.family) == GENERATOR and len(plan.dataset) < _FEW and not goes_on:
+        events.warn(
+            f"so few pictures ({len(plan.dataset)}) a generator repeats; some hundreds are the least,"
+            " thousands are good"
+        )
     notes = [*getattr(plan.dataset, "notes", ())]
     if plan.lesson is not None:
         notes += plan.lesson.notes
