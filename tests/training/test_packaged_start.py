@@ -67,6 +67,8 @@ def test_it_begins_with_both_networks_and_says_so(
     assert "begins with the packaged faces-64 (lite), which saves the 812 kimg that it was trained for" in out
     assert "--from none begins from nothing" in out
     assert "tensors taken" not in out  # one line says it
+    assert "so few pictures (" in out
+    assert "next: mien generate runs" in out
     state = begun_with(run)
     for name, weights in (("g", start.g), ("d", start.d)):
         assert weights is not None

@@ -254,6 +254,6 @@ def _describe(result: PrepareResult, work: Path, events: Events) -> None:
     if work.exists():
         megabytes = sum(path.stat().st_size for path in work.glob("*") if path.is_file()) / 1e6
         events.note(
-            f"{work} ({megabytes:,.0f} MB) holds every face that was found: the same command with other rules"
+            f"{work} ({megabytes:,.1f} MB) holds every face that was found: the same command with other rules"
             " takes seconds; delete it when you are content"
         )

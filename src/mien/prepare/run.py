@@ -349,4 +349,5 @@ def _nothing(chosen: Selection, source: Path, path: Path) -> str:
     most = next((drop for drop in drops if drop.reason == counts[0][1]), NO_FACE)
     others = "for other images than faces: --finder none"
     hint = f"; {others if most.reason == NO_FACE.reason else 'the first: ' + most.detail}"
-    return f"{source}: no face was kept of {len(reasons)} files ({listed}); {path} was not written{hint}"
+    files = "1 file" if len(reasons) == 1 else f"{len(reasons):,} files"
+    return f"{source}: no face was kept of {files} ({listed}); {path} was not written{hint}"
