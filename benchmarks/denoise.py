@@ -24,7 +24,7 @@ from mien.prepare.prepare import prepare
 from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.train import train
-from mien.translation.denoiser_scores import DenoiserExamination
+from mien.translation.denoiser_kind import DenoiserExamination
 
 
 def main() -> None:

@@ -20,8 +20,7 @@ from mien.core.network import load_network
 from mien.core.reencode import HISTORIES, Change, jpeg, shrunk
 from mien.datasets.opening import open_dataset
 from mien.detection.crops import FRESH, Crops, crops_of
-from mien.detection.judge import Detector
-from mien.detection.packaged import source_of
+from mien.detection.judge import Detector, source_of
 from mien.detection.scores import FALSE_ALARMS, SourceScore, by_source, part_of, score_sources, share
 from mien.detection.train import train
 from mien.models.detector import KIND

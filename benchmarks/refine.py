@@ -23,7 +23,7 @@ from mien.terminal import Terminal, show
 from mien.training.options import TrainOptions
 from mien.training.settings import pick_device
 from mien.training.train import train
-from mien.translation.refiner_scores import evaluate
+from mien.translation.refiner_kind import evaluate
 
 
 def main() -> None:

@@ -16,9 +16,10 @@ import numpy as np
 from scipy import stats
 
 from mien.study.design import HypeTime, parse_design
+from mien.study.plan import next_exposure
+from mien.study.real_or_fake import modal_exposure
 from mien.study.records import Records, Vote
 from mien.study.results import analyse
-from mien.study.staircase import modal_exposure, next_exposure
 
 STRENGTHS = {"good": 0.9, "fair": 0.1, "poor": -1.0}
 MEANS = {"good": 4.0, "fair": 3.0, "poor": 2.4}

@@ -33,7 +33,7 @@ from mien.training.options import TrainOptions
 from mien.training.paired_data import evaluation_pairs
 from mien.training.train import train
 from mien.translation.images import apply_network, side_by_side
-from mien.translation.translator_scores import evaluate
+from mien.translation.translator_kind import evaluate
 
 _CPU = torch.device("cpu")
 _ALL_FACES = ("--size", "64", "--min-eyes-open", "0", "--min-sharpness", "0", "--duplicates", "0")

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from mien.attributes import annotate_faces as app
+from mien.attributes import annotate as app
 from mien.attributes.predictions import BY
 from mien.cli import main
 from mien.core import artefacts

@@ -9,12 +9,12 @@ from mien.cli import main
 from mien.core import packaged
 from mien.core.errors import InputError
 from mien.core.network import load_network
-from mien.detection import packaged as packaged_detector
+from mien.detection import judge
 from mien.models.detector import KIND
 
 
 def test_it_is_small_says_what_it_is_and_can_be_loaded() -> None:
-    path = packaged.folder() / packaged_detector.NAME
+    path = packaged.folder() / judge.NAME
     if not path.is_file():
         pytest.skip("no detector is packaged here")
     assert path.stat().st_size < 2_000_000
@@ -32,5 +32,5 @@ def test_it_is_no_generator() -> None:
 
 def test_where_there_is_none_that_is_said(assets: Path) -> None:
     with pytest.raises(InputError, match="mien detector train"):
-        packaged_detector.source_of(None)
+        judge.source_of(None)
     assert main(["detect", str(assets.parent)]) == 2

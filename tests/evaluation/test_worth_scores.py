@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.attributes.agreement import Interval
+from mien.core.score import Interval
 from mien.evaluation.worth_page import verdict
 from mien.evaluation.worth_scores import (
     Gain,

@@ -15,7 +15,7 @@ from mien.cli import main
 from mien.core import artefacts, packaged
 from mien.core.errors import MienError
 from mien.core.provenance import SourceType, verify
-from mien.latent.directions import lesson
+from mien.latent.directions import learn
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "latent.md"
 TEXT = PAGE.read_text("utf-8")
@@ -52,8 +52,8 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         pytest.skip(f"the page needs pretrained networks and the packaged model ({error})")
     monkeypatch.chdir(tmp_path)
     for purpose, latents in (("TRIED", 8), ("CHOSEN", 8), ("REFINED", 16), ("CHECKED", 16), ("JUDGED", 16)):
-        monkeypatch.setattr(lesson, f"_{purpose}_ON", latents)
-    monkeypatch.setattr(lesson, "_ALL", 64)
+        monkeypatch.setattr(learn, f"_{purpose}_ON", latents)
+    monkeypatch.setattr(learn, "_ALL", 64)
     assert [line.split()[0] for line in COMMANDS] == [
         "generate", "project", "directions", "edit", "directions", "edit", "edit",
         "render", "encoder", "project", "units",

@@ -1,5 +1,6 @@
 """Dragging: a point really moves where it is pulled, by an oracle that dragging does not look at."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,14 @@ from mien.core.types import Spec
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.editing.drag import MOST_POINTS, Dragging, Pull, disc, drag
+from mien.latent.editing.drag import MOST_POINTS, STEPS, Dragged, Dragging, Pull, disc
 
 SIDE = 64
+
+
+def dragged(drawing: Drawing, codes: Codes, pulls: Sequence[Pull], *, most: int = STEPS) -> Dragged:
+    """The last step of a drag."""
+    return list(Dragging(drawing).steps(codes, pulls, most=most))[-1]
 
 
 class Blobs(nn.Module):
@@ -66,7 +72,7 @@ def test_a_disc_goes_where_it_is_pulled(way: tuple[float, float]) -> None:
     generator = drawing(Blobs())
     codes = Codes(torch.zeros(1, 3, 4), "w")
     before = _middle(codes.draw(generator)[0])
-    found = drag(generator, codes, [Pull((0.5, 0.5), (0.5 + way[0], 0.5 + way[1]))])
+    found = dragged(generator, codes, [Pull((0.5, 0.5), (0.5 + way[0], 0.5 + way[1]))])
     moved = _middle(found.codes.draw(generator)[0]) - before
     assert moved == pytest.approx(way, abs=0.02)
     assert np.array(found.points[0]) - 0.5 == pytest.approx(way, abs=0.02)
@@ -76,11 +82,11 @@ def test_a_disc_goes_where_it_is_pulled(way: tuple[float, float]) -> None:
 def test_what_differs_between_layers_stays() -> None:
     generator = drawing(Blobs())
     codes = Codes(torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0)) / 4, "w")
-    found = drag(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))], most=5)
+    found = dragged(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))], most=5)
     change = found.codes.values - codes.values
     assert torch.allclose(change, change[:, :1].expand_as(change), atol=1e-6)
     assert change.abs().max() > 0.01
-    again = drag(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))], most=5)
+    again = dragged(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))], most=5)
     assert torch.equal(again.codes.values, found.codes.values)
 
 
@@ -88,7 +94,7 @@ def test_what_differs_between_layers_stays() -> None:
 def test_any_generator_is_dragged(tmp_path: Path, make: object) -> None:
     generator = Drawing.of(make(tmp_path, resolution=32), trunc=1.0, label=())  # type: ignore[operator]
     codes = Codes.of_seeds(generator, [1])
-    found = drag(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))], most=2)
+    found = dragged(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))], most=2)
     assert found.step == 2
     assert found.codes.values.shape == codes.values.shape
     assert not torch.equal(found.codes.values, codes.values)
@@ -99,10 +105,10 @@ def test_bad_points(tmp_path: Path) -> None:
     generator = drawing(Blobs())
     codes = Codes(torch.zeros(1, 3, 4), "w")
     with pytest.raises(InputError, match="outside"):
-        drag(generator, codes, [Pull((0.5, 1.5), (0.5, 0.5))])
+        dragged(generator, codes, [Pull((0.5, 1.5), (0.5, 0.5))])
     for count in (0, MOST_POINTS + 1):
         with pytest.raises(InputError, match=f"{count} points; between 1 and"):
-            drag(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))] * count)
+            dragged(generator, codes, [Pull((0.5, 0.5), (0.6, 0.5))] * count)
     with pytest.raises(InputError, match="at least 32 px"):
         Dragging(Drawing.of(styled_file(tmp_path), trunc=1.0, label=()))
     assert disc(1).tolist()[0] == [0, 0]

@@ -83,7 +83,7 @@ def test_photos_are_changed_and_put_back(
     me.write_bytes(encode_png(pictures[0]))
     wall.write_bytes(encode_png(np.full((40, 40, 3), 90, np.uint8)))
     finder = KnownFaces({(160, 160): [known_face(points[0])]})
-    monkeypatch.setattr("mien.latent.projection.photos.open_face_finder", lambda events: finder)
+    monkeypatch.setattr("mien.latent.projection.targets.open_face_finder", lambda events: finder)
     heard: list[Event] = []
     more = {"set": ("smile=1",), "paste": True, "project_steps": 8}
     edit(styled[0], photo=(wall, me), out=tmp_path / "out", **more).run(heard.append)  # type: ignore[arg-type]

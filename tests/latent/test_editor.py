@@ -122,9 +122,18 @@ def test_nothing_counts_as_kept_that_is_not_written(editor: Editor, monkeypatch:
     assert client.get("state").json()["kept"] == []
 
 
-def test_a_photo_is_found_and_put_back(editor: Editor, model: Path, tmp_path: Path) -> None:
+def test_a_photo_is_found_and_put_back(
+    editor: Editor, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, finder = photo(tmp_path, faces=2)
     client = Client(editor, finder)
+    put, states = editor.put, []
+
+    def watched(name: str, codes: Codes, *, saved: bool) -> None:
+        states.append(client.works.works[-1].state)
+        put(name, codes, saved=saved)
+
+    monkeypatch.setattr(editor, "put", watched)
     found = client.post("photos", content=path.read_bytes(), headers={"x-mien": "edit"}).json()
     assert found["num_faces"] == 2
     crop = read_picture(client.get(f"photos/{found['photo']}/2").content)
@@ -133,6 +142,7 @@ def test_a_photo_is_found_and_put_back(editor: Editor, model: Path, tmp_path: Pa
     work = client.finished(begun["number"])
     assert (work["state"], work["step"], work["face"]) == ("done", 10, "photo-photo-2")
     assert work["revision"] >= 2  # shown on the way, too
+    assert set(states) == {"running"}  # nothing is done that is not on disk
     name = work["face"]
     saved = Codes.read(editor.out / "faces" / f"{name}.npz", editor.drawing)
     assert torch.equal(saved.values, editor.codes_of(name).values)

@@ -15,7 +15,7 @@ from mien.faces.align import crop
 from mien.faces.crop import Square
 from mien.faces.face import Face
 from mien.latent.projection.paste import paste_face
-from mien.latent.projection.photos import collect_faces, face_mask, faces_of
+from mien.latent.projection.targets import collect_faces, face_mask, faces_of
 from mien.prepare.extract import CropConfig, extract
 from mien.prepare.sources import Reader, list_inputs
 from rendered_heads import heads
@@ -99,7 +99,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_goes_on(
     tmp_path: Path, photo: tuple[Path, KnownFaces], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, finder = photo
-    monkeypatch.setattr("mien.latent.projection.photos.open_face_finder", lambda events: finder)
+    monkeypatch.setattr("mien.latent.projection.targets.open_face_finder", lambda events: finder)
     (tmp_path / "none.png").write_bytes(encode_png(np.zeros((40, 60, 3), np.uint8)))
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "empty.jpg").touch()

@@ -66,7 +66,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         (158, 160): [known_face(points[2])],
         both.shape[:2]: [known_face(points[0]), known_face(points[1], 160)],
     }
-    monkeypatch.setattr("mien.latent.projection.photos.open_face_finder", lambda events: KnownFaces(faces))
+    monkeypatch.setattr("mien.latent.projection.targets.open_face_finder", lambda events: KnownFaces(faces))
     return paths
 
 

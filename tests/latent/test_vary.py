@@ -34,7 +34,7 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "me.png"
     path.write_bytes(encode_png(pictures[0]))
     finder = KnownFaces({(160, 160): [known_face(points[0])]})
-    monkeypatch.setattr("mien.latent.projection.photos.open_face_finder", lambda events: finder)
+    monkeypatch.setattr("mien.latent.projection.targets.open_face_finder", lambda events: finder)
     return path
 
 

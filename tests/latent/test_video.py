@@ -36,9 +36,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Pixels]:
     """The frames of the next film as they were before any codec."""
     frames: list[Pixels] = []
-    monkeypatch.setattr(
-        "mien.latent.video.save_animation", lambda out, given, mark, **_: frames.extend(given)
-    )
+    monkeypatch.setattr("mien.latent.film.save_animation", lambda out, given, mark, **_: frames.extend(given))
     return frames
 
 

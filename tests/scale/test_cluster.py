@@ -32,7 +32,7 @@ from mien.core.types import Spec
 from mien.detection.detect import detect
 from mien.evaluation.measure import measure_all
 from mien.faces.finder import open_finder
-from mien.generation import shards
+from mien.generation import batches
 from mien.generation.generate import generate
 from mien.latent.projection.project import generated
 from mien.models import attributes
@@ -141,7 +141,7 @@ def test_prepare_is_the_same_to_the_byte_though_a_worker_is_killed(
 def test_generate_is_the_same_to_the_byte_and_goes_on(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "_BATCHES", 1)
+    monkeypatch.setattr(batches, "_BATCHES", 1)
     source = plain_file(tmp_path)
     seeds = "0-149"  # three shards
     generate(source, out=tmp_path / "plain", seeds=seeds).run()
@@ -294,7 +294,7 @@ def noted(shards: Iterable[Shard], names: list[str]) -> Iterator[Shard]:
 def test_a_restarted_scheduler_costs_nothing_that_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "_BATCHES", 1)
+    monkeypatch.setattr(batches, "_BATCHES", 1)
     monkeypatch.setattr(cluster, "_PATIENCE", "5s")
     monkeypatch.setattr(cluster, "_FIRST_WORKER", "90s")
     source, out, seeds = plain_file(tmp_path), tmp_path / "spread", "0-249"

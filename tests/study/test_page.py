@@ -10,7 +10,7 @@ import pytest
 from raters import make_study, serving, sets_by_name
 
 from mien.study.commands import results
-from mien.study.intervals import Figure
+from mien.study.findings import Figure
 from mien.study.loaded import Study
 from mien.study.records import Records, read_records
 from mien.study.store import open_study

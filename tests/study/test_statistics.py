@@ -8,13 +8,20 @@ from raters import design_of
 from sklearn.linear_model import LogisticRegression
 
 from mien.study.design import HypeTime, parse_design
-from mien.study.intervals import expanded_tail, rater_intervals, weighted_mean
-from mien.study.krippendorff import alpha_interval, counts_of, krippendorff_alpha
+from mien.study.findings import (
+    alpha_interval,
+    counts_of,
+    expanded_tail,
+    krippendorff_alpha,
+    rater_intervals,
+    weighted_mean,
+)
 from mien.study.opinions import bradley_terry, wins_of
+from mien.study.plan import next_exposure
 from mien.study.psychometric import Curve, Fits, levels
+from mien.study.real_or_fake import modal_exposure
 from mien.study.records import Records, Vote
 from mien.study.results import analyse
-from mien.study.staircase import modal_exposure, next_exposure, rest_point
 
 # Krippendorff (2011), example C: four observers, twelve units, missing values; alpha is given there.
 EXAMPLE = ("123321412...", "1233224125.3", ".3332342251.", "12332441251.")
@@ -140,7 +147,6 @@ def test_the_staircase_goes_down_by_10_up_by_30_and_stays_within_its_ends() -> N
     assert next_exposure(TASK, 500, False) == 530
     assert next_exposure(TASK, 100, True) == 100
     assert next_exposure(TASK, 990, False) == 1000
-    assert rest_point(TASK) == 0.75
 
 
 def test_the_staircase_rests_where_75_percent_are_right() -> None:

@@ -22,8 +22,8 @@ from mien.models import noise2noise
 from mien.models.noise2noise import Config
 from mien.nn.denoise_unet import Denoiser
 from mien.nn.noise import Noise, noise
-from mien.translation import denoiser_scores
-from mien.translation.denoise import in_tiles
+from mien.translation import denoiser_kind
+from mien.translation.commands import in_tiles
 from mien.translation.denoiser_trials import add_noise, compare, filtered, trial_indexes, trial_noises
 from mien.translation.images import apply_network, psnr
 
@@ -135,7 +135,7 @@ def test_evaluate_takes_who_was_kept_out_or_says_that_it_does_not_know(
     first, *_, again = lines(run)
     assert again == first
     other = pack(tmp_path / "others.zip", faces(10, 32))
-    found = denoiser_scores.evaluate(
+    found = denoiser_kind.evaluate(
         RunFolder.open(run).newest_product("denoiser"), str(other), device=torch.device("cpu")
     )
     assert not found.kept_out
@@ -221,15 +221,15 @@ def test_filters_are_at_their_best() -> None:
 
     clean = faces(12, 32)
     spoilt = add_noise(clean, Noise("gaussian", 25, 25))
-    means, _ = filtered(spoilt, clean)
-    best = float(psnr(*_tensors(means.pictures, clean)).mean())
+    means, _ = filtered(spoilt, clean).values()
+    best = float(psnr(*_tensors(means, clean)).mean())
     for h in (10, 20, 25, 30):
         tried = np.stack([cv2.fastNlMeansDenoising(image.transpose(1, 2, 0), None, h) for image in spoilt])
         assert float(psnr(*_tensors(tried.transpose(0, 3, 1, 2), clean)).mean()) < best + 0.05
     assert best > float(psnr(*_tensors(spoilt, clean)).mean()) + 5
     hit = add_noise(clean, Noise("impulse", 0.3, 0.3))
-    means, median = filtered(hit, clean)
-    assert psnr(*_tensors(median.pictures, clean)).mean() > psnr(*_tensors(means.pictures, clean)).mean() + 3
+    means, median = filtered(hit, clean).values()
+    assert psnr(*_tensors(median, clean)).mean() > psnr(*_tensors(means, clean)).mean() + 3
 
 
 @pytest.mark.slow

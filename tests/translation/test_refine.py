@@ -13,10 +13,16 @@ from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder
-from mien.translation import refiner_scores
+from mien.translation import refiner_kind
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
-from mien.translation.refiner_kind import nearest
-from mien.translation.refiner_scores import RefinerExamination, known_pupils, moved, over_seeds, pupil_centre
+from mien.translation.refiner_kind import (
+    RefinerExamination,
+    known_pupils,
+    moved,
+    nearest,
+    over_seeds,
+    pupil_centre,
+)
 from pictures import ArrayDataset
 
 SIZE = 16
@@ -149,7 +155,7 @@ def test_refine_takes_other_sizes_only_when_asked(
 def test_evaluate_says_what_changed_and_what_did_not(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refiner_scores, "SEEDS", 2)
+    monkeypatch.setattr(refiner_kind, "SEEDS", 2)
     monkeypatch.chdir(trained / "runs")
     run = RunFolder.open(run_of(trained))
     assert RefinerExamination.newest(run) is None
@@ -232,13 +238,13 @@ def test_a_few_of_the_rare_kind_weigh_as_much() -> None:
 def test_frames_of_a_film_are_not_parted_one_by_one() -> None:
     dataset = ArrayDataset(100)
     sides = split(dataset, 0)
-    assert len(sides.train) + len(sides.test) == 100
-    assert len(sides.test) == pytest.approx(30, abs=5)
-    assert set((sides.test // 5).tolist()).isdisjoint((sides.train // 5).tolist())
-    assert split(dataset, 1).test.tolist() != sides.test.tolist()
+    assert len(sides.train) + len(sides.held_out) == 100
+    assert len(sides.held_out) == pytest.approx(30, abs=5)
+    assert set((sides.held_out // 5).tolist()).isdisjoint((sides.train // 5).tolist())
+    assert split(dataset, 1).held_out.tolist() != sides.held_out.tolist()
     dataset.records = [{"person": f"p{index % 10}"} for index in range(100)]
     sides = split(dataset, 0)
-    assert set((sides.test % 10).tolist()).isdisjoint((sides.train % 10).tolist())
+    assert set((sides.held_out % 10).tolist()).isdisjoint((sides.train % 10).tolist())
 
 
 def test_how_far_a_pupil_moved() -> None:

@@ -20,7 +20,7 @@ from mien.core.run import RunFolder, find_runs
 from mien.metrics.features import open_network
 from mien.render.render import render
 from mien.training.paired_data import EvaluationPairs
-from mien.translation.translator_scores import TranslatorExamination, examine
+from mien.translation.translator_kind import TranslatorExamination, examine
 from pictures import ArrayDataset
 
 QUICK = ["--model", "pix2pix", "--precision", "fp32", "--device", "cpu", "--snapshot-kimg", "1"]

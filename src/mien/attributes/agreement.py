@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -20,6 +20,8 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from mien.core.score import Interval
+
 _RESAMPLES = 1000
 _BINS = 10
 _AT_ONCE = 4_000_000  # weights held at a time
@@ -27,27 +29,15 @@ _AT_ONCE = 4_000_000  # weights held at a time
 Floats = np.ndarray
 
 
-class Interval(BaseModel):
-    """A score with its 95 % confidence interval; None stands for a score that is undefined."""
-
-    model_config = ConfigDict(frozen=True)
-
-    value: float
-    low: float
-    high: float
-
-
-class Bin(BaseModel):
+class Bin(BaseModel, frozen=True):
     """A bin of the reliability curve: mean predicted probability, share of true labels, number of images."""
-
-    model_config = ConfigDict(frozen=True)
 
     predicted: float
     observed: float
     count: int
 
 
-class YesNo(BaseModel):
+class YesNo(BaseModel, frozen=True):
     """Scores of a binary label.
 
     precision, recall, f1: at probability 1/2; of a value of a one-of, where it is the likeliest.
@@ -56,8 +46,6 @@ class YesNo(BaseModel):
     ece: expected calibration error over ten equal bins. brier: mean squared error of the probability.
     None: undefined here (no yes among the truth or among the predictions).
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["yes-no"] = "yes-no"
     name: str
@@ -78,13 +66,11 @@ class YesNo(BaseModel):
         return self.yes / self.count
 
 
-class OneOf(BaseModel):
+class OneOf(BaseModel, frozen=True):
     """Scores of a categorical label.
 
     confusion: rows the true value, columns the most probable one. each: every value against all others.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["one-of"] = "one-of"
     name: str
@@ -96,15 +82,13 @@ class OneOf(BaseModel):
     each: tuple[YesNo, ...]
 
 
-class Number(BaseModel):
+class Number(BaseModel, frozen=True):
     """Scores of a numeric label.
 
     mae: mean absolute error. rmse: root of the mean squared error. bias: mean of predicted minus true.
 
     mae_of_median: of always answering the median of the truth, to be beaten.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["number"] = "number"
     name: str
@@ -127,7 +111,6 @@ def yes_no(
     people: Sequence[str],
     *,
     predicted: Floats | None = None,
-    seed: int = 0,
 ) -> YesNo:
     """Scores of a binary label. truth: 0 or 1 [N]. probability: of 1, [N]. people: a name for each image.
 
@@ -152,7 +135,7 @@ def yes_no(
             ]
         )
 
-    bounds = _bootstrap(people, scores_of, seed)
+    bounds = _bootstrap(people, scores_of)
     both_classes = 0 < truth.sum() < len(truth)
     points = (precision, recall, f1, auc(truth, probability) if both_classes else math.nan)
     intervals = [_interval(point, low_high) for point, low_high in zip(points, bounds.T, strict=True)]
@@ -175,21 +158,11 @@ def yes_no(
 
 
 def one_of(
-    name: str,
-    values: Sequence[str],
-    truth: Floats,
-    probabilities: Floats,
-    people: Sequence[str],
-    *,
-    seed: int = 0,
+    name: str, values: Sequence[str], truth: Floats, probabilities: Floats, people: Sequence[str]
 ) -> OneOf:
     """Scores of a categorical label. truth: index of the true value [N]. probabilities: [N, len(values)]."""
     predicted = probabilities.argmax(axis=1)
     correct = (predicted == truth).astype(float)
-    interval = _interval(
-        correct.mean(), _bootstrap(people, lambda w: (w @ correct / w.sum(1))[None], seed)[:, 0]
-    )
-    assert interval is not None
     table = confusion_matrix(truth, predicted, labels=range(len(values)))
     each = tuple(
         yes_no(
@@ -198,7 +171,6 @@ def one_of(
             probabilities[:, index],
             people,
             predicted=predicted == index,
-            seed=seed,
         )
         for index, value in enumerate(values)
     )
@@ -206,20 +178,18 @@ def one_of(
         name=name,
         count=len(truth),
         values=tuple(values),
-        accuracy=interval,
+        accuracy=mean_of(correct, people),
         most_common=float(np.bincount(truth).max() / len(truth)),
         confusion=tuple(map(tuple, table.tolist())),
         each=each,
     )
 
 
-def number(name: str, truth: Floats, predicted: Floats, people: Sequence[str], *, seed: int = 0) -> Number:
+def number(name: str, truth: Floats, predicted: Floats, people: Sequence[str]) -> Number:
     """Scores of a numeric label. truth, predicted: [N], in the label's own unit."""
     error = predicted.astype(float) - truth.astype(float)
     bounds = _bootstrap(
-        people,
-        lambda w: np.stack([w @ np.abs(error) / w.sum(1), np.sqrt(w @ error**2 / w.sum(1))]),
-        seed,
+        people, lambda w: np.stack([w @ np.abs(error) / w.sum(1), np.sqrt(w @ error**2 / w.sum(1))])
     )
     mae, rmse = mean_absolute_error(truth, predicted), root_mean_squared_error(truth, predicted)
     varies = len(truth) > 1 and truth.std() > 0
@@ -240,9 +210,9 @@ def auc(truth: Floats, score: Floats) -> float:
     return float(roc_auc_score(truth, score))
 
 
-def mean_of(values: Floats, people: Sequence[str], *, seed: int = 0) -> Interval:
+def mean_of(values: Floats, people: Sequence[str]) -> Interval:
     """The mean of finite values [N], one an image, with its interval over people."""
-    bounds = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None], seed)
+    bounds = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None])
     return Interval(value=float(np.mean(values)), low=float(bounds[0, 0]), high=float(bounds[1, 0]))
 
 
@@ -316,13 +286,12 @@ def _weighted_auc(ranking: tuple[Floats, Floats, Floats], weights: Floats) -> Fl
     return np.asarray((yes * (below + no / 2)).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1)))
 
 
-def _bootstrap(people: Sequence[str], scores: Callable[[Floats], Floats], seed: int) -> Floats:
+def _bootstrap(people: Sequence[str], scores: Callable[[Floats], Floats]) -> Floats:
     """The 2.5 and 97.5 percentiles [2, K] of `scores` (weights [B, N] -> [K, B]) over resampled people.
 
     Resamples in which a score is undefined do not count for it.
     """
-    resamples = resampled(people, scores, seed=seed)
-    defined = [row[~np.isnan(row)] for row in resamples]
+    defined = [row[~np.isnan(row)] for row in resampled(people, scores)]
     return np.array([np.percentile(row, (2.5, 97.5)) if len(row) else (np.nan, np.nan) for row in defined]).T
 
 

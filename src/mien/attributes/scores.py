@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from mien.attributes.agreement import (
-    Interval,
     Number,
     OneOf,
     Reading,
@@ -21,10 +20,10 @@ from mien.attributes.agreement import (
 )
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
-from mien.core.image import resize, to_float
+from mien.core.image import evenly_spaced, resize, to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
-from mien.core.score import Examination
+from mien.core.score import Examination, Interval
 from mien.core.types import Dataset
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
@@ -195,7 +194,10 @@ def _yes_no_table(yes_nos: Sequence[YesNo]) -> Table:
     rows = []
     for label in yes_nos:
         counts = (str(label.count), f"{label.base_rate:.0%}", with_interval(label.auc))
-        scores = [_short(score) for score in (label.precision, label.recall, label.f1)]
+        scores = [
+            "-" if score is None else f"{score.value:.3f}"
+            for score in (label.precision, label.recall, label.f1)
+        ]
         rows.append((label.name, *counts, *scores, f"{label.ece:.3f}"))
     columns = (Column("label", wraps=True), *(Column(heading, numbers=True) for heading in headings))
     return Table(columns, tuple(rows))
@@ -235,7 +237,7 @@ def value_and_interval(score: Interval | None) -> tuple[str, str]:
 def quick_scores(network: Reader, images: Dataset, most: int) -> dict[str, float]:
     """A few scalars for the log, from at most `most` of the images, without intervals."""
     assert images.labels is not None
-    indexes = np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)
+    indexes = evenly_spaced(images, most)
     predicted, truth = read(network, images, indexes), images.labels[indexes]
     values: dict[str, float] = {}
     aucs: list[float] = []
@@ -259,10 +261,6 @@ def _mean_sentence(examination: AttributeExamination) -> str:
         if mean is None
         else f"; mean AUC {mean:.3f} over {count} labels with {FEWEST} or more of either answer"
     )
-
-
-def _short(score: Interval | None) -> str:
-    return "-" if score is None else f"{score.value:.3f}"
 
 
 def _check_channels(network: Reader, dataset: Dataset) -> None:

@@ -14,6 +14,16 @@ from mien.core.run import RunFolder
 Subject = Literal["generator", "noise", "real-halves"]
 
 
+class Interval(BaseModel):
+    """A score with its 95 % confidence interval; None stands for a score that is undefined."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float
+    high: float
+
+
 class Score(BaseModel):
     """One value of one metric with its provenance; a line of a run's `metric-<module>.jsonl`.
 

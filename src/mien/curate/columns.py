@@ -1,5 +1,6 @@
 """What faces can be sorted and filtered by: one column for each measurement, label, prediction and field."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,16 +55,13 @@ def columns_of(reader: PackReader) -> dict[str, Column]:
                 found[key] = [None] * len(reader)
             found[key][index] = value
     columns = {key: _column(key, values) for key, values in sorted(found.items(), key=_place)}
-    folders = [str(record.get("source") or name).rpartition("/")[0] for name, record in _named(reader)]
+    named = zip(reader.names, reader.records, strict=True)
+    folders = [str(record.get("source") or name).rpartition("/")[0] for name, record in named]
     if len(set(folders)) > 1:
         columns["folder"] = _column("folder", folders)
     if reader.labels is not None and isinstance(reader.labels[0], int):
         columns["class"] = _column("class", [_class_name(label, reader) for label in reader.labels])
     return columns
-
-
-def _named(reader: PackReader) -> Iterator[tuple[str, Record]]:
-    return zip(reader.names, reader.records, strict=True)
 
 
 def as_text(value: float | str | None) -> str:
@@ -75,15 +73,12 @@ def as_text(value: float | str | None) -> str:
 
 def count(texts: Sequence[str]) -> list[tuple[str, int]]:
     """Different texts with their counts, most frequent first, then by name."""
-    values, counts = np.unique(np.array(texts, object), return_counts=True)
-    pairs = [(str(value), int(number)) for value, number in zip(values, counts, strict=True)]
-    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+    return sorted(Counter(texts).items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _flat(record: Record) -> Iterator[tuple[str, float | str]]:
     for group in _GROUPS:
-        entries = record.get(group)
-        if isinstance(entries, Mapping):
+        if isinstance(entries := record.get(group), Mapping):
             yield from _scalars(group, entries)
 
 
@@ -95,12 +90,8 @@ def _scalars(prefix: str, entries: Mapping[str, Any]) -> Iterator[tuple[str, flo
             yield from _scalars(key, value)
         elif isinstance(value, bool):
             yield key, "yes" if value else "no"
-        elif isinstance(value, str) or _is_number(value):
+        elif isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= 1e300):  # finite
             yield key, value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) <= 1e300  # False for NaN and infinities
 
 
 def _place(item: tuple[str, Any]) -> tuple[int, str]:

@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from mien.core.events import Events, Progress, job
 from mien.core.manifest import continuation
 from mien.curate.faces import Faces
 from mien.datasets.layout import plain_path
-from mien.reports.address import bound, host_names, shown_host
+from mien.reports.serving import address_of, bound, host_names, serve
 
 if TYPE_CHECKING:
     import uvicorn
@@ -64,24 +64,15 @@ def curate(
 
 
 def _serve(events: Events, faces: Faces, listener: socket.socket, host: str, *, open_browser: bool) -> None:
-    import uvicorn
-
     from mien.curate.web import build_app
 
     secret = secrets.token_urlsafe(24)
     app = build_app(faces, secret=secret, hosts=host_names(host))
-    address = f"http://{shown_host(host)}:{listener.getsockname()[1]}/{secret}/"
+    address = f"{address_of(host, listener)}{secret}/"
     events.note(f"{len(faces)} faces of {faces.reader.path}; Ctrl-C ends, every verdict is saved at once\n")
     events.note(f"    {address}\n")
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=1
-    )
-    if open_browser:
-        import webbrowser
-
-        webbrowser.open(address)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed
-        _ticking(config, events, faces).run(sockets=[listener])
+    opened = address if open_browser else ""
+    serve(app, listener, open_at=opened, server=lambda config: _ticking(config, events, faces))
 
 
 def _ticking(config: "uvicorn.Config", events: Events, faces: Faces) -> "uvicorn.Server":

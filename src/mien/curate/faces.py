@@ -127,9 +127,7 @@ class Faces:
                 for index, after in wanted
                 if self.verdicts[index].tossed != after.tossed
             )
-            self._save(changes)
-            self._undoable.append(changes)
-            return Saved(self.revision, changes)
+            return self._change(changes)
 
     def _add(self, numbers: Sequence[int]) -> list[int]:
         """The pictures of dropped inputs; those that are not in the dataset yet are added, as dropped."""
@@ -170,10 +168,13 @@ class Faces:
                     raise InputError(f"there is no face number {index}")
             asked = [i for i in dict.fromkeys(indexes) if self.verdicts[i].tossed != tossed]
             changes = tuple(Change(index, self.verdicts[index], after) for index in asked)
-            self._save(changes)
-            if changes:
-                self._undoable.append(changes)
-            return Saved(self.revision, changes)
+            return self._change(changes)
+
+    def _change(self, changes: tuple[Change, ...]) -> Saved:
+        self._save(changes)
+        if changes:
+            self._undoable.append(changes)
+        return Saved(self.revision, changes)
 
     def undo(self) -> Saved:
         """Take the latest change of this session back, by appending what stood before. Raises as `set`."""
@@ -189,9 +190,18 @@ class Faces:
         if not changes:
             return
         self._check_same()
-        time = datetime.now(UTC).isoformat(timespec="seconds")
+        lines = [
+            {
+                "file": self.reader.names[change.index],
+                "verdict": "dropped" if change.after.tossed else "kept",
+                "reason": change.after.reason,
+                "detail": change.after.detail,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            for change in changes
+        ]
         try:
-            append_records(self.reader.path, [self._line(change, time) for change in changes])
+            append_records(self.reader.path, lines)
         except UnicodeEncodeError as error:
             raise MienError("the name of this picture is not UTF-8, which a manifest cannot hold") from error
         except (MienError, OSError):
@@ -202,15 +212,6 @@ class Faces:
     def _check_same(self) -> None:
         if _identity(self.reader.path) != self._identity:
             raise InputError(f"{self.reader.path}: was replaced since it was opened; start curate again")
-
-    def _line(self, change: Change, time: str) -> dict[str, Any]:
-        return {
-            "file": self.reader.names[change.index],
-            "verdict": "dropped" if change.after.tossed else "kept",
-            "reason": change.after.reason,
-            "detail": change.after.detail,
-            "time": time,
-        }
 
     def _apply(self, changes: tuple[Change, ...]) -> None:
         for change in changes:

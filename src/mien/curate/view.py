@@ -3,7 +3,7 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from mien.core.errors import InputError
 from mien.curate.columns import Column, columns_of
@@ -13,10 +13,8 @@ _MOST_VIEWS = 8  # remembered, so that turning a page does not sort again
 _SHORT = 2000  # characters of a query's texts
 
 
-class Condition(BaseModel):
+class Condition(BaseModel, frozen=True, extra="forbid"):
     """What a column must be: in low..high, or the text `value` ("" for none), or containing a text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str = Field(max_length=_SHORT)
     low: float | None = Field(None, allow_inf_nan=False)
@@ -36,11 +34,9 @@ class Condition(BaseModel):
         return f"{name}{low}{high}"
 
 
-class Query(BaseModel):
+class Query(BaseModel, frozen=True, extra="forbid"):
     """A filter and an order. as_of: judge "kept" and "tossed" as of this revision, so that pages stay put
     while verdicts change; None: now. sort: "name", "verdict" or a column's key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     show: Literal["all", "kept", "tossed"] = "all"
     sort: str = Field("name", max_length=_SHORT)
@@ -79,8 +75,7 @@ class Views:
         if len(reader) == self._count:
             return
         self._count = len(reader)
-        self._columns: dict[str, Column] = columns_of(reader)
-        self._cache: dict[Query, np.ndarray] = {}
+        self._columns, self._cache = columns_of(reader), dict[Query, np.ndarray]()
         self._names = [
             f"{name}\n{record.get('source') or ''}".casefold()
             for name, record in zip(reader.names, reader.records, strict=True)
@@ -111,8 +106,9 @@ class Views:
         for condition in query.conditions:
             passes &= _holds(condition, self._column(condition.column))
         chosen: np.ndarray = np.flatnonzero(passes)
-        ordered: np.ndarray = chosen[_order(self._ranks(query.sort, tossed)[chosen], query.descending)]
-        return ordered
+        ranks = self._ranks(query.sort, tossed)[chosen]
+        # Ties by name, those without a value last either way.
+        return chosen[np.argsort(-ranks if query.descending else ranks, kind="stable")]
 
     def _column(self, key: str) -> Column:
         if key not in self.columns:
@@ -130,11 +126,6 @@ class Views:
         """What a face has in the column sorted by, as text."""
         column = self.columns.get(sort)
         return "" if column is None else column.texts[index]
-
-
-def _order(ranks: np.ndarray, descending: bool) -> np.ndarray:
-    """Sorting permutation: ties by name, those without a value last either way."""
-    return np.argsort(-ranks if descending else ranks, kind="stable")
 
 
 def _holds(condition: Condition, column: Column) -> np.ndarray:

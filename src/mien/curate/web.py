@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, FastAPI, Response
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from mien.core.errors import InputError
 from mien.core.packed import encode_png
@@ -39,29 +39,23 @@ _FILES = (
 )
 
 
-class SetVerdict(BaseModel):
+class SetVerdict(BaseModel, extra="forbid"):
     """Toss or restore faces by number."""
-
-    model_config = ConfigDict(extra="forbid")
 
     indexes: list[int] = Field(min_length=1, max_length=MOST_A_PAGE)
     tossed: bool
 
 
-class SetAll(BaseModel):
+class SetAll(BaseModel, extra="forbid"):
     """Toss or restore all that a query finds. expected: how many the user was told that those are."""
-
-    model_config = ConfigDict(extra="forbid")
 
     query: Query
     tossed: bool
     expected: int
 
 
-class Restore(BaseModel):
+class Restore(BaseModel, extra="forbid"):
     """Take dropped inputs by number into the dataset."""
-
-    model_config = ConfigDict(extra="forbid")
 
     numbers: list[int] = Field(min_length=1, max_length=100_000)
 
@@ -103,8 +97,7 @@ def _read_routes(faces: Faces, views: Views) -> APIRouter:
         current = faces.state()
         as_of = current["revision"] if asked.as_of is None else min(asked.as_of, current["revision"])
         found = views.select(asked.model_copy(update={"as_of": as_of}))
-        start = max(0, offset)
-        shown = found[start : start + max(0, min(limit, MOST_A_PAGE))].tolist()
+        shown = found[_page(offset, limit)].tolist()
         items = [_item(faces, index) | {"value": views.value(asked.sort, index)} for index in shown]
         return json_answer(
             {"num_found": len(found), "as_of": as_of, "words": asked.words(), "items": items} | current
@@ -128,6 +121,12 @@ def _read_routes(faces: Faces, views: Views) -> APIRouter:
     return router
 
 
+def _page(offset: int, limit: int) -> slice:
+    """What a page shows of all."""
+    start = max(0, offset)
+    return slice(start, start + max(0, min(limit, MOST_A_PAGE)))
+
+
 def _dropped_routes(faces: Faces) -> APIRouter:
     router, dropped = APIRouter(), faces.dropped
 
@@ -143,8 +142,7 @@ def _dropped_routes(faces: Faces) -> APIRouter:
     @router.get("/inputs")
     def inputs(text: str = "", reason: str | None = None, offset: int = 0, limit: int = 60) -> Response:
         found = dropped.find(text, reason)
-        start = max(0, offset)
-        items = [item(number) for number in found[start : start + max(0, min(limit, MOST_A_PAGE))]]
+        items = [item(number) for number in found[_page(offset, limit)]]
         return json_answer({"num_found": len(found), "items": items} | faces.state())
 
     @router.get("/inputs/{number}/picture")
@@ -163,9 +161,7 @@ def _dropped_routes(faces: Faces) -> APIRouter:
 
     @router.get("/pairs")
     def pairs(offset: int = 0, limit: int = 30) -> Response:
-        start = max(0, offset)
-        numbers = range(start, min(len(faces.pairs), start + max(0, min(limit, MOST_A_PAGE))))
-        found = [_pair(faces, number) for number in numbers]
+        found = [_pair(faces, number) for number in range(len(faces.pairs))[_page(offset, limit)]]
         return json_answer({"num_found": len(faces.pairs), "pairs": found} | faces.state())
 
     @router.post("/pairs/{number}/other")

@@ -14,14 +14,14 @@ from mien.core.atomic import write_bytes
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
 from mien.core.events import Events
-from mien.core.image import to_hwc
+from mien.core.image import evenly_spaced
 from mien.core.picture import BadPicture, Pixels, list_pictures, read_picture
 from mien.datasets.opening import open_dataset
 from mien.faces.align import crop, ffhq_square
-from mien.faces.crop import Square, scaled
+from mien.faces.crop import scaled
 from mien.faces.face import Face, Finder
 from mien.faces.finder import open_face_finder
-from mien.generation.drawing import Drawing
+from mien.generation.drawing import Drawing, rgb
 from mien.prepare.all_faces import find_faces
 
 SIDE = 64  # pixels of a face's crop
@@ -45,23 +45,20 @@ class Crops:
         return len(self.names)
 
 
-def face_crop(image: Pixels, face: Face, size: int = SIDE) -> Pixels:
-    """The face's aligned square as uint8 [size, size, 3].
+def face_crop(image: Pixels, face: Face) -> Pixels:
+    """The face's aligned square as uint8 [SIDE, SIDE, 3].
 
-    A larger picture is first averaged down until the square has `size` pixels, so that the last step, which
+    A larger picture is first averaged down until the square has SIDE pixels, so that the last step, which
     softens, is the same for large faces as for those that are as small as this.
     """
     square = ffhq_square(face)
-    if square.side > size:
-        image, square = _reduced(image, square, size / square.side)
-    return crop(image, square, size)
-
-
-def _reduced(image: Pixels, square: Square, share: float) -> tuple[Pixels, Square]:
-    height, width = image.shape[:2]
-    shape = max(1, round(width * share)), max(1, round(height * share))
-    small = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), np.uint8)
-    return small, scaled(square, float(np.sqrt(shape[0] * shape[1] / (width * height))))
+    share = SIDE / square.side
+    if share < 1:
+        height, width = image.shape[:2]
+        shape = max(1, round(width * share)), max(1, round(height * share))
+        image = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), np.uint8)
+        square = scaled(square, float(np.sqrt(shape[0] * shape[1] / (width * height))))
+    return crop(image, square, SIDE)
 
 
 def crops_of(source: str, events: Events, *, count: int | None = None, first_seed: int = 0) -> Crops:
@@ -140,16 +137,11 @@ class _Pictures:
     def _drawn(self, drawing: Drawing) -> Iterator[tuple[str, Pixels]]:
         for seed in range(self._first, self._first + self._size):
             psi = _PSIS[seed % len(_PSIS)]
-            images = Drawing(drawing.loaded, psi, ()).faces([seed])
-            image = to_hwc(images[0])
-            yield (
-                f"seed{seed} psi{psi:g}",
-                np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3))),
-            )
+            yield f"seed{seed} psi{psi:g}", rgb(Drawing(drawing.loaded, psi, ()).faces([seed])[0])
 
 
 def _spread(items: list[T], count: int | None) -> list[T]:
     """At most `count` of the items, evenly spread."""
     if count is None or len(items) <= count:
         return items
-    return [items[place] for place in np.linspace(0, len(items) - 1, count).astype(int).tolist()]
+    return [items[place] for place in evenly_spaced(items, count).tolist()]

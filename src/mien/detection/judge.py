@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from scipy.special import expit
 
+from mien.core import packaged
 from mien.core.errors import InputError
 from mien.core.network import load_network
 from mien.core.picture import Pixels
 from mien.core.reencode import MILD
-from mien.detection.packaged import source_of
 from mien.detection.scores import FALSE_ALARMS, log_odds, parts_of
 from mien.models.detector import KIND
 from mien.nn.forensic import TRACES, ForensicNet
 
+NAME = "faces-64.detector.safetensors"
 Verdict = Literal["synthetic", "unsure", "no sign"]
 _SMALLEST = 32.0  # pixels of a face's square under which nothing is left to judge
 _SPOT = 16  # side of what is covered at a time, in pixels of the crop
@@ -37,6 +38,16 @@ _PLACES = (
     ("the right edge", 0.8, 0.0, 1.0, 1.0),
     ("chin and neck", 0.2, 0.82, 0.8, 1.0),
 )
+
+
+def source_of(source: Path | None) -> Path:
+    """Where to load a detector from: `source`, or the packaged one. InputError where there is none."""
+    if source is not None:
+        return source
+    path = packaged.folder() / NAME
+    if not path.is_file():
+        raise InputError("this copy of mien comes without a detector; train one: mien detector train")
+    return path
 
 
 @dataclass(frozen=True)
@@ -155,9 +166,9 @@ def _place(heat: np.ndarray) -> str:
     return best if means[best] > max(0.05, 1.3 * float(heat.mean())) else ""
 
 
-def heat_picture(face: Pixels, heat: np.ndarray, *, scale: int = 6) -> Pixels:
+def heat_picture(face: Pixels, heat: np.ndarray) -> Pixels:
     """The face and, beside it, the face under the map: red speaks for synthetic, blue against."""
-    side = face.shape[0] * scale
+    side = face.shape[0] * 6
     large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
     most = max(float(np.abs(heat).max()), 0.25)
     spread = cv2.resize(heat / most, (side, side), interpolation=cv2.INTER_LINEAR).clip(-1, 1)[..., None]

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from scipy.special import expit
 from scipy.stats import binom, binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
-from mien.attributes.agreement import Interval, auc, resampled, weighted_auc
+from mien.attributes.agreement import auc, resampled, weighted_auc
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.image import to_float
 from mien.core.network import load_network
 from mien.core.reencode import HISTORIES, Change
 from mien.core.run import RunFolder
-from mien.core.score import Examination
+from mien.core.score import Examination, Interval
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.labels.encoding import encode, parse
@@ -30,13 +30,11 @@ _BATCH = 256
 Floats = np.ndarray
 
 
-class SourceScore(BaseModel):
+class SourceScore(BaseModel, frozen=True):
     """One source after one history. called: the share called synthetic, with its Clopper-Pearson interval.
 
     auc, average_precision: of a synthetic source against all real ones after the same history.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     source: str
     synthetic: bool
@@ -146,7 +144,8 @@ def score_sources(
         reals = np.concatenate([values for (_, fake), values in odds.items() if not fake] or [np.zeros(0)])
         fakes = np.concatenate([values for (_, fake), values in odds.items() if fake] or [np.zeros(0)])
         if done == 1 and len(reals) and len(fakes):
-            error, accuracy = balanced_error(reals, fakes), _accuracy(reals, fakes)
+            error = balanced_error(reals, fakes)
+            accuracy = float(((reals < 0).mean() + (fakes >= 0).mean()) / 2)
         for (name, fake), values in odds.items():
             area = precision = None
             if fake and len(reals):
@@ -184,17 +183,13 @@ def _ranked(fakes: Floats, reals: Floats) -> tuple[Interval, float]:
     return interval, float(average_precision_score(truth, values))
 
 
-def _accuracy(reals: Floats, fakes: Floats) -> float:
-    return float(((reals < 0).mean() + (fakes >= 0).mean()) / 2)
-
-
-def balanced_error(reals: Floats, fakes: Floats, bins: int = 10) -> float:
-    """Expected calibration error of log-odds, real and synthetic faces weighing alike."""
+def balanced_error(reals: Floats, fakes: Floats) -> float:
+    """Expected calibration error of log-odds over ten equal bins, real and synthetic faces weighing alike."""
     probability = expit(np.r_[reals, fakes])
     truth = np.r_[np.zeros(len(reals)), np.ones(len(fakes))]
     weight = np.r_[np.full(len(reals), 0.5 / len(reals)), np.full(len(fakes), 0.5 / len(fakes))]
-    place = np.minimum((probability * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, weight * (probability - truth), bins)
+    place = np.minimum((probability * 10).astype(int), 9)
+    gaps = np.bincount(place, weight * (probability - truth), 10)
     return float(np.abs(gaps).sum())
 
 

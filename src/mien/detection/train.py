@@ -9,7 +9,7 @@ from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
 from mien.core.sampling import Seed
 from mien.detection.crops import FRESH, Crops, crops_of
-from mien.detection.packaged import source_of
+from mien.detection.judge import source_of
 from mien.detection.scores import DetectorExamination
 from mien.detection.scores import evaluate as evaluate_set
 from mien.labels.split import cut_line

@@ -1,30 +1,43 @@
 """`mien audit`: may this model be released, or does it repeat its training images?"""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from torch import Tensor
 
 from mien.core import artefacts
 from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, Tone, job
-from mien.core.image import evenly_spaced
+from mien.core.image import evenly_spaced, to_uint8
+from mien.core.provenance import SourceType
 from mien.core.sampling import Seed
+from mien.core.score import Interval
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
-from mien.evaluation.audit_page import Evidence, write_page
 from mien.evaluation.copies import WAYS, Gallery, Nearest, Planted, planted
 from mien.evaluation.image_sets import DatasetReals, Fakes, Model, choice, open_fakes, pictures
 from mien.evaluation.verdict import Audit, judged, shown
 from mien.labels.columns import text_of
 from mien.nn.lpips import ARTEFACT
+from mien.reports.charts import interval_chart
+from mien.reports.inline_images import Samples, show_sample, show_strip
+from mien.reports.page import write_html
 from mien.training.settings import pick_device
 
 _SAME = 0.02  # distance of a hold-out image that is in the training set
 _MOST_TRAIN, _MOST_UNSEEN, _MOST_STAND_IN = 20_000, 500, 300
 _FEWEST = 8
+_PAIRS, _DOTS = 24, 300  # shown on the page
+_WORDS = {
+    "release": ("good", "May be released: no sign that it repeats training images."),
+    "hold back": ("doubt", "Hold it back: it repeats training images."),
+    "undecided": ("doubt", "Undecided: this audit could not have found copies, or too little was looked at."),
+}
 _PLANTED = 50  # training images that are disturbed in each way
 
 
@@ -87,7 +100,8 @@ def audit(
     events.started("2/3 compares unseen people and planted copies with them")
     notes = _notes(source, train, len(gallery))
     unseen, people = _unseen(gallery, train, images, held, notes, events.progress("comparing the hold-out"))
-    copies = {way: _planted(gallery, images, way) for way in (*WAYS, "all")}
+    at = evenly_spaced(images, _PLANTED)
+    copies = {way: Planted(at, gallery.nearest(planted(images[at], way))) for way in (*WAYS, "all")}
     events.started("3/3 compares the fakes with them")
     nearest = gallery.nearest(fakes, progress=events.progress("comparing fakes"))
     among_all = None
@@ -107,9 +121,16 @@ def audit(
     )
     seeds = list(range(seed, seed + count)) if isinstance(source, Model) else None
     write_text(out / "audit.json", result.model_dump_json(indent=1) + "\n")
-    write_page(out / "audit.html", Evidence(result, fakes, images, nearest, unseen, copies, seeds))
+    lines = (*result.reasons, *result.notes)
+    context = {
+        "audit": result,
+        "verdict": [_WORDS[result.verdict], *(("plain", f"{line}.") for line in lines)],
+        "pairs": _pairs(result, fakes, seeds, images, nearest, unseen),
+        "chart": _chart({"planted copies": copies["all"].nearest, "fakes": nearest, "unseen people": unseen}),
+    }
+    write_html(out / "audit.html", "audit.html.j2", context)
     events.send(shown(result))
-    for line in (*result.reasons, *result.notes):
+    for line in lines:
         events.note(line)
     tone: Tone = "strong" if result.verdict == "release" else "warning"
     events.note(f"verdict: {result.verdict}", tone)
@@ -185,6 +206,42 @@ def _same_person(train: Dataset, count: int) -> np.ndarray:
     return np.asarray((people[:, None] == people[None]) & (people != "")[None])
 
 
-def _planted(gallery: Gallery, images: Tensor, way: str) -> Planted:
-    origins = evenly_spaced(images, _PLANTED)
-    return Planted(origins, gallery.nearest(planted(images[origins], way)))
+def _pairs(
+    audit: Audit,
+    fakes: Tensor,
+    seeds: Sequence[int] | None,
+    train: Tensor,
+    nearest: Nearest,
+    unseen: Nearest,
+) -> list[dict[str, Any]]:
+    """The fakes that lie nearest to a training image, the nearest first. seeds: None for pictures."""
+    rows = []
+    for at in np.argsort(nearest.distances, kind="stable")[:_PAIRS].tolist():
+        distance, original = nearest.distances[at], int(nearest.indexes[at])
+        if seeds is None:
+            fake = show_strip(fakes[at][None].numpy(), f"fake {at}", made=None)
+        else:
+            fake = show_sample(Samples(fakes, tuple(seeds), ("",) * len(fakes), audit.model), at)
+        aligned, real = to_uint8(nearest.aligned[at][None]).numpy(), train[original][None].numpy()
+        rows.append(
+            {
+                "fake": fake,
+                "aligned": show_strip(aligned, "the fake, aligned", made=SourceType.TRAINED),
+                "real": show_strip(real, f"training image {original}", made=None),
+                "distance": f"{distance:.3f}",
+                "nearer": f"{np.mean(unseen.distances <= distance):.1%}",
+                "identity": f"{nearest.identity[at]:.2f}",
+                "below": bool(distance <= audit.lpips.cut),
+            }
+        )
+    return rows
+
+
+def _chart(groups: Mapping[str, Nearest]) -> Markup:
+    """Distances to the nearest training image: a dot each, a bar at the median, a line over 90 %."""
+    rows = []
+    for name, near in groups.items():
+        low, middle, high = np.percentile(near.distances, (5, 50, 95)).tolist()
+        interval = Interval(value=middle, low=low, high=high)
+        rows.append((name, interval, np.sort(near.distances)[:_DOTS].tolist()))
+    return interval_chart(rows, title="distance to the nearest training image", unit="", zero=True)

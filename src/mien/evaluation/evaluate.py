@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -11,11 +11,12 @@ from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
 from mien.core.sampling import Seed
-from mien.core.score import Score
-from mien.evaluation.image_sets import Ticker, open_reals, save_reference
-from mien.evaluation.measure import extraction, feature_networks, measure_all
+from mien.core.score import Interval, Score, comparable
+from mien.evaluation.extraction import Ticker, extraction
+from mien.evaluation.image_sets import open_reals, save_reference
+from mien.evaluation.measure import Measured, feature_networks, measure_all
 from mien.evaluation.psi_curve import curve_tables, psi_curve
-from mien.evaluation.ranking import ranking, ranking_table
+from mien.metrics import kernel
 from mien.training.kinds import kind, kind_at
 from mien.training.settings import pick_device
 
@@ -199,3 +200,76 @@ def _title(scores: Sequence[Score]) -> str:
         return "no scores"
     models = dict.fromkeys(score.model_id for score in scores if score.model_id)
     return f"{', '.join(models) or 'baselines'} against {scores[0].dataset_name}"
+
+
+class Ranked(NamedTuple):
+    """A model's place. behind: its distance less the best's.
+
+    places: those that it may have, since 95 % intervals of differences say which models are surely better or
+    worse.
+    """
+
+    label: str
+    score: Score
+    places: tuple[int, int]
+    behind: Interval
+
+
+def ranking(measured: Sequence[Measured]) -> list[Ranked]:
+    """The models, best first; [] without kernel distances.
+
+    Raises InputError where their scores must not be compared.
+    """
+    kernels = [
+        [score for score in one.scores if score.metric == "kernel" and score.subject == "generator"]
+        for one in measured
+    ]
+    scores = [found[0] for found in kernels if found]
+    if len(scores) < len(measured):
+        return []
+    network = str(scores[0].network)
+    for one, score in zip(measured, scores, strict=True):
+        if reasons := comparable(scores[0], score):
+            raise InputError(f"{measured[0].label} and {one.label} cannot be compared: {'; '.join(reasons)}")
+    reals, *_ = (one.real.features[network] for one in measured)
+    apart = kernel.differences(reals, [one.fake.features[network] for one in measured])
+    order = sorted(range(len(measured)), key=lambda index: scores[index].value)
+    rows = []
+    for index in order:
+        surely_better, surely_worse = (apart[index, :, 1] > 0).sum(), (apart[index, :, 2] < 0).sum()
+        places = (1 + int(surely_better), len(measured) - int(surely_worse))
+        value, low, high = apart[index, order[0]].tolist()
+        interval = Interval(value=value, low=low, high=high)
+        rows.append(Ranked(measured[index].label, scores[index], places, interval))
+    return rows
+
+
+def ranking_table(rows: Sequence[Ranked]) -> Table:
+    """A row a model; a difference whose interval holds 0 may be chance."""
+    columns = (
+        Column("place", numbers=True),
+        Column("model", wraps=True),
+        Column("kernel distance", numbers=True, wraps=True),
+        Column("behind the best", numbers=True, wraps=True),
+    )
+    cells = [_ranking_row(at, row) for at, row in enumerate(rows, start=1)]
+    first = rows[0].score
+    return Table(
+        columns,
+        tuple(cells),
+        f"ranked by kernel distance through {first.network}, {first.num_fake:,} images each",
+        "in brackets: 95 % intervals, and the places a model may have; where 'behind' holds 0 the two may be"
+        " equally good",
+    )
+
+
+def _ranking_row(at: int, row: Ranked) -> tuple[str, ...]:
+    low, high = row.places
+    behind = "" if at == 1 else _text(row.behind.value, row.behind.low, row.behind.high)
+    score = row.score
+    place = f"{at}" if low == high == at else f"{at} ({low} to {high})"
+    return place, row.label, _text(score.value, score.low or 0.0, score.high or 0.0), behind
+
+
+def _text(value: float, low: float, high: float) -> str:
+    return f"{value:.4g} ({low:.3g} to {high:.3g})"

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from mien import TOOL
-from mien.core.atomic import replacing
+from mien.core.atomic import open_replacing
 from mien.core.cache import cache_root
 from mien.core.checkpoint import FOREIGN, NetworkHeader, model_id
 from mien.core.errors import InputError
-from mien.core.events import Tick
 from mien.core.network import load_network
 from mien.core.packaged import named, source_of
 from mien.core.run import RunFolder, find_runs
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator, Spec
 from mien.datasets.opening import open_dataset
+from mien.evaluation.extraction import ImageSet, Passed, Ticker, extract, in_turn
 from mien.labels.conditions import rows_for
 from mien.metrics.features import FeatureNetwork
 
@@ -31,63 +31,6 @@ BATCH = 64
 _NETWORKS = (".safetensors", *FOREIGN)
 _VERSION = 1  # of files of statistics
 _PRIVATE = "identity"  # a network whose features are made to recognise a person
-
-
-@dataclass
-class ImageSet:
-    """A set of images as metrics take it: the features of all, and the first images themselves."""
-
-    count: int
-    features: dict[str, np.ndarray] = field(default_factory=dict)
-    images: Tensor = field(default_factory=lambda: torch.zeros(0, 3, 1, 1, dtype=torch.uint8))
-
-    def part(self, start: int) -> "ImageSet":
-        """Every second image, from `start` (0 or 1) on."""
-        features = {name: rows[start::2] for name, rows in self.features.items()}
-        return ImageSet(len(range(start, self.count, 2)), features, self.images[start::2])
-
-
-class Ticker:
-    """Counts images for a progress bar."""
-
-    def __init__(self, progress: Tick | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def __call__(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
-Passed = Callable[[Iterable[Tensor], Sequence[FeatureNetwork]], Iterator[tuple[Tensor, Sequence[np.ndarray]]]]
-
-
-def in_turn(
-    batches: Iterable[Tensor], networks: Sequence[FeatureNetwork]
-) -> Iterator[tuple[Tensor, Sequence[np.ndarray]]]:
-    """Each batch, and its features by every network."""
-    for batch in batches:
-        yield batch, [network.features(batch) for network in networks]
-
-
-def extract(
-    batches: Iterable[Tensor],
-    networks: Sequence[FeatureNetwork],
-    count: int,
-    keep: int,
-    tick: Ticker,
-    passed: Passed = in_turn,
-) -> ImageSet:
-    """Pass each batch through every network once; keep the first `keep` images. passed: how it goes."""
-    extracted: dict[str, list[np.ndarray]] = {network.name: [] for network in networks}
-    kept: list[Tensor] = []
-    for batch, rows in passed(batches, networks):
-        for network, features_of_batch in zip(networks, rows, strict=True):
-            extracted[network.name].append(features_of_batch)
-        kept.append(batch[: max(keep - sum(map(len, kept)), 0)].clone())
-        tick(len(batch))
-    features = {name: np.concatenate(rows) for name, rows in extracted.items()}
-    return ImageSet(count, features, torch.cat(kept))
 
 
 def open_reals(data: str) -> "Reals":
@@ -142,7 +85,8 @@ class DatasetReals(_OfDataset):
         images = extract(pictures(self.dataset, chosen[:needed]), missing, count, keep, tick, passed)
         tick(count - needed)
         for network in missing:
-            _save_features(self._cache(network, count), images.features[network.name])
+            with open_replacing(self._cache(network, count)) as file:
+                np.save(file, images.features[network.name], allow_pickle=False)
         images.features.update(ready)
         return images
 
@@ -249,7 +193,7 @@ def save_reference(
         "networks": {n.name: {"hash": n.hash, "resize": n.resize} for n in networks},
     }
     arrays = {f"features.{name}": rows for name, rows in extracted.features.items()}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with open_replacing(path) as file:
         np.savez(file, mien=np.array(json.dumps(about)), **cast(Any, arrays))
 
 
@@ -376,8 +320,3 @@ def _load_features(path: Path) -> np.ndarray | None:
         return np.asarray(np.load(path, allow_pickle=False), np.float32)
     except (OSError, ValueError, EOFError):  # absent, or damaged: computing again costs only time
         return None
-
-
-def _save_features(path: Path, features: np.ndarray) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, features, allow_pickle=False)

@@ -2,16 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
-import mien
+from mien import TOOL
 from mien.core import artefacts, discover
 from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
@@ -19,21 +18,8 @@ from mien.core.run import RunFolder
 from mien.core.sampling import check_psi
 from mien.core.score import Score, Subject, append_results
 from mien.evaluation.classifiers import DEFAULT, open_classifier
-from mien.evaluation.image_sets import (
-    Fakes,
-    ImageSet,
-    Model,
-    Passed,
-    Reals,
-    Reference,
-    Ticker,
-    extract,
-    in_turn,
-    noise,
-    open_fakes,
-    open_reals,
-)
-from mien.evaluation.shards import spread
+from mien.evaluation.extraction import ImageSet, Ticker, extract, extraction
+from mien.evaluation.image_sets import Fakes, Model, Reals, Reference, noise, open_fakes, open_reals
 from mien.metrics.features import FeatureNetwork, open_network, usual_networks
 
 Announce = Callable[[str], None]
@@ -44,17 +30,8 @@ _MOST_PIXELS = 2_000  # pictures that pixel metrics get; beyond it they only bec
 _PIXEL_BYTES = 1 << 30
 _LEAST_HALVED = 16  # reals that are scored half against half
 _PATHS = 500  # of the path length
-
-
-class _FeatureSource(NamedTuple):
-    """The feature network of a metric, by name, hash and resize rule; None for metrics of pixels."""
-
-    network: str | None = None
-    network_hash: str | None = None
-    resize: str | None = None
-
-
 _BASELINE: dict[str, object] = {"model_id": None, "nimg": None, "seeds": None, "psi": None}
+_SOURCE = ("network", "network_hash", "resize")  # of a score: the feature network, None for metrics of pixels
 
 
 @dataclass(frozen=True)
@@ -78,9 +55,6 @@ class _Context:
     announce: Announce
     device: torch.device
     scored: Ticker
-
-    def networks_of(self, module: ModuleType) -> Sequence[FeatureNetwork]:
-        return {"features": self.networks, "probabilities": self.classifiers}.get(module.NEEDS, ())
 
 
 def measure(source: str | Path | None, data: str, **options: Any) -> list[Score]:
@@ -137,8 +111,10 @@ def measure_all(
     if not reals.has_images:
         modules = _without_pixels(modules, bool(metrics), say)
     needs = {module.NEEDS for module in modules.values()}
-    names = networks or (list(reals.networks) if isinstance(reals, Reference) else None)
-    names = _names(names, fetch, say) if "features" in needs else []
+    names: Sequence[str] = []
+    if "features" in needs:
+        names = networks or (list(reals.networks) if isinstance(reals, Reference) else [])
+        names = names or usual_networks(fetch=fetch, announce=say)
     classifier = (classifier or DEFAULT) if "probabilities" in needs else None
     context = _Context(
         reals,
@@ -174,42 +150,17 @@ def measure_all(
     return measured
 
 
-def extraction(
-    address: str | None,
-    names: Sequence[str],
-    networks: Sequence[FeatureNetwork],
-    classifier: str | None,
-    device: torch.device,
-) -> AbstractContextManager[Passed]:
-    """The way images go through networks: here, or by the cluster at `address`."""
-    if address is None:
-        return nullcontext(in_turn)
-    return spread(address, names, networks, classifier, str(device))
-
-
 def append_scores(run: RunFolder, scores: Sequence[Score]) -> None:
     """Add each score as a line to its module's `metric-<module>.jsonl` in `run`, atomically."""
     for module in dict.fromkeys(score.module for score in scores):
         append_results(run, module, *(score for score in scores if score.module == module))
 
 
-def read_scores(run: RunFolder) -> list[Score]:
-    """All scores of a run, oldest first within a metric. Raises InputError naming a damaged line."""
-    scores = []
-    for path in sorted(run.path.glob("metric-*.jsonl")):
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-            try:
-                scores.append(Score.model_validate_json(line))
-            except ValueError as error:
-                raise InputError(f"{path}: line {number} is not a score") from error
-    return scores
-
-
 def feature_networks(
     names: Sequence[str] | None, device: str | torch.device, announce: Announce
 ) -> list[FeatureNetwork]:
     """The networks by name, or the usual ones. Raises InputError."""
-    return _opened(_names(names, True, announce), device)
+    return _opened(names or usual_networks(fetch=True, announce=announce), device)
 
 
 def _labels(opened: Sequence[Fakes]) -> list[str]:
@@ -258,10 +209,6 @@ def _without_pixels(modules: dict[str, ModuleType], named: bool, announce: Annou
     return {name: module for name, module in modules.items() if name not in pixels}
 
 
-def _names(names: Sequence[str] | None, fetch: bool, announce: Announce) -> Sequence[str]:
-    return names or usual_networks(fetch=fetch, announce=announce)
-
-
 def _opened(names: Sequence[str], device: str | torch.device) -> list[FeatureNetwork]:
     opened = [open_network(name, device=device) for name in names]
     twice = [name for name, times in Counter(network.name for network in opened).items() if times > 1]
@@ -296,12 +243,8 @@ def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> di
     return modules
 
 
-def _any_needs(modules: Mapping[str, ModuleType], what: str) -> bool:
-    return any(what == module.NEEDS for module in modules.values())
-
-
 def _pixel_count(context: _Context, available: int) -> int:
-    if not _any_needs(context.modules, "images"):
+    if all(module.NEEDS != "images" for module in context.modules.values()):
         return 0
     spec = context.reals.spec
     return min(available, _MOST_PIXELS, _PIXEL_BYTES // (spec.channels * spec.resolution**2))
@@ -325,22 +268,23 @@ def _score(
     for name, module in context.modules.items():
         shared = {**_BASELINE, **about, "subject": subject, "module": name}
         if module.NEEDS in ("features", "probabilities"):
-            for network in context.networks_of(module):
+            for network in context.networks if module.NEEDS == "features" else context.classifiers:
                 features = _feature_pair(context, module, network, (real, fake), subject, most)
                 if features is None:
                     continue
-                source = _FeatureSource(network.name, network.hash, network.resize)
-                scores += _measure(context, module, features, source, network.dims, shared)
+                source = dict(zip(_SOURCE, (network.name, network.hash, network.resize), strict=True))
+                scores += _measure(context, module, features, network.dims, shared | source)
         elif module.NEEDS == "images":
             few = getattr(module, "MOST", _MOST_PIXELS)
             images = (real.images[:few], fake.images[:few])
-            scores += _measure(context, module, images, _source_of(module), 0, shared)
+            scores += _measure(context, module, images, 0, shared | _source_of(module))
         context.scored(1)
     return scores
 
 
-def _source_of(module: ModuleType) -> _FeatureSource:
-    return _FeatureSource(*module.provenance()) if hasattr(module, "provenance") else _FeatureSource()
+def _source_of(module: ModuleType) -> dict[str, object]:
+    known = module.provenance() if hasattr(module, "provenance") else (None, None, None)
+    return dict(zip(_SOURCE, known, strict=True))
 
 
 def _of_generator(context: _Context, fakes: Fakes, seed: int) -> list[Score]:
@@ -355,7 +299,7 @@ def _of_generator(context: _Context, fakes: Fakes, seed: int) -> list[Score]:
         labels = fakes.labels(context.reals, _PATHS, seed)
         values = module.compute(fakes.generator, labels, count=_PATHS, seed=seed)
         about = {**fakes.about(2 * _PATHS, seed, 1.0), "subject": "generator", "module": name}
-        scores += _scores(context, module, values, _source_of(module), (0, _PATHS), about, ())
+        scores += _scores(context, module, values, (0, _PATHS), about | _source_of(module), ())
     return scores
 
 
@@ -386,7 +330,6 @@ def _measure(
     context: _Context,
     module: ModuleType,
     inputs: tuple[Any, Any],
-    source: _FeatureSource,
     dims: int,
     shared: dict[str, object],
 ) -> list[Score]:
@@ -394,7 +337,7 @@ def _measure(
     num_real, num_fake = map(len, inputs)
     warning = module.advice(num_real, num_fake, dims)
     if warning is not None and shared["subject"] == "generator":
-        through = f" through {source.network}" if source.network else ""
+        through = f" through {shared['network']}" if shared["network"] else ""
         context.announce(f"{shared['module']}{through}: {warning}")
     values = module.compute(*inputs)
     findings = module.findings(values) if hasattr(module, "findings") else []
@@ -402,14 +345,13 @@ def _measure(
         for line in findings:
             context.announce(f"{shared['model_id']}: {line}")
     warnings = (*(() if warning is None else (warning,)), *findings)
-    return _scores(context, module, values, source, (num_real, num_fake), shared, warnings)
+    return _scores(context, module, values, (num_real, num_fake), shared, warnings)
 
 
 def _scores(
     context: _Context,
     module: ModuleType,
     values: Mapping[str, float],
-    source: _FeatureSource,
     counts: tuple[int, int],
     shared: Mapping[str, object],
     warnings: tuple[str, ...],
@@ -417,12 +359,11 @@ def _scores(
     """A score for each value, with its interval and provenance."""
     provenance = {
         **shared,
-        **source._asdict(),
         "num_real": counts[0],
         "num_fake": counts[1],
         "dataset_name": context.reals.name,
         "dataset_hash": context.reals.content_hash,
-        "tool": f"mien {mien.__version__}",
+        "tool": TOOL,
         "warnings": warnings,
     }
     bounds = {f"{metric}_{bound}" for metric in values for bound in ("low", "high")}

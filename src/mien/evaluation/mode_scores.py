@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import rel_entr
 from scipy.stats import chi2, norm
 from sklearn.cluster import KMeans
 
@@ -78,7 +79,7 @@ def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, se
     fitted = KMeans(number, n_init=3, random_state=seed).fit(np.asarray(real, np.float32))
     labels, theirs = fitted.labels_, fitted.predict(np.asarray(fake, np.float32))
     counts = [np.bincount(each, minlength=number) for each in (labels, theirs)]
-    chances = _fewer(counts[0], counts[1])
+    chances = norm.cdf(_pooled_z(*counts))
     shares = [count / count.sum() for count in counts]
     missing = _holm(chances) & (shares[1] < _RARE * shares[0])
     cells = [
@@ -87,8 +88,8 @@ def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, se
     ]
     first, second = (np.bincount(labels[part], minlength=number) for part in np.array_split(half, 2))
     return Occupancy(
-        ndb=float(np.mean(_differ(*counts) < _LEVEL)),
-        ndb_real=float(np.mean(_differ(first, second) < _LEVEL)),
+        ndb=_ndb(*counts),
+        ndb_real=_ndb(first, second),
         jsd=_jsd(*shares),
         bins=tuple(sorted(cells, key=lambda cell: cell.ratio)),
         labels_real=labels,
@@ -121,12 +122,9 @@ def _pooled_z(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
     return np.asarray((fake / m - real / n) / error)
 
 
-def _differ(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    return np.asarray(2 * norm.sf(np.abs(_pooled_z(real, fake))))
-
-
-def _fewer(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    return np.asarray(norm.cdf(_pooled_z(real, fake)))
+def _ndb(real: np.ndarray, fake: np.ndarray) -> float:
+    """The share of bins whose shares differ at 5 %."""
+    return float(np.mean(2 * norm.sf(np.abs(_pooled_z(real, fake))) < _LEVEL))
 
 
 def _holm(chances: np.ndarray) -> np.ndarray:
@@ -142,9 +140,4 @@ def _holm(chances: np.ndarray) -> np.ndarray:
 def _jsd(p: np.ndarray, q: np.ndarray) -> float:
     """Jensen-Shannon divergence in bits, 0 to 1."""
     middle = (p + q) / 2
-
-    def kl(a: np.ndarray) -> float:
-        there = a > 0
-        return float((a[there] * np.log2(a[there] / middle[there])).sum())
-
-    return (kl(p) + kl(q)) / 2
+    return float((rel_entr(p, middle).sum() + rel_entr(q, middle).sum()) / (2 * np.log(2)))

@@ -1,13 +1,12 @@
 """`mien modes`: what the training images show and the generator does not draw."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import Tensor
 
 from mien import TOOL
@@ -16,13 +15,14 @@ from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.sampling import Seed
 from mien.datasets.opening import open_dataset
-from mien.evaluation.image_sets import DatasetReals, Ticker, choice, extract, open_fakes, pictures
+from mien.evaluation.extraction import Ticker, extract
+from mien.evaluation.image_sets import DatasetReals, choice, open_fakes, pictures
 from mien.evaluation.measure import feature_networks
 from mien.evaluation.mode_scores import Bin, Occupancy, Support, cut_of, occupancy, support
 from mien.faces.identity import distances
 from mien.metrics import prdc
 from mien.reports.inline_images import Shown, show_strip
-from mien.reports.page import render
+from mien.reports.page import write_html
 from mien.training.settings import pick_device
 
 _MOST = 2_000
@@ -30,15 +30,13 @@ _SHOWN_BINS, _SHOWN_IMAGES = 12, 10
 _PRDC = ("coverage", "recall", "recall_symmetric")
 
 
-class Modes(BaseModel):
+class Modes(BaseModel, frozen=True, protected_namespaces=()):
     """What `mien modes` found through one feature network.
 
     ndb, ndb_real, jsd: see `mode_scores.Occupancy`. missing: of the bins, those that fakes surely lack, as
     (share of training images, share of fakes). support, support_real: (size, low, high), None: no bound.
     prdc: coverage, recall and its symmetric form, each (value, low, high).
     """
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model: str
     data: str
@@ -55,11 +53,6 @@ class Modes(BaseModel):
     support_real: tuple[float | None, float | None, float | None]
     prdc: dict[str, tuple[float, float, float]]
     tool: str = TOOL
-
-    @property
-    def missing_share(self) -> float:
-        """The share of training images that lie in missing bins."""
-        return sum(real for real, _ in self.missing)
 
 
 @job
@@ -152,7 +145,7 @@ def modes(
         return torch.cat(list(pictures(train, chosen[members])))
 
     write_text(out / "modes.json", result.model_dump_json(indent=1) + "\n")
-    write_text(out / "modes.html", render("modes.html.j2", _context(result, found, images)))
+    write_html(out / "modes.html", "modes.html.j2", _context(result, found, images))
     events.send(shown(result))
     for _, line in sentences(result):
         events.note(line)
@@ -167,11 +160,12 @@ def sentences(result: Modes) -> list[tuple[str, str]]:
     real_size = result.support_real[0]
     lines = []
     if result.missing:
+        share = sum(real for real, _ in result.missing)
         lines.append(
             (
                 "doubt",
                 f"{len(result.missing)} of {result.num_bins} bins of training images are missing among the"
-                f" fakes or far too rare; {result.missing_share:.0%} of the training images lie there",
+                f" fakes or far too rare; {share:.0%} of the training images lie there",
             )
         )
     else:
@@ -199,7 +193,10 @@ def shown(result: Modes) -> Table:
         ("bins missing", f"{len(result.missing)} of {result.num_bins}", "0"),
         ("NDB/K", f"{result.ndb:.2f}", f"{result.ndb_real:.2f} (real halves)"),
         ("JSD, bits", f"{result.jsd:.3f}", "0"),
-        *((name.replace("_", " "), _three(value), "1") for name, value in result.prdc.items()),
+        *(
+            (name.replace("_", " "), f"{value:.2f} ({low:.2f} to {high:.2f})", "1")
+            for name, (value, low, high) in result.prdc.items()
+        ),
         ("support", _support(result.support), f"{_support(result.support_real)} (training images)"),
     ]
     title = f"{result.model} through {result.network}: {result.num_fake:,} fakes, {result.num_real:,} real"
@@ -213,21 +210,15 @@ def _context(result: Modes, found: Occupancy, images: Any) -> dict[str, Any]:
         rows.append((bin_, strip))
     return {
         "modes": result,
-        "verdict": sentences(result),
+        "verdict": [(tone, f"{sentence}.") for tone, sentence in sentences(result)],
         "table": shown(result),
         "bins": rows,
-        "tool": TOOL,
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
 
 def _finite(value: Support) -> tuple[float | None, float | None, float | None]:
     size, low, high = (x if np.isfinite(x) else None for x in (value.size, value.low, value.high))
     return size, low, high
-
-
-def _three(value: tuple[float, float, float]) -> str:
-    return f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
 
 
 def _support(value: tuple[float | None, float | None, float | None]) -> str:

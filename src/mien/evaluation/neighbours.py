@@ -138,9 +138,11 @@ def nearest(
     if len(dataset) < 2:
         raise InputError(f"{dataset.name} holds a single picture: no distance is usual")
     space = space or spaces(samples.shape[-1])[0]
-    embed = _open_space(space)
-    most = min(len(dataset), _most_reals(space, samples.shape[-1]))
-    chosen = evenly_spaced(dataset, most)
+    embed = _lpips() if space == "lpips" else _pixels if space == "pixels" else open_network(space).features
+    side, most = samples.shape[-1], _MOST_REALS[space]
+    if space == "lpips" and side > 64:  # whose vectors grow with the image
+        most = most * 64**2 // side**2
+    chosen = evenly_spaced(dataset, min(len(dataset), most))
     reals = _embed_all(embed, dataset, chosen, progress)
     probes = evenly_spaced(chosen, _MOST_PROBES)
     own = _distances(embed, _pictures(dataset, chosen[probes]), reals, mirror=mirror)
@@ -172,24 +174,9 @@ def spaces(side: int) -> tuple[str, ...]:
     else pixels. side: of the pictures; LPIPS takes 32 pixels and more.
     """
     here = [space for space, file in _NEEDS.items() if artefacts.artefact_path(file) is not None]
-    good = [name for name in here if name == "identity" or (name == "lpips" and _fits_lpips(side))]
-    return tuple(good) or (("mesh",) if "mesh" in here else ("pixels",))
-
-
-def _fits_lpips(side: int) -> bool:
-    return 32 <= side <= _MOST_LPIPS_SIDE
-
-
-def _most_reals(space: str, side: int) -> int:
-    """The largest number of training images to compare with; LPIPS vectors grow with the image."""
-    most = _MOST_REALS[space]
-    return most if space != "lpips" or side <= 64 else most * 64**2 // side**2
-
-
-def _open_space(space: str) -> Embed:
-    if space == "lpips":
-        return _lpips()
-    return _pixels if space == "pixels" else open_network(space).features
+    if not 32 <= side <= _MOST_LPIPS_SIDE:
+        here = [space for space in here if space != "lpips"]
+    return tuple(space for space in here if space != "mesh") or (*here, "pixels")[:1]
 
 
 def _lpips() -> Embed:

@@ -82,8 +82,7 @@ def _charts(curve: dict[float, list[Score]]) -> Iterator[dict[str, Any]]:
 
 def curve_tables(curve: dict[float, list[Score]]) -> list[Table]:
     """A table for each feature network: a row a psi."""
-    any_scores = next(iter(curve.values()))
-    networks = dict.fromkeys(score.network for score in any_scores)
+    networks = dict.fromkeys(score.network for score in next(iter(curve.values())))
     return [_table(curve, str(network)) for network in networks]
 
 
@@ -93,17 +92,13 @@ def _table(curve: dict[float, list[Score]], network: str) -> Table:
     for psi, scores in curve.items():
         values = {score.metric: score for score in scores if score.network == network}
         rows.append((f"{psi:g}", *(_text(values[name]) if name in values else "" for name in _SHOWN)))
-    first = any_of(curve)
+    first = next(iter(curve.values()))[0]
     return Table(
         columns,
         tuple(rows),
         f"psi curve through {network}: {first.num_fake:,} fakes at each, against {first.dataset_name}",
         "precision and density: quality; recall and coverage: variety; in brackets: 95 % intervals",
     )
-
-
-def any_of(curve: dict[float, Sequence[Score]] | dict[float, list[Score]]) -> Score:
-    return next(iter(curve.values()))[0]
 
 
 def _text(score: Score) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from scipy.stats import fisher_exact, mannwhitneyu, permutation_test
 from sklearn.cluster import KMeans
 
 from mien import TOOL
-from mien.attributes.agreement import Interval
 from mien.core.events import Column, Table
+from mien.core.score import Interval
 from mien.core.types import Dataset
 from mien.evaluation.copies import Gallery, Nearest, Planted
 from mien.metrics._intervals import of_share
@@ -27,10 +27,8 @@ _CELLS = 5
 _FEWEST_OF_A_CELL = 10  # of either side: fewer say nothing of it
 
 
-class Power(BaseModel):
+class Power(BaseModel, frozen=True):
     """Of planted copies: nearest, the share whose original is the nearest; found, that below the cut."""
-
-    model_config = ConfigDict(frozen=True)
 
     way: str
     count: int
@@ -39,14 +37,12 @@ class Power(BaseModel):
     found_by_identity: float
 
 
-class Space(BaseModel):
+class Space(BaseModel, frozen=True):
     """One distance. cut: 1 % of the hold-out lie nearer. fakes, held_out: the shares that do.
 
     p_value: of fakes lying nearer no more often than the hold-out (Fisher's exact test, one-sided).
     medians: of the hold-out, the fakes, the planted copies.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     cut: float
     fakes: Interval
@@ -55,14 +51,12 @@ class Space(BaseModel):
     medians: tuple[float, float, float]
 
 
-class Attraction(BaseModel):
+class Attraction(BaseModel, frozen=True):
     """Of each fake the nearest image, training and unseen ones together: which draw more fakes?
 
     share: of the fakes that lie nearest to a training image; expected: the share of training images. ratio:
     fakes for a training image over those for an unseen one. p_value: of that by chance, by permutation.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     share: float
     expected: float
@@ -70,14 +64,12 @@ class Attraction(BaseModel):
     p_value: float
 
 
-class Audit(BaseModel):
+class Audit(BaseModel, frozen=True, protected_namespaces=()):
     """What `mien audit` found. stand_in: whether training images stood in for a hold-out.
 
     copies: fakes nearer than any image that is no copy. most_copies: the largest share of copies that the
     counts leave possible at 95 %. exit_code: of the command: 0 release, 1 hold back, 3 undecided.
     """
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model: str
     data: str

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from mien.core.atomic import sweep_temporaries, write_text
 from mien.core.errors import InputError
@@ -40,10 +40,8 @@ from mien.training.settings import pick_device, resolve_config
 _RESULTS = "models"
 
 
-class WorthOptions(BaseModel):
+class WorthOptions(BaseModel, frozen=True, extra="forbid"):
     """Options of `mien worth` beside the real pictures and the label."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     synthetic: tuple[str, ...] = Field(
         (),

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, ValidationError
 
 from mien.attributes.scores import read
 from mien.core.atomic import write_text
@@ -39,13 +39,11 @@ class Arm:
     augmented: bool = False
 
 
-class Result(BaseModel):
+class Result(BaseModel, frozen=True, extra="forbid"):
     """Predictions of one model on the test images, a file of its own. predicted: [images][columns].
 
     num_real, num_synthetic: pictures that it learnt from. updates: steps of its optimiser.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     arm: str

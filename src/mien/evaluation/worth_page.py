@@ -1,29 +1,24 @@
 """The result of `mien worth` as a table, as sentences, and as the page `worth.html`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from markupsafe import Markup
 
-from mien import TOOL
-from mien.attributes.agreement import Interval
-from mien.core.atomic import write_text
 from mien.core.events import Column, Event, Notice, Table
+from mien.core.image import evenly_spaced
 from mien.core.provenance import SourceType
+from mien.core.score import Interval
 from mien.core.types import Dataset
 from mien.evaluation.worth_scores import ArmScore, Gain, Scale, Worth
 from mien.evaluation.worth_sets import AUGMENTED, BESIDE, REAL, Sets
-from mien.reports.charts import number, ticks
+from mien.reports.charts import interval_chart
 from mien.reports.inline_images import Shown, show_strip
-from mien.reports.page import render
+from mien.reports.page import write_html
 
 _PICTURES = 12
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BOTTOM = 470, 125, 20, 28, 8, 26
 _TONES = {"better": "good", "unclear": "plain", "worse": "doubt"}
 
-Row = tuple[str, Interval, Sequence[float]]  # name, mean score, and that of each seed
 _ADDED = ("helps", "makes no difference that can be seen", "hurts")
 _OTHER = ("is better than", "is neither better nor worse, as far as can be seen, than", "is worse than")
 _PLACE = {"better": 0, "unclear": 1, "worse": 2}
@@ -112,65 +107,17 @@ def write_page(result: Worth, sets: Sets, path: Path) -> None:
             (_TONES[gain.verdict], verdict(arm.name, gain, result.scale))
             for arm in result.arms
             for gain in arm.gains
-        ],
+        ]
+        + [("doubt", warning) for warning in result.warnings],
         "facts": _facts(result),
         "headings": [*result.figures, *(f"gain over {name}" for name in against)],
         "rows": _rows(result, against),
         "charts": _charts(result, against),
         "pictures": _pictures(sets),
         "notes": result.notes,
-        "warnings": result.warnings,
         "settings": sorted(result.config.items()),
-        "tool": TOOL,
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    write_text(path, render("worth.html.j2", context))
-
-
-def interval_chart(rows: Sequence[Row], *, title: str, unit: str, zero: bool) -> Markup:
-    """A line for each row over its interval, a bar at the mean score, and a dot for each seed.
-
-    zero: the axis reaches 0, where a line stands. Empty without rows.
-    """
-    if not rows:
-        return Markup()
-    ends = [end for _, score, each in rows for end in (score.low, score.high, *each)]
-    ends += [0.0] if zero else []
-    margin = (max(ends) - min(ends)) / 20 or 0.5
-    low, high = min(ends) - margin, max(ends) + margin
-    bottom = _TOP + _ROW * len(rows)
-
-    def place(value: float) -> float:
-        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
-    parts = [head.format(_WIDTH, bottom + _BOTTOM, title)]
-    for value in ticks(low, high, 6):
-        parts += _tick(value, place(value), bottom, unit, heavy=zero and abs(value) < (high - low) / 1e6)
-    for index, row in enumerate(rows):
-        parts += _row(row, _TOP + _ROW * index + _ROW / 2, place)
-    return Markup("").join([*parts, Markup("</svg>")])
-
-
-def _tick(value: float, x: float, bottom: float, unit: str, *, heavy: bool) -> Iterator[Markup]:
-    kind = "zero" if heavy else "rule"
-    line = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>')
-    yield line.format(kind, x, x, _TOP, bottom)
-    text = number(0.0 if heavy else round(value, 9)) + unit
-    yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(x, bottom + 16, text)
-
-
-def _row(row: Row, y: float, place: Callable[[float], float]) -> Iterator[Markup]:
-    name, score, each = row
-    yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_LEFT - 10, y + 4, name)
-    whole = Markup('<line class="span" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
-    yield whole.format(place(score.low), place(score.high), y, y)
-    at = place(score.value)
-    yield Markup('<line class="at" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
-        at, at, y - 8, y + 8
-    )
-    for value in each:
-        yield Markup('<circle class="s1 dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(place(value), y)
+    write_html(path, "worth.html.j2", context)
 
 
 def _charts(result: Worth, against: Sequence[str]) -> list[tuple[str, Markup]]:
@@ -224,5 +171,5 @@ def _pictures(sets: Sets) -> list[tuple[str, Shown]]:
 
 
 def _strip(name: str, dataset: Dataset, made: SourceType | None) -> Shown:
-    where = np.linspace(0, len(dataset) - 1, min(_PICTURES, len(dataset))).astype(int)
-    return show_strip(dataset.images(where), f"pictures of {name}", made=made)
+    pictures = dataset.images(evenly_spaced(dataset, _PICTURES))
+    return show_strip(pictures, f"pictures of {name}", made=made)

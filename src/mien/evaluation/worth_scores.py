@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from scipy import stats
 
 from mien import TOOL
-from mien.attributes.agreement import Interval, resampled, weighted_auc
+from mien.attributes.agreement import resampled, weighted_auc
+from mien.core.score import Interval
 from mien.labels.encoding import Target
 
 Floats = np.ndarray
@@ -47,20 +48,16 @@ class Scored:
     draws: Floats
 
 
-class Gain(BaseModel):
+class Gain(BaseModel, frozen=True):
     """How much better (positive) or worse an arm's main score is than that of the arm `over`."""
-
-    model_config = ConfigDict(frozen=True)
 
     over: str
     gain: Interval
     verdict: Verdict
 
 
-class ArmScore(BaseModel):
+class ArmScore(BaseModel, frozen=True):
     """Scores of an arm. figures: by name, mean over seeds with interval. each: the main score by seed."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     num_real: int
@@ -70,7 +67,7 @@ class ArmScore(BaseModel):
     gains: tuple[Gain, ...]
 
 
-class Worth(BaseModel):
+class Worth(BaseModel, frozen=True):
     """The result: the content of `worth.json`.
 
     figures: names of the scores, the main one first. higher: more is better. guess: scores of a constant
@@ -78,8 +75,6 @@ class Worth(BaseModel):
     updates: of every model. real_count: None is all there were. verdicts: in plain sentences.
     notes: about the pictures. warnings: about labels that are read backwards.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     label: str
     figures: tuple[str, ...]

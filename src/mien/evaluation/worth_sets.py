@@ -100,12 +100,13 @@ def subset(train: View, count: int | None, seed: int) -> View:
         return train
     if count > len(train):
         raise InputError(f"--real-count {count}: there are {len(train)} real pictures to learn from")
-    owners = _owners(train)
     places: dict[str, list[int]] = {}
-    for index, owner in enumerate(owners):
+    for index, owner in enumerate(_owners(train)):
         places.setdefault(owner, []).append(index)
     line = [index for person in in_line(places, seed) for index in places[person]]
-    return _part(train, np.sort(line[:count]))
+    chosen = np.sort(line[:count])
+    assert train.labels is not None
+    return View(train, chosen, labels=train.labels[chosen], class_names=train.spec.class_names)
 
 
 def _chosen(dataset: Dataset, label: str) -> tuple[Target, ...]:
@@ -113,13 +114,13 @@ def _chosen(dataset: Dataset, label: str) -> tuple[Target, ...]:
     name = label.strip()
     if not name or "," in name:
         raise InputError(f"--label {label!r}: name one label (or gaze, for gaze_yaw and gaze_pitch together)")
-    return encoding.choose(dataset, _target_text(dataset, name))
 
+    def is_known(part: str) -> bool:
+        return any(value is not None for value in encoding.values_of(dataset, part))
 
-def _target_text(dataset: Dataset, name: str) -> str:
-    both = all(any(value is not None for value in encoding.values_of(dataset, part)) for part in GAZE)
-    own = any(value is not None for value in encoding.values_of(dataset, name))
-    return ",".join(f"{part}:number" for part in GAZE) if name == "gaze" and both and not own else name
+    if name == "gaze" and not is_known(name) and all(map(is_known, GAZE)):
+        name = ",".join(f"{part}:number" for part in GAZE)
+    return encoding.choose(dataset, name)
 
 
 def _split(
@@ -254,11 +255,6 @@ def _explain(name: str, dataset: Dataset, targets: tuple[Target, ...], label: st
 def _view(dataset: Dataset, indexes: np.ndarray, rows: np.ndarray, targets: Sequence[Target]) -> View:
     names = tuple(name for target in targets for name in target.column_names)
     return View(dataset, indexes, labels=rows[indexes], class_names=names)
-
-
-def _part(view: View, places: np.ndarray) -> View:
-    assert view.labels is not None
-    return View(view, places, labels=view.labels[places], class_names=view.spec.class_names)
 
 
 def _owners(dataset: Dataset) -> list[str]:

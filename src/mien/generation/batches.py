@@ -1,27 +1,28 @@
-"""A generator as `mien generate` opens it, and its images in batches."""
+"""A generator as `mien generate` opens it, and its images in batches: drawn here, or by a cluster."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from mien.core.checkpoint import NetworkHeader
+from mien import TOOL
+from mien.core import cluster
+from mien.core.atomic import file_sha256, write_bytes
+from mien.core.cluster import Done, Shard
+from mien.core.errors import MienError
 from mien.core.events import Tick
-from mien.core.network import load_network
+from mien.core.image import to_hwc
+from mien.core.network import LoadedNetwork, load_network
+from mien.core.provenance import Provenance, encode_picture
 from mien.core.sampling import batch_for, draw, latents
-from mien.core.types import Generator
+from mien.core.storage import on_worker, shared
+from mien.generation.file_names import free_path
+from mien.labels.vectors import label_vectors
 
-
-class LoadedGenerator(NamedTuple):
-    """A generator that torch or onnxruntime runs."""
-
-    generator: Generator
-    header: NetworkHeader
-    model: str
-    path: Path
-    notes: tuple[str, ...] = ()
+_BATCHES = 4  # of a shard, each drawn as one process would, so that the pictures are the same to the byte
 
 
 class Looks(NamedTuple):
@@ -52,7 +53,7 @@ class CollapseCheck:
                 self.observe(looks_of(image))
             yield seeds, drawn
 
-    def observe(self, looks: "Looks") -> None:
+    def observe(self, looks: Looks) -> None:
         """Take one image into account."""
         self._first = looks.digest if self._first is None else self._first
         self._count += 1
@@ -69,20 +70,18 @@ class CollapseCheck:
         return f"all {self._count} pictures are the same: the model has collapsed" if alike else ""
 
 
-def open_generator(source: Path) -> LoadedGenerator:
+def open_generator(source: Path) -> LoadedNetwork[Any]:
+    """A generator that torch or, of an exported .onnx file, onnxruntime runs. Raises InputError."""
     if source.suffix == ".onnx":
         from mien.interop.onnx_file import OnnxGenerator  # here, since few need it and it costs every start
 
         exported = OnnxGenerator(source)
-        return LoadedGenerator(exported, exported.header, exported.model, source)
-    loaded = load_network(source)
-    return LoadedGenerator(
-        cast(Generator, loaded.network), loaded.header, loaded.model, loaded.path, loaded.notes
-    )
+        return LoadedNetwork[Any](exported, exported.header, source, exported.model)
+    return load_network(source)
 
 
 def batches_of(
-    drawing: LoadedGenerator,
+    drawing: LoadedNetwork[Any],
     seeds: list[int],
     labels: Tensor | None,
     psi: float,
@@ -95,6 +94,69 @@ def batches_of(
         batch_labels = None if labels is None else labels[start : start + size]
         yield (
             batch_seeds,
-            draw(drawing.generator, latents(batch_seeds, drawing.generator.z_dim), batch_labels, psi=psi),
+            draw(drawing.network, latents(batch_seeds, drawing.network.z_dim), batch_labels, psi=psi),
         )
         progress(start + len(batch_seeds), len(seeds))
+
+
+class Drawn(NamedTuple):
+    """What is drawn. like: "out/seed.png". ending: of names that are taken; see `file_names`."""
+
+    drawing: LoadedNetwork[Any]
+    labels: tuple[str, ...]
+    psi: float
+    like: Path
+    ending: str
+
+
+def drawn_by_cluster(
+    address: str, job: Drawn, seeds: Sequence[int], collapse: CollapseCheck, progress: Tick
+) -> list[Path]:
+    """Write each seed's picture; shards that an earlier run wrote are not drawn again."""
+    size = _BATCHES * batch_for(job.drawing.header.spec.resolution)
+    source = job.drawing.path
+    common = (shared(source), file_sha256(source), list(job.labels), job.psi, job.like.suffix)
+    parts = [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
+    shards = [Shard((*common, part)) for part in parts]
+    job.like.parent.mkdir(parents=True, exist_ok=True)
+    done = Done(job.like.parent / ".shards-done")
+    todo = [number for number, shard in enumerate(shards) if shard.name not in done]
+    count = sum(len(part) for number, part in enumerate(parts) if number not in set(todo))
+    written = {seed: job.like.with_stem(f"seed{seed:04d}") for seed in seeds}
+    with cluster.opened(address) as opened:
+        for place, pictures in opened.run(draw_shard, [shards[number] for number in todo]):
+            number = todo[place]
+            for seed, (data, looks) in zip(parts[number], pictures, strict=True):
+                collapse.observe(looks)
+                path = free_path(written[seed], job.ending, data, job.drawing.model)
+                write_bytes(path, data)
+                written[seed] = path
+            done.add(shards[number].name)
+            count += len(parts[number])
+            progress(count, len(seeds))
+    done.forget()
+    return list(written.values())
+
+
+def draw_shard(
+    source: tuple[str, str], sha256: str, labels: list[str], psi: float, suffix: str, seeds: list[int]
+) -> list[tuple[bytes, Looks]]:
+    """Files and looks of some seeds. Raises MienError where a worker has another generator, or none."""
+    drawing = _opened(*source, sha256)
+    vectors = label_vectors(drawing.header, tuple(labels), seeds)
+    return [
+        (
+            encode_picture(to_hwc(image), suffix, Provenance(drawing.model, seed, TOOL)),
+            looks_of(image),
+        )
+        for part, images in batches_of(drawing, seeds, vectors, psi, lambda done, total: None)
+        for seed, image in zip(part, images, strict=True)
+    ]
+
+
+@lru_cache(maxsize=1)
+def _opened(place: str, version: str, sha256: str) -> LoadedNetwork[Any]:
+    path = on_worker(place, version)
+    if file_sha256(path) != sha256:
+        raise MienError(f"{place}: another file on a worker than here")
+    return open_generator(path)

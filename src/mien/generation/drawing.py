@@ -83,12 +83,16 @@ class Drawing:
         return Provenance(self.loaded.model, seed, TOOL)
 
 
+def rgb(picture: Tensor) -> Pixels:
+    """uint8 [C, H, W] as RGB [H, W, 3]."""
+    pixels = to_hwc(picture)
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+
+
 def sized(picture: Tensor, side: int) -> Pixels:
     """uint8 [C, H, W] as RGB [side, side, 3]."""
-    pixels = to_hwc(picture)
-    if pixels.shape[0] != side:
-        pixels = resize(pixels, side)
-    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+    pixels = rgb(picture)
+    return pixels if len(pixels) == side else resize(pixels, side)
 
 
 def as_labels(label: str | Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,14 +16,20 @@ from mien.core.checkpoint import NetworkHeader
 from mien.core.errors import InputError, MienError
 from mien.core.events import Events, job
 from mien.core.image import grid_rows, to_hwc
+from mien.core.network import LoadedNetwork
 from mien.core.packaged import source_of
 from mien.core.provenance import Provenance, encode_picture, save_picture
 from mien.core.sampling import check_psi, parse_seeds, psi_note
-from mien.generation.batches import CollapseCheck, LoadedGenerator, batches_of, open_generator
+from mien.generation.batches import (
+    CollapseCheck,
+    Drawn,
+    batches_of,
+    drawn_by_cluster,
+    open_generator,
+)
 from mien.generation.drawing import as_labels
 from mien.generation.file_names import ending_of, free_path, settled, with_ending
 from mien.generation.png_rows import png_rows
-from mien.generation.shards import Drawn, drawn_by_cluster
 from mien.labels.vectors import label_vectors, plain_requests
 
 FORMATS = ("png", "jpg", "webp")
@@ -152,7 +158,7 @@ def _save_all(
 
 
 def _write_grid(
-    path: Path, batches: Iterable[tuple[list[int], Tensor]], count: int, drawing: LoadedGenerator
+    path: Path, batches: Iterable[tuple[list[int], Tensor]], count: int, drawing: LoadedNetwork[Any]
 ) -> None:
     """About a square of `count` faces; a PNG goes to disk row by row."""
     columns = math.ceil(math.sqrt(count))

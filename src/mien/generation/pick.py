@@ -4,27 +4,18 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien import TOOL
-from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
 from mien.core.provenance import encode_picture
 from mien.core.sampling import parse_seeds, write_seeds
 from mien.generation.drawing import Drawing, check_side, sized
-from mien.reports.page import render
+from mien.reports.page import write_html
 
 _BATCH = 64
 _MOST = 5_000  # faces on a page: more make it slow
-
-
-@dataclass(frozen=True)
-class _Face:
-    seed: int
-    data: str
 
 
 @job
@@ -67,17 +58,18 @@ def pick(
     side = check_side("--size", size, default=drawing.resolution)
     faces = list(_faces(drawing, chosen, side, events.progress("drawing")))
     context = _context(drawing, chosen, side) | {"faces": faces}
-    write_text(out, render("pick.html.j2", context, styles=("pick.css",), scripts=("pick.js",)))
+    write_html(out, "pick.html.j2", context, styles=("pick.css",), scripts=("pick.js",))
     events.wrote(out, f"{len(faces)} faces; open it in a browser, choose, and save kept.txt")
     return len(faces)
 
 
-def _faces(drawing: Drawing, seeds: list[int], side: int, progress: Tick) -> Iterator[_Face]:
+def _faces(drawing: Drawing, seeds: list[int], side: int, progress: Tick) -> Iterator[tuple[int, str]]:
+    """Each seed, and its face as a data: URI."""
     for start in range(0, len(seeds), _BATCH):
         batch = seeds[start : start + _BATCH]
         for seed, image in zip(batch, drawing.faces(batch), strict=True):
             data = encode_picture(sized(image, side), ".webp", drawing.mark(seed))
-            yield _Face(seed, f"data:image/webp;base64,{base64.b64encode(data).decode()}")
+            yield seed, f"data:image/webp;base64,{base64.b64encode(data).decode()}"
         progress(start + len(batch), len(seeds))
 
 
@@ -95,5 +87,4 @@ def _context(drawing: Drawing, seeds: list[int], side: int) -> dict[str, Any]:
         "side": side,
         "store": f"mien-pick-{identity}",
         "remark": " ".join(f"kept faces of {model}{how}".split()),
-        "tool": TOOL,
     }

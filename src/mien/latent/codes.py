@@ -37,6 +37,11 @@ class Codes:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, some: slice) -> "Codes":
+        """Some of them."""
+        labels = None if self.labels is None else self.labels[some]
+        return replace(self, values=self.values[some], labels=labels)
+
     def moved(self, step: Tensor) -> "Codes":
         """The same latents with `step` (shaped like one latent, or like all of them) added."""
         return replace(self, values=self.values + step)
@@ -77,14 +82,8 @@ class Codes:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a file of them holds."""
-        found = {self.space: self.values.cpu().numpy(), "model": np.array(self.model)}
-        return found if self.labels is None else found | {"label": self.labels.numpy()}
-
-    def part(self, index: int) -> "Codes":
-        """One of them, alone."""
-        one = slice(index, index + 1)
-        labels = None if self.labels is None else self.labels[one]
-        return replace(self, values=self.values[one], labels=labels)
+        arrays = {self.space: self.values.cpu().numpy(), "model": np.array(self.model)}
+        return arrays if self.labels is None else arrays | {"label": self.labels.numpy()}
 
     @classmethod
     def join(cls, parts: Sequence["Codes"]) -> "Codes":

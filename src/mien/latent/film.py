@@ -1,6 +1,6 @@
-"""Films as MP4 (H.264), which every browser plays, with the mark in them. Needs the extra `video` (PyAV)."""
+"""Films as MP4 (H.264; needs the extra `video`, PyAV) or animated WebP, with the mark in them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -8,8 +8,9 @@ from typing import Any
 
 from mien.core.atomic import replacing
 from mien.core.errors import InputError, MienError, install
+from mien.core.events import Tick
 from mien.core.picture import Pixels
-from mien.core.provenance import Provenance, packet, xmp_box
+from mien.core.provenance import Provenance, packet, save_animation, xmp_box
 
 _QUALITY = "18"  # x264's constant rate factor: hardly distinguishable from the original
 _BT709, _LIMITED = 1, 1  # of the colours, so that players need not guess
@@ -41,6 +42,22 @@ def write_film(path: Path, frames: Iterable[Pixels], provenance: Provenance, *, 
         with open(temporary, "ab") as file:
             file.write(xmp_box(packet(provenance)))
     return count
+
+
+def save_film(
+    path: Path, frames: Iterable[Pixels], total: int, provenance: Provenance, *, fps: int, tick: Tick
+) -> None:
+    """Write a film as MP4, or as animated WebP where the name says so. tick: after each of `total` frames."""
+
+    def counted() -> Iterator[Pixels]:
+        for done, frame in enumerate(frames, start=1):
+            yield frame
+            tick(done, total)
+
+    if path.suffix.lower() == ".mp4":
+        write_film(path, counted(), provenance, fps=fps)
+    else:
+        save_animation(path, list(counted()), provenance, milliseconds=max(1, round(1000 / fps)))
 
 
 def _encode(av: ModuleType, path: Path, frames: Iterable[Pixels], provenance: Provenance, fps: int) -> int:

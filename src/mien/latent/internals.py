@@ -1,20 +1,15 @@
 """`mien internals`: what the networks do, on a page: activations, saliency, traversals, the space of w."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import Tensor, nn
 
-from mien import TOOL
 from mien.core import discover, packaged
-from mien.core.atomic import write_text
 from mien.core.checkpoint import load_generator, newest_state
 from mien.core.errors import InputError
 from mien.core.events import Events, job
@@ -27,26 +22,25 @@ from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.strips import amounts, strip
+from mien.latent.layers import feature_maps
+from mien.latent.strips import show_moved
 from mien.reports.inline_images import Shown, show_strip
-from mien.reports.page import render
+from mien.reports.page import write_html
 
 _FACES, _TRAVERSED = 6, 4
 _SAMPLES = 2_000
-_COMPONENTS, _STEPS = 6, 7
+_COMPONENTS = 6
 _LEAST_SIDE = 4  # of activations worth a picture
 _POOL = 5
 _WIDTH, _PAD = 440, 24
 
 
-class Internals(BaseModel):
+class Internals(BaseModel, frozen=True, protected_namespaces=()):
     """What the page shows in numbers.
 
     layers: name and side of each layer whose activations are shown. explained: share of the variance of the
     latents along each principal component. discriminator: what could not be shown of it, "" otherwise.
     """
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model: str
     layers: tuple[tuple[str, int], ...]
@@ -117,34 +111,22 @@ def internals(
         ],
         "traversals": _traversals(drawing, samples.space, components, spread),
         "scatter": scatter(_last_rows(samples.values), components),
-        "tool": TOOL,
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }  # fmt: skip
-    write_text(out, render("internals.html.j2", context))
+    write_html(out, "internals.html.j2", context)
     events.wrote(out)
     return result
 
 
 def activations(drawing: Drawing, codes: Codes) -> list[tuple[str, Tensor]]:
     """Mean absolute activation at each place, of the last layer at each size: [(name, [N, side, side])]."""
-    maps: dict[int, tuple[str, Tensor]] = {}
-
-    def hook(name: str) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-            is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] >= _LEAST_SIDE
-            if is_map and output.shape[1] > drawing.loaded.header.spec.channels:
-                maps[output.shape[-1]] = (name, output.detach().float().abs().mean(1))
-
-        return keep
-
-    network = drawing.loaded.network
-    handles = [module.register_forward_hook(hook(name)) for name, module in network.named_modules() if name]
-    try:
-        codes.draw(drawing)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [maps[side] for side in sorted(maps)]
+    names = [name for name, _ in drawing.loaded.network.named_modules() if name]
+    _, given = feature_maps(drawing.loaded.network, names, lambda: codes.draw(drawing))
+    by_side = {
+        x.shape[-1]: (name, x.float().abs().mean(1))
+        for name, x in given.items()
+        if x.shape[-1] >= _LEAST_SIDE and x.shape[1] > drawing.loaded.header.spec.channels
+    }
+    return [by_side[side] for side in sorted(by_side)]
 
 
 def saliency(discriminator: nn.Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -240,10 +222,8 @@ def _traversals(drawing: Drawing, space: str, components: Tensor, spread: Tensor
     for at in range(min(_COMPONENTS, len(components))):
         direction = components[at] * spread[at]
         step = direction.expand_as(codes.values[0]) if is_styled else direction
-        pixels = strip(drawing, codes, step, amounts(_STEPS), drawing.resolution)
-        images = pixels.transpose(2, 0, 1)[None].copy()
         name = f"component {at + 1}"
-        strips.append((name, show_strip(images, f"faces along {name}", made=SourceType.TRAINED)))
+        strips.append((name, show_moved(drawing, codes, step, drawing.resolution, name)))
     return strips
 
 

@@ -1,13 +1,18 @@
 """Layers of a generator: read and written as ranges, those that belong together, coarse to fine."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.styles import Styled, tied_rows
 from mien.generation.drawing import Drawing
 
+T = TypeVar("T")
 # Groups of Karras et al. 2019 (arXiv:1812.04948): layers of 4-8 px (pose and shape), 16-32 px (features and
 # hair), 64 px and more (colour).
 _GROUPS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 1000)}
@@ -65,11 +70,31 @@ def row_groups(drawing: Drawing) -> tuple[tuple[int, ...], ...]:
     return tied_rows(network) if isinstance(network, Styled) else ((0,),)
 
 
-def layer_blocks(groups: Sequence[Sequence[int]], *, most: int = 3) -> list[tuple[int, ...]]:
-    """Neighbouring layers, coarse to fine: each group of rows cut into at most `most` even parts."""
+def feature_maps(
+    network: nn.Module, names: Sequence[str], run: Callable[[], T]
+) -> tuple[T, dict[str, Tensor]]:
+    """What `run` gives, and what the layers `names` give meanwhile that is [N, C, H, W], in that order."""
+    maps: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4:
+                maps[name] = output
+
+        return hook
+
+    with ExitStack() as hooks:
+        modules = dict(network.named_modules())
+        for name in names:
+            hooks.enter_context(modules[name].register_forward_hook(keep(name)))
+        return run(), maps
+
+
+def layer_blocks(groups: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Neighbouring layers, coarse to fine: each group of rows cut into at most three even parts."""
     blocks: list[tuple[int, ...]] = []
     for group in groups:
-        count = min(most, len(group))
+        count = min(3, len(group))
         edges = [round(i * len(group) / count) for i in range(count + 1)]
         blocks += [tuple(group[a:b]) for a, b in pairwise(edges)]
     return blocks

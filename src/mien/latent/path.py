@@ -29,13 +29,18 @@ def positions(num_keys: int, frames: int, *, loop: bool, ease: bool = False) -> 
 def spherical(keys: Tensor, *, loop: bool) -> Route:
     """From key to key [K, D] along great circles, the length changing evenly (for normal z)."""
     ring = _ring(keys, loop=loop)
-    return lambda where: _exact(keys, where, _spherical(ring, where))
+    return lambda where: _exact(keys, where, slerp(*_leg(ring, where)))
 
 
 def straight(keys: Tensor, *, loop: bool) -> Route:
     """From key to key [K, ...] in straight lines."""
     ring = _ring(keys, loop=loop)
-    return lambda where: _exact(keys, where, _straight(ring, where))
+
+    def at(where: np.ndarray) -> Tensor:
+        a, b, t = _leg(ring, where)
+        return _exact(keys, where, a + (b - a) * t.reshape(-1, *[1] * (a.ndim - 1)))
+
+    return at
 
 
 def smooth(keys: Tensor, *, loop: bool) -> Route:
@@ -86,15 +91,6 @@ def _leg(ring: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """Key before, key after, and how far between them."""
     index = np.clip(np.floor(where).astype(int), 0, len(ring) - 2)
     return ring[index], ring[index + 1], where - index
-
-
-def _spherical(ring: np.ndarray, where: np.ndarray) -> np.ndarray:
-    return slerp(*_leg(ring, where))
-
-
-def _straight(ring: np.ndarray, where: np.ndarray) -> np.ndarray:
-    a, b, t = _leg(ring, where)
-    return np.asarray(a + (b - a) * t.reshape(-1, *[1] * (a.ndim - 1)))
 
 
 def _exact(keys: Tensor, where: np.ndarray, values: np.ndarray) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from scipy.special import logit
 from torch import Tensor
 
 from mien.core import artefacts
@@ -21,6 +22,7 @@ from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 from mien.faces.face import Face
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.faces.measure import measure
+from mien.generation.drawing import rgb
 from mien.latent.face_measures import COLOURS, SHAPES, face_colours, face_shape
 from mien.models.attributes import KIND
 from mien.models.attributes import Reader as AttributeNetwork
@@ -238,14 +240,7 @@ def _opened(name: str) -> ImageReader:
 
 def log_odds(chance: np.ndarray) -> np.ndarray:
     """Of probabilities, which are first kept within .001 and .999."""
-    clipped = np.clip(chance.astype(np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
-    return np.asarray(np.log(clipped / (1 - clipped)))
-
-
-def rgb(image: Tensor) -> np.ndarray:
-    """uint8 [C, H, W] as RGB [H, W, 3]."""
-    pixels = to_hwc(image)
-    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+    return np.asarray(logit(np.clip(chance.astype(np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE)))
 
 
 def fitted(images: Tensor, channels: int, side: int) -> Tensor:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from mien.core.errors import InputError
@@ -14,9 +14,8 @@ from mien.latent.codes import Codes, space_of
 from mien.latent.projection.encoder import packaged_encoder
 from mien.latent.projection.find import Finder
 from mien.latent.projection.options import ProjectOptions
-from mien.latent.projection.photos import PhotoFace, collect_faces
 from mien.latent.projection.projector import Saved
-from mien.latent.projection.targets import targets_of_photos
+from mien.latent.projection.targets import PhotoFace, collect_faces, targets_of_photos
 
 _SEEDS = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 _STEPS = 200  # of a photo without an encoder: LPIPS is then within a tenth of where 1,000 steps end
@@ -50,7 +49,8 @@ def read_sources(
 
     def named(part: str) -> Named:
         if _is_seeds(part):
-            return _of_seeds(part, drawing)
+            seeds = parse_seeds(part)
+            return Named(Codes.of_seeds(drawing, seeds), tuple(f"seed{seed:04d}" for seed in seeds))
         return _of_file(part, drawing) if _is_latents(part) else next(projected)
 
     found = [named(part) for part in parts]
@@ -63,11 +63,6 @@ def _is_seeds(part: str) -> bool:
 
 def _is_latents(part: str) -> bool:
     return Path(part).suffix.lower() in (".npz", ".npy")
-
-
-def _of_seeds(part: str, drawing: Drawing) -> Named:
-    seeds = parse_seeds(part)
-    return Named(Codes.of_seeds(drawing, seeds), tuple(f"seed{seed:04d}" for seed in seeds))
 
 
 def _of_file(part: str, drawing: Drawing) -> Named:
@@ -96,12 +91,8 @@ def _projected(
     size = drawing.resolution
     faces = [collect_faces([Path(name)], size, events, face) for name in photos]
     found = project_faces([one for some in faces for one in some], drawing, events, encoder, steps)
-    indexes = iter(range(len(found.names)))
-    rows = [list(islice(indexes, len(some))) for some in faces]
-    return [
-        Named(Codes.join([found.codes.part(row) for row in some]), tuple(found.names[row] for row in some))
-        for some in rows
-    ]
+    ends = list(accumulate(map(len, faces), initial=0))
+    return [Named(found.codes[start:end], found.names[start:end]) for start, end in pairwise(ends)]
 
 
 def project_faces(

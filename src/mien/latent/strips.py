@@ -9,8 +9,10 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.picture import Pixels
+from mien.core.provenance import SourceType
 from mien.generation.drawing import Drawing, sized
 from mien.latent.codes import Codes, moved
+from mien.reports.inline_images import Shown, show_strip
 
 REACH = 3.0  # units to either side
 _GAP = 0.08  # of a face's side, between the middle of a strip and the rest
@@ -41,6 +43,13 @@ def strip(drawing: Drawing, codes: Codes, step: Tensor, along: Sequence[float], 
         for row, image in enumerate(column):
             canvas[row * side : (row + 1) * side, left : left + side] = sized(image, side)
     return canvas
+
+
+def show_moved(drawing: Drawing, codes: Codes, step: Tensor, side: int, what: str) -> Shown:
+    """The strip from -3 to 3 units for a page. what: that the faces move along."""
+    pixels = strip(drawing, codes, step, amounts(7), side)
+    images = np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
+    return show_strip(images, f"faces along {what}, from -3 to 3", made=SourceType.TRAINED)
 
 
 def wave(frames: int, reach: float = REACH) -> np.ndarray:

@@ -75,7 +75,7 @@ def vary(
         raise InputError("--face all: faces near one are drawn; give its number")
     drawing = Drawing.of(model, trunc=1.0, label=label)
     kept = _kept(keep, drawing)
-    own = read_sources(face, drawing, events, face=which, encoder=encoder, steps=steps).codes.part(0)
+    own = read_sources(face, drawing, events, face=which, encoder=encoder, steps=steps).codes[:1]
     codes = near(drawing, own, count, strength=strength, keep=kept, seed=seed)
     pictures = codes.draw(drawing)
     for index, picture in enumerate(pictures):
@@ -115,8 +115,8 @@ def near(
         share = torch.full((count,), strength / 2).double().numpy()
         ends = own.values.expand(count, -1).double().numpy(), z.double().numpy()
         values = torch.from_numpy(slerp(*ends, share)).float()
-    parts = [own, Codes(values, own.space, own.model, _repeated(own.labels, count))]
-    return Codes.join(parts)
+    labels = None if own.labels is None else own.labels.expand(count, -1)
+    return Codes.join([own, Codes(values, own.space, own.model, labels)])
 
 
 def _near_w(
@@ -125,7 +125,3 @@ def _near_w(
     steps = styles(network, z, labels) - mean_latent(network, labels)
     steps[:, list(keep)] = 0
     return constrained(network, own + strength * steps)
-
-
-def _repeated(labels: Tensor | None, count: int) -> Tensor | None:
-    return None if labels is None else labels.expand(count, -1)

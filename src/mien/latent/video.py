@@ -1,7 +1,7 @@
 """`mien video`: one face turning into the next, as MP4 or animated WebP."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,13 +10,12 @@ import numpy as np
 import torch
 
 from mien.core.errors import InputError
-from mien.core.events import Events, Tick, job
+from mien.core.events import Events, job
 from mien.core.picture import Pixels
-from mien.core.provenance import save_animation
 from mien.core.sampling import parse_seeds
 from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing, check_side, sized
-from mien.latent.film import check_film, write_film
+from mien.latent.film import check_film, save_film
 from mien.latent.path import Route, positions, smooth, spherical, straight
 
 _BATCH = 32  # pictures drawn at once
@@ -97,7 +96,8 @@ def video(
     _check_format(out, len(where), width, height)
     walked, routes = _routes(drawing, walks, space, curve, loop=loop)
     drawn = _frames(drawing, walked, routes, where, columns, side)
-    _write(out, _counted(drawn, len(where), events.progress("filming", unit="frames")), drawing, fps)
+    tick = events.progress("filming", unit="frames")
+    save_film(out, drawn, len(where), drawing.mark(), fps=fps, tick=tick)
     film = Film(len(where), len(where) / fps, width, height, walked)
     events.wrote(out, f"{len(where)} frames, {film.seconds:.1f} s, {width}x{height}, walked in {walked}")
     return film
@@ -173,16 +173,3 @@ def _frames(
             tiles = np.stack([sized(face, side) for face in cells])
             tiles = tiles.reshape(-1, columns, side, side, 3).swapaxes(1, 2)
             yield tiles.reshape(-1, columns * side, 3)
-
-
-def _counted(frames: Iterator[Pixels], total: int, progress: Tick) -> Iterator[Pixels]:
-    for done, frame in enumerate(frames, start=1):
-        yield frame
-        progress(done, total)
-
-
-def _write(out: Path, frames: Iterable[Pixels], drawing: Drawing, fps: int) -> None:
-    if out.suffix.lower() == ".mp4":
-        write_film(out, frames, drawing.mark(), fps=fps)
-    else:
-        save_animation(out, list(frames), drawing.mark(), milliseconds=max(1, round(1000 / fps)))

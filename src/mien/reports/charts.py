@@ -1,17 +1,21 @@
-"""Line charts as inline SVG: no script, no outside font, colours from the page's style sheet."""
+"""Charts of lines and intervals as inline SVG: no script, no outside font, colours of the style sheet."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from mien.core.score import Interval
+
 Point = tuple[float, float]
+IntervalRow = tuple[str, Interval, Sequence[float]]  # name, value with its interval, single values
 
 MAX_POINTS = 400  # of one line; what is drawn is 400 units wide
 NUM_STYLES = 6  # classes s0 ... s5 of the style sheet: colour and dashes
 _WIDTH, _HEIGHT = 400, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 16, 34
+_WIDE, _NAMES, _ROW_HEIGHT, _ABOVE, _BELOW = 470, 125, 28, 8, 26  # of a chart of intervals
 _LOG_FROM = 20.0  # spread of the values beyond which a linear axis hides the small ones
 
 
@@ -73,7 +77,8 @@ def line_chart(
         return Markup()
     xs = [x for line in series for x, _ in line.points]
     log = wants_log(values)
-    x_axis = _Axis(*_span(xs), _LEFT, _WIDTH - _RIGHT)
+    # From zero, so that charts of one run line up and nothing is cut off its beginning.
+    x_axis = _Axis(0.0, max(*xs, 1e-9), _LEFT, _WIDTH - _RIGHT)
     y_axis = _Axis(*(_log_span(values) if log else _padded(values)), _HEIGHT - _BOTTOM, _TOP, log)
     label = f"{title}: {', '.join(line.name for line in series)} over {over}"
     parts = [
@@ -99,15 +104,15 @@ def wants_log(values: Sequence[float]) -> bool:
     return ordered[-1] / middle > _LOG_FROM or middle / ordered[len(ordered) // 20] > _LOG_FROM
 
 
-def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
-    """At most about `most` points: the minimum and maximum of each stretch, so that no spike is lost.
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """At most about MAX_POINTS: the minimum and maximum of each stretch, so that no spike is lost.
 
     A stretch with a gap keeps one gap.
     """
-    if len(points) <= most:
+    if len(points) <= MAX_POINTS:
         return list(points)
     kept: list[Point] = []
-    stretches = most // 2
+    stretches = MAX_POINTS // 2
     for number in range(stretches):
         start, stop = number * len(points) // stretches, (number + 1) * len(points) // stretches
         kept += _extremes(points[start:stop])
@@ -144,11 +149,6 @@ def _extremes(stretch: Sequence[Point]) -> list[Point]:
     gaps = [point for point in stretch if not math.isfinite(point[1])]
     chosen = {min(finite, key=lambda p: p[1]), max(finite, key=lambda p: p[1])} if finite else set()
     return sorted(chosen | set(gaps[:1]), key=lambda point: point[0])
-
-
-def _span(xs: Sequence[float]) -> tuple[float, float]:
-    # From zero, so that charts of one run line up and nothing is cut off its beginning.
-    return 0.0, max(max(xs), 1e-9)
 
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:
@@ -236,3 +236,50 @@ def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
             run = []
     if run:
         yield run
+
+
+def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str, zero: bool) -> Markup:
+    """A line for each row over its interval, a bar at its value, and a dot for each single value.
+
+    zero: the axis reaches 0, where a line stands. Empty without rows.
+    """
+    if not rows:
+        return Markup()
+    ends = [end for _, score, each in rows for end in (score.low, score.high, *each)]
+    ends += [0.0] if zero else []
+    margin = (max(ends) - min(ends)) / 20 or 0.5
+    low, high = min(ends) - margin, max(ends) + margin
+    bottom = _ABOVE + _ROW_HEIGHT * len(rows)
+
+    def place(value: float) -> float:
+        return _NAMES + (value - low) / (high - low) * (_WIDE - _NAMES - 20)
+
+    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
+    parts = [head.format(_WIDE, bottom + _BELOW, title)]
+    for value in ticks(low, high, 6):
+        heavy = zero and abs(value) < (high - low) / 1e6
+        parts += _interval_tick(value, place(value), bottom, unit, heavy=heavy)
+    for index, row in enumerate(rows):
+        parts += _interval_row(row, _ABOVE + _ROW_HEIGHT * index + _ROW_HEIGHT / 2, place)
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def _interval_tick(value: float, x: float, bottom: float, unit: str, *, heavy: bool) -> Iterator[Markup]:
+    kind = "zero" if heavy else "rule"
+    line = Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>')
+    yield line.format(kind, x, x, _ABOVE, bottom)
+    text = number(0.0 if heavy else round(value, 9)) + unit
+    yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(x, bottom + 16, text)
+
+
+def _interval_row(row: IntervalRow, y: float, place: Callable[[float], float]) -> Iterator[Markup]:
+    name, score, each = row
+    yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_NAMES - 10, y + 4, name)
+    whole = Markup('<line class="span" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
+    yield whole.format(place(score.low), place(score.high), y, y)
+    at = place(score.value)
+    yield Markup('<line class="at" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
+        at, at, y - 8, y + 8
+    )
+    for value in each:
+        yield Markup('<circle class="s1 dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(place(value), y)

@@ -45,11 +45,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Samples:
-    """Generated samples. images: uint8 [N, C, H, W] on the CPU; seeds and class names of each."""
+    """Samples of a model. images: uint8 [N, C, H, W] on the CPU; seeds and class names of each."""
 
     images: Tensor
     seeds: tuple[int, ...]
     classes: tuple[str, ...]
+    model: str
 
 
 def draw_samples(loaded: LoadedNetwork[Any], dataset: Dataset | None, count: int) -> Samples:
@@ -62,14 +63,14 @@ def draw_samples(loaded: LoadedNetwork[Any], dataset: Dataset | None, count: int
     images = draw(network, z, None if labels is None else labels.to(device))
     names = spec.class_names or tuple(f"class {index}" for index in range(spec.label_dim))
     classes = ("",) * count if labels is None else tuple(_named(row, names) for row in labels)
-    return Samples(images, tuple(seeds), classes)
+    return Samples(images, tuple(seeds), classes, loaded.model)
 
 
-def show_sample(samples: Samples, index: int, model: str) -> Shown:
+def show_sample(samples: Samples, index: int) -> Shown:
     """One sample, with the provenance mark of its model and seed."""
     seed, about = samples.seeds[index], samples.classes[index]
     image = _bounded(to_hwc(samples.images[index]), _MOST_SAMPLE_SIDE)
-    data = encode_picture(image, ".webp", Provenance(model, seed, TOOL))
+    data = encode_picture(image, ".webp", Provenance(samples.model, seed, TOOL))
     alt = f"generated face, seed {seed}" + (f", {about}" if about else "")
     return Shown(_uri(data), image.shape[1], image.shape[0], alt, f"seed {seed}")
 
@@ -85,7 +86,10 @@ def show_real(dataset: Dataset, index: int, caption: str) -> Shown:
 
 def show_strip(images: np.ndarray, alt: str, *, made: SourceType | None) -> Shown:
     """Images uint8 [N, C, H, W] side by side. made: how, where they are not photos."""
-    image = grid(torch.from_numpy(images), len(images))
+    return _inlined(grid(torch.from_numpy(images), len(images)), alt, made=made)
+
+
+def _inlined(image: Pixels, alt: str, *, made: SourceType | None) -> Shown:
     mark = None if made is None else Provenance("", None, TOOL, made)
     uri = _webp(image) if mark is None else _uri(encode_picture(image, ".webp", mark))
     return Shown(uri, image.shape[1], image.shape[0], alt)
@@ -94,9 +98,7 @@ def show_strip(images: np.ndarray, alt: str, *, made: SourceType | None) -> Show
 def show_grid(path: Path, alt: str, *, generated: bool) -> Shown:
     """A grid image of the run. Raises BadPicture."""
     image = _bounded(read_picture(path), _MOST_GRID_SIDE)
-    model = Provenance("", None, TOOL)
-    uri = _uri(encode_picture(image, ".webp", model)) if generated else _webp(image)
-    return Shown(uri, image.shape[1], image.shape[0], alt)
+    return _inlined(image, alt, made=SourceType.TRAINED if generated else None)
 
 
 def show_timelapse(run: RunFolder) -> tuple[Shown, Shown]:
@@ -110,17 +112,17 @@ def show_timelapse(run: RunFolder) -> tuple[Shown, Shown]:
         if len(frames) > _MANY_FRAMES or side == _LEAST_FRAME_SIDE:
             frames = frames[::-2][::-1]  # from the end: the last one always stays
         frames = [_bounded(frame, side) for frame in frames]
-        data = _animated(frames, length // len(frames))
+        with tempfile.TemporaryDirectory() as folder:
+            thin, milliseconds = Path(folder) / "timelapse.webp", length // len(frames)
+            save_animation(thin, frames, Provenance("", None, TOOL), milliseconds=milliseconds)
+            data = thin.read_bytes()
     height, width = frames[0].shape[:2]
     alt = f"the same seeds drawn again and again while training, {len(frames)} frames"
-    still = show_still(frames[-1])
-    return Shown(_uri(data), width, height, alt), still
-
-
-def show_still(frame: Pixels) -> Shown:
-    """A still frame, for viewers who prefer reduced motion."""
-    data = encode_picture(frame, ".webp", Provenance("", None, TOOL))
-    return Shown(_uri(data), frame.shape[1], frame.shape[0], "the last frame of the timelapse")
+    still = encode_picture(frames[-1], ".webp", Provenance("", None, TOOL))
+    return (
+        Shown(_uri(data), width, height, alt),
+        Shown(_uri(still), width, height, "the last frame of the timelapse"),
+    )
 
 
 def _frames(path: Path) -> tuple[list[Pixels], int]:
@@ -137,13 +139,6 @@ def _frames(path: Path) -> tuple[list[Pixels], int]:
         raise
     except Exception as error:  # decoders fail in a dozen ways on broken files
         raise BadPicture(str(path), "unreadable", "the animation is damaged") from error
-
-
-def _animated(frames: list[Pixels], milliseconds: int) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "timelapse.webp"
-        save_animation(path, frames, Provenance("", None, TOOL), milliseconds=milliseconds)
-        return path.read_bytes()
 
 
 def _labels(header: NetworkHeader, dataset: Dataset | None, count: int) -> Tensor | None:

@@ -3,14 +3,19 @@
 import base64
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mien.core.atomic import file_sha256
+from mien import TOOL
+from mien.core.atomic import file_sha256, write_bytes
+from mien.core.errors import InputError, MienError
+from mien.core.run import RunFolder
 from mien.reports.charts import NUM_STYLES, line_chart, number
 from mien.reports.log import Group, Log, groups, kimg_of
 from mien.reports.sentences import at_kimg, times
@@ -29,17 +34,27 @@ def render(
     """Render a template with its style sheets and scripts inlined; the page makes no outside requests.
 
     The template finds them in `style` and `script`, and in `style_hash` and `script_hash` what its content
-    security policy allows: these alone, and nothing that a hostile name might smuggle in.
+    security policy allows: these alone, and nothing that a hostile name might smuggle in. `tool` and
+    `written` say what wrote it and when.
     """
     style, script = _joined(styles), _joined(scripts)
-    page = _environment().get_template(template)
-    return page.render(
-        context,
-        style=Markup(style),
-        style_hash=_policy_hash(style),
-        script=Markup(script),
-        script_hash=_policy_hash(script),
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            {"tool": TOOL, "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")} | dict(context),
+            style=Markup(style),
+            style_hash=_policy_hash(style),
+            script=Markup(script),
+            script_hash=_policy_hash(script),
+        )
     )
+
+
+def write_html(path: Path, template: str, context: Mapping[str, Any], **parts: Sequence[str]) -> None:
+    """Write a rendered template, whole or not at all; arguments as of `render`."""
+    # File names and logs may hold lone surrogates, which UTF-8 cannot.
+    write_bytes(path, render(template, context, **parts).encode("utf-8", "replace"))
 
 
 @functools.cache
@@ -59,31 +74,57 @@ def _policy_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def log_parts(log: Log) -> dict[str, Any]:
-    """The template variables of the sections "warnings" and "curves", by name."""
-    charts = [_chart(group, log) for group in groups(log.ticks)]
-    return {"charts": charts, "log": log, "numbers": _numbers(log), "num_styles": NUM_STYLES}
+def report_path(run: RunFolder, out: Path | None) -> Path:
+    """Where to write the report of a run. Raises InputError where `out` is a folder."""
+    path = out or run.report
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give --out the name of a file")
+    return path
 
 
-def files_of(files: Iterable[tuple[Path, str]]) -> list[tuple[str, str, str, str]]:
-    """Name, description, size and SHA-256 of each file."""
-    rows = []
-    for path, about in files:
-        try:
-            rows.append((path.name, about, _bytes(path.stat().st_size), file_sha256(path)))
-        except OSError:
-            rows.append((path.name, about, "not there", ""))
-    return rows
+def attempt(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
+    """What `action` gives and "", or `otherwise` and the reason: a failure costs its part of a page."""
+    try:
+        return action(), ""
+    except MienError as error:
+        return otherwise, f"{error}."
+
+
+def run_parts(
+    run: RunFolder, log: Log, config: Mapping[str, Any], products: Iterable[tuple[Path, str]]
+) -> dict[str, Any]:
+    """The variables of "_log.html.j2" (warnings, curves, configuration and files) and the run's name.
+
+    products: files behind the page beside configuration, log and scores, and what they are.
+    """
+    scores = sorted(run.path.glob("metric-*.jsonl"))
+    files = [(run.path / "config.json", "configuration"), (run.log, "log"), *products]
+    return {
+        "run": run.name,
+        "charts": [_chart(group, log) for group in groups(log.ticks)],
+        "log": log,
+        "numbers": _numbers(log),
+        "num_styles": NUM_STYLES,
+        "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
+        "files": [_file_row(path, about) for path, about in (*files, *((path, "scores") for path in scores))],
+    }
+
+
+def _file_row(path: Path, about: str) -> tuple[str, str, str, str]:
+    """Name, description, size and SHA-256."""
+    try:
+        return path.name, about, _bytes(path.stat().st_size), file_sha256(path)
+    except OSError:
+        return path.name, about, "not there", ""
 
 
 def _chart(group: Group, log: Log) -> dict[str, Any]:
-    gaps = sum(series.num_gaps for series in group.series)
     return {
         "title": group.title,
         "about": group.about,
         "names": [series.name for series in group.series],
         "svg": line_chart(group.series, title=group.title, unit=group.unit, marks=log.marks),
-        "gaps": gaps,
+        "gaps": sum(series.num_gaps for series in group.series),
     }
 
 
@@ -102,6 +143,6 @@ def _numbers(log: Log) -> tuple[list[str], list[list[str]]]:
 
 
 def _bytes(size: int) -> str:
-    return (
-        f"{size} bytes" if size < 1000 else f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
-    )
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"

@@ -99,7 +99,11 @@ def by_provenance(scores: Sequence[Score]) -> list[list[Score]]:
             matching = [group for group in groups.values() if _is_baseline_of(score, group)]
             for group in matching or [groups.setdefault((*_key(score), score.subject), [])]:
                 group.append(score)
-    return [sorted(group, key=_rank) for group in groups.values()]
+    # The better of the quoted ones first, then all others.
+    return [
+        sorted(group, key=lambda score: [score.metric != name for name in _QUOTED])
+        for group in groups.values()
+    ]
 
 
 def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTable]:
@@ -195,10 +199,6 @@ def _is_baseline_of(score: Score, group: Sequence[Score]) -> bool:
     fixed = score.metric == _FIXED and counts[0] == counts[1] <= generator.num_fake
     capped = _key(score) == _key(generator)
     return _same_features(score, generator) and (counts == halves or capped or fixed)
-
-
-def _rank(score: Score) -> int:
-    return _QUOTED.index(score.metric) if score.metric in _QUOTED else len(_QUOTED)
 
 
 def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:

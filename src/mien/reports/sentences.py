@@ -43,8 +43,8 @@ def verdict(
         yield memorisation
 
 
-def facts(config: Mapping[str, Any], loaded: "LoadedNetwork[Any] | None", log: Log) -> list[tuple[str, str]]:
-    """The main facts of a run as (name, value), without those that are unknown."""
+def facts(config: Mapping[str, Any], log: Log, nimg: float = 0) -> list[tuple[str, str]]:
+    """The main facts of a run as (name, value), but for the unknown. nimg: of its newest network."""
     speeds = sorted(
         y
         for g in groups(log.ticks)
@@ -53,16 +53,13 @@ def facts(config: Mapping[str, Any], loaded: "LoadedNetwork[Any] | None", log: L
         for _, y in s.points
         if math.isfinite(y)
     )
-    nimg = max(
-        log.nimg, (loaded.header.nimg if loaded else None) or 0
-    )  # the log has lines for whole thousands
+    nimg = max(log.nimg, nimg)  # the log has lines for whole thousands
     known = [
         ("Training images", f"{number(nimg / 1000)} thousand" if nimg else ""),
         ("Training time", _duration(log.seconds) if log.seconds else ""),
         ("Speed", f"{number(round(speeds[len(speeds) // 2]))} images/s" if speeds else ""),
         ("Arithmetic", str(dig(config, "precision") or "")),
         ("Seed", str(dig(config, "options", "seed") or 0) if dig(config, "options") else ""),
-        ("Newest generator", f"{loaded.model}" if loaded else "none"),
     ]
     return [(name, value) for name, value in known if value]
 

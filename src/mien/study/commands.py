@@ -70,7 +70,7 @@ def serve(
         Open your page in the browser.
     """
     _check_extra()
-    from mien.study.serve import serve_study
+    from mien.study.web import serve_study
 
     serve_study(events, study, host=host, port=port, names=name, open_browser=open)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mien.core.errors import InputError, reason_of
 
@@ -19,10 +19,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 
 
-class Part(BaseModel):
+class Part(BaseModel, extra="forbid", frozen=True):
     """A table of the design file; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PictureSet(Part):

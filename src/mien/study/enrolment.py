@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from mien.study.answers import Refused
-from mien.study.loaded import Study
+from mien.study.loaded import Refused, Study
 from mien.study.plan import MAIN, Available, arms, draw_plan
 from mien.study.store import (
     FINISHED,

@@ -1,18 +1,174 @@
-"""What a study found: figures with intervals, agreement, curves and sentences."""
+"""Findings of a study: figures with intervals over raters, agreement, sentences."""
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel
+from scipy import stats
 
-from mien.study.intervals import Ends, Figure
-from mien.study.krippendorff import Level, alpha_interval, counts_of
+from mien.attributes.agreement import resampled
+from mien.core.score import Interval
 from mien.study.psychometric import Curve
 from mien.study.records import Vote
 
+Floats = np.ndarray
+Level = Literal["nominal", "ordinal", "interval"]
+_RESAMPLES = 1000
 AGREEMENT = "agreement"
+
+
+class Figure(BaseModel, frozen=True):
+    """A number of a study. low, high: its 95 % interval, None where there is one rater or it is undefined.
+
+    table: which table it stands in; row, column: where. about: what it is made of, as "12 raters".
+    """
+
+    table: str
+    row: str
+    column: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    count: int = 0
+
+    @property
+    def interval(self) -> Interval:
+        """For charts; as wide as nothing where there is none."""
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        return Interval(value=self.value, low=low, high=high)
+
+
+Ends = tuple[float, float | None, float | None]
+
+
+def rater_intervals(
+    raters: Sequence[str], figures: Callable[[Floats], Floats], *, seed: int = 0
+) -> list[Ends]:
+    """Value, low and high of each of K figures; raters: [N], who gave each record.
+
+    figures: weights of the records [B, N] -> [K, B]. Percentiles of 1,000 resamples, moved outward so that
+    few raters do not give intervals that are too narrow (expanded percentiles: Hesterberg 2015, section 3.2).
+    """
+    values = figures(np.ones((1, len(raters))))[:, 0]
+    num_raters = len(set(raters))
+    if num_raters < 2:
+        return [(float(value), None, None) for value in values]
+    tail = expanded_tail(num_raters)
+    ends: list[Ends] = []
+    for value, draws in zip(values, resampled(raters, figures, seed=seed), strict=True):
+        defined = draws[np.isfinite(draws)]
+        if not len(defined) or not math.isfinite(value):
+            ends.append((float(value), None, None))
+        else:
+            low, high = np.quantile(defined, (tail, 1 - tail))
+            ends.append((float(value), float(low), float(high)))
+    return ends
+
+
+def expanded_tail(num_raters: int) -> float:
+    """The share of resamples on either side of the interval: .025 for many raters, less for few."""
+    wider = math.sqrt(num_raters / (num_raters - 1)) * stats.t.ppf(0.975, num_raters - 1)
+    return float(stats.norm.cdf(-wider))
+
+
+def weighted_mean(values: Floats, where: Floats | None = None) -> Callable[[Floats], Floats]:
+    """A function of weights [B, N] that gives the mean of `values` [N] (among `where`, bool [N]): [1, B]."""
+    counted = np.ones(len(values)) if where is None else where.astype(float)
+    with_values = np.where(counted > 0, values, 0.0) * counted
+
+    def mean(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(weights @ with_values / (weights @ counted))[None]
+
+    return mean
+
+
+def stacked(*figures: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
+    """Several figures under the same weights."""
+    return lambda weights: np.concatenate([one(weights) for one in figures])
+
+
+def counts_of(ratings: Mapping[Hashable, Sequence[Any]]) -> tuple[np.ndarray, list[Any]]:
+    """How many raters gave each value to each unit, float [units, values], and the values in order.
+
+    ratings: all ratings of each unit. Units with a single rating say nothing and are left out.
+    """
+    several = [given for given in ratings.values() if len(given) > 1]
+    values = sorted({value for given in several for value in given})
+    place = {value: index for index, value in enumerate(values)}
+    counts = np.zeros((len(several), len(values)))
+    for row, given in enumerate(several):
+        for value in given:
+            counts[row, place[value]] += 1
+    return counts, values
+
+
+def krippendorff_alpha(counts: np.ndarray, values: Sequence[Any], level: Level) -> float:
+    """Alpha of `counts` [units, values]; NaN where nothing varies or no unit has two ratings."""
+    if not len(counts):
+        return float("nan")
+    return _alpha(counts, _coincidences(counts), np.ones(len(counts)), _distance(values, level))
+
+
+def alpha_interval(
+    counts: np.ndarray, values: Sequence[Any], level: Level, *, seed: int = 0
+) -> tuple[float, float | None, float | None]:
+    """Alpha with its 95 % interval by a bootstrap over units."""
+    value = krippendorff_alpha(counts, values, level)
+    if len(counts) < 2:
+        return value, None, None
+    rng = np.random.default_rng(seed)
+    coincidences, distance = _coincidences(counts), _distance(values, level)
+    weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=_RESAMPLES)
+    draws = np.array([_alpha(counts, coincidences, row, distance) for row in weights])
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return value, None, None
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return value, float(low), float(high)
+
+
+def _coincidences(counts: np.ndarray) -> np.ndarray:
+    """Pairs of values that each unit got, by its number of ratings less one: [units, values, values]."""
+    pairs = counts[:, :, None] * counts[:, None, :]
+    diagonal = np.arange(counts.shape[1])
+    pairs[:, diagonal, diagonal] -= counts
+    return np.asarray(pairs / (counts.sum(axis=1) - 1)[:, None, None])
+
+
+def _alpha(
+    counts: np.ndarray,
+    coincidences: np.ndarray,
+    weights: np.ndarray,
+    distance: Callable[[np.ndarray], np.ndarray],
+) -> float:
+    totals = weights @ counts
+    squared = distance(totals)
+    observed = (np.tensordot(weights, coincidences, 1) * squared).sum()
+    expected = (np.outer(totals, totals) * squared).sum() / (totals.sum() - 1)
+    return float(1 - observed / expected) if expected > 0 else float("nan")
+
+
+def _distance(values: Sequence[Any], level: Level) -> Callable[[np.ndarray], np.ndarray]:
+    """Squared distances between values [V, V], from how often each value occurs [V]."""
+    if level == "nominal":
+        return lambda totals: 1.0 - np.eye(len(totals))
+    if level == "interval":
+        numbers = np.asarray(values, float)
+        return lambda totals: (numbers[:, None] - numbers[None, :]) ** 2
+    return _ordinal
+
+
+def _ordinal(totals: np.ndarray) -> np.ndarray:
+    """How many ratings lie between two values, half of either's own among them; squared."""
+    middle = np.cumsum(totals) - totals / 2
+    return np.asarray((middle[:, None] - middle[None, :]) ** 2)
 
 
 @dataclass
@@ -38,14 +194,12 @@ class Findings:
         return made
 
 
-def agree(
-    found: Findings, row: str, level: Level, votes: Sequence[Vote], answer: Callable[[Vote], Any]
-) -> None:
-    """Krippendorff's alpha over what was shown; the two sides of a pair are one unit."""
+def agree(found: Findings, row: str, level: Level, votes: Sequence[Vote], answers: Sequence[Any]) -> None:
+    """Krippendorff's alpha of answers to what was shown; the two sides of a pair are one unit."""
     ratings: dict[Hashable, list[Any]] = defaultdict(list)
-    for vote in votes:
+    for vote, answer in zip(votes, answers, strict=True):
         unit = tuple(sorted(zip(vote.sets, vote.pictures, strict=True)))
-        ratings[unit].append(answer(vote))
+        ratings[unit].append(answer)
     counts, values = counts_of(ratings)
     ends = alpha_interval(counts, values, level) if len(counts) else (float("nan"), None, None)
     found.add(AGREEMENT, row, f"alpha ({level})", ends, count=len(counts))

@@ -1,14 +1,48 @@
-"""A study as the server knows it: its design, its pictures by name, and the key that signs."""
+"""A study as the server knows it, and which answers it takes."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from mien.study.answers import Refused
-from mien.study.design import Design
+from mien.core.errors import MienError
+from mien.study.design import FAKE, REAL, Attributes, Design, Prefer, Rate, Task
+from mien.study.plan import CHECK
 from mien.study.store import Store, pictures, studies
+
+
+class Refused(MienError):  # noqa: N818 - named for what happened to the request
+    """A request that is not carried out. status: of HTTP; kind: one word for programs and for the log."""
+
+    def __init__(self, status: int, kind: str, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.kind = kind
+
+
+def check_answer(task: Task, answer: Any) -> Any:
+    """The answer, in one form. Raises Refused where it is none to this task."""
+    if isinstance(task, Rate):
+        wanted = {scale.name for scale in task.scales}
+        if isinstance(answer, dict) and answer.keys() == wanted:
+            values = {name: answer[name] for name in sorted(answer)}
+            if all(type(value) is int and 1 <= value <= task.points for value in values.values()):
+                return values
+    elif isinstance(task, Attributes):
+        if isinstance(answer, list) and all(one in task.attributes for one in answer):
+            return [one for one in task.attributes if one in answer]
+    elif answer in (("left", "right") if isinstance(task, Prefer) else (REAL, FAKE)):
+        return answer
+    raise Refused(422, "answer", "that is no answer to this question")
+
+
+def is_correct(task: Task, phase: str, expected: Any, answer: Any) -> bool | None:
+    """Whether a checked answer is right, None where no answer is."""
+    if expected is None:
+        return None
+    if isinstance(task, Rate) and phase == CHECK:
+        return all(value == expected for value in answer.values())
+    return bool(answer == expected)
 
 
 class Study:
@@ -30,14 +64,10 @@ class Study:
         self.key = bytes.fromhex(study.key)
         self.names = {row.id: row.name for row in found}
         self.masks = [row.name for row in found if row.role == "mask"]
-        self.practice = self._by_set(found, "practice")
-
-    def _by_set(self, found: Sequence[Any], role: str) -> dict[str, list[int]]:
-        groups: dict[str, list[int]] = {one.name: [] for one in self.design.sets}
+        self.practice: dict[str, list[int]] = {one.name: [] for one in self.design.sets}
         for row in found:
-            if row.role == role:
-                groups[row.set].append(row.id)
-        return groups
+            if row.role == "practice":
+                self.practice[row.set].append(row.id)
 
     def check_open(self) -> None:
         """Raise Refused where the study takes nobody any more."""

@@ -1,7 +1,6 @@
 """Making a study: a design and its pictures go into a database."""
 
 import secrets
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def make_study(events: Events, path: Path, place: str) -> None:
     prepared = prepare(design, events.progress("reading pictures", "sets"))
     for problem in prepared.problems:
         events.warn(f"left out: {problem}")
-    _warn_of_sizes(events, design, prepared)
+    _warn_of_sizes(events, prepared)
     _check_counts(design, prepared)
     _fill(Store(place), design, prepared)
     shown = sum(one.set != MASK_SET for one in prepared.stimuli)
@@ -41,7 +40,7 @@ def write_example(events: Events, path: Path, kind: str) -> None:
     events.wrote(path, f"an example of {kind}; change it, then: mien study new {path}")
 
 
-def _warn_of_sizes(events: Events, design: Design, prepared: Prepared) -> None:
+def _warn_of_sizes(events: Events, prepared: Prepared) -> None:
     """Pictures that were shrunk look sharper than others; that alone would tell sets apart."""
     sides = prepared.sides
     smallest = min(low for low, _ in sides.values())
@@ -89,18 +88,18 @@ def _fill(store: Store, design: Design, prepared: Prepared) -> None:
         "created_at": now(),
         "enrolled": 0,
     }
+
+    def create(connection: Connection) -> None:
+        tables.create_all(connection)
+        connection.execute(insert(studies), study)
+        connection.execute(insert(pictures), _rows(design, prepared.stimuli))
+
     try:
-        store.write(partial(_insert, study, _rows(design, prepared.stimuli)))
+        store.write(create)
     except (SQLAlchemyError, OSError) as error:
         raise MienError(f"{store.name}: cannot be written ({str(error).splitlines()[0]})") from error
     finally:
         store.close()
-
-
-def _insert(study: dict[str, Any], rows: list[dict[str, Any]], connection: Connection) -> None:
-    tables.create_all(connection)
-    connection.execute(insert(studies), study)
-    connection.execute(insert(pictures), rows)
 
 
 def _rows(design: Design, stimuli: list[Stimulus]) -> list[dict[str, Any]]:

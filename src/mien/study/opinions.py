@@ -9,8 +9,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from mien.study.design import Attributes, Design, Prefer, Rate
-from mien.study.findings import Findings, agree, told
-from mien.study.intervals import Ends, Floats, rater_intervals, stacked, weighted_mean
+from mien.study.findings import Ends, Findings, Floats, agree, rater_intervals, stacked, told, weighted_mean
 from mien.study.records import Vote
 
 _PENALTY = 1e-4  # ridge: keeps the strength of who always wins finite
@@ -75,7 +74,7 @@ def rate(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
             row = f"{names[first]} less {names[second]}"
             found.add("differences", row, scale.name, ends, count=len(set(raters)))
             _difference_sentence(found, scale.name, names[first], names[second], ends)
-        agree(found, scale.name, "ordinal", votes, _part(scale.name))
+        agree(found, scale.name, "ordinal", votes, [vote.answer[scale.name] for vote in votes])
 
 
 def _difference(first: Callable[[Floats], Floats], second: Callable[[Floats], Floats]) -> Any:
@@ -93,10 +92,10 @@ def prefer(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
     """Strengths, strongest first, and how often the left side was chosen."""
     task = design.task
     assert isinstance(task, Prefer)
-    of = _sets_of if task.compare == "sets" else _pictures_of
-    names = sorted({name for vote in votes for name in of(vote)})
+    items = [vote.sets if task.compare == "sets" else _pictures_of(vote) for vote in votes]
+    names = sorted({name for pair in items for name in pair})
     place = {name: index for index, name in enumerate(names)}
-    shown = np.array([[place[name] for name in of(vote)] for vote in votes])
+    shown = np.array([[place[name] for name in pair] for pair in items])
     left = np.array([vote.answer == "left" for vote in votes])
     winners, losers = np.where(left, shown.T, shown.T[::-1])
     raters = [vote.participant for vote in votes]
@@ -112,28 +111,13 @@ def prefer(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
         found.add("strengths", name, "preferred", rater_intervals(raters, wins)[0], unit=" %", count=count)
     side = rater_intervals(raters, weighted_mean(100.0 * left))[0]
     found.add("side", "all", "left chosen", side, unit=" %", count=len(votes))
-    agree(found, "choice", "nominal", votes, _chosen)
-
-
-def _part(scale: str) -> Callable[[Vote], Any]:
-    return lambda vote: vote.answer[scale]
-
-
-def _sees(attribute: str) -> Callable[[Vote], Any]:
-    return lambda vote: attribute in vote.answer
-
-
-def _sets_of(vote: Vote) -> tuple[str, ...]:
-    return vote.sets
+    chosen = [_pictures_of(vote)[0 if vote.answer == "left" else 1] for vote in votes]
+    agree(found, "choice", "nominal", votes, chosen)
 
 
 def _pictures_of(vote: Vote) -> tuple[str, ...]:
     """The pictures of a vote as "set/file", since sets may hold files of the same name."""
     return tuple(f"{name}/{picture}" for name, picture in zip(vote.sets, vote.pictures, strict=True))
-
-
-def _chosen(vote: Vote) -> str:
-    return _pictures_of(vote)[0 if vote.answer == "left" else 1]
 
 
 def attributes(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
@@ -154,4 +138,4 @@ def attributes(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
             hits, alarms = rater_intervals(raters, figures)
             found.add("as meant", attribute, "seen where meant", hits, unit=" %", count=int(meant.sum()))
             found.add("as meant", attribute, "seen elsewhere", alarms, unit=" %", count=int((~meant).sum()))
-        agree(found, attribute, "nominal", votes, _sees(attribute))
+        agree(found, attribute, "nominal", votes, [attribute in vote.answer for vote in votes])

@@ -69,7 +69,9 @@ def prepare(design: Design, progress: Tick) -> Prepared:
         Stimulus(_random_name(), one.name, source, _encode(pixels))
         for (one, source, _), pixels in zip(squares, resized, strict=True)
     ]
-    masks = [Stimulus(_random_name(), MASK_SET, "", _encode(mask)) for mask in _masks(resized, design.seed)]
+    rng = np.random.default_rng((design.seed, 1 << 20))
+    scrambled = [_scrambled(resized, rng) for _ in range(MASKS)]
+    masks = [Stimulus(_random_name(), MASK_SET, "", _encode(mask)) for mask in scrambled]
     return Prepared(stimuli + masks, side, sides, problems)
 
 
@@ -109,13 +111,8 @@ def _encode(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def _masks(pictures: Sequence[Pixels], seed: int) -> list[Pixels]:
-    """Pictures whose tiles come from random places of random pictures of all sets."""
-    rng = np.random.default_rng((seed, 1 << 20))
-    return [_scrambled(pictures, rng) for _ in range(MASKS)]
-
-
 def _scrambled(pictures: Sequence[Pixels], rng: np.random.Generator) -> Pixels:
+    """A picture whose tiles come from random places of random pictures of all sets."""
     side = len(pictures[0])
     tile = max(1, side // _TILES)
     mask = np.empty((side, side, 3), np.uint8)

@@ -178,12 +178,16 @@ def _with_pictures(
     dealt = {name: iter(_least_planned(main[name], count, rng)) for name, count in sorted(counts.items())}
     trials = []
     for one in ordered:
-        expected = None
-        if asks_real_or_fake(design.task):
-            expected = REAL if one.sets[0] == design.real.name else FAKE
         pictures = tuple(next(dealt[name]) for name in one.sets)
-        trials.append(PlannedTrial(MAIN, one.block, pictures, expected, one.exposure_ms))
+        trials.append(PlannedTrial(MAIN, one.block, pictures, _expected(design, one.sets), one.exposure_ms))
     return trials
+
+
+def _expected(design: Design, sets: Sequence[str]) -> str | None:
+    """The right answer to pictures of these sets."""
+    if not asks_real_or_fake(design.task):
+        return None
+    return REAL if sets[0] == design.real.name else FAKE
 
 
 def _least_planned(pictures: Sequence[Available], count: int, rng: np.random.Generator) -> list[int]:
@@ -223,13 +227,9 @@ def _practice(
     sets = practice_sets(design)
     trials = []
     for index, exposure in zip(rng.permutation(len(sets)), exposures, strict=True):
-        names = sets[index]
-        expected = None
-        if asks_real_or_fake(task):
-            expected = REAL if names[0] == design.real.name else FAKE
-        pictures = tuple(next(stacks[name]) for name in names)
+        pictures = tuple(next(stacks[name]) for name in sets[index])
         timed = None if exposure is None else float(exposure)
-        trials.append(PlannedTrial(PRACTICE, 0, pictures, expected, timed))
+        trials.append(PlannedTrial(PRACTICE, 0, pictures, _expected(design, sets[index]), timed))
     return trials
 
 
@@ -253,3 +253,15 @@ def _check(design: Design, rng: np.random.Generator) -> Any:
     if isinstance(task, Attributes):
         return [task.attributes[rng.integers(len(task.attributes))]]
     return str(rng.choice(("left", "right") if isinstance(task, Prefer) else (REAL, FAKE)))
+
+
+def next_exposure(task: HypeTime, exposure_ms: float | None, correct: bool) -> float:
+    """Exposure of a staircase's next trial in ms. exposure_ms: of the last, None at the start of a block.
+
+    Steps of 10 ms down after a right answer and 30 ms up after a wrong one rest where 10 p = 30 (1 - p), at
+    p = 75 % right (Kaernbach 1991; Zhou et al. 2019, section 3).
+    """
+    if exposure_ms is None:
+        return task.start_ms
+    changed = exposure_ms - task.down_ms if correct else exposure_ms + task.up_ms
+    return min(max(changed, task.shortest_ms), task.longest_ms)

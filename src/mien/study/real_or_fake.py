@@ -1,17 +1,26 @@
 """Figures of the tasks that ask for real or fake: accuracy, d', thresholds, HYPE scores."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from statistics import mean
 
 import numpy as np
 from scipy import stats
 
 from mien.study.design import FAKE, Design, HypeTime
-from mien.study.findings import Findings, agree, told
-from mien.study.intervals import Ends, Figure, Floats, rater_intervals, stacked, weighted_mean
+from mien.study.findings import (
+    Ends,
+    Figure,
+    Findings,
+    Floats,
+    agree,
+    rater_intervals,
+    stacked,
+    told,
+    weighted_mean,
+)
 from mien.study.psychometric import TARGET, Fits, levels
 from mien.study.records import Vote
-from mien.study.staircase import modal_exposure
 
 
 def categorise(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
@@ -23,7 +32,7 @@ def categorise(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
     for name in (one.name for one in design.fakes):
         shown = [vote for vote in votes if vote.sets[0] in (name, design.real.name)]
         _threshold(found, name, shown)
-    agree(found, "real or fake", "nominal", votes, lambda vote: vote.answer)
+    agree(found, "real or fake", "nominal", votes, [vote.answer for vote in votes])
 
 
 def hype_time(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
@@ -44,7 +53,7 @@ def hype_time(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
             found.warnings.append(f"{name}: {unfinished} raters finished no block, so have no score")
         _accuracy(found, "right answers", name, shown)
         _threshold(found, name, shown)
-    agree(found, "real or fake", "nominal", votes, lambda vote: vote.answer)
+    agree(found, "real or fake", "nominal", votes, [vote.answer for vote in votes])
 
 
 def _staircase_scores(task: HypeTime, votes: Iterable[Vote]) -> dict[str, float]:
@@ -58,6 +67,13 @@ def _staircase_scores(task: HypeTime, votes: Iterable[Vote]) -> dict[str, float]
         if len(exposures) >= 0.8 * task.trials:  # single trials are left out where an exposure failed
             scores[rater].append(modal_exposure(exposures))
     return {rater: float(np.mean(modes)) for rater, modes in scores.items()}
+
+
+def modal_exposure(exposures_ms: Iterable[float]) -> float:
+    """The exposure that a block asked for most often, in ms; of several equally frequent ones, their mean."""
+    counts = Counter(exposures_ms)
+    most = max(counts.values())
+    return mean(exposure for exposure, count in counts.items() if count == most)
 
 
 def hype_infinity(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
@@ -77,7 +93,7 @@ def hype_infinity(found: Findings, design: Design, votes: Sequence[Vote]) -> Non
             found.add("HYPE", name, column, ends, unit=" %", count=count)
         _accuracy(found, "right answers", name, shown)
         found.sentences.append(_hype_sentence(name, design.real.name, score))
-    agree(found, "real or fake", "nominal", votes, lambda vote: vote.answer)
+    agree(found, "real or fake", "nominal", votes, [vote.answer for vote in votes])
 
 
 def _hype_sentence(name: str, real: str, score: Ends) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -134,25 +134,15 @@ def read_records(study: Study) -> Records:
 
 
 def _vote(row: Any, shown: dict[int, Any]) -> Vote:
+    known = {name: row._mapping[name] for name in Vote.__dataclass_fields__ if name in row._mapping}
     return Vote(
-        participant=row.code,
-        position=row.position,
-        phase=row.phase,
-        block=row.block,
-        sets=tuple(shown[id].set for id in row.pictures),
-        pictures=tuple(shown[id].source for id in row.pictures),
-        expected=row.expected,
-        answer=row.answer,
-        correct=row.correct,
-        exposure_ms=row.exposure_ms,
-        frames_planned=row.frames_planned,
-        frames_shown=row.frames_shown,
-        achieved_ms=row.achieved_ms,
-        refresh_hz=row.refresh_hz,
-        reaction_ms=row.reaction_ms,
-        server_ms=row.server_ms,
-        flags=tuple(row.flags.split()),
-        created_at=row.created_at,
+        **known
+        | {
+            "participant": row.code,
+            "sets": tuple(shown[id].set for id in row.pictures),
+            "pictures": tuple(shown[id].source for id in row.pictures),
+            "flags": tuple(row.flags.split()),
+        }
     )
 
 
@@ -169,22 +159,8 @@ def _judged(row: Any, own: Sequence[Vote], refused: int, design: Design) -> Part
         reason = "too many fast answers"
     elif rules.unfinished and row.state != FINISHED:
         reason = "did not finish"
-    return Participant(
-        code=row.code,
-        recruitment=row.recruitment,
-        arm=row.arm,
-        answers=row.answers,
-        state=row.state,
-        position=row.position,
-        total=row.total,
-        device=row.device,
-        consented_at=row.consented_at,
-        finished_at=row.finished_at,
-        failures=failures,
-        fast=fast,
-        refused=refused,
-        left_out=reason,
-    )
+    known = {name: row._mapping[name] for name in Participant.__dataclass_fields__ if name in row._mapping}
+    return Participant(**known, failures=failures, fast=fast, refused=refused, left_out=reason)
 
 
 _TRIAL_REASONS = {
@@ -198,7 +174,7 @@ _TRIAL_REASONS = {
 def _with_reason(vote: Vote, reason: str, design: Design) -> Vote:
     counted = [flag for flag in vote.flags if flag != "reshown" or design.exclusion.reshown]
     why = reason or next((_TRIAL_REASONS[flag] for flag in _TRIAL_REASONS if flag in counted), "")
-    return Vote(**{**vars(vote), "left_out": why})
+    return replace(vote, left_out=why)
 
 
 # ---- CSV

@@ -9,14 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from mien.study.answers import Refused, check_answer, is_correct
 from mien.study.design import HypeTime, Timed
-from mien.study.loaded import Study
-from mien.study.plan import CHECK, MAIN, PRACTICE
-from mien.study.staircase import next_exposure
+from mien.study.loaded import Refused, Study, check_answer, is_correct
+from mien.study.plan import CHECK, MAIN, PRACTICE, next_exposure
 from mien.study.store import FINISHED, incidents, now, participants, trials, votes
 from mien.study.tokens import (
     TrialToken,
@@ -50,10 +48,8 @@ _LAST_IN_BLOCK = (
 )
 
 
-class Timing(BaseModel):
+class Timing(BaseModel, extra="forbid"):
     """What the page measured. frames_planned, frames_shown: of the exposure. hidden: the tab was not seen."""
-
-    model_config = ConfigDict(extra="forbid")
 
     refresh_hz: float | None = Field(None, ge=1, le=1000)
     frames_planned: int | None = Field(None, ge=0, le=100_000)
@@ -63,10 +59,8 @@ class Timing(BaseModel):
     hidden: bool = False
 
 
-class Device(BaseModel):
+class Device(BaseModel, extra="forbid"):
     """The screen, as the page measured it at the start."""
-
-    model_config = ConfigDict(extra="forbid")
 
     refresh_hz: float | None = Field(None, ge=1, le=1000)
     width: int | None = Field(None, ge=0, le=100_000)

@@ -138,21 +138,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def address_of(study: str) -> str:
-    """The SQLAlchemy address of a path or address."""
-    return study if "://" in study else f"sqlite:///{Path(study).absolute()}"
-
-
 _Waiting = tuple[Callable[[Connection], Any], "Future[Any]"]
 
 
 class Store:
-    """A database. Safe from several threads. Raises InputError where the address is none."""
+    """A database, by its path or address. Safe from several threads. InputError where the address is none."""
 
     def __init__(self, study: str) -> None:
-        self.address = address_of(study)
         try:
-            self.engine = _engine(self.address)
+            self.engine = _engine(study if "://" in study else f"sqlite:///{Path(study).absolute()}")
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise InputError(f"{study}: not a database that can be opened ({_line(error)})") from error
         self.name = self.engine.url.render_as_string(hide_password=True)

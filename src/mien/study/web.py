@@ -1,25 +1,29 @@
-"""The server of a study: what participants' pages ask for. The researcher's pages are in `web_researcher`.
+"""The server of a study: what participants' pages ask for, and below a secret path the researcher's pages.
 
 Participants are known by a signed link; nothing that they get says what another answered, which set a picture
-is from, or what is right (but in practice).
+is from, or what is right (but in practice). What draws and computes is imported when the researcher asks for
+it: participants need none of it, and it takes seconds.
 """
 
+import itertools
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from mien.core.errors import InputError
+from mien.core.events import Events
 from mien.reports.guard import Guard, error_answer, explain_errors, json_answer, page_routes
-from mien.study.answers import Refused
+from mien.reports.serving import address_of, bound, host_names, serve
 from mien.study.design import Design, Timed
-from mien.study.enrolment import Enrolment
-from mien.study.loaded import Study
+from mien.study.enrolment import Enrolment, delete_participant
+from mien.study.loaded import Refused, Study
 from mien.study.pictures import MEDIA_TYPE
+from mien.study.records import participants_csv, read_records, votes_csv
 from mien.study.sessions import Device, Sessions, Timing
-from mien.study.store import pictures
-from mien.study.web_researcher import researcher_routes
+from mien.study.store import FINISHED, open_study, pictures, serving_alone
 
 _MOST_BYTES = 100_000  # of a request
 _FILES = (
@@ -31,10 +35,11 @@ _FILES = (
     "server.js",
 )
 _Link = Annotated[str, Field(max_length=200)]
+_MOST_SHOWN = 2000
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Request(BaseModel, extra="forbid"):
+    """The body of a request; unknown keys are refused."""
 
 
 class Enrol(_Request):
@@ -67,32 +72,22 @@ class Vote(_Request):
     timing: Timing = Timing()
 
 
-class Hello(_Request):
-    """Ask how far a participant is."""
+class Mine(_Request):
+    """Ask how far a participant is, or delete what there is of one."""
 
     link: _Link
 
 
-class Withdraw(_Request):
-    """Delete what there is of a participant."""
+class Delete(_Request):
+    """Delete a participant. code: the anonymous one."""
 
-    link: _Link
+    code: str = Field(max_length=40)
 
 
 def build_app(study: Study, *, hosts: frozenset[str] | None) -> FastAPI:
     """The application. hosts: names it answers to, None for any."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, page="study", hosts=hosts, most_bytes=_MOST_BYTES, images="data:")
-    _explain(app)
-    app.include_router(page_routes("study", _FILES))
-    app.include_router(_picture_routes(study))
-    app.include_router(_participant_routes(study))
-    app.include_router(researcher_routes(study), prefix=f"/{study.secret}")
-    return app
-
-
-def _explain(app: FastAPI) -> None:
-    """Errors as one sentence each, for the page to show."""
 
     @app.exception_handler(Refused)
     def refused(request: Request, error: Refused) -> Response:
@@ -103,6 +98,11 @@ def _explain(app: FastAPI) -> None:
         return error_answer("The database does not answer just now; nothing is lost, it is tried again.", 503)
 
     explain_errors(app, absent="There is nothing here. Please open the link that you were sent.")
+    app.include_router(page_routes("study", _FILES))
+    app.include_router(_picture_routes(study))
+    app.include_router(_participant_routes(study))
+    app.include_router(researcher_routes(study), prefix=f"/{study.secret}")
+    return app
 
 
 def _picture_routes(study: Study) -> APIRouter:
@@ -147,7 +147,7 @@ def _participant_routes(study: Study) -> APIRouter:
         return json_answer({"link": enrolment.enrol(asked.recruitment, asked.answers)})
 
     @router.post("/hello")
-    def hello(asked: Annotated[Hello, Body()]) -> Response:
+    def hello(asked: Annotated[Mine, Body()]) -> Response:
         return json_answer(sessions.status(asked.link))
 
     @router.post("/next")
@@ -159,7 +159,7 @@ def _participant_routes(study: Study) -> APIRouter:
         return json_answer(sessions.vote(asked.link, asked.token, asked.answer, asked.timing))
 
     @router.post("/withdraw")
-    def withdraw(asked: Annotated[Withdraw, Body()]) -> Response:
+    def withdraw(asked: Annotated[Mine, Body()]) -> Response:
         enrolment.withdraw(asked.link)
         return json_answer({"deleted": True})
 
@@ -182,3 +182,99 @@ def describe(design: Design, side: int) -> dict[str, Any]:
         "parameter": design.recruitment.parameter,
         "practice": design.practice > 0,
     }
+
+
+def researcher_routes(study: Study) -> APIRouter:
+    """Pages for who runs the study."""
+    router = APIRouter()
+
+    @router.get("/")
+    def overview() -> Response:
+        return _page(overview_page(study))
+
+    @router.get("/results")
+    def results() -> Response:
+        from mien.study.results import analyse, results_page
+
+        records = read_records(study)
+        return _page(results_page(records, analyse(records)))
+
+    @router.get("/votes.csv")
+    def all_votes() -> Response:
+        return _csv(votes_csv(read_records(study)), "votes.csv")
+
+    @router.get("/participants.csv")
+    def all_participants(ids: bool = False) -> Response:
+        return _csv(participants_csv(read_records(study), ids=ids), "participants.csv")
+
+    @router.post("/delete")
+    def delete(asked: Delete) -> dict[str, bool]:
+        if not delete_participant(study.store, asked.code):
+            raise InputError(f"there is no participant {asked.code}")
+        return {"deleted": True}
+
+    return router
+
+
+def overview_page(study: Study) -> str:
+    """How far the study is: counts, quotas, and every participant."""
+    from mien.reports.page import render
+
+    records = read_records(study)
+    people = records.participants
+    quotas = []
+    if study.design.quota is not None:
+        quotas.append(("all", sum(one.state == FINISHED for one in people), study.design.quota))
+    for question in study.design.questions:
+        for choice, most in question.quotas.items():
+            same = sum(one.state == FINISHED and one.answers[question.name] == choice for one in people)
+            quotas.append((f"{question.name}: {choice}", same, most))
+    return render(
+        "study_overview.html.j2",
+        {
+            "title": study.design.title,
+            "kind": study.design.task.kind,
+            "counts": records.counts,
+            "quotas": quotas,
+            "people": list(itertools.islice(reversed(people), _MOST_SHOWN)),
+            "num_people": len(people),
+            "refused": records.incidents,
+        },
+        scripts=("study_overview.js",),
+    )
+
+
+def _page(text: str) -> Response:
+    """A page whose own policy stands in it; this one forbids frames, which a page's cannot."""
+    headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
+    return Response(text, media_type="text/html", headers=headers)
+
+
+def _csv(text: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def serve_study(
+    events: Events, place: str, *, host: str, port: int, names: tuple[str, ...], open_browser: bool
+) -> None:
+    """Serve a study until Ctrl-C. Raises InputError."""
+    store = open_study(place)
+    try:
+        with serving_alone(store), bound(host, port) as listener:
+            study, address = Study(store), address_of(host, listener)
+            own, parameter = f"{address}{study.secret}/", study.design.recruitment.parameter
+            events.note(f"{study.design.title}; Ctrl-C ends, every answer is saved at once\n")
+            events.note(f"    participants  {address}")
+            events.note(f"    you           {own}\n")
+            events.note(f"recruitment ids go into the link: {address}?{parameter}=...")
+            app = build_app(study, hosts=host_names(host, names))
+            serve(
+                app,
+                listener,
+                open_at=own if open_browser else "",
+                timeout_graceful_shutdown=2,
+                timeout_keep_alive=75,  # people look at a picture for longer than programs
+            )
+    finally:
+        store.close()

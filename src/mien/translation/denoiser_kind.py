@@ -1,21 +1,166 @@
-"""The kind "denoiser": takes noise out of images; what its runs leave behind."""
+"""The kind "denoiser": how near it comes to clean images beside plain filters, and what its runs leave."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
-from mien.core.checkpoint import model_id, read_header
+from mien.core.checkpoint import NetworkHeader, model_id, read_header
+from mien.core.errors import InputError
+from mien.core.events import Column, Event, Notice, Table, Tick
+from mien.core.network import LoadedNetwork, load_network
 from mien.core.provenance import SourceType
+from mien.core.run import RunFolder
+from mien.core.score import Examination
+from mien.core.types import Dataset
+from mien.core.views import View
+from mien.datasets.opening import open_dataset
+from mien.labels.split import split_people
 from mien.models import noise2noise
+from mien.models.noise2noise import Config, sides
 from mien.training.kinds import Kind
 from mien.training.outputs import Snapshot
-from mien.translation.denoiser_scores import DenoiserExamination, Exam, evaluate, examine
-from mien.translation.denoiser_trials import add_noise, trial_indexes, trial_noises
+from mien.training.paired_data import evaluation_pairs
+from mien.translation.denoiser_trials import Trial, add_noise, compare, trial_indexes, trial_noises
 from mien.translation.images import apply_network, psnr
 from mien.translation.outputs import ChangeOutputs
 from mien.translation.report import write_report
 
+_LEAST = 1e-6  # squared levels, of noise that is none
 _GLANCE = 64  # held-out pictures that are looked at during training
 _ROWS = 8
+
+
+class DenoiserExamination(Examination):
+    """How well a denoiser does on some pictures. targets: what it learnt from, "noisy" or "clean"."""
+
+    metric = "denoiser"
+
+    targets: str
+    num_pictures: int
+    trials: tuple[Trial, ...]
+    notes: tuple[str, ...] = ()
+
+    def tables(self) -> list[Event]:
+        """What was examined, a table for each noise, and how to read them."""
+        events: list[Event] = [
+            Notice(
+                f"{self.model_id} (taught by {self.targets} pictures) on {self.num_pictures:,} pictures"
+                f" ({self.dataset_name}), {self.how}"
+            ),
+            *(_trial_table(trial) for trial in self.trials),
+            Notice(
+                "PSNR in dB, ahead ± the 95 % interval over pictures;"
+                " the filters' settings suit these very pictures"
+            ),
+        ]
+        return events + [Notice(note) for note in self.notes]
+
+
+class Exam(NamedTuple):
+    """Pictures to examine a model on. targets: the second of pairs; None: `pictures` are clean."""
+
+    pictures: Dataset
+    targets: Dataset | None
+    kept_out: bool
+    how: str
+
+
+def evaluate(
+    source: Path, data: str, *, device: torch.device, progress: Tick | None = None
+) -> DenoiserExamination:
+    """Examine a denoiser on `data`; in a run folder the result is added to `metric-denoiser.jsonl`.
+
+    On what it was trained on, only people who were kept out count. Raises InputError.
+    """
+    loaded = load_network(source, noise2noise.KIND, device)
+    exam = _exam(loaded.header, data, progress)
+    _check_channels(loaded, exam.pictures)
+    found = examine(loaded.network, loaded.header, loaded.model, exam, progress=progress)
+    if source.is_dir():
+        found.append(RunFolder.open(source))
+    return found
+
+
+def examine(
+    network: nn.Module,
+    header: NetworkHeader,
+    model: str,
+    exam: Exam,
+    *,
+    progress: Tick | None = None,
+) -> DenoiserExamination:
+    """Compare the model with filters, on clean pictures with the noise it learnt, or on noisy pairs."""
+    config = Config.model_validate(header.config)
+    at = trial_indexes(exam.pictures)
+    pictures = exam.pictures.images(at)
+    if exam.targets is None:
+        tasks = [
+            (f"{noise.kind} {noise.low:g}", add_noise(pictures, noise), pictures)
+            for noise in trial_noises(config)
+        ]
+    else:
+        tasks = [("pairs as they came", pictures, exam.targets.images(at))]
+    trials = []
+    for number, (name, noisy, targets) in enumerate(tasks, 1):
+        trials.append(Trial(noise=name, figures=compare(network, noisy, targets)))
+        if progress:
+            progress(number, len(tasks))
+    noisy_pairs = exam.targets is not None and config.targets == "noisy"
+    return DenoiserExamination(
+        model_id=model,
+        nimg=header.nimg,
+        targets=config.targets,
+        dataset_name=exam.pictures.name,
+        dataset_hash=exam.pictures.content_hash,
+        num_pictures=len(at),
+        kept_out=exam.kept_out,
+        how=exam.how,
+        trials=tuple(trials),
+        notes=(_ceiling(tasks[0][1], tasks[0][2]),) if noisy_pairs else (),
+    )
+
+
+def _trial_table(trial: Trial) -> Table:
+    headings = ("PSNR", "SSIM", "model is ahead")
+    rows = []
+    for index, one in enumerate(trial.figures):
+        ahead = "" if index == 1 else f"{one.ahead:.2f} ± {one.give_or_take:.2f}"
+        rows.append((one.name, f"{one.psnr:.2f}", "-" if one.ssim is None else f"{one.ssim:.3f}", ahead))
+    columns = (Column("", wraps=True), *(Column(heading, numbers=True) for heading in headings))
+    return Table(columns, tuple(rows), title=trial.noise)
+
+
+def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
+    """Two noisy pictures differ by the noise of both: half of that remains of a perfect answer."""
+    half = max(np.square(one.astype(np.float64) - two).mean() / 2, _LEAST)
+    return (
+        f"compared with pictures that are noisy themselves: a perfect answer would have about"
+        f" {10 * np.log10(255**2 / half):.2f} dB; compare the rows, not with figures from elsewhere"
+    )
+
+
+def _exam(header: NetworkHeader, data: str, progress: Tick | None) -> Exam:
+    config = Config.model_validate(header.config)
+    if sides(config) == "pairs":
+        found = evaluation_pairs(header, config, data, progress=progress)
+        return Exam(found.inputs, found.targets, found.kept_out, found.how)
+    dataset = open_dataset(data, progress=progress)
+    if header.dataset is None or header.dataset.content_hash != dataset.content_hash:
+        how = "not what was trained on; whether the model saw the same people is not known"
+        return Exam(dataset, None, False, how)
+    split = split_people(dataset.records, share=config.held_out)
+    side = View(dataset, split.held_out, labels=None, class_names=())
+    return Exam(side, None, True, f"kept out of training {split.how}")
+
+
+def _check_channels(loaded: LoadedNetwork[Any], pictures: Dataset) -> None:
+    ours, theirs = loaded.header.spec.channels, pictures.spec.channels
+    if ours != theirs:
+        words = {1: "gray", 3: "in colour"}
+        raise InputError(f"{pictures.name} is {words[theirs]}; the model is for pictures {words[ours]}")
 
 
 class DenoiserOutputs(ChangeOutputs):

@@ -7,12 +7,11 @@ that they are measured on, which favours them.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import nn
 
 from mien.core.image import evenly_spaced, to_float, to_uint8
@@ -34,14 +33,12 @@ _PATCHES, _SEARCHES = (3, 7), (11, 21)  # pixels a side; the latter of each is O
 _MEDIANS = (3, 5, 7)
 
 
-class Figure(BaseModel):
+class Figure(BaseModel, frozen=True):
     """How near one method comes. psnr: dB, ssim: means over pictures; no ssim of pictures under 11 px.
 
     ahead: by how many dB of PSNR the model is better than this, on average; give_or_take: half of the 95 %
     interval of that, over pictures.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     psnr: float
@@ -50,35 +47,22 @@ class Figure(BaseModel):
     give_or_take: float
 
 
-class Trial(BaseModel):
+class Trial(BaseModel, frozen=True):
     """One noise. figures: of the noisy pictures, the model, and the filters, in this order."""
-
-    model_config = ConfigDict(frozen=True)
 
     noise: str
     figures: tuple[Figure, ...]
 
 
-class Cleaned(NamedTuple):
-    """name: of the method, with its settings. pictures: uint8 [N, C, H, W]."""
-
-    name: str
-    pictures: np.ndarray
-
-
 def compare(network: nn.Module, noisy: np.ndarray, targets: np.ndarray) -> tuple[Figure, ...]:
     """The noisy pictures, the network's output for them, and the filters'; uint8 [N, C, H, W]."""
-    methods = [
-        Cleaned("noisy", noisy),
-        Cleaned("this model", apply_network(network, noisy)),
-        *filtered(noisy, targets),
-    ]
+    methods = {"noisy": noisy, "this model": apply_network(network, noisy)} | filtered(noisy, targets)
     truth = torch.from_numpy(targets)
-    outputs = [torch.from_numpy(np.ascontiguousarray(method.pictures)) for method in methods]
+    outputs = [torch.from_numpy(np.ascontiguousarray(pictures)) for pictures in methods.values()]
     decibels = [psnr(output, truth) for output in outputs]
     return tuple(
-        _figure(method.name, output, truth, own, decibels[1])
-        for method, output, own in zip(methods, outputs, decibels, strict=True)
+        _figure(name, output, truth, own, decibels[1])
+        for name, output, own in zip(methods, outputs, decibels, strict=True)
     )
 
 
@@ -117,20 +101,17 @@ def trial_indexes(dataset: Dataset, most: int = _MOST_PICTURES) -> np.ndarray:
     return evenly_spaced(dataset, max(min(most, _MOST_PIXELS // dataset.spec.resolution**2), 1))
 
 
-def filtered(noisy: np.ndarray, targets: np.ndarray) -> list[Cleaned]:
+def filtered(noisy: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
     """Both filters on uint8 pictures [N, C, H, W], with the settings that come nearest to `targets`."""
-    return [_best(noisy, targets, choices) for choices in (_non_local_means(noisy, targets), _medians())]
-
-
-def _best(noisy: np.ndarray, targets: np.ndarray, choices: Iterator[tuple[str, Filter]]) -> Cleaned:
     few = evenly_spaced(noisy, _TUNED_ON)
     truth = targets[few].astype(np.float32)
 
     def squared_error(choice: tuple[str, Filter]) -> float:
         return float(np.square(_each(choice[1], noisy[few]) - truth).mean())
 
-    name, best = min(choices, key=squared_error)
-    return Cleaned(name, _each(best, noisy))
+    medians = [(f"median ({side}x{side})", partial(cv2.medianBlur, ksize=side)) for side in _MEDIANS]
+    best = [min(choices, key=squared_error) for choices in (_non_local_means(noisy, targets), medians)]
+    return {name: _each(one, noisy) for name, one in best}
 
 
 def _non_local_means(noisy: np.ndarray, targets: np.ndarray) -> Iterator[tuple[str, Filter]]:
@@ -140,11 +121,6 @@ def _non_local_means(noisy: np.ndarray, targets: np.ndarray) -> Iterator[tuple[s
         h = max(deviation * share, 1.0)
         means = partial(cv2.fastNlMeansDenoising, h=h, templateWindowSize=patch, searchWindowSize=search)
         yield f"non-local means (h {h:.1f}, patch {patch}, search {search})", means
-
-
-def _medians() -> Iterator[tuple[str, Filter]]:
-    for side in _MEDIANS:
-        yield f"median ({side}x{side})", partial(cv2.medianBlur, ksize=side)
 
 
 def _each(one: Filter, pictures: np.ndarray) -> np.ndarray:

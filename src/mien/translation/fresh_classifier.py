@@ -4,7 +4,7 @@ One looks at whole pictures, one at patches of 23 x 23 pixels, one by one. Both 
 they learn: enough training tells any two sets of pictures apart, so how much it takes is what says something.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch.optim import AdamW
 
 from mien.core.image import to_float
 from mien.core.types import Dataset, Spec
-from mien.labels.split import person_of, split_people
+from mien.labels.split import Split, person_of, split_people
 from mien.models.attributes import Reader
 from mien.nn.refiner import LocalDiscriminator
 from mien.nn.warp import Warp, warped
@@ -29,21 +29,13 @@ _RUNS = 20  # stretches of pictures that are split as one where nothing says who
 _HELD_OUT = 0.3
 
 
-class Sides(NamedTuple):
-    """Indexes to learn from and to test on."""
-
-    train: np.ndarray
-    test: np.ndarray
-
-
-def split(dataset: Dataset, seed: int) -> Sides:
+def split(dataset: Dataset, seed: int) -> Split:
     """By person; where no person is known, by stretches of the dataset, since frames of a film are alike."""
     records = list(dataset.records)
     if not any(map(person_of, records)):
         runs = min(_RUNS, len(records))
         records = [{"person": f"run {index * runs // len(records)}"} for index in range(len(records))]
-    found = split_people([{**record, "split": ""} for record in records], share=_HELD_OUT, seed=seed)
-    return Sides(found.train, found.held_out)
+    return split_people([{**record, "split": ""} for record in records], share=_HELD_OUT, seed=seed)
 
 
 def accuracies(

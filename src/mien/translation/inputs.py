@@ -64,12 +64,10 @@ def open_inputs(sources: Sequence[str], *, progress: Tick | None = None) -> Inpu
                 return _of_pack(pack)
             pictures += _of_pack(pack).pictures
         else:
-            pictures.append(_of_file(path))
+            pictures.append(
+                Input(path.name, str(path), partial(_decoded, path, str(path)), partial(_size, path))
+            )
     return Inputs(tuple(pictures))
-
-
-def _of_file(path: Path) -> Input:
-    return Input(path.name, str(path), partial(_decoded, path, str(path)), partial(_size, path))
 
 
 def _of_pack(pack: PackReader) -> Inputs:

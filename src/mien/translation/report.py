@@ -1,20 +1,15 @@
 """`mien report` of a run whose model turns pictures into others: one page that stands alone."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mien import TOOL
-from mien.core.atomic import write_bytes
-from mien.core.errors import InputError, MienError
 from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.run import RunFolder
 from mien.reports.charts import number
 from mien.reports.inline_images import Shown, show_grid, show_timelapse
 from mien.reports.log import Log, read_log
-from mien.reports.page import files_of, log_parts, render
+from mien.reports.page import attempt, report_path, run_parts, write_html
 from mien.reports.sentences import dig, facts
 from mien.training.kinds import kind, kind_at
 
@@ -35,30 +30,26 @@ def write_report(
     part of the page, which says so. Raises InputError.
     """
     folder = RunFolder.open(run)
-    target = out or folder.report
-    if target.is_dir():
-        raise InputError(f"{target}: is a folder; give --out the name of a file")
-    page = render("change.html.j2", _gather(folder))
-    write_bytes(target, page.encode("utf-8", "replace"))
-    return target
+    path = report_path(folder, out)
+    write_html(path, "change.html.j2", _context(folder))
+    return path
 
 
-def _gather(run: RunFolder) -> dict[str, Any]:
+def _context(run: RunFolder) -> dict[str, Any]:
     """All that the template shows, by name."""
     name = kind_at(run.path)
-    config, config_note = _tried(run.read_config, {})
+    config, config_note = attempt(run.read_config, {})
     log = read_log(run)
-    figures, figures_note = _tried(lambda: _scores(run, name), "")
-    strips, strips_note = _tried(lambda: _strips(run), [])
-    timelapse, timelapse_note = _tried(lambda: show_timelapse(run) if run.timelapse.is_file() else None, None)
+    figures, figures_note = attempt(lambda: _scores(run, name), "")
+    strips, strips_note = attempt(lambda: _strips(run), [])
+    timelapse, timelapse_note = attempt(
+        lambda: show_timelapse(run) if run.timelapse.is_file() else None, None
+    )
     return {
-        "run": run.name,
         "kind": name,
-        "tool": TOOL,
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "lead": _lead(name, config, log),
         "verdict": list(_verdict(log, figures)),
-        "facts": [pair for pair in facts(config, None, log) if pair[0] != "Newest generator"],
+        "facts": facts(config, log),
         "columns": _COLUMNS.get(name, ""),
         "strips": strips,
         "strips_note": strips_note,
@@ -66,19 +57,9 @@ def _gather(run: RunFolder) -> dict[str, Any]:
         "timelapse_note": timelapse_note,
         "figures": figures,
         "figures_note": figures_note,
-        **log_parts(log),
-        "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
+        **run_parts(run, log, config, _products(run, name)),
         "config_note": config_note,
-        "files": files_of(_files(run, name)),
     }
-
-
-def _tried(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
-    """What `action` gives, or `otherwise` and why not."""
-    try:
-        return action(), ""
-    except MienError as error:
-        return otherwise, f"{error}."
 
 
 def _scores(run: RunFolder, name: str) -> str:
@@ -137,7 +118,5 @@ def _verdict(log: Log, figures: str) -> Iterator[tuple[str, str]]:
         yield "plain", "How well it does has not been measured yet: mien evaluate RUN --data DATA does."
 
 
-def _files(run: RunFolder, kind: str) -> list[tuple[Path, str]]:
-    files: list[tuple[Path, str]] = [(run.path / "config.json", "configuration"), (run.log, "log")]
-    files += [(path, f"{kind} at {number(int(path.stem[-6:]))} kimg") for path in run.products(kind)[-1:]]
-    return [*files, *((path, "figures") for path in sorted(run.path.glob("metric-*.jsonl")))]
+def _products(run: RunFolder, kind: str) -> list[tuple[Path, str]]:
+    return [(path, f"{kind} at {number(int(path.stem[-6:]))} kimg") for path in run.products(kind)[-1:]]

@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 from torch import Tensor
 
 from mien import TOOL
@@ -30,13 +30,11 @@ _MOST_BYTES = 256 << 20
 _LONGEST_NAME = 100
 
 
-class Accuracy(BaseModel):
+class Accuracy(BaseModel, frozen=True):
     """The share of held-out samples on their own side of the boundary, with its 95 % interval (Wilson).
 
     count: of those samples, equally many of either side.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     value: FiniteFloat
     low: FiniteFloat
@@ -44,7 +42,7 @@ class Accuracy(BaseModel):
     count: int
 
 
-class About(BaseModel):
+class About(BaseModel, frozen=True):
     """What is known of a direction.
 
     unit: how far one unit goes along the unit vector; where `effects` were measured, this moves the
@@ -52,8 +50,6 @@ class About(BaseModel):
     effects: attribute -> standard deviations that one unit moves it. score: for a component that was found
     without labels, its share of what was looked at.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str = Field(min_length=1, max_length=_LONGEST_NAME)
     unit: float = Field(gt=0, allow_inf_nan=False)

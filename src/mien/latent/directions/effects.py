@@ -7,7 +7,7 @@ all layers whose measured effects cancel (least squares).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,8 +64,7 @@ class Bench:
 
     def part(self, start: int, stop: int) -> "Bench":
         """The same with some of the latents."""
-        codes = Codes(self.codes.values[start:stop], self.codes.space, self.codes.model)
-        return Bench(self.drawing, codes, self.read, self.spread)
+        return replace(self, codes=self.codes[start:stop])
 
 
 @dataclass(frozen=True)

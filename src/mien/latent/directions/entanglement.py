@@ -3,10 +3,12 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, FiniteFloat
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from mien import TOOL
@@ -17,30 +19,32 @@ from mien.core.events import Column, Events, Table, job
 from mien.core.packaged import source_of
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.faces.identity import IdentityNetwork
-from mien.generation.drawing import Drawing
+from mien.generation.drawing import Drawing, rgb
 from mien.latent.codes import Codes, moved
 from mien.latent.directions.direction import Direction, default_path, read_directions
 from mien.latent.directions.effects import Bench, selectivity
-from mien.latent.directions.entanglement_page import write_page
-from mien.latent.readings import READERS, Readers, Readings, rgb
+from mien.latent.layers import layers_text
+from mien.latent.readings import READERS, Readers, Readings
+from mien.latent.strips import show_moved
 from mien.metrics.features.mesh import MeshFeatures
 from mien.metrics.kernel import estimate
+from mien.reports.page import write_html
 
 AMOUNTS = (1.0, 2.0, 3.0, 4.0, 5.0)
 _BLUR = 1.0 / 64  # of the image's side: a blur whose kernel distance is the bound of what passes for good
 _FOUND = 0.9  # share of the faces found unmoved that must still be found
 _FEWEST_OTHERS = 128  # unmoved samples that spreads and distances are taken from
 _FIRST_SEED = 1 << 25  # far from what directions were learnt from
+_FACES = 4  # rows of a strip
+_STRONG = 1.0  # standard deviations that get the full colour
 
 
-class Far(BaseModel):
+class Far(BaseModel, frozen=True):
     """How images fare at one amount of a direction.
 
     found: share in which a face is found. distance: kernel distance from other, unmoved samples, in mesh
     features. drift: mean identity distance from the face itself.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     amount: float
     found: float
@@ -49,15 +53,13 @@ class Far(BaseModel):
     good: bool
 
 
-class Entangled(BaseModel):
+class Entangled(BaseModel, frozen=True):
     """One direction.
 
     effects, errors: standard deviations that one unit adds to each attribute, and their standard errors.
     drift: mean identity distance of faces one unit moved, either way. reach: farthest good amount downwards
     and upwards, of those tried.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     effects: dict[str, FiniteFloat]
@@ -75,14 +77,12 @@ class Entangled(BaseModel):
         return selectivity(np.array([self.effects[name] for name in names]), names.index(self.name))
 
 
-class Entanglement(BaseModel):
+class Entanglement(BaseModel, frozen=True, protected_namespaces=()):
     """All directions of one generator, measured on the same faces.
 
     bound: kernel distance that counts as spoiled: that of the same faces, unmoved, blurred by `blur` px.
     found: share of unmoved faces that are found. others: mean identity distance of two different faces.
     """
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model: str
     faces: int
@@ -194,10 +194,10 @@ class Looks:
         bench = Bench(self._drawing, self._codes, self._read, self._spread)
         effects = bench.effects(direction.step[None])
         far = tuple(self._far(direction.step, sign * amount, bound) for sign in (-1, 1) for amount in AMOUNTS)
-        finite = np.isfinite(effects.error[0])
+        means = np.where(np.isfinite(effects.error[0]), effects.mean[0], 0.0)
         return Entangled(
             name=direction.name,
-            effects=_named(self.names, np.where(finite, effects.mean[0], 0.0)),
+            effects=dict(zip(self.names, means.round(4).tolist(), strict=True)),
             errors={
                 name: float(error) if np.isfinite(error) else None
                 for name, error in zip(self.names, effects.error[0], strict=True)
@@ -245,14 +245,9 @@ def reach(far: Sequence[Far], sign: int) -> float:
 def blurred(images: Tensor, sigma: float) -> Tensor:
     """uint8 [N, C, H, W] under a Gaussian of `sigma` pixels, mirrored at the edge."""
     radius = max(1, round(3 * sigma))
-    at = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
-    kernel /= kernel.sum()
-    channels = images.shape[1]
-    x = torch.nn.functional.pad(images.float(), (radius,) * 4, mode="reflect")
-    x = torch.nn.functional.conv2d(x, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    x = torch.nn.functional.conv2d(x, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    return x.round().clamp(0, 255).to(torch.uint8)
+    floats = images.float().numpy()
+    soft = gaussian_filter(floats, sigma, mode="mirror", radius=radius, axes=(2, 3))
+    return torch.from_numpy(soft).round().clamp(0, 255).to(torch.uint8)
 
 
 def shown(table: Entanglement) -> Table:
@@ -271,15 +266,8 @@ def shown(table: Entanglement) -> Table:
         others.sort(key=lambda one: -abs(one[1]))
         told = ", ".join(f"{name} {value:+.2f}" for name, value in others[:2])
         low, high = row.reach
-        rows.append(
-            (
-                row.name,
-                "-" if own is None else f"{own:+.2f}",
-                told,
-                f"{row.drift:.2f}",
-                f"{low:g} to {high:g}",
-            )
-        )
+        own_text = "-" if own is None else f"{own:+.2f}"
+        rows.append((row.name, own_text, told, f"{row.drift:.2f}", f"{low:g} to {high:g}"))
     caption = (
         "effects of one unit in standard deviations over samples; drift: identity distance a unit, and two"
         f" different faces are {table.others:.2f} apart"
@@ -287,5 +275,39 @@ def shown(table: Entanglement) -> Table:
     return Table(columns, tuple(rows), caption=caption)
 
 
-def _named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
-    return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
+def write_page(path: Path, table: Entanglement, drawing: Drawing, directions: Sequence[Direction]) -> None:
+    """Write the page, whole or not at all."""
+    codes = Codes.of_seeds(drawing, range(_FACES))
+    context = {
+        "model": table.model,
+        "table": table,
+        "rows": [_page_row(row, table.attributes) for row in table.rows],
+        "strips": [
+            (one.name, _about(one, row), show_moved(drawing, codes, one.step, drawing.resolution, one.name))
+            for one, row in zip(directions, table.rows, strict=True)
+        ],
+    }
+    write_html(path, "entanglement.html.j2", context)
+
+
+def _page_row(row: Entangled, attributes: Sequence[str]) -> dict[str, Any]:
+    """A row of the table. cells: the number, its standard error, and whether it is to be read as strong."""
+    cells = []
+    for name in attributes:
+        effect, error = row.effects[name], row.errors[name]
+        strong = name == row.name or abs(effect) >= _STRONG / 2
+        cells.append((f"{effect:+.2f}", "" if error is None else f"± {error:.2f}", strong))
+    times = "-" if row.selectivity is None else f"{row.selectivity:.1f}"
+    low, high = row.reach
+    drift, far = f"{row.drift:.2f}", f"{low:g} to {high:g}"
+    return {"name": row.name, "cells": cells, "times": times, "drift": drift, "reach": far}
+
+
+def _about(direction: Direction, row: Entangled) -> str:
+    about = direction.about
+    layers = f"layers {layers_text(about.layers)}; " if about.layers else ""
+    accuracy = ""
+    if about.accuracy is not None:
+        accuracy = f"; {about.accuracy.value:.0%} of held-out samples on their side"
+    good = f"good from {row.reach[0]:g} to {row.reach[1]:g}"
+    return f"{about.method or 'method not known'}; {layers}{good}{accuracy}"

@@ -3,7 +3,6 @@
 Shen et al. 2020, "Interpreting the Latent Space of GANs for Semantic Face Editing" (arXiv:1907.10786).
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from sklearn.svm import LinearSVC
 
 from mien.core.errors import InputError
 from mien.latent.directions.direction import Accuracy
+from mien.metrics._intervals import of_share
 
 EXTREMES = 0.02  # share of the samples at either end that classifiers learn from, as published
 FEWEST = 100  # samples at either end, where there are as many; of 2,000 samples 2 % would be 40
@@ -23,7 +23,6 @@ _MOST_SHARE = 0.25
 _TRAIN, _CHOOSE = 0.6, 0.2  # shares of the samples; the rest is held out
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 _PENALTIES = (1.0, 10.0, 100.0, 1000.0)
-_Z95 = 1.959964
 
 Floats = np.ndarray
 
@@ -55,13 +54,13 @@ class Parts:
     held_out: Floats
 
     @classmethod
-    def of(cls, count: int, *, seed: int = 0) -> "Parts":
-        order = np.random.default_rng(seed).permutation(count)
+    def of(cls, count: int) -> "Parts":
+        order = np.random.default_rng(0).permutation(count)
         first, second = round(count * _TRAIN), round(count * (_TRAIN + _CHOOSE))
         return cls(order[:first], order[first:second], order[second:])
 
 
-def fit(features: Floats, values: Floats, name: str, parts: Parts, *, yes_no: bool, seed: int = 0) -> Fit:
+def fit(features: Floats, values: Floats, name: str, parts: Parts, *, yes_no: bool) -> Fit:
     """Learn the direction in which an attribute grows.
 
     features: [N, F], of like scale. values: [N], NaN where unknown. The method that ranks the samples of
@@ -69,7 +68,7 @@ def fit(features: Floats, values: Floats, name: str, parts: Parts, *, yes_no: bo
     """
     known = np.isfinite(values)
     train, choose, test = (part[known[part]] for part in (parts.train, parts.choose, parts.held_out))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     low, high = extremes(values, train, name, yes_no=yes_no, rng=rng)
     test_low, test_high = extremes(
         values, test, name, yes_no=yes_no, rng=rng, minimum=5, fewest=_FEWEST_HELD_OUT
@@ -118,10 +117,10 @@ def extremes(
 
 def wilson(right: int, count: int) -> Accuracy:
     """right / count with its 95 % score interval (Wilson 1927)."""
-    share, z2 = right / count, _Z95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = _Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return Accuracy(value=share, low=max(middle - half, 0.0), high=min(middle + half, 1.0), count=count)
+    share = right / count
+    low, high = of_share(share, count)
+    high = max(high, share)  # rounding can leave the bound of a share of 1 a hair below it
+    return Accuracy(value=share, low=low, high=high, count=count)
 
 
 def _classifiers(features: Floats, low: Floats, high: Floats) -> Iterator[tuple[Floats, float, str]]:

@@ -6,26 +6,22 @@ components of w over samples.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien import TOOL
-from mien.core.atomic import write_text
 from mien.core.errors import InputError
-from mien.core.events import Events, Tick, job
-from mien.core.provenance import SourceType
+from mien.core.events import Events, job
 from mien.core.styles import Styled
 from mien.generation.drawing import Drawing, check_side
 from mien.latent.codes import Codes
 from mien.latent.directions.direction import Direction, Directions
 from mien.latent.layers import layers_text, parse_layers, row_groups
-from mien.latent.strips import amounts, strip
-from mien.reports.inline_images import Shown, show_strip
-from mien.reports.page import render
+from mien.latent.strips import show_moved
+from mien.reports.page import write_html
 
 _MOST = 64
 _FACES = 4  # rows of a strip on the page
@@ -92,16 +88,16 @@ def find(
     directions = Directions(tuple(several), codes.space, drawing.loaded.model)
     directions.save(out / "directions.safetensors")
     events.wrote(out / "directions.safetensors", f"{len(directions)} directions")
-    shown = Codes(codes.values[:_FACES], codes.space, codes.model)
-    write_page(
-        out / "components.html",
-        drawing,
-        directions,
-        shown,
-        side,
-        method,
-        events.progress("drawing", "strips"),
-    )
+    shares, rows_shown = "the response" if method == "sefa" else "the variance", []
+    tick = events.progress("drawing", "strips")
+    for number, one in enumerate(directions, start=1):
+        strip = show_moved(drawing, codes[:_FACES], one.step, side, one.name)
+        told = f"{one.about.score or 0.0:.1%} of {shares}"
+        rows_shown.append((one.name, told, layers_text(one.about.layers), strip))
+        tick(number, len(directions))
+    how = f"{_HOW[method]}; from -3 to 3 standard deviations of the latents, the face itself between"
+    context = {"model": drawing.loaded.model, "about": how, "rows": rows_shown}
+    write_html(out / "components.html", "components.html.j2", context)
     events.wrote(out / "components.html", "a strip of each direction")
     return directions
 
@@ -150,7 +146,11 @@ def sefa(drawing: Drawing, codes: Codes, rows: Sequence[int], count: int) -> tup
     A: the weights, below each other, of all layers that read the latents of `rows`.
     """
     dim = codes.values.shape[-1]
-    weights = [padded(weight, dim) for row, weight in readers(drawing.loaded.network, codes) if row in rows]
+    weights = [  # of layers that read the first numbers of the latent alone, too
+        F.pad(weight, (0, dim - weight.shape[1]))
+        for row, weight in readers(drawing.loaded.network, codes)
+        if row in rows
+    ]
     if not weights:
         raise InputError(
             f"--method sefa: no layer of this {drawing.loaded.header.family} model reads its latent as it is;"
@@ -198,11 +198,6 @@ def readers(network: Any, codes: Codes) -> list[tuple[int, Tensor]]:
     return found
 
 
-def padded(weight: Tensor, dim: int) -> Tensor:
-    """weight [outputs, inputs] for latents of which only the first numbers are read: [outputs, dim]."""
-    return torch.nn.functional.pad(weight, (0, dim - weight.shape[1]))
-
-
 def signed(vector: Tensor) -> Tensor:
     """`vector` or its opposite: the one whose largest number is positive, so that results can be repeated."""
     return vector if float(vector[vector.abs().argmax()]) >= 0 else -vector
@@ -229,29 +224,3 @@ def _placed(vector: Tensor, codes: Codes, rows: Sequence[int]) -> Tensor:
         return vector.float().clone()
     step[list(rows)] = vector.float()
     return step
-
-
-def write_page(
-    path: Path, drawing: Drawing, directions: Directions, codes: Codes, side: int, method: str, tick: Tick
-) -> None:
-    """Write the page, whole or not at all; a row of a strip for each of `codes`."""
-    rows = []
-    for number, direction in enumerate(directions, start=1):
-        about, share = direction.about, direction.about.score or 0.0
-        told = f"{share:.1%} of {'the response' if method == 'sefa' else 'the variance'}"
-        rows.append((about.name, told, layers_text(about.layers), _shown(drawing, direction, codes, side)))
-        tick(number, len(directions))
-    context = {
-        "model": drawing.loaded.model,
-        "about": f"{_HOW[method]}; from -3 to 3 standard deviations of the latents, the face itself between",
-        "rows": rows,
-        "tool": TOOL,
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    }
-    write_text(path, render("components.html.j2", context))
-
-
-def _shown(drawing: Drawing, direction: Direction, codes: Codes, side: int) -> Shown:
-    pixels = strip(drawing, codes, direction.step, amounts(7), side)
-    picture = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].numpy()
-    return show_strip(picture, f"faces along {direction.name}, from -3 to 3", made=SourceType.TRAINED)

@@ -8,7 +8,7 @@ distance: free to go anywhere, it finds what looks right at the point and is no 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from mien.core.errors import InputError
 from mien.core.styles import Styled, constrained, has_leading_row, led, sample_styles
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
+from mien.latent.layers import feature_maps
 from mien.latent.projection.find import known_labels
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.spaces import synthesised
@@ -53,11 +54,6 @@ class Dragged:
     codes: Codes
     points: tuple[tuple[float, float], ...]
     arrived: bool
-
-
-def drag(drawing: Drawing, codes: Codes, pulls: Sequence[Pull], *, most: int = STEPS) -> Dragged:
-    """Drag points of one face in at most `most` steps. Raises InputError."""
-    return list(Dragging(drawing).steps(codes, pulls, most=most))[-1]
 
 
 class Dragging:
@@ -153,7 +149,7 @@ class Features:
         """float [1, C, side, side], differentiable. Differences sum to about 1 a layer where all differs."""
         if not self._scales:
             self._choose(codes)
-        image, maps = self._run(codes, list(self._scales))
+        image, maps = feature_maps(self._network, list(self._scales), lambda: self._image(codes))
         side = self._drawing.resolution
         parts = [maps[name].float() / scale for name, scale in self._scales.items()]
         large = [F.interpolate(x, (side, side), mode="bilinear", align_corners=False) for x in parts]
@@ -162,32 +158,14 @@ class Features:
     @torch.no_grad()
     def _choose(self, codes: Codes) -> None:
         """The last layer of each side wanted that has more channels than an image."""
-        _, maps = self._run(codes, [name for name, _ in self._network.named_modules() if name])
+        names = [name for name, _ in self._network.named_modules() if name]
+        _, maps = feature_maps(self._network, names, lambda: self._image(codes))
         for share in _SIDES:
             side = self._drawing.resolution // share
             fitting = [name for name, x in maps.items() if x.shape[-1] == side and x.shape[1] > 4]
             if fitting:
                 x = maps[fitting[-1]].float()
                 self._scales[fitting[-1]] = x.std().clamp(min=1e-6) * x.shape[1] * len(_SIDES)
-
-    def _run(self, codes: Codes, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The image, and what the layers `names` give, in the order in which they run."""
-        maps: dict[str, Tensor] = {}
-        modules = dict(self._network.named_modules())
-
-        def keep(name: str) -> Any:
-            def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-                if isinstance(output, Tensor) and output.ndim == 4:
-                    maps[name] = output
-
-            return hook
-
-        handles = [modules[name].register_forward_hook(keep(name)) for name in names]
-        try:
-            return self._image(codes), maps
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _image(self, codes: Codes) -> Tensor:
         if codes.space == "w":

@@ -1,7 +1,8 @@
 """`mien edit`: faces changed along directions: edits by amounts, strips, films, the slider page."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,24 +11,24 @@ import numpy as np
 from cyclopts import Parameter
 from torch import Tensor
 
-from mien.core.errors import InputError
-from mien.core.events import Events, Tick, job
-from mien.core.image import to_hwc
+from mien.core.errors import InputError, MienError
+from mien.core.events import Events, job
 from mien.core.packaged import source_of
-from mien.core.picture import Pixels, photo_paths, read_picture
-from mien.core.provenance import SourceType, save_animation, save_picture
+from mien.core.picture import photo_paths, read_picture
+from mien.core.provenance import SourceType, save_picture
+from mien.core.run import RunFolder
 from mien.core.sampling import parse_seeds
-from mien.generation.drawing import Drawing, check_side, sized
+from mien.generation.drawing import Drawing, check_side, rgb, sized
 from mien.latent.codes import Codes, moved, space_of
 from mien.latent.directions.direction import Directions, combined, default_path, read_directions
-from mien.latent.editing.editor import Command
-from mien.latent.editing.serve import Begin, serve_editor
-from mien.latent.film import check_film, write_film
+from mien.latent.editing.editor import Command, Editor
+from mien.latent.film import check_film, save_film
 from mien.latent.layers import parse_layers
 from mien.latent.projection.paste import paste_face
-from mien.latent.projection.photos import PhotoFace, as_rgb, collect_faces
+from mien.latent.projection.targets import PhotoFace, collect_faces
 from mien.latent.sources import project_faces
 from mien.latent.strips import REACH, amounts, film_frames, strip, wave
+from mien.reports.serving import address_of, bound, host_names, serve
 
 _MOST_AMOUNT = 100.0
 _MOST_FACES = 512
@@ -129,8 +130,7 @@ def edit(
         known = read_directions(path, drawing) if directions or path.exists() else None
         codes = None if latent is None else Codes.read(latent, drawing)
         command = Command(source, directions, trunc, drawing.label)
-        begin = Begin(codes, encoder, project_steps)
-        serve_editor(events, drawing, known, out, command, begin, host=host, port=port)
+        _serve(events, drawing, known, out, command, codes, encoder, project_steps, host=host, port=port)
         return []
     edits, given = parse_edits(set), latent is not None or bool(photo)
     as_they_are = given and not edits and not strip
@@ -140,11 +140,16 @@ def edit(
         names = ", ".join(known.names)
         raise InputError(f"say what to change: --set NAME=2 or --strip NAME; there are: {names}")
     chosen = None if layers is None else parse_layers(layers, drawing.styled("--layers").num_ws)
-    along = amounts(steps, _checked_reach(reach))
+    if not 0 < reach <= _MOST_AMOUNT:
+        raise InputError(f"--reach {reach:g}: more than 0 and at most {_MOST_AMOUNT:g}")
+    along = amounts(steps, reach)
     side = check_side("--size", size, default=drawing.resolution)
     step = combined(known, edits, chosen) if edits else None
     moves = {name: combined(known, {name: 1.0}, chosen) for name in named}
-    _check_files(video, photo, paste=paste, named=named)
+    if paste and not photo:
+        raise InputError("--paste puts faces back into photos: name them with --photo")
+    if video is not None and not named:
+        raise InputError("--video films along a direction: say which with --strip NAME")
     base, titles, photos = _opened(drawing, events, seeds, latent, photo, face, encoder, project_steps)
     _check_size(len(base), len(along), side)
     if video is not None:
@@ -155,7 +160,10 @@ def edit(
         written += _pasted(drawing, after, photos, titles, out)
     written += _strips(drawing, after, moves, along, out, side)
     if video is not None:
-        written.append(_film(drawing, after, moves[named[0]], video, wave(frames, reach), side, fps, events))
+        drawn = film_frames(drawing, after, moves[named[0]], wave(frames, reach), side)
+        tick = events.progress("filming", "frames")
+        save_film(video, drawn, frames, drawing.mark(), fps=fps, tick=tick)
+        written.append(video)
     for one in written:
         events.wrote(one)
     return written
@@ -217,19 +225,6 @@ def _check_alone(files_only: tuple[object, ...], *, paste: bool) -> None:
         )
 
 
-def _check_files(video: Path | None, photo: Sequence[Path], *, paste: bool, named: Sequence[str]) -> None:
-    if paste and not photo:
-        raise InputError("--paste puts faces back into photos: name them with --photo")
-    if video is not None and not named:
-        raise InputError("--video films along a direction: say which with --strip NAME")
-
-
-def _checked_reach(reach: float) -> float:
-    if not 0 < reach <= _MOST_AMOUNT:
-        raise InputError(f"--reach {reach:g}: more than 0 and at most {_MOST_AMOUNT:g}")
-    return reach
-
-
 def _check_size(faces: int, steps: int, side: int) -> None:
     if max(faces * side, (steps + 1) * side) > _MOST_SIDE:
         raise InputError(
@@ -270,7 +265,7 @@ def _pasted(
     mark = replace(drawing.mark(), source_type=SourceType.COMPOSITE)
     for title, face, image in zip(titles, faces, codes.draw(drawing), strict=True):
         path = out / f"{title}-pasted.png"
-        pixels = paste_face(read_picture(face.path), as_rgb(to_hwc(image)), face.square, face.points)
+        pixels = paste_face(read_picture(face.path), rgb(image), face.square, face.points)
         save_picture(path, pixels, mark)
         written.append(path)
     return written
@@ -292,27 +287,44 @@ def safe_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_=." else "_" for c in name)[:60].strip(".") or "direction"
 
 
-def _film(
-    drawing: Drawing,
-    codes: Codes,
-    step: Tensor,
-    path: Path,
-    along: np.ndarray,
-    side: int,
-    fps: int,
+def _serve(
     events: Events,
-) -> Path:
-    drawn = _counted(
-        film_frames(drawing, codes, step, along, side), len(along), events.progress("filming", "frames")
-    )
-    if path.suffix.lower() == ".mp4":
-        write_film(path, drawn, drawing.mark(), fps=fps)
-    else:
-        save_animation(path, list(drawn), drawing.mark(), milliseconds=max(1, round(1000 / fps)))
-    return path
+    drawing: Drawing,
+    directions: Directions | None,
+    out: Path,
+    command: Command,
+    latents: Codes | None,
+    encoder: Path | None,
+    steps: int | None,
+    *,
+    host: str,
+    port: int,
+) -> None:
+    """Serve the slider page until Ctrl-C. latents: faces to begin with. Raises InputError, MienError."""
+    try:
+        import uvicorn  # noqa: F401
 
+        from mien.latent.editing.web import build_app
+    except ImportError as error:
+        raise MienError("the slider page needs: pip install 'mien[curate]'") from error
+    from mien.latent.editing.work import Works
 
-def _counted(frames: Iterator[Pixels], total: int, tick: Tick) -> Iterator[Pixels]:
-    for done, frame in enumerate(frames, start=1):
-        yield frame
-        tick(done, total)
+    out.mkdir(parents=True, exist_ok=True)
+    with RunFolder(out).lock(), bound(host, port) as listener:
+        editor = Editor(drawing, directions, out, command)
+        for problem in editor.problems:
+            events.warn(problem)
+        if latents is not None:
+            for index in range(len(latents)):
+                editor.put(f"latent{index:04d}", latents[index : index + 1], saved=True)
+        works = Works(editor, encoder=encoder, steps=steps)
+        secret = secrets.token_urlsafe(24)
+        app = build_app(editor, works, secret=secret, hosts=host_names(host))
+        events.note(f"{drawing.loaded.model}, {len(editor.directions)} directions; Ctrl-C ends\n")
+        events.note(f"    {address_of(host, listener)}{secret}/\n")
+        events.note(f"what you keep is on disk at once: {editor.kept_folder}")
+        try:
+            serve(app, listener)
+        finally:
+            works.close()
+    events.note(f"kept {len(editor.kept)} faces")

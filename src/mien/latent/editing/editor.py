@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
 
 from mien.core.errors import InputError
 from mien.core.manifest import append_records, merge_records, read_continuation
@@ -26,13 +26,11 @@ _MOST_CACHED = 512  # latents of seeds
 _STRIP_SIDE = 128  # pixels of a face in a strip, at least
 
 
-class Edit(BaseModel):
+class Edit(BaseModel, frozen=True, extra="forbid"):
     """A face and how it is changed. face: a seed, or the name of a latent in the folder.
 
     set: units by direction. layers: first and last of those that move; None: each direction's own.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     face: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")
     set: dict[str, FiniteFloat] = Field({}, max_length=500)
@@ -95,7 +93,8 @@ class Editor:
         self._seeds: dict[str, Codes] = {}
         self._named: dict[str, Codes] = {}
         self.problems = self._read_faces()
-        self._kept: list[dict[str, Any]] = self._read_kept()
+        lines = merge_records(read_continuation(self.kept_folder)) if self.kept_folder.is_dir() else ()
+        self._kept: list[dict[str, Any]] = [dict(one) for one in lines if "edit" in one]
 
     @property
     def faces_folder(self) -> Path:
@@ -118,15 +117,10 @@ class Editor:
         problems = []
         for path in sorted(self.faces_folder.glob("*.npz")):
             try:
-                self._named[path.stem] = Codes.read(path, self.drawing).part(0)
+                self._named[path.stem] = Codes.read(path, self.drawing)[:1]
             except InputError as error:
                 problems.append(str(error))
         return problems
-
-    def _read_kept(self) -> list[dict[str, Any]]:
-        if not self.kept_folder.is_dir():
-            return []
-        return [dict(one) for one in merge_records(read_continuation(self.kept_folder)) if "edit" in one]
 
     # ---- faces
 
@@ -221,7 +215,8 @@ class Editor:
         """Keep a face: picture, latent and a line of the manifest are on disk when this returns."""
         codes, pixels = self.edited(edit), self.pixels(edit)
         with self._lock:
-            stem = f"{self._next_number():04d}"
+            stems = (path.stem for path in self.kept_folder.glob("[0-9]*.*"))
+            stem = f"{max((int(stem) for stem in stems if stem.isdigit()), default=0) + 1:04d}"
             save_picture(self.kept_folder / f"{stem}.png", pixels, self.drawing.mark())
             codes.save(self.kept_folder / f"{stem}.npz")
             record = {
@@ -244,10 +239,6 @@ class Editor:
             if record["verdict"] == "kept":
                 append_records(self.kept_folder, [{"file": file, "verdict": "dropped", "reason": "edited"}])
                 record["verdict"] = "dropped"
-
-    def _next_number(self) -> int:
-        stems = (path.stem for path in self.kept_folder.glob("[0-9]*.*"))
-        return max((int(stem) for stem in stems if stem.isdigit()), default=0) + 1
 
     def command(self, edit: Edit) -> str:
         """The command line that draws the same picture."""

@@ -4,14 +4,14 @@ import dataclasses
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from mien.core.errors import InputError
 from mien.core.packed import encode_png
 from mien.latent.editing.drag import MOST_POINTS, STEPS, Pull
 from mien.latent.editing.editor import Edit, Editor
-from mien.latent.editing.work import Photo, Works
+from mien.latent.editing.work import Works
 from mien.reports.guard import Guard, error_answer, explain_errors, json_answer, page_routes
 
 PAGE = "edit"
@@ -26,20 +26,16 @@ _FILES = (
 _LEAST_EFFECT = 0.05  # standard deviations a unit that the page speaks of
 
 
-class Drag(BaseModel):
+class Drag(BaseModel, extra="forbid"):
     """Drag points of an edited face; places are shares of the image's side: [x, y, target x, target y]."""
-
-    model_config = ConfigDict(extra="forbid")
 
     edit: Edit
     points: list[tuple[float, float, float, float]] = Field(min_length=1, max_length=MOST_POINTS)
     steps: int = Field(STEPS, ge=1, le=1000)
 
 
-class File(BaseModel):
+class File(BaseModel, extra="forbid"):
     """Something kept, by its file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     file: str = Field(max_length=200)
 
@@ -53,7 +49,7 @@ def build_app(editor: Editor, works: Works, *, secret: str, hosts: frozenset[str
         page_routes(PAGE, _FILES),
         _picture_routes(editor, works),
         _kept_routes(editor, works),
-        _work_routes(works, editor),
+        _work_routes(works),
     ):
         app.include_router(router, prefix=f"/{secret}")
     return app
@@ -160,14 +156,14 @@ def _kept_routes(editor: Editor, works: Works) -> APIRouter:
     return router
 
 
-def _work_routes(works: Works, editor: Editor) -> APIRouter:
+def _work_routes(works: Works) -> APIRouter:
     router = APIRouter()
 
     @router.post("/photos")
     async def drop(request: Request, name: str = "photo") -> Response:
         data = await request.body()
         key, photo = await run_in_threadpool(works.add_photo, name, data)
-        return json_answer(_photo(key, photo))
+        return json_answer({"photo": key, "name": photo.name, "num_faces": len(photo.faces)})
 
     @router.get("/photos/{key}/{number}")
     def crop(key: str, number: int) -> Response:
@@ -188,7 +184,3 @@ def _work_routes(works: Works, editor: Editor) -> APIRouter:
         return json_answer(dataclasses.asdict(works.work(number)))
 
     return router
-
-
-def _photo(key: str, photo: Photo) -> dict[str, Any]:
-    return {"photo": key, "name": photo.name, "num_faces": len(photo.faces)}

@@ -24,9 +24,8 @@ from mien.latent.projection.encoder import packaged_encoder
 from mien.latent.projection.find import Finder
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.paste import paste_face
-from mien.latent.projection.photos import PhotoFace, faces_in
 from mien.latent.projection.projector import Saved
-from mien.latent.projection.targets import targets_of_photos
+from mien.latent.projection.targets import PhotoFace, faces_in, targets_of_photos
 
 _STEPS = 200  # of a photo without an encoder
 _CANDIDATES = 64  # samples of which the nearest is where a photo's search begins
@@ -117,7 +116,11 @@ class Works:
     def _guarded(self, work: Work, run: Callable[[Work], None]) -> None:
         work.state = "running"
         try:
-            run(work)
+            try:
+                run(work)
+            finally:
+                if work.face:
+                    self._editor.put(work.face, self._editor.codes_of(work.face), saved=True)
             work.state = "stopped" if work.asked_to_stop else "done"
         except Stopped:
             work.state = "stopped"
@@ -126,9 +129,6 @@ class Works:
         except BaseException as error:
             work.error, work.state = f"this failed: {type(error).__name__}: {error}", "failed"
             raise
-        finally:
-            if work.face:
-                self._editor.put(work.face, self._editor.codes_of(work.face), saved=True)
 
     def _show(self, work: Work, codes: Codes, wanted: str) -> None:
         """The result so far; the first one is on disk, too."""

@@ -103,13 +103,8 @@ def encoder(
     out.mkdir(parents=True, exist_ok=True)
     run = RunFolder(out)
     with run.lock():
-        return _Run(run, loaded, config, dataset, first, seed, place, events).train(
-            precision, _budget(minutes, kimg)
-        )
-
-
-def _budget(minutes: float, kimg: float | None) -> Budget:
-    return Budget(seconds=minutes * 60) if kimg is None else Budget(nimg=round(kimg * 1000))
+        budget = Budget(seconds=minutes * 60) if kimg is None else Budget(nimg=round(kimg * 1000))
+        return _Run(run, loaded, config, dataset, first, seed, place, events).train(precision, budget)
 
 
 def _dataset(data: str, loaded: LoadedNetwork[Any], events: Events) -> Dataset:

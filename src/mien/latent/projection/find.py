@@ -22,7 +22,7 @@ from mien.faces.identity import ARTEFACT as IDENTITY
 from mien.generation.drawing import Drawing
 from mien.labels.vectors import label_vectors
 from mien.latent.codes import Codes
-from mien.latent.projection.encoder import Encoding, open_encoder, packaged_encoder
+from mien.latent.projection.encoder import open_encoder, packaged_encoder
 from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.projector import Projected, Projector, Saved, Watch, all_of, batches_of
@@ -47,7 +47,8 @@ class Finder:
             options = options.model_copy(update={"encoder": packaged_encoder(drawing.loaded)})
         self._drawing, self.options, self._events = drawing, options, events
         self._labels = known_labels(drawing, options)
-        self._encoding = self._open_encoder()
+        path = options.encoder
+        self._encoding = None if path is None else open_encoder(path, drawing.loaded)
         basis = None if self._encoding is None else self._encoding.basis
         self.space: Space = open_space(options.space, drawing.loaded, self._labels, basis)
         self.lpips: Lpips | None = None
@@ -61,10 +62,6 @@ class Finder:
             and isinstance(drawing.loaded.network, Styled)
         ):
             raise InputError("--encoder: it finds latents in w, and --space z is searched")
-
-    def _open_encoder(self) -> Encoding | None:
-        path = self.options.encoder
-        return None if path is None else open_encoder(path, self._drawing.loaded)
 
     @property
     def encoder_model(self) -> str:
@@ -97,7 +94,15 @@ class Finder:
             identity = open_identity(self._events, instead="identity does not count")
         return Projector(
             self.space,
-            self._starts(given),
+            Starts(
+                self._drawing.loaded,
+                self.space,
+                self._labels,
+                candidates=self.options.candidates,
+                restarts=self.options.restarts,
+                lpips=self.lpips,
+                given=given,
+            ),
             self.options,
             lpips=self.lpips,
             identity=identity,
@@ -165,17 +170,6 @@ class Finder:
             given = self._guess(targets)
         return given
 
-    def _starts(self, given: Tensor | None) -> Starts:
-        return Starts(
-            self._drawing.loaded,
-            self.space,
-            self._labels,
-            candidates=self.options.candidates,
-            restarts=self.options.restarts,
-            lpips=self.lpips,
-            given=given,
-        )
-
     def codes(self, found: Projected) -> Codes:
         """What was found as latents of the generator."""
         space = "w" if found.values.ndim == 3 else "z"
@@ -233,14 +227,10 @@ def known_labels(drawing: Drawing, options: ProjectOptions) -> Labels:
         rows = label_vectors(header, drawing.label, range(_LABEL_ROWS))
         assert rows is not None
     else:
-        rows = _occurring(header)
+        rows = torch.tensor(header.label_rows, dtype=torch.float32)
+        rows = rows if len(rows) else torch.eye(header.spec.label_dim)
     choice = bool((rows.sum(dim=1) == 1).all()) and bool(((rows == 0) | (rows == 1)).all())
     return Labels(rows, moves=options.optimise_label, choice=choice)
-
-
-def _occurring(header: NetworkHeader) -> Tensor:
-    rows = torch.tensor(header.label_rows, dtype=torch.float32)
-    return rows if len(rows) else torch.eye(header.spec.label_dim)
 
 
 def label_in_words(labels: Tensor, header: NetworkHeader) -> str:

@@ -45,10 +45,19 @@ class Objective:
         """targets: float [N, C, H, W] in [-1, 1]. faces: float [N, 1, H, W], 1 in the face and 0 outside."""
         self._targets, self._weights = targets, weights
         self._lpips, self._identity = lpips, identity if weights.identity else None
-        self._places = None if faces is None or weights.face == 1 else _normalised(faces, weights.face)
+        self._places = None
+        if faces is not None and weights.face != 1:
+            places = 1 + (weights.face - 1) * faces
+            self._places = places / places.mean(dim=(1, 2, 3), keepdim=True)
         with torch.no_grad():
             self._directions = None if lpips is None else _batched(lpips, viewed(targets))
-            self._who = None if self._identity is None else _embedded(self._identity, targets)
+            self._who = (
+                None
+                if self._identity is None
+                else torch.cat(
+                    [self._identity.embed(enlarged(piece)) for piece in torch.split(targets, _BATCH)]
+                )
+            )
 
     def losses(self, images: Tensor, which: Tensor) -> Tensor:
         """float32 [n] of images [n, C, H, W], those of the targets `which` [n] in turn."""
@@ -128,18 +137,9 @@ def _mean(values: Tensor, places: Tensor | None) -> Tensor:
     return (values.mean(dim=1, keepdim=True) * weights).mean(dim=(1, 2, 3))
 
 
-def _normalised(faces: Tensor, factor: float) -> Tensor:
-    weights = 1 + (factor - 1) * faces
-    return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
-
-
 def _batched(lpips: Lpips, images: Tensor) -> list[Tensor]:
     pieces = [lpips.directions(piece) for piece in torch.split(images, _BATCH)]
     return [torch.cat(layers) for layers in zip(*pieces, strict=True)]
-
-
-def _embedded(identity: IdentityNetwork, images: Tensor) -> Tensor:
-    return torch.cat([identity.embed(enlarged(piece)) for piece in torch.split(images, _BATCH)])
 
 
 @torch.no_grad()

@@ -89,7 +89,7 @@ class Optimisation:
         for group in self._adam.param_groups:
             group["lr"] = rate
         noise = noise_of(self._moving)
-        losses = self._objective.losses(self._space.images(self._shaken()), self._targets())
+        losses = self._objective.losses(self._space.images(self._shaken()), self.rows % self._num_targets)
         total = losses.sum()
         if noise:
             total = total + self._course.noise_weight * noise_penalty(noise).sum()
@@ -101,9 +101,6 @@ class Optimisation:
         self._keep_account(losses.detach().cpu())
         self._drop_worse()
         self._drop_settled()
-
-    def _targets(self) -> Tensor:
-        return self.rows % self._num_targets
 
     def _shaken(self) -> Mapping[str, Tensor]:
         """The parameters, their latents with the noise of this step: it follows from seed and step."""

@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
-class ProjectOptions(BaseModel):
+class ProjectOptions(BaseModel, frozen=True, extra="forbid"):
     """Options of `mien project`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: Literal["z", "w", "w+"] | None = Field(
         None, description="Where to search; by default w+ (every layer its own w), z for models without w."

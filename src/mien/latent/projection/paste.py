@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mien.core.picture import Pixels
 from mien.faces.crop import Square
-from mien.latent.projection.photos import face_mask
+from mien.latent.projection.targets import face_mask
 
 _GROWN = 0.12  # by which the mask reaches over the mesh's outline: brows and chin lie just inside it
 _FEATHER = 0.04  # of the square's side: width of the seam, half of which is its blur's deviation

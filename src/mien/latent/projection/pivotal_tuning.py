@@ -6,7 +6,6 @@ the generator is held to what it drew before (locality regularisation, Eq. 4).
 
 import copy
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,8 +63,7 @@ class Tuning:
     def _held(self, which: Tensor, rng: torch.Generator) -> Tensor:
         """How far the copy is from the original at latents between these pivots and random ones."""
         z = torch.randn((len(which), cast(Any, self._original).z_dim), generator=rng)
-        labels = None if self._labels(which) is None else self._labels(which)
-        other = styles(self._original, z, labels) if isinstance(self._original, Styled) else z
+        other = styles(self._original, z, self._labels(which)) if isinstance(self._original, Styled) else z
         share = _REACH * torch.rand(len(which), *[1] * (other.ndim - 1), generator=rng)
         between = torch.lerp(self._pivots.values[which], other, share)
         with torch.no_grad():
@@ -103,8 +101,3 @@ def save_tuned(path: Path, tuned: nn.Module, loaded: LoadedNetwork[Any], count: 
         update={"tool": TOOL, "origin": f"{loaded.model} tuned to {faces}"}
     )
     save_generator(path, tuned.state_dict(), header)
-
-
-def belonging_to(codes: Codes, model: str) -> Codes:
-    """The same latents, said to be another generator's."""
-    return replace(codes, model=model)

@@ -26,13 +26,18 @@ from mien.latent.film import check_film
 from mien.latent.projection.find import Finder, label_in_words
 from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions
-from mien.latent.projection.photos import collect_faces
-from mien.latent.projection.pivotal_tuning import Tuning, belonging_to, save_tuned
+from mien.latent.projection.pivotal_tuning import Tuning, save_tuned
 from mien.latent.projection.projector import Projected, Saved, identity_of
 from mien.latent.projection.report import write_projection
 from mien.latent.projection.results import Projection, Writer, measured, summary
 from mien.latent.projection.spaces import synthesised
-from mien.latent.projection.targets import Target, targets_of_photos, targets_of_seeds, with_meshes
+from mien.latent.projection.targets import (
+    Target,
+    collect_faces,
+    targets_of_photos,
+    targets_of_seeds,
+    with_meshes,
+)
 
 _DEFAULTS = ProjectOptions()
 _Options = Annotated[ProjectOptions, Parameter(name="*")]
@@ -174,7 +179,7 @@ class _Run:
         drawing, codes = self._drawing, self._finder.codes(found)
         if self._options.tune:
             drawing = self._tuned(codes)
-            codes = belonging_to(codes, drawing.loaded.model)
+            codes = replace(codes, model=drawing.loaded.model)
         projections = self._projections(found, codes, drawing)
         writer = Writer(self._out, drawing, self._events)
         for index, projection in enumerate(projections):
@@ -237,7 +242,7 @@ class _Run:
         for index, (target, image, score) in enumerate(zip(self._targets, images, scores, strict=True)):
             labels = found.labels if self._options.optimise_label else None
             words = "" if labels is None else label_in_words(labels[index], drawing.loaded.header)
-            projections.append(Projection(target, codes.part(index), image, score, words))
+            projections.append(Projection(target, codes[index : index + 1], image, score, words))
         return projections
 
     @torch.no_grad()

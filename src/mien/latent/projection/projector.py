@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,34 +197,16 @@ def batches_of(targets: Sequence[Target], options: ProjectOptions) -> list[range
 
 
 def all_of(saved: Saved, count: int) -> Projected:
-    """What `count` batches that are done came to."""
-    return _joined([_from_state(saved.parts[f"batch{number}"]) for number in range(count)])
-
-
-def _is_traced(step: int, options: ProjectOptions) -> bool:
-    frame = max(1, options.num_steps // _MOST_FRAMES)
-    return bool((options.every and step % options.every == 0) or (options.video and step % frame == 0))
-
-
-def _from_state(state: dict[str, Any]) -> Projected:
-    return Projected(state["values"], state["labels"], state["noise"], state["traces"])
-
-
-def _joined(batches: Sequence[Projected]) -> Projected:
-    """All batches as one; a batch that ended early stands still in later traces."""
+    """What `count` batches that are done came to; one that ended early stands still in later traces."""
+    batches = [Projected(**saved.parts[f"batch{number}"]) for number in range(count)]
     steps = sorted({step for batch in batches for step in batch.traces})
-    traces = {step: torch.cat([_at(batch, step) for batch in batches]) for step in steps}
+    traces = {step: torch.cat([one.traces.get(step, one.values) for one in batches]) for step in steps}
     labels = [batch.labels for batch in batches if batch.labels is not None]
     noise = {name: torch.cat([batch.noise[name] for batch in batches]) for name in batches[0].noise}
     values = torch.cat([batch.values for batch in batches])
     return Projected(values, torch.cat(labels) if labels else None, noise, traces)
 
 
-def _at(batch: Projected, step: int) -> Tensor:
-    return batch.traces.get(step, batch.values)
-
-
-def frames(found: Projected, index: int) -> Iterator[tuple[int, Tensor]]:
-    """Step and latent of one target on the way, in order."""
-    for step in sorted(found.traces):
-        yield step, found.traces[step][index]
+def _is_traced(step: int, options: ProjectOptions) -> bool:
+    frame = max(1, options.num_steps // _MOST_FRAMES)
+    return bool((options.every and step % options.every == 0) or (options.video and step % frame == 0))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,15 @@ import numpy as np
 
 from mien import TOOL
 from mien.core.atomic import write_text
-from mien.core.image import resize, to_hwc
+from mien.core.image import resize
 from mien.core.picture import Pixels, read_picture
 from mien.core.provenance import SourceType
 from mien.faces.identity import SAME_PERSON
+from mien.generation.drawing import rgb
 from mien.latent.projection.options import ProjectOptions
-from mien.latent.projection.photos import as_rgb
-from mien.latent.projection.results import Projection, ProjectionScores, as_record, summary
+from mien.latent.projection.results import Projection, as_record, summary
 from mien.reports.inline_images import Shown, show_strip
-from mien.reports.page import render
+from mien.reports.page import write_html
 
 _SHOWN = 100  # faces on the page
 _SIDE, _PASTED_SIDE = 256, 480
@@ -50,27 +49,20 @@ def write_projection(
     write_text(
         out / "projection.json", json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     )
+    what = "One face" if len(projections) == 1 else f"{len(projections)} faces"
     context = {
-        "tool": TOOL,
         "title": about["title"],
         "model": about["model"],
-        "lead": _lead(projections, about),
+        "lead": f"{what} projected into {about.get('space', 'the latent space')} of {about['model']}.",
         "verdict": list(_verdict(found)),
         "facts": [(key, value) for key, value in about.items() if key not in ("title", "model")],
         "faces": [_face(projection) for projection in projections[:_SHOWN]],
         "num_hidden": max(0, len(projections) - _SHOWN),
         "options": json.dumps(options.model_dump(mode="json"), indent=2, ensure_ascii=False),
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     page = out / "report.html"
-    write_text(page, render("projection.html.j2", context, styles=("report.css", "projection.css")))
+    write_html(page, "projection.html.j2", context, styles=("report.css", "projection.css"))
     return page
-
-
-def _lead(projections: Sequence[Projection], about: Mapping[str, str]) -> str:
-    count = len(projections)
-    what = "One face" if count == 1 else f"{count} faces"
-    return f"{what} projected into {about.get('space', 'the latent space')} of {about['model']}."
 
 
 def _verdict(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
@@ -91,8 +83,10 @@ def _verdict(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
 
 def _face(projection: Projection) -> dict[str, Any]:
     target, scores = projection.target, projection.scores
-    before, after = as_rgb(target.pixels), as_rgb(to_hwc(projection.image))
+    before, after = rgb(target.image), rgb(projection.image)
     made = SourceType.TRAINED
+    known = {text: getattr(scores, name) for name, text in _LABELS.items()}
+    figures = [(text, f"{value:.3f}") for text, value in known.items() if value is not None]
     pasted = None
     if projection.pasted is not None:
         photo = _bounded(read_picture(projection.pasted), _PASTED_SIDE)
@@ -102,17 +96,9 @@ def _face(projection: Projection) -> dict[str, Any]:
         "before": _shown(before, f"{target.source}, before", made if target.photo is None else None),
         "after": _shown(after, f"{target.source}, projected", made),
         "error": _shown(error_map(before, after), f"{target.source}, difference of the two", made),
-        "figures": [*_told(scores), *([("label", projection.label)] if projection.label else [])],
+        "figures": [*figures, *([("label", projection.label)] if projection.label else [])],
         "pasted": pasted,
     }
-
-
-def _told(scores: ProjectionScores) -> list[tuple[str, str]]:
-    return [
-        (text, f"{value:.3f}")
-        for name, text in _LABELS.items()
-        if (value := getattr(scores, name)) is not None
-    ]
 
 
 def error_map(before: Pixels, after: Pixels) -> Pixels:

@@ -13,19 +13,18 @@ from torch import Tensor
 from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.events import Events
-from mien.core.image import resize, to_float, to_hwc, to_uint8
+from mien.core.image import to_float, to_hwc, to_uint8
 from mien.core.packed import encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import Provenance, SourceType, save_picture
 from mien.core.styles import Styled, mean_latent, tied_rows
 from mien.faces.identity import SAME_PERSON, IdentityNetwork
-from mien.generation.drawing import Drawing
+from mien.generation.drawing import Drawing, rgb, sized
 from mien.latent.codes import Codes, write_arrays
 from mien.latent.film import write_film
 from mien.latent.projection.objective import enlarged, lpips_distances
 from mien.latent.projection.paste import paste_face
-from mien.latent.projection.photos import as_rgb
-from mien.latent.projection.projector import Projected, frames
+from mien.latent.projection.projector import Projected
 from mien.latent.projection.targets import Target, face_masks
 from mien.nn.lpips import Lpips
 
@@ -78,7 +77,10 @@ def measured(
     wanted = torch.stack([target.image for target in targets])
     nothing: list[float | None] = [None] * len(targets)
     far = nothing if lpips is None else lpips_distances(lpips, to_float(images), to_float(wanted))
-    who = nothing if identity is None else _identities(identity, images, wanted)
+    who = nothing
+    if identity is not None:
+        one, two = (identity.features(to_uint8(enlarged(to_float(x)))) for x in (images, wanted))
+        who = [float(value) for value in np.linalg.norm(one - two, axis=1)]
     difference = (images.float() - wanted.float()).abs().mean(dim=1, keepdim=True) / 255
     masks = face_masks(targets)
     mean = _mean_of(targets, network)
@@ -92,11 +94,6 @@ def measured(
         )
         for i, target in enumerate(targets)
     ]
-
-
-def _identities(identity: IdentityNetwork, images: Tensor, wanted: Tensor) -> list[float]:
-    one, two = (identity.features(to_uint8(enlarged(to_float(x)))) for x in (images, wanted))
-    return [float(value) for value in np.linalg.norm(one - two, axis=1)]
 
 
 def _split(target: Target, difference: Tensor, mask: Tensor) -> tuple[float | None, float | None]:
@@ -152,7 +149,7 @@ class Writer:
         if found.noise:
             maps = {name.removeprefix("noise:"): value[index].numpy() for name, value in found.noise.items()}
             write_arrays(folder / "noise_maps.npz", maps)
-        on_way = [(step, latent) for step, latent in frames(found, index)]
+        on_way = [(step, found.traces[step][index]) for step in sorted(found.traces)]
         if every and (kept := [(step, latent) for step, latent in on_way if step % every == 0]):
             codes = replace(projection.codes, values=torch.stack([latent for _, latent in kept]), labels=None)
             steps = np.array([step for step, _ in kept])
@@ -177,8 +174,8 @@ class Writer:
             return
         codes = replace(projection.codes, values=torch.stack(list(latents)), labels=None)
         drawn = [*codes.draw(self._drawing), projection.image]
-        left = resize(as_rgb(projection.target.pixels), _FILM_SIDE)
-        pictures = (np.concatenate([left, resize(as_rgb(to_hwc(one)), _FILM_SIDE)], axis=1) for one in drawn)
+        left = sized(projection.target.image, _FILM_SIDE)
+        pictures = (np.concatenate([left, sized(one, _FILM_SIDE)], axis=1) for one in drawn)
         mark = self._drawing.mark()
         if projection.target.photo is not None:
             mark = dataclasses.replace(mark, source_type=SourceType.COMPOSITE)
@@ -189,8 +186,7 @@ class Writer:
         photo = projection.target.photo
         assert photo is not None
         path = self.folder(projection.target) / "pasted.png"
-        face = as_rgb(to_hwc(projection.image))
-        pixels = paste_face(read_picture(photo.path), face, photo.square, photo.points)
+        pixels = paste_face(read_picture(photo.path), rgb(projection.image), photo.square, photo.points)
         save_picture(path, pixels, Provenance(self._drawing.loaded.model, None, TOOL, SourceType.COMPOSITE))
         return replace(projection, pasted=path)
 

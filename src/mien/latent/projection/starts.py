@@ -53,7 +53,9 @@ class Starts:
                 if len(self._given) > 1
                 else self._given.expand(len(which), *[-1] * (self._given.ndim - 1))
             )
-            return first.repeat(self._restarts, *[1] * (first.ndim - 1)), _repeated(rows, self._restarts)
+            if rows is not None:
+                rows = rows.repeat(self._restarts, 1)
+            return first.repeat(self._restarts, *[1] * (first.ndim - 1)), rows
         if self._candidates or self._restarts > 1 or self._space.name == "z":
             return self._nearest(targets)
         mean = mean_latent(cast(Styled, self._network), self._labels.rows)
@@ -91,10 +93,6 @@ class Starts:
         if self._lpips is None:
             return torch.cat([piece.flatten(1) for piece in pieces])
         return torch.cat([self._lpips.embed(viewed(piece)) for piece in pieces])
-
-
-def _repeated(rows: Tensor | None, times: int) -> Tensor | None:
-    return None if rows is None else rows.repeat(times, 1)
 
 
 def given_latents(codes: Codes, count: int, where: str) -> Tensor:

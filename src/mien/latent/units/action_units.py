@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
-from mien.attributes.agreement import Interval, Number, YesNo, number, resampled, yes_no
+from mien.attributes.agreement import Number, YesNo, number, resampled, yes_no
 from mien.core.errors import InputError
+from mien.core.score import Interval
 from mien.core.types import Dataset
 from mien.labels.encoding import values_of
 from mien.labels.split import person_of
@@ -83,15 +85,13 @@ def unit_labels(dataset: Dataset) -> UnitLabels:
     return UnitLabels(tuple(names), np.array(present).T, stacked.T, people)
 
 
-class UnitScore(BaseModel):
+class UnitScore(BaseModel, frozen=True):
     """One unit on people who were not learnt from.
 
     reading: presence, F1, AUC and more, with 95 % intervals over people. guess: F1 of saying yes as often as
     it is there, at random: the share of pictures with the unit. always: F1 of always saying yes. intensity:
     None where it is not graded.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     reading: YesNo
@@ -100,13 +100,11 @@ class UnitScore(BaseModel):
     intensity: Number | None = None
 
 
-class UnitScores(BaseModel):
+class UnitScores(BaseModel, frozen=True):
     """All units read from one kind of features.
 
     mean_f1, mean_gain: means over units of F1 and of its gain over guessing, with 95 % intervals over people.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     features: str
     pictures: int
@@ -170,7 +168,7 @@ def out_of_fold(features: Floats, labels: UnitLabels, folds: int) -> tuple[Float
             if model is None:
                 continue
             scores = features[test] @ model.weights + model.bias
-            probability[test, column] = 1 / (1 + np.exp(-np.clip(scores, -50, 50)))
+            probability[test, column] = expit(scores)
             predicted[test, column] = scores >= model.threshold
             if model.grade_weights is not None:
                 graded = features[test] @ model.grade_weights + model.grade_bias

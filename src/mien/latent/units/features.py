@@ -13,7 +13,8 @@ import torch
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.types import Dataset
-from mien.latent.readings import FaceReader, rgb
+from mien.generation.drawing import rgb
+from mien.latent.readings import FaceReader
 
 KINDS = ("latents", "mesh", "pixels")
 

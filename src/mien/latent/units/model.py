@@ -10,11 +10,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from pydantic import BaseModel, ValidationError
+from scipy.special import expit
 
 from mien import TOOL
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError
-from mien.latent.units.action_units import FOLDS, UnitLabels, UnitModel, UnitScores, cross_validate, fit_units
+from mien.latent.units.action_units import UnitLabels, UnitModel, UnitScores, cross_validate, fit_units
 
 _KEY = "mien"
 
@@ -54,7 +55,7 @@ class UnitReader:
             for m in self.models
         ]
         present = np.where(np.isfinite(scores), scores >= thresholds, np.nan)
-        return present, 1 / (1 + np.exp(-np.clip(scores, -50, 50))), np.stack(grades, 1)
+        return present, expit(scores), np.stack(grades, 1)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -102,9 +103,9 @@ class UnitReader:
         return cls(header.features, header.units, models, header.scores)
 
 
-def train_units(features: Floats, labels: UnitLabels, kind: str, *, folds: int = FOLDS) -> UnitReader:
+def train_units(features: Floats, labels: UnitLabels, kind: str) -> UnitReader:
     """Cross-validate, then learn from everybody. features: [N, F], finite."""
-    scores = cross_validate(features, labels, kind, folds=folds)
+    scores = cross_validate(features, labels, kind)
     fitted = zip(labels.names, fit_units(features, labels), strict=True)
     kept = [(name, model) for name, model in fitted if model is not None]
     return UnitReader(kind, tuple(name for name, _ in kept), tuple(model for _, model in kept), scores)

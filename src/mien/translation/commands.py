@@ -1,4 +1,4 @@
-"""`mien denoise`: noisy images through a trained denoiser, large ones in tiles."""
+"""`mien translate`, `mien denoise` and `mien refine`: images through a trained network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +10,47 @@ from torch import Tensor
 from mien.core.events import Events, job
 from mien.core.network import load_network
 from mien.core.provenance import SourceType
-from mien.models.noise2noise import KIND
+from mien.models import noise2noise, pix2pix, simgan
 from mien.nn.denoise_unet import Denoiser
+from mien.nn.refiner import Refiner
+from mien.nn.unet import Translator
 from mien.training.settings import pick_device
 from mien.translation.transform import Operation, Transformed, transform_inputs
 
 _TILE = 768  # pixels a side of what is computed at once, without its margin
+
+
+@job
+def translate(
+    events: Events,
+    run: Path,
+    inputs: tuple[str, ...],
+    /,
+    *,
+    out: Path,
+    resize: bool = False,
+    device: str = "auto",
+) -> Transformed:
+    """Turn pictures into what a run of `mien train PAIRS --model pix2pix` learnt: fronts into profiles.
+
+    Parameters
+    ----------
+    run
+        A run folder (its newest network) or a .safetensors file.
+    inputs
+        Pictures, folders, or one dataset: a zip, or like rendered:100.
+    out
+        A folder for PNGs; or a .zip, which keeps every label and everything else known of each picture.
+    resize
+        Bring square pictures of other sizes to the size that was trained.
+    device
+        cpu, cuda, mps or auto.
+    """
+    place = pick_device(device)
+    loaded = load_network(run, pix2pix.KIND, place)
+    network = cast(Translator, loaded.network)
+    op = Operation(network, network.spec, loaded.model, resize=resize, device=place)
+    return transform_inputs(events, "translating", inputs, out, op)
 
 
 @job
@@ -45,7 +80,7 @@ def denoise(
         cpu, cuda, mps or auto.
     """
     place = pick_device(device)
-    loaded = load_network(run, KIND, place)
+    loaded = load_network(run, noise2noise.KIND, place)
     network = cast(Denoiser, loaded.network)
     op = Operation(
         lambda images: in_tiles(network, images, side=_TILE, margin=network.reach, step=network.step),
@@ -82,3 +117,47 @@ def in_tiles(
                 tile = tile[:, top - up : top - up + side, left - before : left - before + side]
                 result[index, :, top : top + side, left : left + side] = tile
     return result
+
+
+@job
+def refine(
+    events: Events,
+    run: Path,
+    inputs: tuple[str, ...],
+    /,
+    *,
+    out: Path,
+    resize: bool = False,
+    any_size: bool = False,
+    device: str = "auto",
+) -> Transformed:
+    """Make pictures look like the real ones that a run of `mien train RENDERED --model simgan` learnt from.
+
+    Parameters
+    ----------
+    run
+        A run folder (its newest refiner) or a .safetensors file.
+    inputs
+        Pictures, folders, or one dataset: a zip, or like rendered:100.
+    out
+        A folder for PNGs; or a .zip, which keeps every label and everything else known of each picture.
+    resize
+        Bring square pictures of other sizes to the size that was trained.
+    any_size
+        Take pictures of any size as they are: the refiner looks at one neighbourhood after the other.
+    device
+        cpu, cuda, mps or auto.
+    """
+    place = pick_device(device)
+    loaded = load_network(run, simgan.KIND, place)
+    refiner = cast(Refiner, loaded.network)
+    op = Operation(
+        refiner,
+        refiner.spec,
+        loaded.model,
+        SourceType.ENHANCED,
+        resize=resize,
+        any_size=any_size,
+        device=place,
+    )
+    return transform_inputs(events, "refining", inputs, out, op)
