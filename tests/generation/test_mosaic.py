@@ -130,7 +130,10 @@ def test_taking_all_layers(styled: Path, tmp_path: Path) -> None:
     ("words", "says"),
     [
         (["mosaic", "PLAIN", "--keep", "0", "--out", "a.jpg"], "a.jpg: mosaics are written as .png"),
-        (["mosaic", "PLAIN", "--keep", "none.txt", "--out", "a.png"], "seeds 'none.txt'"),
+        (
+            ["mosaic", "PLAIN", "--keep", "none.txt", "--out", "a.png"],
+            "seeds @none.txt: the file cannot be read",
+        ),
         (["mosaic", "PLAIN", "--keep", "0", "--columns", "0", "--out", "a.png"], "--columns 0: between"),
         (["mosaic", "PLAIN", "--keep", "0", "--cell", "9999", "--out", "a.png"], "--cell 9999: between"),
         (
