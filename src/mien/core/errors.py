@@ -82,3 +82,13 @@ def did_you_mean(path: Path) -> str:
 def make_squares(size: int = 64) -> str:
     """How pictures become squares of one size, which need not be faces."""
     return f"mien prepare SRC OUT.zip --finder none --size {size}"
+
+
+def power_of_two(side: int, least: int, most: int, *, model: str = "this model", advice: str = "") -> int:
+    """The exponent of a picture's side. Raises InputError unless it is a power of two in that range."""
+    if not least <= side <= most or side & (side - 1):
+        raise InputError(
+            f"pictures of {side} px: {model} needs a power of two from {least} to {most};"
+            f" {advice}make them with {make_squares()}"
+        )
+    return side.bit_length() - 1

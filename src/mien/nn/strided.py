@@ -7,19 +7,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mien.core.errors import InputError, make_squares
+from mien.core.errors import power_of_two
 from mien.core.types import Spec
 from mien.nn.batch_norm import BatchNorm2d, minibatch_stddev
 
 
 def stages(resolution: int) -> int:
     """How many doublings lead from 4 px to `resolution`; InputError unless a power of two, 8 to 256."""
-    if resolution < 8 or resolution > 256 or resolution & (resolution - 1):
-        raise InputError(
-            f"pictures of {resolution} px: this model needs a power of two from 8 to 256;"
-            f" make them with {make_squares()}"
-        )
-    return resolution.bit_length() - 3
+    return power_of_two(resolution, 8, 256) - 2
 
 
 class Generator(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.core import ranks
-from mien.core.errors import InputError, make_squares
+from mien.core.errors import power_of_two
 from mien.core.types import Spec
 from mien.nn.convolution import convolution, memory_format_of
 from mien.nn.equalised import CLAMP, LRELU_GAIN, USUAL, Conv2d, Conventions, FullyConnected, held, leaky
@@ -40,12 +40,7 @@ def scaled(x: Tensor, factors: Tensor, *, plus: Tensor | None = None) -> Tensor:
 
 def resolutions(resolution: int) -> list[int]:
     """4, 8, ..., resolution. InputError unless it is a power of two from 4 to 1024."""
-    if resolution < 4 or resolution > 1024 or resolution & (resolution - 1):
-        raise InputError(
-            f"pictures of {resolution} px: this model needs a power of two from 4 to 1024;"
-            f" make them with {make_squares()}"
-        )
-    return [2**power for power in range(2, resolution.bit_length())]
+    return [2**power for power in range(2, power_of_two(resolution, 4, 1024) + 1)]
 
 
 def widths(resolution: int, *, base: int, most: int) -> dict[int, int]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.core.errors import InputError, make_squares
+from mien.core.errors import power_of_two
 from mien.core.ranks import drawn
 from mien.core.types import Spec
 from mien.nn.patch_gan import Norm, norm_of
@@ -18,12 +18,7 @@ _DROPPED = 3  # of the decoder's layers, from the deepest
 
 def depth(resolution: int) -> int:
     """How many halvings lead to one pixel; InputError unless a power of two, 16 to 512."""
-    if resolution < 16 or resolution > 512 or resolution & (resolution - 1):
-        raise InputError(
-            f"pictures of {resolution} px: pix2pix needs a power of two from 16 to 512;"
-            f" say so with ?size=64, or make them with {make_squares()}"
-        )
-    return resolution.bit_length() - 1
+    return power_of_two(resolution, 16, 512, model="pix2pix", advice="say so with ?size=64, or ")
 
 
 class UNet(nn.Module):
