@@ -70,7 +70,7 @@ def test_the_support_of_equally_likely_things_is_their_number():
     assert held >= 91
     none = support(np.ones((50, 50)), 0.5)
     assert none.size == none.high == np.inf
-    assert none.low == pytest.approx(50 * 49 / 2 / 3.689, rel=1e-3)
+    assert none.low == pytest.approx(50 * 49 / 2 / 2.512, rel=1e-3)
 
 
 def test_the_cut_lets_one_real_in_a_hundred_have_a_twin():

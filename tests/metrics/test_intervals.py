@@ -22,11 +22,30 @@ def test_of_a_share_is_wilsons(hits, count):
     assert _intervals.of_share(hits / count, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_the_error_by_halves_is_that_of_a_mean():
+def test_the_error_by_parts_is_that_of_a_mean():
+    x, y = np.random.RandomState(0).randn(2, 400)
+    errors = [
+        _intervals.error_by_parts(400, 300, lambda a, b: np.array([x[a].mean() - 2 * y[b].mean()]), seed)
+        for seed in range(8)
+    ]
+    assert np.mean(errors) == pytest.approx(np.sqrt(1 / 400 + 4 / 300), rel=0.2)
+
+
+def test_the_error_by_parts_of_neighbours_is_that_of_new_rows():
+    """Covered reals: a jackknife gives twice the error, a bootstrap finds each row nearest to itself."""
+
+    def covered(x, y):
+        own, other = (np.abs(x[:, None] - part) for part in (x, y))
+        return np.array([(other.min(1) < np.sort(own, 1)[:, 2]).mean()])
+
     rng = np.random.RandomState(0)
-    x, y = rng.randn(400), rng.randn(300) * 2
-    error = _intervals.error_by_halves(400, 300, lambda a, b: np.array([x[a].mean() - y[b].mean()]), seed=0)
-    assert error[0] == pytest.approx(np.sqrt(1 / 400 + 4 / 300), rel=0.25)
+    draws = rng.rand(150, 2, 120)
+    spread = np.std([covered(x, y) for x, y in draws])
+    errors = [
+        _intervals.error_by_parts(120, 120, lambda a, b, x=x, y=y: covered(x[a], y[b]), 0, splits=24)
+        for x, y in draws[:8]
+    ]
+    assert np.mean(errors) == pytest.approx(spread, rel=0.2)
 
 
 def covered(metric, name, make, *, trials):

@@ -11,7 +11,7 @@ from mien.core.errors import InputError
 from mien.core.sampling import latents
 from mien.core.styles import Styled, constrained, styles, to_size
 from mien.core.types import Generator
-from mien.metrics._intervals import named, of_mean
+from mien.metrics._intervals import around, named
 from mien.nn.lpips import ARTEFACT, Lpips
 
 NEEDS = "generator"
@@ -92,8 +92,10 @@ def _mean(name: str, network: Lpips, draw: Callable[[Tensor, slice], Tensor], at
             values.append(network(near, far) / _STEP**2)
     lengths = torch.cat(values).double().numpy()
     low, high = np.percentile(lengths, (_TRIM, 100 - _TRIM))
-    kept = lengths[(lengths >= low) & (lengths <= high)]
-    return named(name, float(kept.mean()), of_mean(kept))
+    mean = float(lengths[(lengths >= low) & (lengths <= high)].mean())
+    # Where the ends lie is chance too: the error is of lengths drawn in to them (Tukey and McLaughlin 1963).
+    error = float(lengths.clip(low, high).std(ddof=1)) / (1 - 2 * _TRIM / 100) / len(lengths) ** 0.5
+    return named(name, mean, around(mean, error, len(lengths) - 1))
 
 
 def _prepared(images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mien.core.errors import InputError
-from mien.metrics._intervals import HALVES, around, error_by_halves, named, of_noisy_share
+from mien.metrics._intervals import FREEDOM, around, error_by_parts, named, of_noisy_share
 
 NEEDS = "features"
 BETTER = {
@@ -22,9 +22,7 @@ TITLES = {"precision_symmetric": "precision, symmetric", "recall_symmetric": "re
 
 _BLOCK = 1 << 22  # distances at once: 34 MB
 DIMS = 32  # principal components that distances are taken in
-_MOST_HALVED = (
-    1000  # images a side that the intervals are taken from; they shrink with the root of the number
-)
+_MOST_PARTED = 700  # images a side that the intervals are taken from; they shrink with the root of the number
 
 
 def compute(
@@ -45,19 +43,19 @@ def compute(
     k_density neighbours. precision_symmetric: the smaller one of precision and the share of fakes whose own
     ball holds a real; recall_symmetric alike with the sides swapped (Khayatkhoei and AbdAlmageed 2023): in
     many dimensions a set slightly inside the other would else be all precise. `_low`, `_high`: 95 %
-    intervals by halves of both sides.
+    intervals by parts of both sides, from 24 images a side on.
     """
     if min(len(real), len(fake)) <= max(k_precision, k_density):
         raise InputError(f"precision and recall need more than {max(k_precision, k_density)} pictures a side")
     x, y = projected(real, fake, dims)
     values = _values(x, y, k_precision, k_density)
-    if min(len(x), len(y)) // 2 <= max(k_precision, k_density):
+    if min(len(x), len(y)) // 4 <= max(k_precision, k_density):
         return dict(zip(values._fields, map(float, values), strict=True))
-    share = min(1.0, _MOST_HALVED / max(len(x), len(y)))
+    share = min(1.0, _MOST_PARTED / max(len(x), len(y)))
     rng = np.random.RandomState(seed)
-    least = 2 * max(k_precision, k_density) + 2
+    least = 4 * max(k_precision, k_density) + 4
     few = [part[rng.permutation(len(part))[: max(int(len(part) * share), least)]] for part in (x, y)]
-    errors = error_by_halves(
+    errors = error_by_parts(
         len(few[0]),
         len(few[1]),
         lambda a, b: np.array(_values(few[0][a], few[1][b], k_precision, k_density)),
@@ -67,7 +65,7 @@ def compute(
     result: dict[str, float] = {}
     for name, value, error in zip(values._fields, values, errors, strict=True):
         count = counts.get(name.removesuffix("_symmetric"))
-        interval = around(value, error, HALVES - 1) if count is None else of_noisy_share(value, count, error)
+        interval = around(value, error, FREEDOM) if count is None else of_noisy_share(value, count, error)
         result |= named(name, value, interval)
     return result
 

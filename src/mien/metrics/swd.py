@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.core.errors import InputError
-from mien.metrics._intervals import around, error_by_halves, named
+from mien.metrics._intervals import FREEDOM, around, error_by_parts, named
 
 NEEDS = "images"
 BETTER = {"swd": "lower"} | {f"swd_{2**k}": "lower" for k in range(4, 12)}
@@ -19,7 +19,7 @@ TITLES = {"swd": "sliced Wasserstein distance"} | {
 PATCH = 7
 _COARSEST = 16
 _THREADS = 2
-_HALVES, _HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 24, 128, 64, 96  # what intervals are from
+_SPLITS, _HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 12, 128, 64, 96  # what intervals are from
 
 
 def compute(
@@ -36,7 +36,7 @@ def compute(
     shuffle before. Keys: `swd_64`, `swd_32`, `swd_16` (the sides of the levels, halved down to 16) and `swd`,
     their mean. Patches are taken at the same places of the i-th real and i-th fake, which makes the distance
     of a set to itself exactly 0. 512 projections are the paper's 4 repeats of 128, averaged. `_low`, `_high`:
-    95 % intervals of the value at this number of images, by halves of both sides; from 16 images on.
+    95 % intervals of the value at this number of images; from 16 images on.
     """
     _check(real, fake)
     count = min(len(real), len(fake))
@@ -52,7 +52,7 @@ def compute(
     errors = _errors(real[:count], fake[:count], seed)
     result: dict[str, float] = {}
     for (name, value), error in zip(scores.items(), errors, strict=True):
-        low, high = around(value, error, _HALVES - 1)
+        low, high = around(value, error, FREEDOM)
         result |= named(name, value, (max(low, 0.0), high))
     return result
 
@@ -72,7 +72,7 @@ def _errors(real: Tensor, fake: Tensor, seed: int) -> np.ndarray:
             values.append(1000 * float(apart.mean(dtype=np.float64)))
         return np.array([*values, np.mean(values)])
 
-    errors: np.ndarray = error_by_halves(count, count, distances, seed, _HALVES) * np.sqrt(count / len(real))
+    errors: np.ndarray = error_by_parts(count, count, distances, seed, _SPLITS) * np.sqrt(count / len(real))
     return errors
 
 
