@@ -12,7 +12,7 @@ from mien.core.errors import InputError
 from mien.core.manifest import append_records
 from mien.core.packed import PackWriter, encode_png
 from mien.datasets.info import inspect
-from mien.datasets.opening import open_index
+from mien.datasets.opening import open_dataset, open_index
 from mien.labels.statistics import label_stats, on_two_sides
 from miniatures_celeba import celeba_rows, write_celeba
 from miniatures_ckplus import write_ckplus
@@ -172,12 +172,19 @@ def test_progress_counts_every_picture(tmp_path):
     assert told == [(n, 8) for n in range(1, 9)]
 
 
+def test_an_image_beyond_the_last_one_is_told_by_number(tmp_path):
+    dataset = open_dataset(str(folder_of_classes(tmp_path / "f")))
+    with pytest.raises(IndexError, match="image 4 of 4"):
+        dataset[4]
+    assert np.array_equal(dataset[-1][0], dataset[3][0])
+
+
 def test_pictures_of_several_sizes_are_hinted_at(tmp_path):
     root = folder_of_classes(tmp_path / "f")
     save(root / "one" / "9.png", np.zeros((20, 30), np.uint8))
     info = inspect(str(root))
     assert info.sizes == {"48x48 RGB": 4, "30x20 L": 1}
-    assert any("mien prepare" in note for note in info.notes)
+    assert any(f"mien prepare {root} OUT.zip" in note for note in info.notes)
     sized = inspect(f"folder:{root}?size=32")
     assert not any("mien prepare" in note for note in sized.notes)  # they are made alike already
     with pytest.raises(InputError):

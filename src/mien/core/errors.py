@@ -17,6 +17,7 @@ _NOUNS = {  # pydantic's and ours
         "a valid boolean": "yes or no",
     },
 }
+_ALIKE = 0.75  # of names, 0 to 1, that one may be the other misspelt
 _REASONS = {"missing": "is missing", "extra_forbidden": "there is no such key"}
 
 
@@ -74,7 +75,7 @@ def did_you_mean(path: Path) -> str:
     for folder in (path.parent, path.parent / "runs"):
         names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
         begun = [name for name in names if name.startswith(path.name)]
-        if path.name and (alike := begun or difflib.get_close_matches(path.name, names, 1)):
+        if path.name and (alike := begun or difflib.get_close_matches(path.name, names, 1, _ALIKE)):
             return f"; did you mean {folder / alike[-1]}?"
     return ""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.core.errors import MienError
 from mien.core.types import Dataset, Spec
 
 
@@ -33,6 +34,8 @@ class Indexed:
     def __getitem__(self, index: Any) -> Any:
         """The image uint8 [C, H, W] at an integer, with its labels if there are any; else a part."""
         if isinstance(index, int | np.integer):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"image {index} of {len(self):,}")
             at = range(len(self))[int(index)]
             image = self.images(np.array([at]))[0]
             return image if self.labels is None else (image, self.labels[at])
@@ -42,7 +45,10 @@ class Indexed:
 
     def frame(self) -> Any:
         """Labels and manifest fields as a pandas DataFrame, a row an image. Needs pandas."""
-        import pandas
+        try:
+            import pandas
+        except ImportError as error:
+            raise MienError("frame() needs pandas: pip install pandas") from error
 
         frame = pandas.json_normalize([dict(record) for record in self.records])
         if self.labels is not None:

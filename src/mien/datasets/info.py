@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mien.core.errors import InputError, make_squares
+from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, Tick, job
 from mien.core.picture import decode
 from mien.core.text import one_line
@@ -139,10 +139,11 @@ def _hints(source: str, contents: _Contents, headers: Sequence[Header]) -> Itera
     sized = "size" in parse_options(source)[1]
     if contents.layout not in ("folder", "packed", "zip", "tar") or sized:
         return  # these are made square and of one size when they are opened
-    if len({header.size for header in headers}) > 1:
-        yield f"pictures are of several sizes: {make_squares()} makes one of them"
-    elif headers and headers[0].width != headers[0].height:
-        yield f"pictures are not square: {make_squares()} cuts out the middle"
+    several = len({header.size for header in headers}) > 1
+    if several or (headers and headers[0].width != headers[0].height):
+        what = "of several sizes" if several else "not square"
+        cut = f"mien prepare {source} OUT.zip --size 64 cuts out the faces"
+        yield f"pictures are {what}: {cut}, with --finder none the middle squares"
 
 
 def _may_be_pairs(contents: _Contents) -> bool:
