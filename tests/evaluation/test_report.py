@@ -327,6 +327,12 @@ def test_baselines_stand_beside_what_they_belong_to() -> None:
     assert any("what it was trained on" in text for _, text in table.provenance)
 
 
+def test_the_table_that_is_quoted_from_comes_first() -> None:
+    pixels = score(metric="swd", module="swd", network=None, network_hash=None, resize=None)
+    several = score_tables.tables([pixels, kernel(), kernel(network="lite0")], trained_on="dd")
+    assert [table.title for table in several] == ["Features: lite0", "Features: mesh", "Features: pixels"]
+
+
 def test_halves_of_as_many_pictures_as_a_metric_takes_stand_beside_it() -> None:
     capped = score(metric="faces_fake", module="faces", better="higher", value=0.9)
     halves = baseline("real-halves", metric="faces_fake", module="faces", better="higher", value=0.8)

@@ -107,8 +107,9 @@ def by_provenance(scores: Sequence[Score]) -> list[list[Score]]:
 
 
 def tables(scores: Sequence[Score], *, trained_on: str | None) -> list[ScoreTable]:
-    """One table for each provenance. trained_on: content hash of the pictures the run learned from."""
-    return [_table(group, trained_on) for group in by_provenance(scores)]
+    """One table for each provenance, what is quoted first. trained_on: hash of the training pictures."""
+    groups = sorted(by_provenance(scores), key=lambda group: _weight(group[0], trained_on))
+    return [_table(group, trained_on) for group in groups]
 
 
 def quote(scores: Sequence[Score], *, trained_on: str | None = None) -> Quote | None:
