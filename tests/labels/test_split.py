@@ -40,7 +40,7 @@ def test_the_datasets_own_split_is_followed_and_checked() -> None:
     assert split.train.tolist() == [0, 1, 3, 6]
     assert "go to train: 1 (first person p0)" in split.how
     parted = [{"person": f"p{index // 2}", "split": ("train", "test")[index % 2]} for index in range(8)]
-    assert "everybody on several sides and is passed over" in split_people(parted, share=0.5).how
+    assert "parts people, leaves one side alone, and is passed over" in split_people(parted, share=0.5).how
 
 
 @pytest.mark.parametrize("side", ["train", "test"])

@@ -5,9 +5,12 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mien.core.errors import InputError
+from mien.core.manifest import continuation
+from mien.core.packed import PackWriter, encode_png
 from mien.core.picture import BadPicture
 from mien.datasets.opening import open_index
 from mien.prepare.prepare import open_inputs
@@ -277,3 +280,26 @@ def test_links_are_followed_once_and_those_that_lead_nowhere_named(tmp_path):
     for layout in ("lfw", "table"):
         with pytest.raises(InputError):
             open_index(f"{layout}:{root}")
+
+
+@pytest.mark.parametrize("unzipped", [False, True])
+def test_a_packed_dataset_prepared_again_keeps_who_is_shown_without_what_was_tossed(tmp_path, unzipped):
+    path = tmp_path / "faces.zip"
+    with PackWriter(path) as pack:
+        for number, person in enumerate("aabc"):
+            png = encode_png(np.full((8, 8, 3), 40 * number, np.uint8))
+            side = "train" if person == "a" else "test"
+            record = {"person": person, "split": side, "labels": {"age": number}}
+            pack.add_png(png, record={**record, "measurements": {"yaw": 3.0}, "licence": "CC0"})
+    if unzipped:
+        zipfile.ZipFile(path).extractall(tmp_path / "faces")
+        path = tmp_path / "faces"
+    tossed = {"file": "00000/img00000003.png", "verdict": "dropped", "reason": "tossed"}
+    continuation(path).write_text(json.dumps(tossed) + "\n")
+    inputs = list_inputs(path)
+    assert [file.name for file in inputs.files] == [f"00000/img0000000{at}.png" for at in range(3)]
+    assert inputs.extra["00000/img00000002.png"] == {
+        **{"person": "b", "split": "test", "licence": "CC0"},
+        "labels": {"age": 2},
+    }
+    assert "left out as tossed in curate: 00000/img00000003.png" in inputs.notes

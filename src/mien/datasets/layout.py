@@ -169,7 +169,9 @@ def _with_splits(index: Index, options: Options) -> Index:
     elif options.split and len(recorded) < 2:
         splits = assign_splits(owners, seed=seed, people=people)
         if parted:
-            notes += ("its own split has everybody on several sides and is passed over: people are split",)
+            notes += (
+                "its own split parts people, leaves one side alone, and is passed over: people are split",
+            )
         elif recorded:
             notes += (f"its own split has {recorded.pop()} alone and is passed over: people are split",)
     else:

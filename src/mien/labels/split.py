@@ -44,7 +44,7 @@ def split_people(records: Sequence[Mapping[str, Any]], *, share: float, seed: in
         chosen = _first_people(names, share, seed)
         held_out, how = np.array([name in chosen for name in names], bool), _describe(people)
         if follows and note:
-            how += "; the dataset's own split has everybody on several sides and is passed over"
+            how += "; the dataset's own split parts people, leaves one side alone, and is passed over"
         elif follows and records:
             how += f"; the dataset's own split has only {records[0]['split']} and is passed over"
         elif num_split:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +13,7 @@ from mien.core.crawl import read_crawls
 from mien.core.errors import InputError
 from mien.core.labels import Label, parse_labels
 from mien.core.manifest import CONTINUED
-from mien.core.packed import dataset_folder
+from mien.core.packed import PackReader, dataset_folder
 from mien.core.path_labels import classes_of, read_paths
 from mien.core.picture import PICTURE_SUFFIXES, list_files, read_bytes, walk_files
 from mien.core.text import decode_text
@@ -21,6 +21,20 @@ from mien.datasets.index import Index, name_of
 from mien.prepare.archive import Archive, TarArchive, is_safe
 
 MANIFEST = "manifest.jsonl"
+# Fields of a packed dataset's manifest that are of the picture, not of how it was prepared.
+_CARRIED = (
+    "person",
+    "role",
+    "group",
+    "pair",
+    "split",
+    "licence",
+    "source_url",
+    "record",
+    "page",
+    "site",
+    "labels",
+)
 # Tables beside the pictures, which are no pictures themselves; at the top of a source only.
 _TABLES = frozenset({"dataset.json", MANIFEST, CONTINUED, "labels.csv", "metadata.csv", "metadata.jsonl"})
 
@@ -82,7 +96,8 @@ def list_inputs(source: Path, *, without: Sequence[Path] = ()) -> Inputs:
         notes = (*notes, f"left out as placeholders, which too many records share: {_first(placeholders)}")
     if extra and text is None:
         return _listed(source, files, extra, notes)
-    return _labelled(source, tuple(files), text, notes, folder or "")
+    inputs = _labelled(source, tuple(files), text, notes, folder or "")
+    return inputs if text is None else _with_manifest(inputs, folder or "")
 
 
 def list_all(source: Path, *, without: Sequence[Path] = ()) -> list[Input]:
@@ -225,6 +240,33 @@ def _labelled(
         if own and name not in numbers:
             numbers[name] = own[0]
     return Inputs(root, files, numbers, tuple(readable(name) for name in found), notes, extra)
+
+
+def _with_manifest(inputs: Inputs, folder: str) -> Inputs:
+    """Of a packed dataset: what its manifest says of each picture, without those that were tossed."""
+    try:
+        pack = PackReader(inputs.root)
+    except InputError:  # with members that it refuses, and `prepare` leaves out
+        return inputs
+    there = {file.name for file in inputs.files}
+    full = {
+        name: path
+        for name in (*pack.names, *pack.tossed)
+        if (path := f"{folder}/{name}".lstrip("/")) in there
+    }
+    known = {
+        full[name]: {field: record[field] for field in _CARRIED if record.get(field)}
+        for name, record in zip(pack.names, map(dict, pack.records), strict=True)
+        if name in full
+    }
+    tossed = {full[name] for name in pack.tossed if name in full}
+    note = (f"left out as tossed in curate: {_first(sorted(tossed))}",) if tossed else ()
+    return replace(
+        inputs,
+        files=tuple(file for file in inputs.files if file.name not in tossed),
+        notes=(*inputs.notes, *note),
+        extra={name: {**inputs.extra.get(name, {}), **known.get(name, {})} for name in there - tossed},
+    )
 
 
 def _own_products(names: Sequence[str]) -> frozenset[str]:

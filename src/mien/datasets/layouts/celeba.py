@@ -15,7 +15,7 @@ knows who is who. Pictures are cut to the largest square in the middle.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -116,14 +116,17 @@ def _missing(root: Path, what: str) -> InputError:
 def _listed_anywhere(root: Path, attributes: Attributes) -> tuple[list[str], list[str]]:
     """The pictures of the list, wherever they lie below `root`, and the other pictures."""
     stems = {Path(name).stem for name in attributes}
+    folders = [
+        [(Path(place) / name).relative_to(root) for name in _list_pictures(Path(place))]
+        for place, _, _ in os.walk(root)
+    ]
+    folders.sort(key=lambda paths: (-sum(path.stem in stems for path in paths), paths))
     known: dict[str, str] = {}
     others = []
-    for folder, folders, _ in os.walk(root):
-        folders.sort()
-        for name in _list_pictures(Path(folder)):
-            path = (Path(folder) / name).relative_to(root).as_posix()
-            if Path(name).stem not in stems or known.setdefault(Path(name).stem, path) != path:
-                others.append(path)
+    for path in chain.from_iterable(folders):
+        name = path.as_posix()
+        if path.stem not in stems or known.setdefault(path.stem, name) != name:
+            others.append(name)
     return sorted(known.values()), others
 
 
