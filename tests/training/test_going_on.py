@@ -95,6 +95,10 @@ def test_nearly_the_same_data_by_another_name_is_named_with_both_ways_on(
     assert f"{run.path} learnt from {place}, most of whose images are these (12 images, here 9)" in error
     assert f"--from {run.path}" in error
     assert "--new" in error
+    config = run.read_config()  # of a newer run on fewer of these pictures
+    less = {"name": "less", "source": "/less", "content_hash": "", "sample": config["dataset"]["sample"][:6]}
+    RunFolder.create(Path("runs"), "less").write_config(config | {"identity": "", "dataset": less})
+    assert f"{run.path} learnt from {place}" in fails("train", "curated", *SMALL, "--kimg", "1")
     pictures(Path("strangers"), 9, seed=7)
     plan = make_plan("strangers", TrainOptions(out=Path("runs"), device="cpu"))
     check_related(plan, pytest.fail)

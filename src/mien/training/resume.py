@@ -150,7 +150,7 @@ def check_related(plan: Plan, announce: Callable[[str], None]) -> None:
             announce(f"{run.path} learnt from the same data with other options: {_differences(plan, stored)}")
             return
     if related and plan.options.start is None:
-        run, stored = related[0]
+        run, stored = max(related, key=lambda one: overlap(_sample_of(one[1]["dataset"]), sample()))
         raise InputError(
             f"{run.path} learnt from {_before(plan, stored['dataset'])};"
             f" --from {run.path} goes on from what it learnt, --new begins anew"
@@ -186,8 +186,12 @@ def _is_alike(plan: Plan, dataset: Mapping[str, Any], sample: Sample) -> bool:
     before, now = (
         str(source).partition("?")[0] for source in (dataset.get("source"), absolute_source(plan.source))
     )
-    earlier = frozenset(dataset.get("sample") or ())
+    earlier = _sample_of(dataset)
     return before != now and bool(earlier) and overlap(earlier, sample()) >= _MOSTLY
+
+
+def _sample_of(dataset: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(dataset.get("sample") or ())  # runs of earlier versions have none
 
 
 def image_sample(dataset: Dataset) -> frozenset[str]:
