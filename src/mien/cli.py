@@ -113,7 +113,7 @@ BEGIN = """mien demo shows all of it on rendered heads. With photos of your own:
 
 Then each command says what to type next; mien COMMAND --help says more."""
 EXAMPLES = {
-    "prepare": "mien prepare photos/ photos.zip --size 64 --where 'abs(yaw) < 15 and sharpness > 0.3'",
+    "prepare": "mien prepare photos/ photos.zip --size 64 --where 'abs(yaw) < 15'",
     "train": "mien train photos.zip --minutes 10",
     "generate": "mien generate runs/00000-photos-lite-64 --seeds 0-63 --grid --out faces",
     "evaluate": "mien evaluate runs/00000-photos-lite-64 --data photos.zip",
