@@ -46,6 +46,15 @@ def test_half_the_classes_dropped_and_one_face_repeated():
     assert one.jsd > 0.7
 
 
+def test_few_fakes_get_bins_that_can_be_missed():
+    one = occupancy(clusters(1000), np.repeat(clusters(1), 60, axis=0))
+    assert len(one.missing) == len(one.bins) - 1 == 5
+    with pytest.raises(InputError, match="choose 2 to 50"):
+        occupancy(clusters(100), clusters(100), bins=51)
+    with pytest.raises(InputError, match="0 bins"):
+        occupancy(clusters(100), clusters(100), bins=0)
+
+
 def test_ndb_and_jsd_are_the_textbooks():
     real, fake = clusters(500), clusters(300, among=range(5, 20), seed=1)
     found = occupancy(real, fake, bins=12)

@@ -70,11 +70,16 @@ class Support:
 def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, seed: int = 0) -> Occupancy:
     """Shares of both sides in cells of the reals. real, fake: features [N, D] and [M, D].
 
-    bins: by default so many that a cell holds some 25 reals, 5 to 100. Raises InputError with too few images.
+    bins: by default so many that a cell holds some 25 reals and would hold 10 fakes, 5 to 100. Raises
+    InputError with too few images.
     """
     if min(len(real), len(fake)) < 50:
         raise InputError("bins of training images need 50 images or more on each side")
-    number = bins or int(np.clip(len(real) // 25, 5, 100))
+    most = len(real) // 2
+    if bins is not None and not 2 <= bins <= most:
+        raise InputError(f"{bins} bins of {len(real):,} training images: choose 2 to {most:,}")
+    # With fewer fakes to a bin, not even an empty one surely lacks them.
+    number = bins or int(np.clip(min(len(real) // 25, len(fake) // 10), 5, 100))
     half = np.random.RandomState(seed).permutation(len(real))
     fitted = KMeans(number, n_init=3, random_state=seed).fit(np.asarray(real, np.float32))
     labels, theirs = fitted.labels_, fitted.predict(np.asarray(fake, np.float32))

@@ -90,7 +90,7 @@ def modes(
     count
         How many fakes are drawn, and training images compared.
     bins
-        How many bins; by default one for 25 training images, at most 100.
+        How many bins; by default one for 25 training images and 10 fakes, at most 100.
     seed
         Seed of the first fake.
     trunc
