@@ -116,7 +116,7 @@ def _describe(
     where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
     data = f"{plan.dataset.name} ({len(plan.dataset):,} pictures, {plan.spec.resolution} px)"
     events.note(f"{run.path} {where}: {plan.family_name} on {data}, {settings['precision']}", "strong")
-    if kind_of(plan.family) == GENERATOR and len(plan.dataset) < _FEW and not goes_on:
+    if kind_of(plan.family) == GENERATOR and 1 < len(plan.dataset) < _FEW and not goes_on:
         events.warn(
             f"so few pictures ({len(plan.dataset)}) a generator repeats; some hundreds are the least,"
             " thousands are good"
