@@ -32,7 +32,7 @@ from mien.evaluation.report import write_report
 from mien.models import lite
 from mien.reports import charts, inline_images, score_tables, sentences
 from mien.reports.charts import Mark, Series, line_chart
-from mien.reports.log import groups, read_log
+from mien.reports.log import Log, groups, read_log
 
 SIZE = 16
 MARK = Provenance("lite-x", None, "mien test")
@@ -295,6 +295,18 @@ def test_the_verdict_tells_recovery_from_the_end_in_divergence(run: RunFolder) -
     assert "ended in divergence after 1 rescue" in words(page_of(run))
     run.append_log(log_line(21))
     assert "went back and recovered" in words(page_of(run))
+
+
+def test_a_small_distance_through_an_untrained_network_is_no_praise() -> None:
+    def verdict(network: str) -> dict[str, str]:
+        quoted = score_tables.Quote("kernel", network, "faces", 1000, 0.0, -0.01, 0.01, 0.0, 2.0)
+        log = Log(({"nimg": 1000},), (), (), 0, diverged=False)
+        return {sentence: tone for tone, sentence in list(sentences.verdict(log, quoted, None))[1:]}
+
+    assert "good" in verdict("lite0").values()
+    assert not any("never trained" in sentence for sentence in verdict("lite0"))
+    assert {"plain", "doubt"} == set(verdict("vgg-random").values())
+    assert any("artefacts fetch" in sentence for sentence in verdict("vgg-random"))
 
 
 # ---- scores

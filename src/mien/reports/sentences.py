@@ -38,7 +38,15 @@ def verdict(
     if quoted is None:
         yield "plain", "Its quality has not been measured yet: mien evaluate RUN --data DATA does."
     else:
-        yield _quality(quoted)
+        tone, sentence = _quality(quoted)
+        untrained = quoted.network == "vgg-random"
+        yield "plain" if untrained and tone == "good" else tone, sentence
+        if untrained:
+            yield (
+                "doubt",
+                "That network was never trained and hardly sees faces, so a small distance proves little:"
+                " mien artefacts fetch brings networks that do, then mien evaluate measures again.",
+            )
     if memorisation is not None:
         yield memorisation
 
