@@ -29,7 +29,7 @@ FITTED_ON = ("photos",)  # of these sets; the probes are fitted on others too
 TABLES = ("drops", "pose", "parts", "blur", "masks", "shut")
 SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 SQUARE = Square((50.0, 50.0), (80.0, 0.0))  # of no importance here
-Found = tuple[Picture, Face]
+JudgedFace = tuple[Picture, Face]
 
 
 def measured(pixels: np.ndarray, finder: Finder) -> dict[str, float] | None:
@@ -39,7 +39,7 @@ def measured(pixels: np.ndarray, finder: Finder) -> dict[str, float] | None:
     return measure(picture, faces[0], SQUARE, num_faces=len(faces)) if faces else None
 
 
-def portraits(data: Path, finder: Finder, most: int) -> dict[str, list[Found]]:
+def portraits(data: Path, finder: Finder, most: int) -> dict[str, list[JudgedFace]]:
     """Up to `most` pictures of each set, drawn evenly, with their largest face."""
     found = {}
     for name in SETS:
@@ -102,7 +102,7 @@ def _odd(pairs: list[tuple[Labels, dict[str, float] | None]]) -> list[tuple[Labe
     return [(truth, own) for truth, own in pairs[1::2] if own]
 
 
-def ladder(found: list[Found], size: int, noise: float) -> tuple[float, float, float, list[float]]:
+def ladder(found: list[JudgedFace], size: int, noise: float) -> tuple[float, float, float, list[float]]:
     """Spearman of sharpness against blur: mean and least of single pictures, of all together; medians."""
     rng = np.random.default_rng(0)
     rows = [
@@ -114,7 +114,7 @@ def ladder(found: list[Found], size: int, noise: float) -> tuple[float, float, f
     return float(np.mean(own)), float(np.min(own)), float(pooled), np.median(rows, axis=0).round(2).tolist()
 
 
-def blur(real: dict[str, list[Found]]) -> None:
+def blur(real: dict[str, list[JudgedFace]]) -> None:
     for name, found in real.items():
         for size in (128, 200):
             for noise in (0, 4, 10):
@@ -126,7 +126,7 @@ def blur(real: dict[str, list[Found]]) -> None:
         report(f"sharpness {name} at {sizes} px", " ".join(f"{value:.2f}" for value in sharp))
 
 
-def median_sharpness(found: list[Found], size: int) -> float:
+def median_sharpness(found: list[JudgedFace], size: int) -> float:
     """Of the pictures that need no enlarging to show a face of `size` pixels; nan if there is none."""
     rng = np.random.default_rng(0)
     large = [(picture, face) for picture, face in found if size <= 1.05 * face.size]
@@ -134,7 +134,7 @@ def median_sharpness(found: list[Found], size: int) -> float:
     return float(np.median([sharpness(view) for view in views])) if views else float("nan")
 
 
-def masks(real: dict[str, list[Found]], finder: Finder, count: int) -> None:
+def masks(real: dict[str, list[JudgedFace]], finder: Finder, count: int) -> None:
     """Ten masks on each of `count` people of the sets that the weights were not fitted on.
 
     Faces that look too far aside to be asked count as bare, and one that is so only masked as missed.
@@ -166,7 +166,7 @@ def masks(real: dict[str, list[Found]], finder: Finder, count: int) -> None:
     )
 
 
-def shut_eyes(real: dict[str, list[Found]], finder: Finder) -> None:
+def shut_eyes(real: dict[str, list[JudgedFace]], finder: Finder) -> None:
     rng = np.random.default_rng(12)
     for name, found in real.items():
         opened = [
@@ -182,7 +182,7 @@ def shut_eyes(real: dict[str, list[Found]], finder: Finder) -> None:
         report(f"eyes painted shut, {name}", f"AUC {auc(closed, opened):.3f}")
 
 
-def drops(real: dict[str, list[Found]]) -> None:
+def drops(real: dict[str, list[JudgedFace]]) -> None:
     """What the suggested bounds would drop, and the medians of pose."""
     for name, found in real.items():
         start = time.process_time()

@@ -218,11 +218,11 @@ def _run(tokens: list[str]) -> int:
         raise InputError(
             f"argument {tokens.index('') + 1} is empty; leave it out, or write . for this folder"
         )
-    asked = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    if asked is not None:  # a job; None where cyclopts itself had something to say
+    job = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    if job is not None:  # a job; None where cyclopts itself had something to say
         from mien.terminal import show
 
-        return int(getattr(show(asked), "exit_code", 0))
+        return int(getattr(show(job), "exit_code", 0))
     return 0
 
 

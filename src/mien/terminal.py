@@ -140,11 +140,11 @@ class Terminal:
     def _tick(self, tick: TrainingTick) -> None:
         gap = tick.values.get("Loss/scores/real", 0.0) - tick.values.get("Loss/scores/fake", 0.0)
         self._gaps.append(gap)
-        told = status(tick, list(self._gaps))
+        line = status(tick, list(self._gaps))
         if not self._console.is_terminal:
-            self._print(f"{tick.nimg / 1000:8.1f} kimg  {tick.fraction:4.0%}  {told}")
+            self._print(f"{tick.nimg / 1000:8.1f} kimg  {tick.fraction:4.0%}  {line}")
         for task in self._tasks.values():
-            self._bars.update(task, status=told)
+            self._bars.update(task, status=line)
 
     def _clear(self, *, only_if_idle: bool = False) -> None:
         """Take the bars away."""
@@ -191,9 +191,9 @@ def status(tick: TrainingTick, gaps: list[float]) -> str:
     left = tick.seconds / tick.fraction - tick.seconds if tick.fraction > 0 else 0.0
     losses = "  ".join(f"{short} {values[name]:.2f}" for name, short in _LOSSES.items() if name in values)
     speed = values.get("Timing/img_per_sec")
-    told = f"{speed:.0f} img/s  " if speed else ""
+    rate = f"{speed:.0f} img/s  " if speed else ""
     lead = f"  D's lead {sparkline(gaps)}" if "Loss/scores/real" in values else ""
-    return f"{told}{losses}  {_clock(left)} left{lead}"
+    return f"{rate}{losses}  {_clock(left)} left{lead}"
 
 
 def _clock(seconds: float) -> str:

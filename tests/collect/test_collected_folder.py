@@ -6,9 +6,9 @@ import pytest
 from loopback import jpeg, lines, site_text
 
 from mien.collect.addresses import Refused
-from mien.collect.extract import Found
+from mien.collect.extract import PageRecord
 from mien.collect.site import parse_site
-from mien.collect.store import Lines, Store, Wanted
+from mien.collect.store import Lines, PictureTask, Store
 from mien.core.errors import InputError, MienError
 from mien.core.picture import BadPicture
 
@@ -16,20 +16,20 @@ SITE = parse_site(site_text("https://example.org/"), "test")
 OTHER = parse_site(site_text("https://example.org/").replace('name = "test"', 'name = "other"'), "test")
 
 
-def wanted(record, *pictures, number=1, **fields):
+def picture_task(record, *pictures, number=1, **fields):
     addresses = tuple(f"https://example.org/{name}" for name in pictures or (f"{record}.jpg",))
-    return Wanted(Found(record, f"https://example.org/{record}", addresses, fields), number)
+    return PictureTask(PageRecord(record, f"https://example.org/{record}", addresses, fields), number)
 
 
 def test_a_record_is_done_when_all_its_pictures_are(tmp_path):
     with Store.opened(tmp_path, SITE) as store:
-        store.add(wanted("a", "1.jpg", "2.jpg"), jpeg(1))
+        store.add(picture_task("a", "1.jpg", "2.jpg"), jpeg(1))
         assert store.has("a", 1)
         assert not store.is_done("a")
         assert not store.is_done_page("https://example.org/a")
     with Store.opened(tmp_path, SITE) as store:  # after a kill, say
         assert not store.is_done("a")
-        store.add(wanted("a", "1.jpg", "2.jpg", number=2), jpeg(2))
+        store.add(picture_task("a", "1.jpg", "2.jpg", number=2), jpeg(2))
         assert store.is_done("a")
         assert store.is_done_page("https://example.org/a")
     with Store.opened(tmp_path, SITE) as store:
@@ -40,8 +40,8 @@ def test_a_record_is_done_when_all_its_pictures_are(tmp_path):
 
 def test_one_picture_of_two_records_is_one_file_and_two_lines(tmp_path):
     with Store.opened(tmp_path, SITE) as store:
-        store.add(wanted("a", name="A"), jpeg(1))
-        store.add(wanted("b", name="B"), jpeg(1))
+        store.add(picture_task("a", name="A"), jpeg(1))
+        store.add(picture_task("b", name="B"), jpeg(1))
         assert (store.new, store.same) == (2, 1)
     first, second = lines(tmp_path / "manifest.jsonl")
     assert first["file"] == second["file"]
@@ -53,21 +53,21 @@ def test_one_picture_of_two_records_is_one_file_and_two_lines(tmp_path):
 
 def test_two_sites_share_a_folder_and_know_nothing_of_each_others_records(tmp_path):
     with Store.opened(tmp_path, SITE) as store:
-        store.add(wanted("a"), jpeg(1))
+        store.add(picture_task("a"), jpeg(1))
     with Store.opened(tmp_path, OTHER) as store:
         assert not store.is_done("a")
-        store.add(wanted("a"), jpeg(2))
+        store.add(picture_task("a"), jpeg(2))
         assert store.total == 1
 
 
 def test_refused_for_good_is_remembered_and_for_now_is_not(tmp_path):
     with Store.opened(tmp_path, SITE) as store:
-        store.skip("picture", "https://example.org/a.jpg", Refused("empty", "it is"), wanted=wanted("a"))
+        store.skip("picture", "https://example.org/a.jpg", Refused("empty", "it is"), task=picture_task("a"))
         store.skip(
             "picture",
             "https://example.org/b.jpg",
             Refused("timeout", "it was", again=True),
-            wanted=wanted("b"),
+            task=picture_task("b"),
         )
         assert store.is_done("a")
         assert not store.is_done("b")
@@ -79,7 +79,7 @@ def test_refused_for_good_is_remembered_and_for_now_is_not(tmp_path):
             "picture",
             "https://example.org/b.jpg",
             Refused("timeout", "it was", again=True),
-            wanted=wanted("b"),
+            task=picture_task("b"),
         )
     with Store.opened(tmp_path, SITE, again=True) as store:
         assert not store.is_done("a")
@@ -94,7 +94,7 @@ def test_what_is_no_picture_to_keep_leaves_nothing(tmp_path):
             (jpeg(1, 24), "too-small"),
         ):
             with pytest.raises((BadPicture, Refused)) as error:
-                store.add(wanted("a"), data)
+                store.add(picture_task("a"), data)
             assert error.value.reason == reason
     assert not list(tmp_path.glob("pictures/*"))
     assert not (tmp_path / "manifest.jsonl").read_bytes()
@@ -123,25 +123,25 @@ def test_a_folder_is_for_one_process_at_a_time_and_must_be_writable(tmp_path):
 def test_a_picture_of_many_records_is_a_placeholder_and_asked_for_again(tmp_path):
     with Store.opened(tmp_path, SITE) as store:
         for number in range(4):
-            store.add(wanted(f"r{number}"), jpeg(1))
+            store.add(picture_task(f"r{number}"), jpeg(1))
     with Store.opened(tmp_path, SITE) as store:
         assert store.is_done("r0"), "four may share one: twins, pages told twice"
-        store.add(wanted("r4"), jpeg(1))
+        store.add(picture_task("r4"), jpeg(1))
         with pytest.raises(Refused, match="very same picture") as caught:
-            store.add(wanted("last"), jpeg(1))
+            store.add(picture_task("last"), jpeg(1))
         assert (caught.value.reason, caught.value.again) == ("placeholder", True)
     with Store.opened(tmp_path, SITE) as store:
         assert not any(store.is_done(f"r{number}") for number in range(5))
         assert store.total == 0
         with pytest.raises(Refused):
-            store.reuse(wanted("r9", "r0.jpg"))
+            store.reuse(picture_task("r9", "r0.jpg"))
         for number in range(5):
-            store.add(wanted(f"r{number}", f"real{number}.jpg"), jpeg(10 + number))
+            store.add(picture_task(f"r{number}", f"real{number}.jpg"), jpeg(10 + number))
         assert store.total == 5
     with Store.opened(tmp_path, SITE) as store:
         assert all(store.is_done(f"r{number}") for number in range(5))
     with Store.opened(tmp_path, SITE.model_copy(update={"name": "other"})) as store:
-        store.add(wanted("r0"), jpeg(1))  # another site's records are not counted
+        store.add(picture_task("r0"), jpeg(1))  # another site's records are not counted
 
 
 def test_who_is_shown_is_the_record_a_field_or_nobody(tmp_path):
@@ -152,7 +152,7 @@ def test_who_is_shown_is_the_record_a_field_or_nobody(tmp_path):
                 parse_site(site, "test")
             continue
         with Store.opened(tmp_path / rule, parse_site(site, "test")) as store:
-            store.add(wanted("a", name="Ann"), jpeg(1))
+            store.add(picture_task("a", name="Ann"), jpeg(1))
         assert lines(tmp_path / rule / "manifest.jsonl")[0]["person"] == expected
 
 
@@ -162,8 +162,8 @@ def test_what_is_no_longer_so_is_no_longer_said(tmp_path):
     with Store.opened(tmp_path, SITE) as store:
         store.skip("page", page, timeout)
         store.skip("record", "https://example.org/list", Refused("no-id", "none", again=True), page="l")
-        store.skip("picture", "https://example.org/b.jpg", timeout, wanted=wanted("b"))
-        store.skip("picture", gone, Refused("status-404", "gone"), wanted=wanted("c"))
+        store.skip("picture", "https://example.org/b.jpg", timeout, task=picture_task("b"))
+        store.skip("picture", gone, Refused("status-404", "gone"), task=picture_task("c"))
     with Store.opened(tmp_path, OTHER) as store:
         store.skip("page", page, timeout)
     assert len(lines(tmp_path / "skipped.jsonl")) == 5
@@ -175,7 +175,7 @@ def test_what_is_no_longer_so_is_no_longer_said(tmp_path):
             "picture",
             "https://example.org/new-b.jpg",
             Refused("busy", "it was", again=True),
-            wanted=wanted("b"),
+            task=picture_task("b"),
         )
     told = [(line["site"], line["kind"], line["reason"]) for line in lines(tmp_path / "skipped.jsonl")]
     assert sorted(told) == [
@@ -185,10 +185,10 @@ def test_what_is_no_longer_so_is_no_longer_said(tmp_path):
         ("test", "record", "no-picture"),
     ]
     with Store.opened(tmp_path, SITE) as store:
-        store.add(wanted("b"), jpeg(2))
+        store.add(picture_task("b"), jpeg(2))
         assert store.is_done("c"), "what is gone for good is still known"
     assert "busy" not in (tmp_path / "skipped.jsonl").read_text()
     with Store.opened(tmp_path, SITE, again=True) as store:
-        store.add(wanted("c"), jpeg(3))
+        store.add(picture_task("c"), jpeg(3))
     assert [line["site"] for line in lines(tmp_path / "skipped.jsonl")][-1:] != ["status-404"]
     assert "status-404" not in (tmp_path / "skipped.jsonl").read_text()

@@ -17,8 +17,8 @@ def page(body, url=ADDRESS):
     return HtmlResponse(url, body=body.encode(), encoding="utf-8")
 
 
-def records(response, site, asked=None):
-    return list(extract.records(response, site, asked=asked or response.url))
+def records(response, site, requested=None):
+    return list(extract.records(response, site, requested=requested or response.url))
 
 
 def site(record, details="", follow=""):
@@ -79,7 +79,7 @@ def test_one_record_a_page_with_its_id_in_the_address():
     assert found.id == "33"
     assert found.fields == {"sex": "F"}
     assert found.pictures == ("https://example.org/front.jpg", "https://example.org/side.jpg")
-    (moved,) = records(page(body, "https://example.org/new"), rules, asked="https://example.org/p?id=34")
+    (moved,) = records(page(body, "https://example.org/new"), rules, requested="https://example.org/p?id=34")
     assert (moved.id, moved.page) == (
         "34",
         "https://example.org/p?id=34",

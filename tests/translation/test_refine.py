@@ -164,13 +164,13 @@ def test_evaluate_says_what_changed_and_what_did_not(
     found = RefinerExamination.newest(run)
     assert found is not None
     assert (found.num_pictures, found.num_reals, found.learnt_from) == (24, 30, True)
-    assert [(told.sight, told.updates) for told in found.told] == [
+    assert [(one.sight, one.updates) for one in found.classifiers] == [
         (sight, updates) for sight in ("pictures", "patches") for updates in UPDATES
     ]
-    for told in found.told:
-        assert len(told.raw) == len(told.refined) == 2
-        assert told.fall.value == pytest.approx(np.mean(told.raw) - np.mean(told.refined))
-    assert min(found.told[-1].raw) > 0.9  # white against brown
+    for one in found.classifiers:
+        assert len(one.raw) == len(one.refined) == 2
+        assert one.fall.value == pytest.approx(np.mean(one.raw) - np.mean(one.refined))
+    assert min(found.classifiers[-1].raw) > 0.9  # white against brown
     assert 0.02 < found.l1 < 0.6
     assert found.pupils is not None
     assert found.pupils.count > 20
@@ -184,7 +184,7 @@ def test_a_lone_file_cannot_be_evaluated(trained: Path, fails: Callable[..., str
 
 
 @pytest.mark.parametrize(
-    ("real", "told"),
+    ("real", "one"),
     [
         ("large.zip", "one size"),
         ("gray.zip", "gray"),
@@ -193,7 +193,7 @@ def test_a_lone_file_cannot_be_evaluated(trained: Path, fails: Callable[..., str
     ],
 )
 def test_a_real_side_that_does_not_fit(
-    trained: Path, tmp_path: Path, fails: Callable[..., str], real: str, told: str
+    trained: Path, tmp_path: Path, fails: Callable[..., str], real: str, one: str
 ) -> None:
     write_eyes(tmp_path / "large.zip", (1, 2, 3), size=24)
     with PackWriter(tmp_path / "gray.zip") as pack:
@@ -202,7 +202,7 @@ def test_a_real_side_that_does_not_fit(
     error = fails(
         "train", trained / "drawn.zip", *QUICK, "--real", tmp_path / real, "--out", tmp_path / "runs"
     )
-    assert told in error
+    assert one in error
     assert not (tmp_path / "runs").exists()
 
 

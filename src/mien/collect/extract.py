@@ -25,7 +25,7 @@ _CANDIDATE = re.compile(r"\s*([^\s,]\S*[^\s,])(?:\s+([\d.]+)([wx]))?\s*(?:,|$)")
 
 
 @dataclass(frozen=True)
-class Found:
+class PageRecord:
     """A record on a page.
 
     id: "" where the rule for it found none. pictures: absolute addresses, () if there are none. unread: the
@@ -41,23 +41,25 @@ class Found:
 
 def links(page: Any, rules: Sequence[Link]) -> Iterator[str]:
     """Absolute addresses that the rules find on a Scrapy text response, without fragments, each once."""
-    seen = set()
+    known = set()
     for rule in rules:
         for element in _select(page.selector, rule.css)[:_MOST_LINKS]:
             value = _attribute(element, rule.attr)
             target = value if rule.into == "{}" else rule.into.replace("{}", quote(value, safe=""))
             address = _absolute(page, target) if value else ""
-            if address and address not in seen:
-                seen.add(address)
+            if address and address not in known:
+                known.add(address)
                 yield address
 
 
-def records(page: Any, site: Site, *, asked: str) -> Iterator[Found]:
-    """The records on a Scrapy text response; `asked` is its address before redirects, as links have it."""
+def records(page: Any, site: Site, *, requested: str) -> Iterator[PageRecord]:
+    """The records on a Scrapy text response. requested: its address before redirects, as links have it."""
     rule = site.record
     for part in [page.selector] if rule.each is None else _select(page.selector, rule.each):
         fields, unread = _fields(part, site)
-        yield Found(_record_id(page, part, site, asked), asked, _pictures(page, part, site), fields, unread)
+        yield PageRecord(
+            _record_id(page, part, site, requested), requested, _pictures(page, part, site), fields, unread
+        )
 
 
 def id_in_address(site: Site, address: str) -> str | None:
@@ -74,17 +76,17 @@ def largest(srcset: str) -> str:
     return max(candidates, key=lambda item: item[0])[1] if candidates else ""
 
 
-def _record_id(page: Any, part: Selector, site: Site, asked: str) -> str:
+def _record_id(page: Any, part: Selector, site: Site, requested: str) -> str:
     rule = site.record.id
     if rule.address is not None:
-        return id_in_address(site, asked) or id_in_address(site, page.url) or ""
+        return id_in_address(site, requested) or id_in_address(site, page.url) or ""
     return _text(part, Detail(css=rule.css or "", attr=rule.attr, pattern=rule.pattern))
 
 
 def _pictures(page: Any, part: Selector, site: Site) -> tuple[str, ...]:
     rule = site.record.picture
-    found = dict.fromkeys(_picture(page, element, rule.attr) for element in _select(part, rule.css))
-    addresses = [address for address in found if address]
+    candidates = dict.fromkeys(_picture(page, element, rule.attr) for element in _select(part, rule.css))
+    addresses = [address for address in candidates if address]
     return tuple(addresses if rule.all else addresses[:1])
 
 
@@ -137,8 +139,8 @@ def _best_source(page: Any, picture: Selector, own: str) -> str:
     """The largest candidate of the sources of a `<picture>` and of its image's own `srcset`; "" if none."""
     sources = picture.xpath(".//source")
     sets = [_attribute(source, name) for source in sources for name in ("data-srcset", "srcset")]
-    found = [value for value in (*sets, own) if _leads(value)]
-    best = largest(", ".join(found)) if any(sets) else ""
+    candidates = [value for value in (*sets, own) if _leads(value)]
+    best = largest(", ".join(candidates)) if any(sets) else ""
     return _absolute(page, best) if _leads(best) else ""
 
 
@@ -152,8 +154,8 @@ def _without_scripts(element: Selector) -> Selector | None:
         "ancestor::picture[1]/following-sibling::*[1]",
         "parent::*[count(.//img)=1]/following-sibling::*[1]",
     )
-    found = element.xpath(" | ".join(f"{place}[self::noscript]//img" for place in beside))
-    return found[0] if found else None
+    images = element.xpath(" | ".join(f"{place}[self::noscript]//img" for place in beside))
+    return images[0] if images else None
 
 
 def _attribute(element: Selector, name: str) -> str:
@@ -178,12 +180,12 @@ def read_sitemap(address: str, body: bytes, *, most: int) -> tuple[list[str], li
     ):
         return None
     parsed = Sitemap(body)
-    found = [
+    addresses = [
         str(entry["loc"]).strip()
         for _, entry in zip(range(_MOST_OF_SITEMAP), parsed, strict=False)
         if entry.get("loc")
     ]
-    return (found, []) if parsed.type == "sitemapindex" else ([], found)
+    return (addresses, []) if parsed.type == "sitemapindex" else ([], addresses)
 
 
 def is_cookie_wall(page: Any) -> bool:

@@ -90,14 +90,14 @@ def _capping(factory: Any) -> Any:
 
         def buildProtocol(self, address: Any) -> Any:  # noqa: N802
             protocol = super().buildProtocol(address)
-            receive, seen = protocol.dataReceived, 0
+            receive, received = protocol.dataReceived, 0
 
             def count(data: bytes) -> None:
-                nonlocal seen
+                nonlocal received
                 parser = protocol._parser
                 in_headers = parser is not None and parser.state not in _BODY_STATES
-                seen = seen + len(data) if in_headers else 0
-                if seen > _MOST_HEADER_BYTES:
+                received = received + len(data) if in_headers else 0
+                if received > _MOST_HEADER_BYTES:
                     protocol.transport.abortConnection()
                 else:
                     receive(data)

@@ -42,9 +42,9 @@ class Rules:
     @property
     def delay(self) -> float:
         """Seconds between requests that it asks for, 0 if it does not say."""
-        asked = self.parsed.crawl_delay(TOKEN) or 0.0
+        delay = self.parsed.crawl_delay(TOKEN) or 0.0
         rate = self.parsed.request_rate(TOKEN)
-        return min(max(asked, rate.seconds / rate.requests if rate else 0.0), _LONGEST_DELAY)
+        return min(max(delay, rate.seconds / rate.requests if rate else 0.0), _LONGEST_DELAY)
 
 
 def read_rules(status: int, body: bytes) -> Rules:

@@ -62,8 +62,8 @@ def crawl_site(
 def _note_delay(site: Site, hosts: Hosts, events: Events) -> None:
     ours = {host for host, _ in hosts.own if is_loopback(host)}
     if site.limits.delay_seconds < LEAST_DELAY and not hosts.pages <= ours:
-        asked = f"delay_seconds {site.limits.delay_seconds:g}"
-        events.note(f"{asked}: {LEAST_DELAY:g} is the least for hosts that are not yours")
+        setting = f"delay_seconds {site.limits.delay_seconds:g}"
+        events.note(f"{setting}: {LEAST_DELAY:g} is the least for hosts that are not yours")
 
 
 def _is_mended(site: Site, before: Path) -> bool:

@@ -258,13 +258,13 @@ def parse_site(text: str, where: str) -> Site:
 
 
 def _problems(error: ValidationError, text: str, where: str) -> list[str]:
-    found = []
+    problems = []
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
         line = _line_of(text, location)
         place = f"{where}, line {line}" if line else where
-        found.append(f"{place}: {'.'.join(location) or 'the file'}: {reason_of(problem)}")
-    return found
+        problems.append(f"{place}: {'.'.join(location) or 'the file'}: {reason_of(problem)}")
+    return problems
 
 
 def _line_of(text: str, location: list[str]) -> int:

@@ -11,8 +11,8 @@ from scrapy.http import TextResponse
 
 from mien.collect.addresses import Refused
 from mien.collect.crawl import Crawl
-from mien.collect.extract import Found, id_in_address, is_cookie_wall, links, read_sitemap, records
-from mien.collect.store import Wanted
+from mien.collect.extract import PageRecord, id_in_address, is_cookie_wall, links, read_sitemap, records
+from mien.collect.store import PictureTask
 from mien.collect.why import explain
 from mien.core.errors import MienError
 from mien.core.picture import BadPicture
@@ -37,7 +37,7 @@ class SiteSpider(Spider):
         self._asked: set[str] = set()
         self._records: set[str] = set()
         self._known: set[str] = set()
-        self._waiting: deque[Wanted] = deque()
+        self._waiting: deque[PictureTask] = deque()
         self._bad: dict[str, Refused] = {}  # pictures refused in this run
         self._busy = False
         self._found = self._done = 0
@@ -91,9 +91,9 @@ class SiteSpider(Spider):
         if not isinstance(response, TextResponse):
             raise Refused("not-a-page", "it is no text in which anything could be selected")
         takes = kind == "page" or not self._site.follow.pages
-        found = self._take(response) if takes else 0
+        num_records = self._take(response) if takes else 0
         followed = list(self._read_list(response)) if kind == "list" else []
-        if not found and not followed and is_cookie_wall(response):
+        if not num_records and not followed and is_cookie_wall(response):
             detail = "it asks for consent to cookies before it shows anything, and mien takes none"
             raise Refused("cookie-wall", detail, again=True)
         yield from followed
@@ -132,29 +132,29 @@ class SiteSpider(Spider):
 
     def _take(self, response: Any) -> int:
         """Line up the pictures of a page's records; how many there are."""
-        asked = response.meta["asked"]
+        requested = response.meta["asked"]
         whole = 0
-        each = list(records(response, self._site, asked=asked))
-        empty = [found for found in each if not found.id or not found.pictures]
+        each = list(records(response, self._site, requested=requested))
+        empty = [record for record in each if not record.id or not record.pictures]
         if len(empty) == len(each) and is_cookie_wall(response):
             return 0
-        for found in each:
-            whole += bool(found.id and found.pictures)
-            if not found.id or not found.pictures:
-                what = "id" if not found.id else "picture"
+        for record in each:
+            whole += bool(record.id and record.pictures)
+            if not record.id or not record.pictures:
+                what = "id" if not record.id else "picture"
                 why = Refused(f"no-{what}", f"the site file's rule finds no {what} in the record", again=True)
-                self._store.skip("record", asked, why, page=asked)
-            elif found.id not in self._records:
-                self._records.add(found.id)
-                self._line_up(found)
+                self._store.skip("record", requested, why, page=requested)
+            elif record.id not in self._records:
+                self._records.add(record.id)
+                self._line_up(record)
         return whole
 
-    def _line_up(self, found: Found) -> None:
-        if self._store.is_done(found.id):
-            self._know(found.id)
+    def _line_up(self, record: PageRecord) -> None:
+        if self._store.is_done(record.id):
+            self._know(record.id)
             return
-        numbers = [n for n in range(1, len(found.pictures) + 1) if not self._store.has(found.id, n)]
-        self._waiting.extend(Wanted(found, number) for number in numbers)
+        numbers = [n for n in range(1, len(record.pictures) + 1) if not self._store.has(record.id, n)]
+        self._waiting.extend(PictureTask(record, number) for number in numbers)
         self._found += len(numbers)
 
     def _next(self) -> Iterator[Request]:
@@ -162,24 +162,24 @@ class SiteSpider(Spider):
         while self._waiting and not self._busy:
             if self._store.new >= self._crawl.site.limits.pictures:
                 raise self._stop("pictures")
-            wanted = self._waiting.popleft()
+            task = self._waiting.popleft()
             try:
-                if self._store.reuse(wanted):
+                if self._store.reuse(task):
                     self._count()
                     continue
-                if wanted.address in self._bad:
-                    raise self._bad[wanted.address]
-                self._crawl.hosts.check(wanted.address, picture=True)
-                request = self._picture_request(wanted)
+                if task.address in self._bad:
+                    raise self._bad[task.address]
+                self._crawl.hosts.check(task.address, picture=True)
+                request = self._picture_request(task)
             except (Refused, ValueError) as error:
-                self._refuse(wanted, error)
+                self._refuse(task, error)
                 continue
             self._busy = True
             yield request
 
-    def _picture_request(self, wanted: Wanted) -> Request:
+    def _picture_request(self, task: PictureTask) -> Request:
         return Request(
-            wanted.address,
+            task.address,
             callback=self._got,
             errback=self._lost,
             dont_filter=True,
@@ -187,27 +187,27 @@ class SiteSpider(Spider):
             headers={"Accept": "image/jpeg,image/png,image/webp,image/*;q=0.8"},
             meta={
                 "kind": "picture",
-                "wanted": wanted,
+                "task": task,
                 "download_maxsize": int(self._site.limits.picture_mb * 1e6),
             },
         )
 
     def _got(self, response: Any) -> Iterator[Request]:
         """Keep a picture, or say why not."""
-        wanted = response.meta["wanted"]
+        task = response.meta["task"]
         self._busy = False
         try:
-            self._store.add(wanted, response.body)
+            self._store.add(task, response.body)
             self._count()
         except (BadPicture, Refused) as error:
-            self._refuse(wanted, error)
+            self._refuse(task, error)
         yield from self._next()
 
     def _lost(self, failure: Any) -> Iterator[Request]:
         """A picture could not be had."""
         self._busy = False
         if not self._crawl.stopped:
-            self._refuse(failure.request.meta["wanted"], failure.value)
+            self._refuse(failure.request.meta["task"], failure.value)
             yield from self._next()
 
     def _failed(self, failure: Any) -> Iterator[Request]:
@@ -219,10 +219,10 @@ class SiteSpider(Spider):
             )
             yield from self._next()
 
-    def _refuse(self, wanted: Wanted, error: BaseException) -> None:
+    def _refuse(self, task: PictureTask, error: BaseException) -> None:
         why = explain(error, "the picture")
-        self._bad[wanted.address] = why
-        self._store.skip("picture", wanted.address, why, wanted=wanted)
+        self._bad[task.address] = why
+        self._store.skip("picture", task.address, why, task=task)
         self._count()
 
     def _count(self) -> None:

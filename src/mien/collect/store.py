@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from mien.collect.addresses import Refused
-from mien.collect.extract import Found
+from mien.collect.extract import PageRecord
 from mien.collect.site import NOBODY, RECORD, Site
 from mien.core.atomic import drop_cut_line, explain, sweep_temporaries, write_bytes
 from mien.core.manifest import dump_record
@@ -34,15 +34,15 @@ _SUFFIXES |= {"PPM": ".ppm", "AVIF": ".avif", "JPEG2000": ".jp2", "HEIF": ".heic
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PictureTask:
     """One picture to fetch: the `number`th (from 1) of a record."""
 
-    found: Found
+    record: PageRecord
     number: int
 
     @property
     def address(self) -> str:
-        return self.found.pictures[self.number - 1]
+        return self.record.pictures[self.number - 1]
 
 
 @dataclass(frozen=True)
@@ -122,50 +122,56 @@ class Store:
         record = self._pages.get(address)
         return record is not None and self.is_done(record)
 
-    def reuse(self, wanted: Wanted) -> bool:
+    def reuse(self, task: PictureTask) -> bool:
         """Record a picture whose address was fetched before, for another record; False if it was not.
 
         Raises Refused for a placeholder, as `add`.
         """
-        have = self._by_address.get(wanted.address)
+        have = self._by_address.get(task.address)
         if have is not None:
-            self._record(wanted, have)
+            self._record(task, have)
         return have is not None
 
     def was_read(self, address: str) -> None:
         """Know that a list or page gave what it should: what was said of it before is no longer so."""
         self._read.add(address)
 
-    def add(self, wanted: Wanted, data: bytes) -> None:
+    def add(self, task: PictureTask, data: bytes) -> None:
         """Check that `data` is a picture, write it, and its line; both are on disk when this returns.
 
         Raises BadPicture or Refused for what is no picture to keep: small ones, and those that many records
         share, which stand for pictures that a script would load.
         """
         limits = self._site.limits
-        picture = decode(data, max_pixels=int(limits.megapixels * 1e6), where=wanted.address)
+        picture = decode(data, max_pixels=int(limits.megapixels * 1e6), where=task.address)
         if min(picture.width, picture.height) < limits.smallest_side:
             size = f"{picture.width}x{picture.height}"
             raise Refused(
                 "too-small", f"{size} is smaller than {limits.smallest_side} pixels; it may be an icon"
             )
         sha256 = hashlib.sha256(data).hexdigest()
-        self._check_placeholder(sha256, wanted.found.id)
+        self._check_placeholder(sha256, task.record.id)
         name = f"pictures/{sha256[:2]}/{sha256}{_SUFFIXES.get(picture.format, '.img')}"
         if not (self.out / name).exists():
             write_bytes(self.out / name, data)
-        self._record(wanted, _Have(name, sha256, picture.width, picture.height))
+        self._record(task, _Have(name, sha256, picture.width, picture.height))
 
     def skip(
-        self, kind: str, address: str, why: Refused, *, page: str | None = None, wanted: Wanted | None = None
+        self,
+        kind: str,
+        address: str,
+        why: Refused,
+        *,
+        page: str | None = None,
+        task: PictureTask | None = None,
     ) -> None:
         """Name an address that gave nothing, once for each reason, though run after run finds it."""
         line: dict[str, Any] = {"site": self._site.name, "kind": kind, "address": address}
         line |= {"reason": why.reason, "detail": why.detail}
         line |= {"page": page, "again": why.again, "time": _now()}
-        if wanted is not None:
-            line |= {"record": wanted.found.id, "page": wanted.found.page}
-            line |= {"number": wanted.number, "of": len(wanted.found.pictures)}
+        if task is not None:
+            line |= {"record": task.record.id, "page": task.record.page}
+            line |= {"number": task.number, "of": len(task.record.pictures)}
         self.reasons[why.reason] += 1
         if len(self.skips) < 1000:
             self.skips.append(line)
@@ -173,7 +179,7 @@ class Store:
         if _key(line) not in self._skips:
             self._skips.add(_key(line))
             self._skipped.append(line)
-        if wanted is not None and not why.again:
+        if task is not None and not why.again:
             self._refuse(line)
 
     def _check_placeholder(self, sha256: str, record: str) -> None:
@@ -185,21 +191,21 @@ class Store:
             )
             raise Refused("placeholder", detail, again=True)
 
-    def _record(self, wanted: Wanted, have: _Have) -> None:
-        found = wanted.found
-        self._check_placeholder(have.sha256, found.id)
+    def _record(self, task: PictureTask, have: _Have) -> None:
+        record = task.record
+        self._check_placeholder(have.sha256, record.id)
         first = self._by_hash.get(have.sha256)
         line: dict[str, Any] = {
-            "file": have.file, "source": wanted.address, "page": found.page, "record": found.id,
+            "file": have.file, "source": task.address, "page": record.page, "record": record.id,
             "site": self._site.name, "licence": self._site.licence, "purpose": self._site.purpose,
-            "fields": found.fields, "time": _now(),
+            "fields": record.fields, "time": _now(),
             "sha256": have.sha256, "width": have.width, "height": have.height,
         }  # fmt: skip
-        line["person"] = self._person(found)
-        if found.unread:
-            line["unread"] = found.unread
-        if len(found.pictures) > 1:
-            line |= {"number": wanted.number, "of": len(found.pictures)}
+        line["person"] = self._person(record)
+        if record.unread:
+            line["unread"] = record.unread
+        if len(record.pictures) > 1:
+            line |= {"number": task.number, "of": len(record.pictures)}
         if first is not None:
             line["same_as"] = first[1]
             self.same += 1
@@ -207,10 +213,10 @@ class Store:
         self._take(line)
         self.new += 1
 
-    def _person(self, found: Found) -> str:
+    def _person(self, record: PageRecord) -> str:
         """Who is shown, as the site file has it; "" where that is not known."""
         rule = self._site.record.person
-        name = found.id if rule == RECORD else "" if rule == NOBODY else found.fields.get(rule)
+        name = record.id if rule == RECORD else "" if rule == NOBODY else record.fields.get(rule)
         return f"{self._site.name}/{name}" if name not in (None, "") else ""
 
     def _take(self, line: Mapping[str, Any]) -> None:

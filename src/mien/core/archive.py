@@ -208,10 +208,10 @@ def plain_tar(path: Path) -> Path:
 
 def check_end(archive: tarfile.TarFile, path: Path) -> None:
     """Raise InputError where a damaged header ended the list of a tar, which tarfile takes for its end."""
-    found = len(archive.getmembers())
+    count = len(archive.getmembers())
     archive.fileobj.seek(archive.offset)
     if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
-        raise InputError(f"{path}: damaged after {found:,} members; copy or pack it again")
+        raise InputError(f"{path}: damaged after {count:,} members; copy or pack it again")
 
 
 def _tar_members(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tuple[int, int]]]:

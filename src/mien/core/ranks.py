@@ -299,13 +299,13 @@ def each(make: Callable[[], T]) -> T:
 def check_alike(what: str, texts: dict[str, str]) -> None:
     """Raise InputError unless all ranks have the same texts, saying which differ."""
     for name, text in texts.items() if count() > 1 else ():
-        said = _texts(text)
-        other = next((r for r, own_text in enumerate(said) if own_text != said[0]), None)
+        all_texts = _texts(text)
+        other = next((r for r, own_text in enumerate(all_texts) if own_text != all_texts[0]), None)
         if other is not None:
             raise _for_all(
                 InputError(
-                    f"{what}: the processes differ in {name}: {said[0]} in the first,"
-                    f" {said[other]} in number {other}"
+                    f"{what}: the processes differ in {name}: {all_texts[0]} in the first,"
+                    f" {all_texts[other]} in number {other}"
                 )
             )
 
@@ -320,8 +320,8 @@ def _tried(make: Callable[[], T]) -> tuple[T | None, MienError | None]:
 def _raise_if_any(error: MienError | None) -> None:
     """Raise the first error of any rank in all of them."""
     kind = "" if error is None else "input" if isinstance(error, InputError) else "failure"
-    for number, said in enumerate(_texts(f"{kind}:{error or ''}")):
-        kind, _, text = said.partition(":")
+    for number, message in enumerate(_texts(f"{kind}:{error or ''}")):
+        kind, _, text = message.partition(":")
         if kind:
             where = f"process {number}: " if number else ""
             raise _for_all((InputError if kind == "input" else MienError)(where + text)) from error

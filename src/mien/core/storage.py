@@ -93,13 +93,13 @@ class Remote:
             parts.append(beside)
         with self._explained():
             if parts:
-                found = [self._system.info(part.place) for part in parts]
+                infos = [self._system.info(part.place) for part in parts]
             else:
-                found = list(self._system.find(self.place, detail=True).values())
-        if not found:
+                infos = list(self._system.find(self.place, detail=True).values())
+        if not infos:
             raise InputError(f"{self.address}: there is no such file or folder")
         above = len(self.folder.place)
-        files = {str(info["name"]).strip("/")[above:].strip("/"): info for info in found}
+        files = {str(info["name"]).strip("/")[above:].strip("/"): info for info in infos}
         return {name: files[name] for name in sorted(files) if ".." not in PurePosixPath(name).parts}
 
     def get(self, names: Sequence[str], into: Path) -> None:
@@ -161,17 +161,17 @@ def local(source: str | Path, *, pictures: bool = True) -> str:
     pictures: False where workers alone read them: here they are then empty, with their size and time.
     Raises InputError and MienError where the storage refuses.
     """
-    match, found = _ADDRESS.fullmatch(str(source)), remote(source)
+    match, address = _ADDRESS.fullmatch(str(source)), remote(source)
     if match is None:
         return str(source)
-    path = f"/{match['place']}" if found is None else str(_copied(found, pictures))
+    path = f"/{match['place']}" if address is None else str(_copied(address, pictures))
     return f"{match['layout']}{path}{match['options']}"
 
 
-def _copied(found: Remote, pictures: bool = True) -> Path:
-    listed = found.listed()
+def _copied(address: Remote, pictures: bool = True) -> Path:
+    listed = address.listed()
     version = _version(listed)
-    into = _folder_of(found.address, version if pictures else f"{version}-listed")
+    into = _folder_of(address.address, version if pictures else f"{version}-listed")
     sizes = {path: path.stat().st_size for path in into.rglob("*") if path.is_file()}
     missing = [name for name, info in listed.items() if sizes.get(into / name) != info["size"]]
     hollow = {
@@ -181,11 +181,11 @@ def _copied(found: Remote, pictures: bool = True) -> Path:
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         with open(into / name, "wb") as file:
             file.truncate(listed[name]["size"])
-    found.folder.get([name for name in missing if name not in hollow], into)
+    address.folder.get([name for name in missing if name not in hollow], into)
     for name in missing:  # `prepare` knows a photo by its time, too
         os.utime(into / name, (_time(listed[name]),) * 2)
-    path = into / found.name
-    _copies[path.resolve()] = found.address, version if path.is_dir() else ""
+    path = into / address.name
+    _copies[path.resolve()] = address.address, version if path.is_dir() else ""
     return path
 
 
@@ -204,15 +204,15 @@ def on_worker(place: str, version: str, names: Sequence[str] | None = None) -> P
 
     Raises MienError where it is not there.
     """
-    found = remote(place)
-    if found is None:
+    address = remote(place)
+    if address is None:
         if not Path(place).exists():
             raise MienError(f"{place}: not there on a worker; all machines need it at the same place")
         return Path(place)
     if names is None or not version:
         return Path(local(place))
-    into = _folder_of(place, version) / found.name
-    found.get([name for name in names if not (into / name).exists()], into)
+    into = _folder_of(place, version) / address.name
+    address.get([name for name in names if not (into / name).exists()], into)
     return into
 
 
@@ -250,17 +250,17 @@ def sent(out: Path, events: Events, *, first: Sequence[str] = ()) -> Iterator[tu
     fetched before, where it is there: NAME beside it, FOLDER/NAME, or FOLDER/ for all in one. Where the
     storage refuses, InputError is raised before anything is made; where it does later, what was made stays.
     """
-    found = remote(out)
-    if found is None:
+    address = remote(out)
+    if address is None:
         yield Path(local(out)), events
         return
-    found.check_bucket()
-    there, made = found.folder, cache_root() / "storage" / "made" / _digest(found.address)
+    address.check_bucket()
+    there, made = address.folder, cache_root() / "storage" / "made" / _digest(address.address)
     made.mkdir(parents=True, exist_ok=True)
     there.get([name for name in _existing(there, set(first)) if not (made / name).exists()], made)
     spoken = Events(lambda event: events.send(_renamed(event, made, there)))
     try:
-        yield made / found.name, spoken
+        yield made / address.name, spoken
     except MienError as error:
         error.args = (str(error).replace(str(made), there.address),)
         raise
@@ -280,23 +280,23 @@ def sent(out: Path, events: Events, *, first: Sequence[str] = ()) -> Iterator[tu
 
 def _existing(there: Remote, names: set[str]) -> list[str]:
     """Which of these files are there; a folder is listed once."""
-    found = [name for name in names if "/" not in name and (there / name).is_file()]
+    existing = [name for name in names if "/" not in name and (there / name).is_file()]
     for folder in {name.partition("/")[0] for name in names if "/" in name}:
         with suppress(InputError):  # no such folder yet
             inside = (there / folder).listed()
-            found += inside if f"{folder}/" in names else names & inside.keys()
-    return found
+            existing += inside if f"{folder}/" in names else names & inside.keys()
+    return existing
 
 
 @contextmanager
 def changed(dataset: Path, events: Events) -> Iterator[Path]:
     """In this context, a dataset on this machine; lines that its manifest gains are sent, stopped or not."""
-    found = remote(dataset)
+    address = remote(dataset)
     path = Path(local(dataset))
-    if found is None:
+    if address is None:
         yield path
         return
-    copy = _copied(found)
+    copy = _copied(address)
     later = continuation(copy)
     before = later.stat().st_size if later.exists() else 0
     try:
@@ -304,10 +304,10 @@ def changed(dataset: Path, events: Events) -> Iterator[Path]:
     finally:
         if later.exists() and later.stat().st_size > before:
             name = later.relative_to(copy.parent).as_posix()
-            found.folder.put([name], copy.parent)
-            events.note(f"sent {name} to {found.folder.address}")
+            address.folder.put([name], copy.parent)
+            events.note(f"sent {name} to {address.folder.address}")
             with suppress(OSError):  # the copy is what lies there now; else it is made anew when needed
-                copy.parent.rename(_folder_of(found.address, _version(found.listed())))
+                copy.parent.rename(_folder_of(address.address, _version(address.listed())))
 
 
 def _renamed(event: Event, made: Path, there: Remote) -> Event:

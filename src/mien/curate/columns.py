@@ -48,13 +48,13 @@ class Column:
 
 def columns_of(reader: PackReader) -> dict[str, Column]:
     """All columns of a dataset by key, in the order in which the page lists them."""
-    found: dict[str, list[float | str | None]] = {}
+    values_of: dict[str, list[float | str | None]] = {}
     for index, record in enumerate(reader.records):
         for key, value in _flat(record):
-            if key not in found:
-                found[key] = [None] * len(reader)
-            found[key][index] = value
-    columns = {key: _column(key, values) for key, values in sorted(found.items(), key=_place)}
+            if key not in values_of:
+                values_of[key] = [None] * len(reader)
+            values_of[key][index] = value
+    columns = {key: _column(key, values) for key, values in sorted(values_of.items(), key=_place)}
     named = zip(reader.names, reader.records, strict=True)
     folders = [str(record.get("source") or name).rpartition("/")[0] for name, record in named]
     if len(set(folders)) > 1:

@@ -62,11 +62,11 @@ class DroppedInputs:
 
     def find(self, text: str, reason: str | None) -> list[int]:
         """Numbers of those with `text` in the source or the reason."""
-        wanted = text.casefold()
+        query = text.casefold()
         return [
             number
             for number, texts in enumerate(self._texts)
-            if wanted in texts and reason in (None, _text(self.records[number], "reason"))
+            if query in texts and reason in (None, _text(self.records[number], "reason"))
         ]
 
     def add_to(self, reader: PackReader, numbers: Sequence[int]) -> int:

@@ -121,10 +121,10 @@ class Faces:
             taken, left = sides if first_out else sides[::-1]
             name = self.reader.records[taken[0]].get("source")
             toss = Verdict(True, DUPLICATE, f"it shows the same as {name}, which was chosen by hand")
-            wanted = [(index, KEPT) for index in taken] + [(index, toss) for index in left]
+            verdicts = [(index, KEPT) for index in taken] + [(index, toss) for index in left]
             changes = tuple(
                 Change(index, self.verdicts[index], after)
-                for index, after in wanted
+                for index, after in verdicts
                 if self.verdicts[index].tossed != after.tossed
             )
             return self._change(changes)
@@ -166,8 +166,8 @@ class Faces:
             for index in indexes:
                 if not 0 <= index < len(self):
                     raise InputError(f"there is no face number {index}")
-            asked = [i for i in dict.fromkeys(indexes) if self.verdicts[i].tossed != tossed]
-            changes = tuple(Change(index, self.verdicts[index], after) for index in asked)
+            changing = [i for i in dict.fromkeys(indexes) if self.verdicts[i].tossed != tossed]
+            changes = tuple(Change(index, self.verdicts[index], after) for index in changing)
             return self._change(changes)
 
     def _change(self, changes: tuple[Change, ...]) -> Saved:
@@ -250,7 +250,7 @@ def _verdict(record: Record) -> Verdict:
 def _identity(path: Path) -> tuple[int, ...]:
     """Changes when a zip is written anew; folders change whenever something is appended."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return ()
-    return (found.st_ino,) if path.is_dir() else (found.st_ino, found.st_size, found.st_mtime_ns)
+    return (status.st_ino,) if path.is_dir() else (status.st_ino, status.st_size, status.st_mtime_ns)

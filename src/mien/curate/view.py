@@ -86,13 +86,13 @@ class Views:
         self._read()
         current = self.faces.revision
         as_of = current if query.as_of is None else min(query.as_of, current)
-        asked = query.model_copy(update={"as_of": as_of})
-        cached = self._cache.get(asked)
+        key = query.model_copy(update={"as_of": as_of})
+        cached = self._cache.get(key)
         if cached is None:
-            cached = self._find(asked, as_of)
+            cached = self._find(key, as_of)
             while len(self._cache) >= _MOST_VIEWS:
                 self._cache.pop(next(iter(self._cache)), None)
-            self._cache[asked] = cached
+            self._cache[key] = cached
         return cached
 
     def _find(self, query: Query, as_of: int) -> np.ndarray:
@@ -101,8 +101,8 @@ class Views:
         if query.show != "all":
             passes &= tossed == (query.show == "tossed")
         if query.text:
-            wanted = query.text.casefold()
-            passes &= np.array([wanted in name for name in self._names])
+            text = query.text.casefold()
+            passes &= np.array([text in name for name in self._names])
         for condition in query.conditions:
             passes &= _holds(condition, self._column(condition.column))
         chosen: np.ndarray = np.flatnonzero(passes)
@@ -132,8 +132,8 @@ def _holds(condition: Condition, column: Column) -> np.ndarray:
     if condition.value is not None:
         return np.array([text == condition.value for text in column.texts])
     if condition.contains is not None:
-        wanted = condition.contains.casefold()
-        return np.array([wanted in text.casefold() for text in column.texts])
+        part = condition.contains.casefold()
+        return np.array([part in text.casefold() for text in column.texts])
     holds = np.ones(len(column.ranks), bool)
     if condition.low is not None:
         holds &= column.ranks >= condition.low

@@ -93,14 +93,14 @@ def _read_routes(faces: Faces, views: Views) -> APIRouter:
 
     @router.get("/faces")
     def page(query: str, offset: int = 0, limit: int = 60) -> Response:
-        asked = _parse(query)
+        parsed = _parse(query)
         current = faces.state()
-        as_of = current["revision"] if asked.as_of is None else min(asked.as_of, current["revision"])
-        found = views.select(asked.model_copy(update={"as_of": as_of}))
-        shown = found[_page(offset, limit)].tolist()
-        items = [_item(faces, index) | {"value": views.value(asked.sort, index)} for index in shown]
+        as_of = current["revision"] if parsed.as_of is None else min(parsed.as_of, current["revision"])
+        matches = views.select(parsed.model_copy(update={"as_of": as_of}))
+        shown = matches[_page(offset, limit)].tolist()
+        items = [_item(faces, index) | {"value": views.value(parsed.sort, index)} for index in shown]
         return json_answer(
-            {"num_found": len(found), "as_of": as_of, "words": asked.words(), "items": items} | current
+            {"num_found": len(matches), "as_of": as_of, "words": parsed.words(), "items": items} | current
         )
 
     @router.get("/faces/{index}")
@@ -141,9 +141,9 @@ def _dropped_routes(faces: Faces) -> APIRouter:
 
     @router.get("/inputs")
     def inputs(text: str = "", reason: str | None = None, offset: int = 0, limit: int = 60) -> Response:
-        found = dropped.find(text, reason)
-        items = [item(number) for number in found[_page(offset, limit)]]
-        return json_answer({"num_found": len(found), "items": items} | faces.state())
+        matches = dropped.find(text, reason)
+        items = [item(number) for number in matches[_page(offset, limit)]]
+        return json_answer({"num_found": len(matches), "items": items} | faces.state())
 
     @router.get("/inputs/{number}/picture")
     def picture(number: int) -> Response:
@@ -155,14 +155,14 @@ def _dropped_routes(faces: Faces) -> APIRouter:
         )
 
     @router.post("/inputs/restore")
-    def restore(asked: Restore) -> Response:
-        saved = faces.restore(asked.numbers)
-        return json_answer({"items": [item(number) for number in asked.numbers], **_answer(faces, saved)})
+    def restore(request: Restore) -> Response:
+        saved = faces.restore(request.numbers)
+        return json_answer({"items": [item(number) for number in request.numbers], **_answer(faces, saved)})
 
     @router.get("/pairs")
     def pairs(offset: int = 0, limit: int = 30) -> Response:
-        found = [_pair(faces, number) for number in range(len(faces.pairs))[_page(offset, limit)]]
-        return json_answer({"num_found": len(faces.pairs), "pairs": found} | faces.state())
+        items = [_pair(faces, number) for number in range(len(faces.pairs))[_page(offset, limit)]]
+        return json_answer({"num_found": len(faces.pairs), "pairs": items} | faces.state())
 
     @router.post("/pairs/{number}/other")
     def other(number: int) -> Response:
@@ -212,18 +212,18 @@ def _write_routes(faces: Faces, views: Views) -> APIRouter:
     router = APIRouter()
 
     @router.post("/verdicts")
-    def verdicts(asked: SetVerdict) -> Response:
-        return _saved(faces, faces.set(asked.indexes, tossed=asked.tossed))
+    def verdicts(request: SetVerdict) -> Response:
+        return _saved(faces, faces.set(request.indexes, tossed=request.tossed))
 
     @router.post("/verdicts/all")
-    def verdicts_of_all(asked: SetAll) -> Response:
-        found = views.select(asked.query)
-        if len(found) != asked.expected:
-            words = f"the filter now shows {len(found)}, not {asked.expected}; nothing was changed"
+    def verdicts_of_all(request: SetAll) -> Response:
+        matches = views.select(request.query)
+        if len(matches) != request.expected:
+            words = f"the filter now shows {len(matches)}, not {request.expected}; nothing was changed"
             return error_answer(words, 409)
-        words = asked.query.words()
-        detail = f"{BY_HAND}, all {len(found)} with: {words}" if words else f"{BY_HAND}, all {len(found)}"
-        return _saved(faces, faces.set(found.tolist(), tossed=asked.tossed, detail=detail))
+        words = request.query.words()
+        detail = f"{BY_HAND}, all {len(matches)} with: {words}" if words else f"{BY_HAND}, all {len(matches)}"
+        return _saved(faces, faces.set(matches.tolist(), tossed=request.tossed, detail=detail))
 
     @router.post("/undo")
     def undo() -> Response:

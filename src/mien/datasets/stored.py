@@ -57,13 +57,13 @@ def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 def cached(where: Path, read: Callable[[], R | None], make: Callable[[], None]) -> R:
     """What `read` finds in the cache at `where`; where that is nothing, what `make` then writes there."""
-    found = read()
-    if found is None:
+    value = read()
+    if value is None:
         make()
-        found = read()
-    if found is None:
+        value = read()
+    if value is None:
         raise InputError(f"{where}: the cache does not hold what was just written; check that disk")
-    return found
+    return value
 
 
 def write_pixels(path: Path, shape: tuple[int, int, int, int], chunks: Iterable[np.ndarray]) -> None:

@@ -237,8 +237,8 @@ def _objects(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
         yield from ((at, _object(line)) for at, line in enumerate(_lines(text), 1) if line.strip())
         return
     decoder, number, at = json.JSONDecoder(), 0, text.index("[") + 1
-    while (found := _ELEMENT.search(text, at)) and found[0] != "]":
-        number, at = number + 1, found.start()
+    while (match := _ELEMENT.search(text, at)) and match[0] != "]":
+        number, at = number + 1, match.start()
         try:
             element, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):

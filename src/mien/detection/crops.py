@@ -73,18 +73,18 @@ def crops_of(source: str, events: Events, *, count: int | None = None, first_see
         with np.load(path) as stored:
             return Crops(source, stored["pixels"], tuple(stored["names"].tolist()), int(stored["missed"]))
     finder = open_face_finder(events)
-    found: list[Pixels] = []
+    pixels: list[Pixels] = []
     names: list[str] = []
     tick = events.progress(f"finding faces of {source}")
     for done, (name, image) in enumerate(pictures, start=1):
         faces = find_faces(finder, image, thorough=False)
         if faces:
-            found.append(face_crop(image, faces[0]))
+            pixels.append(face_crop(image, faces[0]))
             names.append(name)
         tick(done, len(pictures))
-    if not found:
+    if not pixels:
         raise InputError(f"{source}: no face found in it")
-    crops = Crops(source, np.stack(found), tuple(names), len(pictures) - len(found))
+    crops = Crops(source, np.stack(pixels), tuple(names), len(pictures) - len(pixels))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, pixels=crops.pixels, names=np.array(names), missed=crops.missed)
     path.parent.mkdir(parents=True, exist_ok=True)

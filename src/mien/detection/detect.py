@@ -42,7 +42,7 @@ _WORDS = {"synthetic": "synthetic", "unsure": "unsure", "no sign": "no sign of s
 
 
 @dataclass(frozen=True)
-class Found:
+class JudgedFace:
     """One face of a picture. box: [x, y, width, height] in pixels. crop: as it was judged."""
 
     box: tuple[float, float, float, float]
@@ -56,7 +56,7 @@ class Detected:
 
     path: Path
     mark: Provenance | None = None
-    faces: tuple[Found, ...] = ()
+    faces: tuple[JudgedFace, ...] = ()
     problem: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -93,10 +93,10 @@ def judge_picture(path: Path, finder: Finder, judge: Detector) -> Detected:
     return Detected(path, mark, faces, "" if faces else f"{path}: no face found in it")
 
 
-def _judged(face: Face, crop: Pixels, judge: Detector) -> Found:
+def _judged(face: Face, crop: Pixels, judge: Detector) -> JudgedFace:
     x, y, width, height = face.box
     box = (float(x), float(y), float(width), float(height))
-    return Found(box, judge.judge(crop, ffhq_square(face).side), crop)
+    return JudgedFace(box, judge.judge(crop, ffhq_square(face).side), crop)
 
 
 # --- By a cluster ---
@@ -169,10 +169,10 @@ def _from_plain(path: Path, plain: Mapping[str, Any]) -> Detected:
     return Detected(path, mark, tuple(map(_face, plain["faces"])), plain["problem"])
 
 
-def _face(plain: dict[str, Any]) -> Found:
+def _face(plain: dict[str, Any]) -> JudgedFace:
     box, crop = plain.pop("box"), _unpacked(plain.pop("crop"))
     judgement = Judgement(**plain | {"heat": _unpacked(plain["heat"]), "reasons": tuple(plain["reasons"])})
-    return Found(tuple(box), judgement, crop)
+    return JudgedFace(tuple(box), judgement, crop)
 
 
 def _packed(values: np.ndarray) -> tuple[str, tuple[int, ...], str]:
@@ -232,27 +232,27 @@ def detect(
             judged = (judge_picture(path, finder, judge) for path in paths)
         else:
             judged = judged_by_cluster(cluster, paths, finder, judge)
-        found = _all(judged, len(paths), heat, events)
-        nothing = all(one.problem and one.mark is None for one in found)
+        detected = _all(judged, len(paths), heat, events)
+        nothing = all(one.problem and one.mark is None for one in detected)
         if not nothing:
-            _describe(found, judge, events)
+            _describe(detected, judge, events)
         if json is not None:
-            lines = [dumps(one.as_json(), ensure_ascii=False) + "\n" for one in found]
+            lines = [dumps(one.as_json(), ensure_ascii=False) + "\n" for one in detected]
             write_text(json, "".join(lines))
-            events.wrote(json, f"{len(found)} pictures")
+            events.wrote(json, f"{len(detected)} pictures")
         if heat is not None:
             events.wrote(heat, "a face and its heat map a file")
     if nothing:
-        raise InputError(f"nothing to judge: {found[0].problem}")
+        raise InputError(f"nothing to judge: {detected[0].problem}")
     if detector is None:
         events.warn(WEAK)
     events.note(LIMITS)
-    return found
+    return detected
 
 
-def _describe(found: Sequence[Detected], judge: Detector, events: Events) -> None:
-    events.send(_table(found, judge))
-    for one in found:
+def _describe(detected: Sequence[Detected], judge: Detector, events: Events) -> None:
+    events.send(_table(detected, judge))
+    for one in detected:
         if one.mark is not None:
             tool = one.mark.tool or "another program"
             events.note(f"{one.path}: its mark says {one.mark.source_type.value}, by {tool}", "strong")
@@ -260,29 +260,29 @@ def _describe(found: Sequence[Detected], judge: Detector, events: Events) -> Non
 
 def _all(judged: Iterable[Detected], count: int, heat: Path | None, events: Events) -> list[Detected]:
     """All pictures' answers, with the heat maps written and what could not be judged said on the way."""
-    found: list[Detected] = []
+    detected: list[Detected] = []
     tick = events.progress("judging", unit="pictures")
     for one in judged:
-        found.append(one)
+        detected.append(one)
         if one.problem:
             events.warn(one.problem)
         if heat is not None:
             for number, face in enumerate(one.faces, start=1):
                 picture = encode_png(heat_picture(face.crop, face.judgement.heat))
-                write_bytes(heat / f"{len(found):04d}-{one.path.stem}-{number}.png", picture)
-        tick(len(found), count)
-    return found
+                write_bytes(heat / f"{len(detected):04d}-{one.path.stem}-{number}.png", picture)
+        tick(len(detected), count)
+    return detected
 
 
-def _table(found: Sequence[Detected], judge: Detector) -> Table:
+def _table(detected: Sequence[Detected], judge: Detector) -> Table:
     rows = []
-    for one in found:
+    for one in detected:
         marked = " (marked)" if one.mark is not None else ""
         for number, face in enumerate(one.faces, start=1):
-            told = face.judgement
+            judgement = face.judgement
             name = f"{one.path.name}{marked}" if number == 1 else ""
-            why = "; ".join(told.reasons) or "-"
-            rows.append((name, str(number), _WORDS[told.verdict], f"{told.probability:.0%}", why))
+            why = "; ".join(judgement.reasons) or "-"
+            rows.append((name, str(number), _WORDS[judgement.verdict], f"{judgement.probability:.0%}", why))
         if not one.faces:
             rows.append((f"{one.path.name}{marked}", "-", "not judged", "-", "-"))
     columns = (

@@ -99,8 +99,8 @@ class Detector:
         elif (odds >= self.threshold).any() or odds[0] >= 0:
             verdict = "unsure"
         centred = (parts[0] - self.network.centre.double().numpy()) * float(self.network.slope)
-        told = dict(zip(TRACES, centred.round(3).tolist(), strict=True))
-        reasons = _reasons(verdict, odds, self.threshold, told, heat)
+        evidence = dict(zip(TRACES, centred.round(3).tolist(), strict=True))
+        reasons = _reasons(verdict, odds, self.threshold, evidence, heat)
         if side < _SMALLEST:
             verdict = "unsure"
             reasons = (
@@ -109,7 +109,7 @@ class Detector:
             )
         chances = expit(odds)
         return Judgement(
-            verdict, float(chances[0]), float(chances.min()), float(chances.max()), told, heat, reasons
+            verdict, float(chances[0]), float(chances.min()), float(chances.max()), evidence, heat, reasons
         )
 
     def _heat(self, face: Pixels, whole: float) -> np.ndarray:
@@ -123,11 +123,11 @@ class Detector:
             spot = slice(top, top + _SPOT), slice(left, left + _SPOT)
             one[spot] = blurred[spot]
         lost = whole - log_odds(self.network, parts_of(self.network, covered))
-        total, seen = np.zeros((2, side, side), np.float32)
+        total, count = np.zeros((2, side, side), np.float32)
         for value, (top, left) in zip(lost, places, strict=True):
             total[top : top + _SPOT, left : left + _SPOT] += value
-            seen[top : top + _SPOT, left : left + _SPOT] += 1
-        return np.asarray(cv2.GaussianBlur(total / np.maximum(seen, 1), (0, 0), _SPOT / 4), np.float32)
+            count[top : top + _SPOT, left : left + _SPOT] += 1
+        return np.asarray(cv2.GaussianBlur(total / np.maximum(count, 1), (0, 0), _SPOT / 4), np.float32)
 
 
 def open_detector(source: Path | None, *, false_alarms: float) -> Detector:
@@ -142,9 +142,9 @@ def _reasons(
     verdict: Verdict, odds: np.ndarray, threshold: float, parts: dict[str, float], heat: np.ndarray
 ) -> tuple[str, ...]:
     """Why, in words: which traces speak for it, where, and what made it flip."""
-    told = sorted(((value, name) for name, value in parts.items() if value >= _TELLING), reverse=True)
-    reasons = [f"{_WORDS[name]} {value:+.1f}" for value, name in told]
-    if told and (place := _place(heat)):
+    telling = sorted(((value, name) for name, value in parts.items() if value >= _TELLING), reverse=True)
+    reasons = [f"{_WORDS[name]} {value:+.1f}" for value, name in telling]
+    if telling and (place := _place(heat)):
         reasons.append(f"mostly about {place}")
     beyond = odds >= threshold
     flips = [name for name, other in zip(MILD, beyond[1:], strict=True) if other != beyond[0]]

@@ -224,7 +224,7 @@ def ranking(measured: Sequence[Measured]) -> list[Ranked]:
         [score for score in one.scores if score.metric == "kernel" and score.subject == "generator"]
         for one in measured
     ]
-    scores = [found[0] for found in kernels if found]
+    scores = [estimates[0] for estimates in kernels if estimates]
     if len(scores) < len(measured):
         return []
     network = str(scores[0].network)

@@ -113,7 +113,7 @@ def modes(
     drawn = source.batches(DatasetReals(train), num_fake, seed=seed, psi=trunc, device=place)
     fake = extract(drawn, [network], num_fake, 0, tick).features[network.name]
     x, y = (part.numpy() for part in prdc.projected(real, fake, prdc.DIMS))
-    found = occupancy(x, y, bins=bins, seed=seed)
+    bins_of = occupancy(x, y, bins=bins, seed=seed)
     same = min(len(x), len(y))
     apart = distances(x[:same], x[:same])
     cut = cut_of(apart)
@@ -126,11 +126,11 @@ def modes(
         network=network.name,
         num_real=num_real,
         num_fake=num_fake,
-        num_bins=len(found.bins),
-        ndb=found.ndb,
-        ndb_real=found.ndb_real,
-        jsd=found.jsd,
-        missing=tuple((one.real, one.fake) for one in found.missing),
+        num_bins=len(bins_of.bins),
+        ndb=bins_of.ndb,
+        ndb_real=bins_of.ndb_real,
+        jsd=bins_of.jsd,
+        missing=tuple((one.real, one.fake) for one in bins_of.missing),
         support=_finite(supports[0]),
         support_real=_finite(supports[1]),
         prdc={
@@ -141,11 +141,11 @@ def modes(
     chosen = choice(len(train), num_real)
 
     def images(bin_: Bin) -> Tensor:
-        members = np.flatnonzero(found.labels_real == bin_.number)[:_SHOWN_IMAGES]
+        members = np.flatnonzero(bins_of.labels_real == bin_.number)[:_SHOWN_IMAGES]
         return torch.cat(list(pictures(train, chosen[members])))
 
     write_text(out / "modes.json", result.model_dump_json(indent=1) + "\n")
-    write_html(out / "modes.html", "modes.html.j2", _context(result, found, images))
+    write_html(out / "modes.html", "modes.html.j2", _context(result, bins_of, images))
     events.send(shown(result))
     for _, line in sentences(result):
         events.note(line)
@@ -203,9 +203,9 @@ def shown(result: Modes) -> Table:
     return Table(columns, tuple(rows), title, "in brackets: 95 % intervals")
 
 
-def _context(result: Modes, found: Occupancy, images: Any) -> dict[str, Any]:
+def _context(result: Modes, occupied: Occupancy, images: Any) -> dict[str, Any]:
     rows = []
-    for bin_ in found.bins[:_SHOWN_BINS]:
+    for bin_ in occupied.bins[:_SHOWN_BINS]:
         strip: Shown = show_strip(images(bin_).numpy(), f"training images of bin {bin_.number}", made=None)
         rows.append((bin_, strip))
     return {

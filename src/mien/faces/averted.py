@@ -34,20 +34,20 @@ def averted_faces(image: Bytes, detector: Detector) -> list[Face]:
 
 def _confirmed(image: Bytes, head: NDArray[np.float32], detector: Detector) -> Face | None:
     """The head [17] as the first close-up shows it, None unless the others show it too."""
-    seen = []
+    looks = []
     for share in _CLOSE:
         side = max(float(head[3]), float(head[4])) / share
         view = View.about(float(head[1]), float(head[2]), side)
         pixels = window(image, view)
         for look in (pixels, np.ascontiguousarray(pixels[:, ::-1])):
-            seen.append(view.to_picture(_in_middle(detector.landmarks(look, _LIKELY)), 0))
-    score = float(np.mean([found[:, 0].max(initial=0) for found in seen]))
-    return _face(seen[0][0], score) if score >= _LEAST and len(seen[0]) else None
+            looks.append(view.to_picture(_in_middle(detector.landmarks(look, _LIKELY)), 0))
+    score = float(np.mean([faces[:, 0].max(initial=0) for faces in looks]))
+    return _face(looks[0][0], score) if score >= _LEAST and len(looks[0]) else None
 
 
-def _in_middle(found: Floats) -> Floats:
+def _in_middle(faces: Floats) -> Floats:
     """The surest of some detections in a close-up [K, 17] near its middle: [1, 17] or [0, 17]."""
-    merged = merge(found)
+    merged = merge(faces)
     near: Floats = merged[np.hypot(merged[:, 1] - 0.5, merged[:, 2] - 0.5) <= _NEAR]
     return near[:1]
 

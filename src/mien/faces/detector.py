@@ -43,16 +43,16 @@ class Detector:
         code = codes.reshape(-1, 16)[likely] / VIEW
         anchors = self._anchors[likely]
         centres, points = code[:, :2] + anchors, code[:, 4:] + np.tile(anchors, 6)
-        found = np.concatenate([scores[likely, np.newaxis], centres, code[:, 2:4], points], axis=1)
-        return np.asarray(found, np.float32)
+        rows = np.concatenate([scores[likely, np.newaxis], centres, code[:, 2:4], points], axis=1)
+        return np.asarray(rows, np.float32)
 
 
-def merge(found: NDArray[np.float32]) -> Floats:
+def merge(detections: NDArray[np.float32]) -> Floats:
     """Average overlapping detections [K, N] of one face, weighted by score; the best first.
 
     The averaged box is steadier than the best one alone (Bazarevsky et al. 2019, "BlazeFace", section 5).
     """
-    left = found[np.argsort(-found[:, 0], kind="stable")]
+    left = detections[np.argsort(-detections[:, 0], kind="stable")]
     merged = [left[:0].astype(np.float32)]
     while len(left):
         same = _overlap(left[0], left)[0] >= _SAME_FACE
@@ -65,9 +65,9 @@ def merge(found: NDArray[np.float32]) -> Floats:
     return np.concatenate(merged)
 
 
-def distinct(found: NDArray[np.float32]) -> Floats:
+def distinct(detections: NDArray[np.float32]) -> Floats:
     """Of overlapping detections [K, N] keep the surest: those of other turns have their eyes elsewhere."""
-    left = found[np.argsort(-found[:, 0], kind="stable")]
+    left = detections[np.argsort(-detections[:, 0], kind="stable")]
     kept = [left[:0].astype(np.float32)]
     while len(left):
         kept.append(left[:1])

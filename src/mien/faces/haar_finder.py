@@ -43,8 +43,8 @@ class HaarFinder:
         boxes, neighbours = self._faces.detectMultiScale2(
             gray, scaleFactor=1.1, minNeighbors=_NEIGHBOURS, minSize=(least, least)
         )
-        found = sorted(zip(boxes, neighbours, strict=True), key=lambda one: -int(one[0][2]))
-        return [self._face(gray, box, int(count), scale) for box, count in found[:most]]
+        detections = sorted(zip(boxes, neighbours, strict=True), key=lambda one: -int(one[0][2]))
+        return [self._face(gray, box, int(count), scale) for box, count in detections[:most]]
 
     def _face(self, gray: Bytes, box: Sequence[int], count: int, scale: float) -> Face:
         x, y, side, _ = (int(value) for value in box)
@@ -76,8 +76,8 @@ class HaarFinder:
         side = face.shape[0]
         least = max(8, side // 8)
         upper = np.ascontiguousarray(face[: round(0.6 * side)])
-        found = self._eyes.detectMultiScale(upper, scaleFactor=1.1, minNeighbors=3, minSize=(least, least))
-        centres = sorted((float(x + w / 2), float(y + h / 2)) for x, y, w, h in found)
+        eyes = self._eyes.detectMultiScale(upper, scaleFactor=1.1, minNeighbors=3, minSize=(least, least))
+        centres = sorted((float(x + w / 2), float(y + h / 2)) for x, y, w, h in eyes)
         pairs = [(one, two) for one in centres for two in centres if _plausible(one, two, side)]
         usual = _usual_eyes(side)
         return min(

@@ -63,19 +63,19 @@ def measure(picture: Picture, face: Face, square: Square, *, num_faces: int) -> 
     return dict(sorted(rounded.items()))
 
 
-def _read_off(seen: Activations, yaw: float) -> dict[str, float]:
+def _read_off(activations: Activations, yaw: float) -> dict[str, float]:
     """What probes read off the mesh network, of a face turned by `yaw` as far as that shows it.
 
     mask: chance that one hides nose and mouth; over 0.9 is sure, beards and hats are none. eyes_open: chance
     that the eyes are not both shut; under 0.35 is sure. The mesh's points follow lids badly, but its network
     tells an iris, even a shaded, faded or spectacled one, from the line of lashes that a shut eye is.
     """
-    found = {"drawing": probes.drawing().chance(seen)}
+    measurements = {"drawing": probes.drawing().chance(activations)}
     if yaw <= _MOUTH_SHOWS:
-        found["mask"] = probes.mask().chance(seen)
+        measurements["mask"] = probes.mask().chance(activations)
     if yaw <= _EYES_SHOW:
-        found["eyes_open"] = 1 - probes.shut_eyes().chance(seen)
-    return found
+        measurements["eyes_open"] = 1 - probes.shut_eyes().chance(activations)
+    return measurements
 
 
 def mouth_open(points: Floats) -> float:

@@ -61,9 +61,9 @@ class MeshNetwork:
     def look(self, crop: Bytes) -> tuple[Floats, float, Activations]:
         """What `points` returns, and the inner maps, which cost nothing more."""
         self._net.setInput(_blob(crop[np.newaxis]))
-        presence, found, fine, coarse = self._net.forward((_PRESENCE, _POINTS, _FINE, _COARSE))
+        presence, landmarks, fine, coarse = self._net.forward((_PRESENCE, _POINTS, _FINE, _COARSE))
         chance = 1 / (1 + float(np.exp(-np.clip(presence.ravel()[0], -50, 50))))
-        points = np.asarray(found, np.float32).reshape(NUM_POINTS, 3)
+        points = np.asarray(landmarks, np.float32).reshape(NUM_POINTS, 3)
         return points, chance, Activations(fine[0], coarse[0], points[:, :2] / np.float32(INPUT_SIZE))
 
     def features(self, images: Bytes) -> Floats:
@@ -74,13 +74,13 @@ class MeshNetwork:
         """
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
             raise TypeError("features takes uint8 [N, H, W, 3] or [N, H, W, 1]")
-        found = [np.zeros((0, self.num_features), np.float32)]
+        rows = [np.zeros((0, self.num_features), np.float32)]
         for start in range(0, len(images), _BATCH):
             crops = np.stack([_to_input(image) for image in images[start : start + _BATCH]])
             self._net.setInput(_blob(crops))
             maps = self._net.forward(FEATURE_LAYERS)
-            found.append(np.concatenate([layer.mean(axis=(2, 3)) for layer in maps], axis=1))
-        return np.concatenate(found)
+            rows.append(np.concatenate([layer.mean(axis=(2, 3)) for layer in maps], axis=1))
+        return np.concatenate(rows)
 
 
 def _to_input(image: Bytes) -> Bytes:

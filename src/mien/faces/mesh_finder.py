@@ -61,25 +61,25 @@ class MeshFinder:
         """The mesh on one detection, or None if the network sees no face there."""
         score, x, y, width, height, *eyes = (float(value) for value in candidate)
         side, right = _CROP * max(width, height), (eyes[2] - eyes[0], eyes[3] - eyes[1])
-        seen = self._place(image, _level_square((x, y), side, right))
-        if seen.presence >= _MIN_PRESENCE and abs(_tilt(seen.points, seen.square)) > _LEVEL_DEGREES:
-            seen = self._place(image, _level_square(_middle(seen.points), side, _between_eyes(seen.points)))
-        if seen.presence < _MIN_PRESENCE or abs(_tilt(seen.points, seen.square)) > 2 * _LEVEL_DEGREES:
+        mesh = self._place(image, _level_square((x, y), side, right))
+        if mesh.presence >= _MIN_PRESENCE and abs(_tilt(mesh.points, mesh.square)) > _LEVEL_DEGREES:
+            mesh = self._place(image, _level_square(_middle(mesh.points), side, _between_eyes(mesh.points)))
+        if mesh.presence < _MIN_PRESENCE or abs(_tilt(mesh.points, mesh.square)) > 2 * _LEVEL_DEGREES:
             return None
-        face = face_at(seen.points, seen.square, min(score, seen.presence))
-        return replace(face, activations=seen.activations)
+        face = face_at(mesh.points, mesh.square, min(score, mesh.presence))
+        return replace(face, activations=mesh.activations)
 
-    def _place(self, image: Bytes, square: Square) -> "_Seen":
+    def _place(self, image: Bytes, square: Square) -> "_MeshView":
         """The mesh in one level crop, its points in the picture."""
         points, presence, activations = self._mesh.look(cut(image, square, mesh.INPUT_SIZE))
         placed = np.empty_like(points)
         shares = points[:, :2].astype(np.float64) / mesh.INPUT_SIZE
         placed[:, :2] = square.to_picture(shares)
         placed[:, 2] = points[:, 2] * (square.side / mesh.INPUT_SIZE)
-        return _Seen(square, placed, presence, activations)
+        return _MeshView(square, placed, presence, activations)
 
 
-class _Seen(NamedTuple):
+class _MeshView(NamedTuple):
     """What the mesh saw in one crop."""
 
     square: Square

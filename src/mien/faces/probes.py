@@ -33,28 +33,28 @@ def sample(maps: Floats, places: Floats) -> Floats:
     return np.asarray((upper * (1 - down) + lower * down).T, np.float32)
 
 
-def eye_signs(seen: Activations) -> Floats:
+def eye_signs(activations: Activations) -> Floats:
     """The fine map about both eyes: [2 * 7 * 64]."""
     grid = np.asarray(_EYE_GRID, np.float32)
     places = []
     for left, right in _EYES:
-        along = seen.places[right] - seen.places[left]
+        along = activations.places[right] - activations.places[left]
         axes = np.stack([along, np.array([-along[1], along[0]])])
-        places.append((seen.places[left] + seen.places[right]) / 2 + grid @ axes)
-    return sample(seen.fine, np.concatenate(places)).ravel()
+        places.append((activations.places[left] + activations.places[right]) / 2 + grid @ axes)
+    return sample(activations.fine, np.concatenate(places)).ravel()
 
 
-def lower_face_signs(seen: Activations) -> Floats:
+def lower_face_signs(activations: Activations) -> Floats:
     """The coarse map at nose, lips, chin and cheeks: [5 * 128]."""
-    return sample(seen.coarse, seen.places[list(_LOWER_FACE)]).ravel()
+    return sample(activations.coarse, activations.places[list(_LOWER_FACE)]).ravel()
 
 
-def texture_signs(seen: Activations) -> Floats:
+def texture_signs(activations: Activations) -> Floats:
     """The mean of the fine map over the box of the face: [64]."""
-    cells = seen.fine.shape[1]
-    low = np.clip((seen.places.min(axis=0) * cells).astype(int), 0, cells - 2)
-    high = np.clip((seen.places.max(axis=0) * cells).astype(int) + 1, low + 1, cells)
-    return np.asarray(seen.fine[:, low[1] : high[1], low[0] : high[0]].mean(axis=(1, 2)), np.float32)
+    cells = activations.fine.shape[1]
+    low = np.clip((activations.places.min(axis=0) * cells).astype(int), 0, cells - 2)
+    high = np.clip((activations.places.max(axis=0) * cells).astype(int) + 1, low + 1, cells)
+    return np.asarray(activations.fine[:, low[1] : high[1], low[0] : high[0]].mean(axis=(1, 2)), np.float32)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Probe:
     weights: Floats
     bias: float
 
-    def chance(self, seen: Activations) -> float:
+    def chance(self, activations: Activations) -> float:
         """0 to 1."""
-        logit = float(self.weights @ self.signs(seen)) + self.bias
+        logit = float(self.weights @ self.signs(activations)) + self.bias
         return float(1 / (1 + np.exp(-np.clip(logit, -50, 50))))
 
 

@@ -56,16 +56,16 @@ class Search:
     def rounds(self, image: Bytes) -> Iterator[Floats]:
         """Detections [K, 9] in pixels of the picture, eyes the right way up, from ever closer looks."""
         whole = View.of_whole(image)
-        found = self._look(window(image, whole), whole)
-        sure = found[:, 0] >= SURE
+        detections = self._look(window(image, whole), whole)
+        sure = detections[:, 0] >= SURE
         if sure.any():
-            likely = found[~sure & (found[:, 0] >= _LIKELY)]
-            yield distinct(np.concatenate([found[sure], self._confirmed(image, likely, _LEAST, _HINTS)]))
-        yield self._confirmed(image, found, _LEAST, _HINTS)
+            likely = detections[~sure & (detections[:, 0] >= _LIKELY)]
+            yield distinct(np.concatenate([detections[sure], self._confirmed(image, likely, _LEAST, _HINTS)]))
+        yield self._confirmed(image, detections, _LEAST, _HINTS)
         for share, hints, least in _tile_rounds(max(image.shape[:2])):
-            seen = [self._look(pixels, view) for view, pixels in tiles(image, share)]
-            found = np.concatenate([np.zeros((0, 9), np.float32), *seen])
-            yield self._confirmed(image, found, least, hints)
+            per_tile = [self._look(pixels, view) for view, pixels in tiles(image, share)]
+            detections = np.concatenate([np.zeros((0, 9), np.float32), *per_tile])
+            yield self._confirmed(image, detections, least, hints)
 
     def close_up(self, image: Bytes, head: NDArray[np.float32]) -> Floats:
         """The head [9] seen close up, the right way up: [1, 9], or [0, 9] if there is none."""
@@ -89,27 +89,27 @@ class Search:
         score = upright[:, 0].max(initial=0)
         if not _PERHAPS <= score < SURE or not _framed(head, upright[0]):
             return upright
-        seen = [upright, *(self._middle_one(image, view, turns) for turns in (1, 2, 3))]
-        return seen[right_turn([float(one[:, 0].max(initial=0)) for one in seen])]
+        per_turn = [upright, *(self._middle_one(image, view, turns) for turns in (1, 2, 3))]
+        return per_turn[right_turn([float(one[:, 0].max(initial=0)) for one in per_turn])]
 
-    def _confirmed(self, image: Bytes, found: Floats, least: float, hints: int) -> Floats:
+    def _confirmed(self, image: Bytes, detections: Floats, least: float, hints: int) -> Floats:
         """Those of the detections [K, 9] that a close-up shows too, with at least this score.
 
         All likely ones are looked at, and, until one of them is confirmed, so many hints.
         """
-        seen = [np.zeros((0, 9), np.float32)]
-        for number, head in enumerate(distinct(found)):
-            if head[0] < _LIKELY and (len(seen) > 1 or number >= hints):
+        confirmed = [np.zeros((0, 9), np.float32)]
+        for number, head in enumerate(distinct(detections)):
+            if head[0] < _LIKELY and (len(confirmed) > 1 or number >= hints):
                 break
             close = self.close_up(image, head)
-            seen += [close] if close[:, 0].max(initial=0) >= least else []
-        return distinct(np.concatenate(seen))
+            confirmed += [close] if close[:, 0].max(initial=0) >= least else []
+        return distinct(np.concatenate(confirmed))
 
     def _middle_one(self, image: Bytes, view: View, turns: int) -> Floats:
         """The surest detection about the middle of a close-up: [1, 9] or [0, 9]."""
-        found = self._look(window(image, view), view, turns)
-        off = np.hypot(found[:, 1] - view.x - view.side / 2, found[:, 2] - view.y - view.side / 2)
-        near: Floats = found[off <= _NEAR * _CLOSE * view.side]
+        detections = self._look(window(image, view), view, turns)
+        off = np.hypot(detections[:, 1] - view.x - view.side / 2, detections[:, 2] - view.y - view.side / 2)
+        near: Floats = detections[off <= _NEAR * _CLOSE * view.side]
         return near[:1]
 
     def _look(self, pixels: Bytes, view: View, turns: int = 0) -> Floats:
@@ -126,9 +126,9 @@ def _about(head: NDArray[np.float32], share: float = _CLOSE) -> View:
     return View.about(float(head[1]), float(head[2]), _side(head) / share)
 
 
-def _framed(assumed: NDArray[np.float32], seen: NDArray[np.float32]) -> bool:
+def _framed(assumed: NDArray[np.float32], detected: NDArray[np.float32]) -> bool:
     """Whether the box that a close-up was cut for is about as large as the one that it shows."""
-    return abs(math.log(_side(seen) / _side(assumed))) <= _FRAMED
+    return abs(math.log(_side(detected) / _side(assumed))) <= _FRAMED
 
 
 def right_turn(scores: Sequence[float]) -> int:

@@ -34,14 +34,14 @@ class View:
         """The square of this side about a place."""
         return View(x - side / 2, y - side / 2, side)
 
-    def to_picture(self, found: Floats, turns: int) -> Floats:
+    def to_picture(self, detections: Floats, turns: int) -> Floats:
         """Detections [K, N] in shares of this view, turned by quarters against the clock, in pixels."""
         for _ in range(turns):
-            found = _turn_back(found)
-        placed = found.copy()
+            detections = _turn_back(detections)
+        placed = detections.copy()
         placed[:, 1:] *= self.side
-        placed[:, [1, *range(5, found.shape[1], 2)]] += self.x
-        placed[:, [2, *range(6, found.shape[1], 2)]] += self.y
+        placed[:, [1, *range(5, detections.shape[1], 2)]] += self.x
+        placed[:, [2, *range(6, detections.shape[1], 2)]] += self.y
         return placed
 
 
@@ -102,10 +102,10 @@ def _padded(small: Bytes, x: int, y: int) -> Bytes:
     return pixels
 
 
-def _turn_back(found: Floats) -> Floats:
+def _turn_back(detections: Floats) -> Floats:
     """Undo one quarter turn against the clock of a square view, in shares of the view."""
-    back = found.copy()
-    for x in (1, *range(5, found.shape[1], 2)):
-        back[:, x], back[:, x + 1] = 1 - found[:, x + 1], found[:, x]
-    back[:, 3], back[:, 4] = found[:, 4], found[:, 3]
+    back = detections.copy()
+    for x in (1, *range(5, detections.shape[1], 2)):
+        back[:, x], back[:, x + 1] = 1 - detections[:, x + 1], detections[:, x]
+    back[:, 3], back[:, 4] = detections[:, 4], detections[:, 3]
     return back

@@ -241,12 +241,14 @@ class Machine:
     def _named(self, module: Any, name: Any) -> Name:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise Unsafe("a global whose name is no text")
-        found = Name(module, name)
+        global_name = Name(module, name)
         if not _PLAIN_MODULE.fullmatch(module) or not _PLAIN_NAME.fullmatch(name):
-            raise Unsafe(f"the global {str(found)[:80]!a} is no plain name; nothing of it was run")
-        if not self._allowed(found):
-            raise Unsafe(f"it names {str(found)[:80]}, which weights do not need; nothing of it was run")
-        return found
+            raise Unsafe(f"the global {str(global_name)[:80]!a} is no plain name; nothing of it was run")
+        if not self._allowed(global_name):
+            raise Unsafe(
+                f"it names {str(global_name)[:80]}, which weights do not need; nothing of it was run"
+            )
+        return global_name
 
     def _op_reduce(self, _: Any) -> None:
         arguments, what = self._pop(), self._pop()

@@ -47,15 +47,15 @@ class Module:
 
     def tensors(self) -> dict[str, Tensor]:
         """Parameters and persistent buffers by dotted name, as `state_dict` would name them."""
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for path, module in self.parts():
             passing = module.state.get("_non_persistent_buffers_set")
             passing = passing if isinstance(passing, tuple | list) else ()
             for kind in ("_parameters", "_buffers"):
                 for name, value in _mapping(module.state.get(kind)).items():
                     if isinstance(value, Tensor) and name not in passing:
-                        found[path + name] = value
-        return found
+                        tensors[path + name] = value
+        return tensors
 
     def attributes(self) -> dict[str, Scalar]:
         """Plain attributes of itself and its parts by dotted name; private ones and long texts left out."""

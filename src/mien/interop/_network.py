@@ -140,10 +140,10 @@ def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], family: str
 
 def _floats(tensors: Mapping[str, Tensor], taps: str) -> dict[str, Tensor]:
     usual = binomial_filter(tuple(map(float, taps.split(","))))
-    found = {}
+    floats = {}
     for name, tensor in tensors.items():
         if name.rpartition(".")[2] == COUNTER:
-            found[name] = tensor.long()
+            floats[name] = tensor.long()
             continue
         if not tensor.is_floating_point():
             raise InputError(f"its {name} holds {tensor.dtype}, not floating-point numbers")
@@ -152,8 +152,8 @@ def _floats(tensors: Mapping[str, Tensor], taps: str) -> dict[str, Tensor]:
             raise InputError(f"its {name} holds numbers that are not finite; its training had diverged")
         if name.rpartition(".")[2] in _FILTERS and not torch.allclose(values, usual, atol=1e-6):
             raise InputError(f"its {name} is not the filter [{taps}] of its other layers")
-        found[name] = values
-    return found
+        floats[name] = values
+    return floats
 
 
 def taps_of(kernel: Tensor) -> str:
@@ -182,7 +182,7 @@ def class_names(count: int) -> tuple[str, ...]:
     return tuple(f"class{index}" for index in range(count))
 
 
-def said(facts: NetworkFacts, name: str) -> Any:
+def option_of(facts: NetworkFacts, name: str) -> Any:
     """An option that a network was made with, from its attributes or arguments; None if not said."""
     if facts.attributes.get(name) is not None:
         return facts.attributes[name]
@@ -199,10 +199,10 @@ def shape_of(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple
 
 def count(tensors: Mapping[str, Tensor], pattern: str, *, first: int = 0) -> int:
     """How many of pattern.format(first), pattern.format(first + 1), ... there are in a row."""
-    found = 0
-    while pattern.format(first + found) in tensors:
-        found += 1
-    return found
+    number = 0
+    while pattern.format(first + number) in tensors:
+        number += 1
+    return number
 
 
 def channels(tensors: Mapping[str, Tensor], names: Mapping[int, str], option: str) -> dict[str, int]:

@@ -61,10 +61,10 @@ def read(path: Path, keys: Sequence[str]) -> Contents:
                 )
             # mmap reads what is there, however much a damaged length asks for.
             return read_pickle(cast(IO[bytes], data), keys)
-    found = _safetensors(path) if _is_safetensors(head) else _torch(path)
-    if not isinstance(found, dict):
-        raise InputError(f"it is a torch file of a {type(found).__name__}, not of a dictionary of weights")
-    return read_state_dicts(found, keys)
+    content = _safetensors(path) if _is_safetensors(head) else _torch(path)
+    if not isinstance(content, dict):
+        raise InputError(f"it is a torch file of a {type(content).__name__}, not of a dictionary of weights")
+    return read_state_dicts(content, keys)
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -73,19 +73,19 @@ def _is_safetensors(head: bytes) -> bool:
 
 def read_pickle(stream: IO[bytes], keys: Sequence[str]) -> Contents:
     """NVlabs' and R3GAN's networks. Raises InputError saying what the file asks for, or how it is damaged."""
-    found = resolve(Machine(allowed=is_known).read(stream))
-    if not isinstance(found, dict):
+    content = resolve(Machine(allowed=is_known).read(stream))
+    if not isinstance(content, dict):
         raise InputError("it holds no dictionary of networks")
-    networks = {str(name): value for name, value in found.items() if isinstance(value, Module)}
-    if not networks and any(isinstance(value, Tensor | np.ndarray | dict) for value in found.values()):
-        return read_state_dicts(found, keys)
+    networks = {str(name): value for name, value in content.items() if isinstance(value, Module)}
+    if not networks and any(isinstance(value, Tensor | np.ndarray | dict) for value in content.values()):
+        return read_state_dicts(content, keys)
     if not networks:
         raise InputError("it holds no network (looked for G_ema, G and D)")
     tensors = {name: module.tensors() for name, module in networks.items()}
     facts = FileFacts(
         form="pickle",
         networks={name: _of_module(module, tensors[name]) for name, module in networks.items()},
-        other={str(name): plain(value) for name, value in found.items() if name not in networks},
+        other={str(name): plain(value) for name, value in content.items() if name not in networks},
     )
     return _with_weights(facts, tensors, keys)
 
@@ -107,27 +107,27 @@ def _of_module(module: Module, tensors: Mapping[str, Tensor]) -> NetworkFacts:
 def _with_weights(
     facts: FileFacts, networks: Mapping[str, Mapping[str, Tensor]], keys: Sequence[str]
 ) -> Contents:
-    found = {key: networks[key] for key in keys if key in networks}
-    if keys and not found:
+    chosen = {key: networks[key] for key in keys if key in networks}
+    if keys and not chosen:
         raise InputError(f"it has no {' or '.join(keys)}; it holds: {', '.join(networks)}")
-    return Contents(facts, found)
+    return Contents(facts, chosen)
 
 
-def read_state_dicts(found: Mapping[Any, Any], keys: Sequence[str]) -> Contents:
+def read_state_dicts(content: Mapping[Any, Any], keys: Sequence[str]) -> Contents:
     """Dictionaries of tensors, as rosinality's `.pt` has them, or one of them bare. Raises InputError."""
-    if {"networks", "counters"} <= found.keys():
+    if {"networks", "counters"} <= content.keys():
         raise InputError("it is a training state of mien; name the folder of its run")
-    networks = networks_in(found)
+    networks = networks_in(content)
     if not networks:
         raise InputError("it holds no weights of a network: neither a state dict, nor g_ema, g or d")
-    arguments = _arguments(found.get("args"))
+    arguments = _arguments(content.get("args"))
     facts = FileFacts(
         form="state dict",
         networks={
             name: NetworkFacts(name=_CLASSES[name], arguments=arguments, **counted(tensors))
             for name, tensors in networks.items()
         },
-        other={str(name): plain(value) for name, value in found.items() if is_plain(value)},
+        other={str(name): plain(value) for name, value in content.items() if is_plain(value)},
     )
     return _with_weights(facts, networks, keys)
 
@@ -173,12 +173,14 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     if is_ours(path):
         raise InputError("it is a file of mien's own already; nothing is to be imported")
     try:
-        found: dict[str, Tensor] = safetensors.torch.load_file(path)
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
         raise InputError(f"not a safetensors file that can be read ({str(error)[:120]})") from error
-    return found
+    return tensors
 
 
-def _arguments(found: Any) -> dict[str, Any]:
-    shown = plain(vars(found)) if isinstance(found, argparse.Namespace | types.SimpleNamespace) else {}
+def _arguments(namespace: Any) -> dict[str, Any]:
+    shown = (
+        plain(vars(namespace)) if isinstance(namespace, argparse.Namespace | types.SimpleNamespace) else {}
+    )
     return shown if isinstance(shown, dict) else {}

@@ -22,25 +22,25 @@ _COUNTERS = ("n_averaged", "num_batches_tracked")
 _OF_D = ("head.", "final_linear.", "final_conv.", "b4.out.", "Model.ExtractionLayer.")
 
 
-def networks_in(found: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:
+def networks_in(content: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:
     """The networks ("G_ema", "G", "D") of a file's dictionary; {} where it holds none. Raises InputError.
 
     A bare state dict is one network. A mean of w beside its generators becomes one of their tensors.
     """
-    found = {name: _from_arrays(value) for name, value in found.items()}
+    content = {name: _from_arrays(value) for name, value in content.items()}
     networks = {
         key: _unwrapped(_tensors(value, str(name)))
-        for name, value in found.items()
+        for name, value in content.items()
         if (key := _KEYS.get(str(name))) and isinstance(value, Mapping) and value
     }
     if not networks:
-        inside = next((found[name] for name in _WHOLE if isinstance(found.get(name), Mapping)), None)
+        inside = next((content[name] for name in _WHOLE if isinstance(content.get(name), Mapping)), None)
         if inside is not None:
-            return networks_in({LATENT_MEAN: found.get(LATENT_MEAN), **inside})
+            return networks_in({LATENT_MEAN: content.get(LATENT_MEAN), **inside})
         networks = _split(
-            _unwrapped({n: t for n, t in found.items() if isinstance(t, Tensor) and n != LATENT_MEAN})
+            _unwrapped({n: t for n, t in content.items() if isinstance(t, Tensor) and n != LATENT_MEAN})
         )
-    mean = found.get(LATENT_MEAN)
+    mean = content.get(LATENT_MEAN)
     if isinstance(mean, Tensor):
         for key in networks.keys() - {"D"}:
             networks[key].setdefault(LATENT_MEAN, mean)
@@ -58,18 +58,18 @@ def _from_arrays(value: Any) -> Any:
 def _tensors(values: Mapping[Any, Any], name: str) -> dict[str, Tensor]:
     """Tensors by name; plain numbers between them are left out."""
     wrong = [k for k, v in values.items() if not isinstance(v, Tensor | bool | int | float | None)]
-    found = {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
-    if wrong or not found:
+    tensors = {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
+    if wrong or not tensors:
         raise InputError(f"its {name} is no dictionary of tensors")
-    return found
+    return tensors
 
 
 def _unwrapped(tensors: Mapping[Any, Tensor]) -> dict[str, Tensor]:
     """Without counters, and without what wrappers put before every name."""
-    found = {str(n): t for n, t in tensors.items() if str(n).rpartition(".")[2] not in _COUNTERS}
-    while found and (first := _common(found)) in _WRAPPERS:
-        found = {name[len(first) + 1 :]: tensor for name, tensor in found.items()}
-    return found
+    unwrapped = {str(n): t for n, t in tensors.items() if str(n).rpartition(".")[2] not in _COUNTERS}
+    while unwrapped and (first := _common(unwrapped)) in _WRAPPERS:
+        unwrapped = {name[len(first) + 1 :]: tensor for name, tensor in unwrapped.items()}
+    return unwrapped
 
 
 def _common(tensors: Mapping[str, Tensor]) -> str:

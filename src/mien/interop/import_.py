@@ -128,8 +128,8 @@ def read_pair(source: Path, contents: Contents | None = None) -> Pair:
             f"{source}: it holds a discriminator alone, which draws nothing and begins no run; take"
             " the file with its generator (mien import --network D makes a file of ours of it)"
         )
-    found = [_converted(source, contents, key) for key in keys]
-    average, g = found[0], found[-1]
+    converted = [_converted(source, contents, key) for key in keys]
+    average, g = converted[0], converted[-1]
     d, note = _discriminator(contents, average)
     header = _header(source, contents, keys[0], average)
     if d is not None:

@@ -21,7 +21,7 @@ from mien.interop._network import (
     class_names,
     count,
     fitted,
-    said,
+    option_of,
     shape_of,
     taps_of,
     with_mean_of_w,
@@ -64,8 +64,8 @@ def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
     colours = shape_of(tensors, f"synthesis.b{resolution}.torgb.weight", 4)[0]
     has_mean = "mapping.w_avg" in tensors
     tensors.setdefault("mapping.w_avg", torch.zeros(w_dim))
-    found = _fitted("generator", facts, numbers, Spec(resolution, colours, labels), tensors, notes)
-    return found if has_mean else with_mean_of_w(found)
+    converted = _fitted("generator", facts, numbers, Spec(resolution, colours, labels), tensors, notes)
+    return converted if has_mean else with_mean_of_w(converted)
 
 
 def discriminator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
@@ -93,7 +93,7 @@ def _prepared(
     """The tensors with our multiplier of the mapping and square filters, and notes. Raises InputError."""
     refuse_others(facts, tensors)
     _check_options(facts, tensors)
-    found, scaled = {}, set()
+    prepared, scaled = {}, set()
     for name, tensor in tensors.items():
         if name.endswith("resample_filter") and tensor.ndim == 1:  # long filters are stored as rows
             taps_of(tensor)
@@ -105,13 +105,13 @@ def _prepared(
             if abs(gain - _MAPPING_GAIN) > 1e-9:
                 tensor = tensor.float() * (gain / _MAPPING_GAIN)
                 scaled.add(gain)
-        found[name] = tensor
+        prepared[name] = tensor
     notes = tuple(
         f"its mapping's lr_multiplier is {gain:g}: its weights are scaled to mien's {_MAPPING_GAIN}, which"
         " draws the same and learns at another pace"
         for gain in sorted(scaled)
     )
-    return found, notes
+    return prepared, notes
 
 
 def _check_options(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> None:
@@ -132,10 +132,10 @@ def _check_options(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> None:
 def _blocks(tensors: Mapping[str, Tensor], pattern: str) -> dict[int, str]:
     """The names of `pattern` that are there, by resolution."""
     names = {2**power: pattern.format(2**power) for power in range(2, 11)}
-    found = {size: name for size, name in names.items() if name in tensors}
-    if not found:
+    blocks = {size: name for size, name in names.items() if name in tensors}
+    if not blocks:
         raise InputError("it has no blocks of convolutions for any resolution")
-    return found
+    return blocks
 
 
 def _mapping(facts: NetworkFacts, tensors: Mapping[str, Tensor], w_dim: int) -> tuple[int, int]:
@@ -149,8 +149,8 @@ def _mapping(facts: NetworkFacts, tensors: Mapping[str, Tensor], w_dim: int) -> 
     z_dim = first[1] - embed[0]
     if z_dim < 1:
         raise InputError("it was made with z_dim=0, drawing by labels alone, which mien's generators do not")
-    if said(facts, "z_dim") not in (None, z_dim):
-        raise InputError(f"it says z_dim={said(facts, 'z_dim')}, and its weights are for {z_dim}")
+    if option_of(facts, "z_dim") not in (None, z_dim):
+        raise InputError(f"it says z_dim={option_of(facts, 'z_dim')}, and its weights are for {z_dim}")
     return z_dim, embed[1]
 
 
@@ -176,18 +176,18 @@ def _group(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> int:
 
 def _conventions(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """What changes pictures and scores without changing a shape. Raises InputError where layers differ."""
-    found: dict[str, Any] = {}
+    conventions: dict[str, Any] = {}
     if kernel := min((name for name in tensors if name.endswith("resample_filter")), default=None):
-        found["resample_filter"] = taps_of(tensors[kernel])
+        conventions["resample_filter"] = taps_of(tensors[kernel])
     layers = {value for name, value in facts.attributes.items() if name.endswith(".conv_clamp")}
-    clamps = {float(value) for value in (*layers, said(facts, "conv_clamp")) if _is_number(value)}
+    clamps = {float(value) for value in (*layers, option_of(facts, "conv_clamp")) if _is_number(value)}
     if len(clamps) > 1:
         raise InputError(f"its layers differ in conv_clamp ({', '.join(f'{c:g}' for c in sorted(clamps))})")
     if clamps:
-        found["conv_clamp"] = clamps.pop()
+        conventions["conv_clamp"] = clamps.pop()
     if low := _half(facts):
-        found["bf16_blocks"] = low
-    return found
+        conventions["bf16_blocks"] = low
+    return conventions
 
 
 def _is_number(value: object) -> bool:
@@ -196,13 +196,13 @@ def _is_number(value: object) -> bool:
 
 def _half(facts: NetworkFacts) -> int:
     """How many of the finest resolutions computed in half precision."""
-    low = said(facts, "num_fp16_res")
+    low = option_of(facts, "num_fp16_res")
     blocks = sum(name.endswith("use_fp16") and value is True for name, value in facts.attributes.items())
     return low if isinstance(low, int) and 0 < low <= 16 else min(blocks, 16)
 
 
 def _decay(facts: NetworkFacts) -> dict[str, float]:
-    value = said(facts, "mapping.w_avg_beta") or said(facts, "w_avg_beta")
+    value = option_of(facts, "mapping.w_avg_beta") or option_of(facts, "w_avg_beta")
     return {"w_average_decay": float(value)} if _is_number(value) and 0 <= value < 1 else {}
 
 
@@ -217,8 +217,8 @@ def _fitted(
     for name, value in (
         *(("img_resolution", spec.resolution), ("img_channels", spec.channels), ("c_dim", spec.label_dim)),
     ):
-        if said(facts, name) not in (None, value):
-            raise InputError(f"it says {name}={said(facts, name)}, and its weights are for {value}")
+        if option_of(facts, name) not in (None, value):
+            raise InputError(f"it says {name}={option_of(facts, name)}, and its weights are for {value}")
     named = Spec(spec.resolution, spec.channels, spec.label_dim, class_names(spec.label_dim))
     clamp, low = numbers.get("conv_clamp"), numbers.get("bf16_blocks")
     more = [] if facts.attributes or facts.arguments else [_BARE]

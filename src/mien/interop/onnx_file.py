@@ -168,14 +168,14 @@ class OnnxGenerator:
             self._session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has an exception type for each way to be damaged
             raise InputError(f"{path}: not an ONNX file that can be run ({_short(error)})") from error
-        found = self._session.get_modelmeta().custom_metadata_map
-        if _HEADER not in found or _MODEL not in found:
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if _HEADER not in metadata or _MODEL not in metadata:
             raise InputError(f"{path}: an ONNX file, but not a generator exported by mien")
         try:
-            self.header = NetworkHeader.model_validate_json(found[_HEADER])
+            self.header = NetworkHeader.model_validate_json(metadata[_HEADER])
         except ValidationError as error:
             raise InputError(f"{path}: its header is damaged ({_short(error)})") from error
-        self.model, self.spec = found[_MODEL], self.header.spec
+        self.model, self.spec = metadata[_MODEL], self.header.spec
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
         size = shapes["z"][1] if len(shapes.get("z", ())) == 2 else None
         if self.header.kind != GENERATOR or not isinstance(size, int) or not 0 < size <= _MOST_Z:
@@ -193,8 +193,8 @@ class OnnxGenerator:
             raise InputError(f"{self._path}: it cannot be run ({_short(error)})") from error
         expected = (len(z), self.spec.channels, self.spec.resolution, self.spec.resolution)
         if not isinstance(image, np.ndarray) or image.shape != expected or image.dtype.kind != "f":
-            found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else "no array"
-            raise InputError(f"{self._path}: it gives {found}, not the pictures {list(expected)} it promises")
+            got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else "no array"
+            raise InputError(f"{self._path}: it gives {got}, not the pictures {list(expected)} it promises")
         return torch.from_numpy(image)
 
 

@@ -60,15 +60,15 @@ def identity_dlib(weights: bytes) -> Arrays:
 
 def identity_tfjs(shard: bytes, manifest: bytes) -> Arrays:
     """The same network from face-api's weights, most of them quantised to 8 bits."""
-    found = tfjs_arrays(manifest, shard)
+    published = tfjs_arrays(manifest, shard)
     units = ["conv32_down", *(f"{stage}/conv{n}" for stage in _FACE_API_STAGES for n in (1, 2))]
     arrays: Arrays = {}
     for index, unit in enumerate(units):
-        arrays[f"units.{index}.weight"] = torch_kernel(found[f"{unit}/conv/filters"])
-        arrays[f"units.{index}.bias"] = found[f"{unit}/conv/bias"]
-        arrays[f"units.{index}.gain"] = found[f"{unit}/scale/weights"]
-        arrays[f"units.{index}.shift"] = found[f"{unit}/scale/biases"]
-    arrays["embedding"] = found["fc"]
+        arrays[f"units.{index}.weight"] = torch_kernel(published[f"{unit}/conv/filters"])
+        arrays[f"units.{index}.bias"] = published[f"{unit}/conv/bias"]
+        arrays[f"units.{index}.gain"] = published[f"{unit}/scale/weights"]
+        arrays[f"units.{index}.shift"] = published[f"{unit}/scale/biases"]
+    arrays["embedding"] = published["fc"]
     return arrays
 
 
@@ -89,21 +89,21 @@ def expressions(shard: bytes, manifest: bytes) -> Arrays:
 def efficientnet_lite0(checkpoint: bytes) -> dict[str, NDArray[Any]]:
     """EfficientNet-Lite0's published names, without the counters of its batch norms."""
     try:
-        found = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+        published = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load fails in many ways on a file that is something else
         raise InputError("not a state dict that torch reads without running anything") from error
     return {
-        name: tensor.numpy() for name, tensor in found.items() if not name.endswith("num_batches_tracked")
+        name: tensor.numpy() for name, tensor in published.items() if not name.endswith("num_batches_tracked")
     }
 
 
-def _lpips(found: Arrays, trunk: str, count: int) -> Arrays:
+def _lpips(published: Arrays, trunk: str, count: int) -> Arrays:
     arrays: Arrays = {}
     for index in range(count):
-        arrays[f"convolutions.{index}.weight"] = torch_kernel(found[f"{trunk}.Conv_{index}.kernel"])
-        arrays[f"convolutions.{index}.bias"] = found[f"{trunk}.Conv_{index}.bias"]
+        arrays[f"convolutions.{index}.weight"] = torch_kernel(published[f"{trunk}.Conv_{index}.kernel"])
+        arrays[f"convolutions.{index}.bias"] = published[f"{trunk}.Conv_{index}.bias"]
     for index in range(5):
-        arrays[f"linear.{index}"] = found[f"NetLinLayer_{index}.Conv_0.kernel"].reshape(-1)
+        arrays[f"linear.{index}"] = published[f"NetLinLayer_{index}.Conv_0.kernel"].reshape(-1)
     return arrays
 
 

@@ -101,27 +101,27 @@ def _numbers(
     names = {4 * 2**place: f"stages.{stage}.{first}.conv3.weight" for place, stage in enumerate(stages)}
     blocks = [count(tensors, f"stages.{stage}.{{}}.conv1.weight", first=first) for stage in stages]
     low = sum(value == _BF16 for name, value in facts.attributes.items() if name.endswith(".DataType"))
-    found = {
+    numbers = {
         **channels(tensors, names, "WidthPerStage"),
         "blocks": blocks[0],
         **({"stage_blocks": ",".join(map(str, blocks))} if len(set(blocks)) > 1 else {}),
         "group_size": _group(tensors, stages, first),
         **({"bf16_stages": low} if low else {}),
     }
-    return found
+    return numbers
 
 
 def _group(tensors: Mapping[str, Tensor], stages: list[int], first: int) -> int:
     """Channels a group of the 3x3 convolutions, alike in all stages. Raises InputError."""
-    found: dict[int, int] = {}  # from channels
+    group_of: dict[int, int] = {}  # from channels
     for stage in stages:
         wide, inputs, *_ = shape_of(tensors, f"stages.{stage}.{first}.conv1.weight", 4)
         if wide != 2 * inputs:
             raise InputError(f"it was made with ExpansionFactor={wide / inputs:g}; mien has 2")
-        found[wide] = shape_of(tensors, f"stages.{stage}.{first}.conv2.weight", 4)[1]
-    size = max(found.values())
-    if any(wide // groups_of(wide, size) != group for wide, group in found.items()):
-        listed = ", ".join(map(str, found.values()))
+        group_of[wide] = shape_of(tensors, f"stages.{stage}.{first}.conv2.weight", 4)[1]
+    size = max(group_of.values())
+    if any(wide // groups_of(wide, size) != group for wide, group in group_of.items()):
+        listed = ", ".join(map(str, group_of.values()))
         raise InputError(
             f"its CardinalityPerStage makes groups of {listed} channels; mien has one size for all"
         )

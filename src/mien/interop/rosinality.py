@@ -132,15 +132,15 @@ def _flatten_mean(named: dict[str, Tensor], size: int) -> bool:
 
 def _taps(kernels: Mapping[str, Tensor]) -> str:
     """The taps of its blur kernels, which must be alike. Raises InputError."""
-    found = {}
+    taps = {}
     for name, kernel in kernels.items():
         total = 1.0 if _D_KERNEL.fullmatch(name) else 4.0  # doubling makes up for the zeros
         if kernel.ndim != 2 or abs(float(kernel.sum()) - total) > 1e-3:
             raise InputError(f"its {name} is no low-pass filter with the gain {total:g}")
-        found[name] = taps_of(kernel)
-    if len(set(found.values())) > 1:
-        raise InputError(f"its layers differ in blur_kernel ({'; '.join(sorted(set(found.values())))})")
-    return next(iter(found.values()), "1,3,3,1")
+        taps[name] = taps_of(kernel)
+    if len(set(taps.values())) > 1:
+        raise InputError(f"its layers differ in blur_kernel ({'; '.join(sorted(set(taps.values())))})")
+    return next(iter(taps.values()), "1,3,3,1")
 
 
 def _name(name: str) -> str:

@@ -80,10 +80,10 @@ def _exit_code(command: Sequence[str], folder: Path, limits: Limits) -> int:
 
 def _environment() -> dict[str, str]:
     """Ours with absolute search paths, since the process starts elsewhere, and one thread a library."""
-    found = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    paths = found.get("PYTHONPATH", "").split(os.pathsep)
-    found["PYTHONPATH"] = os.pathsep.join(str(Path(path).resolve()) for path in paths if path)
-    return found
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join(str(Path(path).resolve()) for path in paths if path)
+    return environment
 
 
 def _await_start(process: "subprocess.Popen[bytes]") -> None:
@@ -104,8 +104,8 @@ def _take(path: Path, folder: Path, keys: Sequence[str]) -> Contents:
     try:
         if facts.stat().st_size > _MOST_FACTS:
             raise InputError(f"{path}: it says more of itself than any checkpoint does")
-        found = FileFacts.model_validate_json(facts.read_bytes())
+        file_facts = FileFacts.model_validate_json(facts.read_bytes())
         there = {key: file for key, file in files.items() if file.is_file()}
-        return Contents(found, {key: safetensors.torch.load_file(file) for key, file in there.items()})
+        return Contents(file_facts, {key: safetensors.torch.load_file(file) for key, file in there.items()})
     except (OSError, ValidationError, SafetensorError) as error:
         raise InputError(f"{path}: what was read of it makes no sense") from error

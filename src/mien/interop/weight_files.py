@@ -69,7 +69,7 @@ def dlib_vectors(data: bytes, sizes: list[int]) -> list[NDArray[np.float32]]:
     sizes: how many values each has. dlib writes the network's input side first; a layer's parameters are one
     tensor of so many samples of one value each: a version, four packed sizes, little-endian float32.
     """
-    found: list[NDArray[np.float32]] = []
+    vectors: list[NDArray[np.float32]] = []
     at = 0
     for size in sizes:
         header = _DLIB_VERSION + _dlib_int(size) + 3 * _dlib_int(1)
@@ -79,9 +79,9 @@ def dlib_vectors(data: bytes, sizes: list[int]) -> list[NDArray[np.float32]]:
         start += len(header)
         if start + 4 * size > len(data):
             raise InputError("the dlib file ends within a tensor; it is cut off")
-        found.append(np.frombuffer(data, "<f4", size, start).astype(np.float32))
+        vectors.append(np.frombuffer(data, "<f4", size, start).astype(np.float32))
         at = start + 4 * size
-    return found
+    return vectors
 
 
 def dlib_matrix(data: bytes, rows: int, columns: int) -> NDArray[np.float32]:

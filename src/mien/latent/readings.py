@@ -196,10 +196,10 @@ class Readers:
     @classmethod
     def open(cls, names: Iterable[str]) -> "Readers":
         """Readers by name (READERS), or an attribute model by its run folder or file. Raises InputError."""
-        asked = list(dict.fromkeys(names))
-        measures = [name for name in asked if name in _MEASURES]
+        distinct = list(dict.fromkeys(names))
+        measures = [name for name in distinct if name in _MEASURES]
         faces: list[ImageReader] = [FaceReader(measures)] if measures else []  # each face is found once
-        return cls((*faces, *(_opened(name) for name in asked if name not in _MEASURES)))
+        return cls((*faces, *(_opened(name) for name in distinct if name not in _MEASURES)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -216,12 +216,12 @@ class Readers:
         rows = [np.zeros((0, len(self.names)))]
         for start in range(0, len(images), _BATCH):
             piece = images[start : start + _BATCH]
-            found = {
+            columns = {
                 name: column
                 for reader in reversed(self.several)
                 for name, column in zip(reader.names, reader.read(piece).T, strict=True)
             }
-            rows.append(np.stack([found[name] for name in self.names], axis=1))
+            rows.append(np.stack([columns[name] for name in self.names], axis=1))
             if progress:
                 progress(start + len(piece), len(images))
         return Readings(self.names, np.concatenate(rows))

@@ -53,8 +53,10 @@ def read_sources(
             return Named(Codes.of_seeds(drawing, seeds), tuple(f"seed{seed:04d}" for seed in seeds))
         return _of_file(part, drawing) if _is_latents(part) else next(projected)
 
-    found = [named(part) for part in parts]
-    return Named(Codes.join([one.codes for one in found]), tuple(name for one in found for name in one.names))
+    parts_read = [named(part) for part in parts]
+    return Named(
+        Codes.join([one.codes for one in parts_read]), tuple(name for one in parts_read for name in one.names)
+    )
 
 
 def _is_seeds(part: str) -> bool:
@@ -90,9 +92,9 @@ def _projected(
             raise InputError(f"{name!r} is neither a seed like 0-3 nor a file of latents or a photo")
     size = drawing.resolution
     faces = [collect_faces([Path(name)], size, events, face) for name in photos]
-    found = project_faces([one for some in faces for one in some], drawing, events, encoder, steps)
+    projected = project_faces([one for some in faces for one in some], drawing, events, encoder, steps)
     ends = list(accumulate(map(len, faces), initial=0))
-    return [Named(found.codes[start:end], found.names[start:end]) for start, end in pairwise(ends)]
+    return [Named(projected.codes[start:end], projected.names[start:end]) for start, end in pairwise(ends)]
 
 
 def project_faces(

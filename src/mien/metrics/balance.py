@@ -97,10 +97,10 @@ def memberships(images: Tensor) -> np.ndarray:
         rows[index, :7] = (female, not female, *(low <= years < high for low, high in _AGES), happy[index])
         pixels = prepared(to_hwc(image))
         rows[index, 9] = _middle(pixels) < _DARK
-        found = finder.find(pixels, most=1)
-        if found and found[0].points is not None:
-            rows[index, 7] = glasses(pixels, found[0]) > 0.5
-            rows[index, 8] = abs(head_pose(found[0].points)[0]) > _TURNED
+        faces = finder.find(pixels, most=1)
+        if faces and faces[0].points is not None:
+            rows[index, 7] = glasses(pixels, faces[0]) > 0.5
+            rows[index, 8] = abs(head_pose(faces[0].points)[0]) > _TURNED
     return rows
 
 

@@ -89,12 +89,12 @@ def logs(loss: Tensor, real: Tensor, fake: Tensor, *, sign: Tensor | None = None
     sign: what is positive where the discriminator is right about a real image; ADA follows its mean sign.
     By default the difference of the scores.
     """
-    told = real - fake if sign is None else sign
+    reading = real - fake if sign is None else sign
     return {
         "Loss/D/loss": loss.detach(),
         "Loss/scores/real": real.detach().mean(),
         "Loss/scores/fake": fake.detach().mean(),
-        "Loss/signs/real": told.detach().sign().mean(),
+        "Loss/signs/real": reading.detach().sign().mean(),
     }
 
 

@@ -66,9 +66,9 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
         View(dataset, side, labels=rows[side], class_names=names) for side in (split.train, split.held_out)
     )
     count = f"{len(train):,} pictures; {len(held_out):,}"
-    told = f"learns {len(targets)} labels from {count} kept out {split.how}"
+    summary = f"learns {len(targets)} labels from {count} kept out {split.how}"
     mirrored = encoding.mirrored(targets, rows[split.train])
-    return Lesson(train, held_out, mirrored, split.how, (told, *notes))
+    return Lesson(train, held_out, mirrored, split.how, (summary, *notes))
 
 
 def build(config: Config, spec: Spec) -> "Attributes":
@@ -191,20 +191,20 @@ class Attributes(SingleNetwork):
         return loss, {"Loss/net/loss": loss.detach()}
 
     def _target_loss(self, target: Target, raw: Tensor, labels: Tensor) -> Tensor:
-        place, wanted = target.columns, labels[:, target.columns]
-        known = ~torch.isnan(wanted[:, :1])
-        wanted = torch.nan_to_num(wanted)
+        place, truth = target.columns, labels[:, target.columns]
+        known = ~torch.isnan(truth[:, :1])
+        truth = torch.nan_to_num(truth)
         part = raw[:, place]
         if target.kind == "one-of":
-            each = F.cross_entropy(part, wanted, reduction="none")[:, None]
+            each = F.cross_entropy(part, truth, reduction="none")[:, None]
         elif target.kind == "number":
-            scaled = (wanted - self._net.centre[place]) / self._net.scale[place]
+            scaled = (truth - self._net.centre[place]) / self._net.scale[place]
             each = F.smooth_l1_loss(part, torch.where(known, scaled, part.detach()), reduction="none")
         else:
             # Weighing a yes by w raises the log-odds that are learnt by log w; adding it here leaves
             # the network's own output calibrated (King and Zeng 2001).
             shifted, weight = part + self._net.log_weight[place], self._net.log_weight[place].exp()
-            each = F.binary_cross_entropy_with_logits(shifted, wanted, pos_weight=weight, reduction="none")
+            each = F.binary_cross_entropy_with_logits(shifted, truth, pos_weight=weight, reduction="none")
         return ranks.weighted_mean(each, known)
 
 

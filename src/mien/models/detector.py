@@ -76,10 +76,10 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     train, held_out = (
         View(dataset, part, labels=rows[part], class_names=(LABEL,)) for part in (split.train, split.held_out)
     )
-    told = (
+    summary = (
         f"learns from {int(rows[split.train].sum()):,} synthetic and {int((1 - rows[split.train]).sum()):,}"
     )
-    return Lesson(train, held_out, None, split.how, (f"{told} real pictures; {len(held_out):,} kept out",))
+    return Lesson(train, held_out, None, split.how, (f"{summary} real pictures; {len(held_out):,} kept out",))
 
 
 def build(config: Config, spec: Spec) -> "DetectorTraining":

@@ -201,9 +201,9 @@ def _pixels(drawn: Tensor, images: Tensor) -> Tensor:
     return difference.square().mean() + F.avg_pool2d(difference, _SMALLER).square().mean()
 
 
-def _latents(found: Tensor, true: Tensor, scale: Tensor) -> Tensor:
+def _latents(predicted: Tensor, true: Tensor, scale: Tensor) -> Tensor:
     """Mean squared error in deviations: the mean over rows of w of that over the numbers that vary."""
     moving = (scale > 0).float()
-    error = ((found - true) / scale.clamp(min=1e-6)).square() * moving
+    error = ((predicted - true) / scale.clamp(min=1e-6)).square() * moving
     rows = moving.sum(dim=-1)
     return (error.sum(dim=-1) / rows.clamp(min=1))[..., rows > 0].mean() if scale.ndim > 1 else error.mean()

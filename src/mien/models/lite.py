@@ -162,9 +162,9 @@ class Lite(PairingGame):
         if batch.labels is None:
             real, wrong = self.score(batch.images, batch), None
         else:
-            seen = self._d.features(batch.augment(batch.images))
-            real = self._d.score(seen, batch.labels)
-            wrong = self._d.score(seen, ranks.own(ranks.whole(batch.labels).roll(1, dims=0)))
+            features = self._d.features(batch.augment(batch.images))
+            real = self._d.score(features, batch.labels)
+            wrong = self._d.score(features, ranks.own(ranks.whole(batch.labels).roll(1, dims=0)))
         fake = self.score(fakes, batch)
         loss = F.softplus(fake - real).mean()
         if wrong is not None:

@@ -91,8 +91,8 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     """Keep people out for testing; labels are not learnt."""
     split = split_people(dataset.records, share=config.held_out)
     train, held_out = (View(dataset, side, labels=None, class_names=()) for side in split[:2])
-    told = f"learns from {len(train):,} pictures; {len(held_out):,} kept out {split.how}"
-    return Lesson(train, held_out, how=split.how, notes=(told,))
+    summary = f"learns from {len(train):,} pictures; {len(held_out):,} kept out {split.how}"
+    return Lesson(train, held_out, how=split.how, notes=(summary,))
 
 
 def build(config: Config, spec: Spec) -> "Noise2Noise":
@@ -132,8 +132,8 @@ class Noise2Noise(SingleNetwork):
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """How far what comes out is from the target."""
-        given, wanted = self.drawn(batch)
-        loss = distance(self.networks[PRODUCT](given), wanted, self._loss, self.exponent)
+        given, target = self.drawn(batch)
+        loss = distance(self.networks[PRODUCT](given), target, self._loss, self.exponent)
         return loss, {"Loss/net/loss": loss.detach()}
 
     def drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -142,8 +142,8 @@ class Noise2Noise(SingleNetwork):
             return self._of_pairs(batch)
         (clean,) = crop(self.config.crop, batch.rng, batch.images)
         given = self._noise(clean, batch.rng)
-        wanted = clean if self.config.targets == "clean" else self._noise(clean, batch.rng)
-        return given.clamp(-1, 1) if self.config.clip else given, wanted
+        target = clean if self.config.targets == "clean" else self._noise(clean, batch.rng)
+        return given.clamp(-1, 1) if self.config.clip else given, target
 
     def _of_pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of two noisy pictures either may be the target."""
@@ -160,9 +160,9 @@ class Noise2Noise(SingleNetwork):
         return {PRODUCT: half_life(self.config.ema_half_life_nimg, 0.05, progress)}
 
 
-def distance(found: Tensor, wanted: Tensor, loss: str, exponent: float) -> Tensor:
+def distance(output: Tensor, target: Tensor, loss: str, exponent: float) -> Tensor:
     """Mean over all values of the squared (l2) or absolute (l1) difference, or its power (l0)."""
-    difference = found - wanted
+    difference = output - target
     if loss == "l2":
         return difference.square().mean()
     if loss == "l1":

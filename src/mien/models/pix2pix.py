@@ -156,8 +156,8 @@ class Pix2Pix(Stateless):
         else:
             loss = F.softplus(fake - real).mean()
             signs = (real - fake).sign().mean()
-        told = {"D/loss": loss, "scores/real": real.mean(), "scores/fake": fake.mean(), "signs/real": signs}
-        return loss, {f"Loss/{name}": value.detach() for name, value in told.items()}
+        logs = {"D/loss": loss, "scores/real": real.mean(), "scores/fake": fake.mean(), "signs/real": signs}
+        return loss, {f"Loss/{name}": value.detach() for name, value in logs.items()}
 
     def _generate(self, inputs: Tensor, targets: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         fakes = self._g(inputs, batch.rng)
@@ -170,11 +170,11 @@ class Pix2Pix(Stateless):
             realism = F.softplus(real - fake).mean()
         distance = F.l1_loss(fakes, targets)
         loss = realism + self.config.l1 * distance
-        told = {"realism": realism, "l1": distance}
+        losses = {"realism": realism, "l1": distance}
         if self._perceptual is not None:
-            told["perceptual"] = self._perceptual(fakes, targets)
-            loss = loss + self.config.perceptual * told["perceptual"]
-        return loss, {f"Loss/G/{name}": value.detach() for name, value in (told | {"loss": loss}).items()}
+            losses["perceptual"] = self._perceptual(fakes, targets)
+            loss = loss + self.config.perceptual * losses["perceptual"]
+        return loss, {f"Loss/G/{name}": value.detach() for name, value in (losses | {"loss": loss}).items()}
 
     def _scores(self, inputs: Tensor, pictures: Tensor, batch: Batch) -> Tensor:
         """A score a patch; the run's augmentation disturbs what is judged, never what it is judged by."""

@@ -232,8 +232,8 @@ class SimGan:
         # Where a tanh has no slope left nothing can be learnt any more: all black would stay black.
         flat = F.relu(raw.abs() - _STEEP).mean()
         loss = realism + self.config.keep * kept + flat
-        told = {"Loss/G/loss": loss, "Loss/R/realism": realism, "Loss/R/kept": kept}
-        return loss, {name: value.detach() for name, value in told.items()}
+        logs = {"Loss/G/loss": loss, "Loss/R/realism": realism, "Loss/R/kept": kept}
+        return loss, {name: value.detach() for name, value in logs.items()}
 
     def _tell_apart(self, fakes: Tensor, reals: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Equation 2: the mean over patches, each domain weighing one half however many pictures it has.
@@ -244,15 +244,15 @@ class SimGan:
         reals, fakes = (side.detach().requires_grad_(steep) for side in (reals, fakes))
         real, fake = self._scores(reals, batch), self._scores(fakes, batch)
         loss = (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
-        told = {"Loss/D/loss": loss, "Loss/scores/real": real.mean(), "Loss/scores/fake": fake.mean()}
+        logs = {"Loss/D/loss": loss, "Loss/scores/real": real.mean(), "Loss/scores/fake": fake.mean()}
         if steep:
-            told["Loss/r1_penalty"], told["Loss/r2_penalty"] = (
+            logs["Loss/r1_penalty"], logs["Loss/r2_penalty"] = (
                 squared_gradient(scores.flatten(1).sum(dim=1) / scores[0].numel() ** 0.5, pictures).mean()
                 * (self._gamma / 2)
                 for scores, pictures in ((real, reals), (fake, fakes))
             )
-            loss = loss + (told["Loss/r1_penalty"] + told["Loss/r2_penalty"]) / 2
-        return loss, {name: value.detach() for name, value in told.items()}
+            loss = loss + (logs["Loss/r1_penalty"] + logs["Loss/r2_penalty"]) / 2
+        return loss, {name: value.detach() for name, value in logs.items()}
 
     def _with_history(self, fresh: Tensor, batch: Batch) -> Tensor:
         """Half of them give way to pictures of earlier steps, once there are enough; some are remembered.
@@ -311,8 +311,8 @@ def features(images: Tensor, what: str) -> Tensor:
     gray = images.mean(dim=1, keepdim=True)
     if what == "gray":
         return gray.flatten(1)
-    found: list[Tensor] = []
+    parts: list[Tensor] = []
     for _ in range(_SCALES):
-        found += [gray.diff(dim=2).flatten(1), gray.diff(dim=3).flatten(1)]
+        parts += [gray.diff(dim=2).flatten(1), gray.diff(dim=3).flatten(1)]
         gray = F.avg_pool2d(gray, 2)
-    return torch.cat(found, dim=1)
+    return torch.cat(parts, dim=1)

@@ -132,8 +132,8 @@ class StyleGan1(StyleGame):
         real, fake = self.score(reals, batch), self.score(fakes, batch)
         loss = logistic(real, fake)
         r1 = squared_gradient(real, reals).mean()
-        told = logs(loss, real, fake, sign=real) | {"Loss/r1_penalty": r1.detach()}
-        return loss + r1 * (self._gamma / 2), told | self._log_level(loss)
+        logged = logs(loss, real, fake, sign=real) | {"Loss/r1_penalty": r1.detach()}
+        return loss + r1 * (self._gamma / 2), logged | self._log_level(loss)
 
     def _critic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Holds the score's slope between reals and fakes at 1 (Gulrajani et al. 2017, arXiv:1704.00028)."""
@@ -144,9 +144,9 @@ class StyleGan1(StyleGame):
         slope = (squared_gradient(self.score(between, batch), between) + 1e-12).sqrt()
         penalty = (slope - 1).square().mean()
         total = loss + penalty * self._gamma + real.square().mean() * _DRIFT
-        told = logs(loss, real, fake)  # the sign of the difference: a critic's zero means nothing
-        told |= {"Loss/gradient_penalty": penalty.detach(), "Loss/slope": slope.detach().mean()}
-        return total, told | self._log_level(loss)
+        logged = logs(loss, real, fake)  # the sign of the difference: a critic's zero means nothing
+        logged |= {"Loss/gradient_penalty": penalty.detach(), "Loss/slope": slope.detach().mean()}
+        return total, logged | self._log_level(loss)
 
     def _log_level(self, loss: Tensor) -> dict[str, Tensor]:
         return {"Progress/level": torch.tensor(self._level, device=loss.device)}

@@ -154,20 +154,20 @@ def _product(x: Tensor, y: Tensor, size: Size, grid: Grid) -> Tensor:
         for i in range(size[0])
         for j in range(size[1])
     ]
-    seen = torch.cat(taps, dim=3).flatten(0, 2)  # [N h w, k k C]
+    columns = torch.cat(taps, dim=3).flatten(0, 2)  # [N h w, k k C]
     flat = y.permute(0, 2, 3, 1).flatten(0, 2)
-    return (flat.t() @ seen).view(y.shape[1], *size, x.shape[1]).permute(0, 3, 1, 2)
+    return (flat.t() @ columns).view(y.shape[1], *size, x.shape[1]).permute(0, 3, 1, 2)
 
 
 def _derivatives(
-    x: Tensor, y: Tensor, weight: Tensor, grid: Grid, wanted: tuple[bool, bool]
+    x: Tensor, y: Tensor, weight: Tensor, grid: Grid, needed: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor]:
     """In the picture and the weights; of the one not given, shape and layout are all that counts."""
     twice = [grid.stride] * 2, [grid.pad] * 2, [1, 1]
-    found = torch.ops.aten.convolution_backward(
-        y, x, weight, None, *twice, False, [0, 0], grid.groups, [*wanted, False]
+    gradients = torch.ops.aten.convolution_backward(
+        y, x, weight, None, *twice, False, [0, 0], grid.groups, [*needed, False]
     )
-    return found[0], found[1]
+    return gradients[0], gradients[1]
 
 
 def memory_format_of(x: Tensor) -> torch.memory_format:

@@ -110,18 +110,18 @@ class Perceptual:
         """float [N, 1 or 3, H, W] in [-1, 1] each -> a scalar with a gradient for `pictures`."""
         self._net = self._net.to(pictures.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():
-            wanted = self._activations(targets)
+            of_targets = self._activations(targets)
         terms = []
-        for one, other in zip(self._activations(pictures), wanted, strict=True):
+        for one, other in zip(self._activations(pictures), of_targets, strict=True):
             magnitude = ranks.mean(other.abs().mean(dim=(1, 2, 3)))
             terms.append(F.l1_loss(one, other) / (magnitude + 1e-6))
         return torch.stack(terms).mean()
 
     def _activations(self, images: Tensor) -> list[Tensor]:
         x = images.expand(-1, 3, -1, -1)
-        found = []
+        activations = []
         for index, layer in enumerate(self._net.children()):
             x = layer(x)
             if index in _LOOKED_AT:
-                found.append(x.float())
-        return found
+                activations.append(x.float())
+        return activations

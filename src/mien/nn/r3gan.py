@@ -138,8 +138,10 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            seen = (x.float() * self.basis.weight[:, 0]).sum(dim=(2, 3))  # the convolution, at its one place
-            return cast(Tensor, self.mix(seen))
+            projected = (x.float() * self.basis.weight[:, 0]).sum(
+                dim=(2, 3)
+            )  # the convolution, at its one place
+            return cast(Tensor, self.mix(projected))
 
 
 class Generator(nn.Module):
@@ -228,8 +230,8 @@ class Discriminator(nn.Module):
             return x[:, 0].float()
         if labels is None:
             raise ValueError("this discriminator is conditional: labels are needed")
-        wanted = self.embed(labels).float() + self.common
-        return cast(Tensor, (x.float() * wanted).sum(dim=1))
+        embedded = self.embed(labels).float() + self.common
+        return cast(Tensor, (x.float() * embedded).sum(dim=1))
 
 
 def _staged(stage: nn.Module, x: Tensor, *, low: bool) -> Tensor:

@@ -108,8 +108,8 @@ class Discriminator(nn.Module):
             return features[:, 0]
         if labels is None:
             raise ValueError("this discriminator is conditional: labels are needed")
-        wanted = cast(Tensor, self.embed(labels)).float()
-        return (features * wanted).sum(dim=1) / math.sqrt(features.shape[1])
+        embedded = cast(Tensor, self.embed(labels)).float()
+        return (features * embedded).sum(dim=1) / math.sqrt(features.shape[1])
 
 
 def initialise(module: nn.Module) -> None:

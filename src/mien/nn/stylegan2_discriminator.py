@@ -48,8 +48,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor | None, image: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x, image = _entering(x), _entering(image)
         if self.inputs == 0 or self.architecture == "skip":
-            seen = self.fromrgb(image)
-            x = seen if x is None else x + seen
+            features = self.fromrgb(image)
+            x = features if x is None else x + features
             skips = self.architecture == "skip"
             image = downsample(cast(Tensor, image), self.resample_filter) if skips else None
         if self.architecture == "resnet":

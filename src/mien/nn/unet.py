@@ -94,11 +94,11 @@ class Translator(nn.Module):
 
     def forward(self, images: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """float [N, C, H, W] in [-1, 1] -> float32 of the same shape. rng: of the dropout in training."""
-        seen = self.see(images)
+        features = self.see(images)
         if rng is None and self.noise:
             fixed = torch.Generator(images.device).manual_seed(0)
-            return cast(Tensor, self.net(seen, fixed, alike=True))
-        return cast(Tensor, self.net(seen, rng))
+            return cast(Tensor, self.net(features, fixed, alike=True))
+        return cast(Tensor, self.net(features, rng))
 
 
 def edges_of(images: Tensor) -> Tensor:

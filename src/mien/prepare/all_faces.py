@@ -39,8 +39,8 @@ def find_faces(finder: Finder, image: Bytes, *, thorough: bool) -> list[Face]:
         tiles = list(_tiles(image, looked, _OVERLAP * smallest))
         if len(tiles) > _MOST_TILES:
             break
-        found = (face for tile in tiles for face in _in_tile(finder, image, *tile))
-        faces = distinct_faces([*faces, *found])
+        in_tiles = (face for tile in tiles for face in _in_tile(finder, image, *tile))
+        faces = distinct_faces([*faces, *in_tiles])
     return sorted(faces, key=lambda face: -face.size)[:MOST_FACES]
 
 

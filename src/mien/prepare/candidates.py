@@ -126,10 +126,10 @@ class StoredFaces:
 
     def known_names(self) -> set[str]:
         labels = next(iter((self._inputs.labels or {}).values()), None)
-        found = names_in({"labels": _label_values(labels, self.class_names)})
+        names = names_in({"labels": _label_values(labels, self.class_names)})
         for extra in self._inputs.extra.values():
-            found |= names_in(extra)
-        return found
+            names |= names_in(extra)
+        return names
 
 
 class PackedFaces:

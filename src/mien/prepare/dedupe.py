@@ -114,12 +114,12 @@ def pairs_within(hashes: Sequence[str], bits: int) -> list[tuple[int, int]]:
     packed = _unpack(hashes)
     index = _open_index(packed.shape[1])
     index.add(packed)
-    found: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int]] = []
     for start in range(0, len(packed), _BLOCK):
         limits, _, near = index.range_search(packed[start : start + _BLOCK], bits + 1)
         owners = np.repeat(np.arange(start, start + len(limits) - 1), np.diff(limits).astype(np.int64))
-        found += [(int(one), int(two)) for one, two in zip(owners, near, strict=True) if one < two]
-    return sorted(found)
+        pairs += [(int(one), int(two)) for one, two in zip(owners, near, strict=True) if one < two]
+    return sorted(pairs)
 
 
 def mirrored_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -135,9 +135,9 @@ def mirrored_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def mirrored_pairs_within(hashes: Sequence[str], bits: int) -> list[tuple[int, int]]:
     """As `pairs_within`, of hashes that differ in so many bits where one of the two pictures is mirrored."""
     turned = [row.tobytes().hex() for row in mirrored_bits(_unpack(hashes))] if hashes else []
-    found = pairs_within([*hashes, *turned], bits)
+    pairs = pairs_within([*hashes, *turned], bits)
     count = len(hashes)
-    across = ((one, two - count) for one, two in found if one < count <= two)
+    across = ((one, two - count) for one, two in pairs if one < count <= two)
     return sorted({(min(pair), max(pair)) for pair in across if pair[0] != pair[1]})
 
 

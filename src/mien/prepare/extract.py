@@ -95,16 +95,16 @@ def extract(
         record["notes"] = list(picture.notes)
     if finder is None:
         return _whole(record, data, picture, config)
-    picture, found = _find(data, picture, finder, thorough=config.faces == "all")
-    if not found and isinstance(finder, MeshFinder):
-        found = finder.find_averted(picture.pixels)
-    if not found:
+    picture, faces = _find(data, picture, finder, thorough=config.faces == "all")
+    if not faces and isinstance(finder, MeshFinder):
+        faces = finder.find_averted(picture.pixels)
+    if not faces:
         return Extracted(record | dropped(NO_FACE), thumb=_thumb(picture, []))
     height, width = picture.pixels.shape[:2]
-    chosen = choose_faces(found, config.faces, width, height)
+    chosen = choose_faces(faces, config.faces, width, height)
     squares = [layout_squares(face, config.layout, width, height) for face in chosen]
     record["faces"] = [
-        _describe(picture, face, own, len(found), mesh) for face, own in zip(chosen, squares, strict=True)
+        _describe(picture, face, own, len(faces), mesh) for face, own in zip(chosen, squares, strict=True)
     ]
     return Extracted(record, _cut(data, picture, squares, config.sizes), _thumb(picture, chosen))
 
@@ -137,8 +137,8 @@ def _find(data: bytes, picture: Picture, finder: Finder, *, thorough: bool) -> t
         return picture, faces
     side = ENOUGH * min(height, width) / max(height, width) if not faces else 2 * min(height, width)
     larger = decode(data, near=math.ceil(side))
-    found = find_faces(finder, larger.pixels, thorough=thorough)
-    return (larger, found) if len(found) >= max(len(faces), 1) else (picture, faces)
+    in_larger = find_faces(finder, larger.pixels, thorough=thorough)
+    return (larger, in_larger) if len(in_larger) >= max(len(faces), 1) else (picture, faces)
 
 
 def dropped(drop: Drop) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def _describe(
 ) -> dict[str, Any]:
     """Box, landmarks, measurements (in the pixels of the file) and hash, the same for every layout."""
     scale, level = picture.scale, ffhq_square(face)
-    found = measure(picture, face, level, num_faces=count)
-    measurements = {name: value for name, value in found.items() if math.isfinite(value)}
+    measured = measure(picture, face, level, num_faces=count)
+    measurements = {name: value for name, value in measured.items() if math.isfinite(value)}
     smallest = min(square.side for square in squares.values())
     measurements["crop_side"] = round(smallest * scale, 2)
     measurements |= _sizes(picture, face_square(face))
@@ -176,9 +176,9 @@ def _cut(
 ) -> dict[tuple[int, int, str], bytes]:
     """PNG of every square in every size, from a picture decoded larger where it lacks pixels."""
     smallest = min(square.side for own in squares for square in own.values())
-    grown, wanted = 1.0, 2 * max(sizes)
-    if picture.scale > 1.01 and smallest < wanted:
-        near = math.ceil(min(picture.pixels.shape[:2]) * wanted / smallest)
+    grown, needed = 1.0, 2 * max(sizes)
+    if picture.scale > 1.01 and smallest < needed:
+        near = math.ceil(min(picture.pixels.shape[:2]) * needed / smallest)
         larger = decode(data, near=near)
         grown, picture = picture.scale / larger.scale, larger
     return {

@@ -139,15 +139,15 @@ class Rules:
 
     def bounds(self) -> tuple[Bound, ...]:
         """Those that ask for something, in the order in which they are tried."""
-        found = []
+        bounds = []
         for entry in _TABLE:
             value = getattr(self, entry.rule)
             if value is None or value is False:
                 continue
             limit = float(value)
             low, high = {"min": (limit, None), "max": (None, limit), "both": (-limit, limit)}[entry.side]
-            found.append(Bound(entry.measurement, low, high, entry.reason))
-        return tuple(found)
+            bounds.append(Bound(entry.measurement, low, high, entry.reason))
+        return tuple(bounds)
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,13 @@ def _near_pairs(rows: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarr
     """Squared distances of the pairs within `distance`, and their two indexes, the smaller first."""
     x = rows.astype(np.float64)
     squares = (x**2).sum(1)
-    found = [(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    chunks = [(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for start in range(0, len(x), _ROWS):
         part = x[start : start + _ROWS]
         far = squares[start : start + _ROWS, None] + squares[None] - 2 * part @ x.T
         i, j = np.nonzero(far <= distance**2)
         upper = i + start < j
         i, j = i[upper], j[upper]
-        found.append((far[i, j], i + start, j))
-    near, first, second = (np.concatenate(part) for part in zip(*found, strict=True))
+        chunks.append((far[i, j], i + start, j))
+    near, first, second = (np.concatenate(part) for part in zip(*chunks, strict=True))
     return near, first, second

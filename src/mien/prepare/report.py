@@ -193,12 +193,12 @@ def pairs(table: Table, thumbs: Thumbs) -> list[tuple[Example, Example, str]]:
     if not copies or not originals:
         return []
     try:
-        found = dedupe.nearest(_hashes(copies), _hashes(originals))
+        nearest = dedupe.nearest(_hashes(copies), _hashes(originals))
     except InputError:  # a manifest from elsewhere
         return []
     return [
         (thumbs.show(originals[at], "kept"), thumbs.show(copy, "dropped"), f"{times(distance, 'bit')} apart")
-        for copy, (at, distance) in zip(copies, found, strict=True)
+        for copy, (at, distance) in zip(copies, nearest, strict=True)
     ]
 
 
@@ -304,8 +304,8 @@ def _rows(lost: Sequence[Record], reasons: Counter[str], total: int) -> list[_Ro
 
 def _measures(table: Table, bounds: Sequence[Bound]) -> list[_Measure]:
     """A histogram of each measurement that any record has, the known ones first."""
-    found = {name for record in table.records for name in (record.get("measurements") or {})}
-    names = [name for name in MEASURES if name in found] + sorted(found - set(MEASURES))
+    measured = {name for record in table.records for name in (record.get("measurements") or {})}
+    names = [name for name in MEASURES if name in measured] + sorted(measured - set(MEASURES))
     measures = []
     for name in names[:_MOST_MEASURES]:
         values = table.column(name)

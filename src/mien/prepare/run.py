@@ -150,9 +150,9 @@ class Options:
 
     def _check_whole(self) -> None:
         """Refuse what only faces have."""
-        asked = {"--layout": self.layout is not None, "--faces": self.faces != "largest"}
-        asked |= {"--duplicates-by identity": self.one_each, "--guess-person": self.guess_person}
-        wrong = next((flag for flag, given in asked.items() if given), None)
+        given_flags = {"--layout": self.layout is not None, "--faces": self.faces != "largest"}
+        given_flags |= {"--duplicates-by identity": self.one_each, "--guess-person": self.guess_person}
+        wrong = next((flag for flag, given in given_flags.items() if given), None)
         if wrong is not None:
             raise InputError(f"{wrong} is about faces, which --finder none does not look for: choose one")
 

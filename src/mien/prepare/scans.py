@@ -45,8 +45,8 @@ def join_scans(
     near = [(kept[a], kept[b], False) for a, b in pairs_within(left, MOST_BITS)]
     if mirrored:
         near += [(kept[a], kept[b], True) for a, b in mirrored_pairs_within(left, MOST_BITS)]
-    found = {item: crop(item) for item in sorted({item for pair in near for item in pair[:2]})}
-    crops = {item: png for item, png in found.items() if png}
+    pngs = {item: crop(item) for item in sorted({item for pair in near for item in pair[:2]})}
+    crops = {item: png for item, png in pngs.items() if png}
     alike = [
         (one, two)
         for one, two, is_turned in near
@@ -106,10 +106,10 @@ def _detail(ranks: Floats) -> Floats:
 
 
 def _correlations(a: Floats, b: Floats) -> list[float]:
-    found = []
+    correlations = []
     edges = np.linspace(0, len(a), _BLOCKS + 1).astype(int)
     for top, bottom in pairwise(edges):
         for left, right in pairwise(edges):
             x, y = (part[top:bottom, left:right] - part[top:bottom, left:right].mean() for part in (a, b))
-            found.append(float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum() + 1e-9)))
-    return found
+            correlations.append(float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum() + 1e-9)))
+    return correlations

@@ -15,7 +15,7 @@ _ROW = re.compile(r"(?<=\.parquet)#\d+$")
 _INPUTS = 32  # of a shard: some seconds' work, beside which starting a process is little
 
 
-class Found(NamedTuple):
+class ShardAnswer(NamedTuple):
     """What was found in one input of a shard. stored: record, crops and thumb; None where nothing is kept."""
 
     number: int
@@ -35,8 +35,8 @@ def extracted(
     starts = range(0, len(tasks), _INPUTS)
     plain = {"source": shared(setup["source"]), "config": setup["config"]}
     shards = [Shard((plain, patience, list(tasks[start : start + _INPUTS]))) for start in starts]
-    for shard, found in workers.run(extract_shard, shards):
-        for number, answer, stored in found:
+    for shard, answers in workers.run(extract_shard, shards):
+        for number, answer, stored in answers:
             task = starts[shard] + number
             if stored is not None:
                 record, crops, thumb = stored
@@ -44,7 +44,7 @@ def extracted(
             yield task, answer
 
 
-def extract_shard(setup: dict[str, Any], patience: float, tasks: list[dict[str, Any]]) -> list[Found]:
+def extract_shard(setup: dict[str, Any], patience: float, tasks: list[dict[str, Any]]) -> list[ShardAnswer]:
     """Find and cut the faces of some inputs; a crash or a hang costs one of them. Raises MienError."""
     place, version = setup["source"]
     source = on_worker(place, version, sorted({_ROW.sub("", task["name"]) for task in tasks}))
@@ -58,7 +58,7 @@ def extract_shard(setup: dict[str, Any], patience: float, tasks: list[dict[str, 
         try:
             numbers = store.keys()
             return [
-                Found(index, answers[index], _stored(store, numbers.get(task["key"]), setup))
+                ShardAnswer(index, answers[index], _stored(store, numbers.get(task["key"]), setup))
                 for index, task in enumerate(tasks)
             ]
         finally:

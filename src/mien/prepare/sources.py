@@ -146,8 +146,8 @@ def readable(name: str) -> str:
 
 def _on_disk(path: Path, name: str) -> Input:
     try:
-        found = path.stat()
-        return Input(name, key=_key(name, found.st_size, found.st_mtime_ns))
+        status = path.stat()
+        return Input(name, key=_key(name, status.st_size, status.st_mtime_ns))
     except OSError:  # gone meanwhile; reading it will say so
         return Input(name, key=_key(name, 0, 0))
 
@@ -225,21 +225,21 @@ def _labelled(
         return Inputs(root, files, labels, parsed.class_names, notes, extra)
     of_picture = dict(zip(names, placed, strict=True))
     classes = classes_of(pictures, [of_picture[name] for name in pictures])
-    found = sorted({name for name in classes if name is not None})
+    class_names = sorted({name for name in classes if name is not None})
     loose = [name for name, its in zip(pictures, classes, strict=True) if its is None]
-    if not found or loose:
-        if found:
+    if not class_names or loose:
+        if class_names:
             note = (
                 f"no labels: {len(loose)} pictures lie beside the class folders, first {readable(loose[0])}"
             )
             notes = (*notes, note)
         return Inputs(root, files, notes=notes, extra=extra)
-    numbers = {name: found.index(str(its)) for name, its in zip(pictures, classes, strict=True)}
+    numbers = {name: class_names.index(str(its)) for name, its in zip(pictures, classes, strict=True)}
     for name, path in of_picture.items():  # a file may turn out to be a picture in spite of its name
-        own = [found.index(folder) for folder in path.folders if folder in found]
+        own = [class_names.index(folder) for folder in path.folders if folder in class_names]
         if own and name not in numbers:
             numbers[name] = own[0]
-    return Inputs(root, files, numbers, tuple(readable(name) for name in found), notes, extra)
+    return Inputs(root, files, numbers, tuple(readable(name) for name in class_names), notes, extra)
 
 
 def _with_manifest(inputs: Inputs, folder: str) -> Inputs:

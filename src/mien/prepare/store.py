@@ -92,14 +92,14 @@ class Store:
     def crops(self, number: int, face: int, size: int) -> list[tuple[str, bytes]]:
         """(role, PNG) of the crops of one face (from 0) and size, in the order of their roles."""
         with self._explained():
-            asked = "SELECT role, png FROM crops WHERE id = ? AND face = ? AND size = ? ORDER BY role"
-            return list(self._db.execute(asked, (number, face, size)))
+            query = "SELECT role, png FROM crops WHERE id = ? AND face = ? AND size = ? ORDER BY role"
+            return list(self._db.execute(query, (number, face, size)))
 
     def thumb(self, number: int) -> bytes:
         """The small JPEG of the whole picture, b"" if there is none."""
         with self._explained():
-            found = self._db.execute("SELECT thumb FROM found WHERE id = ?", (number,)).fetchone()
-            return bytes(found[0])
+            row = self._db.execute("SELECT thumb FROM found WHERE id = ?", (number,)).fetchone()
+            return bytes(row[0])
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -122,11 +122,11 @@ class CropsBeside:
     def __init__(self, dataset: Path) -> None:
         of_one_size = dataset.with_name(re.sub(r"-[0-9]+$", "", dataset.stem) + dataset.suffix)
         folders = (work_folder(dataset), work_folder(of_one_size))
-        found = [path for folder in folders for path in sorted(folder.glob("*.sqlite"))]
+        stores = [path for folder in folders for path in sorted(folder.glob("*.sqlite"))]
         self._store = None
         self._numbers: dict[tuple[str, str], int] = {}
         with suppress(MienError):  # damaged, or of another version: as if it were not there
-            self._store = Store(found[0]) if dataset.is_file() and found else None
+            self._store = Store(stores[0]) if dataset.is_file() and stores else None
             for number, record in () if self._store is None else self._store.records():
                 self._numbers[str(record["source"]), str(record["sha256"])] = number
 
@@ -140,9 +140,9 @@ class CropsBeside:
         number = self._number(record)
         if self._store is None or number is None:
             return []
-        found = self._store.crops(number, int(record.get("face") or 1) - 1, size)
+        crops = self._store.crops(number, int(record.get("face") or 1) - 1, size)
         role = record.get("role")
-        return found if role is None else [crop for crop in found if crop[0] == role]
+        return crops if role is None else [crop for crop in crops if crop[0] == role]
 
     def thumb(self, record: Mapping[str, Any]) -> bytes:
         """The small JPEG of a record's whole picture, b"" if there is none."""
@@ -166,8 +166,8 @@ def opened(out: Path, config: Mapping[str, Any]) -> Iterator[Store]:
     """
     folder = work_folder(out)
     with _locked(folder, out):
-        asked = json.dumps([_VERSION, TOOL, config], sort_keys=True)
-        path = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.sqlite"
+        identity = json.dumps([_VERSION, TOOL, config], sort_keys=True)
+        path = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite"
         for other in folder.glob("*.sqlite*"):
             if not other.name.startswith(path.name):
                 other.unlink(missing_ok=True)

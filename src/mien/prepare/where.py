@@ -140,11 +140,11 @@ _EXAMPLE = 'an example: yaw < 15 and labels["odd-name"] == "female"'
 
 def names_in(record: Mapping[str, Any]) -> set[str]:
     """Every name by which a condition may ask for something in this record."""
-    found = {name for name in ITSELF if record.get(name) is not None}
+    names = {name for name in ITSELF if record.get(name) is not None}
     for group in _GROUPS:
         for name in record.get(group) or {}:
-            found |= {name, f"{group}.{name}"}
-    return found
+            names |= {name, f"{group}.{name}"}
+    return names
 
 
 def _with_stand_ins(text: str) -> tuple[str, dict[str, str]]:

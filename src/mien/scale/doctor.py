@@ -116,19 +116,19 @@ def missing() -> dict[str, list[str]]:
 def speeds() -> dict[str, float]:
     """The main operations on one thread: of images, how many a second."""
     trainable, images = _model()
-    found = {"train lite, 64 px (images/s)": _BATCH / _quickest(lambda: _step(trainable, images))}
+    speed_of = {"train lite, 64 px (images/s)": _BATCH / _quickest(lambda: _step(trainable, images))}
     try:
         generator = load_network(packaged.source_of(None)).network
         z = latents(list(range(64)), generator.z_dim)
-        found["draw, 64 px (images/s)"] = 64 / _quickest(lambda: draw(generator, z))
+        speed_of["draw, 64 px (images/s)"] = 64 / _quickest(lambda: draw(generator, z))
     except InputError:
         pass  # this copy comes without a generator
     noise = np.random.default_rng(0).integers(0, 256, (_RESOLUTION, _RESOLUTION, 3), dtype=np.uint8)
-    found["write PNG, 64 px (images/s)"] = 1 / _quickest(lambda: encode_png(noise))
+    speed_of["write PNG, 64 px (images/s)"] = 1 / _quickest(lambda: encode_png(noise))
     square = torch.rand(512, 512)
-    found["multiply matrices (GFLOP/s)"] = 2 * 512**3 / _quickest(lambda: square @ square) / 1e9
-    found["write to disk (MB/s)"] = _MEGABYTES / _disk_seconds()
-    return found
+    speed_of["multiply matrices (GFLOP/s)"] = 2 * 512**3 / _quickest(lambda: square @ square) / 1e9
+    speed_of["write to disk (MB/s)"] = _MEGABYTES / _disk_seconds()
+    return speed_of
 
 
 def fit() -> dict[str, Any]:
@@ -284,8 +284,8 @@ def _processor() -> str:
 
 
 def _devices() -> list[str]:
-    found = ["cpu"]
+    devices = ["cpu"]
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
-        found.append(f"cuda:{number} {facts.name} {facts.total_memory / 1e9:.0f} GB")
-    return [*found, *(["mps"] if torch.backends.mps.is_available() else [])]
+        devices.append(f"cuda:{number} {facts.name} {facts.total_memory / 1e9:.0f} GB")
+    return [*devices, *(["mps"] if torch.backends.mps.is_available() else [])]

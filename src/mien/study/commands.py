@@ -116,14 +116,14 @@ def results(
         records = read_records(Study(store))
     finally:
         store.close()
-    found = analyse(records)
-    for table in shown(found.figures):
+    findings = analyse(records)
+    for table in shown(findings.figures):
         events.send(table)
-    for _, sentence in found.sentences:
+    for _, sentence in findings.sentences:
         events.note(f"- {sentence}")
-    for warning in found.warnings:
+    for warning in findings.warnings:
         events.warn(warning)
-    written = write_results(records, found, out, ids=ids)
+    written = write_results(records, findings, out, ids=ids)
     for path in written:
         events.wrote(path)
     return written

@@ -135,8 +135,8 @@ def delete_participant(store: Store, code: str) -> bool:
     """Delete a participant with all answers, for good; False where there is none with this code."""
 
     def remove(connection: Connection) -> bool:
-        found = connection.execute(select(participants.c.id).where(participants.c.code == code))
-        owner = found.scalar_one_or_none()
+        rows = connection.execute(select(participants.c.id).where(participants.c.code == code))
+        owner = rows.scalar_one_or_none()
         if owner is None:
             return False
         shown = select(trials.c.pictures).where((trials.c.participant_id == owner) & (trials.c.phase == MAIN))

@@ -48,20 +48,20 @@ Ends = tuple[float, float | None, float | None]
 
 
 def rater_intervals(
-    raters: Sequence[str], figures: Callable[[Floats], Floats], *, seed: int = 0
+    raters: Sequence[str], statistics: Callable[[Floats], Floats], *, seed: int = 0
 ) -> list[Ends]:
     """Value, low and high of each of K figures; raters: [N], who gave each record.
 
-    figures: weights of the records [B, N] -> [K, B]. Percentiles of 1,000 resamples, moved outward so that
+    statistics: weights of the records [B, N] -> [K, B]. Percentiles of 1,000 resamples, moved outward so that
     few raters do not give intervals that are too narrow (expanded percentiles: Hesterberg 2015, section 3.2).
     """
-    values = figures(np.ones((1, len(raters))))[:, 0]
+    values = statistics(np.ones((1, len(raters))))[:, 0]
     num_raters = len(set(raters))
     if num_raters < 2:
         return [(float(value), None, None) for value in values]
     tail = expanded_tail(num_raters)
     ends: list[Ends] = []
-    for value, draws in zip(values, resampled(raters, figures, seed=seed), strict=True):
+    for value, draws in zip(values, resampled(raters, statistics, seed=seed), strict=True):
         defined = draws[np.isfinite(draws)]
         if not len(defined) or not math.isfinite(value):
             ends.append((float(value), None, None))
@@ -89,9 +89,9 @@ def weighted_mean(values: Floats, where: Floats | None = None) -> Callable[[Floa
     return mean
 
 
-def stacked(*figures: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
+def stacked(*statistics: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
     """Several figures under the same weights."""
-    return lambda weights: np.concatenate([one(weights) for one in figures])
+    return lambda weights: np.concatenate([one(weights) for one in statistics])
 
 
 def counts_of(ratings: Mapping[Hashable, Sequence[Any]]) -> tuple[np.ndarray, list[Any]]:
@@ -194,7 +194,7 @@ class Findings:
         return made
 
 
-def agree(found: Findings, row: str, level: Level, votes: Sequence[Vote], answers: Sequence[Any]) -> None:
+def agree(findings: Findings, row: str, level: Level, votes: Sequence[Vote], answers: Sequence[Any]) -> None:
     """Krippendorff's alpha of answers to what was shown; the two sides of a pair are one unit."""
     ratings: dict[Hashable, list[Any]] = defaultdict(list)
     for vote, answer in zip(votes, answers, strict=True):
@@ -202,10 +202,10 @@ def agree(found: Findings, row: str, level: Level, votes: Sequence[Vote], answer
         ratings[unit].append(answer)
     counts, values = counts_of(ratings)
     ends = alpha_interval(counts, values, level) if len(counts) else (float("nan"), None, None)
-    found.add(AGREEMENT, row, f"alpha ({level})", ends, count=len(counts))
+    findings.add(AGREEMENT, row, f"alpha ({level})", ends, count=len(counts))
 
 
-def told(ends: Ends, unit: str = "") -> str:
+def interval_text(ends: Ends, unit: str = "") -> str:
     """ "231 ms (95 % interval 210 to 255)"."""
     value, low, high = ends
     text = f"{value:.3g}{unit}"

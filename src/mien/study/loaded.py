@@ -23,8 +23,8 @@ class Refused(MienError):  # noqa: N818 - named for what happened to the request
 def check_answer(task: Task, answer: Any) -> Any:
     """The answer, in one form. Raises Refused where it is none to this task."""
     if isinstance(task, Rate):
-        wanted = {scale.name for scale in task.scales}
-        if isinstance(answer, dict) and answer.keys() == wanted:
+        scales = {scale.name for scale in task.scales}
+        if isinstance(answer, dict) and answer.keys() == scales:
             values = {name: answer[name] for name in sorted(answer)}
             if all(type(value) is int and 1 <= value <= task.points for value in values.values()):
                 return values
@@ -57,15 +57,15 @@ class Study:
         with store.reading() as connection:
             study = connection.execute(select(studies)).one()
             columns = (pictures.c.id, pictures.c.name, pictures.c.set, pictures.c.role)
-            found = connection.execute(select(*columns).order_by(pictures.c.id)).all()
+            rows = connection.execute(select(*columns).order_by(pictures.c.id)).all()
         self.design = Design.model_validate_json(study.design)
         self.secret: str = study.secret
         self.side: int = study.side
         self.key = bytes.fromhex(study.key)
-        self.names = {row.id: row.name for row in found}
-        self.masks = [row.name for row in found if row.role == "mask"]
+        self.names = {row.id: row.name for row in rows}
+        self.masks = [row.name for row in rows if row.role == "mask"]
         self.practice: dict[str, list[int]] = {one.name: [] for one in self.design.sets}
-        for row in found:
+        for row in rows:
             if row.role == "practice":
                 self.practice[row.set].append(row.id)
 

@@ -59,7 +59,7 @@ def _warn_of_sizes(events: Events, prepared: Prepared) -> None:
 
 def _check_counts(design: Design, prepared: Prepared) -> None:
     """Raise InputError, naming every set that has too few pictures, and how many it needs."""
-    counts = {one.name: sum(found.set == one.name for found in prepared.stimuli) for one in design.sets}
+    counts = {one.name: sum(stimulus.set == one.name for stimulus in prepared.stimuli) for one in design.sets}
     needed = pictures_needed(design)
     short = [f"{name} has {counts[name]} of {need}" for name, need in needed.items() if counts[name] < need]
     if short:

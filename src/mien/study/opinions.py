@@ -9,7 +9,16 @@ from scipy import sparse
 from scipy.special import expit
 
 from mien.study.design import Attributes, Design, Prefer, Rate
-from mien.study.findings import Ends, Findings, Floats, agree, rater_intervals, stacked, told, weighted_mean
+from mien.study.findings import (
+    Ends,
+    Findings,
+    Floats,
+    agree,
+    interval_text,
+    rater_intervals,
+    stacked,
+    weighted_mean,
+)
 from mien.study.records import Vote
 
 _PENALTY = 1e-4  # ridge: keeps the strength of who always wins finite
@@ -36,8 +45,8 @@ def bradley_terry(wins: np.ndarray) -> np.ndarray:
     or lost always gets a large strength, not an infinite one; one that never took part NaN.
     """
     step = max(1, _AT_ONCE // wins[0].size)
-    found = [_newton(wins[start : start + step]) for start in range(0, len(wins), step)]
-    strengths = np.concatenate(found)
+    chunks = [_newton(wins[start : start + step]) for start in range(0, len(wins), step)]
+    strengths = np.concatenate(chunks)
     strengths[(wins + wins.transpose(0, 2, 1)).sum(axis=2) == 0] = np.nan
     return np.asarray(strengths - np.nanmean(strengths, axis=1, keepdims=True))
 
@@ -57,7 +66,7 @@ def _newton(wins: np.ndarray) -> np.ndarray:
     return strengths
 
 
-def rate(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+def rate(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
     """Mean rating of each set on each scale, and the differences between sets."""
     task = design.task
     assert isinstance(task, Rate)
@@ -68,27 +77,29 @@ def rate(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
         values = np.array([float(vote.answer[scale.name]) for vote in votes])
         means = [weighted_mean(values, of_set[name]) for name in names]
         for name, ends in zip(names, rater_intervals(raters, stacked(*means)), strict=True):
-            found.add("ratings", name, scale.name, ends, count=int(of_set[name].sum()))
+            findings.add("ratings", name, scale.name, ends, count=int(of_set[name].sum()))
         for first, second in itertools.combinations(range(len(names)), 2):
             ends = rater_intervals(raters, _difference(means[first], means[second]))[0]
             row = f"{names[first]} less {names[second]}"
-            found.add("differences", row, scale.name, ends, count=len(set(raters)))
-            _difference_sentence(found, scale.name, names[first], names[second], ends)
-        agree(found, scale.name, "ordinal", votes, [vote.answer[scale.name] for vote in votes])
+            findings.add("differences", row, scale.name, ends, count=len(set(raters)))
+            _difference_sentence(findings, scale.name, names[first], names[second], ends)
+        agree(findings, scale.name, "ordinal", votes, [vote.answer[scale.name] for vote in votes])
 
 
 def _difference(first: Callable[[Floats], Floats], second: Callable[[Floats], Floats]) -> Any:
     return lambda weights: first(weights) - second(weights)
 
 
-def _difference_sentence(found: Findings, scale: str, first: str, second: str, ends: Ends) -> None:
+def _difference_sentence(findings: Findings, scale: str, first: str, second: str, ends: Ends) -> None:
     _, low, high = ends
     if low is not None and high is not None and (low > 0 or high < 0):
         better, worse = (first, second) if low > 0 else (second, first)
-        found.sentences.append(("plain", f"{scale}: {better} is rated higher than {worse} ({told(ends)})"))
+        findings.sentences.append(
+            ("plain", f"{scale}: {better} is rated higher than {worse} ({interval_text(ends)})")
+        )
 
 
-def prefer(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+def prefer(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
     """Strengths, strongest first, and how often the left side was chosen."""
     task = design.task
     assert isinstance(task, Prefer)
@@ -106,13 +117,13 @@ def prefer(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
     found_strengths = dict(zip(names, rater_intervals(raters, strengths), strict=True))
     for name, ends in sorted(found_strengths.items(), key=lambda pair: -pair[1][0]):
         count = int((shown == place[name]).sum())
-        found.add("strengths", name, "strength", ends, count=count)
+        findings.add("strengths", name, "strength", ends, count=count)
         wins = weighted_mean(100.0 * (winners == place[name]), (shown == place[name]).any(axis=1))
-        found.add("strengths", name, "preferred", rater_intervals(raters, wins)[0], unit=" %", count=count)
+        findings.add("strengths", name, "preferred", rater_intervals(raters, wins)[0], unit=" %", count=count)
     side = rater_intervals(raters, weighted_mean(100.0 * left))[0]
-    found.add("side", "all", "left chosen", side, unit=" %", count=len(votes))
+    findings.add("side", "all", "left chosen", side, unit=" %", count=len(votes))
     chosen = [_pictures_of(vote)[0 if vote.answer == "left" else 1] for vote in votes]
-    agree(found, "choice", "nominal", votes, chosen)
+    agree(findings, "choice", "nominal", votes, chosen)
 
 
 def _pictures_of(vote: Vote) -> tuple[str, ...]:
@@ -120,22 +131,24 @@ def _pictures_of(vote: Vote) -> tuple[str, ...]:
     return tuple(f"{name}/{picture}" for name, picture in zip(vote.sets, vote.pictures, strict=True))
 
 
-def attributes(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+def attributes(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
     """How often each attribute was seen in each set, where it was meant, and elsewhere."""
     task = design.task
     assert isinstance(task, Attributes)
     raters = [vote.participant for vote in votes]
     shows = {one.name: one.shows for one in design.sets}
     for attribute in task.attributes:
-        seen = np.array([100.0 * (attribute in vote.answer) for vote in votes])
+        reported = np.array([100.0 * (attribute in vote.answer) for vote in votes])
         for name in shows:
             where = np.array([vote.sets[0] == name for vote in votes])
-            ends = rater_intervals(raters, weighted_mean(seen, where))[0]
-            found.add("seen", name, attribute, ends, unit=" %", count=int(where.sum()))
+            ends = rater_intervals(raters, weighted_mean(reported, where))[0]
+            findings.add("seen", name, attribute, ends, unit=" %", count=int(where.sum()))
         meant = np.array([attribute in shows[vote.sets[0]] for vote in votes])
         if meant.any():
-            figures = stacked(weighted_mean(seen, meant), weighted_mean(seen, ~meant))
-            hits, alarms = rater_intervals(raters, figures)
-            found.add("as meant", attribute, "seen where meant", hits, unit=" %", count=int(meant.sum()))
-            found.add("as meant", attribute, "seen elsewhere", alarms, unit=" %", count=int((~meant).sum()))
-        agree(found, attribute, "nominal", votes, [attribute in vote.answer for vote in votes])
+            statistics = stacked(weighted_mean(reported, meant), weighted_mean(reported, ~meant))
+            hits, alarms = rater_intervals(raters, statistics)
+            findings.add("as meant", attribute, "seen where meant", hits, unit=" %", count=int(meant.sum()))
+            findings.add(
+                "as meant", attribute, "seen elsewhere", alarms, unit=" %", count=int((~meant).sum())
+            )
+        agree(findings, attribute, "nominal", votes, [attribute in vote.answer for vote in votes])

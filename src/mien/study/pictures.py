@@ -53,10 +53,10 @@ def prepare(design: Design, progress: Tick) -> Prepared:
     squares: list[tuple[PictureSet, str, Pixels]] = []
     for index, one in enumerate(design.sets):
         rng = np.random.default_rng((design.seed, index))
-        found = [(one, source, pixels) for source, pixels in _read(one, rng, problems)]
-        if not found:
+        readable = [(one, source, pixels) for source, pixels in _read(one, rng, problems)]
+        if not readable:
             raise InputError(f"{one.path}: no picture of set {one.name!r} can be read")
-        squares += found
+        squares += readable
         progress(index + 1, len(design.sets))
     sides = {
         name: (min(group), max(group))
@@ -78,10 +78,10 @@ def prepare(design: Design, progress: Tick) -> Prepared:
 def _read(one: PictureSet, rng: np.random.Generator, problems: list[str]) -> list[tuple[str, Pixels]]:
     """Names and middle squares of at most `count` pictures, chosen at random."""
     reader = PackReader(one.path)
-    wanted = one.count or len(reader)
-    found: list[tuple[str, Pixels]] = []
+    needed = one.count or len(reader)
+    squares: list[tuple[str, Pixels]] = []
     for index in rng.permutation(len(reader)):
-        if len(found) == wanted:
+        if len(squares) == needed:
             break
         name = reader.names[index]
         try:
@@ -89,8 +89,8 @@ def _read(one: PictureSet, rng: np.random.Generator, problems: list[str]) -> lis
         except (BadPicture, InputError) as error:
             problems.append(str(error))
             continue
-        found.append((name, _square(pixels)))
-    return found
+        squares.append((name, _square(pixels)))
+    return squares
 
 
 def _square(pixels: Pixels) -> Pixels:

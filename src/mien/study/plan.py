@@ -85,24 +85,24 @@ def conditions(design: Design, number: int, arm: str | None) -> list[Condition]:
 
 def _constant_stimuli(task: Categorise, design: Design, number: int) -> list[Condition]:
     fakes = [one.name for one in design.fakes]
-    found, dealt = [], number
+    conditions, dealt = [], number
     for exposure in task.exposures_ms:
         for _ in range(task.trials // 2):
-            found.append(Condition(0, (design.real.name,), exposure))
-            found.append(Condition(0, (fakes[dealt % len(fakes)],), exposure))
+            conditions.append(Condition(0, (design.real.name,), exposure))
+            conditions.append(Condition(0, (fakes[dealt % len(fakes)],), exposure))
             dealt += 1
-    return found
+    return conditions
 
 
 def _pairs_of_sets(trials: int, names: Sequence[str], number: int) -> list[Condition]:
     """Every pair of sets equally often, on each side equally often over pairs and participants."""
     pairs = list(itertools.combinations(names, 2))
-    found = []
+    conditions = []
     for i in range(trials):
         turn, place = divmod(i + number, len(pairs))
         left, right = pairs[place]
-        found.append(Condition(0, (right, left) if (turn + place + number) % 2 else (left, right)))
-    return found
+        conditions.append(Condition(0, (right, left) if (turn + place + number) % 2 else (left, right)))
+    return conditions
 
 
 def pictures_needed(design: Design) -> dict[str, int]:
@@ -157,10 +157,10 @@ def draw_plan(
     return [*_practice(design, practice, rng), *_with_checks(design, planned, rng)]
 
 
-def _interleaved(found: Sequence[Condition], rng: np.random.Generator) -> list[Condition]:
+def _interleaved(conditions: Sequence[Condition], rng: np.random.Generator) -> list[Condition]:
     """A random order in which every stretch of a block holds all conditions about equally often."""
     places: list[tuple[float, Condition]] = []
-    for condition, count in Counter(found).items():
+    for condition, count in Counter(conditions).items():
         for i in range(count):
             low = i // _STRATUM * _STRATUM
             width = min(_STRATUM, count - low)
@@ -237,12 +237,12 @@ def _with_checks(design: Design, trials: list[PlannedTrial], rng: np.random.Gene
     """Attention checks, spread over the trials, one in each of as many equal stretches."""
     count = min(design.attention_checks, len(trials))
     places = {int((i + rng.random()) * len(trials) / count) for i in range(count)}
-    found = []
+    planned = []
     for index, trial in enumerate(trials):
         if index in places:
-            found.append(PlannedTrial(CHECK, trial.block, (), _check(design, rng), None))
-        found.append(trial)
-    return found
+            planned.append(PlannedTrial(CHECK, trial.block, (), _check(design, rng), None))
+        planned.append(trial)
+    return planned
 
 
 def _check(design: Design, rng: np.random.Generator) -> Any:

@@ -50,14 +50,14 @@ class Fits:
     def best(self, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
         """Index of the likeliest curve for each row of counts, float [B, L] each: int [B]."""
         step = max(1, _AT_ONCE // len(self.curves))
-        found = [
+        thresholds = [
             np.argmax(right[i : i + step] @ self._log_right + wrong[i : i + step] @ self._log_wrong, axis=1)
             for i in range(0, len(right), step)
         ]
-        return np.concatenate(found)
+        return np.concatenate(thresholds)
 
 
 def levels(exposures_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Different exposures, to the millisecond, and which of them each trial had: float [L], int [N]."""
-    found, owner = np.unique(np.maximum(np.round(exposures_ms), 1.0), return_inverse=True)
-    return found, owner
+    distinct, owner = np.unique(np.maximum(np.round(exposures_ms), 1.0), return_inverse=True)
+    return distinct, owner

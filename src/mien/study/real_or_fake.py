@@ -14,28 +14,28 @@ from mien.study.findings import (
     Findings,
     Floats,
     agree,
+    interval_text,
     rater_intervals,
     stacked,
-    told,
     weighted_mean,
 )
 from mien.study.psychometric import TARGET, Fits, levels
 from mien.study.records import Vote
 
 
-def categorise(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+def categorise(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
     """Accuracy and d' at each exposure, and the threshold of each set of fakes."""
     exposures = sorted({vote.exposure_ms for vote in votes if vote.exposure_ms is not None})
     for exposure in exposures:
         same = [vote for vote in votes if vote.exposure_ms == exposure]
-        _accuracy(found, "by exposure", f"{exposure:g} ms", same)
+        _accuracy(findings, "by exposure", f"{exposure:g} ms", same)
     for name in (one.name for one in design.fakes):
         shown = [vote for vote in votes if vote.sets[0] in (name, design.real.name)]
-        _threshold(found, name, shown)
-    agree(found, "real or fake", "nominal", votes, [vote.answer for vote in votes])
+        _threshold(findings, name, shown)
+    agree(findings, "real or fake", "nominal", votes, [vote.answer for vote in votes])
 
 
-def hype_time(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+def hype_time(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
     """HYPE-time, accuracy and threshold of each model."""
     task = design.task
     assert isinstance(task, HypeTime)
@@ -44,16 +44,19 @@ def hype_time(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
         if scores:
             raters, values = list(scores), np.array(list(scores.values()))
             (ends,) = rater_intervals(raters, weighted_mean(values))
-            found.add("HYPE", name, "HYPE-time", ends, unit=" ms", count=len(raters))
-            found.sentences.append(
-                ("plain", f"{name}: raters need {told(ends, ' ms')} to tell it from {design.real.name}")
+            findings.add("HYPE", name, "HYPE-time", ends, unit=" ms", count=len(raters))
+            findings.sentences.append(
+                (
+                    "plain",
+                    f"{name}: raters need {interval_text(ends, ' ms')} to tell it from {design.real.name}",
+                )
             )
         unfinished = len({vote.participant for vote in shown}) - len(scores)
         if unfinished:
-            found.warnings.append(f"{name}: {unfinished} raters finished no block, so have no score")
-        _accuracy(found, "right answers", name, shown)
-        _threshold(found, name, shown)
-    agree(found, "real or fake", "nominal", votes, [vote.answer for vote in votes])
+            findings.warnings.append(f"{name}: {unfinished} raters finished no block, so have no score")
+        _accuracy(findings, "right answers", name, shown)
+        _threshold(findings, name, shown)
+    agree(findings, "real or fake", "nominal", votes, [vote.answer for vote in votes])
 
 
 def _staircase_scores(task: HypeTime, votes: Iterable[Vote]) -> dict[str, float]:
@@ -76,29 +79,29 @@ def modal_exposure(exposures_ms: Iterable[float]) -> float:
     return mean(exposure for exposure, count in counts.items() if count == most)
 
 
-def hype_infinity(found: Findings, design: Design, votes: Sequence[Vote]) -> None:
+def hype_infinity(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
     """HYPE-infinity of each model, on fakes and on real pictures too, with accuracy and d'."""
     for name, shown in _by_model(design, votes):
         raters = [vote.participant for vote in shown]
         wrong = np.array([100.0 * (not vote.correct) for vote in shown])
         fake = np.array([vote.expected == FAKE for vote in shown])
-        figures = stacked(weighted_mean(wrong), weighted_mean(wrong, fake), weighted_mean(wrong, ~fake))
-        score, on_fakes, on_real = rater_intervals(raters, figures)
+        statistics = stacked(weighted_mean(wrong), weighted_mean(wrong, fake), weighted_mean(wrong, ~fake))
+        score, on_fakes, on_real = rater_intervals(raters, statistics)
         count = len(set(raters))
         for column, ends in (
             ("HYPE-infinity", score),
             ("fakes taken for real", on_fakes),
             ("real taken for fakes", on_real),
         ):
-            found.add("HYPE", name, column, ends, unit=" %", count=count)
-        _accuracy(found, "right answers", name, shown)
-        found.sentences.append(_hype_sentence(name, design.real.name, score))
-    agree(found, "real or fake", "nominal", votes, [vote.answer for vote in votes])
+            findings.add("HYPE", name, column, ends, unit=" %", count=count)
+        _accuracy(findings, "right answers", name, shown)
+        findings.sentences.append(_hype_sentence(name, design.real.name, score))
+    agree(findings, "real or fake", "nominal", votes, [vote.answer for vote in votes])
 
 
 def _hype_sentence(name: str, real: str, score: Ends) -> tuple[str, str]:
     value, low, high = score
-    words = f"{name}: raters are wrong in {told(score, ' %')}"
+    words = f"{name}: raters are wrong in {interval_text(score, ' %')}"
     if low is None or high is None:
         return "plain", words
     if low <= 50 <= high:
@@ -119,18 +122,18 @@ def _by_model(design: Design, votes: Sequence[Vote]) -> Iterable[tuple[str, list
             yield one.name, shown
 
 
-def _accuracy(found: Findings, table: str, row: str, votes: Sequence[Vote]) -> None:
+def _accuracy(findings: Findings, table: str, row: str, votes: Sequence[Vote]) -> None:
     """Share right, d' and criterion (Green and Swets 1966; log-linear rule of Hautus 1995)."""
     raters = [vote.participant for vote in votes]
     right = np.array([100.0 * bool(vote.correct) for vote in votes])
     fake = np.array([vote.expected == FAKE for vote in votes])
     said_fake = np.array([vote.answer == FAKE for vote in votes])
-    figures = stacked(weighted_mean(right), _detection(fake, said_fake))
-    accuracy, sensitivity, criterion = rater_intervals(raters, figures)
+    statistics = stacked(weighted_mean(right), _detection(fake, said_fake))
+    accuracy, sensitivity, criterion = rater_intervals(raters, statistics)
     count = len(set(raters))
-    found.add(table, row, "right", accuracy, unit=" %", count=count)
-    found.add(table, row, "d'", sensitivity, count=count)
-    found.add(table, row, "criterion", criterion, count=count)
+    findings.add(table, row, "right", accuracy, unit=" %", count=count)
+    findings.add(table, row, "d'", sensitivity, count=count)
+    findings.add(table, row, "criterion", criterion, count=count)
 
 
 def _detection(fake: Floats, said_fake: Floats) -> Callable[[Floats], Floats]:
@@ -145,14 +148,14 @@ def _detection(fake: Floats, said_fake: Floats) -> Callable[[Floats], Floats]:
     return figures
 
 
-def _threshold(found: Findings, row: str, votes: Sequence[Vote]) -> None:
+def _threshold(findings: Findings, row: str, votes: Sequence[Vote]) -> None:
     """The psychometric function over achieved exposures, with its threshold."""
     timed = [vote for vote in votes if (vote.achieved_ms or vote.exposure_ms) is not None]
     if not timed:
         return
     exposures, level = levels(np.array([float(v.achieved_ms or v.exposure_ms or 0) for v in timed]))
     if len(exposures) < 2:
-        found.warnings.append(f"{row}: one exposure alone gives no threshold")
+        findings.warnings.append(f"{row}: one exposure alone gives no threshold")
         return
     raters = [vote.participant for vote in timed]
     right = np.array([bool(vote.correct) for vote in timed])
@@ -163,11 +166,11 @@ def _threshold(found: Findings, row: str, votes: Sequence[Vote]) -> None:
 
     ends = rater_intervals(raters, lambda weights: fits.thresholds[fits.best(*counts(weights))][None])[0]
     count = len(set(raters))
-    figure = found.add("threshold", row, f"exposure for {TARGET:.0%} right", ends, unit=" ms", count=count)
+    figure = findings.add("threshold", row, f"exposure for {TARGET:.0%} right", ends, unit=" ms", count=count)
     best = int(fits.best(*counts(np.ones((1, len(timed)))))[0])
-    found.curves[row] = (_points(row, exposures, level, right, raters), fits.curves[best])
+    findings.curves[row] = (_points(row, exposures, level, right, raters), fits.curves[best])
     if not exposures[0] <= figure.value <= exposures[-1]:
-        found.warnings.append(
+        findings.warnings.append(
             f"{row}: the threshold lies outside of the exposures that were shown"
             f" ({exposures[0]:g} to {exposures[-1]:g} ms); it is a guess"
         )

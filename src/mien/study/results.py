@@ -44,20 +44,20 @@ _TICKS_MS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 def analyse(records: Records) -> Findings:
     """All figures of a study; none where no vote counts."""
-    found = Findings()
+    findings = Findings()
     votes = records.kept
     if not votes:
-        found.warnings.append("no answer counts yet")
-        return found
+        findings.warnings.append("no answer counts yet")
+        return findings
     num_raters = len({vote.participant for vote in votes})
     if num_raters < _FEW_RATERS:
-        found.warnings.append(
+        findings.warnings.append(
             f"{num_raters} raters: intervals say how far other raters may differ; they are rough with fewer"
             f" than {_FEW_RATERS}"
         )
     task = records.design.task
-    _ANALYSES[type(task)](found, records.design, votes)
-    return found
+    _ANALYSES[type(task)](findings, records.design, votes)
+    return findings
 
 
 Row = tuple[str, list[Figure | None]]
@@ -65,15 +65,15 @@ Row = tuple[str, list[Figure | None]]
 
 def tables_of(figures: Sequence[Figure]) -> dict[str, tuple[list[str], list[Row]]]:
     """Figures as tables by name: columns, and rows with a figure or None in each column."""
-    found = {}
+    tables = {}
     for table in dict.fromkeys(one.table for one in figures):
         mine = [one for one in figures if one.table == table]
         columns = list(dict.fromkeys(one.column for one in mine))
         cells = {(one.row, one.column): one for one in mine}
         names = dict.fromkeys(one.row for one in mine)
         rows = [(name, [cells.get((name, column)) for column in columns]) for name in names]
-        found[table] = (columns, rows)
-    return found
+        tables[table] = (columns, rows)
+    return tables
 
 
 def shown(figures: Sequence[Figure]) -> list[Table]:
@@ -98,7 +98,7 @@ def cell_text(figure: Figure | None) -> str:
     return f"{value}\n{figure.low:.3g} to {figure.high:.3g}"
 
 
-def as_json(records: Records, found: Findings) -> dict[str, Any]:
+def as_json(records: Records, findings: Findings) -> dict[str, Any]:
     """Everything that the results say, for programs."""
     return {
         "title": records.design.title,
@@ -107,17 +107,17 @@ def as_json(records: Records, found: Findings) -> dict[str, Any]:
         "votes_left_out": records.left_out,
         "participants_left_out": dict(Counter(o.left_out for o in records.participants if o.left_out)),
         "refused": records.incidents,
-        "figures": [figure.model_dump() for figure in found.figures],
-        "sentences": [sentence for _, sentence in found.sentences],
-        "warnings": found.warnings,
+        "figures": [figure.model_dump() for figure in findings.figures],
+        "sentences": [sentence for _, sentence in findings.sentences],
+        "warnings": findings.warnings,
     }
 
 
-def write_results(records: Records, found: Findings, folder: Path, *, ids: bool) -> list[Path]:
+def write_results(records: Records, findings: Findings, folder: Path, *, ids: bool) -> list[Path]:
     """Write results.html, results.json, votes.csv and participants.csv, each whole or not at all."""
     files = {
-        "results.html": results_page(records, found),
-        "results.json": json.dumps(as_json(records, found), indent=1, allow_nan=False) + "\n",
+        "results.html": results_page(records, findings),
+        "results.json": json.dumps(as_json(records, findings), indent=1, allow_nan=False) + "\n",
         "votes.csv": votes_csv(records),
         "participants.csv": participants_csv(records, ids=ids),
     }
@@ -219,24 +219,24 @@ _ABOUT = {
 _CHARTED = {"HYPE", "ratings", "differences", "strengths", "seen", "by exposure", "as meant"}
 
 
-def results_page(records: Records, found: Findings) -> str:
+def results_page(records: Records, findings: Findings) -> str:
     """The page, as HTML."""
     design = records.design
     tables = [
         (name, _ABOUT.get(name, ""), columns, rows)
-        for name, (columns, rows) in tables_of(found.figures).items()
+        for name, (columns, rows) in tables_of(findings.figures).items()
     ]
     excluded = [one for one in records.participants if one.left_out]
     context = {
         "title": design.title,
         "kind": design.task.kind,
-        "verdict": [*found.sentences, *(("doubt", warning) for warning in found.warnings)],
+        "verdict": [*findings.sentences, *(("doubt", warning) for warning in findings.warnings)],
         "facts": [
             *((name.capitalize(), f"{count:,}") for name, count in records.counts.items()),
             *_screens(records),
         ],
         "tables": tables,
-        "charts": [*_curves(found), *_bars(found)],
+        "charts": [*_curves(findings), *_bars(findings)],
         "left_out": records.left_out,
         "excluded": [(one.code, one.left_out) for one in excluded],
         "refused": records.incidents,
@@ -245,20 +245,20 @@ def results_page(records: Records, found: Findings) -> str:
     return render("study_results.html.j2", context)
 
 
-def _curves(found: Findings) -> list[tuple[str, Markup]]:
-    thresholds = {one.row: one for one in found.figures if one.table == "threshold"}
+def _curves(findings: Findings) -> list[tuple[str, Markup]]:
+    thresholds = {one.row: one for one in findings.figures if one.table == "threshold"}
     return [
         (
             f"{name}: right answers by achieved exposure",
             exposure_chart(points, curve, thresholds.get(name), title=f"{name}: right answers by exposure"),
         )
-        for name, (points, curve) in found.curves.items()
+        for name, (points, curve) in findings.curves.items()
     ]
 
 
-def _bars(found: Findings) -> list[tuple[str, Markup]]:
+def _bars(findings: Findings) -> list[tuple[str, Markup]]:
     charts = []
-    for name, (columns, rows) in tables_of(found.figures).items():
+    for name, (columns, rows) in tables_of(findings.figures).items():
         for place, column in enumerate(columns if name in _CHARTED else ()):
             cells: list[tuple[str, Figure]] = [(row, c) for row, made in rows if (c := made[place])]
             title = column if name == column else f"{name}: {column}"
@@ -279,8 +279,8 @@ def _screens(records: Records) -> list[tuple[str, str]]:
     if shown:
         exact = sum(vote.frames_shown == vote.frames_planned for vote in shown)
         near = sum(abs((vote.frames_shown or 0) - (vote.frames_planned or 0)) <= 1 for vote in shown)
-        told = f"{exact / len(shown):.1%} exact, {near / len(shown):.1%} within one, of {len(shown):,}"
-        facts.append(("Exposures in frames", told))
+        shares = f"{exact / len(shown):.1%} exact, {near / len(shown):.1%} within one, of {len(shown):,}"
+        facts.append(("Exposures in frames", shares))
     return facts
 
 

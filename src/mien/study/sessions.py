@@ -247,14 +247,14 @@ class Sessions:
         if issued.exposure_ms is not None:
             odd["exposure"] = not self._exposed_as_planned(issued.exposure_ms, timing)
             odd["reshown"] = trial.served > 1
-        return [name for name, found in odd.items() if found]
+        return [name for name, is_odd in odd.items() if is_odd]
 
     def _exposed_as_planned(self, exposure_ms: float, timing: Timing) -> bool:
         if timing.refresh_hz is None or timing.frames_planned is None or timing.frames_shown is None:
             return False
-        asked = max(1, round(exposure_ms * timing.refresh_hz / 1000))
+        frames = max(1, round(exposure_ms * timing.refresh_hz / 1000))
         off = abs(timing.frames_shown - timing.frames_planned)
-        return abs(asked - timing.frames_planned) <= 1 and off <= self.design.exclusion.frame_tolerance
+        return abs(frames - timing.frames_planned) <= 1 and off <= self.design.exclusion.frame_tolerance
 
     @staticmethod
     def _advance(connection: Connection, participant: Row[Any], *, finished: bool) -> None:

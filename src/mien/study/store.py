@@ -257,9 +257,9 @@ def open_study(study: str) -> Store:
     if not store.holds_study():
         raise InputError(f"{store.name}: there is no study there; `mien study new` makes one")
     with store.reading() as connection:
-        found = connection.execute(select(studies.c.format)).scalar_one()
-    if found != FORMAT:
-        raise InputError(f"{store.name}: of another version of mien (format {found}, not {FORMAT})")
+        version = connection.execute(select(studies.c.format)).scalar_one()
+    if version != FORMAT:
+        raise InputError(f"{store.name}: of another version of mien (format {version}, not {FORMAT})")
     return store
 
 

@@ -134,33 +134,33 @@ def _participant_routes(study: Study) -> APIRouter:
         return json_answer(described)
 
     @router.post("/resume")
-    def resume(asked: Resume) -> Response:
-        link = enrolment.resume(asked.recruitment) if asked.recruitment else None
+    def resume(request: Resume) -> Response:
+        link = enrolment.resume(request.recruitment) if request.recruitment else None
         if link is None:
             study.check_open()
         return json_answer({"link": link})
 
     @router.post("/enrol")
-    def enrol(asked: Enrol) -> Response:
-        if not asked.consent:
+    def enrol(request: Enrol) -> Response:
+        if not request.consent:
             raise Refused(403, "consent", "Nobody takes part without consent.")
-        return json_answer({"link": enrolment.enrol(asked.recruitment, asked.answers)})
+        return json_answer({"link": enrolment.enrol(request.recruitment, request.answers)})
 
     @router.post("/hello")
-    def hello(asked: Annotated[Mine, Body()]) -> Response:
-        return json_answer(sessions.status(asked.link))
+    def hello(request: Annotated[Mine, Body()]) -> Response:
+        return json_answer(sessions.status(request.link))
 
     @router.post("/next")
-    def following(asked: Annotated[Next, Body()]) -> Response:
-        return json_answer(sessions.next_trial(asked.link, asked.device))
+    def following(request: Annotated[Next, Body()]) -> Response:
+        return json_answer(sessions.next_trial(request.link, request.device))
 
     @router.post("/votes")
-    def vote(asked: Annotated[Vote, Body()]) -> Response:
-        return json_answer(sessions.vote(asked.link, asked.token, asked.answer, asked.timing))
+    def vote(request: Annotated[Vote, Body()]) -> Response:
+        return json_answer(sessions.vote(request.link, request.token, request.answer, request.timing))
 
     @router.post("/withdraw")
-    def withdraw(asked: Annotated[Mine, Body()]) -> Response:
-        enrolment.withdraw(asked.link)
+    def withdraw(request: Annotated[Mine, Body()]) -> Response:
+        enrolment.withdraw(request.link)
         return json_answer({"deleted": True})
 
     return router
@@ -208,9 +208,9 @@ def researcher_routes(study: Study) -> APIRouter:
         return _csv(participants_csv(read_records(study), ids=ids), "participants.csv")
 
     @router.post("/delete")
-    def delete(asked: Delete) -> dict[str, bool]:
-        if not delete_participant(study.store, asked.code):
-            raise InputError(f"there is no participant {asked.code}")
+    def delete(request: Delete) -> dict[str, bool]:
+        if not delete_participant(study.store, request.code):
+            raise InputError(f"there is no participant {request.code}")
         return {"deleted": True}
 
     return router

@@ -78,10 +78,10 @@ def evaluate(
     loaded = load_network(source, noise2noise.KIND, device)
     exam = _exam(loaded.header, data, progress)
     _check_channels(loaded, exam.pictures)
-    found = examine(loaded.network, loaded.header, loaded.model, exam, progress=progress)
+    examination = examine(loaded.network, loaded.header, loaded.model, exam, progress=progress)
     if source.is_dir():
-        found.append(RunFolder.open(source))
-    return found
+        examination.append(RunFolder.open(source))
+    return examination
 
 
 def examine(
@@ -145,8 +145,8 @@ def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
 def _exam(header: NetworkHeader, data: str, progress: Tick | None) -> Exam:
     config = Config.model_validate(header.config)
     if sides(config) == "pairs":
-        found = evaluation_pairs(header, config, data, progress=progress)
-        return Exam(found.inputs, found.targets, found.kept_out, found.how)
+        pairs = evaluation_pairs(header, config, data, progress=progress)
+        return Exam(pairs.inputs, pairs.targets, pairs.kept_out, pairs.how)
     dataset = open_dataset(data, progress=progress)
     if header.dataset is None or header.dataset.content_hash != dataset.content_hash:
         how = "not what was trained on; whether the model saw the same people is not known"
@@ -184,9 +184,9 @@ class DenoiserOutputs(ChangeOutputs):
         """The last strip, all strips in one film, and figures beside those of filters."""
         super().end()
         path = self._run.newest_product(self.kind)
-        found = examine(self._network, read_header(path), model_id(path), self._exam)
-        found.append(self._run)
-        for event in found.tables():
+        examination = examine(self._network, read_header(path), model_id(path), self._exam)
+        examination.append(self._run)
+        for event in examination.tables():
             self._events.send(event)
 
     def _glance(self) -> tuple[np.ndarray, np.ndarray]:

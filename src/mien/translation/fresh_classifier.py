@@ -49,7 +49,7 @@ def accuracies(
     network = _fresh(Spec(one.shape[-1], one.shape[1], 1, ("one",)), sight, seed)
     rng = torch.Generator().manual_seed(seed)
     optimizer = AdamW(network.parameters(), lr=_RATE, weight_decay=0.05)
-    found = []
+    balanced = []
     for update in range(1, UPDATES[-1] + 1):
         loss = _loss(network, [_some(side, _BATCH // 2, rng) for side in (one, two)], rng)
         optimizer.zero_grad()
@@ -57,8 +57,8 @@ def accuracies(
         optimizer.step()
         if update in UPDATES:
             shares = [_said_one(network, test) for test in tests]
-            found.append((shares[0] + 1 - shares[1]) / 2)
-    return tuple(found)
+            balanced.append((shares[0] + 1 - shares[1]) / 2)
+    return tuple(balanced)
 
 
 def _fresh(spec: Spec, sight: Sight, seed: int) -> nn.Module:

@@ -46,7 +46,7 @@ class Moved(BaseModel, frozen=True):
     near: float
 
 
-class Told(BaseModel, frozen=True):
+class ClassifierAccuracy(BaseModel, frozen=True):
     """How well a fresh classifier tells real pictures from others after so many updates.
 
     sight: whether it sees whole "pictures" or one of "patches" at a time. raw, refined: balanced accuracy of
@@ -63,7 +63,7 @@ class Told(BaseModel, frozen=True):
 class RefinerExamination(Examination):
     """How well a refiner does.
 
-    told: how well real pictures are told from raw and from refined ones. l1: mean change of a value, in
+    classifiers: how well they tell real from raw and from refined pictures. l1: mean change of a value, in
     shares of its whole range. pupils: None where no place of a pupil is known. learnt_from: are these the
     pictures that it learnt from?
     """
@@ -75,7 +75,7 @@ class RefinerExamination(Examination):
     real_hash: str
     num_reals: int
     learnt_from: bool
-    told: tuple[Told, ...]
+    classifiers: tuple[ClassifierAccuracy, ...]
     l1: float
     pupils: Moved | None
 
@@ -90,8 +90,8 @@ class RefinerExamination(Examination):
             _classifier_table(self),
             Notice(
                 "balanced accuracy of fresh classifiers, real against raw and against refined, on pictures"
-                f" kept from them (50 %: a coin's); mean of {len(self.told[0].raw)} seeds, 95 % interval"
-                " of the difference"
+                f" kept from them (50 %: a coin's); mean of {len(self.classifiers[0].raw)} seeds, 95 %"
+                " interval of the difference"
             ),
             Notice(f"pictures change by {self.l1:.1%} of the range on average"),
         ]
@@ -124,9 +124,9 @@ def evaluate(
         reals = open_dataset(real)
     except InputError as error:
         raise InputError(f"the real pictures that {source} was trained with: {error}") from error
-    found = examine(loaded, open_dataset(data), reals, seeds=SEEDS, progress=progress)
-    found.append(run)
-    return found
+    examination = examine(loaded, open_dataset(data), reals, seeds=SEEDS, progress=progress)
+    examination.append(run)
+    return examination
 
 
 def examine(
@@ -140,7 +140,7 @@ def examine(
         raise InputError(f"{dataset.name}, {real.name}: a classifier needs {_FEWEST} pictures of each")
     raw = dataset.images(np.arange(len(dataset)))
     refined = apply_network(loaded.network, raw)
-    told = _told_apart(dataset, real, (raw, refined), seeds, progress)
+    classifiers = _classifiers(dataset, real, (raw, refined), seeds, progress)
     header = loaded.header
     return RefinerExamination(
         model_id=loaded.model,
@@ -152,23 +152,23 @@ def examine(
         real_hash=real.content_hash,
         num_reals=len(real),
         learnt_from=header.dataset is not None and header.dataset.content_hash == dataset.content_hash,
-        told=told,
+        classifiers=classifiers,
         l1=float(np.abs(raw.astype(np.int16) - refined).mean() / 255),
         pupils=_pupils(dataset, raw, refined),
     )
 
 
-def _told_apart(
+def _classifiers(
     dataset: Dataset, real: Dataset, kinds: tuple[np.ndarray, np.ndarray], seeds: int, progress: Tick | None
-) -> tuple[Told, ...]:
+) -> tuple[ClassifierAccuracy, ...]:
     """Classifiers of either sight, trained on reals and either of `kinds` (raw, refined), with every seed."""
     reals = real.images(np.arange(len(real)))
     sights: tuple[Sight, ...] = ("pictures", "patches")
-    found = np.zeros((len(sights), seeds, len(kinds), len(UPDATES)))
-    for done, (sight, seed, kind) in enumerate(np.ndindex(found.shape[:3]), 1):
+    shares = np.zeros((len(sights), seeds, len(kinds), len(UPDATES)))
+    for done, (sight, seed, kind) in enumerate(np.ndindex(shares.shape[:3]), 1):
         ours, theirs = split(dataset, seed), split(real, seed)
         pictures = kinds[kind]
-        found[sight, seed, kind] = accuracies(
+        shares[sight, seed, kind] = accuracies(
             pictures[ours.train],
             reals[theirs.train],
             (pictures[ours.held_out], reals[theirs.held_out]),
@@ -176,14 +176,14 @@ def _told_apart(
             seed=seed,
         )
         if progress:
-            progress(done, found[..., 0].size)
+            progress(done, shares[..., 0].size)
     return tuple(
-        Told(
+        ClassifierAccuracy(
             sight=sights[sight],
             updates=UPDATES[at],
-            raw=tuple(found[sight, :, 0, at]),
-            refined=tuple(found[sight, :, 1, at]),
-            fall=over_seeds(found[sight, :, 0, at] - found[sight, :, 1, at]),
+            raw=tuple(shares[sight, :, 0, at]),
+            refined=tuple(shares[sight, :, 1, at]),
+            fall=over_seeds(shares[sight, :, 0, at] - shares[sight, :, 1, at]),
         )
         for sight, at in np.ndindex(len(sights), len(UPDATES))
     )
@@ -260,14 +260,14 @@ def moved(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarr
     return np.array(far)
 
 
-def _classifier_table(found: RefinerExamination) -> Table:
+def _classifier_table(examination: RefinerExamination) -> Table:
     headings = ("updates", "raw", "refined", "points less")
     rows = []
-    for told in found.told:
-        means = [f"{np.mean(values):.1%}" for values in (told.raw, told.refined)]
-        value, low, high = (100 * end for end in (told.fall.value, told.fall.low, told.fall.high))
+    for one in examination.classifiers:
+        means = [f"{np.mean(values):.1%}" for values in (one.raw, one.refined)]
+        value, low, high = (100 * end for end in (one.fall.value, one.fall.low, one.fall.high))
         fall = f"{value:.1f} ({low:.1f} to {high:.1f})"
-        rows.append((_SEES[told.sight], str(told.updates), *means, fall))
+        rows.append((_SEES[one.sight], str(one.updates), *means, fall))
     columns = (Column("classifier of"), *(Column(heading, numbers=True) for heading in headings))
     return Table(columns, tuple(rows))
 

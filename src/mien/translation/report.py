@@ -40,7 +40,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
     name = kind_at(run.path)
     config, config_note = attempt(run.read_config, {})
     log = read_log(run)
-    figures, figures_note = attempt(lambda: _scores(run, name), "")
+    scores, figures_note = attempt(lambda: _scores(run, name), "")
     strips, strips_note = attempt(lambda: _strips(run), [])
     timelapse, timelapse_note = attempt(
         lambda: show_timelapse(run) if run.timelapse.is_file() else None, None
@@ -48,14 +48,14 @@ def _context(run: RunFolder) -> dict[str, Any]:
     return {
         "kind": name,
         "lead": _lead(name, config, log),
-        "verdict": list(_verdict(log, figures)),
+        "verdict": list(_verdict(log, scores)),
         "facts": facts(config, log),
         "columns": _COLUMNS.get(name, ""),
         "strips": strips,
         "strips_note": strips_note,
         "timelapse": timelapse,
         "timelapse_note": timelapse_note,
-        "figures": figures,
+        "figures": scores,
         "figures_note": figures_note,
         **run_parts(run, log, config, _products(run, name)),
         "config_note": config_note,
@@ -110,11 +110,11 @@ def _lead(kind: str, config: Mapping[str, Any], log: Log) -> str:
     return f"A {kind}{for_size}, trained on {name or 'unknown pictures'}{minutes}."
 
 
-def _verdict(log: Log, figures: str) -> Iterator[tuple[str, str]]:
+def _verdict(log: Log, scores: str) -> Iterator[tuple[str, str]]:
     """Sentences with a tone: "good", "doubt" or "plain"."""
     if log.diverged or log.count("rescue"):
         yield "doubt", "Training diverged on the way; see the warnings."
-    if not figures:
+    if not scores:
         yield "plain", "How well it does has not been measured yet: mien evaluate RUN --data DATA does."
 
 

@@ -203,10 +203,10 @@ def _unique(names: Sequence[str]) -> list[str]:
     short = [PurePosixPath(name).with_suffix(".png").as_posix() for name in names]
     count_of = Counter(short)
     long = [f"{name}.png" if count_of[s] > 1 else s for name, s in zip(names, short, strict=True)]
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     result = []
     for name in long:
-        count = seen[name] = seen.get(name, 0) + 1
+        count = counts[name] = counts.get(name, 0) + 1
         result.append(name if count == 1 else f"{name.removesuffix('.png')}-{count}.png")
     return result
 

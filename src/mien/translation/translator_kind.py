@@ -118,10 +118,10 @@ def evaluate(
     config = discover.load("mien.models", loaded.header.family).Config(**loaded.header.config)
     pairs = evaluation_pairs(loaded.header, config, data, progress=None)
     _check_fit(loaded, pairs, data)
-    found = examine(loaded, pairs, open_networks(device), progress=progress)
+    examination = examine(loaded, pairs, open_networks(device), progress=progress)
     if source.is_dir():
-        found.append(RunFolder.open(source))
-    return found
+        examination.append(RunFolder.open(source))
+    return examination
 
 
 def open_networks(device: torch.device) -> list[FeatureNetwork]:
@@ -228,9 +228,9 @@ def _check_fit(loaded: LoadedNetwork[Any], pairs: EvaluationPairs, data: str) ->
             raise InputError(f"{data}: its pictures have {what} {two}, {loaded.model} learnt from {one}")
 
 
-def _pixel_table(found: TranslatorExamination) -> Table:
+def _pixel_table(examination: TranslatorExamination) -> Table:
     rows = []
-    for one in found.closeness:
+    for one in examination.closeness:
         similarity = ["-" if value is None else f"{value:.3f}" for value in (one.ssim, one.ms_ssim)]
         rows.append((one.way, _share(one.l1), f"{one.psnr:.2f} dB", *similarity))
     return Table(_columns("pixels", "L1", "PSNR", "SSIM", "MS-SSIM"), tuple(rows))

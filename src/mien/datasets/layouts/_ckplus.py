@@ -110,8 +110,8 @@ def read(root: Path | str) -> CKPlus:
         if not (root / name).is_dir()
     ]
     folders = [folder for subject in _folders(pictures) for folder in _folders(subject)]
-    found = [_sequence(root, folder, problems) for folder in folders]
-    sequences = tuple(sequence for sequence in found if sequence is not None)
+    read_or_none = [_sequence(root, folder, problems) for folder in folders]
+    sequences = tuple(sequence for sequence in read_or_none if sequence is not None)
     if not sequences:
         raise InputError(f"{pictures}: no sequence in it, as S005/001/S005_001_00000001.png; {_GET}")
     return CKPlus(root, sequences, tuple(problems))
@@ -170,11 +170,11 @@ def _peak(frames: tuple[Frame, ...], numbers: set[int], where: str, problems: li
     """The frame that FACS and emotion are about, else the last."""
     if not numbers:
         return frames[-1]
-    found = next((frame for frame in frames if {frame.number} == numbers), None)
-    if found is None:
+    peak = next((frame for frame in frames if {frame.number} == numbers), None)
+    if peak is None:
         named = " and ".join(map(str, sorted(numbers)))
         problems.append(Problem(where, f"its peak should be frame {named}, which is not one picture there"))
-    return found
+    return peak
 
 
 def _try(root: Path, path: Path, parse: Callable[[Path], T], problems: list[Problem]) -> T | None:

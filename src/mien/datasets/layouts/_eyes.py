@@ -106,10 +106,10 @@ def read_note(picture: Path, note: Path, *, grow: float) -> tuple[dict[str, floa
 
 def _vector(text: Any) -> list[float]:
     """The numbers of "(x, y, z)". Raises ValueError for fewer than two."""
-    found = [float(number) for number in _NUMBER.findall(text)]
-    if len(found) < 2 or not all(map(math.isfinite, found)):
+    numbers = [float(number) for number in _NUMBER.findall(text)]
+    if len(numbers) < 2 or not all(map(math.isfinite, numbers)):
         raise ValueError(f"{str(text)[:40]!r} is no vector")
-    return found
+    return numbers
 
 
 def _head(turns: list[float]) -> dict[str, float]:
@@ -136,9 +136,9 @@ def days(root: Path) -> list[str]:
     """The .mat files under `root` (or its Data/Normalized) by person and day, relative to `root`."""
     inside = root / "Data" / "Normalized"
     base = inside if inside.is_dir() else root / "Normalized" if (root / "Normalized").is_dir() else root
-    found = (path.relative_to(base).as_posix() for path in base.glob("p*/*.mat"))
+    names = (path.relative_to(base).as_posix() for path in base.glob("p*/*.mat"))
     prefix = "" if base == root else base.relative_to(root).as_posix() + "/"
-    return sorted(prefix + name for name in found if _DAY.fullmatch(name))
+    return sorted(prefix + name for name in names if _DAY.fullmatch(name))
 
 
 def read_day(path: Path) -> dict[str, dict[str, float] | None]:
@@ -210,8 +210,8 @@ def _arrays(eye: Any, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | 
         raise BadPicture(where, "unreadable", f"{where}: height and width are swapped, {pictures.shape[1:]}")
     fits = pictures.ndim == 3 and pictures.shape[1:] == (HEIGHT, WIDTH) and pictures.dtype == np.uint8
     if not fits or gaze.shape != (len(pictures), 3) or (pose is not None and pose.shape != gaze.shape):
-        found = f"image {pictures.dtype} {pictures.shape}, gaze {gaze.shape}"
+        shapes = f"image {pictures.dtype} {pictures.shape}, gaze {gaze.shape}"
         raise BadPicture(
-            where, "unreadable", f"{where}: expected image uint8 (N, 36, 60), gaze (N, 3); {found}"
+            where, "unreadable", f"{where}: expected image uint8 (N, 36, 60), gaze (N, 3); {shapes}"
         )
     return gaze, pictures, pose

@@ -64,12 +64,12 @@ def read_records(root: Path, folder: Path, problems: list[Problem]) -> tuple[Rec
 
 def parse_text(text: str) -> dict[str, str]:
     """Lines "Key: value" with any case and space; "=" or a tab may stand for ":". Others say nothing."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in text.splitlines():
         match = re.match(r"\s*([^:=\t]+?)\s*[:=\t]\s*(.*?)\s*$", line)
         if match and match[2]:
-            found.setdefault(match[1].lower(), match[2])
-    return found
+            fields.setdefault(match[1].lower(), match[2])
+    return fields
 
 
 def _age_and_sex(path: Path, root: Path, problems: list[Problem]) -> tuple[int | None, str | None]:
@@ -98,9 +98,9 @@ def count_records(records: Sequence[Record], problems: list[Problem]) -> dict[st
     fronts = Counter(record.person for record in records if record.role == "front")
     profiles = Counter(record.person for record in records if record.role == "profile")
     people = {record.person: "" for record in records}
-    for person, found in _sexes(records).items():
-        people[person] = min(found) if len(found) == 1 else ""
-        if len(found) > 1:
+    for person, of_person in _sexes(records).items():
+        people[person] = min(of_person) if len(of_person) == 1 else ""
+        if len(of_person) > 1:
             problems.append(Problem(f"person {person}", "records give two sexes; counted as not known"))
     both = Counter((min(fronts[person], 2), min(profiles[person], 2)) for person in people)
     sexes = Counter(people.values())
@@ -123,8 +123,8 @@ def count_records(records: Sequence[Record], problems: list[Problem]) -> dict[st
 
 
 def _sexes(records: Sequence[Record]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    sexes: dict[str, set[str]] = {}
     for record in records:
         if record.sex is not None:
-            found.setdefault(record.person, set()).add(record.sex)
-    return found
+            sexes.setdefault(record.person, set()).add(record.sex)
+    return sexes

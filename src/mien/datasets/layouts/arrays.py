@@ -48,7 +48,7 @@ def _pictures(path: Path) -> np.ndarray:
         raise InputError(
             f"{path}: no array can be read from it ({' '.join(str(error).split())[:80]})"
         ) from error
-    found = [array for array in arrays.values() if array.ndim == 4]
-    if len(found) != 1:
-        raise InputError(f"{path}: holds {len(found)} arrays of pictures [N, S, S, C]; one is needed")
-    return found[0]
+    batches = [array for array in arrays.values() if array.ndim == 4]
+    if len(batches) != 1:
+        raise InputError(f"{path}: holds {len(batches)} arrays of pictures [N, S, S, C]; one is needed")
+    return batches[0]

@@ -140,8 +140,8 @@ def _pictures(root: Path) -> Path | None:
 
 def _list_file(root: Path, name: str) -> Path | None:
     """A list as it comes, or as Kaggle has it."""
-    found = (path for folder in ("", *_LIST_FOLDERS) for path in _named(root / folder, name, dirs=False))
-    return min(found, key=lambda path: path.suffix.lower() != ".txt", default=None)
+    paths = (path for folder in ("", *_LIST_FOLDERS) for path in _named(root / folder, name, dirs=False))
+    return min(paths, key=lambda path: path.suffix.lower() != ".txt", default=None)
 
 
 def _named(folder: Path, name: str, *, dirs: bool) -> Iterator[Path]:

@@ -120,9 +120,9 @@ def _kind(root: Path) -> str:
 
 
 def _unityeyes(root: Path, problems: list[Problem]) -> list[Entry]:
-    found = numbered(root)
+    pictures = numbered(root)
     entries = []
-    for picture, note in found.items():
+    for picture, note in pictures.items():
         try:
             labels, box = read_note(root / picture, root / note, grow=_MARGIN)
         except InputError as error:

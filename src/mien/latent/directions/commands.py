@@ -95,13 +95,13 @@ def import_(
         raise InputError("--name is for a single file")
     drawing = Drawing.of(run, trunc=1.0, label=())
     path = out or default_path(source_of(run))
-    found, problems = [], []
+    imported, problems = [], []
     for file in files:
         try:
-            found.append(import_direction(file, name or file.stem, shape_of(drawing)))
+            imported.append(import_direction(file, name or file.stem, shape_of(drawing)))
         except InputError as error:
             problems.append(str(error))
-    if not found:
+    if not imported:
         raise InputError("; ".join(problems) or "no file was given")
     for problem in problems:
         events.warn(f"left out: {problem}")
@@ -109,9 +109,9 @@ def import_(
     if path.exists():
         known = Directions.read(path)
         known.check(drawing, path)
-    joined = known.joined(found)
+    joined = known.joined(imported)
     joined.save(path)
-    events.wrote(path, f"{len(joined)} directions; new: {', '.join(one.name for one in found)}")
+    events.wrote(path, f"{len(joined)} directions; new: {', '.join(one.name for one in imported)}")
     return joined.names
 
 

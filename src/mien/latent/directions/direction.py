@@ -279,13 +279,13 @@ def table_of(directions: Directions) -> Table:
 
 def _row(about: About) -> tuple[str, ...]:
     accuracy = about.accuracy
-    told = f"{accuracy.value:.2f} ({accuracy.low:.2f}-{accuracy.high:.2f})" if accuracy else "-"
+    accuracy_text = f"{accuracy.value:.2f} ({accuracy.low:.2f}-{accuracy.high:.2f})" if accuracy else "-"
     own = about.effects.get(about.name)
     others = {name: value for name, value in about.effects.items() if name != about.name}
     worst = max(others, key=lambda name: abs(others[name])) if others else None
     return (
         about.name,
-        told,
+        accuracy_text,
         "-" if own is None else f"{own:+.2f}",
         "-" if worst is None else f"{others[worst]:+.2f} {worst}",
         layers_text(about.layers) or "-",

@@ -87,7 +87,7 @@ def candidates(
     measured = bench.effects(parts, tick)
     by_block = np.nan_to_num(measured.mean).reshape(len(steps), count, -1)
     noise = float(np.nanmean(measured.error**2))
-    found = []
+    candidates_of = []
     for own, step in enumerate(steps):
         several = [Candidate(step, "plain"), Candidate(conditional(steps, own), "conditional")]
         if (chosen := best_range(by_block[own], own)) is not None:
@@ -95,8 +95,8 @@ def candidates(
         weights = cancelling(by_block.reshape(len(parts), -1), own, noise)
         mixture = (torch.from_numpy(weights).float().view(-1, *[1] * (parts.ndim - 1)) * parts).sum(0)
         several.append(Candidate(mixture, "combined"))
-        found.append([one for one in several if bool(one.step.abs().sum() > 0)])
-    return found
+        candidates_of.append([one for one in several if bool(one.step.abs().sum() > 0)])
+    return candidates_of
 
 
 def conditional(steps: Tensor, own: int) -> Tensor:
@@ -195,14 +195,14 @@ def refined(
         np.nan_to_num(effects.mean)[:, list(owns)],
         float(np.mean(effects.error[:, list(owns)] ** 2)),
     )
-    found: list[tuple[Tensor, float] | None] = []
+    refined_steps: list[tuple[Tensor, float] | None] = []
     for at, own in enumerate(owns):
         weights = torch.from_numpy(cancelling(matrix, at, noise)).float()
         step = (weights.view(-1, *[1] * (steps.ndim - 1)) * steps).sum(0)
         effect = check.effects(step[None])
         old, new = selectivity(before.mean[at], own), selectivity(effect.mean[0], own)
-        found.append((step, new) if new > old and works(effect, own) else None)
-    return found
+        refined_steps.append((step, new) if new > old and works(effect, own) else None)
+    return refined_steps
 
 
 def works(effects: Effects, own: int) -> bool:

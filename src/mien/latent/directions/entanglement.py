@@ -212,10 +212,10 @@ class Looks:
 
     def _far(self, step: Tensor, amount: float, bound: float) -> Far:
         images = moved(self._drawing, self._codes, amount * step).draw(self._drawing)
-        found, distance = self._share_found(images), self._distance(images)
+        share, distance = self._share_found(images), self._distance(images)
         drift = float(np.linalg.norm(self._identity.features(images) - self._who, axis=1).mean())
-        good = found >= _FOUND * self.found and distance <= bound
-        return Far(amount=amount, found=found, distance=distance, drift=drift, good=good)
+        good = share >= _FOUND * self.found and distance <= bound
+        return Far(amount=amount, found=share, distance=distance, drift=drift, good=good)
 
     def _distance(self, images: Tensor) -> float:
         return estimate(self._others, self._features.features(images))
@@ -264,10 +264,10 @@ def shown(table: Entanglement) -> Table:
         own = row.effects.get(row.name)
         others = [one for one in row.effects.items() if one[0] != row.name]
         others.sort(key=lambda one: -abs(one[1]))
-        told = ", ".join(f"{name} {value:+.2f}" for name, value in others[:2])
+        largest_others = ", ".join(f"{name} {value:+.2f}" for name, value in others[:2])
         low, high = row.reach
         own_text = "-" if own is None else f"{own:+.2f}"
-        rows.append((row.name, own_text, told, f"{row.drift:.2f}", f"{low:g} to {high:g}"))
+        rows.append((row.name, own_text, largest_others, f"{row.drift:.2f}", f"{low:g} to {high:g}"))
     caption = (
         "effects of one unit in standard deviations over samples; drift: identity distance a unit, and two"
         f" different faces are {table.others:.2f} apart"

@@ -79,19 +79,19 @@ def learn(
     drawing = Drawing.of(source, trunc=trunc, label=label)
     names, files = _split(reader or READERS)
     path = out or default_path(source_of(source))
-    wanted = [name.strip() for name in attributes.split(",") if name.strip()]
+    chosen = [name.strip() for name in attributes.split(",") if name.strip()]
     rows = _label_rows(files, events)
     readers = Readers.open(names) if names else Readers(())
-    check_names(wanted, (*dict.fromkeys(name for row in rows.values() for name in row), *readers.names))
-    if wanted and names:
-        readers = readers.narrowed(wanted)
+    check_names(chosen, (*dict.fromkeys(name for row in rows.values() for name in row), *readers.names))
+    if chosen and names:
+        readers = readers.narrowed(chosen)
     seeds = sorted(rows) if rows else list(range(samples))
     codes = Codes.of_seeds(drawing, seeds)
     readings = _read(drawing, codes, readers, events.progress("drawing and reading")) if names else None
-    found = _joined(readings, rows, seeds)
-    found = found.only(wanted) if wanted else found
-    _say_unread(found, events)
-    lesson = Lesson(drawing, codes, found, readers)
+    labelled = _joined(readings, rows, seeds)
+    labelled = labelled.only(chosen) if chosen else labelled
+    _say_unread(labelled, events)
+    lesson = Lesson(drawing, codes, labelled, readers)
     fits = lesson.fits(events)
     directions = Directions(tuple(lesson.directions(fits, events)), codes.space, drawing.loaded.model)
     if not directions.several:
@@ -153,12 +153,12 @@ def _joined(readings: Readings | None, rows: dict[int, dict[str, float]], seeds:
     return Readings((*names, *others), values, frozenset(yes_no))
 
 
-def _say_unread(found: Readings, events: Events) -> None:
-    unread = int((~np.isfinite(found.values).any(axis=1)).sum())
-    partly = int((~np.isfinite(found.values)).any(axis=1).sum()) - unread
+def _say_unread(readings: Readings, events: Events) -> None:
+    unread = int((~np.isfinite(readings.values).any(axis=1)).sum())
+    partly = int((~np.isfinite(readings.values)).any(axis=1).sum()) - unread
     if unread or partly:
         events.note(
-            f"of {len(found.values):,} samples {unread:,} could not be read at all, {partly:,} in part"
+            f"of {len(readings.values):,} samples {unread:,} could not be read at all, {partly:,} in part"
             " (no face was found in them)"
         )
 
@@ -175,23 +175,23 @@ class Lesson:
     def fits(self, events: Events) -> dict[str, tuple[Fit, Tensor]]:
         """For each attribute that can be learnt its fit and, shaped like a latent, its step."""
         features, step_of = _features(self.codes.values, row_groups(self.drawing))
-        parts, found = Parts.of(len(self.codes)), {}
+        parts, fits = Parts.of(len(self.codes)), {}
         tick = events.progress("learning", unit="attributes")
         for number, name in enumerate(self.readings.names, start=1):
             try:
                 one = fit(
                     features, self.readings.column(name), name, parts, yes_no=name in self.readings.yes_no
                 )
-                found[name] = one, step_of(one.weights)
+                fits[name] = one, step_of(one.weights)
             except TooFew as error:
                 events.warn(f"left out: {error}")
             tick(number, len(self.readings.names))
-        return found
+        return fits
 
     def directions(self, fits: dict[str, tuple[Fit, Tensor]], events: Events) -> list[Direction]:
         """The directions that work: measured on images where a reader can, else by their fit."""
         measured = [name for name in fits if name in self.readers.names]
-        found = self._measured(measured, fits, events) if measured else {}
+        directions = self._measured(measured, fits, events) if measured else {}
         for name, (one, step) in fits.items():
             if name in measured:
                 continue
@@ -199,10 +199,10 @@ class Lesson:
                 events.warn(f"left out: {name} cannot be told from the latents (held out: chance)")
                 continue
             size = self._sigma(step) / max(one.correlation, 1 / _MOST_GAIN)
-            found[name] = Direction.of(
+            directions[name] = Direction.of(
                 step * size, name, method=one.method, source="labels", accuracy=one.accuracy
             )
-        return [found[name] for name in fits if name in found]
+        return [directions[name] for name in fits if name in directions]
 
     def _measured(
         self, names: list[str], fits: dict[str, tuple[Fit, Tensor]], events: Events
@@ -223,13 +223,13 @@ class Lesson:
         )
         if compared:
             events.send(_comparison(compared))
-        found = {}
+        directions = {}
         for own, name in enumerate(names):
             effects = judged.effects(kept[own].step[None]) if own in kept else None
             if effects is None or not works(effects, own):
                 events.warn(f"left out: {name} does not move its own attribute, as far as can be seen")
                 continue
-            found[name] = Direction.of(
+            directions[name] = Direction.of(
                 kept[own].step,
                 name,
                 method=f"{fits[name][0].method}, {kept[own].how}",
@@ -237,7 +237,7 @@ class Lesson:
                 accuracy=fits[name][0].accuracy,
                 effects=dict(zip(names, effects.mean[0].round(4).tolist(), strict=True)),
             )
-        return found
+        return directions
 
     def _refined(
         self,

@@ -92,8 +92,8 @@ def find(
     tick = events.progress("drawing", "strips")
     for number, one in enumerate(directions, start=1):
         strip = show_moved(drawing, codes[:_FACES], one.step, side, one.name)
-        told = f"{one.about.score or 0.0:.1%} of {shares}"
-        rows_shown.append((one.name, told, layers_text(one.about.layers), strip))
+        share_text = f"{one.about.score or 0.0:.1%} of {shares}"
+        rows_shown.append((one.name, share_text, layers_text(one.about.layers), strip))
         tick(number, len(directions))
     how = f"{_HOW[method]}; from -3 to 3 standard deviations of the latents, the face itself between"
     context = {"model": drawing.loaded.model, "about": how, "rows": rows_shown}
@@ -116,9 +116,9 @@ def chosen_rows(codes: Codes, layers: str | None, drawing: Drawing) -> tuple[int
         return max(groups, key=len)
     rows = parse_layers(layers, codes.values.shape[1])
     if not any(set(rows) <= set(group) for group in groups):
-        told = " and ".join(str(list(group)) for group in groups)
+        listed = " and ".join(str(list(group)) for group in groups)
         raise InputError(
-            f"--layers {layers}: layers {told} hold different latents here; choose among one of them"
+            f"--layers {layers}: layers {listed} hold different latents here; choose among one of them"
         )
     return rows
 
@@ -174,14 +174,14 @@ def readers(network: Any, codes: Codes) -> list[tuple[int, Tensor]]:
     They are seen at work: each row of a latent is filled with a number of its own, and a layer that is handed
     nothing but that number reads this row.
     """
-    found: list[tuple[int, Tensor]] = []
+    matrices: list[tuple[int, Tensor]] = []
 
     def look(module: nn.Module, given: tuple[Any, ...]) -> None:
         x = given[0] if given and isinstance(given[0], Tensor) else None
         if x is not None and x.ndim in (2, 4) and x[0, 0].numel() == 1 and bool((x == x.flatten()[0]).all()):
             row = float(x.flatten()[0]) - 1
             if row == int(row) and 0 <= row < count:
-                found.append((int(row), _as_matrix(module, x.shape[1])))
+                matrices.append((int(row), _as_matrix(module, x.shape[1])))
 
     shape = codes.values.shape[1:]
     count = shape[0] if len(shape) == 2 else 1
@@ -195,7 +195,7 @@ def readers(network: Any, codes: Codes) -> list[tuple[int, Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return matrices
 
 
 def signed(vector: Tensor) -> Tensor:

@@ -179,8 +179,8 @@ def patches(maps: Tensor, places: Tensor, around: Tensor) -> Tensor:
     points = places[:, :, None] + around
     grid = (2 * points + 1) / maps.shape[-1] - 1
     flat = grid.reshape(1, 1, -1, 2)
-    found = F.grid_sample(maps, flat, mode="bilinear", padding_mode="border", align_corners=False)
-    return found[0, :, 0].t().reshape(*points.shape[:3], -1)
+    samples = F.grid_sample(maps, flat, mode="bilinear", padding_mode="border", align_corners=False)
+    return samples[0, :, 0].t().reshape(*points.shape[:3], -1)
 
 
 def tracked(maps: Tensor, looks: Tensor, points: Tensor, around: Tensor, search: Tensor) -> Tensor:

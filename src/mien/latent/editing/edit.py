@@ -213,8 +213,8 @@ def _opened(
     if seeds is not None or latent is not None:
         raise InputError("--photo, --seeds and --latent: give one of them")
     faces = collect_faces(photo_paths(photo), drawing.resolution, events, face)
-    found = project_faces(faces, drawing, events, encoder, steps)
-    return found.codes, list(found.names), faces
+    projected = project_faces(faces, drawing, events, encoder, steps)
+    return projected.codes, list(projected.names), faces
 
 
 def _check_alone(files_only: tuple[object, ...], *, paste: bool) -> None:

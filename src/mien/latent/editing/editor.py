@@ -130,9 +130,9 @@ class Editor:
         with self._lock:
             return list(self._named)
 
-    def fresh_name(self, wanted: str) -> str:
-        """`wanted`, or with a number where that is taken; it is taken from now on."""
-        stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in wanted)[:60]
+    def fresh_name(self, proposed: str) -> str:
+        """`proposed`, or with a number where that is taken; it is taken from now on."""
+        stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in proposed)[:60]
         with self._lock:
             name, number = stem, 1
             while name in self._named or name.isdigit():
@@ -165,12 +165,12 @@ class Editor:
     def edited(self, edit: Edit) -> Codes:
         """The latent of an edit. Raises InputError for a face, direction or layer that is not there."""
         codes = self.codes_of(edit.face)
-        asked = {name: amount for name, amount in edit.set.items() if amount}
-        if any(abs(amount) > _MOST_AMOUNT for amount in asked.values()):
+        amounts = {name: amount for name, amount in edit.set.items() if amount}
+        if any(abs(amount) > _MOST_AMOUNT for amount in amounts.values()):
             raise InputError(f"an amount beyond {_MOST_AMOUNT:g}")
-        if not asked:
+        if not amounts:
             return codes
-        return moved(self.drawing, codes, combined(self.directions, asked, self._layers(edit)))
+        return moved(self.drawing, codes, combined(self.directions, amounts, self._layers(edit)))
 
     def _layers(self, edit: Edit) -> tuple[int, ...] | None:
         if edit.layers is None:
@@ -243,14 +243,14 @@ class Editor:
     def command(self, edit: Edit) -> str:
         """The command line that draws the same picture."""
         given, seeds = self._command, edit.face not in self._named
-        asked = {name: amount for name, amount in edit.set.items() if amount}
-        words = ["mien", "edit" if asked or not seeds else "generate"]
+        amounts = {name: amount for name, amount in edit.set.items() if amount}
+        words = ["mien", "edit" if amounts or not seeds else "generate"]
         words += [str(given.source)] if given.source is not None else []
         latent = str(self.faces_folder / f"{edit.face}.npz")
         words += ["--seeds", edit.face] if seeds else ["--latent", latent]
-        if asked:
+        if amounts:
             words += ["--directions", str(given.directions)] if given.directions is not None else []
-            words += [word for name, amount in asked.items() for word in ("--set", f"{name}={amount:g}")]
+            words += [word for name, amount in amounts.items() for word in ("--set", f"{name}={amount:g}")]
             words += ["--layers", "{}-{}".format(*edit.layers)] if edit.layers is not None else []
         words += ["--trunc", f"{given.trunc:g}"] if given.trunc != 1 else []
         words += [word for label in given.label for word in ("--label", label)]

@@ -55,7 +55,7 @@ def build_app(editor: Editor, works: Works, *, secret: str, hosts: frozenset[str
     return app
 
 
-def asked(edit: Annotated[str, Query(max_length=100_000)]) -> Edit:
+def parsed(edit: Annotated[str, Query(max_length=100_000)]) -> Edit:
     """The edit in an address. Raises InputError."""
     try:
         return Edit.model_validate_json(edit)
@@ -82,7 +82,7 @@ def _picture_routes(editor: Editor, works: Works) -> APIRouter:
 
     @router.get("/picture")
     def picture(edit: str) -> Response:
-        return _png(editor.picture(asked(edit)))
+        return _png(editor.picture(parsed(edit)))
 
     @router.get("/faces/{face}")
     def face(face: str) -> Response:
@@ -91,15 +91,15 @@ def _picture_routes(editor: Editor, works: Works) -> APIRouter:
 
     @router.get("/strip")
     def strip(edit: str, name: str) -> Response:
-        return _png(editor.strip(asked(edit), name))
+        return _png(editor.strip(parsed(edit), name))
 
     @router.get("/pasted")
     def pasted(edit: str) -> Response:
-        return _png(works.paste(asked(edit)))
+        return _png(works.paste(parsed(edit)))
 
     @router.get("/command")
     def command(edit: str) -> Response:
-        one = asked(edit)
+        one = parsed(edit)
         editor.codes_of(one.face)
         return json_answer({"command": editor.command(one)})
 
@@ -143,8 +143,8 @@ def _kept_routes(editor: Editor, works: Works) -> APIRouter:
         return json_answer(editor.keep(edit))
 
     @router.post("/kept/give-up")
-    def give_up(asked: File) -> Response:
-        editor.give_up(asked.file)
+    def give_up(request: File) -> Response:
+        editor.give_up(request.file)
         return json_answer({"revision": editor.revision})
 
     @router.get("/kept/{file}")
@@ -174,9 +174,9 @@ def _work_routes(works: Works) -> APIRouter:
         return json_answer(dataclasses.asdict(works.project(key, number)))
 
     @router.post("/drags")
-    def drag(asked: Drag) -> Response:
-        pulls = [Pull((x, y), (to_x, to_y)) for x, y, to_x, to_y in asked.points]
-        return json_answer(dataclasses.asdict(works.drag(asked.edit, pulls, asked.steps)))
+    def drag(request: Drag) -> Response:
+        pulls = [Pull((x, y), (to_x, to_y)) for x, y, to_x, to_y in request.points]
+        return json_answer(dataclasses.asdict(works.drag(request.edit, pulls, request.steps)))
 
     @router.post("/works/{number}/stop")
     def stop(number: int) -> Response:

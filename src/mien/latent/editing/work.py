@@ -130,10 +130,10 @@ class Works:
             work.error, work.state = f"this failed: {type(error).__name__}: {error}", "failed"
             raise
 
-    def _show(self, work: Work, codes: Codes, wanted: str) -> None:
+    def _show(self, work: Work, codes: Codes, name_if_first: str) -> None:
         """The result so far; the first one is on disk, too."""
         first = not work.face
-        name = self._editor.fresh_name(wanted) if first else work.face
+        name = self._editor.fresh_name(name_if_first) if first else work.face
         self._editor.put(name, codes, saved=first)
         work.face, work.revision = name, work.revision + 1
 
@@ -178,10 +178,10 @@ class Works:
         """Begin to find the latent of a photo's face."""
         face = self.photo_face(key, number)
         stem = self._photos[key].name
-        wanted = f"photo-{stem}" if len(self._photos[key].faces) == 1 else f"photo-{stem}-{number}"
-        return self._begin("photo", self._options.num_steps, lambda work: self._project(work, face, wanted))
+        name = f"photo-{stem}" if len(self._photos[key].faces) == 1 else f"photo-{stem}-{number}"
+        return self._begin("photo", self._options.num_steps, lambda work: self._project(work, face, name))
 
-    def _project(self, work: Work, face: PhotoFace, wanted: str) -> None:
+    def _project(self, work: Work, face: PhotoFace, name: str) -> None:
         def listen(event: Event) -> None:
             if isinstance(event, Progress):
                 work.step = event.done
@@ -192,7 +192,7 @@ class Works:
             show(Codes(values, codes_space, model))
 
         def show(codes: Codes) -> None:
-            self._show(work, codes, wanted)
+            self._show(work, codes, name)
             self._face_of[work.face] = face
 
         events, drawing = Events(listen), self._editor.drawing
@@ -233,7 +233,7 @@ class Works:
         codes = self._editor.edited(edit)
         return self._begin("drag", steps, lambda work: self._drag(work, codes, pulls, f"drag-{edit.face}"))
 
-    def _drag(self, work: Work, codes: Codes, pulls: Sequence[Pull], wanted: str) -> None:
+    def _drag(self, work: Work, codes: Codes, pulls: Sequence[Pull], name: str) -> None:
         if self._dragging is None:
             self._dragging = Dragging(self._editor.drawing)
         steps = self._dragging.steps(codes, pulls, most=work.total)
@@ -244,4 +244,4 @@ class Works:
             if last is None:
                 return
             work.step, work.points = last.step, last.points
-            self._show(work, last.codes, wanted)
+            self._show(work, last.codes, name)

@@ -230,11 +230,11 @@ class _Run:
     def _settings(self, precision: str) -> dict[str, Any]:
         """Write down what is trained, once; InputError where another training is in the folder."""
         data, first = self._dataset and self._dataset.content_hash, self._first and self._first.model
-        told = {"family": "encoder", **self._config.model_dump(mode="json"), "data": data, "from": first}
-        told |= {"perceptual": self._distance is not None, "seed": self._seed}
+        settings = {"family": "encoder", **self._config.model_dump(mode="json"), "data": data, "from": first}
+        settings |= {"perceptual": self._distance is not None, "seed": self._seed}
         if (self._run.path / "config.json").exists():
             before = self._run.read_config()
-            apart = sorted(key for key in told if before.get(key) != told[key])
+            apart = sorted(key for key in settings if before.get(key) != settings[key])
             if precision not in ("auto", before.get("precision", "fp32")):
                 apart.append("precision")
             if apart:
@@ -246,9 +246,9 @@ class _Run:
         if precision == "auto":
             speeds = probe(self._built, self._batches, self._device, rounds=6)  # two kinds of steps in turn
             precision = choose(speeds)
-        told["precision"] = precision
-        self._run.write_config(told)
-        return told
+        settings["precision"] = precision
+        self._run.write_config(settings)
+        return settings
 
 
 _KEPT = ("mean", "scale", "basis")  # of the generator, not learnt
@@ -346,9 +346,9 @@ def packaged_encoder(loaded: LoadedNetwork[Any]) -> Path | None:
 
 def open_encoder(path: Path, loaded: LoadedNetwork[Any]) -> Encoding:
     """The encoder of a file or folder of `mien encoder`. Raises InputError where it is another model's."""
-    found = load_network(path, kind=KIND)
-    config = Config(**found.header.config)
+    encoder_network = load_network(path, kind=KIND)
+    config = Config(**encoder_network.header.config)
     model = config.model
     if model != loaded.model and not loaded.header.origin.startswith(f"{model} tuned"):
         raise InputError(f"{path}: an encoder for {model}, and the generator here is {loaded.model}")
-    return Encoding(found.network, loaded.network, config.passes_at_use, found.model)
+    return Encoding(encoder_network.network, loaded.network, config.passes_at_use, encoder_network.model)

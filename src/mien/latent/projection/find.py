@@ -151,8 +151,8 @@ class Finder:
         done = sum(len(parts[n]) for n in range(len(parts)) if n not in set(todo))
         tick = self._events.progress("projecting", unit="faces")
         with cluster.opened(address, needs=needs) as pool:
-            for at, found in pool.run(project_shard, shards):
-                saved.parts[f"batch{todo[at]}"] = found
+            for at, projected in pool.run(project_shard, shards):
+                saved.parts[f"batch{todo[at]}"] = projected
                 saved.write()
                 done += len(parts[todo[at]])
                 tick(done, len(targets))
@@ -170,11 +170,11 @@ class Finder:
             given = self._guess(targets)
         return given
 
-    def codes(self, found: Projected) -> Codes:
+    def codes(self, projected: Projected) -> Codes:
         """What was found as latents of the generator."""
-        space = "w" if found.values.ndim == 3 else "z"
-        labels = found.labels if space == "z" else None
-        return Codes(found.values, space, self._drawing.loaded.model, labels)  # type: ignore[arg-type]
+        space = "w" if projected.values.ndim == 3 else "z"
+        labels = projected.labels if space == "z" else None
+        return Codes(projected.values, space, self._drawing.loaded.model, labels)  # type: ignore[arg-type]
 
 
 def _shard(setup: str, part: range, targets: Sequence[Target], given: Tensor | None) -> Shard:

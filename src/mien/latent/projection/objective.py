@@ -76,8 +76,8 @@ class Objective:
         assert self._lpips is not None
         assert self._directions is not None
         total = torch.zeros(len(images))
-        found = self._lpips.directions(viewed(images))
-        for one, other, weights in zip(found, self._directions, self._lpips.linear, strict=True):
+        directions = self._lpips.directions(viewed(images))
+        for one, other, weights in zip(directions, self._directions, self._lpips.linear, strict=True):
             far = (one - other[which]).square() * weights.view(1, -1, 1, 1)
             total = total + _mean(far.sum(dim=1, keepdim=True), places)
         return total
@@ -145,8 +145,8 @@ def _batched(lpips: Lpips, images: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def lpips_distances(lpips: Lpips, one: Tensor, other: Tensor) -> list[float]:
     """LPIPS of float images [N, C, H, W] each to its partner, as reports state it."""
-    found: Sequence[Tensor] = [
+    distances: Sequence[Tensor] = [
         lpips(viewed(a), viewed(b))
         for a, b in zip(torch.split(one, _BATCH), torch.split(other, _BATCH), strict=True)
     ]
-    return [float(value) for value in torch.cat(list(found))]
+    return [float(value) for value in torch.cat(list(distances))]

@@ -175,15 +175,15 @@ class _Run:
 
     def project(self, *, paste: bool, cluster: str | None) -> list[Projection]:
         self._describe()
-        found = self._finder.find(self._targets, self._saved, address=cluster)
-        drawing, codes = self._drawing, self._finder.codes(found)
+        projected = self._finder.find(self._targets, self._saved, address=cluster)
+        drawing, codes = self._drawing, self._finder.codes(projected)
         if self._options.tune:
             drawing = self._tuned(codes)
             codes = replace(codes, model=drawing.loaded.model)
-        projections = self._projections(found, codes, drawing)
+        projections = self._projections(projected, codes, drawing)
         writer = Writer(self._out, drawing, self._events)
         for index, projection in enumerate(projections):
-            writer.write(projection, found, index, every=self._options.every, video=self._options.video)
+            writer.write(projection, projected, index, every=self._options.every, video=self._options.video)
             if paste:
                 projections[index] = writer.paste(projection)
         writer.write_all(codes, self._targets)
@@ -232,25 +232,27 @@ class _Run:
         self._events.wrote(path, "the generator tuned to these faces")
         return replace(self._drawing, loaded=load_network(path))
 
-    def _projections(self, found: Projected, codes: Codes, drawing: Drawing) -> list[Projection]:
+    def _projections(self, projected: Projected, codes: Codes, drawing: Drawing) -> list[Projection]:
         network = drawing.loaded.network
-        images = self._with_noise(found) if found.noise and not self._options.tune else codes.draw(drawing)
+        images = (
+            self._with_noise(projected) if projected.noise and not self._options.tune else codes.draw(drawing)
+        )
         lpips = open_lpips("vgg", self._events, instead="the report has no LPIPS")
         identity = open_identity(self._events, instead="the report has no identity distance")
         scores = measured(self._targets, images, codes.values, network, lpips=lpips, identity=identity)
         projections = []
         for index, (target, image, score) in enumerate(zip(self._targets, images, scores, strict=True)):
-            labels = found.labels if self._options.optimise_label else None
+            labels = projected.labels if self._options.optimise_label else None
             words = "" if labels is None else label_in_words(labels[index], drawing.loaded.header)
             projections.append(Projection(target, codes[index : index + 1], image, score, words))
         return projections
 
     @torch.no_grad()
-    def _with_noise(self, found: Projected) -> Tensor:
+    def _with_noise(self, projected: Projected) -> Tensor:
         network = self._drawing.loaded.network
-        rows = range(len(found.values))
-        maps = [{name: value[row : row + 1] for name, value in found.noise.items()} for row in rows]
-        drawn = [synthesised(network, found.values[row : row + 1], maps[row]) for row in rows]
+        rows = range(len(projected.values))
+        maps = [{name: value[row : row + 1] for name, value in projected.noise.items()} for row in rows]
+        drawn = [synthesised(network, projected.values[row : row + 1], maps[row]) for row in rows]
         return to_uint8(torch.cat(drawn))
 
     def _about(self) -> dict[str, str]:

@@ -38,12 +38,12 @@ def write_projection(
     out: Path, projections: Sequence[Projection], options: ProjectOptions, about: Mapping[str, str]
 ) -> Path:
     """Write report.html and projection.json; the path of the page. about: facts, with "model" and "title"."""
-    found = summary(projections)
+    scores = summary(projections)
     record = {
         "tool": TOOL,
         **about,
         "options": options.model_dump(mode="json"),
-        "summary": found,
+        "summary": scores,
         "faces": [as_record(projection) for projection in projections],
     }
     write_text(
@@ -54,7 +54,7 @@ def write_projection(
         "title": about["title"],
         "model": about["model"],
         "lead": f"{what} projected into {about.get('space', 'the latent space')} of {about['model']}.",
-        "verdict": list(_verdict(found)),
+        "verdict": list(_verdict(scores)),
         "facts": [(key, value) for key, value in about.items() if key not in ("title", "model")],
         "faces": [_face(projection) for projection in projections[:_SHOWN]],
         "num_hidden": max(0, len(projections) - _SHOWN),
@@ -65,20 +65,20 @@ def write_projection(
     return page
 
 
-def _verdict(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+def _verdict(scores: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     """Sentences with a tone: "good", "doubt" or "plain"."""
-    if "lpips" in found:
-        yield "plain", f"Median LPIPS (VGG16) to the originals: {found['lpips']:.3f}."
-    if "same_person" in found:
-        share = found["same_person"]
+    if "lpips" in scores:
+        yield "plain", f"Median LPIPS (VGG16) to the originals: {scores['lpips']:.3f}."
+    if "same_person" in scores:
+        share = scores["same_person"]
         tone = "good" if share >= 0.5 else "doubt"
         yield (
             tone,
             f"Recognised as the same person (identity distance under {SAME_PERSON:g}): {share:.0%};"
-            f" median distance {found['identity']:.2f}.",
+            f" median distance {scores['identity']:.2f}.",
         )
-    if "w_cosine" in found:
-        yield "plain", f"Median cosine between the w found and the true one: {found['w_cosine']:.2f}."
+    if "w_cosine" in scores:
+        yield "plain", f"Median cosine between the w found and the true one: {scores['w_cosine']:.2f}."
 
 
 def _face(projection: Projection) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _face(projection: Projection) -> dict[str, Any]:
     before, after = rgb(target.image), rgb(projection.image)
     made = SourceType.TRAINED
     known = {text: getattr(scores, name) for name, text in _LABELS.items()}
-    figures = [(text, f"{value:.3f}") for text, value in known.items() if value is not None]
+    numbers = [(text, f"{value:.3f}") for text, value in known.items() if value is not None]
     pasted = None
     if projection.pasted is not None:
         photo = _bounded(read_picture(projection.pasted), _PASTED_SIDE)
@@ -96,7 +96,7 @@ def _face(projection: Projection) -> dict[str, Any]:
         "before": _shown(before, f"{target.source}, before", made if target.photo is None else None),
         "after": _shown(after, f"{target.source}, projected", made),
         "error": _shown(error_map(before, after), f"{target.source}, difference of the two", made),
-        "figures": [*figures, *([("label", projection.label)] if projection.label else [])],
+        "figures": [*numbers, *([("label", projection.label)] if projection.label else [])],
         "pasted": pasted,
     }
 

@@ -74,14 +74,14 @@ def measured(
     identity: IdentityNetwork | None,
 ) -> list[ProjectionScores]:
     """Scores of images uint8 [N, C, S, S] that latents [N, ...] draw, each against its target."""
-    wanted = torch.stack([target.image for target in targets])
+    originals = torch.stack([target.image for target in targets])
     nothing: list[float | None] = [None] * len(targets)
-    far = nothing if lpips is None else lpips_distances(lpips, to_float(images), to_float(wanted))
+    far = nothing if lpips is None else lpips_distances(lpips, to_float(images), to_float(originals))
     who = nothing
     if identity is not None:
-        one, two = (identity.features(to_uint8(enlarged(to_float(x)))) for x in (images, wanted))
+        one, two = (identity.features(to_uint8(enlarged(to_float(x)))) for x in (images, originals))
         who = [float(value) for value in np.linalg.norm(one - two, axis=1)]
-    difference = (images.float() - wanted.float()).abs().mean(dim=1, keepdim=True) / 255
+    difference = (images.float() - originals.float()).abs().mean(dim=1, keepdim=True) / 255
     masks = face_masks(targets)
     mean = _mean_of(targets, network)
     return [
@@ -139,17 +139,21 @@ class Writer:
         """Of one target."""
         return self._out / target.name
 
-    def write(self, projection: Projection, found: Projected, index: int, *, every: int, video: bool) -> None:
+    def write(
+        self, projection: Projection, projected: Projected, index: int, *, every: int, video: bool
+    ) -> None:
         """target.png, proj.png, projected_w.npz (or _z), and on request the latents on the way and a film."""
         folder = self.folder(projection.target)
         self._write_target(folder / "target.png", projection.target)
         save_picture(folder / "proj.png", to_hwc(projection.image), self._drawing.mark())
         space = projection.codes.space
         projection.codes.save(folder / f"projected_{space}.npz")
-        if found.noise:
-            maps = {name.removeprefix("noise:"): value[index].numpy() for name, value in found.noise.items()}
+        if projected.noise:
+            maps = {
+                name.removeprefix("noise:"): value[index].numpy() for name, value in projected.noise.items()
+            }
             write_arrays(folder / "noise_maps.npz", maps)
-        on_way = [(step, found.traces[step][index]) for step in sorted(found.traces)]
+        on_way = [(step, projected.traces[step][index]) for step in sorted(projected.traces)]
         if every and (kept := [(step, latent) for step, latent in on_way if step % every == 0]):
             codes = replace(projection.codes, values=torch.stack([latent for _, latent in kept]), labels=None)
             steps = np.array([step for step, _ in kept])
@@ -207,12 +211,12 @@ def as_record(projection: Projection) -> dict[str, Any]:
 
 def summary(projections: Sequence[Projection]) -> Mapping[str, float]:
     """Medians over all faces, and the share of those recognised as the same person."""
-    found: dict[str, float] = {}
+    medians: dict[str, float] = {}
     for name in ("lpips", "error", "error_inside", "error_outside", "identity", "w_cosine", "w_cosine_raw"):
         values = [v for p in projections if (v := getattr(p.scores, name)) is not None]
         if values:
-            found[name] = float(np.median(values))
+            medians[name] = float(np.median(values))
     who = [p.scores.identity for p in projections if p.scores.identity is not None]
     if who:
-        found["same_person"] = float(np.mean(np.array(who) < SAME_PERSON))
-    return found
+        medians["same_person"] = float(np.mean(np.array(who) < SAME_PERSON))
+    return medians

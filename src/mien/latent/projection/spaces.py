@@ -144,12 +144,12 @@ class ZSpace:
         self.dims = int(self._network.z_dim)
 
     def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
-        found = {"latent": values.clone()}
+        parameters = {"latent": values.clone()}
         if labels is not None and self._labels.moves:
-            found["label"] = self._labels.coordinates(labels)
+            parameters["label"] = self._labels.coordinates(labels)
         elif labels is not None:
-            found["fixed_label"] = labels.clone()
-        return found
+            parameters["fixed_label"] = labels.clone()
+        return parameters
 
     def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
         z = self._z(parameters)

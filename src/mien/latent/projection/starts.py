@@ -66,8 +66,8 @@ class Starts:
         return None if rows is None else rows.mean(dim=0, keepdim=True).expand(count, -1)
 
     def _nearest(self, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        latents, seen, labels = self._drawn()
-        distances = torch.cdist(self._seen(targets), seen)
+        latents, features, labels = self._drawn()
+        distances = torch.cdist(self._seen(targets), features)
         order = distances.topk(self._restarts, dim=1, largest=False).indices.t().flatten()
         return latents[order], None if labels is None else labels[order]
 

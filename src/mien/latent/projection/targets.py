@@ -103,7 +103,7 @@ def collect_faces(paths: Sequence[Path], size: int, events: Events, face: str = 
     """
     check_face(face)
     finder = open_face_finder(events)
-    found: list[PhotoFace] = []
+    photo_faces: list[PhotoFace] = []
     reasons: list[str] = []
     tick = events.progress("finding faces", unit="photos")
     for done, path in enumerate(paths, start=1):
@@ -114,15 +114,15 @@ def collect_faces(paths: Sequence[Path], size: int, events: Events, face: str = 
             if len(paths) > 1:
                 events.warn(str(error))
         else:
-            found += faces
+            photo_faces += faces
             if face == "largest" and (others := faces[0].count - 1):
                 what = "another face" if others == 1 else f"{others} other faces"
                 events.note(f"{path}: the largest face is taken, {what} left out; see --face")
         tick(done, len(paths))
-    if not found:
+    if not photo_faces:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         raise InputError(f"{reasons[0]}{more}")
-    return found
+    return photo_faces
 
 
 def face_mask(points: NDArray[np.float64], size: int, *, grown: float = 0.0) -> NDArray[np.float32]:
@@ -194,15 +194,15 @@ def targets_of_photos(faces: Sequence[PhotoFace], channels: int) -> list[Target]
 def with_meshes(targets: Sequence[Target], events: Events) -> list[Target]:
     """The targets with their meshes; where none is seen, all of that image counts alike, which is said."""
     finder: Finder | None = None
-    found = []
+    meshed = []
     for target in targets:
         if target.points is None and target.photo is None:
             finder = finder or open_face_finder(events)
             target = replace(target, points=mesh_points(rgb(target.image), finder))
         if target.points is None:
             events.warn(f"{target.source}: no mesh of its face; all of it counts alike")
-        found.append(target)
-    return found
+        meshed.append(target)
+    return meshed
 
 
 def face_masks(targets: Sequence[Target]) -> Tensor:
@@ -226,13 +226,13 @@ def _told(face: PhotoFace) -> str:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names, numbered where they or their like were there before (some disks know no case)."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     result = []
     for name in names:
         fresh = name
-        while fresh.casefold() in seen:
-            seen[name.casefold()] += 1
-            fresh = f"{name}-{seen[name.casefold()]}"
-        seen[fresh.casefold()] = 1
+        while fresh.casefold() in counts:
+            counts[name.casefold()] += 1
+            fresh = f"{name}-{counts[name.casefold()]}"
+        counts[fresh.casefold()] = 1
         result.append(fresh)
     return result

@@ -68,15 +68,15 @@ def unit_labels(dataset: Dataset) -> UnitLabels:
     """
     names, present, intensity = [], [], []
     for unit in _NUMBERS:
-        told = _numbers(values_of(dataset, f"AU{unit:02d}"))
-        if np.isnan(told).all():
+        values = _numbers(values_of(dataset, f"AU{unit:02d}"))
+        if np.isnan(values).all():
             continue
         graded = _numbers(values_of(dataset, f"intensity_AU{unit:02d}"))
-        is_grade = bool((told[~np.isnan(told)] > 1).any())
+        is_grade = bool((values[~np.isnan(values)] > 1).any())
         names.append(f"AU{unit:02d}")
-        present.append(np.where(np.isnan(told), np.nan, told >= (PRESENT if is_grade else 0.5)))
-        absent = np.where(told == 0, 0.0, np.nan)
-        intensity.append(told if is_grade else np.where(np.isnan(graded), absent, graded))
+        present.append(np.where(np.isnan(values), np.nan, values >= (PRESENT if is_grade else 0.5)))
+        absent = np.where(values == 0, 0.0, np.nan)
+        intensity.append(values if is_grade else np.where(np.isnan(graded), absent, graded))
     if not names:
         raise InputError(f"{dataset.name}: no picture has a label AU01, AU02, ... of an action unit")
     people = tuple(person_of(record) or f"picture {index}" for index, record in enumerate(dataset.records))
@@ -126,8 +126,8 @@ def cross_validate(features: Floats, labels: UnitLabels, kind: str, *, folds: in
     for column, name in enumerate(labels.names):
         known = np.isfinite(labels.present[:, column]) & np.isfinite(probability[:, column])
         people = [labels.people[i] for i in np.flatnonzero(known)]
-        truth, said = labels.present[known, column], predicted[known, column] > 0
-        reading = yes_no(name, truth, probability[known, column], people, predicted=said)
+        truth, answers = labels.present[known, column], predicted[known, column] > 0
+        reading = yes_no(name, truth, probability[known, column], people, predicted=answers)
         graded = np.isfinite(labels.intensity[:, column]) & np.isfinite(grades[:, column])
         marks = None
         if graded.any():
@@ -266,10 +266,10 @@ def best_threshold(scores: Floats, truth: Floats) -> float:
 def _means(labels: UnitLabels, predicted: Floats, known: Floats) -> tuple[Interval, Interval]:
     """F1 over units, and its gain over guessing, with intervals over people."""
     truth = np.where(known, np.nan_to_num(labels.present), 0.0)
-    said = np.where(known, np.nan_to_num(predicted), 0.0)
+    answers = np.where(known, np.nan_to_num(predicted), 0.0)
 
     def figures(weights: Floats) -> Floats:
-        hits, yes, claimed = weights @ (truth * said), weights @ truth, weights @ said
+        hits, yes, claimed = weights @ (truth * answers), weights @ truth, weights @ answers
         f1 = np.where(yes + claimed > 0, 2 * hits / np.maximum(yes + claimed, 1e-12), 0.0)
         share = yes / np.maximum(weights @ known.astype(float), 1e-12)
         return np.stack([f1.mean(1), (f1 - share).mean(1)])

@@ -81,13 +81,13 @@ def _without_copies(values: Floats) -> Floats:
 
 def _in_order(rows: Floats, known: list[str], names: list[str], path: Path) -> Floats:
     at = _rows_by_name(known)
-    found = np.full((len(names), rows.shape[1]), np.nan)
+    ordered = np.full((len(names), rows.shape[1]), np.nan)
     for index, name in enumerate(names):
         if name in at:
-            found[index] = rows[at[name]]
-    if np.isnan(found).all():
+            ordered[index] = rows[at[name]]
+    if np.isnan(ordered).all():
         raise InputError(f"{path}: it names none of the pictures; its first is {known[0][:60]!r}")
-    return found
+    return ordered
 
 
 def _rows_by_name(known: list[str]) -> dict[str, int]:

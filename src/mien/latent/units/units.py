@@ -158,12 +158,12 @@ def predict(
         reader, data, events)  # fmt: skip
     present, probability, intensity = reader.read(rows)
     write_text(out, _csv(reader.names, names, present, probability, intensity))
-    seen = int(np.isfinite(present).all(1).sum())
+    num_read = int(np.isfinite(present).all(1).sum())
     missing = [name for name, row in zip(names, present, strict=True) if not np.isfinite(row).all()]
     if missing:
         events.warn(f"no face was found in {len(missing)} of {len(names)}, first {missing[0][:80]!r}")
-    events.wrote(out, f"{len(reader.names)} action units of {seen} faces")
-    return seen
+    events.wrote(out, f"{len(reader.names)} action units of {num_read} faces")
+    return num_read
 
 
 def _opened(data: str, support: int, events: Events) -> tuple[Dataset, UnitLabels]:
@@ -312,14 +312,14 @@ def _verdict(scores: UnitScores) -> tuple[str, str]:
 
 
 def _row(name: str, scores: Sequence[UnitScores]) -> dict[str, object]:
-    found = [next(unit for unit in one.units if unit.name == name) for one in scores]
+    scores_of_unit = [next(unit for unit in one.units if unit.name == name) for one in scores]
     return {
         "name": name,
         "what": _NAMES.get(int(name[2:]), ""),
-        "yes": f"{found[0].reading.yes:,}",
-        "guess": f"{found[0].guess:.2f}",
-        "always": f"{found[0].always:.2f}",
-        "cells": [cell for unit in found for cell in _cells(unit)],
+        "yes": f"{scores_of_unit[0].reading.yes:,}",
+        "guess": f"{scores_of_unit[0].guess:.2f}",
+        "always": f"{scores_of_unit[0].always:.2f}",
+        "cells": [cell for unit in scores_of_unit for cell in _cells(unit)],
     }
 
 
