@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import shutil
 import sys
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -43,8 +45,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: some tests wait for browsers, servers and processes they started."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: many tests wait for browsers, servers and processes they started."""
+    return (os.cpu_count() or 1) + 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Weights that a network draws by itself are the same whenever a test runs."""
+    _seed_all()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Also where a fixture of many tests was made for an earlier one."""
+    _seed_all()
+
+
+def _seed_all() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 # They wait most: for exposures in a browser, killed processes, ranks. Begun late, they leave cores idle.

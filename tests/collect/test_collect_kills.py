@@ -29,6 +29,7 @@ def _content(out):
     return {(line["record"], line["sha256"], line["fields"]["name"], line["file"]) for line in manifest(out)}
 
 
+@pytest.mark.slow
 def test_twenty_kills_change_nothing(tmp_path):
     random.seed(3)
     routes = {"/": "".join(item(f"r{k}", f"/{k}.jpg") for k in range(PEOPLE))}

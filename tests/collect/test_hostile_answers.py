@@ -229,6 +229,7 @@ ODD_LISTS = {  # pages that are strange, and yet hold a record
 }
 
 
+@pytest.mark.slow
 def test_hostile_answers_are_capped_and_named_and_the_rest_is_collected(tmp_path):
     records = [item(name, f"/{name}") + item(f"after_{name}", f"/after_{name}.jpg") for name in PICTURES]
     start = "".join(records) + "".join(

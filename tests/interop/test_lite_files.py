@@ -61,6 +61,7 @@ def test_a_generator_alone_is_read_however_it_was_saved(tmp_path, form):
     assert torch.equal(pair.g["ups.0.weight"], weights["ups.0.weight"])
 
 
+@pytest.mark.slow
 def test_a_missing_embedding_of_labels_is_named(tmp_path):
     """Without it the generator reads as one of twice as many numbers, and who made it must hear so."""
     nets = lite.build(lite.Config(mapping_layers=0, width_g=4, width_d=4), SPECS["labels"]).networks

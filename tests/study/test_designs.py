@@ -112,9 +112,8 @@ def truth(kind: str) -> dict[tuple[str, str, str], float]:
     }
 
 
-@pytest.mark.parametrize(
-    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("kind", list(TASKS))
 def test_raters_of_known_skill_are_recovered(kind: str, database: str, tmp_path: Path) -> None:
     """One rater after the other, so that all is drawn alike every time and in both databases."""
