@@ -7,6 +7,7 @@ import time
 import zlib
 
 import brotli
+import pytest
 from backports import zstd
 from loopback import collect, item, jpeg, lines, manifest, reasons, redirect, reply, serving, site_text
 from PIL import Image
