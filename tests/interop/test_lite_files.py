@@ -10,6 +10,8 @@ from mien.core.types import Spec
 from mien.interop.import_ import read_pair
 from mien.models import lite
 
+pytestmark = pytest.mark.usefixtures("warm_sandbox")
+
 LABELS = ("a", "b", "c")
 CONFIGS = {
     "mapped": lite.Config(mapping_layers=2, w_dim=24, z_dim=20, width_g=8, width_d=6, max_width=16),
