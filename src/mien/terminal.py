@@ -172,6 +172,7 @@ def rich_table(table: Table) -> RichTable:
         caption=Text(escaped(table.caption)) if table.caption else None,
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
+        show_edge=False,
     )
     for column in table.columns:
         grid.add_column(

@@ -247,7 +247,7 @@ def test_the_table_names_metrics_networks_and_subjects(run, data):
     console = Console(width=160, file=io.StringIO())
     console.print(rich_table(table(scores)))
     text = console.file.getvalue()
-    for word in ("kernel \N{DOWNWARDS ARROW}", "coverage \N{UPWARDS ARROW}", " noise", "real:real", "16:24"):
+    for word in ("kernel \N{DOWNWARDS ARROW}", "coverage \N{UPWARDS ARROW}", " noise", "reals", "16:24"):
         assert word in text
     kernel = next(score for score in scores if (score.metric, score.subject) == ("kernel", "generator"))
     narrow = Console(width=80, file=io.StringIO())

@@ -20,11 +20,11 @@ from mien.metrics import kernel
 from mien.training.kinds import kind, kind_at
 from mien.training.settings import pick_device
 
-_TITLES: dict[str, str] = {"generator": "generator", "noise": "noise", "real-halves": "real:real"}
+_TITLES: dict[str, str] = {"generator": "generator", "noise": "noise", "real-halves": "reals"}
 _ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}"}
 _CAPTION = (
     "\N{DOWNWARDS ARROW} lower is better, \N{UPWARDS ARROW} higher is better; in brackets: 95 % intervals;"
-    " images: generated:real; real:real: one half of the reals against the other, each half as many"
+    " images: generated:real; reals: one half of them against the other, each half as many"
 )
 _FIRST = ("kernel", "frechet", "precision", "recall", "density", "coverage")
 _METRICS = (
@@ -191,8 +191,13 @@ def in_order(scores: Sequence[Score]) -> list[Score]:
 
 def _value(score: Score) -> str:
     if score.low is None or score.high is None:
-        return f"{score.value:.4g}"
-    return f"{score.value:.4g}\n[{score.low:.3g}, {score.high:.3g}]"
+        return f"{score.value:.3g}"
+    return f"{score.value:.3g}\n[{_end(score.low)}, {_end(score.high)}]"
+
+
+def _end(value: float) -> str:
+    """Short enough for four columns on a narrow terminal."""
+    return f"{value:.2g}" if abs(value) < 0.01 else f"{value:.3g}"
 
 
 def _title(scores: Sequence[Score]) -> str:

@@ -65,8 +65,8 @@ def compute(
     result: dict[str, float] = {}
     for name, value, error in zip(values._fields, values, errors, strict=True):
         count = counts.get(name.removesuffix("_symmetric"))
-        interval = around(value, error, FREEDOM) if count is None else of_noisy_share(value, count, error)
-        result |= named(name, value, interval)
+        low, high = around(value, error, FREEDOM) if count is None else of_noisy_share(value, count, error)
+        result |= named(name, value, (max(low, 0.0), high))  # a density, too, is 0 or more
     return result
 
 
