@@ -173,3 +173,9 @@ def test_moves_and_scales_change_nothing(seed, shift, scale):
 def test_too_few_pictures_are_refused():
     with pytest.raises(InputError, match="more than 5"):
         compute(np.zeros((5, 2)), np.zeros((50, 2)))
+
+
+def test_a_density_near_0_has_an_interval_that_ends_there() -> None:
+    rng = np.random.RandomState(0)
+    scores = compute(rng.randn(120, 4), rng.randn(120, 4) + 2.5)
+    assert scores["density_low"] == 0 < scores["density"] < scores["density_high"]
