@@ -19,6 +19,7 @@ from mien.core.score import comparable
 from mien.core.types import Spec
 from mien.datasets.opening import open_dataset
 from mien.evaluation.evaluate import ranking, ranking_table, table
+from mien.evaluation.image_sets import data_of
 from mien.evaluation.measure import append_scores, measure, measure_all
 from mien.evaluation.psi_curve import curve_tables, psi_curve
 from mien.metrics import frechet, swd
@@ -364,3 +365,26 @@ def test_the_psi_curve_scores_each_psi_and_a_run_keeps_it(run, data, tmp_path):
     np.save(tmp_path / "pictures.npy", np.zeros((10, 32, 32, 3), np.uint8))
     with pytest.raises(InputError, match="needs a generator"):
         psi_curve(tmp_path / "pictures.npy", data)
+
+
+def test_a_run_is_compared_with_what_it_was_trained_on_unless_told(tmp_path):
+    data, other = write_data(tmp_path / "data.zip", count=2), write_data(tmp_path / "other.zip", count=2)
+    runs = []
+    for number, source in enumerate((data, data, other)):
+        run = RunFolder.create(tmp_path / "runs", f"{number}")
+        run.write_config({"dataset": {"source": source}})
+        runs.append(str(run.path))
+    notes = []
+    assert data_of([runs[0], f"{runs[1]}/generator-000003.safetensors"], None, notes.append) == data
+    assert data_of(runs, "named.zip", notes.append) == "named.zip"
+    assert [data in note for note in notes] == [True]
+    for models, reason in (
+        (runs, "different data"),
+        ([None], "which pictures"),
+        ([str(tmp_path)], "which pictures"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            data_of(models, None, notes.append)
+    (tmp_path / "other.zip").unlink()
+    with pytest.raises(InputError, match="not there any more"):
+        data_of(runs[2:], None, notes.append)

@@ -20,7 +20,7 @@ from mien.core.score import Interval
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.evaluation.copies import WAYS, Gallery, Nearest, Planted, planted
-from mien.evaluation.image_sets import DatasetReals, Fakes, Model, choice, open_fakes, pictures
+from mien.evaluation.image_sets import DatasetReals, Fakes, Model, choice, data_of, open_fakes, pictures
 from mien.evaluation.verdict import Audit, judged, shown
 from mien.labels.columns import text_of
 from mien.nn.lpips import ARTEFACT
@@ -47,7 +47,7 @@ def audit(
     run: str,
     /,
     *,
-    data: str,
+    data: str | None = None,
     holdout: str | None = None,
     out: Path = Path("audit"),
     count: int = 500,
@@ -68,7 +68,7 @@ def audit(
     run
         A run folder, a .safetensors file, "packaged", or pictures: a folder, a zip, an .npy or .npz.
     data
-        What it was trained on, as for train.
+        What it was trained on, as for train; by default what a run says of itself.
     holdout
         Images of people that it was not trained on, drawn alike; without, training images stand in, each
         against the images of all others.
@@ -83,6 +83,7 @@ def audit(
     device
         cpu, cuda, mps or auto: where fakes are drawn.
     """
+    data = data_of([run], data, events.note)
     for name in (ARTEFACT["alexnet"], "identity"):
         artefacts.obtain(name, announce=events.note)
     place = pick_device(device)

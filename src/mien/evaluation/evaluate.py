@@ -13,7 +13,7 @@ from mien.core.family import GENERATOR
 from mien.core.sampling import Seed
 from mien.core.score import Interval, Score, comparable
 from mien.evaluation.extraction import Ticker, extraction
-from mien.evaluation.image_sets import open_reals, save_reference
+from mien.evaluation.image_sets import data_of, open_reals, save_reference
 from mien.evaluation.measure import Measured, feature_networks, measure_all
 from mien.evaluation.psi_curve import curve_tables, psi_curve
 from mien.metrics import kernel
@@ -37,7 +37,7 @@ _METRICS = (
 def evaluate(
     events: Events,
     *run: str,
-    data: str,
+    data: str | None = None,
     features: Annotated[tuple[str, ...], Parameter(name=("--features", "--network"), negative="")] = (),
     metric: Annotated[tuple[str, ...], Parameter(help=_METRICS)] = (),
     classifier: str | None = None,
@@ -63,7 +63,8 @@ def evaluate(
         Run folders (the newest generator of each), .safetensors files, or pictures: a folder, a zip, an .npy
         or .npz, as for --data; by default the model that comes with mien. Several are ranked.
     data
-        The dataset to compare with, as for train, or a file of --save-reference; s3://... will do.
+        The dataset to compare with, as for train, or a file of --save-reference; s3://... will do. By default
+        the one that a run was trained on.
     features
         Feature network: lite0, mesh, vgg16, alexnet, identity, vgg-random, inception, or an ONNX file of your
         own (FILE.onnx?range=0..1&size=224; ranges: -1..1, 0..1, 0..255, imagenet); may be repeated. lite0 and
@@ -89,7 +90,7 @@ def evaluate(
         of this machine. They go out from here, so its workers need the networks alone.
     """
     sources: list[str | None] = [storage.local(each) for each in run]
-    data = storage.local(data)
+    data = data_of(sources, data, events.note)
     place = pick_device(device)
     if save is not None:
         _save(events, save, data, features, place, cluster)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mien import TOOL
+from mien.core import storage
 from mien.core.atomic import open_replacing
 from mien.core.cache import cache_root
 from mien.core.checkpoint import FOREIGN, NetworkHeader, model_id
@@ -36,6 +37,35 @@ _PRIVATE = "identity"  # a network whose features are made to recognise a person
 def open_reals(data: str) -> "Reals":
     """A dataset, or a file of `save_reference`. Raises InputError."""
     return Reference.read(Path(data)) if is_reference(Path(data)) else DatasetReals(open_dataset(data))
+
+
+def data_of(models: Sequence[str | None], data: str | None, note: Callable[[str], None]) -> str:
+    """`data`, else the dataset that the models' runs were trained on, with a note. Raises InputError."""
+    if data is not None:
+        return storage.local(data)
+    recorded = {_trained_on(model) for model in models}
+    if len(recorded) > 1:
+        raise InputError(
+            "--data is missing, and these were trained on different data: say what to compare with"
+        )
+    source = next(iter(recorded), None)
+    if source is None:
+        raise InputError("--data is missing: which pictures to compare with (a zip, a folder, as for train)")
+    if Path(source).is_absolute() and not Path(source).exists():
+        raise InputError(f"--data is missing, and {source}, which it was trained on, is not there any more")
+    note(f"compared with {source}, which it was trained on (--data names another)")
+    return source
+
+
+def _trained_on(model: str | None) -> str | None:
+    """The dataset that a run's configuration names, given its folder or one of its networks."""
+    path = Path(model or "")
+    folder = path if path.is_dir() else path.parent
+    if model is None or not (folder / "config.json").is_file():
+        return None
+    dataset = RunFolder.open(folder).read_config().get("dataset")
+    source = dataset.get("source") if isinstance(dataset, dict) else None
+    return source if isinstance(source, str) else None
 
 
 @dataclass(frozen=True)

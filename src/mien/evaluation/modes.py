@@ -16,7 +16,7 @@ from mien.core.events import Column, Events, Table, job
 from mien.core.sampling import Seed
 from mien.datasets.opening import open_dataset
 from mien.evaluation.extraction import Ticker, extract
-from mien.evaluation.image_sets import DatasetReals, choice, open_fakes, pictures
+from mien.evaluation.image_sets import DatasetReals, choice, data_of, open_fakes, pictures
 from mien.evaluation.measure import feature_networks
 from mien.evaluation.mode_scores import Bin, Occupancy, Support, cut_of, occupancy, support
 from mien.faces.identity import distances
@@ -61,7 +61,7 @@ def modes(
     run: str,
     /,
     *,
-    data: str,
+    data: str | None = None,
     features: Annotated[str | None, Parameter(name="--features")] = None,
     out: Path = Path("modes"),
     count: int = 1_000,
@@ -82,7 +82,7 @@ def modes(
     run
         A run folder, a .safetensors file, "packaged", or pictures: a folder, a zip, an .npy or .npz.
     data
-        What it was trained on, as for train.
+        What it was trained on, as for train; by default what a run says of itself.
     features
         The feature network, as for evaluate; by default lite0.
     out
@@ -99,6 +99,7 @@ def modes(
         cpu, cuda, mps or auto.
     """
     place = pick_device(device)
+    data = data_of([run], data, events.note)
     source, train = open_fakes(run, place), open_dataset(data)
     for note in source.notes:
         events.warn(note)

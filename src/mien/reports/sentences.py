@@ -36,7 +36,7 @@ def verdict(
     """Sentences with a tone: "good", "doubt" or "plain". memorisation: likewise, or None."""
     yield _health(log)
     if quoted is None:
-        yield "plain", "Its quality has not been measured yet: mien evaluate RUN --data DATA does."
+        yield "plain", "Its quality has not been measured yet: mien evaluate RUN does."
     else:
         tone, sentence = _quality(quoted)
         untrained = quoted.network == "vgg-random"

@@ -97,7 +97,7 @@ def _next_command(plan: Plan, run: RunFolder) -> str:
     where = shlex.quote(str(run.path))
     if kind_of(plan.family) == GENERATOR:  # not by the folder, which other hosts do not have
         return f"mien generate {where} --seeds 0-63 --grid --out faces\n      mien report {where}"
-    return f"mien evaluate {where} --data {shlex.quote(plan.source)}\n      mien report {where}"
+    return f"mien evaluate {where}\n      mien report {where}"
 
 
 def _plan(data: str | None, options: TrainOptions, events: Events) -> Plan:

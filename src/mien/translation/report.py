@@ -115,7 +115,7 @@ def _verdict(log: Log, scores: str) -> Iterator[tuple[str, str]]:
     if log.diverged or log.count("rescue"):
         yield "doubt", "Training diverged on the way; see the warnings."
     if not scores:
-        yield "plain", "How well it does has not been measured yet: mien evaluate RUN --data DATA does."
+        yield "plain", "How well it does has not been measured yet: mien evaluate RUN does."
 
 
 def _products(run: RunFolder, kind: str) -> list[tuple[Path, str]]:

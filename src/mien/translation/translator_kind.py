@@ -277,7 +277,7 @@ class TranslatorOutputs(ChangeOutputs):
         super().end()
         strip = self._run.all_fakes()[-1]
         self._events.note(f"input, output and target of people kept out, side by side: {strip}")
-        self._events.note(f"how near and how alike they are: mien evaluate {self._run.path} --data DATA")
+        self._events.note(f"how near and how alike they are: mien evaluate {self._run.path}")
 
     def _draw(self) -> np.ndarray:
         """Write the strip as training stands; return the outputs for all held-out inputs."""
