@@ -25,6 +25,7 @@ from served import served, started
 SECRET = "secret"
 NAMES = ("smile", "yaw", "a <b>age</b>")
 EFFECTS = {"smile": {"smile": 1.0, "yaw": 0.31, "age": -0.12}, "yaw": {"yaw": 1.0, "smile": 0.02}}
+REACHES = {"smile": (-1.0, 2.0)}
 
 
 def model_with_directions(folder: Path, *, side: int = 64) -> Path:
@@ -36,7 +37,12 @@ def model_with_directions(folder: Path, *, side: int = 64) -> Path:
     drawing = Drawing.of(path, trunc=1.0, label=())
     rng = torch.Generator().manual_seed(0)
     several = tuple(
-        Direction.of(torch.randn(shape_of(drawing), generator=rng) / 8, name, effects=EFFECTS.get(name, {}))
+        Direction.of(
+            torch.randn(shape_of(drawing), generator=rng) / 8,
+            name,
+            effects=EFFECTS.get(name, {}),
+            reach=REACHES.get(name),
+        )
         for name in NAMES
     )
     known = Directions(several, space_of(drawing), drawing.loaded.model)

@@ -10,7 +10,7 @@ import torch
 
 from latent.planted import ATTRIBUTES, DIM, LAYERS, Brightness, Flat, Planted, axes, drawing, even
 from mien.core.errors import InputError
-from mien.core.events import Event, Notice
+from mien.core.events import Event, Events, Notice
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.directions import learn as module
@@ -29,6 +29,7 @@ def learned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     def run(network: Any, readers: Readers | None = None, **options: Any) -> tuple[Directions, list[str]]:
         planted = drawing(network)
         monkeypatch.setattr(Drawing, "of", classmethod(lambda cls, *a, **k: planted))
+        monkeypatch.setattr(module, "quality_of", lambda *where: "nobody looked")
         if readers is not None:
             monkeypatch.setattr(Readers, "open", classmethod(lambda cls, names: readers))
         said: list[Event] = []
@@ -71,6 +72,51 @@ def test_columns_are_taken_by_name_never_by_place(learned: Run) -> None:
     assert found.names == ("below", "left")
     assert _effect(found, "below", Planted(even())).argmax() == 2
     assert _effect(found, "left", Planted(even())).argmax() == 0
+
+
+def test_others_are_held_still_though_they_are_not_learnt(
+    learned: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """left and right share a part of their way: learnt alone, left moves right, too."""
+    readers = Readers((Brightness(),))
+    free, said = learned(Planted(even()), readers, attributes="left", hold="none")
+    assert free.names == ("left",)
+    assert _effect(free, "left", Planted(even()))[1] > 0.4
+    assert not any("held still" in line for line in said)
+    held, said = learned(Planted(even()), readers, attributes="left", hold="right")
+    assert held.names == ("left",)
+    assert held["left"].about.held == ("right",)
+    assert abs(_effect(held, "left", Planted(even()))[1]) < 0.15
+    assert "held still: right (--hold says which)" in said
+    monkeypatch.setattr(module, "HELD", ("below", "right", "beard"))
+    monkeypatch.setattr(module, "_SAME", 0.9)
+    usual, said = learned(Planted(even()), readers, attributes="left")
+    assert usual["left"].about.held == ("below", "right")
+    assert "held still: below, right (--hold says which)" in said
+    monkeypatch.setattr(module, "_SAME", 0.3)
+    usual, said = learned(Planted(even()), readers, attributes="left")
+    assert usual["left"].about.held == ("below",)
+    assert any("right goes with left (r 0." in line for line in said)
+    with pytest.raises(InputError, match="nobody reads beard"):
+        learned(Planted(even()), readers, attributes="left", hold="beard")
+
+
+def test_how_far_they_go_is_in_the_file(
+    learned: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found, said = learned(Planted(even()), Readers((Brightness(),)), attributes="left")
+    assert found["left"].about.reach is None
+    assert "how far they go is not known: nobody looked" in said
+
+    class Looks:
+        def reach(self, step: torch.Tensor) -> tuple[float, float]:
+            return -1.0, float((step[0] @ axes()[0]).sign()) * 3
+
+    run = module._reaching
+    monkeypatch.setattr(module, "quality_of", lambda *where: Looks())
+    reaching = run(found.several, drawing(Planted(even())), Events())
+    Directions(reaching, "w").save(tmp_path / "r.safetensors")
+    assert Directions.read(tmp_path / "r.safetensors")["left"].about.reach == (-1, 3)
 
 
 def test_the_sign_is_the_attributes_own(learned: Run) -> None:

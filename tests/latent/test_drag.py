@@ -18,7 +18,7 @@ from mien.core.types import Spec
 from mien.faces.finder import needed_artefacts, open_finder
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.editing.drag import MOST_POINTS, STEPS, Dragged, Dragging, Pull, disc
+from mien.latent.editing.drag import MOST_POINTS, STEPS, Dragged, Dragging, Features, Pull, disc
 
 SIDE = 64
 
@@ -31,11 +31,11 @@ def dragged(drawing: Drawing, codes: Codes, pulls: Sequence[Pull], *, most: int 
 class Blobs(nn.Module):
     """Two soft discs: w moves the first one right (w0) and down (w1), and makes the image lighter (w2)."""
 
-    z_dim, num_ws, spec = 4, 3, Spec(SIDE)
+    z_dim, num_ws = 4, 3
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = SIDE) -> None:
         super().__init__()
-        self.maps = nn.Identity()
+        self.spec, self.maps = Spec(side), nn.Identity()
 
     def mapping(self, z: Tensor, labels: Tensor | None, *, psi: float = 1.0) -> Tensor:
         return (z * psi)[:, None].expand(-1, self.num_ws, -1).contiguous()
@@ -49,7 +49,8 @@ class Blobs(nn.Module):
         maps = self.maps(
             torch.stack([first, second, first * 0.5, first**2, second**2, first + second], dim=1)
         )
-        image = F.interpolate(maps[:, :1] + maps[:, 1:2], scale_factor=2, mode="bilinear") - 0.5
+        size = (self.spec.resolution, self.spec.resolution)
+        image = F.interpolate(maps[:, :1] + maps[:, 1:2], size, mode="bilinear") - 0.5
         return (image + 0.05 * w[:, 2, None, None, None]).clamp(-1, 1).expand(-1, 3, -1, -1)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, *, psi: float = 1.0) -> Tensor:
@@ -58,18 +59,19 @@ class Blobs(nn.Module):
 
 def _middle(image: Tensor) -> np.ndarray:
     """Where the first disc's brightness lies, as shares of the side; the second one is left out."""
-    light = image[0].double().clone()
-    light[42:, 42:] = light.min()
+    light, side = image[0].double().clone(), image.shape[-1]
+    second = round(side * 42 / 64)
+    light[second:, second:] = light.min()
     light = (light - light.median()).clamp(min=0)
-    at = (torch.arange(SIDE) + 0.5) / SIDE
+    at = (torch.arange(side) + 0.5) / side
     return np.array([float((light * at[None]).sum()), float((light * at[:, None]).sum())]) / float(
         light.sum()
     )
 
 
-@pytest.mark.parametrize("way", [(0.12, 0.0), (-0.08, 0.1)])
-def test_a_disc_goes_where_it_is_pulled(way: tuple[float, float]) -> None:
-    generator = drawing(Blobs())
+@pytest.mark.parametrize(("way", "side"), [((0.12, 0.0), 64), ((-0.08, 0.1), 64), ((0.12, 0.0), 256)])
+def test_a_disc_goes_where_it_is_pulled(way: tuple[float, float], side: int) -> None:
+    generator = drawing(Blobs(side))
     codes = Codes(torch.zeros(1, 3, 4), "w")
     before = _middle(codes.draw(generator)[0])
     found = dragged(generator, codes, [Pull((0.5, 0.5), (0.5 + way[0], 0.5 + way[1]))])
@@ -77,6 +79,13 @@ def test_a_disc_goes_where_it_is_pulled(way: tuple[float, float]) -> None:
     assert moved == pytest.approx(way, abs=0.02)
     assert np.array(found.points[0]) - 0.5 == pytest.approx(way, abs=0.02)
     assert found.arrived
+
+
+def test_large_images_are_looked_at_no_closer_than_small_ones() -> None:
+    """What surrounds a point would else be sixteen times as much at 256 px, at as many more places."""
+    codes = Codes(torch.zeros(1, 3, 4), "w")
+    shapes = {side: Features(drawing(Blobs(side)), 64).of(codes).shape for side in (64, 128, 256)}
+    assert set(shapes.values()) == {(1, 3 + 6, 64, 64)}
 
 
 def test_what_differs_between_layers_stays() -> None:

@@ -27,11 +27,12 @@ from rendered_heads import heads
 
 
 def _with_directions(model: Path) -> Drawing:
-    """Two random directions beside a generator's file."""
+    """Two random directions beside a generator's file; of one it is known how far it goes."""
     drawing = Drawing.of(model, trunc=1, label=())
     rng = torch.Generator().manual_seed(0)
     several = tuple(
-        Direction.of(torch.randn(shape_of(drawing), generator=rng), name) for name in ("smile", "a/b")
+        Direction.of(torch.randn(shape_of(drawing), generator=rng), name, reach=reach)
+        for name, reach in (("smile", (-1.0, 2.0)), ("a/b", None))
     )
     known = Directions(several, space_of(drawing), drawing.loaded.model)
     known.save(model.with_name(f"{model.stem}.directions.safetensors"))
@@ -119,6 +120,27 @@ def test_layers_limit_an_edit(styled: tuple[Path, Drawing], tmp_path: Path) -> N
     change = Codes.read(tmp_path / "out" / "edited.npz", drawing).values - Codes.of_seeds(drawing, [1]).values
     assert (change[0, :2].abs().sum(1) > 0).all()
     assert (change[0, 2:] == 0).all()
+
+
+def test_what_goes_beyond_the_reach_is_said_and_marked(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    def said(**options: object) -> list[str]:
+        heard: list[Event] = []
+        edit(styled[0], out=tmp_path / "out", seeds="1", **options).run(heard.append)  # type: ignore[arg-type]
+        return [event.text for event in heard if isinstance(event, Notice) and event.tone == "warning"]
+
+    assert said(set=("smile=2", "a/b=50")) == []
+    assert said(set=("smile=2.5",)) == ["faces stay whole from smile -1 to 2; what is set goes beyond"]
+    (line,) = said(strip=("smile",), steps=3)
+    assert line == "faces stay whole from smile -1 to 2; an amber bar marks what lies beyond"
+    assert said(strip=("smile",), reach=1.0) == []
+    drawing, step = styled[1], torch.ones(shape_of(styled[1]))
+    codes = Codes.of_seeds(drawing, [0, 1])
+    plain = strip(drawing, codes, step, amounts(7), 16)
+    marked = strip(drawing, codes, step, amounts(7), 16, (-1.0, 2.0))
+    assert np.array_equal(marked[: len(plain)], plain)
+    bar = (marked[-1] != 255).any(axis=1)
+    columns = [bar[left : left + 16].all() for left in (0, 16, 32, 50, 68, 84, 100)]
+    assert columns == [True, True, False, False, False, False, True]
 
 
 def test_a_strip_has_the_face_itself_in_its_middle(styled: tuple[Path, Drawing]) -> None:

@@ -11,8 +11,10 @@ from mien.core.errors import InputError
 from mien.core.events import Events
 from mien.generation.drawing import Drawing
 from mien.latent.directions import entanglement as module
+from mien.latent.directions import reach as reaching
 from mien.latent.directions.direction import Direction, Directions
-from mien.latent.directions.entanglement import AMOUNTS, Entanglement, Far, Looks, blurred, reach, varied
+from mien.latent.directions.entanglement import Entanglement, Far, Looks, reach, varied
+from mien.latent.directions.reach import AMOUNTS, blurred
 from mien.latent.readings import Readers, Readings
 
 
@@ -28,8 +30,8 @@ class _Mean:
 
 @pytest.fixture
 def simple(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_finder", lambda name: _Mean())
-    monkeypatch.setattr(module, "MeshFeatures", _Mean)
+    monkeypatch.setattr(reaching, "open_finder", lambda name: _Mean())
+    monkeypatch.setattr(reaching, "MeshFeatures", _Mean)
     monkeypatch.setattr(module.IdentityNetwork, "load", staticmethod(_Mean))
     monkeypatch.setattr(module.artefacts, "obtain", lambda name, announce: None)
 
@@ -72,6 +74,16 @@ def test_faces_that_vanish_end_the_reach() -> None:
     assert all(not one.good for one in left.far if one.found < 0.9)
     _low, high = left.reach
     assert high < 5
+    quality = reaching.Quality(drawing(Planted(even())), module._FIRST_SEED, 64)
+    assert quality.reach(_directions()[0].step) == left.reach, (
+        "with fewer looks, for it ends at the first break"
+    )
+
+
+@pytest.mark.usefixtures("simple")
+def test_where_no_faces_are_drawn_no_reach_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Mean, "find", lambda self, pixels, *, most=8: [])
+    assert reaching.quality_of(drawing(Planted(even())), 0, 8) == "a face is found in 0% of its images"
 
 
 def _far(amount: float, good: bool) -> Far:
@@ -118,6 +130,8 @@ def test_page_and_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page = (tmp_path / "out" / "entanglement.html").read_text()
     assert page.count("data:image/webp") == 2
     assert "<script" not in page
+    reached = {one.name: one.about.reach for one in Directions.read(path)}
+    assert reached == {"left": table.rows[0].reach, "below": None, "above": table.rows[1].reach}
     with pytest.raises(InputError, match="no direction 'hat'"):
         module.measure(None, only="hat", **options).run()
     with pytest.raises(InputError, match="--faces 3"):

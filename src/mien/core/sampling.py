@@ -1,6 +1,8 @@
 """Seeds as users write them ("0,1,4-6", "@kept.txt"), the latents they stand for, and pictures of those."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.image import to_uint8
@@ -107,6 +109,23 @@ def latents(seeds: list[int], z_dim: int) -> Tensor:
     return torch.from_numpy(np.concatenate(draws).astype(np.float32))
 
 
+def device_of(network: object) -> torch.device:
+    """Where a network's weights are; the CPU for one without any."""
+    weights = network.parameters() if isinstance(network, nn.Module) else iter(())
+    first = next(weights, None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def on_its_device(network: object, call: Callable[..., Tensor], x: Tensor, *others: Tensor | None) -> Tensor:
+    """call(x, *others), a part of a network, computed where the network is; the result is where x is.
+
+    So latents stay where they are, mostly on the CPU, whatever device a network is on. Differentiable.
+    """
+    place = device_of(network)
+    given = [None if one is None else one.to(place) for one in others]
+    return call(x.to(place), *given).to(x.device)
+
+
 @torch.no_grad()
 def draw(
     generator: Generator,
@@ -125,5 +144,7 @@ def draw(
     batch_size = batch_size or batch_for(generator.spec.resolution)
     for start in range(0, len(z), batch_size):
         piece = slice(start, start + batch_size)
-        pieces.append(to_uint8(generator(z[piece], None if labels is None else labels[piece], psi=psi)).cpu())
+        rows = None if labels is None else labels[piece]
+        images = on_its_device(generator, partial(generator, psi=psi), z[piece], rows)
+        pieces.append(to_uint8(images).cpu())
     return torch.cat(pieces)

@@ -1,5 +1,6 @@
 """Generators with an intermediate latent w: one style for each layer, which can be mixed and walked in."""
 
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.image import to_uint8
+from mien.core.sampling import on_its_device
 from mien.core.types import Spec
 
 _BATCH = 64
@@ -49,7 +51,7 @@ def constrained(generator: Styled, ws: Tensor) -> Tensor:
     Most generators take any ws; one with a method `constrain` (lite, whose first row lies on a sphere) says.
     """
     constrain = getattr(generator, "constrain", None)
-    return ws if constrain is None else cast(Tensor, constrain(ws))
+    return ws if constrain is None else on_its_device(generator, constrain, ws)
 
 
 def has_leading_row(generator: Styled) -> bool:
@@ -59,7 +61,7 @@ def has_leading_row(generator: Styled) -> bool:
 
 def led(generator: Styled, ws: Tensor) -> Tensor:
     """ws [N, num_ws, w_dim] as they follow from the first row of `ws`, of a generator that has such a row."""
-    return cast(Tensor, cast(Any, generator).lead(ws))
+    return on_its_device(generator, cast(Any, generator).lead, ws)
 
 
 def styled(network: object, *, family: str, what: str) -> Styled:
@@ -95,7 +97,8 @@ def styles(generator: Styled, z: Tensor, labels: Tensor | None, *, psi: float = 
     pieces = []
     for start in range(0, len(z), _BATCH):
         piece = slice(start, start + _BATCH)
-        pieces.append(generator.mapping(z[piece], None if labels is None else labels[piece], psi=psi))
+        rows = None if labels is None else labels[piece]
+        pieces.append(on_its_device(generator, partial(generator.mapping, psi=psi), z[piece], rows))
     return torch.cat(pieces)
 
 
@@ -142,9 +145,12 @@ def draw_styles(generator: Styled, ws: Tensor) -> Tensor:
     A network that is still growing draws smaller ones; they are brought to size as its own `forward` does.
     """
     pieces = torch.split(ws, _BATCH)
-    return torch.cat(
-        [to_uint8(to_size(generator, generator.synthesis(piece, noise="const"))).cpu() for piece in pieces]
-    )
+    return torch.cat([to_uint8(synthesised(generator, piece)).cpu() for piece in pieces])
+
+
+def synthesised(generator: Styled, ws: Tensor) -> Tensor:
+    """The images float [N, C, H, W] of ws [N, num_ws, w_dim], always the same; differentiable."""
+    return to_size(generator, on_its_device(generator, partial(generator.synthesis, noise="const"), ws))
 
 
 def to_size(generator: Styled, images: Tensor) -> Tensor:

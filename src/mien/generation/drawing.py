@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mien import TOOL
@@ -36,13 +37,16 @@ class Drawing:
         trunc: float,
         label: str | Sequence[str],
         note: Callable[[str], None] = lambda line: None,
+        device: torch.device | None = None,
     ) -> "Drawing":
         """Load a generator as `load_network` does. Raises InputError, for a bad label too.
+
+        Latents and images are on the CPU, whatever device it is on.
 
         note: gets what the user should know of the file and the truncation.
         """
         psi = check_psi(trunc)
-        drawing = cls(load_network(source), psi, as_labels(label))
+        drawing = cls(load_network(source, device=device), psi, as_labels(label))
         drawing.labels([0])
         for line in filter(None, (*drawing.loaded.notes, psi_note(psi))):
             note(line)

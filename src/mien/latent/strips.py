@@ -16,6 +16,7 @@ from mien.reports.inline_images import Shown, show_strip
 
 REACH = 3.0  # units to either side
 _GAP = 0.08  # of a face's side, between the middle of a strip and the rest
+_BAR, _AMBER = 0.05, (232, 163, 61)  # of a face's side: the bar under amounts at which faces break
 
 
 def amounts(count: int, reach: float = REACH) -> list[float]:
@@ -32,22 +33,43 @@ def drawn(drawing: Drawing, codes: Codes, step: Tensor, along: Sequence[float]) 
     return torch.stack([moved(drawing, codes, amount * step).draw(drawing) for amount in along])
 
 
-def strip(drawing: Drawing, codes: Codes, step: Tensor, along: Sequence[float], side: int) -> Pixels:
-    """A row for each latent, a column for each amount: uint8 [N * side, ..., 3]; 0 stands a gap apart."""
+def strip(
+    drawing: Drawing,
+    codes: Codes,
+    step: Tensor,
+    along: Sequence[float],
+    side: int,
+    reach: tuple[float, float] | None = None,
+) -> Pixels:
+    """A row for each latent, a column for each amount: uint8 [N * side, ..., 3]; 0 stands a gap apart.
+
+    reach: amounts beyond it get an amber bar below, for which the picture is that much higher.
+    """
     images = drawn(drawing, codes, step, along)
     gap = max(2, round(side * _GAP))
     middle = min(range(len(along)), key=lambda index: abs(along[index]))
     lefts = [at * side + gap * ((at >= middle) + (at > middle)) for at in range(len(along))]
-    canvas = np.full((len(codes) * side, lefts[-1] + side, 3), 255, np.uint8)
+    over = [reach is not None and not reach[0] <= amount <= reach[1] for amount in along]
+    bar = max(2, round(side * _BAR))
+    canvas = np.full((len(codes) * side + 2 * bar * any(over), lefts[-1] + side, 3), 255, np.uint8)
     for left, column in zip(lefts, images, strict=True):
         for row, image in enumerate(column):
             canvas[row * side : (row + 1) * side, left : left + side] = sized(image, side)
+    for left in (left for left, beyond in zip(lefts, over, strict=True) if beyond):
+        canvas[-bar:, left : left + side] = _AMBER
     return canvas
 
 
-def show_moved(drawing: Drawing, codes: Codes, step: Tensor, side: int, what: str) -> Shown:
-    """The strip from -3 to 3 units for a page. what: that the faces move along."""
-    pixels = strip(drawing, codes, step, amounts(7), side)
+def show_moved(
+    drawing: Drawing,
+    codes: Codes,
+    step: Tensor,
+    side: int,
+    what: str,
+    reach: tuple[float, float] | None = None,
+) -> Shown:
+    """The strip from -3 to 3 units for a page. what: that the faces move along. reach: as for `strip`."""
+    pixels = strip(drawing, codes, step, amounts(7), side, reach)
     images = np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
     return show_strip(images, f"faces along {what}, from -3 to 3", made=SourceType.TRAINED)
 

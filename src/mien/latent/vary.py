@@ -18,6 +18,7 @@ from mien.latent.codes import Codes
 from mien.latent.layers import parse_layers
 from mien.latent.path import slerp
 from mien.latent.sources import read_sources
+from mien.training.settings import pick_device
 
 _MOST = 1024
 
@@ -38,6 +39,7 @@ def vary(
     steps: int | None = None,
     seed: Seed = 0,
     label: tuple[str, ...] = (),
+    device: str = "auto",
 ) -> Codes:
     """Draw faces near a face: of a photo, a file of latents or a seed.
 
@@ -68,12 +70,14 @@ def vary(
         Of the directions they lie in.
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
+    device
+        Where the generator draws: cpu, cuda, mps or auto.
     """
     if not 1 <= count <= _MOST or not 0 <= strength <= 2:
         raise InputError(f"--count {count} --strength {strength}: between 1 and {_MOST}, 0 and 2")
     if which == "all":
         raise InputError("--face all: faces near one are drawn; give its number")
-    drawing = Drawing.of(model, trunc=1.0, label=label)
+    drawing = Drawing.of(model, trunc=1.0, label=label, device=pick_device(device))
     kept = _kept(keep, drawing)
     own = read_sources(face, drawing, events, face=which, encoder=encoder, steps=steps).codes[:1]
     codes = near(drawing, own, count, strength=strength, keep=kept, seed=seed)

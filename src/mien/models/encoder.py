@@ -19,7 +19,16 @@ from torch.optim import Adam, Optimizer
 from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
-from mien.core.styles import Styled, from_unled, mean_latent, row_deviation, sample_styles, to_size, unled
+from mien.core.sampling import on_its_device
+from mien.core.styles import (
+    Styled,
+    from_unled,
+    mean_latent,
+    row_deviation,
+    sample_styles,
+    synthesised,
+    unled,
+)
 from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
 from mien.models import lite
 from mien.models._base import Stateless, cosine
@@ -191,8 +200,8 @@ def from_coordinates(generator: nn.Module, coordinates: Tensor) -> Tensor:
 def draw_latents(generator: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
     """Images float [N, C, H, W] of ws [N, num_ws, w_dim], or of z [N, z_dim] with labels; differentiable."""
     if isinstance(generator, Styled):
-        return to_size(generator, generator.synthesis(latents, noise="const"))
-    return cast(Tensor, generator(latents, labels))
+        return synthesised(generator, latents)
+    return on_its_device(generator, generator, latents, labels)
 
 
 def _pixels(drawn: Tensor, images: Tensor) -> Tensor:

@@ -57,6 +57,10 @@ def show_direction(events: Events, source: Path, name: str, /) -> dict[str, floa
             f"accuracy on {accuracy.count} held-out samples: {accuracy.value:.3f}"
             f" ({accuracy.low:.3f}-{accuracy.high:.3f})"
         )
+    if about.reach is not None:
+        events.note(f"faces stay whole from {about.reach_text} units")
+    if about.held:
+        events.note(f"held still: {', '.join(about.held)}")
     moved = sorted(about.effects.items(), key=lambda one: -abs(one[1]))
     rows = tuple((other, f"{value:+.2f}") for other, value in moved if abs(value) >= _WORTH_SHOWING)
     if rows:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -48,7 +48,8 @@ class About(BaseModel, frozen=True):
     unit: how far one unit goes along the unit vector; where `effects` were measured, this moves the
     attribute by one standard deviation. layers: the rows that it moves; () in z. method: how it was found.
     effects: attribute -> standard deviations that one unit moves it. score: for a component that was found
-    without labels, its share of what was looked at.
+    without labels, its share of what was looked at. reach: the farthest amounts, downwards and upwards, at
+    which faces are still whole; None where that was not measured.
     """
 
     name: str = Field(min_length=1, max_length=_LONGEST_NAME)
@@ -59,6 +60,21 @@ class About(BaseModel, frozen=True):
     accuracy: Accuracy | None = None
     effects: dict[str, FiniteFloat] = {}
     score: FiniteFloat | None = None
+    reach: tuple[FiniteFloat, FiniteFloat] | None = None
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The other attributes whose effects were measured as it was learnt, and made small."""
+        return tuple(name for name in self.effects if name != self.name)
+
+    def beyond(self, amount: float) -> bool:
+        """Whether an amount goes farther than faces stay whole, as far as is known."""
+        return self.reach is not None and not self.reach[0] <= amount <= self.reach[1]
+
+    @property
+    def reach_text(self) -> str:
+        """As "-2 to 3"; "-" where it is not known."""
+        return "-" if self.reach is None else f"{self.reach[0]:g} to {self.reach[1]:g}"
 
     @property
     def selectivity(self) -> float | None:
@@ -98,6 +114,10 @@ class Direction:
         except ValidationError as error:
             raise InputError(f"direction {name[:40]!r}: {first_problem(error).reason}") from error
         return cls((step / unit).float().contiguous(), known)
+
+    def reaching(self, reach: tuple[float, float] | None) -> "Direction":
+        """The same with how far it goes."""
+        return replace(self, about=self.about.model_copy(update={"reach": reach}))
 
     @property
     def name(self) -> str:
@@ -267,12 +287,14 @@ def table_of(directions: Directions) -> Table:
         Column("accuracy", numbers=True),
         Column("own effect", numbers=True),
         Column("largest other", numbers=True, wraps=True),
+        Column("reach", numbers=True),
         Column("layers"),
         Column("how", wraps=True),
     )
     rows = tuple(_row(direction.about) for direction in directions)
     caption = (
-        "effects of one unit in standard deviations of the attribute over samples; accuracy: 95 % interval"
+        "effects of one unit in standard deviations of the attribute over samples; accuracy: 95 % interval;"
+        " reach: units until faces break"
     )
     return Table(columns, rows, caption=caption)
 
@@ -288,6 +310,7 @@ def _row(about: About) -> tuple[str, ...]:
         accuracy_text,
         "-" if own is None else f"{own:+.2f}",
         "-" if worst is None else f"{others[worst]:+.2f} {worst}",
+        about.reach_text,
         layers_text(about.layers) or "-",
         about.method,
     )

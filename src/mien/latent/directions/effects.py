@@ -1,9 +1,9 @@
 """What a step in latent space does to every attribute, measured on drawn images, and which step is the best.
 
-A direction that a classifier finds also moves whatever goes along with its attribute in the samples. Three
+A direction that a classifier finds also moves whatever goes along with its attribute in the samples. Four
 remedies are tried, and what is kept is what images show to be the most selective: conditional projection
-(Shen et al. 2020, arXiv:1907.10786, section 2.3), a range of layers, and a combination of all directions on
-all layers whose measured effects cancel (least squares).
+(Shen et al. 2020, arXiv:1907.10786, section 2.3), a range of layers, a combination of all directions on all
+layers whose measured effects cancel (least squares), and the difference to be expected (regression).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ _LEAST_SHARE = 0.5  # of the effect on all layers that a range of layers must ke
 _DAMPING = 0.05  # of the least squares, as a share of the mean squared effect
 _MOST_GAIN = 5.0  # a unit is at most so many standard deviations of the latents along the direction
 ENOUGH = 6.0  # times the largest other effect: beyond it, a shorter step is preferred
+_FEWEST_KNOWN = 10  # samples for each attribute that latents are regressed on
 _SURE = 2.0  # standard errors by which an effect must differ from none
 
 
@@ -36,6 +37,12 @@ class Effects:
 
     mean: np.ndarray
     error: np.ndarray
+
+    @property
+    def noise(self) -> float:
+        """The mean squared standard error of those that are known."""
+        known = self.error[np.isfinite(self.error)]
+        return float(np.mean(known**2)) if len(known) else 0.0
 
 
 @dataclass(frozen=True)
@@ -69,34 +76,62 @@ class Bench:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A step that should move one attribute alone. how: "plain", "conditional", "layers" or "combined"."""
+    """A step that should move one attribute alone. how: plain, conditional, layers, combined or expected."""
 
     step: Tensor
     how: str
 
 
 def candidates(
-    steps: Tensor, blocks: list[tuple[int, ...]], bench: Bench, tick: Tick | None = None
+    steps: Tensor,
+    blocks: list[tuple[int, ...]],
+    bench: Bench,
+    tick: Tick | None = None,
+    *,
+    helpers: int = 0,
+    expected: Tensor | None = None,
 ) -> list[list[Candidate]]:
-    """For each of `steps` [A, ...], a direction for each attribute in order, what is to be tried.
+    """For each of `steps` [A, ...] but the helpers, a direction for each attribute, what is to be tried.
 
-    blocks: the layers that are looked at together; none for latents in z.
+    blocks: the layers that are looked at together; none for latents in z. helpers: how many of `steps`,
+    at the end, only help to hold their attributes still. expected: by attribute, see `expected_steps`.
     """
-    parts = torch.stack([_on(step, block) for step in steps for block in blocks]) if blocks else steps
-    count = max(len(blocks), 1)
-    measured = bench.effects(parts, tick)
-    by_block = np.nan_to_num(measured.mean).reshape(len(steps), count, -1)
-    noise = float(np.nanmean(measured.error**2))
+    count, several = max(len(blocks), 1), len(steps) - helpers
+    parts = [_on(step, block) for step in steps[:several] for block in blocks] or list(steps[:several])
+    parts = [*parts, *steps[several:]]
+    measured = bench.effects(torch.stack(parts), tick)
+    effects = np.nan_to_num(measured.mean)
     candidates_of = []
-    for own, step in enumerate(steps):
-        several = [Candidate(step, "plain"), Candidate(conditional(steps, own), "conditional")]
-        if (chosen := best_range(by_block[own], own)) is not None:
-            several.append(Candidate(_on(step, [row for b in chosen for row in blocks[b]]), "layers"))
-        weights = cancelling(by_block.reshape(len(parts), -1), own, noise)
-        mixture = (torch.from_numpy(weights).float().view(-1, *[1] * (parts.ndim - 1)) * parts).sum(0)
-        several.append(Candidate(mixture, "combined"))
-        candidates_of.append([one for one in several if bool(one.step.abs().sum() > 0)])
+    for own, step in enumerate(steps[:several]):
+        options = [Candidate(step, "plain"), Candidate(conditional(steps, own), "conditional")]
+        by_block = effects[own * count : (own + 1) * count]
+        if (chosen := best_range(by_block, own)) is not None:
+            options.append(Candidate(_on(step, [row for b in chosen for row in blocks[b]]), "layers"))
+        options.append(Candidate(_mixture(cancelling(effects, own, measured.noise), parts), "combined"))
+        options += [Candidate(expected[own], "expected")] if expected is not None else []
+        candidates_of.append([one for one in options if bool(one.step.abs().sum() > 0)])
     return candidates_of
+
+
+def expected_steps(latents: Tensor, readings: np.ndarray) -> Tensor:
+    """How latents [N, ...] differ, on average, by a deviation of each of `readings` [N, A], the others alike.
+
+    That is linear regression of the latents on all readings at once: [A, ...], all zero where too little is
+    known. Such steps stay where latents lie, which those that part two groups best need not.
+    """
+    known = np.isfinite(readings).all(axis=1)
+    values = readings[known]
+    if len(values) < _FEWEST_KNOWN * (values.shape[1] + 1):
+        return torch.zeros(values.shape[1], *latents.shape[1:])
+    values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
+    there = latents[torch.from_numpy(known)].flatten(1).double().numpy()
+    steps = np.linalg.lstsq(values, there - there.mean(axis=0), rcond=None)[0]
+    return torch.from_numpy(steps).float().reshape(-1, *latents.shape[1:])
+
+
+def _mixture(weights: np.ndarray, steps: Sequence[Tensor]) -> Tensor:
+    mixed: Tensor = torch.tensordot(torch.from_numpy(weights).float(), torch.stack(list(steps)), dims=1)
+    return mixed
 
 
 def conditional(steps: Tensor, own: int) -> Tensor:
@@ -184,21 +219,18 @@ def _resized(candidate: Candidate, own: int, bench: Bench) -> Candidate:
 def refined(
     steps: Tensor, tried: Bench, check: Bench, owns: Sequence[int]
 ) -> list[tuple[Tensor, float] | None]:
-    """For each step a combination of all in which their effects, measured at full length, cancel once more.
+    """For each attribute a combination of all steps whose effects, measured at full length, cancel once more.
 
-    steps: [K, ...], the units of the attributes `owns`. None where, on `check`, it is not more selective
-    than the step itself; else the combination and its selectivity.
+    steps: [K, ...], first the units of the attributes `owns`, then others that help to hold attributes still.
+    None where, on `check`, it is not more selective than the unit itself; else the combination and its
+    selectivity.
     """
     effects = tried.effects(steps)
-    before = check.effects(steps)
-    matrix, noise = (
-        np.nan_to_num(effects.mean)[:, list(owns)],
-        float(np.mean(effects.error[:, list(owns)] ** 2)),
-    )
+    before = check.effects(steps[: len(owns)])
+    matrix, noise = np.nan_to_num(effects.mean), effects.noise
     refined_steps: list[tuple[Tensor, float] | None] = []
     for at, own in enumerate(owns):
-        weights = torch.from_numpy(cancelling(matrix, at, noise)).float()
-        step = (weights.view(-1, *[1] * (steps.ndim - 1)) * steps).sum(0)
+        step = _mixture(cancelling(matrix, own, noise), list(steps))
         effect = check.effects(step[None])
         old, new = selectivity(before.mean[at], own), selectivity(effect.mean[0], own)
         refined_steps.append((step, new) if new > old and works(effect, own) else None)

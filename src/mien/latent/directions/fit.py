@@ -76,13 +76,11 @@ def fit(features: Floats, values: Floats, name: str, parts: Parts, *, yes_no: bo
     tried = list(_classifiers(features, low, high))
     if not yes_no:
         tried += list(_ridges(features, values, train, low, high))
-    weights, bias, method = max(
-        tried, key=lambda one: _correlation(features[choose] @ one[0], values[choose])
-    )
+    weights, bias, method = max(tried, key=lambda one: correlation(features[choose] @ one[0], values[choose]))
     scores = features @ weights + bias
     right = int((scores[test_low] < 0).sum() + (scores[test_high] > 0).sum())
     accuracy = wilson(right, len(test_low) + len(test_high))
-    return Fit(weights, bias, method, accuracy, _correlation(scores[test], values[test]))
+    return Fit(weights, bias, method, accuracy, correlation(scores[test], values[test]))
 
 
 def extremes(
@@ -147,7 +145,10 @@ def _ridges(
         yield weights, -float(middle), "ridge"
 
 
-def _correlation(scores: Floats, values: Floats) -> float:
-    if len(scores) < 2 or scores.std() == 0 or values.std() == 0:
-        return -1.0
-    return float(np.corrcoef(scores, values)[0, 1])
+def correlation(one: Floats, other: Floats) -> float:
+    """Of two columns where both are known; 0 where either does not vary there."""
+    known = np.isfinite(one) & np.isfinite(other)
+    one, other = one[known], other[known]
+    if len(one) < 2 or one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])

@@ -17,10 +17,20 @@ from mien.core.packaged import source_of
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.directions.direction import Direction, Directions, default_path, table_of
-from mien.latent.directions.effects import Bench, Candidate, candidates, choose, refined, works
-from mien.latent.directions.fit import Fit, Parts, TooFew, fit
+from mien.latent.directions.effects import (
+    Bench,
+    Candidate,
+    candidates,
+    choose,
+    expected_steps,
+    refined,
+    works,
+)
+from mien.latent.directions.fit import Fit, Parts, TooFew, correlation, fit
+from mien.latent.directions.reach import quality_of
 from mien.latent.layers import layer_blocks, row_groups
 from mien.latent.readings import READERS, Readers, Readings, check_names
+from mien.training.settings import pick_device
 
 _BATCH = 64
 _MOST_SAMPLES = 200_000
@@ -29,8 +39,23 @@ _NAMED = 5  # unknown files that a warning names
 # standard deviations, which chooses between remedies; to take effects of .15 away, more are needed.
 _TRIED_ON, _CHOSEN_ON, _REFINED_ON, _CHECKED_ON, _JUDGED_ON = 32, 32, 128, 128, 64
 _ALL = _TRIED_ON + _CHOSEN_ON + _REFINED_ON + _CHECKED_ON + _JUDGED_ON
+_FOLLOWED = 48  # faces that follow a direction until they break
 _FIRST_SEED = 1 << 24  # of these, far from the samples'
 _MOST_GAIN = 5.0  # standard deviations of the latents that one of an attribute may take
+# What is held still unless --hold says otherwise, of what the readers give.
+HELD = (
+    "female",
+    "male",
+    "age",
+    "young",
+    "yaw",
+    "smile",
+    "mouth_open",
+    "glasses",
+    "skin_lightness",
+    "hair_lightness",
+)
+_SAME = 0.5  # correlation over samples from which two names are taken to mean one thing
 
 
 @job
@@ -41,19 +66,22 @@ def learn(
     *,
     out: Path | None = None,
     attributes: str = "",
+    hold: str | None = None,
     samples: int = 2000,
     reader: tuple[str, ...] = (),
     trunc: float = 1.0,
     label: tuple[str, ...] = (),
+    device: str = "auto",
 ) -> Directions:
     """Learn directions in latent space: along each, one attribute of the face changes.
 
     Samples are drawn and read. A direction is learnt from the ends of an attribute's range (logistic
     regression, linear SVM) or from all samples (ridge), whichever orders other samples best; its accuracy is
-    that on samples kept out. Then images are drawn along it: conditional projection, a range of layers and a
-    combination of all directions are tried, and the one that moves other attributes least is kept. One unit
-    moves the attribute by one standard deviation over the samples. An attribute that cannot be learnt or
-    moved is named and left out. Raises InputError.
+    that on samples kept out. Then images are drawn along it: conditional projection, a range of layers, a
+    combination of all directions and the difference to be expected are tried, and the one that moves other
+    attributes least is kept. One unit moves the attribute by one standard deviation over the samples. Some
+    others are held still though they are not learnt (--hold). At last faces follow each direction until they
+    break. An attribute that cannot be learnt or moved is named and left out. Raises InputError.
 
     Parameters
     ----------
@@ -63,6 +91,9 @@ def learn(
         The file of directions; by default directions.safetensors in the run folder, or beside the file.
     attributes
         Which to learn, like smile,yaw,age; by default all that the readers give.
+    hold
+        Which others to hold still meanwhile, like female,age; none for none. By default sex, age, yaw, smile,
+        mouth, glasses, skin and hair, where the readers give them.
     samples
         Faces to draw: seeds 0, 1, ... More give better directions.
     reader
@@ -73,29 +104,36 @@ def learn(
         Truncation psi from 0 to 1 of the samples.
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
+    device
+        Where the generator draws: cpu, cuda, mps or auto.
     """
     if not 100 <= samples <= _MOST_SAMPLES:
         raise InputError(f"--samples {samples}: between 100 and {_MOST_SAMPLES:,}")
-    drawing = Drawing.of(source, trunc=trunc, label=label)
+    drawing = Drawing.of(source, trunc=trunc, label=label, device=pick_device(device))
     names, files = _split(reader or READERS)
     path = out or default_path(source_of(source))
     chosen = [name.strip() for name in attributes.split(",") if name.strip()]
     rows = _label_rows(files, events)
     readers = Readers.open(names) if names else Readers(())
-    check_names(chosen, (*dict.fromkeys(name for row in rows.values() for name in row), *readers.names))
+    given = tuple(dict.fromkeys((*(name for row in rows.values() for name in row), *readers.names)))
+    check_names(chosen, given)
+    held = _held(hold, chosen or given, readers.names)
     if chosen and names:
-        readers = readers.narrowed(chosen)
+        readers = readers.narrowed([*chosen, *held])
     seeds = sorted(rows) if rows else list(range(samples))
     codes = Codes.of_seeds(drawing, seeds)
     readings = _read(drawing, codes, readers, events.progress("drawing and reading")) if names else None
     labelled = _joined(readings, rows, seeds)
-    labelled = labelled.only(chosen) if chosen else labelled
+    if chosen:
+        held = _say_held(labelled, chosen, held, events, all_of_them=hold is not None)
+        labelled = labelled.only([*chosen, *held])
     _say_unread(labelled, events)
-    lesson = Lesson(drawing, codes, labelled, readers)
+    lesson = Lesson(drawing, codes, labelled, readers, held)
     fits = lesson.fits(events)
-    directions = Directions(tuple(lesson.directions(fits, events)), codes.space, drawing.loaded.model)
-    if not directions.several:
+    several = lesson.directions(fits, events)
+    if not several:
         raise InputError("no attribute could be learnt; see the lines above, and try more --samples")
+    directions = Directions(_reaching(several, drawing, events), codes.space, drawing.loaded.model)
     directions.save(path)
     events.send(table_of(directions))
     events.wrote(path, f"{len(directions)} directions: {', '.join(directions.names)}")
@@ -111,6 +149,33 @@ def _split(reader: Sequence[str]) -> tuple[list[str], list[Path]]:
         if is_folder or path.suffix.lower() in (".csv", ".json"):
             files.append(path)
     return [name for name in reader if Path(name) not in files], files
+
+
+def _held(hold: str | None, learnt: Sequence[str], readable: Sequence[str]) -> tuple[str, ...]:
+    """The attributes to hold still beside those that are learnt. Raises InputError where nobody reads one."""
+    if hold is None:
+        names = [name for name in HELD if name in readable]
+    else:
+        names = [name.strip() for name in hold.split(",") if name.strip() not in ("", "none")]
+        check_names(names, readable)
+    return tuple(name for name in dict.fromkeys(names) if name not in learnt)
+
+
+def _say_held(
+    readings: Readings, chosen: Sequence[str], held: Sequence[str], events: Events, *, all_of_them: bool
+) -> tuple[str, ...]:
+    """Those of `held` but for what goes with a chosen attribute as if it were the same; both are said."""
+    still, same = [], []
+    for name in held:
+        column = readings.column(name)
+        r, twin = max((abs(correlation(readings.column(one), column)), one) for one in chosen)
+        if r < _SAME or all_of_them:
+            still.append(name)
+        else:
+            same.append(f"; {name} goes with {twin} (r {r:.2f}) and is left free")
+    if held:
+        events.note(f"held still: {', '.join(still) or 'nothing'}{''.join(same)} (--hold says which)")
+    return tuple(still)
 
 
 def _label_rows(files: Sequence[Path], events: Events) -> dict[int, dict[str, float]]:
@@ -163,14 +228,28 @@ def _say_unread(readings: Readings, events: Events) -> None:
         )
 
 
+def _reaching(several: Sequence[Direction], drawing: Drawing, events: Events) -> tuple[Direction, ...]:
+    """The directions with how far faces can follow them, where that can be known."""
+    quality = quality_of(drawing, _FIRST_SEED + _ALL, _FOLLOWED)
+    if isinstance(quality, str):
+        events.note(f"how far they go is not known: {quality}")
+        return tuple(several)
+    reaching, tick = [], events.progress("following", unit="directions")
+    for number, one in enumerate(several, start=1):
+        reaching.append(one.reaching(quality.reach(one.step)))
+        tick(number, len(several))
+    return tuple(reaching)
+
+
 @dataclass(frozen=True)
 class Lesson:
-    """Samples with their readings, and what reads new ones."""
+    """Samples with their readings, and what reads new ones. held: attributes that are not to move at all."""
 
     drawing: Drawing
     codes: Codes
     readings: Readings
     readers: Readers
+    held: tuple[str, ...] = ()
 
     def fits(self, events: Events) -> dict[str, tuple[Fit, Tensor]]:
         """For each attribute that can be learnt its fit and, shaped like a latent, its step."""
@@ -184,7 +263,7 @@ class Lesson:
                 )
                 fits[name] = one, step_of(one.weights)
             except TooFew as error:
-                events.warn(f"left out: {error}")
+                events.warn(f"{'not held still' if name in self.held else 'left out'}: {error}")
             tick(number, len(self.readings.names))
         return fits
 
@@ -212,19 +291,22 @@ class Lesson:
         tried, chosen, refining, checking, judged = (bench.part(*ends) for ends in pairwise(edges))
         steps = torch.stack([fits[name][1] * self._sigma(fits[name][1]) for name in names])
         blocks = layer_blocks(row_groups(self.drawing)) if self.codes.space == "w" else []
-        options = candidates(steps, blocks, tried, events.progress("measuring", unit="steps"))
-        best, tick = [], events.progress("choosing", unit="attributes")
-        for own in range(len(names)):
-            best.append(choose(options[own], own, chosen, self._sigma))
-            tick(own + 1, len(names))
-        owns = [own for own, one in enumerate(best) if one is not None]
-        kept, compared = self._refined(
-            owns, [one for one in best if one is not None], (refining, checking), names
-        )
+        helpers = sum(name in self.held for name in names)  # they come last
+        owns = range(len(names) - helpers)
+        expected = expected_steps(self.codes.values, self.readings.only(names).values)
+        tick = events.progress("measuring", unit="steps")
+        options = candidates(steps, blocks, tried, tick, helpers=helpers, expected=expected)
+        best, tick = {}, events.progress("choosing", unit="attributes")
+        for number, own in enumerate(owns, start=1):
+            if (one := choose(options[own], own, chosen, self._sigma)) is not None:
+                best[own] = one
+            tick(number, len(owns))
+        kept, compared = self._refined(best, steps[len(owns) :], (refining, checking), names)
         if compared:
             events.send(_comparison(compared))
         directions = {}
-        for own, name in enumerate(names):
+        for own in owns:
+            name = names[own]
             effects = judged.effects(kept[own].step[None]) if own in kept else None
             if effects is None or not works(effects, own):
                 events.warn(f"left out: {name} does not move its own attribute, as far as can be seen")
@@ -241,18 +323,18 @@ class Lesson:
 
     def _refined(
         self,
-        owns: list[int],
-        best: list[tuple[Candidate, dict[str, float]]],
+        best: dict[int, tuple[Candidate, dict[str, float]]],
+        helpers: Tensor,
         refine_on: tuple[Bench, Bench],
         names: list[str],
     ) -> tuple[dict[int, Candidate], list[tuple[str, dict[str, float]]]]:
         """By attribute what was chosen, corrected once more where that helps, and each remedy's scores."""
-        if not owns:
+        if not best:
             return {}, []
-        steps = torch.stack([candidate.step for candidate, _ in best])
-        better = refined(steps, *refine_on, owns) if len(owns) > 1 else [None]
+        steps = torch.stack([*(candidate.step for candidate, _ in best.values()), *helpers])
+        better = refined(steps, *refine_on, list(best)) if len(steps) > 1 else [None]
         kept, compared = {}, []
-        for own, (candidate, scores), one in zip(owns, best, better, strict=True):
+        for (own, (candidate, scores)), one in zip(best.items(), better, strict=True):
             kept[own] = candidate if one is None else Candidate(one[0], f"{candidate.how} and refined")
             compared.append((names[own], scores if one is None else scores | {"refined": one[1]}))
         return kept, compared
@@ -299,7 +381,7 @@ class _StepOf:
 
 def _comparison(compared: Sequence[tuple[str, dict[str, float]]]) -> Table:
     """How selective each remedy made each direction; what was kept is the largest of a row."""
-    ways = ("plain", "conditional", "layers", "combined", "refined")
+    ways = ("plain", "conditional", "layers", "combined", "expected", "refined")
     rows = tuple(
         (name, *(f"{scores[way]:.1f}" if way in scores else "-" for way in ways)) for name, scores in compared
     )

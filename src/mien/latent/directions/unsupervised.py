@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.events import Events, job
-from mien.core.styles import Styled
+from mien.core.sampling import on_its_device
+from mien.core.styles import Styled, synthesised
 from mien.generation.drawing import Drawing, check_side
 from mien.latent.codes import Codes
 from mien.latent.directions.direction import Direction, Directions
 from mien.latent.layers import layers_text, parse_layers, row_groups
 from mien.latent.strips import show_moved
 from mien.reports.page import write_html
+from mien.training.settings import pick_device
 
 _MOST = 64
 _FACES = 4  # rows of a strip on the page
@@ -45,6 +47,7 @@ def find(
     size: int | None = None,
     trunc: float = 1.0,
     label: tuple[str, ...] = (),
+    device: str = "auto",
 ) -> Directions:
     """Find directions without labels, and write a page of strips on which to see what each one does.
 
@@ -71,12 +74,14 @@ def find(
         Truncation psi from 0 to 1.
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
+    device
+        Where the generator draws: cpu, cuda, mps or auto.
     """
     if method not in ("sefa", "ganspace"):
         raise InputError(f"--method {method}: sefa or ganspace")
     if not 1 <= components <= _MOST or not 100 <= samples <= 1_000_000:
         raise InputError(f"--components 1 to {_MOST}, --samples 100 to 1,000,000")
-    drawing = Drawing.of(source, trunc=trunc, label=label)
+    drawing = Drawing.of(source, trunc=trunc, label=label, device=pick_device(device))
     side = check_side("--size", size, default=drawing.resolution)
     codes = Codes.of_seeds(drawing, range(samples))
     rows = chosen_rows(codes, layers, drawing)
@@ -189,9 +194,9 @@ def readers(network: Any, codes: Codes) -> list[tuple[int, Tensor]]:
     hooks = [m.register_forward_pre_hook(look) for m in network.modules() if _is_linear(m)]
     try:
         if isinstance(network, Styled):
-            network.synthesis(marks, noise="const")
+            synthesised(network, marks)
         elif network.spec.label_dim == 0:
-            network(marks[:, 0])
+            on_its_device(network, network, marks[:, 0])
     finally:
         for hook in hooks:
             hook.remove()
@@ -209,7 +214,7 @@ def _is_linear(module: nn.Module) -> bool:
 
 
 def _as_matrix(module: nn.Module, inputs: int) -> Tensor:
-    weight = module.weight.detach().float()  # type: ignore[operator]
+    weight = module.weight.detach().float().cpu()  # type: ignore[operator]
     if isinstance(module, nn.ConvTranspose2d):
         weight = weight.transpose(0, 1)
     if weight.ndim == 4:

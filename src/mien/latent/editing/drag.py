@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.errors import InputError
+from mien.core.sampling import on_its_device
 from mien.core.styles import Styled, constrained, has_leading_row, led, sample_styles
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
@@ -26,6 +27,7 @@ from mien.latent.projection.spaces import synthesised
 MOST_POINTS = 8
 STEPS = 80
 _LEAST_SIDE = 32  # pixels of an image
+_LOOK_SIDE = 64  # pixels at which images and maps are looked at, if they are larger
 _LR = 0.1  # standard deviations a step
 _WAY = 0.6  # share of the steps in which the place goes to the target
 _ARRIVED = 1 / 64  # of the side: a point this near its target has arrived
@@ -33,7 +35,7 @@ _PATCH = 0.13  # of the side: radius of what surrounds a point
 _SEARCH = 0.06  # of the side: radius in which a point is looked for again
 _COLOURS = 20.0  # weight of colours beside features
 _PRICE = 1e-3  # of a squared standard deviation of the latent
-_SIDES = (2, 4)  # the maps looked at are the last ones of the image's side over these
+_SIDES = (2, 4)  # the maps looked at are the last ones of the side looked at over these
 _AXES = 64  # principal axes of w in which it moves
 _SAMPLES = 2000  # of w, for its axes
 
@@ -62,8 +64,8 @@ class Dragging:
     def __init__(self, drawing: Drawing) -> None:
         if drawing.resolution < _LEAST_SIDE:
             raise InputError(f"dragging needs images of at least {_LEAST_SIDE} px")
-        self._side, self._neighbourhood = drawing.resolution, Neighbourhood(drawing)
-        self._features = Features(drawing)
+        self._side, self._neighbourhood = min(drawing.resolution, _LOOK_SIDE), Neighbourhood(drawing)
+        self._features = Features(drawing, self._side)
 
     def steps(self, codes: Codes, pulls: Sequence[Pull], *, most: int = STEPS) -> Iterator[Dragged]:
         """Drag the points of one face, yielding after each step; ends when all arrived. Raises InputError."""
@@ -141,8 +143,9 @@ class Neighbourhood:
 class Features:
     """What a generator's layers say of each place of its image, with the colours there."""
 
-    def __init__(self, drawing: Drawing) -> None:
-        self._drawing, self._network = drawing, cast(nn.Module, drawing.loaded.network)
+    def __init__(self, drawing: Drawing, side: int) -> None:
+        """side: pixels at which the image and the maps are looked at; more cost more and tell no more."""
+        self._drawing, self._network, self._side = drawing, cast(nn.Module, drawing.loaded.network), side
         self._scales: dict[str, Tensor] = {}  # layer -> what its maps are divided by
 
     def of(self, codes: Codes) -> Tensor:
@@ -150,10 +153,11 @@ class Features:
         if not self._scales:
             self._choose(codes)
         image, maps = feature_maps(self._network, list(self._scales), lambda: self._image(codes))
-        side = self._drawing.resolution
-        parts = [maps[name].float() / scale for name, scale in self._scales.items()]
-        large = [F.interpolate(x, (side, side), mode="bilinear", align_corners=False) for x in parts]
-        return torch.cat([_COLOURS / image.shape[1] * image, *large], dim=1)
+        parts = [maps[name].float().to(image.device) / scale for name, scale in self._scales.items()]
+        size = (self._side, self._side)
+        large = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in parts]
+        colours = _COLOURS / image.shape[1] * F.adaptive_avg_pool2d(image, size)
+        return torch.cat([colours, *large], dim=1)
 
     @torch.no_grad()
     def _choose(self, codes: Codes) -> None:
@@ -161,17 +165,17 @@ class Features:
         names = [name for name, _ in self._network.named_modules() if name]
         _, maps = feature_maps(self._network, names, lambda: self._image(codes))
         for share in _SIDES:
-            side = self._drawing.resolution // share
+            side = self._side // share
             fitting = [name for name, x in maps.items() if x.shape[-1] == side and x.shape[1] > 4]
             if fitting:
-                x = maps[fitting[-1]].float()
+                x = maps[fitting[-1]].float().cpu()
                 self._scales[fitting[-1]] = x.std().clamp(min=1e-6) * x.shape[1] * len(_SIDES)
 
     def _image(self, codes: Codes) -> Tensor:
         if codes.space == "w":
             return synthesised(cast(Styled, self._network), codes.values)
         labels = codes.labels if codes.labels is not None else self._drawing.labels([0])
-        return cast(Tensor, self._network(codes.values, labels))
+        return on_its_device(self._network, self._network, codes.values, labels)
 
 
 def patches(maps: Tensor, places: Tensor, around: Tensor) -> Tensor:

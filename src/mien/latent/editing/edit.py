@@ -29,6 +29,7 @@ from mien.latent.projection.targets import PhotoFace, collect_faces
 from mien.latent.sources import project_faces
 from mien.latent.strips import REACH, amounts, film_frames, strip, wave
 from mien.reports.serving import address_of, bound, host_names, serve
+from mien.training.settings import pick_device
 
 _MOST_AMOUNT = 100.0
 _MOST_FACES = 512
@@ -61,6 +62,7 @@ def edit(
     label: tuple[str, ...] = (),
     encoder: Path | None = None,
     project_steps: int | None = None,
+    device: str = "auto",
     serve: Annotated[bool, Parameter(negative="")] = False,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -116,6 +118,8 @@ def edit(
         Folder or file that `mien encoder` made for the model, for photos.
     project_steps
         Steps of a photo's projection; by default 200, from an encoder's guess 50.
+    device
+        Where the generator draws: cpu, cuda, mps or auto.
     serve
         Open the slider page on an address that is printed.
     host
@@ -123,7 +127,7 @@ def edit(
     port
         Port that the page listens on; a free one by default.
     """
-    drawing = Drawing.of(source, trunc=trunc, label=label)
+    drawing = Drawing.of(source, trunc=trunc, label=label, device=pick_device(device))
     path = directions or default_path(source_of(source))
     if serve:
         _check_alone((set, strip, photo, layers, video), paste=paste)
@@ -158,7 +162,8 @@ def edit(
     written = [] if named and not edits else _pairs(drawing, base, after, titles, out, side)
     if paste:
         written += _pasted(drawing, after, photos, titles, out)
-    written += _strips(drawing, after, moves, along, out, side)
+    written += _strips(drawing, after, moves, along, out, side, known)
+    _say_beyond(known, edits, named, reach, events)
     if video is not None:
         drawn = film_frames(drawing, after, moves[named[0]], wave(frames, reach), side)
         tick = events.progress("filming", "frames")
@@ -272,14 +277,33 @@ def _pasted(
 
 
 def _strips(
-    drawing: Drawing, codes: Codes, moves: Mapping[str, Tensor], along: Sequence[float], out: Path, side: int
+    drawing: Drawing,
+    codes: Codes,
+    moves: Mapping[str, Tensor],
+    along: Sequence[float],
+    out: Path,
+    side: int,
+    known: Directions,
 ) -> list[Path]:
     written = []
     for name, step in moves.items():
         path = out / f"strip-{safe_name(name)}.png"
-        save_picture(path, strip(drawing, codes, step, along, side), drawing.mark())
+        pixels = strip(drawing, codes, step, along, side, known[name].about.reach)
+        save_picture(path, pixels, drawing.mark())
         written.append(path)
     return written
+
+
+def _say_beyond(
+    known: Directions, edits: Mapping[str, float], named: Sequence[str], reach: float, events: Events
+) -> None:
+    """Warn of what goes farther than faces stay whole, in a line for edits and one for strips."""
+    far = [name for name, amount in edits.items() if known[name].about.beyond(amount)]
+    over = [name for name in named if any(known[name].about.beyond(end) for end in (-reach, reach))]
+    for names, what in ((far, "what is set goes beyond"), (over, "an amber bar marks what lies beyond")):
+        if names:
+            reaches = ", ".join(f"{name} {known[name].about.reach_text}" for name in names)
+            events.warn(f"faces stay whole from {reaches}; {what}")
 
 
 def safe_name(name: str) -> str:

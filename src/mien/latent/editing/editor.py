@@ -194,7 +194,8 @@ class Editor:
         side = max(self.drawing.resolution, _STRIP_SIDE)
         step = combined(self.directions, {name: 1.0}, self._layers(edit))
         with self.turns.now():
-            pixels = strip(self.drawing, self.edited(edit), step, amounts(7), side)
+            reach = self.directions[name].about.reach
+            pixels = strip(self.drawing, self.edited(edit), step, amounts(7), side, reach)
         return encode_picture(pixels, ".png", self.drawing.mark())
 
     # ---- keeping

@@ -115,6 +115,7 @@ def _described(about: Any) -> dict[str, Any]:
         "accuracy": None if about.accuracy is None else about.accuracy.value,
         "effects": {name: value for name, value in effects if abs(value) >= _LEAST_EFFECT},
         "measured": bool(effects),
+        "reach": about.reach,
     }
 
 

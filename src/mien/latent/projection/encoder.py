@@ -16,7 +16,7 @@ from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.packaged import encoder_of, name_of
 from mien.core.run import RunFolder
-from mien.core.sampling import Seed
+from mien.core.sampling import Seed, device_of, on_its_device
 from mien.core.stop import Stop
 from mien.core.types import Dataset, Drawn
 from mien.datasets.opening import open_dataset
@@ -305,7 +305,7 @@ class Encoding:
     def __init__(self, encoder: LatentEncoder, generator: Any, passes: int, model: str) -> None:
         self._encoder, self._generator, self._passes = encoder, generator, passes
         self.model = model
-        self.basis = encoder.basis if len(encoder.basis) else None
+        self.basis = encoder.basis.cpu() if len(encoder.basis) else None
 
     @torch.no_grad()
     def latents(self, images: Tensor, labels: Tensor | None = None, *, passes: int | None = None) -> Tensor:
@@ -322,12 +322,12 @@ class Encoding:
 
     def _one(self, images: Tensor, labels: Tensor | None, passes: int) -> Tensor:
         """The latents of the pass that came nearest in pixels."""
-        mean = self._encoder.mean
+        mean = self._encoder.mean.to(images.device)
         coordinates = mean.expand(len(images), *[-1] * mean.ndim)
         drawn = draw_latents(self._generator, from_coordinates(self._generator, coordinates), labels)
         best, least = coordinates, torch.full((len(images),), torch.inf)
         for _ in range(passes):
-            coordinates = coordinates + self._encoder(images, drawn)
+            coordinates = coordinates + on_its_device(self._encoder, self._encoder, images, drawn)
             drawn = draw_latents(self._generator, from_coordinates(self._generator, coordinates), labels)
             error = (drawn - images).square().mean(dim=(1, 2, 3))
             nearer = (error < least).view(-1, *[1] * mean.ndim)
@@ -346,7 +346,7 @@ def packaged_encoder(loaded: LoadedNetwork[Any]) -> Path | None:
 
 def open_encoder(path: Path, loaded: LoadedNetwork[Any]) -> Encoding:
     """The encoder of a file or folder of `mien encoder`. Raises InputError where it is another model's."""
-    encoder_network = load_network(path, kind=KIND)
+    encoder_network = load_network(path, KIND, device_of(loaded.network))
     config = Config(**encoder_network.header.config)
     model = config.model
     if model != loaded.model and not loaded.header.origin.startswith(f"{model} tuned"):

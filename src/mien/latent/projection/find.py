@@ -16,6 +16,7 @@ from mien.core.cluster import Shard
 from mien.core.errors import InputError, MienError
 from mien.core.events import Events
 from mien.core.network import load_network
+from mien.core.sampling import device_of
 from mien.core.storage import on_worker, shared
 from mien.core.styles import Styled
 from mien.faces.identity import ARTEFACT as IDENTITY
@@ -53,7 +54,8 @@ class Finder:
         self.space: Space = open_space(options.space, drawing.loaded, self._labels, basis)
         self.lpips: Lpips | None = None
         if lpips:
-            self.lpips = open_lpips("alexnet", events, instead="pixels alone are compared")
+            place = device_of(drawing.loaded.network)
+            self.lpips = open_lpips("alexnet", events, instead="pixels alone are compared", device=place)
         if options.chosen_method != "optimise" and self._encoding is None:
             raise InputError(f"--method {options.chosen_method}: name the --encoder; mien encoder makes one")
         if (
@@ -91,7 +93,8 @@ class Finder:
         """What optimises. given: where it begins. first: the number of its first target among all."""
         identity = None
         if self.options.identity:
-            identity = open_identity(self._events, instead="identity does not count")
+            place = device_of(self.lpips)
+            identity = open_identity(self._events, instead="identity does not count", device=place)
         return Projector(
             self.space,
             Starts(

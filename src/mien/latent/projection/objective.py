@@ -10,6 +10,7 @@ from torch import Tensor
 from mien.core.artefacts import obtain
 from mien.core.errors import MienError
 from mien.core.events import Events
+from mien.core.sampling import device_of
 from mien.faces.identity import ARTEFACT as IDENTITY
 from mien.faces.identity import IdentityNetwork
 from mien.nn.lpips import ARTEFACT, Lpips, Trunk
@@ -42,25 +43,30 @@ class Objective:
         identity: IdentityNetwork | None = None,
         faces: Tensor | None = None,
     ) -> None:
-        """targets: float [N, C, H, W] in [-1, 1]. faces: float [N, 1, H, W], 1 in the face and 0 outside."""
-        self._targets, self._weights = targets, weights
+        """targets: float [N, C, H, W] in [-1, 1]. faces: float [N, 1, H, W], 1 in the face and 0 outside.
+
+        All is compared where `lpips` is.
+        """
+        self._place = device_of(lpips)
+        self._targets, self._weights = targets.to(self._place), weights
         self._lpips, self._identity = lpips, identity if weights.identity else None
         self._places = None
         if faces is not None and weights.face != 1:
-            places = 1 + (weights.face - 1) * faces
+            places = 1 + (weights.face - 1) * faces.to(self._place)
             self._places = places / places.mean(dim=(1, 2, 3), keepdim=True)
         with torch.no_grad():
-            self._directions = None if lpips is None else _batched(lpips, viewed(targets))
+            self._directions = None if lpips is None else _batched(lpips, viewed(self._targets))
             self._who = (
                 None
                 if self._identity is None
                 else torch.cat(
-                    [self._identity.embed(enlarged(piece)) for piece in torch.split(targets, _BATCH)]
+                    [self._identity.embed(enlarged(piece)) for piece in torch.split(self._targets, _BATCH)]
                 )
             )
 
     def losses(self, images: Tensor, which: Tensor) -> Tensor:
-        """float32 [n] of images [n, C, H, W], those of the targets `which` [n] in turn."""
+        """float32 [n], where the images are: of images [n, C, H, W], those of the targets `which` [n]."""
+        home, images, which = images.device, images.to(self._place), which.to(self._place)
         places = None if self._places is None else self._places[which]
         images = _as_shown(images, self._targets[which])
         error = (images - self._targets[which]).square()
@@ -70,12 +76,12 @@ class Objective:
         if self._identity is not None and self._who is not None:
             far = self._identity.embed(enlarged(images)) - self._who[which]
             total = total + self._weights.identity * far.square().sum(dim=1)
-        return total
+        return total.to(home)
 
     def _perceptual(self, images: Tensor, which: Tensor, places: Tensor | None) -> Tensor:
         assert self._lpips is not None
         assert self._directions is not None
-        total = torch.zeros(len(images))
+        total = torch.zeros(len(images), device=images.device)
         directions = self._lpips.directions(viewed(images))
         for one, other, weights in zip(directions, self._directions, self._lpips.linear, strict=True):
             far = (one - other[which]).square() * weights.view(1, -1, 1, 1)
@@ -83,23 +89,27 @@ class Objective:
         return total
 
 
-def open_lpips(trunk: Trunk, events: Events, *, instead: str) -> Lpips | None:
+def open_lpips(
+    trunk: Trunk, events: Events, *, instead: str, device: torch.device | str = "cpu"
+) -> Lpips | None:
     """LPIPS, fetched if need be; None where it cannot be had, which is said with what is done `instead`."""
     try:
         obtain(ARTEFACT[trunk], announce=events.note)
         with torch.random.fork_rng(devices=[]):
-            return Lpips.load(trunk)
+            return Lpips.load(trunk, device=device)
     except MienError as error:
         events.warn(f"no LPIPS ({ARTEFACT[trunk]}): {instead} ({error})")
         return None
 
 
-def open_identity(events: Events, *, instead: str) -> IdentityNetwork | None:
+def open_identity(
+    events: Events, *, instead: str, device: torch.device | str = "cpu"
+) -> IdentityNetwork | None:
     """The identity network, fetched if need be; None where it cannot be had, which is said."""
     try:
         obtain(IDENTITY, announce=events.note)
         with torch.random.fork_rng(devices=[]):
-            return IdentityNetwork.load()
+            return IdentityNetwork.load(device)
     except MienError as error:
         events.warn(f"no identity network: {instead} ({error})")
         return None

@@ -59,6 +59,7 @@ class ProjectOptions(BaseModel, frozen=True, extra="forbid"):
     tune_lr: float = Field(3e-4, gt=0, description="Learning rate of pivotal tuning.")
     batch: int = Field(16, ge=1, le=256, description="Faces optimised at once.")
     seed: int = Field(0, ge=0, lt=1 << 31, description="Seed of noise and of starting points.")
+    device: str = Field("auto", description="Where it is computed: cpu, cuda, mps or auto.")
 
     @property
     def num_steps(self) -> int:

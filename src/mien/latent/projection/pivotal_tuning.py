@@ -16,6 +16,7 @@ from torch.optim import Adam
 from mien import TOOL
 from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.network import LoadedNetwork
+from mien.core.sampling import on_its_device
 from mien.core.styles import Styled, styles
 from mien.latent.codes import Codes
 from mien.latent.projection.objective import Objective, Weights
@@ -81,7 +82,7 @@ class Tuning:
     def _images(self, network: nn.Module, latents: Tensor, which: Tensor) -> Tensor:
         if isinstance(network, Styled):
             return synthesised(network, latents)
-        return cast(Tensor, network(latents, self._labels(which)))
+        return on_its_device(network, network, latents, self._labels(which))
 
     def state_dict(self) -> dict[str, Any]:
         """All that going on needs."""

@@ -17,7 +17,7 @@ from mien.core.image import to_float, to_uint8
 from mien.core.network import load_network
 from mien.core.picture import photo_paths
 from mien.core.run import RunFolder
-from mien.core.sampling import parse_seeds
+from mien.core.sampling import device_of, parse_seeds
 from mien.core.stop import Stop
 from mien.core.styles import Styled
 from mien.generation.drawing import Drawing
@@ -38,6 +38,7 @@ from mien.latent.projection.targets import (
     targets_of_seeds,
     with_meshes,
 )
+from mien.training.settings import pick_device
 
 _DEFAULTS = ProjectOptions()
 _Options = Annotated[ProjectOptions, Parameter(name="*")]
@@ -124,14 +125,15 @@ def real(
 def _drawing(source: Path | None, options: ProjectOptions, *, always_labelled: bool) -> Drawing:
     """The generator; labels are needed to draw, and to search in z unless they are found too."""
     source = None if source is None else Path(storage.local(source))
-    loaded = load_network(source)
+    place = pick_device(options.device)
+    loaded = load_network(source, device=place)
     styled = isinstance(loaded.network, Styled)
     in_z = not styled or options.space == "z"
     if options.optimise_label and not (in_z and loaded.header.spec.label_dim):
         why = "w holds the label already" if loaded.header.spec.label_dim else "this model has none"
         raise InputError(f"--optimise-label: {why}; it is for --space z of a model trained with labels")
     if always_labelled or options.label or (in_z and not options.optimise_label):
-        return Drawing.of(source, trunc=1.0, label=options.label)
+        return Drawing.of(source, trunc=1.0, label=options.label, device=place)
     return Drawing(loaded, 1.0, ())
 
 
@@ -230,7 +232,7 @@ class _Run:
         path = self._out / "tuned.safetensors"
         save_tuned(path, tuning.network, loaded, len(self._targets))
         self._events.wrote(path, "the generator tuned to these faces")
-        return replace(self._drawing, loaded=load_network(path))
+        return replace(self._drawing, loaded=load_network(path, device=device_of(loaded.network)))
 
     def _projections(self, projected: Projected, codes: Codes, drawing: Drawing) -> list[Projection]:
         network = drawing.loaded.network

@@ -79,7 +79,8 @@ class Saved:
 
 def identity_of(model: str, targets: Sequence[Target], options: ProjectOptions, *more: object) -> str:
     """A hash of all that a projection follows from; of files by their content, in `more`."""
-    digest = hashlib.sha256(json.dumps([model, options.model_dump(mode="json"), *map(str, more)]).encode())
+    chosen = options.model_dump(mode="json", exclude={"device"})
+    digest = hashlib.sha256(json.dumps([model, chosen, *map(str, more)]).encode())
     for target in targets:
         digest.update(target.name.encode() + target.image.numpy().tobytes())
     return digest.hexdigest()

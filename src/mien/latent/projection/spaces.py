@@ -6,6 +6,7 @@ noise maps are part of a projection (Karras et al. 2020, arXiv:1912.04958, appen
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol, cast
 
 import torch
@@ -15,6 +16,7 @@ from torch.func import functional_call
 
 from mien.core.errors import InputError
 from mien.core.network import LoadedNetwork
+from mien.core.sampling import device_of, on_its_device
 from mien.core.styles import (
     Styled,
     from_unled,
@@ -155,7 +157,7 @@ class ZSpace:
         z = self._z(parameters)
         if not isinstance(self._network, Styled):
             return z
-        return self._network.mapping(z, self.labels(parameters))
+        return on_its_device(self._network, self._network.mapping, z, self.labels(parameters))
 
     def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
         if "label" in parameters:
@@ -165,7 +167,7 @@ class ZSpace:
     def images(self, parameters: Mapping[str, Tensor]) -> Tensor:
         if isinstance(self._network, Styled):
             return synthesised(self._network, self.values(parameters), noise_of(parameters))
-        return cast(Tensor, self._network(self._z(parameters), self.labels(parameters)))
+        return on_its_device(self._network, self._network, self._z(parameters), self.labels(parameters))
 
     def _z(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The root mean square of n normal numbers is 1 with a deviation of about 1 / sqrt(2 n)."""
@@ -217,7 +219,7 @@ def open_space(
 def synthesised(generator: Styled, ws: Tensor, noise: NoiseMaps | None = None) -> Tensor:
     """Images float [N, C, H, W] of ws [N, num_ws, w_dim], with noise maps of their own if given."""
     draw = generator.synthesis if not noise else with_noise(generator, noise)
-    return to_size(generator, draw(ws, noise="const"))
+    return to_size(generator, on_its_device(generator, partial(draw, noise="const"), ws))
 
 
 def noise_of(parameters: Mapping[str, Tensor]) -> NoiseMaps:
@@ -243,7 +245,8 @@ def _buffers(generator: Styled) -> dict[str, Tensor]:
 def with_noise(generator: Styled, maps: NoiseMaps) -> Callable[..., Tensor]:
     """The generator's synthesis with these maps in the place of its constant ones; itself unchanged."""
     module = cast(nn.Module, generator.synthesis)
-    buffers = {name.removeprefix(_PREFIX): value for name, value in maps.items()}
+    place = device_of(generator)
+    buffers = {name.removeprefix(_PREFIX): value.to(place) for name, value in maps.items()}
 
     def synthesis(ws: Tensor, *, noise: str) -> Tensor:
         return cast(Tensor, functional_call(module, buffers, (ws,), {"noise": noise}))

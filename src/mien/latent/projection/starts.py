@@ -9,7 +9,7 @@ from torch import Tensor
 from mien.core.errors import InputError
 from mien.core.image import to_float
 from mien.core.network import LoadedNetwork
-from mien.core.sampling import draw
+from mien.core.sampling import draw, on_its_device
 from mien.core.styles import Styled, draw_styles, mean_latent, sample_latents, styles
 from mien.latent.codes import Codes
 from mien.latent.projection.objective import viewed
@@ -92,7 +92,8 @@ class Starts:
         pieces = [to_float(piece) for piece in torch.split(images, _BATCH)]
         if self._lpips is None:
             return torch.cat([piece.flatten(1) for piece in pieces])
-        return torch.cat([self._lpips.embed(viewed(piece)) for piece in pieces])
+        lpips = self._lpips
+        return torch.cat([on_its_device(lpips, lpips.embed, viewed(piece)) for piece in pieces])
 
 
 def given_latents(codes: Codes, count: int, where: str) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mien.core.atomic import write_text
 from mien.core.errors import InputError
@@ -26,6 +27,7 @@ from mien.latent.units.action_units import (
 from mien.latent.units.features import KINDS, image_features, latent_features, picture_features
 from mien.latent.units.model import UnitReader, train_units
 from mien.reports.page import write_html
+from mien.training.settings import pick_device
 
 Floats = np.ndarray
 _NAMES = {
@@ -135,6 +137,7 @@ def predict(
     *,
     out: Path,
     source: Path | None = None,
+    device: str = "auto",
 ) -> int:
     """Write the action units of pictures or latents to a CSV: a row each, for each unit yes or no.
 
@@ -152,10 +155,14 @@ def predict(
     source
         The generator that draws the latents, where the model reads pictures; the one that comes with mien
         by default.
+    device
+        Where the generator draws: cpu, cuda, mps or auto.
     """
-    reader = UnitReader.load(model)
-    names, rows = _of_latents(reader, Path(data), source) if data.endswith(".npz") else _of_pictures(
-        reader, data, events)  # fmt: skip
+    place, reader = pick_device(device), UnitReader.load(model)
+    if data.endswith(".npz"):
+        names, rows = _of_latents(reader, Path(data), source, place)
+    else:
+        names, rows = _of_pictures(reader, data, events)
     present, probability, intensity = reader.read(rows)
     write_text(out, _csv(reader.names, names, present, probability, intensity))
     num_read = int(np.isfinite(present).all(1).sum())
@@ -210,11 +217,13 @@ def _supported(
     return kept, left_out
 
 
-def _of_latents(reader: UnitReader, path: Path, source: Path | None) -> tuple[list[str], Floats]:
+def _of_latents(
+    reader: UnitReader, path: Path, source: Path | None, place: torch.device
+) -> tuple[list[str], Floats]:
     if reader.features == "latents":
         rows = latent_features(path)
     else:
-        drawing = Drawing.of(source, trunc=1.0, label=())
+        drawing = Drawing.of(source, trunc=1.0, label=(), device=place)
         rows = image_features(reader.features, Codes.read(path, drawing).draw(drawing))
     return [f"latent{index:04d}" for index in range(len(rows))], rows
 

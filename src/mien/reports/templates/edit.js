@@ -143,7 +143,11 @@ function slider(direction) {
     : direction.measured ? "moves nothing else that is measured" : "what else it moves is not measured";
   const sure = direction.accuracy === null ? "" : ` · held-out accuracy ${(100 * direction.accuracy).toFixed(0)} %`;
   const make = button("strip", "link", guarded(() => strip(direction.name)));
-  const item = element("li", "", element("span", "name", direction.name), output, make, input, element("span", "soft", known + sure));
+  const far = element("span", "far"), words = element("span", "soft", known + sure);
+  const item = element("li", "", element("span", "name", direction.name), output, make, input, far, words);
+  const [low, high] = (direction.reach ?? [-REACH, REACH]).map((end) => Math.max(-REACH, Math.min(REACH, end)));
+  input.style.setProperty("--low", (low + REACH) / (2 * REACH));
+  input.style.setProperty("--high", (high + REACH) / (2 * REACH));
   input.addEventListener("input", () => {
     now.set[direction.name] = Number(input.value);
     tell(direction.name);
@@ -152,12 +156,14 @@ function slider(direction) {
   });
   input.addEventListener("change", commit);
   input.addEventListener("dblclick", () => { change({ set: { ...now.set, [direction.name]: 0 } }); });
-  rows.set(direction.name, { input, output, item });
+  rows.set(direction.name, { input, output, item, far, reach: direction.reach });
   return item;
 }
 
 function tell(name) {
-  const { output, item } = rows.get(name), amount = now.set[name] ?? 0;
+  const { output, item, far, reach } = rows.get(name), amount = now.set[name] ?? 0;
+  const over = reach && (amount < reach[0] || amount > reach[1]);
+  far.textContent = over ? `beyond ${signed(amount < 0 ? reach[0] : reach[1], 0)} faces begin to break` : "";
   output.textContent = amount ? signed(amount, 2) : "0";
   item.classList.toggle("moved", amount !== 0);
 }
@@ -184,7 +190,9 @@ function before(on) {
 // ---- pictures of their own
 
 async function strip(name) {
-  open(await picture("strip", { edit: JSON.stringify(now), name }), `${name}, from −3 to +3`, `strip-${now.face}-${name}.png`);
+  const { reach } = rows.get(name), over = reach && (reach[0] > -REACH || reach[1] < REACH);
+  const title = `${name}, from −3 to +3${over ? "; amber: faces begin to break" : ""}`;
+  open(await picture("strip", { edit: JSON.stringify(now), name }), title, `strip-${now.face}-${name}.png`);
 }
 
 function open(blob, title, file) {
