@@ -8,7 +8,9 @@ import io
 import json
 import pickle
 import shlex
+import zipfile
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,10 +23,12 @@ from torch import Tensor
 
 from mien.core.atomic import file_sha256, write_bytes, write_text
 from mien.core.errors import InputError, did_you_mean, first_problem
+from mien.core.limits import try_apart
 from mien.core.types import Spec
 
 _KEY = "mien"
-_MOST_HEADER = 32 << 20  # characters; label rows of the widest labels take a few million
+_MOST_HEADER = 32 << 20  # bytes; label rows of the widest labels take a few million
+_SHORT_HEADER = 1 << 20  # bytes, of which reading takes no more than some 40 MB
 _MOST_SIDE, _MOST_LABELS = 8192, 1 << 16
 _STATES = "state-*.pt"
 FOREIGN = (".pkl", ".pt", ".pth", ".ckpt", ".bin")  # checkpoints of other programs
@@ -112,6 +116,7 @@ def read_header(path: Path) -> NetworkHeader:
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a generator, without reading its weights; errors as `load_generator`'s."""
+    _try_header(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -122,9 +127,9 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def is_ours(path: Path) -> bool:
     """Whether `path` is a file that mien wrote of a network; it may still be damaged."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return _KEY in (file.metadata() or {})
-    except (safetensors.SafetensorError, OSError):
+        _try_header(path)
+        return _text(path) is not None
+    except InputError:
         return False
 
 
@@ -163,8 +168,14 @@ def load_state(path: Path) -> dict[str, Any]:
     if hashlib.sha256(data).hexdigest() not in sums.split():
         raise InputError(f"{path}: damaged, its content does not match its checksum")
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as members:
+            if sum(member.file_size for member in members.infolist()) > len(data):
+                raise InputError(f"{path}: not a training state (it is packed, and ours never are)")
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    except (
+        *(RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError),
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(f"{path}: not a training state ({type(error).__name__})") from error
     if not isinstance(state, dict):
         raise InputError(f"{path}: not a training state (it holds a {type(state).__name__})")
@@ -204,15 +215,47 @@ def _sums_path(path: Path) -> Path:
 
 
 def _read_envelope(path: Path) -> tuple[NetworkHeader, str]:
+    _try_header(path)
+    return _envelope(path)
+
+
+def _try_header(path: Path) -> None:
+    """Read what a stranger's file says of itself where a long text can do no harm; a short one cannot."""
+    if path.is_file() and _header_bytes(path) > _SHORT_HEADER:
+        file = path.stat()
+        _try_apart(path, (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def _try_apart(path: Path, _: tuple[int, ...]) -> None:
+    try_apart(path, lambda: _envelope(path))
+
+
+def _header_bytes(path: Path) -> int:
+    """How long a safetensors file says that its header is; 0 where it is none."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+    except OSError:  # which is said where the file is read
+        return 0
+    return length if length <= path.stat().st_size else 0
+
+
+def _text(path: Path) -> str | None:
+    """The text in which a network's file says what it is; None where mien did not write it."""
+    if path.is_file() and _header_bytes(path) > _MOST_HEADER:
+        raise InputError(f"{path}: its header is larger than any of mien's")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
+            return (file.metadata() or {}).get(_KEY)
     except (safetensors.SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
+
+
+def _envelope(path: Path) -> tuple[NetworkHeader, str]:
+    text = _text(path)
     if text is None:
         raise InputError(f"{path}: a safetensors file, but not a generator saved by mien; {_advice(path)}")
-    if len(text) > _MOST_HEADER:
-        raise InputError(f"{path}: its header is larger than any of mien's")
     try:
         envelope = json.loads(text)
         return NetworkHeader.model_validate(envelope["header"]), str(envelope["sha256"])

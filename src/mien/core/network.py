@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from mien.core import discover
+from mien.core import discover, packaged
 from mien.core.checkpoint import NetworkHeader, load_generator, model_id, read_header, read_shapes
 from mien.core.errors import InputError, MienError, first_problem
 from mien.core.family import GENERATOR, build_product, kind_of, weightless
-from mien.core.packaged import source_of
+from mien.core.limits import try_apart
 from mien.core.run import RunFolder
 
 DISCRIMINATOR = "discriminator"  # the kind of a file that lies beside an imported generator
@@ -47,7 +48,7 @@ def load_network(
     source: None or "packaged" for the generator that comes with mien. device: the CPU by default.
     Raises InputError when there is none, or its file is damaged, not ours, or does not fit its family.
     """
-    source = source_of(None if source is None else Path(source))
+    source = packaged.source_of(None if source is None else Path(source))
     paths = products_of(source, kind) if source.is_dir() else [source]
     network, header, path, notes = _first_whole(paths, kind)
     if device is not None:
@@ -94,16 +95,23 @@ def read_network(path: Path, kind: str = GENERATOR) -> tuple[nn.Module, NetworkH
 def checked(path: Path, header: NetworkHeader) -> nn.Module:
     """The network of a file without its weights, whose shapes were compared with the file's.
 
-    A file may be a stranger's: this takes no memory for a network or for tensors. Raises InputError where the
-    file's tensors are not those of its configuration, or its family or kind is not known.
+    A file may be a stranger's, so it is built in a copy of this process with limits before it is here.
+    Raises InputError where the file's tensors are not those of its configuration, or its family or kind is
+    not known.
     """
     try:
         family = discover.load("mien.models", header.family)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    is_d = header.kind == DISCRIMINATOR
-    if not is_d and kind_of(family) != header.kind:
+    if header.kind != DISCRIMINATOR and kind_of(family) != header.kind:
         raise _another_kind(path, header, kind_of(family))
+    if packaged.name_of(path) is None:
+        try_apart(path, lambda: _built(path, header, family))
+    return _built(path, header, family)
+
+
+def _built(path: Path, header: NetworkHeader, family: ModuleType) -> nn.Module:
+    is_d = header.kind == DISCRIMINATOR
     try:
         config = family.Config(**header.config)
         with weightless():

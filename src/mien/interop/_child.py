@@ -10,6 +10,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
+from mien.core.limits import Limits
 from mien.interop import _limits, _readers
 from mien.interop._facts import Contents
 
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> int:
     """Read one file within limits; the exit code."""
     path, folder = Path(arguments[0]), Path(arguments[1])
     torch.set_num_threads(1)  # threads only cost memory here
-    limits = _limits.Limits.of(path.stat().st_size)
+    limits = Limits.of(path.stat().st_size)
     return _limits.within(limits, folder, lambda: _write(_readers.read(path, arguments[2:]), folder))
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 
 from mien.core.errors import InputError
+from mien.core.limits import Limits
 from mien.interop import _limits
-from mien.interop._limits import Limits
 
 HEADER = "mien"  # of the metadata
 SECONDS = 60.0  # that one picture may take, on one core

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from mien.core.errors import InputError, MienError
+from mien.core.limits import Limits
 from mien.interop import _child
 from mien.interop._facts import Contents, FileFacts
-from mien.interop._limits import READY, REFUSAL, REFUSED, Limits
+from mien.interop._limits import READY, REFUSAL, REFUSED
 
 _START_SECONDS = 180  # to import torch on a busy machine; nothing of the file is touched before
 _MOST_FACTS = 16 << 20  # bytes of JSON
@@ -55,7 +56,7 @@ def run(module: str, path: Path, folder: Path, limits: Limits, more: Sequence[st
     if code == REFUSED:
         raise InputError(f"{path}: {(folder / REFUSAL).read_text('utf-8')}")
     if code:
-        raise InputError(f"{path}: {_ended(code, limits)}; nothing of it is used")
+        raise InputError(f"{path}: {limits.ended(code)}; nothing of it is used")
 
 
 def _exit_code(command: Sequence[str], folder: Path, limits: Limits) -> int:
@@ -91,12 +92,6 @@ def _await_start(process: "subprocess.Popen[bytes]") -> None:
     ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
     if not ready or process.stdout.read(len(READY)) != READY:
         raise MienError("the process that reads foreign files does not start; is torch installed well?")
-
-
-def _ended(code: int, limits: Limits) -> str:
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
-        return f"it took more than {limits.cpu_seconds:.0f} s, which no file of its size does"
-    return "reading it failed in a way that no checkpoint does, or for want of memory"
 
 
 def _take(path: Path, folder: Path, keys: Sequence[str]) -> Contents:

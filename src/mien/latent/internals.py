@@ -13,6 +13,7 @@ from mien.core import discover, packaged
 from mien.core.checkpoint import load_generator, newest_state
 from mien.core.errors import InputError
 from mien.core.events import Events, job
+from mien.core.family import weightless
 from mien.core.image import evenly_spaced, to_float
 from mien.core.packaged import source_of
 from mien.core.provenance import SourceType
@@ -187,10 +188,10 @@ def _discriminator(run: Path | None, drawing: Drawing) -> tuple[nn.Module | None
         if file is None or not file.is_file():
             return None, "a generator's file alone holds no discriminator; give the run folder"
         tensors = load_generator(file)[0]
-    with torch.random.fork_rng(devices=[]):
+    with weightless():  # the numbers may be a stranger's, and ask for more than the file holds
         network: nn.Module = family.build(family.Config(**header.config), header.spec).networks["d"]
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         return None, f"the discriminator does not fit ({' '.join(str(error).split())[:100]})"
     return network.eval().requires_grad_(False), ""

@@ -1,0 +1,53 @@
+"""Work tried in a copy of the process: what it says comes back, what it takes does not."""
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mien.core import limits
+from mien.core.errors import InputError
+from mien.core.limits import Limits, try_apart
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux alone")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x")
+    return path
+
+
+def test_a_copy_changes_nothing_here_and_hands_on_its_refusal(file: Path) -> None:
+    values: list[int] = []
+    assert try_apart(file, lambda: values.append(1)) is None
+    assert values == []
+
+    def refuse() -> None:
+        raise InputError(f"{file}: l\u00e4uft nicht")
+
+    with pytest.raises(InputError, match=r"a\.bin: l\u00e4uft nicht"):
+        try_apart(file, refuse)
+
+
+def test_memory_and_programs_are_refused(file: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"a\.bin: reading it failed .* want of memory; nothing of"):
+        try_apart(file, lambda: bytearray(400 << 20))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+    with pytest.raises(InputError, match="reading it failed"):
+        try_apart(file, lambda: file.unlink())
+    assert file.is_file()
+
+
+def test_time_is_limited(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.Limits, "of", lambda *_: Limits(1 << 30, 0, 1, 0))
+    with pytest.raises(InputError, match="it took more than 0 s"):
+        try_apart(file, lambda: time.sleep(60))
+
+
+def test_within_a_sandbox_the_work_is_not_tried_again(file: Path) -> None:
+    try_apart(file, lambda: try_apart(file, lambda: time.sleep(60)))
