@@ -305,6 +305,7 @@ def test_tensorboard_logs(faces: Path) -> None:
         ("prepare a b c d", "too many arguments: c d"),
         ("prepare a", "OUT is missing"),
         ("generate x --psi", "--out is missing"),
+        ("generate --seeds", "--seeds needs a value"),
         ("train face", "there is no such zip or folder; did you mean faces"),
         ("train nothing-like-it", "other sources: "),
         ("generate fac --out x", "there is no such file or run; did you mean faces"),

@@ -277,7 +277,7 @@ def _wrong(error: CycloptsError) -> str:
         option = error.token.keyword or (error.argument.name.lstrip("-").upper() if error.argument else "")
         return f"{option} {error.token.value}: should be {_noun(error.target_type)}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
-        return f"{error.argument.name} is missing"
+        return f"{error.keyword} needs a value" if error.keyword else f"{error.argument.name} is missing"
     if isinstance(error, UnusedCliTokensError):
         return f"too many arguments: {' '.join(error.unused_tokens or ())}"
     error.verbose = False

@@ -127,9 +127,7 @@ class Lite(PairingGame):
         )
         self.networks: dict[str, nn.Module] = {"g": g, "d": d}
         self.optimizers: dict[str, Optimizer] = {
-            name: StableAdam(
-                network.parameters(), most=config.update_clip, lr=config.lr, betas=(0.0, config.beta2)
-            )
+            name: StableAdam(network.parameters(), most=config.update_clip, lr=config.lr, beta2=config.beta2)
             for name, network in self.networks.items()
         }
 

@@ -1,48 +1,49 @@
-"""Adam whose updates are held where its second moments have not yet seen gradients of that size."""
+"""Adam without first moment, whose updates are held while its second moments lag behind the gradients."""
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Optimizer
 
 
-class StableAdam(Adam):
-    """Adam with update clipping (Wortsman et al. 2023, arXiv:2304.13013; first in arXiv:1804.04235).
+class StableAdam(Optimizer):
+    """Adam with beta1 = 0 and update clipping (Wortsman et al. 2023, arXiv:2304.13013; arXiv:1804.04235).
 
     Where gradients grow faster than the second moments follow, Adam takes steps of up to 1 / sqrt(1 - beta2)
     times its rate in every weight at once; against an adversary that answers, this runs away. Here a tensor's
-    update is divided by how far the root mean square of gradient / sqrt(second moment) is above `most`.
-    most: 0 leaves Adam as it is. First moments are not looked at: meant for beta1 = 0.
+    update is divided by how far its root mean square, in learning rates, is above `most`.
+    most: 0 leaves Adam as it is. Reads the states of torch.optim.Adam, whose first moment it passes over.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, most: float, **options: Any) -> None:
-        super().__init__(params, **options)
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, most: float, lr: float, beta2: float, eps: float = 1e-8
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": (0.0, beta2), "eps": eps})
         self._most = most
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One update; see torch.optim.Adam."""
-        held = [*self._too_far()] if self._most else []
-        result = super().step(closure)
-        for parameter, before, excess in held:
-            shortened = before + (parameter - before) / excess
-            parameter.copy_(torch.where(excess > 1, shortened, parameter))
-        return result
-
-    def _too_far(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Every parameter with what it is now, and how many times too far Adam will move it."""
+        """One update of every parameter that has a gradient. closure: evaluated first, if given."""
+        loss = None if closure is None else closure()
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None or not (state := self.state.get(parameter)):
-                    continue
-                size = _update_size(parameter.grad, state["exp_avg_sq"], group["betas"][1], state["step"])
-                yield parameter, parameter.detach().clone(), size / self._most
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+        return loss
 
-
-def _update_size(gradient: Tensor, moments: Tensor, beta2: float, steps: Tensor) -> Tensor:
-    """Root mean square of Adam's update in learning rates: 1 for gradients of the usual size."""
-    squares = gradient.square()
-    corrected = torch.lerp(squares, moments, beta2) / (1 - beta2 ** (steps + 1))
-    return (squares / corrected.clamp_min(1e-16)).mean().sqrt()
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state, beta2 = self.state[parameter], group["betas"][1]
+        if not state:
+            state |= {"step": torch.zeros(()), "exp_avg_sq": torch.zeros_like(parameter)}
+        state["step"] += 1
+        moments: Tensor = state["exp_avg_sq"]
+        moments.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        correction = 1 - beta2 ** float(state["step"])
+        divisor = moments.sqrt().div_(math.sqrt(correction)).add_(group["eps"])
+        if self._most:
+            size = torch.linalg.vector_norm(gradient / divisor) / math.sqrt(gradient.numel())
+            divisor.mul_((size / self._most).clamp_min(1))
+        parameter.addcdiv_(gradient, divisor, value=-group["lr"])
