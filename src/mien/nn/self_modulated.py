@@ -23,13 +23,13 @@ _TENT = (0.25, 0.75, 0.75, 0.25)  # bilinear interpolation as the filter of a tw
 class ModulatedGenerator(nn.Module):
     """Latents to w, w to images: 1x1 -> 4x4 -> ... -> resolution by transposed 4x4 convolutions, tanh.
 
-    The last step to the image is bilinear upsampling and a 3x3 convolution, computed as one transposed 6x6
-    convolution: a plain 4x4 one leaves a dotted texture, since its four phases have weights of their own.
-    `mapping` and `synthesis` are those of a generator with styles. ws [N, num_ws, w_dim]: the first row is
-    the normalised latent itself, which makes the 4x4 image (the rest of the row is 0); each of the others
-    modulates one batch norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and turns
-    the latent towards one direction, of its usual length: shrunk, it would leave the range that the first
-    batch norm knows, and faces turn dark and flat.
+    The last step to the image is bilinear upsampling and a 3x3 convolution, computed as one: a transposed 4x4
+    convolution leaves a dotted texture, since its four phases have weights of their own. `mapping` and
+    `synthesis` are those of a generator with styles. ws [N, num_ws, w_dim]: the first row is the normalised
+    latent itself, which makes the 4x4 image (the rest of the row is 0); each of the others modulates a batch
+    norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and turns the latent towards
+    one direction, of its usual length: shrunk, it would leave the range that the first batch norm knows, and
+    faces turn dark and flat.
     """
 
     w_avg: Tensor
@@ -125,13 +125,22 @@ class ModulatedGenerator(nn.Module):
         return torch.tanh(self._image(x).float())
 
     def _image(self, x: Tensor) -> Tensor:
-        """Bilinear upsampling and the 3x3 convolution of `to_image`, folded into one kernel."""
+        """Bilinear upsampling and the 3x3 convolution of `to_image`, folded into one.
+
+        As a transposed convolution it would have a 6x6 kernel; each of its four phases sees 3x3 pixels, so it
+        is a convolution to four images that are interleaved, for which oneDNN takes a third of the time.
+        """
         weight = self.to_image.weight.flip(2, 3).transpose(0, 1)  # of a transposed convolution
         tent = weight.new_tensor(_TENT)
         filters = (tent[:, None] * tent[None])[None, None]
         folded = F.conv2d(weight.flatten(0, 1)[:, None], filters, padding=3)
-        kernel = folded.reshape(*weight.shape[:2], *folded.shape[2:])
-        return F.conv_transpose2d(x, kernel, self.to_image.bias, stride=2, padding=2)
+        inputs, channels = weight.shape[:2]
+        taps = folded.reshape(inputs, channels, 3, 2, 3, 2).flip(
+            2, 4
+        )  # tap and phase, of rows and of columns
+        phases = taps.permute(1, 3, 5, 0, 2, 4).reshape(4 * channels, inputs, 3, 3)
+        bias = None if self.to_image.bias is None else self.to_image.bias.repeat_interleave(4)
+        return F.pixel_shuffle(F.conv2d(x, phases, bias, padding=1), 2)
 
     @torch.no_grad()
     def _follow(self, w: Tensor) -> None:
