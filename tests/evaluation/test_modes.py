@@ -6,11 +6,12 @@ import re
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
+from sklearn.cluster import KMeans
 
 from mien.cli import main
 from mien.core.errors import InputError
 from mien.evaluation import mode_scores
-from mien.evaluation.mode_scores import cut_of, occupancy, support
+from mien.evaluation.mode_scores import cut_of, occupancy, power, support
 
 
 def clusters(count, *, among=range(20), seed=0, tight=0.3):
@@ -67,6 +68,37 @@ def test_ndb_and_jsd_are_the_textbooks():
     assert q.sum() == pytest.approx(1)
 
 
+def cloud(count, seed=0):
+    """Points without clusters of their own, as faces have none."""
+    rng = np.random.RandomState(seed)
+    return (rng.randn(count, 12) * np.linspace(3, 0.3, 12)).astype(np.float32)
+
+
+@pytest.mark.slow
+def test_the_stated_power_is_that_of_fresh_losses():
+    """Losses of clusters of 1,200 images; the stated powers know 500 others."""
+    images, rng, found = cloud(1200), np.random.RandomState(0), []
+    for seed in range(40):
+        kinds = KMeans(20, n_init=1, random_state=seed).fit(images).labels_
+        kept, rest = np.split(rng.permutation(1200), [500])
+        fakes = rest[~np.isin(kinds[rest], rng.choice(20, 2, replace=False))][:400]
+        found.append(bool(occupancy(images[kept], images[fakes]).missing))
+    stated = [power(cloud(500, seed), 400, seed=seed) for seed in (1, 2)]
+    assert np.mean([each.chance for each in stated]) == pytest.approx(np.mean(found), abs=0.2)
+    assert all(each.low < np.mean(found) < each.high for each in stated)
+
+
+@pytest.mark.slow
+def test_power_grows_with_the_number_of_images():
+    few, some, many = (power(cloud(count), count) for count in (150, 400, 800))
+    assert few.chance < some.chance < many.chance
+    assert few.times > some.times > many.times > 1
+    always = mode_scores._carried_on(np.array([72, 72]), np.log([0.5, 0.3]))
+    assert always.chance > 0.95
+    assert always.times == 1
+    assert power(clusters(90), 90) is None
+
+
 def test_the_support_of_equally_likely_things_is_their_number():
     rng = np.random.RandomState(0)
     held, sizes = 0, []
@@ -117,6 +149,8 @@ def test_the_command_shows_what_is_missing(tmp_path, monkeypatch, fails):
     ((real, fake),) = found["missing"]
     assert fake == 0 < real
     assert found["prdc"]["coverage"][0] < 0.97
+    chance, low, high = found["power"]
+    assert 0 <= low < chance < high <= 1
     page = (tmp_path / "modes" / "modes.html").read_text()
     assert "1 of 10 bins of training images are missing" in page
     assert page.count("<img") == 10

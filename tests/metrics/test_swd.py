@@ -91,6 +91,50 @@ def test_levels_for_each_size(side, levels):
     assert more["swd_low"] < more["swd"] < more["swd_high"]
 
 
+def textures(rng, roughness, count=40):
+    """Gray pictures of 16 pixels: smooth, each with a brightness of its own, and noise."""
+    coarse = torch.from_numpy(rng.randn(count, 1, 4, 4).astype(np.float32))
+    smooth = torch.nn.functional.interpolate(coarse, (16, 16), mode="bilinear")
+    noise = torch.from_numpy(rng.randn(count, 1, 16, 16).astype(np.float32)) * roughness
+    return ((smooth + noise) * 40 + 128).clamp(0, 255).byte()
+
+
+def test_influences_are_what_leaving_a_pair_out_does():
+    rng = np.random.RandomState(0)
+    patches = torch.cat([swd._descriptors(textures(rng, rough), 0, 16, 32, 0) for rough in (0.2, 1.0)])
+    projected = swd._Projected(patches, 80, 1, 0)
+
+    def distance(pairs):
+        x, y = (swd._sorted(projected._of(rows)) for rows in (pairs, pairs + 40))
+        return 1000 * np.abs(x - y).mean()
+
+    left_out = [39 * (distance(np.arange(40)) - distance(np.delete(np.arange(40), at))) for at in range(16)]
+    influences = projected.influences()
+    assert np.corrcoef(left_out, influences[:16])[0, 1] > 0.97
+    assert np.std(left_out) == pytest.approx(influences[:16].std(), rel=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("roughness", "least", "most"), [(0.2, 0.85, 1.3), (0.6, 0.85, 1.35)])
+def test_the_interval_is_as_wide_as_chance(monkeypatch, roughness, least, most):
+    """Equal and far apart; influences alone are half as wide again where sides are equal."""
+    monkeypatch.setattr(swd, "_FEW_PATCHES", 32)
+    monkeypatch.setattr(swd, "_FEW_PROJECTIONS", 32)
+    options = {"patches_per_image": 32, "num_projections": 32}
+    rng = np.random.RandomState(1)
+    values = [swd.compute(textures(rng, 0.2), textures(rng, roughness), **options) for _ in range(60)]
+    width = np.mean([each["swd_high"] - each["swd_low"] for each in values]) / 3.92
+    assert least < width / np.std([each["swd"] for each in values], ddof=1) < most
+
+
+def test_the_variance_follows_that_of_a_folded_normal():
+    z = np.random.RandomState(0).randn(100_000)
+    for far in (0, 1, 2.5):
+        drawn = np.abs(z + far)
+        less = (1 - drawn.var()) / (2 / np.pi) / 2  # none of it far apart, half of it where equal
+        assert np.interp(drawn.mean() / np.abs(z).mean(), *swd._FOLDED) == pytest.approx(1 - less, abs=0.01)
+
+
 def test_gray_and_flat_pictures_stay_finite():
     flat = torch.full((5, 1, 32, 32), 7, dtype=torch.uint8)
     values = swd.compute(flat, smooth_pictures(5, seed=0, size=32)[:, :1], num_projections=32)

@@ -3,14 +3,21 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import rel_entr
+from scipy.special import expit, logit, rel_entr
 from scipy.stats import chi2, norm
 from sklearn.cluster import KMeans
 
 from mien.core.errors import InputError
+from mien.metrics._intervals import around
 
+_FEWEST = 50  # images a side
 _LEVEL = 0.05
 _RARE = 0.5  # times the share among reals: rarer, and surely so, a bin counts as missing
+_CLUSTERS, _LOST_CLUSTERS = 20, 2  # planted losses: a tenth of so many clusters
+_PLANTINGS = 72  # at each size
+_SIZES = (1.0, 0.6)  # times as many images as can be spared
+_SLOPE = (2.0, 1.0)  # mean and spread of the logit's slope, of two sets of faces from 250 to 1,500 images
+_ENOUGH = 0.8  # chance of finding a loss that a larger sample should have
 _ALIKE = 0.01  # share of real images that have another real one nearer than the cut of the birthday test
 
 
@@ -53,6 +60,19 @@ class Occupancy:
 
 
 @dataclass(frozen=True)
+class Power:
+    """The chance that `occupancy` finds the loss of a tenth of the clusters; low, high: 95 %.
+
+    times: that many times as many images on both sides would find it in 80 %; 1 at least.
+    """
+
+    chance: float
+    low: float
+    high: float
+    times: float
+
+
+@dataclass(frozen=True)
 class Support:
     """How many different images a set holds, by the birthday paradox (Arora, Risteski and Zhang 2018).
 
@@ -73,7 +93,7 @@ def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, se
     bins: by default so many that a cell holds some 25 reals and would hold 10 fakes, 5 to 100. Raises
     InputError with too few images.
     """
-    if min(len(real), len(fake)) < 50:
+    if min(len(real), len(fake)) < _FEWEST:
         raise InputError("bins of training images need 50 images or more on each side")
     most = len(real) // 2
     if bins is not None and not 2 <= bins <= most:
@@ -99,6 +119,65 @@ def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, se
         bins=tuple(sorted(cells, key=lambda cell: cell.ratio)),
         labels_real=labels,
     )
+
+
+def power(real: np.ndarray, num_fake: int, *, bins: int | None = None, seed: int = 0) -> Power | None:
+    """The chance that `occupancy` finds a loss in so many fakes, tried on the reals; None where they are few.
+
+    Again and again some reals stand for fakes, two of twenty clusters are taken from them, and they are
+    compared with the others. It counts as found where a bin that is mostly of those clusters is missing.
+    Since one set has to do for both sides, they are smaller than in earnest: the chances at two sizes, whose
+    logits grow with the logarithm of the size, are carried on to the whole.
+    """
+    count = len(real)
+    most = count / (count + num_fake / (1 - 1.5 * _LOST_CLUSTERS / _CLUSTERS))
+    sizes = [most * size for size in _SIZES if most * size * min(count, num_fake) >= _FEWEST]
+    if not sizes:
+        return None
+    rng = np.random.RandomState(seed)
+    rows = np.asarray(real, np.float32)
+    found = np.zeros(len(sizes))
+    for _ in range(_PLANTINGS):
+        clusters = KMeans(_CLUSTERS, n_init=1, random_state=rng.randint(1 << 30)).fit(rows).labels_
+        lost = np.isin(clusters, rng.choice(_CLUSTERS, _LOST_CLUSTERS, replace=False))
+        for at, size in enumerate(sizes):
+            here = None if bins is None else max(2, round(bins * size))
+            found[at] += _finds(rows, lost, round(size * count), round(size * num_fake), here, rng)
+    return _carried_on(found, np.log(sizes))
+
+
+def _finds(
+    rows: np.ndarray,
+    lost: np.ndarray,
+    count: int,
+    num_fake: int,
+    bins: int | None,
+    rng: np.random.RandomState,
+) -> bool:
+    """Whether `count` rows against `num_fake` others that lack the lost ones show a loss."""
+    order = rng.permutation(len(rows))
+    kept, rest = order[:count], order[count:]
+    fakes = rest[~lost[rest]][:num_fake]
+    occupied = occupancy(rows[kept], rows[fakes], bins=bins, seed=int(rng.randint(1 << 30)))
+    return any(lost[kept][occupied.labels_real == one.number].mean() > 0.5 for one in occupied.missing)
+
+
+def _carried_on(found: np.ndarray, log_sizes: np.ndarray) -> Power:
+    """The chance at size 1: a line through the logits by least squares. found: of _PLANTINGS at each size."""
+    found, failed = found + 0.5, _PLANTINGS - found + 0.5
+    precision = np.sqrt(found * failed / (found + failed))
+    # Sizes so alike hardly tell the slope, so what is known of it counts as one more observation.
+    rows = np.vstack(
+        [np.column_stack([np.ones(len(found)), log_sizes]) * precision[:, None], [0, 1 / _SLOPE[1]]]
+    )
+    covariance = np.linalg.inv(rows.T @ rows)
+    observed = np.append(np.log(found / failed) * precision, _SLOPE[0] / _SLOPE[1])
+    whole, slope = covariance @ rows.T @ observed
+    chance, low, high = (
+        float(expit(each)) for each in (whole, *around(whole, float(covariance[0, 0] ** 0.5)))
+    )
+    times = max(float(np.exp((logit(_ENOUGH) - whole) / max(slope, _SLOPE[1]))), 1.0)
+    return Power(chance, low, high, times)
 
 
 def support(distances: np.ndarray, cut: float) -> Support:

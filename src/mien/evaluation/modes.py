@@ -1,5 +1,6 @@
 """`mien modes`: what the training images show and the generator does not draw."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from mien.datasets.opening import open_dataset
 from mien.evaluation.extraction import Ticker, extract
 from mien.evaluation.image_sets import DatasetReals, choice, data_of, open_fakes, pictures
 from mien.evaluation.measure import feature_networks
-from mien.evaluation.mode_scores import Bin, Occupancy, Support, cut_of, occupancy, support
+from mien.evaluation.mode_scores import Bin, Occupancy, Support, cut_of, occupancy, power, support
 from mien.faces.identity import distances
 from mien.metrics import prdc
 from mien.reports.inline_images import Shown, show_strip
@@ -34,7 +35,9 @@ class Modes(BaseModel, frozen=True, protected_namespaces=()):
     """What `mien modes` found through one feature network.
 
     ndb, ndb_real, jsd: see `mode_scores.Occupancy`. missing: of the bins, those that fakes surely lack, as
-    (share of training images, share of fakes). support, support_real: (size, low, high), None: no bound.
+    (share of training images, share of fakes). power: the chance that a loss of a tenth of the clusters is
+    found, with its interval; None with too few images to try. enough: training images and fakes that find
+    it in 80 %, None where these do. support, support_real: (size, low, high), None: no bound.
     prdc: coverage, recall and its symmetric form, each (value, low, high).
     """
 
@@ -49,6 +52,8 @@ class Modes(BaseModel, frozen=True, protected_namespaces=()):
     ndb_real: float
     jsd: float
     missing: tuple[tuple[float, float], ...]
+    power: tuple[float, float, float] | None
+    enough: tuple[int, int] | None
     support: tuple[float | None, float | None, float | None]
     support_real: tuple[float | None, float | None, float | None]
     prdc: dict[str, tuple[float, float, float]]
@@ -115,6 +120,7 @@ def modes(
     fake = extract(drawn, [network], num_fake, 0, tick).features[network.name]
     x, y = (part.numpy() for part in prdc.projected(real, fake, prdc.DIMS))
     bins_of = occupancy(x, y, bins=bins, seed=seed)
+    chance = power(x, len(y), bins=bins, seed=seed)
     same = min(len(x), len(y))
     apart = distances(x[:same], x[:same])
     cut = cut_of(apart)
@@ -132,6 +138,10 @@ def modes(
         ndb_real=bins_of.ndb_real,
         jsd=bins_of.jsd,
         missing=tuple((one.real, one.fake) for one in bins_of.missing),
+        power=None if chance is None else (chance.chance, chance.low, chance.high),
+        enough=None
+        if chance is None or chance.times == 1
+        else (_rounded_up(num_real * chance.times), _rounded_up(num_fake * chance.times)),
         support=_finite(supports[0]),
         support_real=_finite(supports[1]),
         prdc={
@@ -171,6 +181,7 @@ def sentences(result: Modes) -> list[tuple[str, str]]:
         )
     else:
         lines.append(("good", f"none of {result.num_bins} bins of training images is surely missing"))
+    lines.append(_power(result))
     if size is None:
         lines.append(
             ("plain", f"no two fakes are alike: there are more than {low or 0:,.0f} different faces")
@@ -186,6 +197,27 @@ def sentences(result: Modes) -> list[tuple[str, str]]:
             )
         )
     return lines
+
+
+def _power(result: Modes) -> tuple[str, str]:
+    """Tone and sentence: what would have been found."""
+    if result.power is None:
+        return "doubt", "too few images to say what would be found: use 1,000 training images and fakes"
+    chance, low, high = result.power
+    line = (
+        "a loss of a tenth of all kinds of faces would be found with a chance of"
+        f" {chance:.0%} ({low:.0%} to {high:.0%})"
+    )
+    if result.enough is None:
+        return "plain", line
+    real, fake = result.enough
+    return "doubt", f"{line}; for 80 % use some {real:,} training images and {fake:,} fakes"
+
+
+def _rounded_up(number: float) -> int:
+    """To two digits."""
+    step = int(10 ** (int(math.log10(number)) - 1))
+    return math.ceil(number / step) * step
 
 
 def shown(result: Modes) -> Table:

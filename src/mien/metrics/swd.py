@@ -4,11 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from torch import Tensor
 from torch.nn import functional
 
 from mien.core.errors import InputError
-from mien.metrics._intervals import FREEDOM, around, error_by_parts, named
+from mien.metrics._intervals import around, named
 
 NEEDS = "images"
 BETTER = {"swd": "lower"} | {f"swd_{2**k}": "lower" for k in range(4, 12)}
@@ -19,7 +20,8 @@ TITLES = {"swd": "sliced Wasserstein distance"} | {
 PATCH = 7
 _COARSEST = 16
 _THREADS = 2
-_SPLITS, _HALVED_IMAGES, _HALVED_PATCHES, _HALVED_PROJECTIONS = 12, 128, 64, 96  # what intervals are from
+_FEW_IMAGES, _FEW_PATCHES, _FEW_PROJECTIONS, _SWAPS = 128, 64, 96, 4  # what intervals are from
+_EQUAL = 0.5  # of the influences' variance: the distance's own where both sides are equal
 
 
 def compute(
@@ -49,48 +51,95 @@ def compute(
     scores["swd"] = float(np.mean(list(scores.values())))
     if count < 16:
         return scores
-    errors = _errors(real[:count], fake[:count], seed)
+    errors = _errors(real[:count], fake[:count], np.array(list(scores.values())), seed)
     result: dict[str, float] = {}
     for (name, value), error in zip(scores.items(), errors, strict=True):
-        low, high = around(value, error, FREEDOM)
+        low, high = around(value, error, min(count, _FEW_IMAGES) - 1)
         result |= named(name, value, (max(low, 0.0), high))
     return result
 
 
-def _errors(real: Tensor, fake: Tensor, seed: int) -> np.ndarray:
-    """Standard error of each level's distance and of their mean, from fewer images and projections."""
-    count = min(len(real), _HALVED_IMAGES)
-    levels = []
+def _errors(real: Tensor, fake: Tensor, values: np.ndarray, seed: int) -> np.ndarray:
+    """Standard error of each level's distance and of their mean, from fewer images, patches and projections.
+
+    Where sides are far apart the variance is that of each pair of images' influence. Where they are equal the
+    distance is a mean of absolute values of noise, whose variance is less: 1 - 2/pi of it where all is one
+    normal number, half where it is many (_EQUAL). How far apart they are is said by the distance over
+    that of sides whose pairs were swapped at random, and the variance follows that of |z + far|.
+    """
+    count = min(len(real), _FEW_IMAGES)
+    swaps = np.random.RandomState(seed).rand(_SWAPS, count) < 0.5
+    levels, by_chance = [], []
     for level, side in enumerate(_sides(real.shape[-1])):
-        patches = [_descriptors(part[:count], level, side, _HALVED_PATCHES, seed) for part in (real, fake)]
-        levels.append([_Projected(each, count, real.shape[1], seed) for each in patches])
+        patches = torch.cat(
+            [_descriptors(part[:count], level, side, _FEW_PATCHES, seed) for part in (real, fake)]
+        )
+        projected = _Projected(patches, 2 * count, real.shape[1], seed)
+        levels.append(projected.influences())
+        by_chance.append(np.mean([projected.swapped_distance(swap) for swap in swaps]))
+    influences = np.array([*levels, np.mean(levels, axis=0)])
+    chance = np.array([*by_chance, np.mean(by_chance)]) * np.sqrt(count / len(real))
+    share = np.interp(values / np.maximum(chance, 1e-12), *_FOLDED)
+    return np.asarray(np.sqrt(share * influences.var(1, ddof=1) / len(real)))
 
-    def distances(rows_x: np.ndarray, rows_y: np.ndarray) -> np.ndarray:
-        values = []
-        for x, y in levels:
-            apart = np.abs(_sorted(x.of(rows_x)) - _sorted(y.of(rows_y)))
-            values.append(1000 * float(apart.mean(dtype=np.float64)))
-        return np.array([*values, np.mean(values)])
 
-    errors: np.ndarray = error_by_parts(count, count, distances, seed, _SPLITS) * np.sqrt(count / len(real))
-    return errors
+def _folded_normal() -> tuple[np.ndarray, np.ndarray]:
+    """Mean of |z + far| over that of |z|, and its variance, drawn in to begin at _EQUAL."""
+    far = np.linspace(0, 6, 601)
+    mean = 2 * norm.pdf(far) + far * (2 * norm.cdf(far) - 1)
+    variance = 1 + far**2 - mean**2
+    return mean / mean[0], 1 - (1 - variance) * (1 - _EQUAL) / (1 - variance[0])
+
+
+_FOLDED = _folded_normal()
 
 
 class _Projected:
-    """Patches of images along directions, channel by channel, since a half has its own mean and spread."""
+    """Patches of both sides along directions, channel by channel: any choice has its own mean and spread."""
 
     def __init__(self, patches: Tensor, count: int, channels: int, seed: int) -> None:
-        directions = _directions(patches.shape[1], _HALVED_PROJECTIONS, seed).view(
-            channels, -1, _HALVED_PROJECTIONS
+        directions = _directions(patches.shape[1], _FEW_PROJECTIONS, seed).view(
+            channels, -1, _FEW_PROJECTIONS
         )
         split = patches.view(len(patches), channels, -1)
         along = torch.einsum("pcj,cjk->ckp", split, directions)
-        self._along = along.view(channels, _HALVED_PROJECTIONS, count, -1)
+        self._along = along.view(channels, _FEW_PROJECTIONS, count, -1)
         self._sums = directions.sum(1)
         pixels = split.view(count, -1, channels, split.shape[2]).double()
         self._means, self._squares = pixels.mean((1, 3)), pixels.square().mean((1, 3))
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
+    def swapped_distance(self, swap: np.ndarray) -> float:
+        """The distance of the sides where the pairs in `swap` (bool) change sides."""
+        pairs = np.arange(2 * len(swap)).reshape(2, -1)
+        first, second = (_sorted(self._of(rows)) for rows in np.where(swap, pairs[::-1], pairs))
+        return 1000 * float(np.abs(first - second).mean(dtype=np.float64))
+
+    def influences(self) -> np.ndarray:
+        """By how much each pair of images moves the distance, times their number.
+
+        A patch moves it by the integral of the sign of the difference of the two distributions, from its
+        place on; an image also by its part in its side's mean and spread, which all patches are divided by.
+        """
+        projections, both, per_image = self._along.shape[1:]
+        values = self._along.sum(0).flatten(1).numpy()
+        order = values.argsort(1)
+        images = np.repeat(np.arange(both), per_image)[order]
+        gaps = np.diff(np.take_along_axis(values, order, 1), append=0)
+        signs = np.sign(np.cumsum(np.where(images < both // 2, 1, -1), 1))  # 0 at the last, which has no gap
+        beyond = np.cumsum((signs * gaps)[:, ::-1], 1, dtype=np.float64)[:, ::-1]
+        influence = np.bincount(images.ravel(), beyond.ravel()) / (projections * per_image)
+        slopes = np.empty(values.shape, np.float32)
+        np.put_along_axis(slopes, order, signs.astype(np.float32), 1)
+        total = np.zeros(both // 2)
+        for rows, sign in ((slice(both // 2), 1), (slice(both // 2, both), -1)):
+            own = torch.from_numpy(slopes).view(projections, both, per_image)[:, rows]
+            shift = (own.mean((1, 2)) * self._sums).mean(1)
+            stretch = torch.stack([(own * channel[:, rows]).mean() for channel in self._along])
+            moved = self._means[rows] @ shift.double() + self._squares[rows] @ stretch.double() / 2
+            total += sign * (influence[rows] + moved.numpy())
+        return 1000 * total
+
+    def _of(self, rows: np.ndarray) -> np.ndarray:
         """Of some images, normalised by their own mean and spread: [projections, patches]."""
         chosen = torch.from_numpy(rows)
         mean = self._means[chosen].mean(0)
