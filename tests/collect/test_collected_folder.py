@@ -192,3 +192,15 @@ def test_what_is_no_longer_so_is_no_longer_said(tmp_path):
         store.add(picture_task("c"), jpeg(3))
     assert [line["site"] for line in lines(tmp_path / "skipped.jsonl")][-1:] != ["status-404"]
     assert "status-404" not in (tmp_path / "skipped.jsonl").read_text()
+
+
+def test_what_is_skipped_does_not_wait_for_the_disk_one_by_one(tmp_path, monkeypatch):
+    """A site map may name 50,000 pages of others, and a disk takes 2 to 20 ms to be sure of a line."""
+    waits = []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    with Store.opened(tmp_path, SITE) as store:
+        for number in range(100):
+            store.skip("page", f"https://example.org/{number}", Refused("off-site", "elsewhere"))
+        assert len(lines(tmp_path / "skipped.jsonl")) == 100  # a kill loses none of them
+        assert waits == []
+    assert len(lines(tmp_path / "skipped.jsonl")) == 100

@@ -199,6 +199,9 @@ def test_cookie_walls(body, expected):
         ("w_100,h_50/a.jpg 100w,w_200,h_90/a.jpg 200w", "w_200,h_90/a.jpg"),
         ("", ""),
         (" , ", ""),
+        ("a.jpg 1..2x, b.jpg -2x, c.jpg nanw, d.jpg 9q 1w, e.jpg .5x", "e.jpg"),
+        (",a.jpg 100w 50h , b.jpg 99w 900h", "a.jpg"),
+        ("data:image/gif;base64,R0lG 1x, b.jpg 2x", "b.jpg"),
     ],
 )
 def test_srcset(srcset, expected):

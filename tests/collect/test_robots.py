@@ -206,3 +206,12 @@ def test_a_host_that_is_busy_for_too_long_is_given_up(tmp_path):
     (line,) = lines(tmp_path / "out" / "skipped.jsonl")
     assert line["reason"] == "busy"
     assert line["again"]
+
+
+def test_a_delay_longer_than_the_run_is_said_and_not_waited_for(tmp_path):
+    routes = _list_with_pictures(1) | {"/robots.txt": b"User-agent: *\nCrawl-delay: 1000000\n"}
+    with serving(routes) as server:
+        result = collect(site_text(server.url("/"), limits="minutes = 5"), tmp_path / "out")
+        assert server.asked == ["/robots.txt"]
+    assert result.returncode == 1
+    assert "asks for 86,400 s between requests, longer than a run takes" in result.stderr

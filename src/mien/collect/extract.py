@@ -21,7 +21,8 @@ _CONSENT = ("accept", "consent", "agree", "enable", "akzept", "zustimm", "accept
 _BACKGROUND = re.compile(r"""\burl\(\s*(["']?)([^"')]+)\1\s*\)""")
 _PERHAPS = frozenset({"data-url", "data-image", "data-img"})  # attributes that may name a page as well
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|gif|bmp|tiff?)($|\?)", re.I)
-_CANDIDATE = re.compile(r"\s*([^\s,]\S*[^\s,])(?:\s+([\d.]+)([wx]))?\s*(?:,|$)")
+_CANDIDATE = re.compile(r"[\s,]*(\S*[^\s,])(?:\s+([^,]*?))?\s*(?:,|$)")
+_DESCRIPTORS = re.compile(r"(\d+(?:\.\d+)?|\.\d+)[wx](?:\s+\d+h)?")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def id_in_address(site: Site, address: str) -> str | None:
 
 def largest(srcset: str) -> str:
     """The address of the largest candidate of a `srcset`; "" if there is none."""
-    candidates = [(float(match[2] or 1), match[1]) for match in _CANDIDATE.finditer(srcset)]
+    several = [(match[1], _DESCRIPTORS.fullmatch(match[2] or "1x")) for match in _CANDIDATE.finditer(srcset)]
+    candidates = [(float(size[1]), address) for address, size in several if size]
     return max(candidates, key=lambda item: item[0])[1] if candidates else ""
 
 

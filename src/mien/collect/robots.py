@@ -106,6 +106,9 @@ class RobotsMiddleware:
             why = explain(error, "its robots.txt")
             private = why.reason == "private-address"
             rules = Rules(Protego.parse(""), why) if private else _keep_out(why.detail)
+        if rules.out is None and rules.delay > 60 * self._crawl.site.limits.minutes:
+            detail = f"its robots.txt asks for {rules.delay:,.0f} s between requests, longer than a run takes"
+            return Rules(rules.parsed, Refused("robots", detail, again=True))
         self._crawl.pace.obey(urlsplit(host).hostname or "", rules.delay)
         return rules
 
