@@ -445,3 +445,30 @@ def test_incomplete_labels_stand_in_the_records(tmp_path):
         None,
     ]
     assert any("gone.png" in note for note in pack.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.7z", b"7z\xbc\xaf'\x1c" + bytes(50), "a 7z archive, which mien does not read; unpack it"),
+        ("a.rar", b"Rar!\x1a\x07" + bytes(50), "a rar archive"),
+        ("a.z01", b"PK\x03\x04" + bytes(50), "a part of a zip that was split; put the parts together"),
+        ("a.zip.001", b"PK\x03\x04" + bytes(50), "a part of a zip that was split"),
+        ("a.zip", b"PK\x03\x04" + bytes(50), "cut off, or not a zip"),
+    ],
+)
+def test_other_archives_are_named_with_what_to_do(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        PackReader(tmp_path / name)
+
+
+def test_a_zip_with_a_password_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", b"x")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[6] |= 1
+    data[data.find(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(InputError, match="it is encrypted; unpack the zip with its password first"):
+        PackReader(tmp_path / "a.zip")

@@ -194,3 +194,17 @@ def test_listing_is_sorted_and_leaves_out_hidden_and_other_files(tmp_path):
     assert found == ["a/a.webp", "a/z.png", "b.JPG"]
     with pytest.raises(InputError, match="no such folder"):
         list_pictures(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.cr2", b"II*\0" + bytes(100), "a camera's raw file, which is not read; export it as JPEG"),
+        ("a.mov", b"\0\0\0\x14ftypqt  " + bytes(50), "a film"),
+        ("a.psd", b"8BPS" + bytes(50), "a Photoshop file or a PDF"),
+        ("a.jpg", b"%PDF-1.4" + bytes(50), "a Photoshop file or a PDF"),
+    ],
+)
+def test_what_lies_beside_photos_is_named(name, data, words):
+    with pytest.raises(BadPicture, match=words):
+        decode(data, where=name)

@@ -182,7 +182,10 @@ def test_a_column_of_mixed_kinds_becomes_text_and_is_told(write):
 def test_several_tables_must_be_chosen_from(write, tmp_path):
     write("file,age\na.png,1\n", "one.csv")
     with pytest.raises(InputError, match=r"table=one\.csv"):
-        write("file,age\nb.png,2\n", "two.csv")
+        write("file,age\na.png,3\nb.png,2\n", "two.csv")
+    with pytest.raises(InputError, match=r"table=one\.csv"):
+        write("file,size\nb.png,2\n", "two.csv")
+    write("file,age\nb.png,2\n", "two.csv")
     assert labels(open_index(f"table:{tmp_path / 't'}?table=two.csv")) == {"b.png": {"age": 2}}
     with pytest.raises(InputError, match="no such table"):
         open_index(f"table:{tmp_path / 't'}?table=three.csv")
@@ -240,7 +243,7 @@ def test_names_without_suffix_in_another_case_or_place_are_found(write):
     ages = {file: row["age"] for file, row in labels(index).items()}
     assert ages == {"a.JPG": 1, "in/b.png": 2, "J\u00f6rg.png": 3, "007.png": 4}
     found = problems(index)
-    assert "x is not there" in found["labels.csv:6"]  # two pictures have that name
+    assert found["labels.csv:6"] == "x may be deep/x.png or other/x.png; name its folder, too"
     assert "listed again" in found["labels.csv:7"]
     assert any(note.startswith("4 rows") for note in index.notes)
 
@@ -349,3 +352,58 @@ def test_names_of_people_are_not_learnt_unasked(tmp_path):
     assert dataset.spec.class_names == ("age", "smiling", "hair=dark", "hair=fair")
     np.testing.assert_array_equal(dataset.labels[0], [20, 1, 0, 1])
     assert open_dataset(f"table:{root}?labels=name").spec.label_dim == 6
+
+
+def test_a_name_of_several_pictures_is_said_to_be_that(write):
+    index = write("file,age\na.png,1\nb.png,2\n", files=("x/a.png", "y/a.png", "x/b.png"))
+    assert [entry.file for entry in index.entries] == ["x/b.png"]
+    assert index.problems[0].text == "a.png may be x/a.png or y/a.png; name its folder, too"
+
+
+@pytest.mark.parametrize("column", ["url", "image_url", "Photo URL"])
+def test_pictures_named_by_their_addresses_are_found_by_the_last_part(write, column):
+    text = f"{column},age\nhttps://e.org/p/a.png?w=3&x=a/b,1\nhttps://e.org/%62.png#x,2\n"
+    assert [(e.file, e.labels) for e in write(text).entries] == [("a.png", {"age": 1}), ("b.png", {"age": 2})]
+    beside = write(f"{column},image_id\nhttps://e.org/c.png,a\n", "labels.csv")
+    assert [entry.file for entry in beside.entries] == ["a.png"]
+
+
+def test_pictures_by_name_in_one_json_object(write, tmp_path):
+    index = write(json.dumps({"a.png": 1, "b.png": 2}, indent=1), "labels.json")
+    assert [(e.file, e.labels) for e in index.entries] == [("a.png", {"label": 1}), ("b.png", {"label": 2})]
+    assert recognise(tmp_path / "t") == "table"
+    index = write(json.dumps({"a.png": {"age": 3}, "b.png": {"age": 4}}), "labels.json")
+    assert [entry.labels for entry in index.entries] == [{"age": 3}, {"age": 4}]
+
+
+def test_annotations_of_coco_give_each_picture_its_one_category(write):
+    annotations = [(1, 5), (1, 5), (2, 5), (2, 6)]
+    content = {
+        "images": [{"id": n, "file_name": f"{letter}.png"} for n, letter in enumerate("abc", 1)],
+        "annotations": [{"image_id": image, "category_id": category} for image, category in annotations],
+        "categories": [{"id": 5, "name": "cat"}, {"id": 6, "name": "dog"}],
+    }
+    index = write(json.dumps(content), "instances.json")
+    assert [(e.file, e.labels) for e in index.entries] == [
+        ("a.png", {"category": "cat"}),
+        ("b.png", {}),
+        ("c.png", {}),
+    ]
+    assert "1 pictures show several categories, and have no label for it" in index.notes
+    content["annotations"][0]["category_id"] = 7
+    with pytest.raises(InputError, match=r"annotations like COCO's, but not whole \(KeyError\(7\)\)"):
+        write(json.dumps(content), "instances.json")
+
+
+def test_a_table_for_each_split_is_read_as_one(write):
+    write("file,age\ntrain/a.png,1\n", "train.csv", files=("train/a.png", "test/b.png"))
+    index = write("file,age\ntest/b.png,2\n", "test.csv", files=())
+    assert sorted((e.file, e.split) for e in index.entries) == [
+        ("test/b.png", "test"),
+        ("train/a.png", "train"),
+    ]
+
+
+def test_a_spreadsheet_is_named_with_what_to_do(write):
+    with pytest.raises(InputError, match=r"no CSV, TSV or JSON table in it; save ages\.xlsx as CSV"):
+        write("PK", "ages.xlsx")

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import shlex
 import struct
 import tarfile
@@ -84,9 +85,9 @@ class _ZipStore:
             self._descriptor = os.open(path, os.O_RDONLY)
         # zipfile raises nearly anything for damaged directories
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-            raise InputError(
-                f"{path}: not a zip that can be read ({error}): cut off, or not a zip; get it again"
-            ) from error
+            why = another_archive(path)
+            why = why or f"not a zip that can be read ({error}): cut off, or not a zip; get it again"
+            raise InputError(f"{path}: {why}") from error
         weakref.finalize(self, os.close, self._descriptor)
 
     def names(self) -> Mapping[str, _Member]:
@@ -234,6 +235,19 @@ def _open_compressed(path: Path) -> IO[bytes]:
     return cast(IO[bytes], opener(path, "rb"))
 
 
+def another_archive(path: Path) -> str:
+    """What a file that is no whole zip is, and what to do; "" where that is not known."""
+    with open(path, "rb") as file:
+        begins = file.read(6)
+    name = path.name.lower()
+    parts = [path.with_suffix(".z01"), path.with_suffix(".zip.001")]
+    if re.search(r"\.(z?\d\d|zip\.\d{3})$", name) or any(part.is_file() for part in parts):
+        return "a part of a zip that was split; put the parts together (zip -s 0 IN.zip --out OUT.zip)"
+    if begins == b"7z\xbc\xaf'\x1c" or begins.startswith(b"Rar!"):
+        return f"a {'7z' if begins[:2] == b'7z' else 'rar'} archive, which mien does not read; unpack it"
+    return ""
+
+
 def _check_count(archive: zipfile.ZipFile, path: Path) -> None:
     """Check the directory against the end record: zipfile misses entries lost in a damaged one."""
     with open(path, "rb") as file:
@@ -260,7 +274,8 @@ def _members(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, _Member], 
             notes.append(f"{name} in it is left out: {problem}")
             continue
         if not 0 <= info.header_offset <= length - info.compress_size:
-            raise InputError(f"{path}: its directory places {name} outside of the file; copy it again")
+            why = another_archive(path) or f"its directory places {name} outside of the file; copy it again"
+            raise InputError(f"{path}: {why}")
         deflated = info.compress_type == zipfile.ZIP_DEFLATED
         unusual = None if deflated or info.compress_type == zipfile.ZIP_STORED else info
         members[name] = _Member(

@@ -253,6 +253,7 @@ class PackReader:
         parquet = [name for name in self._store.names() if name.lower().endswith(".parquet")]
         lies = f"; {packed[0]} lies in it: unpack it, or give it as the source" if packed else ""
         lies += f"; {parquet[0]} lies in it: unpacked, parquet:FOLDER reads it" if parquet else ""
+        lies += "".join(f"; {note}" for note in self._store.notes[:1])
         return f"{self.path}: no pictures in it (looked for {', '.join(sorted(PICTURE_SUFFIXES))}){lies}"
 
     def _unread(self) -> Iterator[str]:

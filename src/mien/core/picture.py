@@ -222,12 +222,18 @@ def _open(data: bytes, name: str) -> Image.Image:
         detail = f"{int(counts[0]) / 1e6:.0f} million pixels are too many; it was not decoded"
         raise BadPicture(name, "too-many-pixels", detail) from error
     except UnidentifiedImageError as error:
+        if name.lower().endswith(_RAW):
+            detail = "it is a camera's raw file, which is not read; export it as JPEG"
+            raise BadPicture(name, "not-a-picture", detail) from error
         if data.startswith(_MAGIC):
             detail = "it begins as a picture, but its header is cut off or damaged"
             raise BadPicture(name, "truncated", detail) from error
         raise BadPicture(name, "not-a-picture", f"it is no picture but {_guess(data)}") from error
     except Exception as error:
         raise _explain(name, data, error) from error
+
+
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
 
 
 def _is_heif(data: bytes) -> bool:
@@ -259,6 +265,10 @@ def _guess(data: bytes) -> str:
         return "an archive, which is not opened; unpack it, or give it as the source"
     if _is_heif(data) and not _reads_heif():
         return f"a HEIC file, which needs pillow-heif; {install('heic')}"
+    if data[4:8] == b"ftyp" and not _is_heif(data):
+        return "a film, which is not read"
+    if data.startswith((b"8BPS", b"%PDF")):
+        return "a Photoshop file or a PDF; export it as JPEG or PNG"
     try:
         data[:1024].decode("utf-8")
     except UnicodeDecodeError as error:

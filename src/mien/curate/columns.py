@@ -60,7 +60,9 @@ def columns_of(reader: PackReader) -> dict[str, Column]:
     if len(set(folders)) > 1:
         columns["folder"] = _column("folder", folders)
     if reader.labels is not None and isinstance(reader.labels[0], int):
-        columns["class"] = _column("class", [_class_name(label, reader) for label in reader.labels])
+        classes = [_class_name(label, reader) for label in reader.labels]
+        if "labels.class" not in columns or list(columns["labels.class"].values) != classes:
+            columns["class"] = _column("class", classes)
     return columns
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from mien.core.errors import InputError
 from mien.core.labels import same_name
@@ -33,6 +34,7 @@ FILE_COLUMNS = (
     ),
 )
 _ENDINGS = ("_file_name", "_filename", "_file", "_path")
+_ADDRESSES = ("image_url", "img_url", "photo_url", "url", "link")  # whose last part the files are called
 _NUMBERS = ("image_id", "img_id", "id")  # of pictures: names without suffix, where files go by them
 _DELIMITERS = (",", ";", "\t", "|")
 _HEADER = 64 * 1024  # bytes that are enough to see a header or a first object
@@ -40,6 +42,7 @@ _ABOVE = 8  # lines that may stand above a header: a title, a remark, Excel's "s
 _NUMBER = re.compile(r"([0-9]{1,18})(\.0+)?")  # spreadsheets and pandas make 7 or 7.0 of 007
 _JSON = (".jsonl", ".json")
 _ELEMENT = re.compile(r"[^\s,]")  # the first letter of one, or the end of a list
+_BY_NAME = re.compile(r'\s*\{\s*"([^"\\]+\.\w+)"\s*:')  # how an object of pictures by name begins
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _MOST_BYTES = 512 << 20
 
@@ -66,26 +69,30 @@ class Rows:
 def has_file_column(path: Path) -> bool:
     """Whether `path` is a table with a column of files, as its beginning tells.
 
-    A column of numbers (id) is one only where the first of them is a picture beside the table.
+    A column of numbers (id) or addresses is one only where the first of them is a picture beside the table.
     """
+    cells = first_cells(path)
+    column = file_column(list(cells or {}))
+    if cells is None or column is None or _plain(column) not in _NUMBERS + _ADDRESSES:
+        return column is not None
+    return PictureFinder(path.parent).find(path.parent, str(cells[column])) is not None
+
+
+def first_cells(path: Path) -> dict[str, Any] | None:
+    """The names of a table's columns with the cells of its first row; None for what cannot be read."""
     try:
         with open(path, "rb") as file:
             text = decode_text(file.read(_HEADER), "ignore")
     except OSError:
-        return False
+        return None
     if path.suffix.lower() in _JSON:
-        cells = next((row for _, row in _objects(text)), None)
-    else:
-        lines = _lines(text)
-        at, names, delimiter = _header(lines)
-        cells = dict.fromkeys(names, "")
-        cells |= dict(
-            zip(names, _split(lines[at + 1], delimiter), strict=False) if at + 1 < len(lines) else ()
-        )
-    column = file_column(list(cells or {}))
-    if cells is None or column is None or _plain(column) not in _NUMBERS:
-        return column is not None
-    return PictureFinder(path.parent).find(path.parent, str(cells[column])) is not None
+        if by_name := _BY_NAME.match(text):
+            return {FILE_COLUMNS[0]: by_name[1]} if _is_picture(by_name[1]) else None
+        return next((row for _, row in _objects(text)), None)
+    lines = _lines(text)
+    at, names, delimiter = _header(lines)
+    first = _split(lines[at + 1], delimiter) if at + 1 < len(lines) else []
+    return dict.fromkeys(names, "") | dict(zip(names, first, strict=False))
 
 
 def read_rows(path: Path, *, where: str, file: str = "") -> Rows:
@@ -120,7 +127,7 @@ def file_column(names: list[str], given: str = "") -> str | None:
     by_name = {_plain(name): name for name in reversed(names)}
     ending = next((name for name in by_name if name.endswith(_ENDINGS)), None)
     usual = next((known for known in FILE_COLUMNS if known in by_name), ending)
-    usual = usual or next((known for known in _NUMBERS if known in by_name), None)
+    usual = usual or next((known for known in _NUMBERS + _ADDRESSES if known in by_name), None)
     return None if usual is None else by_name[usual]
 
 
@@ -215,9 +222,15 @@ def _records(
         at += 1 if wrong else reader.line_num
 
 
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
 def _from_json(text: str, where: str, given: str) -> Rows:
     out = Rows()
-    for at, row in _objects(text):
+    whole = _object(text) if where.endswith(".json") else None
+    rows = _objects(text) if whole is None else enumerate(_rows_in(whole, where, out.notes), 1)
+    for at, row in rows:
         if row is None:
             out.problems.append(Problem(f"{where}:{at}", "it is no JSON object; the row is left out"))
             continue
@@ -229,6 +242,41 @@ def _from_json(text: str, where: str, given: str) -> Rows:
         cells = {name: v for name, v in row.items() if name not in odd and v is not None and v != ""}
         _add(out, Row(f"{where}:{at}", file.replace("\\", "/"), cells))
     return out
+
+
+def _rows_in(whole: dict[str, Any], where: str, notes: list[str]) -> list[dict[str, Any]]:
+    """The rows in one object: pictures by name, COCO's annotations, or a single row."""
+    if whole and all(map(_is_picture, whole)):
+        cells = {
+            name: value if isinstance(value, dict) else {"label": value} for name, value in whole.items()
+        }
+        return [{FILE_COLUMNS[0]: name, **known} for name, known in cells.items()]
+    if not all(isinstance(whole.get(name), list) for name in ("images", "annotations", "categories")):
+        return [whole]
+    try:
+        return _coco_rows(whole["images"], whole["annotations"], whole["categories"], notes)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: annotations like COCO's, but not whole ({error!r})") from error
+
+
+def _coco_rows(
+    images: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+    categories: list[dict[str, Any]],
+    notes: list[str],
+) -> list[dict[str, Any]]:
+    """A row for each picture; its category is known where all its annotations are of one."""
+    names = {each["id"]: str(each["name"]) for each in categories}
+    of: dict[Any, set[str]] = {}
+    for annotation in annotations:
+        of.setdefault(annotation["image_id"], set()).add(names[annotation["category_id"]])
+    shown = [of.get(image["id"], set()) for image in images]
+    if mixed := sum(len(several) > 1 for several in shown):
+        notes.append(f"{mixed} pictures show several categories, and have no label for it")
+    return [
+        {FILE_COLUMNS[0]: image["file_name"], "category": min(several) if len(several) == 1 else None}
+        for image, several in zip(images, shown, strict=True)
+    ]
 
 
 def _objects(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -290,8 +338,11 @@ class PictureFinder:
     def find(self, folder: Path, name: str) -> str | None:
         """The picture that a table in `folder` calls `name`, relative to the root; None if there is none.
 
-        A path that leads out of the root, as one of another machine, is looked for by its last parts.
+        A path that leads out of the root, as one of another machine, is looked for by its last parts; so is
+        an address on the web.
         """
+        if "://" in name:
+            name = "/" + unquote(urlsplit(name).path).lstrip("/")
         inside = os.path.normpath(folder.relative_to(self.root) / name)
         if leads_out(inside):
             parts = [part for part in name.split("/") if part not in ("", "..") and ":" not in part]
@@ -300,6 +351,10 @@ class PictureFinder:
         if (self.root / inside).is_file():
             return inside
         return self._loosely(inside, name)
+
+    def namesakes(self, name: str) -> list[str]:
+        """The pictures in whatever folders that go by this name."""
+        return self._by_key.get(_loose(PurePosixPath(name).name), [])
 
     def _loosely(self, *names: str) -> str | None:
         """The one picture that has one of these names, or their number: 7 and 7.0 are 007.jpg."""

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from mien.core.archive import check_end, plain_name, plain_tar
+from mien.core.archive import another_archive, check_end, plain_name, plain_tar
 from mien.core.errors import InputError
 from mien.core.picture import MAX_BYTES, BadPicture
 
@@ -49,7 +49,8 @@ class Archive(_Members):
                 self._zip = zipfile.ZipFile(path)
                 count = len(self._zip.infolist())
         except Exception as error:  # zipfile raises nearly anything for a damaged directory
-            raise InputError(f"{path}: neither a folder nor a zip that can be read ({error})") from error
+            why = another_archive(path) or f"neither a folder nor a zip that can be read ({error})"
+            raise InputError(f"{path}: {why}") from error
         if count > MOST_MEMBERS:
             raise InputError(f"{path}: more than {MOST_MEMBERS:,} members; split it, or unpack it yourself")
         self.members = [(_within(info.filename), info) for info in self._zip.infolist()]

@@ -21,7 +21,15 @@ from mien.core.path_labels import read_paths
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.stored import StoredDataset
-from mien.datasets.tables import TABLE_SUFFIXES, PictureFinder, Row, has_file_column, leads_out, read_rows
+from mien.datasets.tables import (
+    TABLE_SUFFIXES,
+    PictureFinder,
+    Row,
+    first_cells,
+    has_file_column,
+    leads_out,
+    read_rows,
+)
 from mien.labels.columns import label_names, learnable, read_cells
 from mien.labels.values import parse_columns
 
@@ -30,14 +38,16 @@ CITATION = "none; metadata.jsonl and metadata.csv are the layout of Hugging Face
 
 _FIRST = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.tsv")
 _OURS = ("manifest.jsonl", CONTINUED)
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _DEEPEST = 3  # levels of sub-folders in which tables are looked for
 
 Placed = tuple[Row, PurePosixPath]  # a row and its table's folder
 
 
 def recognise(root: Path) -> bool:
-    """Is there a table with a column of files, here or in sub-folders?"""
-    return bool(_tables(root))
+    """Is there one table with a column of files, or several that are read as one, here or in sub-folders?"""
+    tables = _tables(root)
+    return bool(tables) and _are_one(root, tables)
 
 
 def index(root: Path, *, table: str = "", file: str = "") -> Index:
@@ -114,11 +124,23 @@ def _choose(root: Path, table: str) -> list[PurePosixPath]:
     )
     tables = _tables(root) or [PurePosixPath(name) for name in usual[:1]]
     if not tables:
-        raise InputError(f"{root}: no CSV, TSV or JSON table in it")
-    if len(tables) > 1 and len({name.parent for name in tables}) < len(tables):
+        sheet = next((p.name for p in sorted(root.iterdir()) if p.suffix.lower() in _SPREADSHEETS), None)
+        advice = f"; save {sheet} as CSV, and name that" if sheet else ""
+        raise InputError(f"{root}: no CSV, TSV or JSON table in it{advice}")
+    if not _are_one(root, tables):
         names = ", ".join(map(str, tables))
         raise InputError(f"{root}: several tables ({names}); choose one with table={tables[0]}")
     return tables
+
+
+def _are_one(root: Path, tables: list[PurePosixPath]) -> bool:
+    """Whether tables are of folders of their own, or have the same columns and pictures of their own."""
+    if len({name.parent for name in tables}) == len(tables):
+        return True
+    if len({tuple(first_cells(root / name) or ()) for name in tables}) > 1:
+        return False
+    files = [row.file for name in tables for row in read_rows(root / name, where="").rows]
+    return len(set(files)) == len(files)
 
 
 def _entries(
@@ -132,7 +154,7 @@ def _entries(
     for (row, folder), cells in zip(rows, parse_columns([row.cells for row, _ in rows], notes), strict=True):
         file = finder.find(finder.root / folder, row.file)
         if file is None or file in first:
-            problems.append(Problem(row.where, _what_is_wrong(row, folder, file, first)))
+            problems.append(Problem(row.where, _what_is_wrong(row, folder, file, first, finder)))
             continue
         first[file] = row.where
         loosely += file != os.path.normpath(folder / row.file)
@@ -149,11 +171,15 @@ def _entries(
     return entries, list(licences)
 
 
-def _what_is_wrong(row: Row, folder: PurePosixPath, file: str | None, first: dict[str, str]) -> str:
+def _what_is_wrong(
+    row: Row, folder: PurePosixPath, file: str | None, first: dict[str, str], finder: PictureFinder
+) -> str:
     if file is not None:
         return f"{file} is listed again, first at {first[file]}; this row is left out"
     if leads_out(os.path.normpath(folder / row.file)):
         return f"{row.file} leads out of the folder; it was not read"
+    if len(several := finder.namesakes(row.file)) > 1:
+        return f"{row.file} may be {several[0]} or {several[1]}; name its folder, too"
     return f"{(folder / row.file).as_posix()} is not there"
 
 
