@@ -20,6 +20,7 @@ from mien.cli import main
 from mien.core import packaged
 from mien.interop import sandbox
 from ranked import Ranks
+from second_device import with_second_device
 
 pytest.register_assert_rewrite(
     "contracts.dataset_contract", "contracts.family_contract", "contracts.metric_contract"
@@ -126,6 +127,14 @@ def ranks_of() -> Iterator[Callable[[int], Ranks]]:
     yield take
     for ranks in started.values():
         ranks.close()
+
+
+@pytest.fixture(scope="module")
+def on_second_device() -> Iterator[Callable[..., Any]]:
+    """Runs a function that takes a device, and more, in a process that has a second one."""
+    ranks = Ranks(1)  # torch has to know of its devices before the first derivative
+    yield lambda function, *arguments: ranks.run(with_second_device, function, *arguments)[0]
+    ranks.close()
 
 
 @pytest.fixture

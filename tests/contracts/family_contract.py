@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ import torch
 from mien.core import discover
 from mien.core.checkpoint import NetworkHeader, load_state, save_generator, save_state
 from mien.core.network import read_network
-from mien.core.types import Spec
+from mien.core.sampling import draw, latents
+from mien.core.types import Generator, Spec
 from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset
@@ -43,10 +44,17 @@ class TrainableContract:
         resolution, channels, labelled = request.param
         return ArrayDataset(resolution=resolution, channels=channels, labelled=labelled)
 
-    def make(self, spec: Spec, *, seed: int = 0, precision: torch.dtype = torch.float32) -> Training:
+    def make(
+        self,
+        spec: Spec,
+        *,
+        seed: int = 0,
+        precision: torch.dtype = torch.float32,
+        device: torch.device = CPU,
+    ) -> Training:
         torch.manual_seed(seed)
         module = discover.load("mien.models", self.family)
-        return Training(module.build(module.Config(**self.small), spec), 0, CPU, precision)
+        return Training(module.build(module.Config(**self.small), spec), 0, device, precision)
 
     def run(self, training: Training, dataset: ArrayDataset, steps: int, total: int = 1000) -> list[Step]:
         stream = Stream(
@@ -54,7 +62,7 @@ class TrainableContract:
             seed=0,
             mirror=True,
             labels=dataset.labels is not None,
-            device=CPU,
+            device=training.device,
             others=self.others(dataset),
             aligned=self.aligned,
         )
@@ -133,6 +141,17 @@ class TrainableContract:
             assert_same(together[0][1], state)
 
     @pytest.mark.slow
+    def test_another_device_goes_on_alike(
+        self, dataset: ArrayDataset, tmp_path: Path, on_second_device: Callable[..., Any]
+    ) -> None:
+        """Steps on a second device, then on either from the state of that: the losses of the CPU alone."""
+        alone = self.make(dataset.spec)
+        values = [record.values for record in self.run(alone, dataset, STEPS)]
+        for there, state in on_second_device(run_there, type(self), dataset, tmp_path / "state-000000.pt"):
+            assert_near(values, there, "values")
+            assert_near(plain(alone.state_dict()), state)
+
+    @pytest.mark.slow
     def test_presets_build(self) -> None:
         module = discover.load("mien.models", self.family)
         assert "default" in module.PRESETS
@@ -152,13 +171,41 @@ def run_as_rank(contract: type[TrainableContract], dataset: ArrayDataset) -> tup
     return [record.values for record in test.run(training, dataset, STEPS)], plain(training.state_dict())
 
 
+def run_there(
+    second: torch.device, contract: type[TrainableContract], dataset: ArrayDataset, path: Path
+) -> list[tuple[Any, Any]]:
+    """Logged values and state after the first half on `second` and the rest on the CPU, and there."""
+    test = contract()
+    first = test.make(dataset.spec, device=second)
+    values = [record.values for record in test.run(first, dataset, STEPS // 2)]
+    save_state(path, first.state_dict())
+    ends = []
+    for device in (CPU, second):
+        training = test.make(dataset.spec, seed=99, device=device)
+        training.load_state_dict(load_state(path))
+        rest = [record.values for record in test.run(training, dataset, STEPS - STEPS // 2)]
+        ends.append((values + rest, plain(training.state_dict())))
+    return ends
+
+
+def drawn_there(second: torch.device, contract: type[TrainableContract], dataset: ArrayDataset) -> Any:
+    """Images that a generator draws on the CPU and on `second`."""
+    generator = contract().make(dataset.spec).averages.networks["g"]
+    z = latents([0, 1, 2], cast(Generator, generator).z_dim)
+    labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[:3])
+    here = draw(cast(Generator, generator), z, labels, psi=0.7)
+    generator.to(second)
+    moved = None if labels is None else labels.to(second)
+    return here.numpy(), draw(cast(Generator, generator), z.to(second), moved, psi=0.7).numpy()
+
+
 def plain(state: Any) -> Any:
     """The state with arrays in the place of tensors, without what is measured by the clock."""
     if isinstance(state, dict):
         return {key: plain(value) for key, value in state.items() if key != "seconds"}
     if isinstance(state, list | tuple):
         return [plain(value) for value in state]
-    return state.detach().numpy().copy() if isinstance(state, torch.Tensor) else state
+    return state.detach().cpu().numpy().copy() if isinstance(state, torch.Tensor) else state
 
 
 class FamilyContract(TrainableContract):
@@ -178,6 +225,13 @@ class FamilyContract(TrainableContract):
         labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[:1]).repeat(2, 1)
         first, second = generator(torch.randn(2, generator.z_dim), labels, psi=0.0)
         assert torch.allclose(first, second, atol=1e-6)
+
+    @pytest.mark.slow
+    def test_another_device_draws_alike(
+        self, dataset: ArrayDataset, on_second_device: Callable[..., Any]
+    ) -> None:
+        here, there = on_second_device(drawn_there, type(self), dataset)
+        assert np.abs(here.astype(int) - there).max() <= 1
 
     @pytest.mark.slow
     def test_its_generator_file_draws_the_same(self, dataset: ArrayDataset, tmp_path: Path) -> None:

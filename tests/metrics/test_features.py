@@ -187,3 +187,17 @@ def test_every_network_answers_alone_as_in_a_batch_and_builds_without_touching_c
     assert np.abs(together - alone).max() < 1e-3 * np.abs(together).max()
     assert len(network.hash) >= 16
     assert network.features(pictures[:0]).shape == (0, network.dims)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in names() if is_here(name)])
+def test_every_network_answers_alike_on_another_device(name, on_second_device):
+    images = torch.randint(
+        0, 256, (3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    there = on_second_device(features_there, name, images.numpy())
+    assert np.allclose(open_network(name).features(images), there, rtol=1e-3, atol=1e-4)
+
+
+def features_there(second, name, images):
+    return open_network(name, device=second).features(torch.from_numpy(images))

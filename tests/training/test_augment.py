@@ -1,7 +1,10 @@
 """The augmentation pipe: identity at p = 0, exact blits, gradients, how often, and the adaptive strength."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import pywt
 import torch
@@ -197,3 +200,26 @@ def test_adaptive_strength_is_restored() -> None:
             adaptive.observe(0.8, 64)
     assert first.state_dict() == second.state_dict()
     assert first.augmentation.p > 0
+
+
+def test_another_device_disturbs_alike(on_second_device: Callable[..., Any]) -> None:
+    for here, there in on_second_device(disturbed_there):
+        assert np.allclose(here, there, atol=1e-4)
+
+
+def disturbed_there(second: torch.device) -> list[Any]:
+    """Images and their derivatives through each group, on the CPU and on `second`."""
+    start = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    pairs = []
+    for group in (*GROUPS, *SIMPLE):
+        ends = []
+        for device in (torch.device("cpu"), second):
+            rng = torch.Generator(device)
+            rng.manual_seed(1)
+            images = start.clone().to(device).requires_grad_()
+            disturbed = Augmentation((group,), p=0.9)(images, rng)
+            disturbed.square().sum().backward()
+            assert images.grad is not None
+            ends.append(torch.cat([disturbed.detach(), images.grad]).cpu().numpy())
+        pairs.append(tuple(ends))
+    return pairs

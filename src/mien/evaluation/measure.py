@@ -297,7 +297,7 @@ def _of_generator(context: _Context, fakes: Fakes, seed: int) -> list[Score]:
             context.announce(f"left out {name}: it needs a generator, and {fakes.label} holds pictures")
             continue
         labels = fakes.labels(context.reals, _PATHS, seed)
-        values = module.compute(fakes.generator, labels, count=_PATHS, seed=seed)
+        values = module.compute(fakes.generator, labels, count=_PATHS, seed=seed, device=context.device)
         about = {**fakes.about(2 * _PATHS, seed, 1.0), "subject": "generator", "module": name}
         scores += _scores(context, module, values, (0, _PATHS), about | _source_of(module), ())
     return scores

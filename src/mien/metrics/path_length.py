@@ -27,21 +27,29 @@ _SIDE = 64
 
 
 def compute(
-    generator: Generator, labels: Tensor | None = None, *, count: int = 500, seed: int = 0
+    generator: Generator,
+    labels: Tensor | None = None,
+    *,
+    count: int = 500,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
 ) -> dict[str, float]:
     """Mean LPIPS (AlexNet) of two pictures a ten-thousandth of the way apart, over that step's square.
 
     path_length_z: along great circles between random z. path_length_w: along straight lines between the
     styles of random z, of generators that have styles. labels: float32 [count, label_dim] of a conditional
-    one. The ends 0 to 1 % and 99 to 100 % are left out, and images stay floats, not bytes. `_low`, `_high`:
-    95 % intervals, of independent paths.
+    one. device: where the generator is. The ends 0 to 1 % and 99 to 100 % are left out, and images stay
+    floats, not bytes. `_low`, `_high`: 95 % intervals, of independent paths.
     """
     if count < 16:
         raise InputError(f"path length needs 16 paths or more, not {count}")
     with torch.random.fork_rng(devices=[]):
-        network = Lpips.load("alexnet")
-    at = torch.from_numpy(np.random.RandomState(seed).rand(count, 1).astype(np.float32))
-    starts, ends = (latents(list(range(s, s + count)), generator.z_dim) for s in (seed, seed + count))
+        network = Lpips.load("alexnet", device=device)
+    at = torch.from_numpy(np.random.RandomState(seed).rand(count, 1).astype(np.float32)).to(device)
+    starts, ends = (
+        latents(list(range(s, s + count)), generator.z_dim).to(device) for s in (seed, seed + count)
+    )
+    labels = None if labels is None else labels.to(device)
 
     def from_z(places: Tensor, chosen: slice) -> Tensor:
         z = slerp(starts[chosen], ends[chosen], places) * generator.z_dim**0.5
@@ -89,7 +97,7 @@ def _mean(name: str, network: Lpips, draw: Callable[[Tensor, slice], Tensor], at
         for start in range(0, len(at), _BATCH):
             chosen = slice(start, start + _BATCH)
             near, far = (_prepared(draw(at[chosen] + step, chosen)) for step in (0.0, _STEP))
-            values.append(network(near, far) / _STEP**2)
+            values.append(network(near, far).cpu() / _STEP**2)
     lengths = torch.cat(values).double().numpy()
     low, high = np.percentile(lengths, (_TRIM, 100 - _TRIM))
     mean = float(lengths[(lengths >= low) & (lengths <= high)].mean())

@@ -165,7 +165,10 @@ class Training:
             setattr(self, name, state["counters"][name])
 
 
-_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # a plain RuntimeError on CPUs
+_NO_MEMORY = (  # how plain RuntimeErrors say it: torch on CPUs, CUDA's libraries
+    *("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"),
+    *("CUDNN_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+)
 _COUNTERS = ("nimg", "step", "seconds", "rescues")
 
 
@@ -256,7 +259,7 @@ def _backward_that_fits(
         try:
             return _backward(training, phase, batch, share)
         except RuntimeError as error:
-            if not isinstance(error, torch.OutOfMemoryError) and _NO_MEMORY not in str(error):
+            if not isinstance(error, torch.OutOfMemoryError) and not any(w in str(error) for w in _NO_MEMORY):
                 raise
             full = min(training.fits or share.own, training.micro_batch or share.own, share.own)
         if full == 1:

@@ -60,7 +60,10 @@ def choose(speeds: dict[str, float]) -> str:
 
 
 def _bf16_works(device: torch.device) -> bool:
-    """Whether bfloat16 may be worth timing: with AVX2 alone a step takes minutes, so not even once."""
+    """Whether bfloat16 may be worth timing: with AVX2 alone a step takes minutes, so not even once.
+
+    GPUs without it (before Ampere) compute it as float32 and round.
+    """
     if device.type == "cpu":
         return torch.backends.cpu.get_cpu_capability() != "AVX2"
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -44,8 +44,14 @@ def _may_be_none(family: ModuleType, name: str) -> bool:
 def pick_device(name: str) -> torch.device:
     """The named device, or for "auto" the best there is. Raises InputError where it is not there.
 
-    Of several ranks each takes the GPU of its number on its machine.
+    Of several ranks each takes the GPU of its number on its machine. float32 is that on a GPU too:
+    torch's default there rounds what convolutions take to 10 bits (TF32), and scores would differ.
     """
+    torch.backends.cudnn.allow_tf32 = False
+    if name.startswith("cuda:") and ranks.count() > 1:
+        raise InputError(
+            f"--device {name}: several processes take a GPU each by themselves; say --device cuda"
+        )
     if name in ("auto", "cuda") and torch.cuda.is_available():
         if ranks.count() == 1:
             return torch.device("cuda")

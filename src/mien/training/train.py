@@ -60,7 +60,9 @@ def _train(events: Events, data: str | None, options: TrainOptions) -> RunFolder
     built = ranks.each(plan.build)  # refuses what cannot be built before there is a folder
     ranks.share_of(built.trainable.batch_size)
     versions = f"{TOOL}, torch {torch.__version__}"
-    ranks.check_alike(plan.source, {"data or options": plan.identity(), "version": versions})
+    ranks.check_alike(
+        plan.source, {"data or options": plan.identity(), "version": versions, "device": plan.device.type}
+    )
     with ExitStack() as stack:
 
         def begin() -> tuple[str, dict[str, Any]]:
