@@ -8,6 +8,8 @@ that trains alone needs none of this: every function then gives back what it get
 import io
 import itertools
 import os
+import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -358,8 +360,8 @@ def _sent(data: bytes) -> bytes:
 def _in_touch() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+    except (OSError, RuntimeError) as error:
+        reason = re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).partition(". ")[0][:200]
         lost = LostRankError(
             f"{launched_by.loss()}, or the network did ({reason}); the same command goes on"
             " from the last state, and torchrun --max-restarts does that by itself"
@@ -423,10 +425,13 @@ def _store(number: int, world: int) -> TCPStore:
     end = time.monotonic() + _SEARCH
     while True:
         try:
-            store = TCPStore(host, int(launcher.get(_PORT)), world, timeout=timedelta(seconds=5))
-        except RuntimeError:
+            port = int(launcher.get(_PORT))
+            socket.create_connection((host, port), timeout=5).close()  # where none listens torch is loud
+            store = TCPStore(host, port, world, timeout=timedelta(seconds=5))
+        except (OSError, RuntimeError):
             if time.monotonic() > end:
                 raise
+            time.sleep(0.2)
             continue
         store.set_timeout(_PATIENCE)
         return store

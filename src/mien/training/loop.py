@@ -165,9 +165,11 @@ class Training:
             setattr(self, name, state["counters"][name])
 
 
-_NO_MEMORY = (  # how plain RuntimeErrors say it: torch on CPUs, CUDA's libraries
-    *("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"),
-    *("CUDNN_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+# How plain RuntimeErrors say it: torch on CPUs, CUDA's libraries.
+_NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
 )
 _COUNTERS = ("nimg", "step", "seconds", "rescues")
 
