@@ -63,7 +63,7 @@ def test_new_faces_may_be_released_and_copies_are_held_back(folder):
     assert bad["copies"] > 25
     assert bad["c_t"] < -3 < good["c_t"]
     assert good["attraction"]["ratio"] < 2 < bad["attraction"]["ratio"]
-    assert bad["authenticity"] < 0.2 < good["authenticity"]
+    assert bad["authenticity"]["value"] < 0.2 < good["authenticity"]["low"]
     page = (folder / "bad" / "audit.html").read_text()
     assert "Hold it back" in page
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
@@ -139,7 +139,7 @@ def test_c_t_averages_cells_by_the_hold_out_and_leaves_thin_ones_out():
 
 def test_authenticity_of_copies_is_none_and_of_the_same_distribution_about_a_half():
     own = np.full(4, 1.0)
-    assert authenticity(np.array([0.1, 1.5, 0.9, 2.0]), np.array([0, 1, 2, 3]), own) == 0.5
+    assert authenticity(np.array([0.1, 1.5, 0.9, 2.0]), np.array([0, 1, 2, 3]), own).value == 0.5
     points = np.random.RandomState(0).randn(400, 3)
     fakes = np.random.RandomState(1).randn(300, 3)
 
@@ -148,9 +148,9 @@ def test_authenticity_of_copies_is_none_and_of_the_same_distribution_about_a_hal
 
     within = apart(points, points) + np.diag(np.full(400, np.inf))
     across = apart(fakes, points)
-    value = authenticity(across.min(1), across.argmin(1), within.min(1))
+    value = authenticity(across.min(1), across.argmin(1), within.min(1)).value
     assert 0.4 < value < 0.75
-    assert authenticity(across.min(1) * 0, across.argmin(1), within.min(1)) == 0
+    assert authenticity(across.min(1) * 0, across.argmin(1), within.min(1)).value == 0
 
 
 def judged_with(fakes, unseen, copied):

@@ -48,6 +48,16 @@ def test_the_error_by_parts_of_neighbours_is_that_of_new_rows():
     assert np.mean(errors) == pytest.approx(spread, rel=0.2)
 
 
+def test_of_a_mean_of_counts_near_nothing():
+    """A normal interval holds a mean of three cases in 86 %, and of none says that there is nothing."""
+    counts = np.random.RandomState(0).poisson(3, 400)
+    ends = np.array([_intervals.of_noisy_count(n / 50, n**0.5 / 50, 1 / 50) for n in counts])
+    assert 0.92 < np.mean((ends[:, 0] <= 0.06) & (ends[:, 1] >= 0.06)) <= 0.985
+    assert _intervals.of_noisy_count(0.0, 0.0, 0.01) == (0, pytest.approx(0.0251, rel=0.01))
+    many = _intervals.of_noisy_count(1.0, 0.02, 0.01)
+    assert many == pytest.approx(_intervals.around(1.0, 0.02, _intervals.FREEDOM), abs=0.002)
+
+
 def covered(metric, name, make, *, trials):
     """How many intervals hold the mean of all values."""
     values = [metric(*make(np.random.RandomState(seed))) for seed in range(trials)]

@@ -175,7 +175,9 @@ def test_too_few_pictures_are_refused():
         compute(np.zeros((5, 2)), np.zeros((50, 2)))
 
 
-def test_a_density_near_0_has_an_interval_that_ends_there() -> None:
+def test_a_density_near_0_has_an_interval_on_either_side():
     rng = np.random.RandomState(0)
     scores = compute(rng.randn(120, 4), rng.randn(120, 4) + 2.5)
-    assert scores["density_low"] == 0 < scores["density"] < scores["density_high"]
+    assert 0 < scores["density_low"] < scores["density"] < scores["density_high"]
+    nothing = compute(rng.randn(120, 4), rng.randn(120, 4) + 50)
+    assert nothing["density_low"] == nothing["density"] == 0 < nothing["density_high"] < 0.05

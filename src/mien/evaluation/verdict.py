@@ -90,7 +90,7 @@ class Audit(BaseModel, frozen=True, protected_namespaces=()):
     most_copies: float
     power: tuple[Power, ...]
     c_t: float | None
-    authenticity: float
+    authenticity: Interval
     tool: str = TOOL
 
     @property
@@ -140,14 +140,14 @@ def c_t(
     return total / weight if weight else None
 
 
-def authenticity(distances: np.ndarray, nearest: np.ndarray, own: np.ndarray) -> float:
+def authenticity(distances: np.ndarray, nearest: np.ndarray, own: np.ndarray) -> Interval:
     """The share of fakes that are no noisy copies by Alaa et al. (2022).
 
     distances, nearest: of each fake the nearest training image and its distance, [N]. own: the distance of
     each training image to its own nearest other one, [M]. A fake is authentic where it is farther than that.
     About .5 for images of the same distribution, 0 for copies.
     """
-    return float(np.mean(distances > own[nearest]))
+    return _share(int((distances > own[nearest]).sum()), len(distances))
 
 
 def judged(
@@ -323,5 +323,5 @@ def shown(result: Audit) -> Table:
         tuple(rows),
         f"{result.model} against {result.num_train:,} training images of {result.data}",
         f"cut: LPIPS {result.lpips.cut:.3f}, identity {result.identity.cut:.2f}; {drawn}{beside}authenticity"
-        f" {result.authenticity:.2f}",
+        f" {result.authenticity.value:.2f} ({result.authenticity.low:.2f} to {result.authenticity.high:.2f})",
     )

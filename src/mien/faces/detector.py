@@ -58,7 +58,7 @@ def merge(detections: NDArray[np.float32]) -> Floats:
         same = _overlap(left[0], left)[0] >= _SAME_FACE
         same[0] = True
         group = left[same]
-        mean = np.average(group, axis=0, weights=group[:, 0])
+        mean = (group * group[:, :1]).sum(0) / group[:, 0].sum()
         mean[0] = group[0, 0]
         merged.append(mean[np.newaxis].astype(np.float32))
         left = left[~same]
@@ -79,7 +79,8 @@ def _overlap(one: NDArray[np.float32], many: NDArray[np.float32]) -> tuple[Float
     """What `one` shares with each of `many`: over their union, and over the smaller of the two."""
     low = np.maximum(one[1:3] - one[3:5] / 2, many[:, 1:3] - many[:, 3:5] / 2)
     high = np.minimum(one[1:3] + one[3:5] / 2, many[:, 1:3] + many[:, 3:5] / 2)
-    both = np.prod(np.maximum(high - low, 0), axis=1)
+    width, height = np.maximum(high - low, 0).T
+    both = width * height
     areas = np.maximum(many[:, 3] * many[:, 4], 1e-9)
     own = max(float(one[3] * one[4]), 1e-9)
     return both / (areas + own - both), both / np.minimum(areas, own)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import chi2, norm, t
 
 _LEVEL = 0.975
 Z = float(norm.ppf(_LEVEL))
@@ -38,6 +38,17 @@ def of_noisy_share(share: float, count: int, error: float) -> tuple[float, float
     """
     spread = share * (1 - share)
     return of_share(share, min(spread / error**2, count) if spread > 0 and error > 0 else count)
+
+
+def of_noisy_count(value: float, error: float, one: float) -> tuple[float, float]:
+    """Of a mean of counts with an error by parts: Jeffreys', of as many cases as would have that error.
+
+    one: what a single case adds, where none was counted. Near 0 the error alone is too small.
+    """
+    error *= float(t.ppf(_LEVEL, FREEDOM)) / Z
+    cases = (value / error) ** 2 if value > 0 and error > 0 else 0.0
+    low, high = chi2.ppf((1 - _LEVEL, _LEVEL), 2 * cases + 1) / 2 * (value / cases if cases else one)
+    return float(low) if cases else 0.0, float(high)
 
 
 def error_by_parts(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mien.core.errors import InputError
-from mien.metrics._intervals import FREEDOM, around, error_by_parts, named, of_noisy_share
+from mien.metrics._intervals import error_by_parts, named, of_noisy_count, of_noisy_share
 
 NEEDS = "features"
 BETTER = {
@@ -65,8 +65,11 @@ def compute(
     result: dict[str, float] = {}
     for name, value, error in zip(values._fields, values, errors, strict=True):
         count = counts.get(name.removesuffix("_symmetric"))
-        low, high = around(value, error, FREEDOM) if count is None else of_noisy_share(value, count, error)
-        result |= named(name, value, (max(low, 0.0), high))  # a density, too, is 0 or more
+        if count is None:  # the density: fakes in balls, over their usual number
+            interval = of_noisy_count(value, error, 1 / len(y))
+        else:
+            interval = of_noisy_share(value, count, error)
+        result |= named(name, value, interval)
     return result
 
 
