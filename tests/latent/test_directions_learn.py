@@ -15,7 +15,16 @@ from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.directions import learn as module
 from mien.latent.directions.direction import Directions
-from mien.latent.directions.effects import Bench, best_range, cancelling, conditional
+from mien.latent.directions.effects import (
+    ENOUGH,
+    Bench,
+    best_range,
+    cancelling,
+    conditional,
+    expected_steps,
+    lengths_in,
+    merit,
+)
 from mien.latent.directions.fit import Parts, TooFew, extremes, fit, wilson
 from mien.latent.readings import Readers
 
@@ -246,6 +255,37 @@ def test_conditional_projection_is_at_right_angles() -> None:
     for other in (0, 2, 3):
         assert torch.allclose((left * steps[other]).sum(1), torch.zeros(3), atol=1e-5)
     assert torch.allclose(conditional(steps[:1], 0), steps[0])
+
+
+def test_what_is_expected_of_an_attribute_alone() -> None:
+    """Two attributes go together in the samples, and the latents follow each along an axis of its own."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=2000)
+    both = np.stack([first, 0.8 * first + 0.6 * rng.normal(size=2000)], axis=1)
+    there = both @ np.array([[2.0, 0, 0], [0, 1.0, 0]]) + 0.1 * rng.normal(size=(2000, 3))
+    latents = torch.from_numpy(there).float()[:, None].expand(-1, 4, -1)
+    steps = expected_steps(latents, both)
+    assert steps is not None
+    expected = torch.tensor([[2.0, 0, 0], [0, 1.0, 0]])[:, None].expand(-1, 4, -1)
+    assert torch.allclose(steps, expected, atol=0.06)
+    both[25:] = np.nan
+    assert expected_steps(latents, both) is None
+
+
+def test_a_step_is_long_where_latents_hardly_vary() -> None:
+    latents = torch.randn(4000, 1, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [4.0, 2.0, 1.0]
+    )
+    length = lengths_in(latents.expand(-1, 5, -1), [range(5)])
+    along = [float(length(step.expand(5, 3))) for step in torch.eye(3)]
+    assert along == pytest.approx([1 / 4, 1 / 2, 1], rel=0.2)
+    one_row = torch.zeros(5, 3)
+    one_row[2] = torch.tensor([4.0, 0, 0])
+    assert length(one_row) == pytest.approx(5**-0.5, rel=0.1)
+    flat = lengths_in(latents[:, 0], [(0,)])
+    assert flat(torch.tensor([4.0, 0, 0])) == pytest.approx(1, rel=0.1)
+    assert merit(3.0, 1.0) > merit(5.0, 4.0), "more selective, and far from where latents lie"
+    assert merit(20.0, 1.0) == merit(ENOUGH, 1.0) > merit(20.0, 1.1)
 
 
 def test_ranges_and_combinations_of_measured_effects() -> None:

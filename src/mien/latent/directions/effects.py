@@ -23,7 +23,8 @@ Read = Callable[[Tensor], Readings]
 _LEAST_SHARE = 0.5  # of the effect on all layers that a range of layers must keep
 _DAMPING = 0.05  # of the least squares, as a share of the mean squared effect
 _MOST_GAIN = 5.0  # a unit is at most so many standard deviations of the latents along the direction
-ENOUGH = 6.0  # times the largest other effect: beyond it, a shorter step is preferred
+ENOUGH = 6.0  # times the largest other effect: beyond it, only shorter steps are better
+_SHRUNK = 0.05  # of a covariance: the share of it that is alike in all directions
 _FEWEST_KNOWN = 10  # samples for each attribute that latents are regressed on
 _SURE = 2.0  # standard errors by which an effect must differ from none
 
@@ -88,45 +89,73 @@ def candidates(
     bench: Bench,
     tick: Tick | None = None,
     *,
-    helpers: int = 0,
     expected: Tensor | None = None,
+    helpers: int = 0,
 ) -> list[list[Candidate]]:
     """For each of `steps` [A, ...] but the helpers, a direction for each attribute, what is to be tried.
 
-    blocks: the layers that are looked at together; none for latents in z. helpers: how many of `steps`,
-    at the end, only help to hold their attributes still. expected: by attribute, see `expected_steps`.
+    blocks: the layers that are looked at together; none for latents in z. expected: see `expected_steps`.
+    helpers: how many of `steps`, at the end, only help to hold their attributes still.
     """
     count, several = max(len(blocks), 1), len(steps) - helpers
     parts = [_on(step, block) for step in steps[:several] for block in blocks] or list(steps[:several])
-    parts = [*parts, *steps[several:]]
+    whole = list(steps[several:] if expected is None else expected)
+    parts = [*parts, *whole]
     measured = bench.effects(torch.stack(parts), tick)
-    effects = np.nan_to_num(measured.mean)
+    effects, noise = np.nan_to_num(measured.mean), measured.noise
     candidates_of = []
     for own, step in enumerate(steps[:several]):
         options = [Candidate(step, "plain"), Candidate(conditional(steps, own), "conditional")]
         by_block = effects[own * count : (own + 1) * count]
         if (chosen := best_range(by_block, own)) is not None:
             options.append(Candidate(_on(step, [row for b in chosen for row in blocks[b]]), "layers"))
-        options.append(Candidate(_mixture(cancelling(effects, own, measured.noise), parts), "combined"))
-        options += [Candidate(expected[own], "expected")] if expected is not None else []
+        options.append(Candidate(_mixture(cancelling(effects, own, noise), parts), "combined"))
+        if expected is not None:
+            weights = cancelling(effects[-len(whole) :], own, noise)
+            options.append(Candidate(_mixture(weights, whole), "expected"))
         candidates_of.append([one for one in options if bool(one.step.abs().sum() > 0)])
     return candidates_of
 
 
-def expected_steps(latents: Tensor, readings: np.ndarray) -> Tensor:
+def expected_steps(latents: Tensor, readings: np.ndarray) -> Tensor | None:
     """How latents [N, ...] differ, on average, by a deviation of each of `readings` [N, A], the others alike.
 
-    That is linear regression of the latents on all readings at once: [A, ...], all zero where too little is
-    known. Such steps stay where latents lie, which those that part two groups best need not.
+    That is linear regression of latents on all readings at once: [A, ...], None where too little is known.
+    Such steps stay where latents lie, which those that best part two groups need not.
     """
     known = np.isfinite(readings).all(axis=1)
     values = readings[known]
     if len(values) < _FEWEST_KNOWN * (values.shape[1] + 1):
-        return torch.zeros(values.shape[1], *latents.shape[1:])
+        return None
     values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
     there = latents[torch.from_numpy(known)].flatten(1).double().numpy()
     steps = np.linalg.lstsq(values, there - there.mean(axis=0), rcond=None)[0]
     return torch.from_numpy(steps).float().reshape(-1, *latents.shape[1:])
+
+
+def lengths_in(latents: Tensor, groups: Sequence[Sequence[int]]) -> Callable[[Tensor], float]:
+    """What measures steps by how latents [N, ...] vary: how unusual a latent becomes by a step.
+
+    It is the Mahalanobis distance, added over `groups` of rows that hold one vector, meant over the rows of
+    each. Attributes are alike far from the mean in few directions; a step along the others breaks faces.
+    """
+    rows = latents if latents.ndim == 3 else latents[:, None]
+    inverses = []
+    for group in groups:
+        vectors = rows[:, group[0]].double()
+        covariance = torch.cov(vectors.T)
+        even = covariance.diagonal().mean().clamp_min(1e-12) * torch.eye(len(covariance), dtype=torch.double)
+        inverses.append(torch.linalg.inv(torch.lerp(covariance, even, _SHRUNK)))
+
+    def length(step: Tensor) -> float:
+        there = step.double().reshape(rows.shape[1:])
+        squares = [
+            ((there[list(group)] @ inverse) * there[list(group)]).sum(dim=1).mean()
+            for group, inverse in zip(groups, inverses, strict=True)
+        ]
+        return float(torch.stack(squares).sum().sqrt())
+
+    return length
 
 
 def _mixture(weights: np.ndarray, steps: Sequence[Tensor]) -> Tensor:
@@ -184,30 +213,39 @@ def selectivity(effect: np.ndarray, own: int) -> float:
 
 
 def choose(
-    options: Sequence[Candidate], own: int, bench: Bench, sigma: Callable[[Tensor], float]
+    options: Sequence[Candidate],
+    own: int,
+    bench: Bench,
+    sigma: Callable[[Tensor], float],
+    length: Callable[[Tensor], float],
 ) -> tuple[Candidate, dict[str, float]] | None:
-    """The best candidate, its step made to move the attribute by one standard deviation.
+    """The best candidate by `merit`, its step made to move the attribute by one standard deviation.
 
-    Of those that move it `ENOUGH` times as far as any other attribute the one that goes least far from where
-    latents lie, for that keeps faces whole; else the most selective. sigma: standard deviation of the latents
-    along a step, in steps. Returns it with the selectivity of each candidate by `how`; None where no
-    candidate moves the attribute for sure.
+    sigma: standard deviation of the latents along a step, in steps. length: see `lengths_in`. Returns it with
+    the selectivity of each candidate by `how`; None where no candidate moves the attribute for sure.
     """
-    scored: list[tuple[tuple[float, float], Candidate]] = []
+    scored: list[tuple[float, Candidate]] = []
     scores: dict[str, float] = {}
     for option in options:
         step = option.step * sigma(option.step)
         effect = bench.effects(step[None])
         if not works(effect, own):
             continue
-        gain = min(1 / effect.mean[0, own], _MOST_GAIN)
+        step = step * float(min(1 / effect.mean[0, own], _MOST_GAIN))
         scores[option.how] = selectivity(effect.mean[0], own)
-        merit = (ENOUGH, -gain) if scores[option.how] >= ENOUGH else (scores[option.how], 0.0)
-        scored.append((merit, Candidate(step * float(gain), option.how)))
+        scored.append((merit(scores[option.how], length(step)), Candidate(step, option.how)))
     if not scored:
         return None
     best = max(scored, key=lambda one: one[0])[1]
     return _resized(best, own, bench), scores
+
+
+def merit(selective: float, length: float) -> float:
+    """How good a unit is that is so selective and so long: beyond `ENOUGH`, being shorter counts alone.
+
+    A long step leaves the place where latents lie, and faces break.
+    """
+    return min(selective, ENOUGH) / max(length, 1e-9)
 
 
 def _resized(candidate: Candidate, own: int, bench: Bench) -> Candidate:
@@ -217,12 +255,12 @@ def _resized(candidate: Candidate, own: int, bench: Bench) -> Candidate:
 
 
 def refined(
-    steps: Tensor, tried: Bench, check: Bench, owns: Sequence[int]
+    steps: Tensor, tried: Bench, check: Bench, owns: Sequence[int], length: Callable[[Tensor], float]
 ) -> list[tuple[Tensor, float] | None]:
     """For each attribute a combination of all steps whose effects, measured at full length, cancel once more.
 
     steps: [K, ...], first the units of the attributes `owns`, then others that help to hold attributes still.
-    None where, on `check`, it is not more selective than the unit itself; else the combination and its
+    None where, on `check`, it has not more `merit` than the unit itself; else the combination and its
     selectivity.
     """
     effects = tried.effects(steps)
@@ -233,7 +271,8 @@ def refined(
         step = _mixture(cancelling(matrix, own, noise), list(steps))
         effect = check.effects(step[None])
         old, new = selectivity(before.mean[at], own), selectivity(effect.mean[0], own)
-        refined_steps.append((step, new) if new > old and works(effect, own) else None)
+        better = merit(new, length(step)) > merit(old, length(steps[at]))
+        refined_steps.append((step, new) if better and works(effect, own) else None)
     return refined_steps
 
 

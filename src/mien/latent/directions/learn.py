@@ -1,7 +1,7 @@
 """`mien directions learn`: directions of attributes, from samples that somebody or something has labelled."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from mien.latent.directions.effects import (
     candidates,
     choose,
     expected_steps,
+    lengths_in,
     refined,
     works,
 )
@@ -294,14 +295,16 @@ class Lesson:
         helpers = sum(name in self.held for name in names)  # they come last
         owns = range(len(names) - helpers)
         expected = expected_steps(self.codes.values, self.readings.only(names).values)
+        length = lengths_in(self.codes.values, row_groups(self.drawing))
         tick = events.progress("measuring", unit="steps")
-        options = candidates(steps, blocks, tried, tick, helpers=helpers, expected=expected)
+        options = candidates(steps, blocks, tried, tick, expected=expected, helpers=helpers)
         best, tick = {}, events.progress("choosing", unit="attributes")
         for number, own in enumerate(owns, start=1):
-            if (one := choose(options[own], own, chosen, self._sigma)) is not None:
+            if (one := choose(options[own], own, chosen, self._sigma, length)) is not None:
                 best[own] = one
             tick(number, len(owns))
-        kept, compared = self._refined(best, steps[len(owns) :], (refining, checking), names)
+        whole = (steps if expected is None else expected)[len(owns) :]
+        kept, compared = self._refined(best, whole, (refining, checking), names, length)
         if compared:
             events.send(_comparison(compared))
         directions = {}
@@ -327,12 +330,13 @@ class Lesson:
         helpers: Tensor,
         refine_on: tuple[Bench, Bench],
         names: list[str],
+        length: Callable[[Tensor], float],
     ) -> tuple[dict[int, Candidate], list[tuple[str, dict[str, float]]]]:
         """By attribute what was chosen, corrected once more where that helps, and each remedy's scores."""
         if not best:
             return {}, []
         steps = torch.stack([*(candidate.step for candidate, _ in best.values()), *helpers])
-        better = refined(steps, *refine_on, list(best)) if len(steps) > 1 else [None]
+        better = refined(steps, *refine_on, list(best), length) if len(steps) > 1 else [None]
         kept, compared = {}, []
         for (own, (candidate, scores)), one in zip(best.items(), better, strict=True):
             kept[own] = candidate if one is None else Candidate(one[0], f"{candidate.how} and refined")
@@ -380,7 +384,7 @@ class _StepOf:
 
 
 def _comparison(compared: Sequence[tuple[str, dict[str, float]]]) -> Table:
-    """How selective each remedy made each direction; what was kept is the largest of a row."""
+    """How selective each remedy made each direction; of like ones the shorter is kept."""
     ways = ("plain", "conditional", "layers", "combined", "expected", "refined")
     rows = tuple(
         (name, *(f"{scores[way]:.1f}" if way in scores else "-" for way in ways)) for name, scores in compared

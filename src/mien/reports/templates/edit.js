@@ -148,6 +148,7 @@ function slider(direction) {
   const [low, high] = (direction.reach ?? [-REACH, REACH]).map((end) => Math.max(-REACH, Math.min(REACH, end)));
   input.style.setProperty("--low", (low + REACH) / (2 * REACH));
   input.style.setProperty("--high", (high + REACH) / (2 * REACH));
+  if (direction.reach) input.title = `faces stay whole from ${signed(low, 0)} to ${signed(high, 0)}`;
   input.addEventListener("input", () => {
     now.set[direction.name] = Number(input.value);
     tell(direction.name);
