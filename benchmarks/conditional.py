@@ -32,9 +32,8 @@ from mien.labels.encoding import Target
 from mien.labels.vectors import label_vectors
 from mien.models.attributes import Reader
 from mien.terminal import show
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions, train
 from mien.training.start import NOTHING
-from mien.training.train import train
 
 
 def main() -> None:

@@ -22,8 +22,7 @@ from rich.console import Console
 
 from mien.prepare.prepare import prepare
 from mien.terminal import Terminal, show
-from mien.training.options import TrainOptions
-from mien.training.train import train
+from mien.training.command import TrainOptions, train
 from mien.translation.denoiser_kind import DenoiserExamination
 
 

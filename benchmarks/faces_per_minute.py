@@ -26,12 +26,11 @@ from mien.core.types import Drawn, Spec
 from mien.evaluation.measure import measure
 from mien.generation.generate import generate
 from mien.terminal import show
+from mien.training.command import TrainOptions, train
 from mien.training.loop import Budget, Training
 from mien.training.loop import train as steps
-from mien.training.options import TrainOptions
 from mien.training.precision import NAMES
 from mien.training.settings import resolve_config
-from mien.training.train import train
 
 _TURNS, _STEPS = 4, 4  # a penalty falls due every fourth step
 

@@ -20,9 +20,8 @@ from rich.console import Console
 from mien.core.run import RunFolder
 from mien.render.render import render
 from mien.terminal import Terminal, show
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions, train
 from mien.training.settings import pick_device
-from mien.training.train import train
 from mien.translation.refiner_kind import evaluate
 
 

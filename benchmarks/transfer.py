@@ -23,9 +23,8 @@ from mien.core.run import RunFolder
 from mien.evaluation.measure import measure
 from mien.prepare.prepare import prepare
 from mien.terminal import Terminal, show
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions, train
 from mien.training.start import NOTHING
-from mien.training.train import train
 
 Scores = dict[int, float]  # images seen -> kernel distance through the mesh
 

@@ -29,9 +29,8 @@ from mien.core.run import RunFolder
 from mien.faces.face import Finder
 from mien.faces.finder import open_finder
 from mien.terminal import Terminal, show
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions, train
 from mien.training.paired_data import evaluation_pairs
-from mien.training.train import train
 from mien.translation.images import apply_network, side_by_side
 from mien.translation.translator_kind import evaluate
 

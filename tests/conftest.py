@@ -19,6 +19,7 @@ import forked
 from mien.cli import main
 from mien.core import packaged
 from mien.interop import sandbox
+from mien.prepare import pool
 from ranked import Ranks
 from second_device import with_second_device
 
@@ -68,8 +69,11 @@ def _seed_all() -> None:
     torch.manual_seed(0)
 
 
-# They wait most: for exposures in a browser, killed processes, ranks. Begun late, they leave cores idle.
+# They take longest, or wait most: for exposures in a browser, killed processes, ranks. Begun late, they leave
+# cores idle.
 _LONGEST = ("study/test_page", "study/test_designs", "latent/test_docs_latent", "training/test_ranks")
+_LONGEST += ("training/test_kills", "training/test_divergence", "evaluation/test_evaluate_docs")
+_LONGEST += ("latent/test_edit_page",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -141,6 +145,12 @@ def on_second_device() -> Iterator[Callable[..., Any]]:
 def warm_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """Foreign files are read in forks of a process that has torch; `test_hostile` starts real ones, too."""
     monkeypatch.setattr(sandbox, "subprocess", forked.LIKE_SUBPROCESS)
+
+
+@pytest.fixture
+def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of `prepare` are forks of a process that has their imports; `test_pool` starts real ones."""
+    monkeypatch.setattr(pool, "subprocess", forked.LIKE_SUBPROCESS)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Servers of pages for tests: in a thread of this process, or a command in a fork."""
 
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import forked
+from mien.reports.serving import bound
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def served(app: Any) -> Iterator[str]:
     """A server of an application in a thread of this process; gives its address, which ends in a slash."""
     import uvicorn
 
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+    with bound("127.0.0.1", 0) as listener:
         config = uvicorn.Config(
             app, log_level="error", ws="none", lifespan="off", timeout_graceful_shutdown=1
         )

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import forked
 from mien.cli import main
 from mien.core.checkpoint import newest_state, read_header
 from mien.core.provenance import verify
 from mien.core.run import RunFolder, find_runs
 
 SMALL = [
-    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=50"),
+    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=250"),
     *("--precision", "fp32", "--snapshot-kimg", "1", "--device", "cpu"),
 ]
 
@@ -88,6 +89,7 @@ def test_an_empty_argument_is_no_folder_and_a_place_that_is_none_is_said(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_sandbox")
 def test_a_name_from_outside_feigns_no_line_and_no_colour(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +176,7 @@ def test_the_same_command_goes_on_and_more_budget_extends(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_at_the_end_of_a_step_and_nothing_is_lost(faces: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "mien", "train", str(faces), "--kimg", "100000", *SMALL]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while "kimg  " not in (line := process.stdout.readline()):
             assert line, process.communicate()

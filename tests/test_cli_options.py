@@ -1,5 +1,7 @@
 """No command, option or default of the command line gets lost."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,27 @@ def test_lines_of_a_docstring_are_joined_in_the_help(
     shown = capsys.readouterr().out
     assert "pictures: a folder, a zip, an .npy or .npz, as for --data" in shown
     assert "Example: mien evaluate" in shown
+
+
+# Their help answers at once; that of others waits two seconds for torch, which their modules import.
+WITHOUT_TORCH = [
+    *("collect", "prepare", "curate", "render", "train", "verify", "models", "data info", "data export"),
+    *("study new", "study serve", "study results", "artefacts list", "artefacts fetch", "artefacts add"),
+]
+HELP = """
+import sys
+sys.modules["torch"] = None  # whatever imports it fails
+from mien.cli import main
+failed = [verb for verb in sys.argv[1:] if main([*verb.split(), "--help"])]
+sys.exit(f"these load torch: {failed}" if failed else 0)
+"""
+
+
+@pytest.mark.slow
+def test_help_of_these_commands_loads_no_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP, *WITHOUT_TORCH], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: mien") == len(WITHOUT_TORCH)
 
 
 BEFORE = Path(__file__).with_name("cli_options.txt").read_text("utf-8").splitlines()

@@ -35,7 +35,7 @@ COMMANDS = {
     "render": ("mien.render.render:render", "Render computer-generated heads, every label known."),
     "prepare": ("mien.prepare.prepare:prepare", "Find, align, measure, judge and pack the faces of photos."),
     "curate": ("mien.curate.curate:curate", "Page through the faces in the browser; toss and restore."),
-    "train": ("mien.training.train:train", "Train a generator or another model, or go on with a run."),
+    "train": ("mien.training.command:train", "Train a generator or another model, or go on with a run."),
     "generate": ("mien.generation.generate:generate", "Draw new faces."),
     "refine": ("mien.translation.commands:refine", "Make computer-generated pictures look real."),
     "pick": ("mien.generation.pick:pick", "Write a page on which to choose faces by click or key."),

@@ -11,9 +11,8 @@ from mien.evaluation.evaluate import table
 from mien.evaluation.measure import measure
 from mien.evaluation.report import write_report
 from mien.generation.generate import generate
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions, train
 from mien.training.packaged_start import fitting_preset
-from mien.training.train import train
 
 SIZE = 64
 _COUNT = 500  # pictures a side that are measured: Lite0 takes a tenth of a second for each

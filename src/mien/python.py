@@ -18,7 +18,7 @@ from mien.core.events import Job
 from mien.core.image import grid
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.provenance import Provenance, encode_picture
-from mien.core.sampling import check_psi, parse_seeds
+from mien.core.seeds import check_psi, parse_seeds
 from mien.generation.drawing import Drawing, as_labels
 from mien.terminal import show_if_watched
 
@@ -35,11 +35,11 @@ class ShownJob(Job[Any]):
 def train(data: str | None = None, /, **options: Any) -> ShownJob:
     """Training on `data`: iterate over it for its events, or .run() it; the same call again goes on.
 
-    options: the fields of `mien.training.options.TrainOptions`, as minutes=5, model="lite", out="runs";
+    options: the fields of `mien.training.command.TrainOptions`, as minutes=5, model="lite", out="runs";
     start is what `--from` is. The result is the run's folder. Raises InputError, ValidationError.
     """
-    from mien.training.options import TrainOptions
-    from mien.training.train import train as start
+    from mien.training.command import TrainOptions
+    from mien.training.command import train as start
 
     job = start(None if data is None else str(data), options=TrainOptions(**options))
     return ShownJob(job._name, job._body)

@@ -116,13 +116,13 @@ class TrainableContract:
     ) -> None:
         """Training 2N equals training N, stopping, loading from disk, training N: bit for bit."""
         straight = self.make(dataset.spec, precision=precision)
-        through = self.run(straight, dataset, 10)
+        through = self.run(straight, dataset, 6)
         stopped = self.make(dataset.spec, precision=precision)
-        first = self.run(stopped, dataset, 5)
+        first = self.run(stopped, dataset, 3)
         save_state(tmp_path / "state-000000.pt", stopped.state_dict())
         resumed = self.make(dataset.spec, seed=99, precision=precision)
         resumed.load_state_dict(load_state(tmp_path / "state-000000.pt"))
-        second = self.run(resumed, dataset, 5)
+        second = self.run(resumed, dataset, 3)
         assert first + second == through
         assert_same(straight.state_dict(), resumed.state_dict())
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mien.core.errors import InputError
-from mien.core.sampling import draw, latents, parse_seeds, write_seeds
+from mien.core.sampling import draw, latents
+from mien.core.seeds import parse_seeds, write_seeds
 from mien.core.types import Spec
 
 

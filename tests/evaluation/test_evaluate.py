@@ -30,13 +30,25 @@ from mien.terminal import rich_table
 CHEAP = {"networks": ["vgg-random"], "metrics": ["kernel", "prdc", "swd"], "fetch": False}
 
 
+@pytest.fixture(scope="module")
+def common_cache(tmp_path_factory):
+    """Where features of the data are that many tests measure against; tests of the cache have their own."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+def _in_a_cache(monkeypatch, common_cache):
+    monkeypatch.setenv("MIEN_CACHE", str(common_cache))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def empty_cache(_in_a_cache, monkeypatch, tmp_path):
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def write_data(path, *, count=24, size=32, labels=False):
@@ -73,6 +85,7 @@ def data(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("empty_cache")
 def test_every_score_carries_what_it_was_computed_with(run, data):
     ticks = []
     scored = []
@@ -104,6 +117,7 @@ def test_every_score_carries_what_it_was_computed_with(run, data):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("empty_cache")
 def test_scores_are_appended_to_the_run_and_read_back(run, data):
     first = measure(run.path, data, **CHEAP, num_fake=16)
     second = measure(run.path, data, **CHEAP, num_fake=16)
@@ -135,9 +149,9 @@ def test_baselines_are_labelled_and_may_be_compared(run, data):
 
 
 @pytest.mark.slow
-def test_cached_features_are_used_and_a_damaged_cache_is_computed_anew(run, data, tmp_path):
+def test_cached_features_are_used_and_a_damaged_cache_is_computed_anew(run, data, empty_cache):
     first = measure(run.path, data, **CHEAP, num_fake=16)
-    (file,) = (tmp_path / "cache" / "features").glob("*.npy")
+    (file,) = (empty_cache / "features").glob("*.npy")
     np.save(file, np.load(file) + 100)
     moved = measure(run.path, data, **CHEAP, num_fake=16)
     assert moved[0].value > first[0].value + 100
@@ -200,6 +214,7 @@ def _without_faces(names):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("empty_cache")
 def test_what_is_not_here_is_left_out_in_a_line_each(run, data, monkeypatch):
     """With an empty cache: no network but vgg-random, no LPIPS; everything else goes on."""
     said = []

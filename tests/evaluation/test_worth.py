@@ -265,7 +265,7 @@ def test_a_stopped_run_goes_on_and_finds_the_same(real: Path, made: Path, tmp_pa
 @pytest.mark.slow
 def test_a_killed_run_finds_the_same_as_a_whole_one(real: Path, made: Path, tmp_path: Path) -> None:
     """True models, and a kill that nothing can catch while one of them learns."""
-    numbers = ("--seeds", "2", "--kimg", "1", "--set", "batch_size=16", "--set", "width=4")
+    numbers = ("--seeds", "2", "--kimg", "1", "--set", "batch_size=64", "--set", "width=4")
     command = ["worth", "--real", str(real), "--label", "level", "--synthetic", f"made={made}", *numbers]
     out = tmp_path / "killed"
     child = forked.Popen(

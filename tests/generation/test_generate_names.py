@@ -11,7 +11,8 @@ from PIL import Image
 from mien.core.checkpoint import NetworkHeader, load_generator, save_generator
 from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Notice
-from mien.core.sampling import batch_for, check_psi, psi_note
+from mien.core.sampling import batch_for
+from mien.core.seeds import check_psi, psi_note
 from mien.core.types import Spec
 from mien.generation import generate as module
 from mien.generation.file_names import ending_of

@@ -12,7 +12,7 @@ from drawers import alike, styled_file
 from mien.cli import main
 from mien.core.picture import read_picture
 from mien.core.provenance import verify
-from mien.core.sampling import parse_seeds
+from mien.core.seeds import parse_seeds
 from mien.generation.generate import generate
 from mien.generation.mosaic import mosaic
 from mien.generation.pick import pick

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import forked
 from interop import forked_readers, hostile, official
 from interop.official import checkpoint, persistent_generator
 from mien.cli import main
@@ -77,7 +78,7 @@ def test_the_canary_sings_where_python_unpickles(tmp_path: Path) -> None:
     """So that its silence below means something."""
     script = "from pathlib import Path; from interop import hostile; hostile.carried_out(Path(sys.argv[1]))"
     paths = [path for path in sys.path if path]
-    subprocess.run(
+    forked.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {script}", str(tmp_path)],
         check=True,
         stdin=subprocess.DEVNULL,

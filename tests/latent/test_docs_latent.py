@@ -24,14 +24,14 @@ COMMANDS = re.findall(r"^    mien (.*)$", TEXT, re.MULTILINE)
 LESS = {
     r"(directions (?:learn|measure))": r"\1 --reader mesh --reader colours",
     r"(project generated packaged)": r"\1 --candidates 8",
-    r"--steps \d+": "--steps 4",
+    r"steps \d+": "steps 4",
     r"--samples \d+": "--samples 160",
     r"--faces \d+": "--faces 8",
     r"--attributes \S+": "--attributes yaw,skin_lightness",
     r"\bsmile\b": "skin_lightness",
     r"--count \d+": "--count 40",
     r"rendered:\d+": "rendered:8",
-    r"--minutes \d+": "--kimg 0.1 --preset tiny",
+    r"--minutes \d+": "--kimg 0.02 --preset tiny",
     r"(units evaluate)": r"\1 --support 4",
 }
 
@@ -51,9 +51,9 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     except MienError as error:
         pytest.skip(f"the page needs pretrained networks and the packaged model ({error})")
     monkeypatch.chdir(tmp_path)
-    for purpose, latents in (("TRIED", 8), ("CHOSEN", 8), ("REFINED", 16), ("CHECKED", 16), ("JUDGED", 16)):
+    for purpose, latents in (("TRIED", 4), ("CHOSEN", 4), ("REFINED", 8), ("CHECKED", 8), ("JUDGED", 8)):
         monkeypatch.setattr(learn, f"_{purpose}_ON", latents)
-    monkeypatch.setattr(learn, "_ALL", 64)
+    monkeypatch.setattr(learn, "_ALL", 32)
     assert [line.split()[0] for line in COMMANDS] == [
         "generate", "project", "directions", "edit", "directions", "edit", "edit",
         "render", "encoder", "project", "units",

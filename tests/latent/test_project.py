@@ -334,6 +334,7 @@ def imported(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_sandbox")
 @pytest.mark.parametrize("kind", ["ada", "rosinality"])
 def test_imported_networks_project_like_our_own(tmp_path: Path, kind: str) -> None:
     model = imported(tmp_path, kind)

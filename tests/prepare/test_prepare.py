@@ -25,6 +25,8 @@ from mien.prepare.judge import Rules
 from mien.prepare.prepare import prepare
 from rendered_heads import heads
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 
 @pytest.fixture(scope="session")
 def finder():

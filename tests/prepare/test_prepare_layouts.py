@@ -11,6 +11,7 @@ from mien.faces.finder import needed_artefacts
 from miniatures_celeba import celeba_rows, write_celeba
 from miniatures_sd18 import write_sd18
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
 FINDER = "mesh" if all(artefacts.artefact_path(name) for name in needed_artefacts("mesh")) else "haar"
 LENIENT = (
     *("--finder", FINDER, "--size", "32", "--min-face", "0", "--keep-duplicates", "--no-keep-work"),

@@ -336,13 +336,16 @@ def ends_its_worker() -> None:
 def test_processes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """local; what a shard raises arrives, and one that ends its workers is left out in words."""
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))  # where no artefact is
-    with cluster.opened("local", workers=1) as opened:
+    from dask import config
+
+    fails_twice = config.set({"distributed.scheduler.allowed-failures": 1})
+    with fails_twice, cluster.opened("local", workers=1) as opened:
         assert sorted(opened.run(sum, [Shard(([1, 2],)), Shard(([3, 4],))])) == [(0, 3), (1, 7)]
         with pytest.raises(InputError, match=r"lacks inception; run there: mien artefacts fetch inception"):
             opened.check(["inception"])
         with pytest.raises(MienError, match="not there on a worker"):
             list(opened.run(raises, [Shard(())]))
-        with pytest.raises(MienError, match="4 workers in turn ended at one shard"):
+        with pytest.raises(MienError, match="2 workers in turn ended at one shard"):
             list(opened.run(ends_its_worker, [Shard(())]))
 
 

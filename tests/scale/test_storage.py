@@ -14,7 +14,7 @@ from PIL import Image
 from drawers import plain_file, styled_file
 from mien.attributes.annotate import annotate
 from mien.cli import main
-from mien.core import storage
+from mien.core import cluster, storage
 from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Events, Notice
 from mien.core.manifest import continuation
@@ -178,9 +178,10 @@ def test_prepare_is_the_same_to_the_byte(s3: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_workers_fetch_what_they_need(s3: Any, tmp_path: Path) -> None:
+def test_workers_fetch_what_they_need(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Photos and generator at addresses, the cluster's processes with no other way to them."""
     pytest.importorskip("distributed", reason="dask is not installed")
+    monkeypatch.setattr(cluster, "cores", lambda: 1)
     folder, source = photos(tmp_path / "photos"), plain_file(tmp_path)
     s3.put(str(folder), "bucket/photos", recursive=True)
     s3.put(str(source), "bucket/plain.safetensors")

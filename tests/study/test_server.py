@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -21,6 +22,7 @@ from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Notice
 from mien.core.picture import decode
 from mien.core.provenance import Provenance, save_picture
+from mien.reports.serving import bound
 from mien.study.commands import new, results, serve
 from mien.study.design import KINDS, read_design
 from mien.study.loaded import Study
@@ -102,6 +104,13 @@ def test_a_second_server_is_refused_and_the_first_goes_on(database: str, tmp_pat
             assert client.get("study").status_code == 200
     with running(place):  # and after the first is gone
         pass
+
+
+def test_answers_do_not_wait_for_the_browser_to_acknowledge_their_header() -> None:
+    with bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 # ---- making a study

@@ -15,11 +15,11 @@ from mien.core.picture import read_picture
 from mien.core.run import RunFolder, find_runs
 from mien.evaluation.measure import measure
 from mien.generation.generate import generate
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions
 from mien.training.plan import make_plan
 
 SMALL = [
-    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=50"),
+    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=250"),
     *("--precision", "fp32", "--snapshot-kimg", "1", "--device", "cpu", "--kimg", "1"),
 ]
 COLUMNS = ("smile", "hair=black", "hair=red")

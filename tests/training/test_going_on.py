@@ -11,7 +11,7 @@ from mien.cli import main
 from mien.core.errors import InputError
 from mien.core.run import RunFolder, find_runs
 from mien.models import lite
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions
 from mien.training.plan import core_minutes, make_plan
 from mien.training.resume import check_related
 from test_cli import SMALL, Fails, pictures

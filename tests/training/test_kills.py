@@ -16,12 +16,15 @@ torch.set_num_threads(1)
 from contracts.family_contract import assert_same
 from mien.core.checkpoint import load_generator, load_state, newest_state
 from mien.core.run import RunFolder
-from test_session import session
+from pictures import ArrayDataset
+from test_session import SMALL, lite, session
 
 KIMG, KILLS, root = 30, 20, Path(sys.argv[1])
 
 def work(name):
-    training, running = session(root / name, kimg=KIMG)
+    config = SMALL.model_copy(update={"batch_size": 100})
+    trainable = lite.build(config, ArrayDataset(resolution=8).spec)
+    training, running = session(root / name, kimg=KIMG, trainable=trainable)
     with RunFolder(root / name).lock():
         running.resume(print)
         for _ in running.events():

@@ -11,8 +11,8 @@ from mien.core.checkpoint import load_generator, newest_state
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Spec
 from mien.models import lite
+from mien.training.command import TrainOptions
 from mien.training.loop import Beginning, Budget, Training
-from mien.training.options import TrainOptions
 from mien.training.packaged_start import beginning, fitting_preset
 from mien.training.start import read_start
 from packaged_model import CONFIG, package

@@ -166,8 +166,8 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Torchrun:
     """`torchrun --nproc-per-node COUNT -m mien train ...` in a folder; DCGAN, whose rates are constant.
 
-    Both it and the processes that it starts are forked where nothing is killed or fails: else they shall be
-    known by the environment that they were started with, as ever.
+    Both it and the processes that it starts are forked, unless these shall say which of them ended: they know
+    one another by the environment that they were started with.
     """
 
     def __init__(
@@ -196,6 +196,12 @@ from torch.distributed.elastic.multiprocessing.subprocess_handler import subproc
 from torch.distributed.run import main
 subprocess_handler.Popen = forked.Popen
 main()
+"""
+_ON_HOST = """
+import ctypes, os
+namespace = os.open("/run/netns/{name}", os.O_RDONLY)
+assert ctypes.CDLL(None, use_errno=True).setns(namespace, 0x40000000) == 0, ctypes.get_errno()
+os.close(namespace)
 """
 _SMALL = (
     *("--model", "dcgan", "--set", "batch_size=48", "--set", "z_dim=8"),
@@ -230,7 +236,7 @@ def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_pa
     train_alone(tmp_path / "alone", faces, "--kimg", "6")
     folder = tmp_path / "together"
     folder.mkdir()
-    killed = Torchrun(folder, 2, faces, "--kimg", "4", restarts=1, forks=False)
+    killed = Torchrun(folder, 2, faces, "--kimg", "4", restarts=1)
     log = folder / "runs" / "00000-faces-dcgan-16" / "log.jsonl"
     for _ in waited(120):
         if log.exists() and log.read_text().count("\n") >= 1:
@@ -240,7 +246,7 @@ def test_a_killed_worker_costs_nothing_and_other_ranks_go_on(faces: Path, tmp_pa
     assert code == 0
     assert out.count(" begins:") == 1
     assert out.count(" goes on at ") == 1
-    assert Torchrun(folder, 3, faces, "--kimg", "5", forks=False).end()[0] == 0
+    assert Torchrun(folder, 3, faces, "--kimg", "5").end()[0] == 0
     train_alone(folder, faces, "--kimg", "6")
     # Other data, chance or a lost step would part them by two hundred times as much.
     assert_near(networks_of(tmp_path / "alone", 6), networks_of(folder, 6), factor=10)
@@ -377,10 +383,10 @@ class Hosts:
         rendezvous = ["--rdzv-backend=c10d", f"--rdzv-endpoint={self.addresses[0]}:29400"]
         rendezvous.append(f"--rdzv-conf=is_host={number == 0}")  # by name neither would know
         nodes = ["--nnodes=2", "--nproc-per-node=1", f"--local-addr={self.addresses[number]}", *rendezvous]
-        inside = ["ip", "netns", "exec", self.names[number], sys.executable, "-m", "torch.distributed.run"]
+        launcher = [sys.executable, "-c", _ON_HOST.format(name=self.names[number]) + _FORKING]
         with open(folder / "log", "wb") as log:
-            return subprocess.Popen(
-                [*inside, *nodes, "-m", "mien", "train", *map(str, arguments), *_SMALL],
+            return forked.Popen(
+                [*launcher, *nodes, "-m", "mien", "train", *map(str, arguments), *_SMALL],
                 cwd=folder,
                 env={**os.environ, "GLOO_SOCKET_IFNAME": self.names[number]},
                 stdout=log,

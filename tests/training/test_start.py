@@ -18,7 +18,7 @@ from mien.training.start import read_start
 from test_cli import Fails, pictures
 
 SMALL = [
-    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=50"),
+    *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=250"),
     *("--precision", "fp32", "--snapshot-kimg", "1", "--device", "cpu"),
 ]
 

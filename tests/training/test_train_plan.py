@@ -13,7 +13,7 @@ from mien.core.run import find_runs
 from mien.core.types import Spec
 from mien.datasets.stored import StoredDataset
 from mien.models import stylegan2
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions
 from mien.training.plan import Plan, doubts, make_plan
 from mien.training.settings import resolve_config
 

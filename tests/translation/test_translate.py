@@ -19,7 +19,7 @@ from mien.core.provenance import SourceType, verify
 from mien.core.run import RunFolder, find_runs
 from mien.metrics.features import open_network
 from mien.render.render import render
-from mien.training.paired_data import EvaluationPairs
+from mien.training.paired_data import EvaluationData
 from mien.translation.translator_kind import TranslatorExamination, examine
 from pictures import ArrayDataset
 
@@ -149,12 +149,12 @@ def test_a_translator_that_copies_scores_as_copies_do(trained: RunFolder) -> Non
     product = load_network(trained.path, "translator", torch.device("cpu"))
     product.network.forward = lambda images: images  # type: ignore[method-assign]
     network = open_network("vgg-random")
-    copied = examine(product, EvaluationPairs(ArrayDataset(12, resolution=16), targets, True, ""), [network])
+    copied = examine(product, EvaluationData(ArrayDataset(12, resolution=16), targets, True, ""), [network])
     made, copy, _ = copied.closeness
     assert (made.l1, made.psnr) == (copy.l1, copy.psnr)
     first, second, _ = copied.likeness
     assert (first.rank1, first.auc, first.frechet) == (second.rank1, second.auc, second.frechet)
-    right = examine(product, EvaluationPairs(targets, targets, True, ""), [network])
+    right = examine(product, EvaluationData(targets, targets, True, ""), [network])
     assert right.closeness[0].l1.value == 0
     assert right.closeness[0].ms_ssim == pytest.approx(1)
     assert (right.likeness[0].rank1.value, right.likeness[0].auc) == (1, 1)

@@ -18,13 +18,13 @@ from mien.attributes.scores import (
     read,
     strongest_first,
     summary,
-    value_and_interval,
 )
 from mien.core.checkpoint import model_id
 from mien.core.errors import MienError
 from mien.core.events import Tick
 from mien.core.network import LoadedNetwork
 from mien.core.run import RunFolder
+from mien.core.score import value_and_interval
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.models import attributes

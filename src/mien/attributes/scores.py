@@ -23,7 +23,7 @@ from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.image import evenly_spaced, resize, to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
-from mien.core.score import Examination, Interval
+from mien.core.score import Examination, with_interval
 from mien.core.types import Dataset
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
@@ -218,20 +218,6 @@ def summary(reading: OneOf | Number) -> str:
     return (
         f"accuracy {with_interval(reading.accuracy)} (the most common value alone: {reading.most_common:.3f})"
     )
-
-
-def with_interval(score: Interval | None) -> str:
-    """Score and interval as text: "0.953 (0.940-0.964)"."""
-    value, ends = value_and_interval(score)
-    return f"{value} ({ends})" if ends else value
-
-
-def value_and_interval(score: Interval | None) -> tuple[str, str]:
-    """Score and interval as two texts: "0.953" and "0.940-0.964"."""
-    if score is None:
-        return "-", ""
-    digits = 3 if abs(score.value) < 10 else 1
-    return f"{score.value:.{digits}f}", f"{score.low:.{digits}f}-{score.high:.{digits}f}"
 
 
 def quick_scores(network: Reader, images: Dataset, most: int) -> dict[str, float]:

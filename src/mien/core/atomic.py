@@ -1,10 +1,11 @@
-"""Atomic file writes: temporary file, fsync, rename, fsync of the folder; and checksums of files."""
+"""Atomic file writes: temporary file, fsync, rename, fsync of the folder; locks; checksums of files."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -48,6 +49,31 @@ def open_replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     encoding = None if "b" in mode else "utf-8"
     with replacing(path) as temporary, open(temporary, mode, encoding=encoding) as file:
         yield file
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[str], MienError] | None = None) -> Iterator[None]:
+    """Hold a file against other processes; the system frees it however this one ends.
+
+    busy: the error where another process holds it, given that one's number; without, it is waited for. The
+    file stays, since removing it would let two processes lock two files of one name.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise MienError(f"{path.parent}: cannot write there ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError as error:
+            assert busy is not None
+            owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            raise busy(owner or "unknown") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,6 +1,5 @@
 """Run folders: `runs/00000-<what>` with config, log, grids, checkpoints and a lock."""
 
-import fcntl
 import json
 import math
 import os
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from mien.core.atomic import drop_cut_line, explain, sweep_temporaries, write_text
+from mien.core.atomic import drop_cut_line, explain, locked, sweep_temporaries, write_text
 from mien.core.errors import InputError, MienError
 
 _NUMBERED = re.compile(r"([0-9]{5,})-.*")
@@ -33,7 +32,7 @@ class RunFolder:
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", what).strip("-.")[:80] or "run"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with _locked(root / ".lock", blocking=True):
+            with locked(root / ".lock"):
                 taken = [number for path in root.iterdir() if (number := _number(path)) is not None]
                 path = root / f"{max(taken, default=-1) + 1:05d}-{slug}"
                 path.mkdir()
@@ -71,7 +70,11 @@ class RunFolder:
         Raises InputError, naming the process, while another holds it. The system frees the lock when its
         holder dies, however it dies.
         """
-        with _locked(self.path / ".lock", blocking=False):
+
+        def busy(owner: str) -> MienError:
+            return InputError(f"{self.path} is in use by process {owner}; wait for it or stop it")
+
+        with locked(self.path / ".lock", busy):
             sweep_temporaries(self.path)
             yield
 
@@ -196,27 +199,6 @@ def find_runs(root: Path) -> list[RunFolder]:
         return []
     paths = (path for path in root.iterdir() if _number(path) is not None)
     return [RunFolder(path) for path in sorted(paths, key=_by_number) if (path / "config.json").is_file()]
-
-
-@contextmanager
-def _locked(path: Path, *, blocking: bool) -> Iterator[None]:
-    # flock and not a file's existence: the system drops it with the process. The file stays, since removing
-    # it would let two processes lock two files of one name.
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise MienError(f"{path.parent}: cannot write there ({error.strerror})") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            raise InputError(f"{path.parent} is in use by process {owner}; wait for it or stop it") from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _number(path: Path) -> int | None:

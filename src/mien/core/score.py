@@ -24,6 +24,24 @@ class Interval(BaseModel):
     high: float
 
 
+def with_interval(score: Interval | None, form: str = "") -> str:
+    """Score and interval as text: "0.953 (0.940-0.964)". form: see `value_and_interval`."""
+    value, ends = value_and_interval(score, form)
+    return f"{value} ({ends})" if ends else value
+
+
+def value_and_interval(score: Interval | None, form: str = "") -> tuple[str, str]:
+    """Score and interval as two texts: "0.953" and "0.940-0.964".
+
+    form: of each number, as of `format`; by default three digits after the point below 10, one above.
+    """
+    if score is None:
+        return "-", ""
+    form = form or (".3f" if abs(score.value) < 10 else ".1f")
+    dash = "-" if score.low >= 0 else " to "
+    return f"{score.value:{form}}", f"{score.low:{form}}{dash}{score.high:{form}}"
+
+
 class Score(BaseModel):
     """One value of one metric with its provenance; a line of a run's `metric-<module>.jsonl`.
 

@@ -15,7 +15,7 @@ from mien.core.atomic import explain
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
 from mien.core.packed import PackReader, encode_png
-from mien.core.sampling import Seed
+from mien.core.seeds import Seed
 from mien.core.types import Dataset
 from mien.datasets.export_files import Column, columns_of, write_imagefolder, write_parquet
 from mien.datasets.opening import open_dataset, resolve

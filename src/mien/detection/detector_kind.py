@@ -13,7 +13,7 @@ from mien.core.events import Tick
 from mien.core.image import evenly_spaced
 from mien.core.network import load_network
 from mien.core.run import RunFolder
-from mien.core.score import Interval
+from mien.core.score import value_and_interval
 from mien.detection.scores import (
     DetectorExamination,
     SourceScore,
@@ -148,12 +148,8 @@ def _table(examination: DetectorExamination, synthetic: bool, title: str, about:
 
 def _cell(score: SourceScore) -> tuple[str, str]:
     if score.auc is not None:
-        return f"{score.auc.value:.3f}", _ends(score.auc, "{:.3f}")
-    return f"{score.called.value:.1%}", _ends(score.called, "{:.1%}")
-
-
-def _ends(interval: Interval, form: str) -> str:
-    return f"{form.format(interval.low)} to {form.format(interval.high)}"
+        return value_and_interval(score.auc, ".3f")
+    return value_and_interval(score.called, ".1%")
 
 
 KIND = Kind("detector", write_report, DetectorOutputs, evaluate, DetectorExamination)

@@ -7,16 +7,16 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
-from mien.core.sampling import Seed
+from mien.core.seeds import Seed
 from mien.detection.crops import FRESH, Crops, crops_of
 from mien.detection.judge import source_of
 from mien.detection.scores import DetectorExamination
 from mien.detection.scores import evaluate as evaluate_set
 from mien.labels.split import cut_line
 from mien.models.detector import LABEL
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions
+from mien.training.command import train as train_network
 from mien.training.settings import pick_device
-from mien.training.train import train as train_network
 
 _SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}  # to learn from, to calibrate by, to report
 

@@ -15,8 +15,8 @@ from mien.core.errors import InputError
 from mien.core.events import Events, Tick, Tone, job
 from mien.core.image import evenly_spaced, to_uint8
 from mien.core.provenance import SourceType
-from mien.core.sampling import Seed
 from mien.core.score import Interval
+from mien.core.seeds import Seed
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.evaluation.copies import WAYS, Gallery, Nearest, Planted, planted

@@ -10,8 +10,8 @@ from mien.core import discover, storage
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
-from mien.core.sampling import Seed
 from mien.core.score import Interval, Score, comparable
+from mien.core.seeds import Seed
 from mien.evaluation.extraction import Ticker, extraction
 from mien.evaluation.image_sets import data_of, open_reals, save_reference
 from mien.evaluation.measure import Measured, feature_networks, measure_all

@@ -15,8 +15,8 @@ from mien.core import artefacts, discover
 from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
 from mien.core.run import RunFolder
-from mien.core.sampling import check_psi
 from mien.core.score import Score, Subject, append_results
+from mien.core.seeds import check_psi
 from mien.evaluation.classifiers import DEFAULT, open_classifier
 from mien.evaluation.extraction import ImageSet, Ticker, extract, extraction
 from mien.evaluation.image_sets import Fakes, Model, Reals, Reference, noise, open_fakes, open_reals

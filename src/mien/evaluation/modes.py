@@ -14,7 +14,7 @@ from mien import TOOL
 from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
-from mien.core.sampling import Seed
+from mien.core.seeds import Seed
 from mien.datasets.opening import open_dataset
 from mien.evaluation.extraction import Ticker, extract
 from mien.evaluation.image_sets import DatasetReals, choice, data_of, open_fakes, pictures

@@ -14,7 +14,8 @@ from mien.core.image import resize, to_hwc
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance
-from mien.core.sampling import check_psi, draw, latents, psi_note
+from mien.core.sampling import draw, latents
+from mien.core.seeds import check_psi, psi_note
 from mien.core.styles import Styled, styled, styles
 from mien.labels.vectors import label_vectors
 

@@ -19,7 +19,7 @@ from mien.core.image import grid_rows, to_hwc
 from mien.core.network import LoadedNetwork
 from mien.core.packaged import source_of
 from mien.core.provenance import Provenance, encode_picture, save_picture
-from mien.core.sampling import check_psi, parse_seeds, psi_note
+from mien.core.seeds import check_psi, parse_seeds, psi_note
 from mien.generation.batches import (
     CollapseCheck,
     Drawn,

@@ -7,7 +7,7 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.events import Events, job
-from mien.core.sampling import parse_seeds
+from mien.core.seeds import parse_seeds
 from mien.generation.drawing import Drawing, check_side, sized
 from mien.generation.png_rows import png_rows
 

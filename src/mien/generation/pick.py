@@ -10,7 +10,7 @@ from typing import Any
 from mien.core.errors import InputError
 from mien.core.events import Events, Tick, job
 from mien.core.provenance import encode_picture
-from mien.core.sampling import parse_seeds, write_seeds
+from mien.core.seeds import parse_seeds, write_seeds
 from mien.generation.drawing import Drawing, check_side, sized
 from mien.reports.page import write_html
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.core.errors import InputError
 from mien.core.events import Events
-from mien.core.sampling import parse_seeds
+from mien.core.seeds import parse_seeds
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes, space_of
 from mien.latent.projection.encoder import packaged_encoder

@@ -11,7 +11,7 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.image import grid, to_hwc
 from mien.core.provenance import save_picture
-from mien.core.sampling import Seed
+from mien.core.seeds import Seed
 from mien.core.styles import Styled, constrained, mean_latent, styles
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes

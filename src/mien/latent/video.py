@@ -12,7 +12,7 @@ import torch
 from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.picture import Pixels
-from mien.core.sampling import parse_seeds
+from mien.core.seeds import parse_seeds
 from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing, check_side, sized
 from mien.latent.film import check_film, save_film

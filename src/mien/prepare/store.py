@@ -4,7 +4,6 @@ Workers write to it themselves, one transaction a picture, so a kill at any mome
 picture it was at and no other. A rerun skips what is there; other rules need no pixel again.
 """
 
-import fcntl
 import hashlib
 import json
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mien import TOOL
-from mien.core.atomic import explain, sweep_temporaries
+from mien.core.atomic import explain, locked, sweep_temporaries
 from mien.core.errors import MienError
 
 _VERSION = 4  # of the tables and of what is measured; a store of another version is begun anew
@@ -165,29 +164,21 @@ def opened(out: Path, config: Mapping[str, Any]) -> Iterator[Store]:
     Stores of other configs are removed. Raises MienError while another run works on the same dataset.
     """
     folder = work_folder(out)
-    with _locked(folder, out):
-        identity = json.dumps([_VERSION, TOOL, config], sort_keys=True)
-        path = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite"
-        for other in folder.glob("*.sqlite*"):
-            if not other.name.startswith(path.name):
-                other.unlink(missing_ok=True)
-        sweep_temporaries(folder)
-        store = Store(path)
-        try:
-            yield store
-        finally:
-            store.close()
-
-
-@contextmanager
-def _locked(folder: Path, out: Path) -> Iterator[None]:
+    busy = MienError(f"{out}: another run is preparing it; wait for its end")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise MienError(f"{out}: another run is preparing it; wait for its end") from error
+        with locked(folder / "lock", lambda _: busy):
+            identity = json.dumps([_VERSION, TOOL, config], sort_keys=True)
+            path = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sqlite"
+            for other in folder.glob("*.sqlite*"):
+                if not other.name.startswith(path.name):
+                    other.unlink(missing_ok=True)
+            sweep_temporaries(folder)
+            store = Store(path)
+            try:
+                yield store
+            finally:
+                store.close()
     except OSError as error:
         raise explain(error, folder) from error
 

@@ -11,7 +11,7 @@ from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.packed import PackWriter
 from mien.core.provenance import Provenance, SourceType, encode_picture
-from mien.core.sampling import Seed
+from mien.core.seeds import Seed
 from mien.render.heads import RENDER_VERSION, check_size
 from mien.render.labels import ATTRIBUTES, label_vector
 from mien.render.people import View, person_id, render_views

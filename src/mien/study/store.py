@@ -3,8 +3,6 @@
 One database holds one study with its pictures. What `write` has returned is on disk.
 """
 
-import fcntl
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -39,7 +37,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from mien.core.errors import InputError, MienError
+from mien.core.atomic import locked
+from mien.core.errors import InputError
 
 FORMAT = 1
 STARTED, FINISHED = "started", "finished"  # states of a participant
@@ -271,7 +270,7 @@ def serving_alone(store: Store) -> Iterator[None]:
     """
     busy = InputError(f"{store.name}: is being served already; use that server, or end it first")
     if store.path is not None:
-        with _locked_file(store.path.with_name(store.path.name + ".lock"), busy):
+        with locked(store.path.with_name(store.path.name + ".lock"), lambda _: busy):
             yield
     elif store.engine.url.get_backend_name() == "postgresql":
         with store.engine.connect() as connection:
@@ -284,22 +283,6 @@ def serving_alone(store: Store) -> Iterator[None]:
                 connection.execute(select(func.pg_advisory_unlock(_LOCK_NUMBER)))
     else:
         yield
-
-
-@contextmanager
-def _locked_file(path: Path, busy: InputError) -> Iterator[None]:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise MienError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise busy from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _engine(address: str) -> Engine:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -101,20 +102,22 @@ class ProductOutputs(Outputs):
 def save_product(
     run: RunFolder,
     training: Training,
-    dataset: Dataset,
+    dataset: Dataset | None,
     *,
     family: str,
     kind: str = "generator",
     network: str = "g",
     labels: np.ndarray | None = None,
     roles: tuple[str, ...] = (),
-) -> None:
+) -> Path:
     """Write the averaged network named `network` as a file of its own, `<kind>-<kimg>.safetensors`.
 
     labels: float32 [N, label_dim] of all pictures, of which the file keeps some; None: it keeps none.
     roles: what it turns into what, of a translator.
     """
-    product = training.averages.networks[network]
+    product, info = training.averages.networks[network], None
+    if dataset is not None:
+        info = DatasetInfo(name=dataset.name, content_hash=dataset.content_hash, num_images=len(dataset))
     header = NetworkHeader(
         kind=kind,
         family=family,
@@ -122,9 +125,11 @@ def save_product(
         spec=product.spec,
         nimg=training.nimg,
         tool=TOOL,
-        dataset=DatasetInfo(name=dataset.name, content_hash=dataset.content_hash, num_images=len(dataset)),
+        dataset=info,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         label_rows=() if labels is None else spread_rows(labels),
         roles=roles,
     )
-    save_generator(run.product(kind, training.nimg), product.state_dict(), header)
+    path = run.product(kind, training.nimg)
+    save_generator(path, product.state_dict(), header)
+    return path

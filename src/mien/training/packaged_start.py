@@ -11,8 +11,8 @@ from mien.core.checkpoint import read_header
 from mien.core.family import GENERATOR, kind_of
 from mien.core.packaged import named, names, path_of
 from mien.core.types import Spec
+from mien.training.command import TrainOptions
 from mien.training.loop import Beginning
-from mien.training.options import TrainOptions
 from mien.training.start import Start, Weights, hint, read_start, read_weights, shape_mismatch
 
 # How a run that begins with a packaged model differs from one from scratch, by default.

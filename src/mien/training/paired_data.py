@@ -1,6 +1,6 @@
 """Training and test data of image-to-image models: aligned pairs, or unpaired images of two domains."""
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -14,10 +14,12 @@ from mien.core.views import View
 from mien.datasets.opening import open_dataset
 from mien.datasets.paired import PairedDataset, open_pairs
 from mien.labels.split import Split, split_people
-from mien.training.options import TrainOptions
+from mien.training.command import TrainOptions
 
 _HELD_OUT = 0.2  # where a family does not say
+OTHER_DATA = "not what was trained on; whether the model saw the same people is not known"
 _COLOURS = {1: "gray", 3: "in colour"}
+Targets = TypeVar("Targets", bound=Dataset | None, covariant=True)
 
 
 def open_training_data(
@@ -79,26 +81,28 @@ def check_alike(one: Dataset, two: Dataset) -> None:
         raise InputError(f"{one.name} is {kinds}; both must be gray or both in colour")
 
 
-class EvaluationPairs(NamedTuple):
-    """Pairs to evaluate a model on. kept_out: whether its people are known to be held out of training."""
+class EvaluationData(NamedTuple, Generic[Targets]):
+    """Images to evaluate a model on; targets: the second of each pair, None without pairs.
+
+    kept_out: whether its people are known to be held out of training; how, or why that is not known.
+    """
 
     inputs: Dataset
-    targets: Dataset
+    targets: Targets
     kept_out: bool
     how: str
 
 
 def evaluation_pairs(
     header: NetworkHeader, config: BaseModel, data: str, *, progress: Tick | None
-) -> EvaluationPairs:
+) -> EvaluationData[Dataset]:
     """The held-out pairs of a model's training data; all pairs of any other data. Raises InputError."""
     paired = open_pairs(data, direction="-".join(header.roles), progress=progress)
     if header.dataset is not None and header.dataset.content_hash == paired.content_hash:
         split = split_pairs(paired, config)
         inputs, targets = (_part(dataset, split.held_out) for dataset in (paired.inputs, paired.targets))
-        return EvaluationPairs(inputs, targets, True, f"kept out of training {split.how}")
-    how = "not what was trained on; whether the model saw the same people is not known"
-    return EvaluationPairs(paired.inputs, paired.targets, False, how)
+        return EvaluationData(inputs, targets, True, f"kept out of training {split.how}")
+    return EvaluationData(paired.inputs, paired.targets, False, OTHER_DATA)
 
 
 def split_pairs(paired: PairedDataset, config: BaseModel) -> Split:

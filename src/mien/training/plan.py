@@ -20,7 +20,7 @@ from mien.core.views import View
 from mien.datasets.opening import open_dataset
 from mien.labels import conditions
 from mien.training import packaged_start
-from mien.training.options import AUTO, DEFAULT_MINUTES, TrainOptions
+from mien.training.command import AUTO, DEFAULT_MINUTES, TrainOptions
 from mien.training.paired_data import open_training_data
 from mien.training.settings import pick_device, resolve_config
 from mien.training.start import Initialisation, Start, check_family, check_frozen, initialise, start_of

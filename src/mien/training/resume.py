@@ -14,7 +14,7 @@ from mien.core.errors import InputError
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Dataset
 from mien.training import packaged_start
-from mien.training.options import AUTO, TrainOptions
+from mien.training.command import AUTO, TrainOptions
 from mien.training.plan import IDENTITY_OPTIONS, MODELS, Plan, with_preset
 from mien.training.settings import resolve_config
 

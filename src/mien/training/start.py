@@ -20,8 +20,8 @@ from mien.core.run import RunFolder
 from mien.core.types import Spec, Trainable
 from mien.interop.described import numbers_of
 from mien.interop.import_ import read_pair
+from mien.training.command import TrainOptions
 from mien.training.kinds import kind_at
-from mien.training.options import TrainOptions
 from mien.training.transfer import Columns, Transfer, copy_weights, mismatch
 
 NOTHING = Path("none")  # --from none: begin from nothing, packaged model or not

@@ -1,26 +1,25 @@
-"""`mien train`: train a model on a dataset, in a run folder."""
+"""Training a model on a dataset, in a run folder: what `mien train` does."""
 
 import shlex
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from cyclopts import Parameter
 
 from mien import TOOL
 from mien.core import launched, ranks
 from mien.core.errors import InputError, install
-from mien.core.events import Events, Progress, Stopped, TrainingTick, job
+from mien.core.events import Events, Progress, Stopped, TrainingTick
 from mien.core.family import GENERATOR, kind_of
 from mien.core.run import RunFolder
 from mien.core.stop import Stop
 from mien.training import packaged_start
 from mien.training.augment import Adaptive, Augmentation, Schedule, parse_pipe
+from mien.training.command import DEFAULT_MINUTES, TrainOptions
 from mien.training.kinds import kind
 from mien.training.loop import Beginning, Budget, Step, Training
-from mien.training.options import DEFAULT_MINUTES, TrainOptions
 from mien.training.order import Stream
 from mien.training.outputs import Outputs
 from mien.training.plan import Built, Plan, doubts, make_plan
@@ -29,27 +28,11 @@ from mien.training.resume import absolute_source, check_related, image_sample, r
 from mien.training.session import Event, Session
 from mien.training.start import check_resumable
 
-_DEFAULTS = TrainOptions()
 _FEW = 100  # pictures: a generator of fewer repeats them
 
 
-@job
-def train(
-    events: Events,
-    data: str | None = None,
-    /,
-    *,
-    options: Annotated[TrainOptions, Parameter(name="*")] = _DEFAULTS,
-) -> RunFolder:
-    """Train a generator or another model on DATA; the same command again goes on where it stopped.
-
-    Returns the run's folder. Raises InputError for unusable input, MienError when the run fails.
-
-    Parameters
-    ----------
-    data
-        A zip from `mien prepare`, a folder of square pictures, or "rendered:2000".
-    """
+def run_training(data: str | None, options: TrainOptions, events: Events) -> RunFolder:
+    """Train as `mien train` says, alone or as one of several processes; the run's folder."""
     with ranks.joined(options.device):
         return _train(events if ranks.leads() else Events(), data, options)
 

@@ -1,7 +1,7 @@
 """The kind "denoiser": how near it comes to clean images beside plain filters, and what its runs leave."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from mien.models import noise2noise
 from mien.models.noise2noise import Config, sides
 from mien.training.kinds import Kind
 from mien.training.outputs import Snapshot
-from mien.training.paired_data import evaluation_pairs
+from mien.training.paired_data import OTHER_DATA, EvaluationData, evaluation_pairs
 from mien.translation.denoiser_trials import Trial, add_noise, compare, trial_indexes, trial_noises
 from mien.translation.images import apply_network, psnr
 from mien.translation.outputs import ChangeOutputs
@@ -59,15 +59,6 @@ class DenoiserExamination(Examination):
         return events + [Notice(note) for note in self.notes]
 
 
-class Exam(NamedTuple):
-    """Pictures to examine a model on. targets: the second of pairs; None: `pictures` are clean."""
-
-    pictures: Dataset
-    targets: Dataset | None
-    kept_out: bool
-    how: str
-
-
 def evaluate(
     source: Path, data: str, *, device: torch.device, progress: Tick | None = None
 ) -> DenoiserExamination:
@@ -76,9 +67,9 @@ def evaluate(
     On what it was trained on, only people who were kept out count. Raises InputError.
     """
     loaded = load_network(source, noise2noise.KIND, device)
-    exam = _exam(loaded.header, data, progress)
-    _check_channels(loaded, exam.pictures)
-    examination = examine(loaded.network, loaded.header, loaded.model, exam, progress=progress)
+    chosen = _evaluation_data(loaded.header, data, progress)
+    _check_channels(loaded, chosen.inputs)
+    examination = examine(loaded.network, loaded.header, loaded.model, chosen, progress=progress)
     if source.is_dir():
         examination.append(RunFolder.open(source))
     return examination
@@ -88,36 +79,36 @@ def examine(
     network: nn.Module,
     header: NetworkHeader,
     model: str,
-    exam: Exam,
+    data: EvaluationData[Dataset | None],
     *,
     progress: Tick | None = None,
 ) -> DenoiserExamination:
     """Compare the model with filters, on clean pictures with the noise it learnt, or on noisy pairs."""
     config = Config.model_validate(header.config)
-    at = trial_indexes(exam.pictures)
-    pictures = exam.pictures.images(at)
-    if exam.targets is None:
+    at = trial_indexes(data.inputs)
+    pictures = data.inputs.images(at)
+    if data.targets is None:
         tasks = [
             (f"{noise.kind} {noise.low:g}", add_noise(pictures, noise), pictures)
             for noise in trial_noises(config)
         ]
     else:
-        tasks = [("pairs as they came", pictures, exam.targets.images(at))]
+        tasks = [("pairs as they came", pictures, data.targets.images(at))]
     trials = []
     for number, (name, noisy, targets) in enumerate(tasks, 1):
         trials.append(Trial(noise=name, figures=compare(network, noisy, targets)))
         if progress:
             progress(number, len(tasks))
-    noisy_pairs = exam.targets is not None and config.targets == "noisy"
+    noisy_pairs = data.targets is not None and config.targets == "noisy"
     return DenoiserExamination(
         model_id=model,
         nimg=header.nimg,
         targets=config.targets,
-        dataset_name=exam.pictures.name,
-        dataset_hash=exam.pictures.content_hash,
+        dataset_name=data.inputs.name,
+        dataset_hash=data.inputs.content_hash,
         num_pictures=len(at),
-        kept_out=exam.kept_out,
-        how=exam.how,
+        kept_out=data.kept_out,
+        how=data.how,
         trials=tuple(trials),
         notes=(_ceiling(tasks[0][1], tasks[0][2]),) if noisy_pairs else (),
     )
@@ -142,18 +133,18 @@ def _ceiling(one: np.ndarray, two: np.ndarray) -> str:
     )
 
 
-def _exam(header: NetworkHeader, data: str, progress: Tick | None) -> Exam:
+def _evaluation_data(
+    header: NetworkHeader, data: str, progress: Tick | None
+) -> EvaluationData[Dataset | None]:
     config = Config.model_validate(header.config)
     if sides(config) == "pairs":
-        pairs = evaluation_pairs(header, config, data, progress=progress)
-        return Exam(pairs.inputs, pairs.targets, pairs.kept_out, pairs.how)
+        return evaluation_pairs(header, config, data, progress=progress)
     dataset = open_dataset(data, progress=progress)
     if header.dataset is None or header.dataset.content_hash != dataset.content_hash:
-        how = "not what was trained on; whether the model saw the same people is not known"
-        return Exam(dataset, None, False, how)
+        return EvaluationData(dataset, None, False, OTHER_DATA)
     split = split_people(dataset.records, share=config.held_out)
     side = View(dataset, split.held_out, labels=None, class_names=())
-    return Exam(side, None, True, f"kept out of training {split.how}")
+    return EvaluationData(side, None, True, f"kept out of training {split.how}")
 
 
 def _check_channels(loaded: LoadedNetwork[Any], pictures: Dataset) -> None:
@@ -172,7 +163,7 @@ class DenoiserOutputs(ChangeOutputs):
         lesson = self._lesson
         assert lesson.held_out is not None
         how = f"kept out of training {lesson.how}"
-        self._exam = Exam(lesson.held_out, lesson.held_out_others, True, how)
+        self._data = EvaluationData(lesson.held_out, lesson.held_out_others, True, how)
         self._noisy, self._clean = self._glance()
 
     def show(self) -> Snapshot:
@@ -184,17 +175,17 @@ class DenoiserOutputs(ChangeOutputs):
         """The last strip, all strips in one film, and figures beside those of filters."""
         super().end()
         path = self._run.newest_product(self.kind)
-        examination = examine(self._network, read_header(path), model_id(path), self._exam)
+        examination = examine(self._network, read_header(path), model_id(path), self._data)
         examination.append(self._run)
         for event in examination.tables():
             self._events.send(event)
 
     def _glance(self) -> tuple[np.ndarray, np.ndarray]:
         """Some held-out pictures with noise, and their targets."""
-        at = trial_indexes(self._exam.pictures, _GLANCE)
-        pictures = self._exam.pictures.images(at)
-        if self._exam.targets is not None:
-            return pictures, self._exam.targets.images(at)
+        at = trial_indexes(self._data.inputs, _GLANCE)
+        pictures = self._data.inputs.images(at)
+        if self._data.targets is not None:
+            return pictures, self._data.targets.images(at)
         noises = trial_noises(self._training.trainable.config)
         return add_noise(pictures, noises[len(noises) // 2]), pictures
 

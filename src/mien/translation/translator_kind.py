@@ -16,6 +16,7 @@ from mien.core.image import evenly_spaced
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.run import RunFolder
 from mien.core.score import Examination, Interval
+from mien.core.types import Dataset
 from mien.labels.split import person_of
 from mien.metrics import frechet
 from mien.metrics.features import FALLBACK, FeatureNetwork, is_here, open_network
@@ -23,7 +24,7 @@ from mien.metrics.ms_ssim import ms_ssim, ssim
 from mien.models import pix2pix
 from mien.training.kinds import Kind
 from mien.training.outputs import Snapshot
-from mien.training.paired_data import EvaluationPairs, evaluation_pairs
+from mien.training.paired_data import EvaluationData, evaluation_pairs
 from mien.translation import identity
 from mien.translation.images import apply_network, l1, psnr
 from mien.translation.outputs import ChangeOutputs
@@ -136,7 +137,7 @@ def open_networks(device: torch.device) -> list[FeatureNetwork]:
 
 def examine(
     loaded: LoadedNetwork[Any],
-    pairs: EvaluationPairs,
+    pairs: EvaluationData[Dataset],
     networks: Sequence[FeatureNetwork],
     *,
     progress: Tick | None = None,
@@ -220,7 +221,7 @@ def _likeness(
     return likeness
 
 
-def _check_fit(loaded: LoadedNetwork[Any], pairs: EvaluationPairs, data: str) -> None:
+def _check_fit(loaded: LoadedNetwork[Any], pairs: EvaluationData[Dataset], data: str) -> None:
     ours, theirs = loaded.header.spec, pairs.inputs.spec
     for what in ("resolution", "channels"):
         one, two = getattr(ours, what), getattr(theirs, what)

@@ -1,6 +1,5 @@
 """The cached third-party files, checked by hash. Nothing in this module uses the network."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.core.artefacts.table import ARTEFACTS, Artefact
-from mien.core.atomic import explain, file_sha256, sweep_temporaries
+from mien.core.atomic import explain, file_sha256, locked, sweep_temporaries
 from mien.core.cache import cache_root
 from mien.core.errors import InputError, MienError
 
@@ -89,21 +88,17 @@ def workspace() -> Iterator[Path]:
     What a killed process left behind goes first. The folder goes when the block ends.
     """
     place = folder()
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(place / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise MienError(f"{place}: cannot write there ({error.strerror})") from error
     work = place / f"{_DOWNLOADS}{os.getpid()}"
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        sweep_temporaries(place)
-        for left in place.glob(_DOWNLOADS + "*"):
-            shutil.rmtree(left, ignore_errors=True)
-        work.mkdir()
-        yield work
+        place.mkdir(parents=True, exist_ok=True)
+        with locked(place / ".lock"):
+            sweep_temporaries(place)
+            for left in place.glob(_DOWNLOADS + "*"):
+                shutil.rmtree(left, ignore_errors=True)
+            try:
+                work.mkdir()
+                yield work
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise explain(error, place) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        os.close(descriptor)

@@ -17,7 +17,7 @@ from mien.core.packaged import source_of
 from mien.core.picture import photo_paths, read_picture
 from mien.core.provenance import SourceType, save_picture
 from mien.core.run import RunFolder
-from mien.core.sampling import parse_seeds
+from mien.core.seeds import parse_seeds
 from mien.generation.drawing import Drawing, check_side, rgb, sized
 from mien.latent.codes import Codes, moved, space_of
 from mien.latent.directions.direction import Directions, combined, default_path, read_directions

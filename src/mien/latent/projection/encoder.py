@@ -1,6 +1,5 @@
 """`mien encoder`: train the network that finds latents at once; images to latents by it, in a few passes."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -8,15 +7,15 @@ import torch
 from cyclopts import Parameter
 from torch import Tensor, nn
 
-from mien import TOOL
-from mien.core.checkpoint import DatasetInfo, NetworkHeader, read_header, save_generator
+from mien.core.checkpoint import read_header
 from mien.core.errors import InputError
 from mien.core.events import Events, Stopped, TrainingTick, job
 from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.packaged import encoder_of, name_of
 from mien.core.run import RunFolder
-from mien.core.sampling import Seed, device_of, on_its_device
+from mien.core.sampling import device_of, on_its_device
+from mien.core.seeds import Seed
 from mien.core.stop import Stop
 from mien.core.types import Dataset, Drawn
 from mien.datasets.opening import open_dataset
@@ -35,6 +34,7 @@ from mien.models.encoder import (
 from mien.nn.latent_encoder import LatentEncoder
 from mien.training.loop import Batches, Budget, Training, train
 from mien.training.order import Stream
+from mien.training.outputs import save_product
 from mien.training.precision import NAMES, choose, probe
 from mien.training.settings import pick_device
 from mien.training.states import States
@@ -180,7 +180,10 @@ class _Run:
         )
 
         def save() -> Path:
-            path = _save_product(run, training, self._loaded, self._dataset)
+            path = save_product(run, training, self._dataset, family="encoder", kind=KIND, network=PRODUCT)
+            for older in run.products(KIND):
+                if older != path:
+                    older.unlink()
             states.save()
             return path
 
@@ -273,30 +276,6 @@ def _distance(config: Config, device: torch.device, events: Events) -> Distance 
 
 def _crossed(nimg: int, batch: int, interval: int) -> bool:
     return nimg // interval > (nimg - batch) // interval
-
-
-def _save_product(
-    run: RunFolder, training: Training, loaded: LoadedNetwork[Any], dataset: Dataset | None
-) -> Path:
-    info = None
-    if dataset is not None:
-        info = DatasetInfo(name=dataset.name, content_hash=dataset.content_hash, num_images=len(dataset))
-    header = NetworkHeader(
-        kind=KIND,
-        family="encoder",
-        config=training.trainable.config.model_dump(),
-        spec=loaded.header.spec,
-        nimg=training.nimg,
-        tool=TOOL,
-        dataset=info,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    path = run.product(KIND, training.nimg)
-    save_generator(path, training.averages.networks[PRODUCT].state_dict(), header)
-    for older in run.products(KIND):
-        if older != path:
-            older.unlink()
-    return path
 
 
 class Encoding:

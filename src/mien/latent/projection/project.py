@@ -17,7 +17,8 @@ from mien.core.image import to_float, to_uint8
 from mien.core.network import load_network
 from mien.core.picture import photo_paths
 from mien.core.run import RunFolder
-from mien.core.sampling import device_of, parse_seeds
+from mien.core.sampling import device_of
+from mien.core.seeds import parse_seeds
 from mien.core.stop import Stop
 from mien.core.styles import Styled
 from mien.generation.drawing import Drawing

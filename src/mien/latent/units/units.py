@@ -11,7 +11,7 @@ import torch
 from mien.core.atomic import write_text
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
-from mien.core.score import Interval
+from mien.core.score import value_and_interval, with_interval
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.generation.drawing import Drawing
@@ -269,27 +269,23 @@ def table(scores: UnitScores) -> Table:
         (
             one.name,
             str(one.reading.yes),
-            interval(one.reading.f1),
+            with_interval(one.reading.f1, ".2f"),
             f"{one.guess:.2f}",
             f"{one.always:.2f}",
-            interval(one.reading.auc),
+            with_interval(one.reading.auc, ".2f"),
             "-"
             if one.intensity is None
             else f"{one.intensity.mae.value:.2f} ({one.intensity.mae_of_median:.2f})",
         )
         for one in sorted(scores.units, key=lambda one: -(one.reading.f1.value if one.reading.f1 else 0))
     )
+    f1, gain = (with_interval(mean, ".2f") for mean in (scores.mean_f1, scores.mean_gain))
     caption = (
         f"{scores.pictures:,} pictures of {scores.people:,} people, {scores.folds} folds by person; mean F1"
-        f" {interval(scores.mean_f1)}, over guessing by prevalence {interval(scores.mean_gain)}; MAE of the"
+        f" {f1}, over guessing by prevalence {gain}; MAE of the"
         " intensity, in brackets of always saying the median"
     )
     return Table(columns, rows, title=f"Action units from {scores.features}", caption=caption)
-
-
-def interval(figure: Interval | None) -> str:
-    """ "0.71 (0.65-0.77)"."""
-    return "-" if figure is None else f"{figure.value:.2f} ({figure.low:.2f}-{figure.high:.2f})"
 
 
 def write_page(
@@ -335,8 +331,4 @@ def _row(name: str, scores: Sequence[UnitScores]) -> dict[str, object]:
 def _cells(unit: UnitScore) -> list[tuple[str, str]]:
     grade = unit.intensity
     mae = ("-", "") if grade is None else (f"{grade.mae.value:.2f}", f"median {grade.mae_of_median:.2f}")
-    return [_cell(unit.reading.f1), _cell(unit.reading.auc), mae]
-
-
-def _cell(figure: Interval | None) -> tuple[str, str]:
-    return ("-", "") if figure is None else (f"{figure.value:.2f}", f"{figure.low:.2f} to {figure.high:.2f}")
+    return [*(value_and_interval(each, ".2f") for each in (unit.reading.f1, unit.reading.auc)), mae]

@@ -1,10 +1,13 @@
-"""Options of `mien train`. Imports no torch, so that `mien --help` stays quick."""
+"""`mien train`: the command and its options. Imports no torch, so that its help comes at once."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
+
+from mien.core.events import Events, job
+from mien.core.run import RunFolder
 
 DEFAULT_MINUTES = 60.0
 AUTO = "auto"  # of a preset
@@ -77,3 +80,28 @@ class TrainOptions(BaseModel):
     snapshot_kimg: int = Field(4, ge=1, description="Thousand images between checkpoints.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps or auto.")
     tensorboard: bool = Field(False, description="Also write TensorBoard logs (needs mien[track]).")
+
+
+_DEFAULTS = TrainOptions()
+
+
+@job
+def train(
+    events: Events,
+    data: str | None = None,
+    /,
+    *,
+    options: Annotated[TrainOptions, Parameter(name="*")] = _DEFAULTS,
+) -> RunFolder:
+    """Train a generator or another model on DATA; the same command again goes on where it stopped.
+
+    Returns the run's folder. Raises InputError for unusable input, MienError when the run fails.
+
+    Parameters
+    ----------
+    data
+        A zip from `mien prepare`, a folder of square pictures, or "rendered:2000".
+    """
+    from mien.training.train import run_training
+
+    return run_training(data, options, events)
