@@ -132,3 +132,9 @@ def test_no_sentence_contradicts_itself_by_rounding(rule):
 )  # fmt: skip
 def test_sentences_have_as_many_digits_as_they_need(value, words):
     assert judge({"eyes_open": value}, Rules()).detail == words
+
+
+def test_a_whole_face_in_a_large_photo_is_kept():
+    """105 pixels of 2000 by 1500, as a person in a landscape has; a speck in a crowd is not kept."""
+    assert judge({"coverage": 105**2 / (2000 * 1500), "face_size": 105}, Rules()) is None
+    assert judge({"coverage": 40**2 / (2000 * 1500)}, Rules()).reason == "covers-too-little"

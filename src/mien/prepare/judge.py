@@ -95,7 +95,7 @@ class Rules:
     min_face: float | None = None
     min_crop_side: float | None = None
     min_score: float | None = None
-    min_coverage: float | None = 0.01
+    min_coverage: float | None = 0.001  # of 4000 by 3000 pixels, a face of 110: whole, upright and sharp
     max_coverage: float | None = 0.75
     min_sharpness: float | None = 0.25
     max_yaw: float | None = 45.0

@@ -50,15 +50,19 @@ def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplica
     """Judge every candidate, then drop near-duplicates."""
     drops: list[Drop | None] = []
     passed: list[tuple[int, str, float]] = []  # number, hash, quality: all that doubles need
-    restored = 0
+    restored = groups = 0
     for index in range(len(candidates)):
         record = candidates.record(index)
         drop = _judge(record, rules, where)
         drops.append(drop)
         restored += bool(drop is None and record.get("restored"))
+        groups += drop is None and _is_one_of_several(record)
         if drop is None and record.get("hash") and not record.get("restored"):
             passed.append((index, record["hash"], copy_quality(record.get("measurements") or {})))
     notes = (f"{restored:,} that were restored by hand stay, whatever the rules say",) * bool(restored)
+    if groups:
+        photos = "1 photo shows" if groups == 1 else f"{groups:,} photos show"
+        notes += (f"{photos} several faces, of which one was taken; --faces all takes every face",)
     if duplicates.threshold is None or not passed:
         return Selection(drops, notes=notes)
     numbers, hashes, quality = (list(column) for column in zip(*passed, strict=True))
@@ -78,6 +82,11 @@ def select(candidates: Candidates, rules: Rules, *, where: Where | None, duplica
         drops[index], differ = _duplicate(candidates, index, keeper)
         disputed += [(index, keeper)] if differ else []
     return Selection(drops, doubles, notes=(*notes, *_disputed(candidates, disputed)))
+
+
+def _is_one_of_several(record: Mapping[str, Any]) -> bool:
+    """Whether others of its photo were left aside; where all were taken, a record says which it is."""
+    return (record.get("measurements") or {}).get("num_faces", 1) > 1 and "face" not in record
 
 
 def _duplicate(candidates: Candidates, index: int, keeper: int) -> tuple[Drop, bool]:
