@@ -73,7 +73,7 @@ def _seed_all() -> None:
 # cores idle.
 _LONGEST = ("study/test_page", "study/test_designs", "latent/test_docs_latent", "training/test_ranks")
 _LONGEST += ("training/test_kills", "training/test_divergence", "evaluation/test_evaluate_docs")
-_LONGEST += ("latent/test_edit_page",)
+_LONGEST += ("latent/test_edit_page", "training/test_ranks_options")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

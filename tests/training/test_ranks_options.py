@@ -93,13 +93,13 @@ def test_bfloat16(ranks_of: Start) -> None:
 
 
 class Poisoned(Stream):
-    """From 1,500 images on the last picture of a batch is not finite, until the run has been rescued."""
+    """From 1,250 images on the last picture of a batch is not finite, until the run has been rescued."""
 
     training: Training
 
     def batch(self, nimg: int, count: int) -> Drawn:
         drawn = super().batch(nimg, count)
-        if nimg >= 1500 and not self.training.rescues and ranks.rank() == ranks.count() - 1:
+        if nimg >= 1250 and not self.training.rescues and ranks.rank() == ranks.count() - 1:
             drawn.images[-1] = math.nan
         return drawn
 
@@ -111,7 +111,7 @@ def rescued(folder: str) -> tuple[list[tuple[str, int]], Any]:
     stream.training = training
     run = RunFolder(Path(folder))
     outputs = None if ranks.leads() else Outputs()
-    budget = Budget(nimg=2000)
+    budget = Budget(nimg=1400)
     session = Session(run, training, stream, dataset, budget, family="lite", outputs=outputs)
     session.resume(lambda line: None)
     notices = [(event.kind, event.nimg) for event in session.events() if isinstance(event, Notice)]
