@@ -165,6 +165,29 @@ def test_what_does_not_fit_its_configuration_is_named(tmp_path: Path) -> None:
         read_network(tmp_path / "g.safetensors")
 
 
+def test_a_discriminator_is_read_in_a_process_that_has_built_no_optimiser(tmp_path: Path) -> None:
+    """The first one of a process loads much of torch, which a copy with limits may not."""
+    path = saved(tmp_path / "g.safetensors")
+    family = discover.load("mien.models", "lite")
+    tensors = family.build(family.Config(**SMALL), Spec(16)).networks["d"].state_dict()
+    header = read_header(path).model_copy(update={"kind": "discriminator"})
+    save_generator(tmp_path / "g.discriminator.safetensors", tensors, header)
+    script = """
+import sys
+from pathlib import Path
+from mien.training.start import read_weights
+weights = read_weights(Path(sys.argv[1]), print)
+assert weights.d is not None
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)],
+        env=os.environ | {"PYTHONPATH": str(Path(mien.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_half_precision_files_draw_in_float32(tmp_path: Path) -> None:
     path = saved(tmp_path / "g.safetensors")
     tensors, header = load_generator(path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -105,7 +106,9 @@ def checked(path: Path, header: NetworkHeader) -> nn.Module:
         raise InputError(f"{path}: {error}") from error
     if header.kind != DISCRIMINATOR and kind_of(family) != header.kind:
         raise _another_kind(path, header, kind_of(family))
-    if packaged.name_of(path) is None:
+    if path.resolve().parent != packaged.folder().resolve():
+        if header.kind == DISCRIMINATOR:  # built with its optimiser, which first loads more than a copy may
+            import_module("torch._dynamo")
         try_apart(path, lambda: _built(path, header, family))
     return _built(path, header, family)
 
