@@ -1,20 +1,22 @@
 """`mien train --from`: what is taken, what is refused, and that it is part of a run's identity."""
 
 import shutil
+import types
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from mien.cli import main
-from mien.core.checkpoint import load_generator, newest_state, save_generator
+from mien.core.checkpoint import NetworkHeader, load_generator, newest_state, save_generator
 from mien.core.errors import InputError
 from mien.core.run import RunFolder, find_runs
 from mien.core.types import Spec
 from mien.models import lite
 from mien.training import start as start_module
-from mien.training.start import read_start
+from mien.training.start import _changes, read_start
 from test_cli import Fails, pictures
 
 SMALL = [
@@ -230,3 +232,12 @@ def test_a_run_goes_on_without_the_weights_it_began_with(base: RunFolder, fails:
         state.write_bytes(b"gone")
     error = fails("train", "--resume", new.path, "--kimg", "3", "--device", "cpu")
     assert "none of its training states can be read" in error
+
+
+def test_labels_without_names_are_said_to_be_learnt_anew(tmp_path: Path) -> None:
+    header = NetworkHeader(family="lite", config={}, spec=Spec(32, 3, 2, ("a", "b")), nimg=0, tool="x")
+    start: Any = types.SimpleNamespace(header=header)
+    assert _changes(start, Spec(32, 3, 2)) == (
+        "the labels of this run have no names, so all are learnt anew",
+    )
+    assert _changes(start, Spec(32, 3, 2, ("b", "a"))) == ("labels taken by name: b, a; new: none",)

@@ -292,7 +292,8 @@ def _changes(start: Start, spec: Spec) -> tuple[str, ...]:
     if theirs != ours and source.label_dim and spec.label_dim:
         common = [name for name in ours if name in theirs]
         new = [name for name in ours if name not in theirs]
-        notes.append(f"labels taken by name: {', '.join(common) or 'none'}; new: {', '.join(new) or 'none'}")
+        words = f"labels taken by name: {', '.join(common) or 'none'}; new: {', '.join(new) or 'none'}"
+        notes.append(words if ours else "the labels of this run have no names, so all are learnt anew")
     elif source.label_dim != spec.label_dim:
         labels = f"{spec.label_dim} label columns" if spec.label_dim else "no labels"
         notes.append(f"it took {source.label_dim or 'no'} label columns, this run takes {labels}")
