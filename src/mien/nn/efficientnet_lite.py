@@ -106,7 +106,7 @@ class _Convolution(nn.Module):
             padding = 0
         weight, bias = self.convolution.weight, self.convolution.bias
         x = functional.conv2d(x, weight, bias, stride, padding, groups=self.convolution.groups)
-        return x if self.linear else functional.relu6(x)
+        return x if self.linear else functional.relu6(x, inplace=True)  # of the convolution's own result
 
 
 class _Block(nn.Module):
