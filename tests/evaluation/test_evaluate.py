@@ -311,7 +311,7 @@ def test_sets_of_other_numbers_are_cut_to_the_smallest_or_refused(run, data, tmp
     with pytest.raises(InputError, match="few holds 10 pictures: --count 20 is more"):
         measure_all([run.path, tmp_path / "few.npy"], data, **CHEAP, num_fake=20)
     np.save(tmp_path / "big.npy", np.zeros((10, 64, 64, 3), np.uint8))
-    with pytest.raises(InputError, match=r"big: has pictures of 64 pixels a side, but .* has 32"):
+    with pytest.raises(InputError, match=r"big: pictures of 64 pixels a side, but .* has 32"):
         measure_all([run.path, tmp_path / "big.npy"], data, **CHEAP)
 
 

@@ -158,6 +158,8 @@ def test_the_command_shows_what_is_missing(tmp_path, monkeypatch, fails):
     assert "50 images or more" in fails("modes", "few.npy", *options)
     np.save("large.npy", np.zeros((60, 64, 64, 3), np.uint8))
     assert "64 pixels a side, but train.npy has 32" in fails("modes", "large.npy", *options)
+    np.save("gray.npy", np.zeros((60, 32, 32, 1), np.uint8))
+    assert "1 channel, but train.npy has 3" in fails("modes", "gray.npy", *options)
 
 
 def test_holms_correction_is_stricter_than_each_and_milder_than_bonferroni():

@@ -17,10 +17,19 @@ from mien.core.image import evenly_spaced, to_uint8
 from mien.core.provenance import SourceType
 from mien.core.score import Interval
 from mien.core.seeds import Seed
-from mien.core.types import Dataset
+from mien.core.types import Dataset, Spec
 from mien.datasets.opening import open_dataset
 from mien.evaluation.copies import WAYS, Gallery, Nearest, Planted, planted
-from mien.evaluation.image_sets import DatasetReals, Fakes, Model, choice, data_of, open_fakes, pictures
+from mien.evaluation.image_sets import (
+    DatasetReals,
+    Fakes,
+    Model,
+    check_alike,
+    choice,
+    data_of,
+    open_fakes,
+    pictures,
+)
 from mien.evaluation.verdict import Audit, judged, shown
 from mien.labels.columns import text_of
 from mien.nn.lpips import ARTEFACT
@@ -92,7 +101,7 @@ def audit(
         events.warn(note)
     train, held = open_dataset(data), None if holdout is None else open_dataset(holdout)
     count = count if source.most is None else min(count, source.most)
-    _check(run, source.spec.resolution, train, data, held, holdout, count)
+    _check(run, source.spec, train, data, held, holdout, count)
     drawn = source.batches(DatasetReals(train), count, seed=seed, psi=trunc, device=place)
     fakes = torch.cat(list(drawn))
     events.started("1/3 reads the training images")
@@ -147,15 +156,17 @@ def images_of(dataset: Dataset, most: int) -> Tensor:
 
 
 def _check(
-    run: str, side: int, train: Dataset, data: str, held: Dataset | None, holdout: str | None, count: int
+    run: str, spec: Spec, train: Dataset, data: str, held: Dataset | None, holdout: str | None, count: int
 ) -> None:
-    sides = {run: side} | ({} if held is None else {str(holdout): held.spec.resolution})
-    for name, pixels in sides.items():
-        if pixels != train.spec.resolution:
-            raise InputError(f"{name}: {pixels} pixels a side, but {data} has {train.spec.resolution}")
-    fewest = min(len(train), count, _FEWEST if held is None else len(held))
-    if fewest < _FEWEST:
-        raise InputError(f"an audit needs {_FEWEST} images or more of fakes, training set and hold-out")
+    check_alike(spec, train.spec, run, data)
+    if held is not None:
+        check_alike(held.spec, train.spec, str(holdout), data)
+    numbers = {"fakes": count, "training images": len(train)} | (
+        {} if held is None else {"unseen": len(held)}
+    )
+    for name, number in numbers.items():
+        if number < _FEWEST:
+            raise InputError(f"an audit needs {_FEWEST} images or more of each; there are {number} {name}")
 
 
 def _notes(source: Fakes, train: Dataset, compared: int) -> list[str]:

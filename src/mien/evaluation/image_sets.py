@@ -245,6 +245,16 @@ def open_fakes(source: str | Path | None, device: str | torch.device = "cpu") ->
     return Pictures(open_dataset(text))
 
 
+def check_alike(spec: Spec, reals: Spec, name: str, data: str) -> None:
+    """Raises InputError where `name` has pictures of another size or number of channels than the data."""
+    for what, left, right in (
+        ("pixels a side", spec.resolution, reals.resolution),
+        ("channel" if spec.channels == 1 else "channels", spec.channels, reals.channels),
+    ):
+        if left != right:
+            raise InputError(f"{name}: pictures of {left} {what}, but {data} has {right}; prepare it so")
+
+
 @dataclass(frozen=True)
 class Model:
     """A generator from a run or a file. notes: on newer files of the run that had to be passed over."""

@@ -19,7 +19,16 @@ from mien.core.score import Score, Subject, append_results
 from mien.core.seeds import check_psi
 from mien.evaluation.classifiers import DEFAULT, open_classifier
 from mien.evaluation.extraction import ImageSet, Ticker, extract, extraction
-from mien.evaluation.image_sets import Fakes, Model, Reals, Reference, noise, open_fakes, open_reals
+from mien.evaluation.image_sets import (
+    Fakes,
+    Model,
+    Reals,
+    Reference,
+    check_alike,
+    noise,
+    open_fakes,
+    open_reals,
+)
 from mien.metrics.features import FeatureNetwork, open_network, usual_networks
 
 Announce = Callable[[str], None]
@@ -104,7 +113,7 @@ def measure_all(
     for fakes in opened:
         for note in fakes.notes:
             say(note)
-        _check_fit(fakes, reals, data)
+        check_alike(fakes.spec, reals.spec, fakes.label, data)
     count = _fake_count(opened, num_fake, reals)
     num = min(_count("num_real", num_real, min(len(reals), _MOST_REALS)), len(reals))
     modules = _modules(metrics, fetch, say)
@@ -187,16 +196,6 @@ def _count(name: str, requested: int | None, default: int) -> int:
     if count < 8:
         raise InputError(f"{name} is {count}: measuring needs 8 pictures or more on each side")
     return count
-
-
-def _check_fit(fakes: Fakes, reals: Reals, data: str) -> None:
-    for what, left, right in (
-        ("pixels a side", fakes.spec.resolution, reals.spec.resolution),
-        ("channels", fakes.spec.channels, reals.spec.channels),
-    ):
-        if left != right:
-            verb = f"draws pictures of {left}" if isinstance(fakes, Model) else f"has pictures of {left}"
-            raise InputError(f"{fakes.label}: {verb} {what}, but {data} has {right}; prepare it so")
 
 
 def _without_pixels(modules: dict[str, ModuleType], named: bool, announce: Announce) -> dict[str, ModuleType]:

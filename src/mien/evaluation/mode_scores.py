@@ -94,7 +94,10 @@ def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, se
     InputError with too few images.
     """
     if min(len(real), len(fake)) < _FEWEST:
-        raise InputError("bins of training images need 50 images or more on each side")
+        raise InputError(
+            f"bins of training images need {_FEWEST} images or more on each side; there are {len(real)}"
+            f" training images and {len(fake)} fakes"
+        )
     most = len(real) // 2
     if bins is not None and not 2 <= bins <= most:
         raise InputError(f"{bins} bins of {len(real):,} training images: choose 2 to {most:,}")

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from mien import TOOL
 from mien.core.atomic import write_text
-from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.seeds import Seed
 from mien.datasets.opening import open_dataset
 from mien.evaluation.extraction import Ticker, extract
-from mien.evaluation.image_sets import DatasetReals, choice, data_of, open_fakes, pictures
+from mien.evaluation.image_sets import DatasetReals, check_alike, choice, data_of, open_fakes, pictures
 from mien.evaluation.measure import feature_networks
 from mien.evaluation.mode_scores import Bin, Occupancy, Support, cut_of, occupancy, power, support
 from mien.faces.identity import distances
@@ -108,10 +107,7 @@ def modes(
     source, train = open_fakes(run, place), open_dataset(data)
     for note in source.notes:
         events.warn(note)
-    if source.spec.resolution != train.spec.resolution:
-        raise InputError(
-            f"{run}: {source.spec.resolution} pixels a side, but {data} has {train.spec.resolution}"
-        )
+    check_alike(source.spec, train.spec, run, data)
     network = feature_networks([features] if features else None, place, events.note)[0]
     num_real, num_fake = min(len(train), max(count, _MOST)), min(count, source.most or count)
     tick = Ticker(events.progress("extracting features"), num_real + num_fake)
@@ -189,11 +185,11 @@ def sentences(result: Modes) -> list[tuple[str, str]]:
     else:
         small = real_size is None or size < real_size / 3
         among = "more than the pairs can tell" if real_size is None else f"{real_size:,.0f}"
+        several = "all fakes look like one face" if size < 1.5 else f"some {size:,.0f} different faces"
         lines.append(
             (
                 "doubt" if small else "plain",
-                f"some {size:,.0f} different faces by pairs that are alike (training images by the same"
-                f" rule: {among})",
+                f"{several} by pairs that are alike (training images by the same rule: {among})",
             )
         )
     return lines
@@ -243,7 +239,7 @@ def _context(result: Modes, occupied: Occupancy, images: Any) -> dict[str, Any]:
         rows.append((bin_, strip))
     return {
         "modes": result,
-        "verdict": [(tone, f"{sentence}.") for tone, sentence in sentences(result)],
+        "verdict": [(tone, f"{line[0].upper()}{line[1:]}.") for tone, line in sentences(result)],
         "table": shown(result),
         "bins": rows,
     }

@@ -313,7 +313,8 @@ def shown(result: Audit) -> Table:
         for one in result.power
     ]
     by = (result.lpips, result.identity)
-    rows.append(("unseen people", f"{result.num_held_out}", "", *(f"{s.held_out.value:.1%}" for s in by)))
+    who = "stand-ins for unseen people" if result.stand_in else "unseen people"
+    rows.append((who, f"{result.num_held_out}", "", *(f"{s.held_out.value:.1%}" for s in by)))
     rows.append(("fakes", f"{result.num_fakes}", "", *(f"{s.fakes.value:.1%}" for s in by)))
     pull = result.attraction
     drawn = "" if pull is None else f"fakes of a training image for each of an unseen one: {pull.ratio:.2f}; "
