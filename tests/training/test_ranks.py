@@ -28,6 +28,7 @@ from mien.core.errors import InputError, MienError
 from mien.nn.batch_norm import BatchNorm2d
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
+from mien.training.settings import pick_device
 from pictures import ArrayDataset
 from ranked import Ranks
 
@@ -422,3 +423,9 @@ def test_two_hosts_train_what_one_process_does(faces: Path, tmp_path: Path) -> N
     train_alone(tmp_path / "alone", faces, "--kimg", "2")
     (leader,) = [tmp_path / name for name in "ab" if (tmp_path / name / "runs").exists()]
     assert_near(networks_of(tmp_path / "alone", 2), networks_of(leader, 2), factor=5)
+
+
+def test_one_gpu_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    with pytest.raises(InputError, match="say --device cuda$"):
+        pick_device("cuda:1")
