@@ -427,5 +427,5 @@ def test_two_hosts_train_what_one_process_does(faces: Path, tmp_path: Path) -> N
 
 def test_one_gpu_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "count", lambda: 2)
-    with pytest.raises(InputError, match="say --device cuda$"):
+    with pytest.raises(InputError, match=r"say --device cuda$"):
         pick_device("cuda:1")
