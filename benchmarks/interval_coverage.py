@@ -77,6 +77,24 @@ def small_clouds(rng: np.random.RandomState, scale: float, shift: float) -> Side
     return clouds(rng, scale, shift, 16)
 
 
+def textures(rng: np.random.RandomState, scale: float, shift: float) -> Sides:
+    """50 gray pictures of 24 pixels, each smooth in its own way; the fakes are noisier."""
+
+    def side(noise: float) -> torch.Tensor:
+        coarse = torch.from_numpy(rng.randn(50, 1, 6, 6).astype(np.float32))
+        smooth = torch.nn.functional.interpolate(coarse, (24, 24), mode="bilinear")
+        fine = torch.from_numpy(rng.randn(50, 1, 24, 24).astype(np.float32)) * noise
+        return ((smooth + fine) * 40 + 128).clamp(0, 255).byte()
+
+    return side(0.3), side(0.3 + shift)
+
+
+def apart(rng: np.random.RandomState, scale: float, shift: float) -> Sides:
+    """100 a side that hardly overlap: a density near 0."""
+    spread = np.linspace(0.3, 1.5, 12)
+    return rng.randn(100, 12) * spread, rng.randn(100, 12) * spread * 0.8 + 0.9 + 1.2 * shift
+
+
 def memberships(rng: np.random.RandomState, scale: float, shift: float) -> Sides:
     shape = (COUNT, len(balance.GROUPS))
     return (rng.rand(*shape) < 0.3) * 1.0, (rng.rand(*shape) < 0.3 * scale) * 1.0
@@ -158,7 +176,9 @@ METRICS: dict[str, tuple[Callable[..., dict[str, float]], Callable[..., Sides], 
     "faces": (faces_by_chance, bright, 0.5),
     "path_length": (plain_path_length, bent, 0.5),
     "support": (inverse_support, drawn, 2),
+    "prdc_apart": (prdc.compute, apart, 0.25),
     "swd": (swd.compute, small_clouds, 0.25),
+    "swd_gray": (swd.compute, textures, 0.25),
 }
 
 
