@@ -46,22 +46,29 @@ def check(run, complaints):
         lost = ticks[-1] - found[1]["counters"]["nimg"]
         assert lost <= 1000, lost
 
+def states():
+    return set((root / "killed").glob("state-*.pt"))
+
 rng, complaints, survived = random.Random(0), [], 0
 for kill in range(KILLS):
-    pid = child("killed")
-    time.sleep(rng.uniform(0.05, 0.5))
+    before, pid, patience = states(), child("killed"), time.monotonic() + 60
+    while kill % 2 and states() <= before and time.monotonic() < patience:
+        time.sleep(0.005)  # every other one is killed after it got further, however slow this machine is
+    time.sleep(rng.uniform(0, 0.3))
     os.kill(pid, signal.SIGKILL)
     survived += os.waitpid(pid, 0)[1] == 0
     if (root / "killed" / "config.json").exists():
         check(RunFolder(root / "killed"), complaints)
 assert complaints == [], complaints
 assert survived <= 5, f"only {KILLS - survived} kills hit a run that was going on"
+reached = newest_state(root / "killed", report=complaints.append)[1]["counters"]["nimg"]
+assert reached >= 5000, f"kills left {reached} images: they hit nothing that could be lost"
 for name in ("killed", "straight"):
     assert os.waitpid(child(name), 0)[1] == 0
 states = [load_state(root / name / f"state-{KIMG:06d}.pt") for name in ("killed", "straight")]
 assert_same(states[0], states[1])
 assert states[0]["counters"]["nimg"] == KIMG * 1000
-print("ok", survived)
+print("ok", survived, reached)
 """
 
 
