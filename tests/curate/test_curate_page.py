@@ -222,6 +222,20 @@ def test_what_was_not_saved_is_not_shown_as_done(browser: Any, address: str, pat
     assert tossed_on_disk(path) == {0}
 
 
+def test_a_late_undo_moves_nobody_who_went_on(browser: Any, address: str) -> None:
+    tab = Tab(browser, address)
+    tab.face(9).click()
+    tab.settle({9})
+    held: list[Any] = []
+    tab.page.route("**/undo", lambda route: held.append(route))
+    tab.press("u", "Home")
+    until(lambda: tab.page.wait_for_timeout(20) or held, what="the undo is sent")
+    held[0].continue_()
+    tab.settle(set())
+    tab.press("x")
+    tab.settle({0})
+
+
 @pytest.mark.slow
 def test_a_kill_loses_no_verdict_that_was_shown(browser: Any, path: Path) -> None:
     with running(path) as (process, address):

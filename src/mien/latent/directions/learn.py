@@ -54,6 +54,7 @@ HELD = (
     "mouth_open",
     "glasses",
     "skin_lightness",
+    "skin_redness",
     "hair_lightness",
 )
 _SAME = 0.5  # correlation over samples from which two names are taken to mean one thing

@@ -19,6 +19,7 @@ let state = { revision: 0, num_faces: 0, num_tossed: 0, num_undo: 0 };
 let focused = 0; // place on this page
 let anchor = null; // of a range: { place, tossed }
 let latest = 0;
+let undone = null; // the place that an undo moved to last
 const waiting = new Map(); // face -> the verdict that was sent and not answered
 
 // ---- showing
@@ -201,9 +202,12 @@ async function undo() {
     await TABS[tab].refresh().catch(complain);
     return;
   }
+  const before = focused;
   const done = await saved(send("undo"), "Undone:");
   const place = done ? items.findIndex((item) => item.index === done.items[0]?.index) : -1;
-  if (place >= 0) moveTo(place);
+  if (place < 0 || (focused !== before && focused !== undone)) return; // who has gone elsewhere stays there
+  moveTo(place);
+  undone = place;
 }
 
 async function changeAll(tossed) {
