@@ -135,9 +135,7 @@ class ModulatedGenerator(nn.Module):
         filters = (tent[:, None] * tent[None])[None, None]
         folded = F.conv2d(weight.flatten(0, 1)[:, None], filters, padding=3)
         inputs, channels = weight.shape[:2]
-        taps = folded.reshape(inputs, channels, 3, 2, 3, 2).flip(
-            2, 4
-        )  # tap and phase, of rows and of columns
+        taps = folded.reshape(inputs, channels, 3, 2, 3, 2).flip(2, 4)  # (tap, phase) of rows, of columns
         phases = taps.permute(1, 3, 5, 0, 2, 4).reshape(4 * channels, inputs, 3, 3)
         bias = None if self.to_image.bias is None else self.to_image.bias.repeat_interleave(4)
         return F.pixel_shuffle(F.conv2d(x, phases, bias, padding=1), 2)
