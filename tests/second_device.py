@@ -1,6 +1,7 @@
-"""A second device for machines that have none: it computes on the CPU and holds what a GPU holds.
+"""A second device: the GPU of a machine that has one, or what computes on the CPU and holds what a GPU holds.
 
-Tensors of one device and of the other do not meet in an operation, and numpy sees only the CPU's.
+Of the latter, tensors of one device and of the other do not meet in an operation, and numpy sees only the
+CPU's. Either takes the CPU's random numbers, so that what it computes can be compared.
 """
 
 from collections.abc import Iterator
@@ -152,7 +153,37 @@ def second_device() -> Iterator[torch.device]:
         torch.__future__.set_swap_module_params_on_conversion(swap)
 
 
+class _DrawingOnCpu(TorchDispatchMode):
+    """Random numbers come from the CPU, wherever they go."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if kwargs.get("generator") is None:
+            return func(*args, **kwargs)
+        to = torch.device("cuda" if _GENERATORS[kwargs["generator"]._cdata].type == "cuda" else "cpu")
+        plain_args, plain_kwargs = pytree.tree_map(_on_cpu, (args, kwargs))
+        result = func(*plain_args, **plain_kwargs)
+        if args and isinstance(args[0], Tensor) and result is plain_args[0]:
+            return args[0].copy_(result)
+        return result.to(to)
+
+
+def _on_cpu(x: Any) -> Any:
+    if isinstance(x, torch.device):
+        return CPU
+    return x.cpu() if isinstance(x, Tensor) else x
+
+
+@contextmanager
+def gpu() -> Iterator[torch.device]:
+    """In this context the GPU draws what the CPU does."""
+    torch.backends.cudnn.allow_tf32 = False
+    with pytest.MonkeyPatch.context() as patch, _DrawingOnCpu():
+        patch.setattr(torch, "Generator", _SecondGenerator)
+        yield torch.device("cuda", 0)
+
+
 def with_second_device(function: Any, *arguments: Any) -> Any:
     """What the function gives for the second device and the arguments."""
-    with second_device() as device:
+    with gpu() if torch.cuda.is_available() else second_device() as device:
         return function(device, *arguments)

@@ -21,6 +21,7 @@ from mien.core.provenance import Provenance, encode_picture
 from mien.core.seeds import check_psi, parse_seeds
 from mien.generation.drawing import Drawing, as_labels
 from mien.terminal import show_if_watched
+from mien.training.settings import pick_device
 
 _BATCH = 64
 
@@ -73,9 +74,12 @@ class DrawingNetwork(LoadedNetwork[Any]):
         return images
 
 
-def load(source: Path | str | None = None) -> DrawingNetwork:
-    """A run's newest generator, a generator file, or the packaged one. Raises InputError."""
-    return DrawingNetwork(**vars(load_network(source)))
+def load(source: Path | str | None = None, *, device: str = "cpu") -> DrawingNetwork:
+    """A run's newest generator, a generator file, or the packaged one. Raises InputError.
+
+    device: where it draws: cpu, cuda, mps or auto.
+    """
+    return DrawingNetwork(**vars(load_network(source, device=pick_device(device))))
 
 
 def _whole(place: str) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
 from pictures import ArrayDataset
 from ranked import Ranks
+from second_device import with_second_device
 
 STEPS = 4  # of ranks: every phase of every family, lazy ones twice
 CPU = torch.device("cpu")
@@ -140,6 +141,17 @@ class TrainableContract:
             assert_near(plain(alone.state_dict()), state)
             assert_same(together[0][1], state)
 
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+    @pytest.mark.slow
+    def test_ranks_on_a_gpu_train_as_one_process(
+        self, dataset: ArrayDataset, ranks_of: Callable[[int], Ranks]
+    ) -> None:
+        alone = self.make(dataset.spec)
+        values = [record.values for record in self.run(alone, dataset, STEPS)]
+        for there, state in ranks_of(2).run(with_second_device, run_as_rank_there, type(self), dataset):
+            assert_near(values, there, "values")
+            assert_near(plain(alone.state_dict()), state)
+
     @pytest.mark.slow
     def test_another_device_goes_on_alike(
         self, dataset: ArrayDataset, tmp_path: Path, on_second_device: Callable[..., Any]
@@ -166,8 +178,14 @@ class TrainableContract:
 
 def run_as_rank(contract: type[TrainableContract], dataset: ArrayDataset) -> tuple[list[Any], Any]:
     """Train the first steps as one of several ranks: the logged values, and the state, as plain arrays."""
+    return run_as_rank_there(CPU, contract, dataset)
+
+
+def run_as_rank_there(
+    device: torch.device, contract: type[TrainableContract], dataset: ArrayDataset
+) -> tuple[list[Any], Any]:
     test = contract()
-    training = test.make(dataset.spec)
+    training = test.make(dataset.spec, device=device)
     return [record.values for record in test.run(training, dataset, STEPS)], plain(training.state_dict())
 
 

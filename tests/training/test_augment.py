@@ -10,9 +10,10 @@ import pywt
 import torch
 
 from mien.core.errors import InputError
+from mien.nn.warp import grid_sample
 from mien.training.augment import GROUPS, PIPES, SIMPLE, Adaptive, Augmentation, parse_pipe
 from mien.training.augment_colour import colour_matrices, cut_out, filtered_bands, recoloured
-from mien.training.augment_geometry import _SYM6, geometry, grid_sample, warped
+from mien.training.augment_geometry import _SYM6, geometry, warped
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -114,11 +115,12 @@ def test_gradients_match_finite_differences(group: str) -> None:
     assert float((second * direction).sum()) == pytest.approx(curve, rel=2e-2)
 
 
-def test_sampling_is_differentiable_twice() -> None:
+@pytest.mark.parametrize("beyond", ["zeros", "reflection"])
+def test_sampling_is_differentiable_twice(beyond: Any) -> None:
     x = torch.rand(2, 2, 5, 5, dtype=torch.float64, generator=rng(), requires_grad=True)
     grid = torch.rand(2, 4, 4, 2, dtype=torch.float64, generator=rng(1)) * 2.2 - 1.1
-    assert torch.autograd.gradcheck(lambda v: grid_sample(v, grid), x)
-    assert torch.autograd.gradgradcheck(lambda v: grid_sample(v, grid) ** 2, x)
+    assert torch.autograd.gradcheck(lambda v: grid_sample(v, grid, beyond), x)
+    assert torch.autograd.gradgradcheck(lambda v: grid_sample(v, grid, beyond) ** 2, x)
 
 
 def test_colours_turn_about_gray() -> None:

@@ -6,13 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from mien import TOOL
 from mien.core import cluster
 from mien.core.atomic import file_sha256, write_bytes
 from mien.core.cluster import Done, Shard
-from mien.core.errors import MienError
+from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
 from mien.core.image import to_hwc
 from mien.core.network import LoadedNetwork, load_network
@@ -70,14 +71,19 @@ class CollapseCheck:
         return f"all {self._count} pictures are the same: the model has collapsed" if alike else ""
 
 
-def open_generator(source: Path) -> LoadedNetwork[Any]:
-    """A generator that torch or, of an exported .onnx file, onnxruntime runs. Raises InputError."""
+def open_generator(source: Path, device: torch.device | None = None) -> LoadedNetwork[Any]:
+    """A generator that torch or, of an exported .onnx file, onnxruntime runs. Raises InputError.
+
+    device: the CPU by default, where exported files are always run.
+    """
     if source.suffix == ".onnx":
+        if device is not None and device.type != "cpu":
+            raise InputError(f"{source}: exported files are drawn on the CPU; leave --device out")
         from mien.interop.onnx_file import OnnxGenerator  # here, since few need it and it costs every start
 
         exported = OnnxGenerator(source)
         return LoadedNetwork[Any](exported, exported.header, source, exported.model)
-    return load_network(source)
+    return load_network(source, device=device)
 
 
 def batches_of(

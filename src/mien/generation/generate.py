@@ -31,6 +31,7 @@ from mien.generation.drawing import as_labels
 from mien.generation.file_names import ending_of, free_path, settled, with_ending
 from mien.generation.png_rows import png_rows
 from mien.labels.vectors import label_vectors, plain_requests
+from mien.training.settings import pick_device
 
 FORMATS = ("png", "jpg", "webp")
 _MOST_SIDE = 8192  # pixels of a grid that is not a PNG, which is held as a whole
@@ -49,6 +50,7 @@ def generate(
     grid: bool = False,
     format: Literal["png", "jpg", "webp"] = "png",
     cluster: str | None = None,
+    device: str = "cpu",
 ) -> list[Path]:
     """Draw new faces from a run folder, a generator file, or the model that comes with mien.
 
@@ -79,13 +81,19 @@ def generate(
     cluster
         Let a Dask cluster draw: tcp://HOST:PORT, or local for processes of this machine. Its workers need
         the generator's file at the same place. Stopped, the same command draws what is missing.
+    device
+        cpu, where pictures are the same on every machine of a kind; cuda, mps or auto draw many faster, and
+        may round a pixel to the next level.
     """
     note = psi_note(check_psi(trunc))
     if format not in FORMATS:
         raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")
     given = parse_seeds(seeds)
     chosen = list(dict.fromkeys(given))
-    drawing = open_generator(source_of(None if source is None else Path(storage.local(source))))
+    if cluster is not None and device != "cpu":
+        raise InputError(f"--device {device}: the workers of a --cluster draw on their CPUs; leave one out")
+    file = source_of(None if source is None else Path(storage.local(source)))
+    drawing = open_generator(file, pick_device(device))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
     repeats = f"--seeds names {len(given) - len(chosen)} seeds twice; each is drawn once"
     remarks = (

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mien.core.ranks import drawn
+from mien.nn.warp import grid_sample
 
 _SIZE_SPREAD, _ASPECT_SPREAD, _SHIFT_SPREAD = 0.2, 0.2, 0.125  # log2 units, log2 units, shares of the picture
 _WHOLE_SHIFT = 0.125  # of the picture, for shifts by whole pixels
@@ -199,47 +200,3 @@ def _banded(source: Tensor, to: Tensor, weights: Tensor, size: int) -> Tensor:
 def _taps() -> Tensor:
     taps = torch.tensor(_SYM6)
     return taps / taps.sum()
-
-
-def grid_sample(x: Tensor, grid: Tensor) -> Tensor:
-    """Bilinear sampling of x [N, C, H, W] at grid [N, H', W', 2]; zero outside.
-
-    Differentiable twice with respect to x, which PyTorch's own is not; never with respect to the grid.
-    """
-    sampled: Tensor = _Sample.apply(x, grid)  # type: ignore[no-untyped-call]
-    return sampled
-
-
-class _Sample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, grid: Tensor) -> Tensor:
-        ctx.save_for_backward(grid)
-        ctx.shape = x.shape  # type: ignore[attr-defined]
-        return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
-        (grid,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        spread: Tensor = _Spread.apply(gradients[0], grid, ctx.shape)  # type: ignore
-        return spread, None
-
-
-class _Spread(torch.autograd.Function):
-    """The transpose of sampling, which is linear too: its own gradient is sampling again."""
-
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor, grid: Tensor, shape: torch.Size
-    ) -> Tensor:
-        ctx.save_for_backward(grid)
-        empty = gradient.new_zeros(shape)
-        spread, _ = torch.ops.aten.grid_sampler_2d_backward(
-            gradient.contiguous(), empty, grid, 0, 0, False, [True, False]
-        )
-        return torch.as_tensor(spread)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (grid,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        sampled: Tensor = _Sample.apply(gradients[0], grid)  # type: ignore[no-untyped-call]
-        return sampled, None, None
