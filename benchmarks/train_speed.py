@@ -117,6 +117,7 @@ def watched(training: Training, stream: Stream, split: Split) -> None:
     split.watch(training.trainable, "loss", "arithmetic")
     split.watch(torch.Tensor, "backward", "arithmetic")
     for optimizer in training.trainable.optimizers.values():
+        split.watch(optimizer, "zero_grad", "arithmetic")  # of the bare step, too
         split.watch(optimizer, "step", "arithmetic")
     split.watch(stream, "batch", "images in order")
     split.watch(training.averages, "update", "weight averages")

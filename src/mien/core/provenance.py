@@ -72,10 +72,10 @@ class Provenance:
                 raise ValueError(f"{text[:_LONGEST_TEXT]!r} is not one short printable line")
 
 
-def encode_picture(image: Pixels, suffix: str, provenance: Provenance) -> bytes:
+def encode_picture(image: Pixels, suffix: str, provenance: Provenance, *, png_level: int = 6) -> bytes:
     """Encode uint8 [H, W, 3], [H, W, 1] or [H, W] as PNG, JPEG or WebP with the mark in it.
 
-    suffix: ".png", ".jpg", ".jpeg" or ".webp", otherwise InputError.
+    suffix: ".png", ".jpg", ".jpeg" or ".webp", otherwise InputError. png_level: 1 (fastest) to 9 (smallest).
     """
     form = _WRITABLE.get(suffix.lower())
     if form is None:
@@ -85,7 +85,7 @@ def encode_picture(image: Pixels, suffix: str, provenance: Provenance) -> bytes:
     if form == "PNG":
         text = PngInfo()
         text.add_itxt(_PNG_KEY, xmp.decode())
-        options = {"pnginfo": text}
+        options = {"pnginfo": text, "compress_level": png_level}
     elif form == "JPEG":
         options = {"xmp": xmp, "quality": 95, "subsampling": 0}
     else:
@@ -95,9 +95,9 @@ def encode_picture(image: Pixels, suffix: str, provenance: Provenance) -> bytes:
     return buffer.getvalue()
 
 
-def save_picture(path: Path, image: Pixels, provenance: Provenance) -> None:
+def save_picture(path: Path, image: Pixels, provenance: Provenance, *, png_level: int = 6) -> None:
     """Write `image` atomically in the format that the suffix of `path` names, with the mark in it."""
-    write_bytes(path, encode_picture(image, path.suffix, provenance))
+    write_bytes(path, encode_picture(image, path.suffix, provenance, png_level=png_level))
 
 
 def save_animation(

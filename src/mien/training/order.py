@@ -84,6 +84,7 @@ class Stream:
     def _images(self, dataset: Dataset, order: np.ndarray, flip: np.ndarray) -> Tensor:
         pixels = dataset.images(order)
         if flip.any():
-            pixels = np.where(flip[:, None, None, None], pixels[..., ::-1], pixels)
-        images = to_float(torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device))
-        return images.contiguous(memory_format=torch.channels_last)
+            pixels = pixels.copy()
+            pixels[flip] = pixels[flip][..., ::-1]
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
+        return to_float(images.contiguous(memory_format=torch.channels_last))
