@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mien.models._base import cosine
-from mien.nn.resample import binomial_filter, downsample, upsample
+from mien.nn import resample
+from mien.nn.resample import binomial_filter, downsample, filtered, upsample
 from mien.nn.stylegan1 import adaptive_instance_norm
 
 TAPS = {"even": (1, 3, 3, 1), "odd": (1, 2, 1)}
@@ -34,17 +35,52 @@ def both_ways(image: np.ndarray, along: object) -> np.ndarray:
     return np.apply_along_axis(along, 1, np.apply_along_axis(along, 0, image))  # type: ignore[call-overload]
 
 
+@pytest.fixture(params=[False, True], ids=["convolutions", "products"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a CPU and as a GPU computes filters."""
+    monkeypatch.setattr(resample, "_as_products", lambda x: request.param)
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("name", TAPS)
 def test_resampling_is_the_sum_it_says(name: str) -> None:
     taps = np.array(TAPS[name], dtype=np.float64)
     taps /= taps.sum()
-    image = np.random.default_rng(0).normal(size=(6, 6))
+    image = np.random.default_rng(0).normal(size=(6, 8))
     x = torch.from_numpy(image)[None, None]
     kernel = binomial_filter(TAPS[name])
     larger = both_ways(image, lambda row: spread(row, taps))
     smaller = both_ways(image, lambda row: gathered(row, taps))
     np.testing.assert_allclose(upsample(x, kernel)[0, 0].numpy(), larger, atol=1e-6)
     np.testing.assert_allclose(downsample(x, kernel)[0, 0].numpy(), smaller, atol=1e-6)
+
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["plain", "channels last"])
+@pytest.mark.parametrize("taps", [(1, 3, 3, 1), (1, 2, 1), (1, 2, 5, 3, 1, 4)])
+def test_products_and_convolutions_filter_alike(
+    taps: tuple[int, ...], layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values, and the derivative of a derivative, which penalties take."""
+    kernel = binomial_filter(taps).double()
+    x = torch.randn(2, 3, 8, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def all_of(products: bool) -> list[Tensor]:
+        monkeypatch.setattr(resample, "_as_products", lambda x: products)
+        given = x.contiguous(memory_format=layout).requires_grad_()
+        results = [upsample(given, kernel), downsample(given, kernel)]
+        results.append(resample.upsampling_conv(given, weight, kernel))
+        results.append(resample.downsampling_conv(given, weight, kernel))
+        results += [filtered(given, kernel, pad=pad, gain=1.7) for pad in ((3, 1), (0, 2), (2, 2))]
+        (first,) = torch.autograd.grad(sum(r.pow(3).sum() for r in results), given, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), given)
+        return [*results, first, second]
+
+    for ours, theirs in zip(all_of(True), all_of(False), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_the_even_filter_is_r3gans_transposed_convolution() -> None:

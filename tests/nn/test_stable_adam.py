@@ -66,3 +66,35 @@ def test_it_goes_on_from_a_state_of_adam() -> None:
         ours.state[other]["exp_avg_sq"], adam.state[one]["exp_avg_sq"], rtol=1e-6, atol=0
     )
     torch.testing.assert_close(other, one, rtol=1e-6, atol=0)
+
+
+def test_all_parameters_at_once_move_as_one_by_one() -> None:
+    """As on a GPU: some held, some not, one without a gradient, one that begins later."""
+    rng = torch.Generator().manual_seed(0)
+    shapes = [(3, 4), (7,), (2, 2, 2), (1,)]
+    start = [torch.randn(shape, generator=rng) for shape in shapes]
+    ends = []
+    for together in (False, True):
+        parameters = [nn.Parameter(values.clone()) for values in start]
+        optimizer = StableAdam(parameters, most=1.0, lr=_LR, beta2=_BETA2)
+        draws = torch.Generator().manual_seed(1)
+        for step in range(6):
+            for index, parameter in enumerate(parameters):
+                size = 50.0 if (step, index) == (4, 1) else 0.1
+                parameter.grad = torch.randn(parameter.shape, generator=draws) * size
+            parameters[3].grad = None
+            if step < 2:
+                parameters[2].grad = None
+            if together:
+                with torch.no_grad():
+                    given = [p for p in parameters if p.grad is not None]
+                    optimizer._update_together(given, optimizer.param_groups[0])
+            else:
+                optimizer.step()
+        ends.append((parameters, optimizer.state_dict()["state"]))
+    for one, other in zip(ends[0][0], ends[1][0], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    assert ends[0][1].keys() == ends[1][1].keys()
+    for index, state in ends[0][1].items():
+        torch.testing.assert_close(state["exp_avg_sq"], ends[1][1][index]["exp_avg_sq"])
+        assert state["step"] == ends[1][1][index]["step"]

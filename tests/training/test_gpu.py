@@ -1,9 +1,11 @@
 """What only a GPU can show; skipped where there is none."""
 
+import io
 import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ import mien
 from mien.core import ranks
 from mien.core.errors import InputError
 from mien.core.packed import encode_png
-from mien.core.types import Spec
-from mien.models import dense, lite
+from mien.core.types import Batch, Phase, Spec
+from mien.models import dcgan, dense, lite, stylegan2
+from mien.training.graphs import Graphs
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
 from mien.training.precision import probe
@@ -79,6 +82,72 @@ def test_memory_that_runs_out_halves_what_is_computed_at_once() -> None:
     assert fits < 2048
     for a, b in zip(whole, parts, strict=True):  # Adam moves what has hardly a gradient by its full rate, too
         assert torch.linalg.vector_norm(a - b) <= 2e-3 * torch.linalg.vector_norm(a) + 1e-4 * a.numel() ** 0.5
+
+
+SMALL: dict[str, tuple[Any, Any]] = {
+    "dcgan": (dcgan, dcgan.Config(batch_size=8, width_g=8, width_d=8)),
+    "lite": (lite, lite.Config(batch_size=8, width_g=8, width_d=8, mapping_layers=2, update_clip=1)),
+    "stylegan2": (
+        stylegan2,
+        stylegan2.Config(
+            batch_size=8, z_dim=32, w_dim=32, channel_base=256, channel_max=32, path_interval=2, r1_interval=2
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("labelled", [False, True], ids=["plain", "labelled"])
+@pytest.mark.parametrize("family", SMALL)
+def test_graphs_compute_what_single_kernels_do(
+    family: str, labelled: bool, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same losses over twelve steps, a return to an earlier state among them."""
+    module, config = SMALL[family]
+    data = ArrayDataset(resolution=16, labelled=labelled)
+
+    def losses() -> tuple[list[dict[str, float]], int]:
+        torch.manual_seed(0)
+        training = Training(module.build(config, data.spec), 0, GPU, precision)
+        stream = Stream(data, seed=0, mirror=True, labels=labelled, device=GPU)
+        steps = train(training, stream, Budget(nimg=8000))
+        values = [next(steps).values for _ in range(8)]
+        buffer = io.BytesIO()
+        torch.save(training.state_dict(), buffer)
+        values += [next(steps).values for _ in range(2)]
+        buffer.seek(0)
+        training.load_state_dict(torch.load(buffer, weights_only=True))
+        assert not training.graphs._captured
+        values += [next(steps).values for _ in range(4)]
+        return values, len(training.graphs._captured)
+
+    by_graphs, graphs = losses()
+    monkeypatch.setattr(Graphs, "computed", lambda *arguments: None)
+    one_by_one, none = losses()
+    assert graphs == {"dcgan": 2, "lite": 3, "stylegan2": 4}[family]
+    assert none == 0
+    loose = 2e-3 if precision == torch.float32 else 3e-2
+    for ours, theirs in zip(by_graphs, one_by_one, strict=True):
+        assert ours == pytest.approx(theirs, rel=loose, abs=loose / 4)
+
+
+def test_what_cannot_be_captured_is_computed_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss that looks at a value breaks the capture, not the training."""
+    config = lite.Config(batch_size=8, width_g=8, width_d=8)
+    data = ArrayDataset(resolution=16)
+
+    class Looking(lite.Lite):
+        def loss(self, phase: Phase, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            loss, logs = super().loss(phase, batch)
+            assert np.isfinite(loss.item())
+            return loss, logs
+
+    training = Training(Looking(config, data.spec), 0, GPU)
+    stream = Stream(data, seed=0, mirror=True, labels=False, device=GPU)
+    steps = train(training, stream, Budget())
+    values = [next(steps).values["Loss/D/loss"] for _ in range(6)]
+    assert np.isfinite(values).all()
+    assert training.graphs._gave_up
 
 
 def test_both_precisions_are_timed() -> None:

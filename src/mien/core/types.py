@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -115,6 +115,17 @@ class Trainable(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state of `state_dict`."""
+
+
+@runtime_checkable
+class Capturable(Protocol):
+    """A model whose phases may be captured as CUDA graphs and replayed."""
+
+    def depends_on(self, phase: Phase) -> Hashable:
+        """The numbers that the phase's loss depends on beside weights, images, labels and chance.
+
+        Whatever else it keeps, it keeps on the device and changes in place.
+        """
 
 
 class Drawn(NamedTuple):

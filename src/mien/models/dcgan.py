@@ -83,6 +83,9 @@ class Dcgan(LatentGame):
         loss = logistic(real, fake)
         return loss, logs(loss, real, fake, sign=real)
 
+    def depends_on(self, phase: Phase) -> None:
+        """See `Capturable`: nothing else."""
+
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The generator's, as configured; the published runs kept no average (0)."""
         return {"g": self.config.ema_half_life_nimg}

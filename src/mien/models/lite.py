@@ -180,6 +180,10 @@ class Lite(PairingGame):
         loss = (r1 + r2) * (self._gamma / 2)
         return loss, {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
 
+    def depends_on(self, phase: Phase) -> float:
+        """See `Capturable`: gamma, which a rescue changes."""
+        return self._gamma
+
     @property
     def _d(self) -> Discriminator:
         return cast(Discriminator, self.networks["d"])

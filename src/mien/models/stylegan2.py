@@ -200,10 +200,15 @@ class StyleGan2(StyleGame):
         product = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
         (gradient,) = torch.autograd.grad(product, ws, create_graph=True)
         lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()
-        mean = torch.lerp(self._path_mean.to(lengths.device), ranks.mean(lengths.detach()), _PATH_DECAY)
-        self._path_mean = mean
-        penalty = (lengths - mean).square().mean()
+        if self._path_mean.device != lengths.device:
+            self._path_mean = self._path_mean.to(lengths.device)
+        self._path_mean.lerp_(ranks.mean(lengths.detach()), _PATH_DECAY)
+        penalty = (lengths - self._path_mean).square().mean()
         return penalty, {"Loss/pl_penalty": penalty.detach(), "Loss/G/path_length": lengths.detach().mean()}
+
+    def depends_on(self, phase: Phase) -> float:
+        """See `Capturable`: gamma, which a rescue changes."""
+        return self._gamma
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean of path lengths."""
@@ -211,7 +216,7 @@ class StyleGan2(StyleGame):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        self._path_mean = state["path_mean"]
+        self._path_mean = state["path_mean"].clone()
 
 
 def _share(interval: int) -> float:

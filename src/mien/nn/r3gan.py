@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from mien.core.errors import InputError
 from mien.core.types import Spec
-from mien.nn.precision import arithmetic
+from mien.nn.convolution import Grid, convolved
+from mien.nn.precision import arithmetic, narrow
 from mien.nn.resample import binomial_filter, downsample, upsample
 from mien.nn.stylegan2_generator import widths
 
@@ -39,10 +40,26 @@ def initialised(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | 
     return layer
 
 
+class Convolution(nn.Conv2d):
+    """Same size, no bias.
+
+    On a GPU by `nn.convolution`: torch's second derivative took 39 % of `dense`'s step there. On a CPU its
+    small pictures are a little faster by torch's own.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, groups: int) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_cuda:
+            return super().forward(x)
+        x = narrow(x)
+        return convolved(x, self.weight.to(x.dtype), grid=Grid(1, self.kernel_size[0] // 2, self.groups))
+
+
 def convolution(inputs: int, outputs: int, kernel: int, *, gain: float = 1.0, groups: int = 1) -> nn.Conv2d:
     """Same size, no bias."""
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
-    return cast(nn.Conv2d, initialised(layer, gain))
+    return cast(nn.Conv2d, initialised(Convolution(inputs, outputs, kernel, groups=groups), gain))
 
 
 def linear(inputs: int, outputs: int, *, gain: float = 1.0) -> nn.Linear:

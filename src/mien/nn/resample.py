@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mien.nn.convolution import Grid, convolution, convolved, spread
+from mien.nn.convolution import Grid, convolution, convolved, memory_format_of, spread
 from mien.nn.precision import narrow
 
 Pad = tuple[int, int]  # before and after, along height and width alike
@@ -30,6 +30,16 @@ def filtered(x: Tensor, kernel: Tensor, *, pad: Pad, gain: float = 1.0, stride: 
     Returns [N, C, (H + pad - k) // stride + 1, ...].
     """
     x, before = narrow(x), pad[0]
+    if _as_products(x):
+        rows, columns = _taps(kernel, gain)
+        sizes = [(n + sum(pad) - len(rows)) // stride + 1 for n in x.shape[2:]]
+        return _along_both(
+            x,
+            *(
+                _gathering(n, m, t, pad=before, stride=stride)
+                for n, m, t in zip(x.shape[2:], sizes, (rows, columns), strict=True)
+            ),
+        )
     if pad[1] != before:
         x, before = F.pad(x, (*pad, *pad)), 0
     return convolved(x, _for_each(x, kernel * gain), grid=Grid(stride, before, x.shape[1]))
@@ -40,11 +50,52 @@ def _for_each(x: Tensor, kernel: Tensor) -> Tensor:
     return kernel.flip(0, 1).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
 
 
+def _as_products(x: Tensor) -> bool:
+    return x.is_cuda
+
+
+def _taps(kernel: Tensor, gain: float) -> tuple[Tensor, Tensor]:
+    """The taps along height, times `gain`, and along width whose outer product the kernel is."""
+    return kernel.sum(dim=1) * gain, kernel.sum(dim=0)
+
+
+def _gathering(size: int, outputs: int, taps: Tensor, *, pad: int, stride: int) -> Tensor:
+    """The matrix [outputs, size] that filters a row of pixels: every `stride`-th sum of neighbours."""
+    places = torch.arange(size, device=taps.device) + pad
+    reach = places[None] - stride * torch.arange(outputs, device=taps.device)[:, None]
+    within = (reach >= 0) & (reach < len(taps))
+    return torch.where(within, taps.flip(0)[reach.clamp(0, len(taps) - 1)], 0)
+
+
+def _along_both(x: Tensor, along: Tensor, across: Tensor) -> Tensor:
+    """along [h, H] and across [w, W] on each channel of x [N, C, H, W] -> [N, C, h, w].
+
+    What a GPU does quickly: as convolutions of single channels these filters took a fifth of StyleGAN2's step
+    and a third of R3GAN's. Derivatives of any order are matrix products, too.
+    """
+    along, across = along.to(x.dtype), across.to(x.dtype)
+    if memory_format_of(x) == torch.contiguous_format:
+        return along @ (x @ across.t())
+    count, channels, height, width = x.shape
+    flat = x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+    rows = (along @ flat).reshape(count, len(along), width, channels)
+    return (across @ rows).permute(0, 3, 1, 2)
+
+
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """Twice as large: zeros between the pixels of x [N, C, H, W], then the filter with gain 4."""
     x, taps = narrow(x), kernel.shape[-1]
     before, after = (taps - 2) // 2, (taps - 1) // 2  # of the halving whose adjoint this is
     height, width = 2 * x.shape[2], 2 * x.shape[3]
+    if _as_products(x):
+        rows, columns = (t.flip(0) for t in _taps(kernel, 4.0))
+        return _along_both(
+            x,
+            *(
+                _gathering(2 * n, n, t, pad=before, stride=2).t()
+                for n, t in zip(x.shape[2:], (rows, columns), strict=True)
+            ),
+        )
     size = (height + after - before, width + after - before)
     y = spread(x, _for_each(x, kernel.flip(0, 1) * 4), size, grid=Grid(2, before, x.shape[1]))
     return y[:, :, :height, :width]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,19 +29,47 @@ class StableAdam(Optimizer):
         """One update of every parameter that has a gradient. closure: evaluated first, if given."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if any(parameter.is_cuda for parameter in parameters):
+                self._update_together(parameters, group)
+                continue
+            for parameter in parameters:
+                self._update(parameter, parameter.grad, group)
         return loss
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state, beta2 = self.state[parameter], group["betas"][1]
+    def _moments(self, parameter: Tensor, beta2: float) -> tuple[Tensor, float]:
+        """The second moments of a parameter and what divides them at this, its next, step."""
+        state = self.state[parameter]
         if not state:
             state |= {"step": torch.zeros(()), "exp_avg_sq": torch.zeros_like(parameter)}
         state["step"] += 1
-        moments: Tensor = state["exp_avg_sq"]
+        return state["exp_avg_sq"], 1 - beta2 ** float(state["step"])
+
+    def _update_together(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """The same of all parameters at once: on a GPU a kernel's start costs more than its work."""
+        if not parameters:
+            return
+        beta2, gradients = group["betas"][1], [cast(Tensor, parameter.grad) for parameter in parameters]
+        kept = [self._moments(parameter, beta2) for parameter in parameters]
+        moments = [each for each, _ in kept]
+        torch._foreach_mul_(moments, beta2)
+        torch._foreach_addcmul_(moments, gradients, gradients, value=1 - beta2)
+        divisors = torch._foreach_sqrt(moments)
+        torch._foreach_div_(divisors, [math.sqrt(correction) for _, correction in kept])
+        torch._foreach_add_(divisors, group["eps"])
+        updates = torch._foreach_div(gradients, divisors)
+        if self._most:
+            sizes = torch._foreach_norm(updates)
+            torch._foreach_div_(sizes, [math.sqrt(g.numel()) * self._most for g in gradients])
+            torch._foreach_clamp_min_(sizes, 1)
+            for update, size in zip(updates, sizes, strict=True):
+                update.div_(size)
+        torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        beta2 = group["betas"][1]
+        moments, correction = self._moments(parameter, beta2)
         moments.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        correction = 1 - beta2 ** float(state["step"])
         divisor = moments.sqrt().div_(math.sqrt(correction)).add_(group["eps"])
         if self._most:
             size = torch.linalg.vector_norm(gradient / divisor) / math.sqrt(gradient.numel())

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from mien.core import ranks
 from mien.core.errors import MienError
 from mien.core.ranks import Share
-from mien.core.types import Batch, Drawn, Phase, Progress, Trainable
+from mien.core.types import Batch, Capturable, Drawn, Phase, Progress, Trainable
 from mien.training.augment import Schedule
+from mien.training.graphs import Graphs
 
 
 class Averages:
@@ -120,6 +121,7 @@ class Training:
     frozen: tuple[nn.Parameter, ...] = ()
     beginning: Beginning = Beginning()
     averages: Averages = field(init=False)
+    graphs: Graphs = field(default_factory=Graphs, init=False)
 
     def __post_init__(self) -> None:
         for network in self.trainable.networks.values():
@@ -152,6 +154,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state of `state_dict`; KeyError or RuntimeError if it is another family's."""
+        self.graphs.clear()
         for name, network in self.trainable.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.trainable.optimizers.items():
@@ -257,6 +260,8 @@ def _backward_that_fits(
     """
     while True:
         training.trainable.optimizers[phase.network].zero_grad(set_to_none=True)
+        if (logs := _replayed(training, phase, batch, share, seed)) is not None:
+            return logs
         batch.rng.manual_seed(seed)
         try:
             return _backward(training, phase, batch, share)
@@ -271,6 +276,30 @@ def _backward_that_fits(
         training.fits = full // 2
         if training.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _replayed(
+    training: Training, phase: Phase, batch: Batch, share: Share, seed: int
+) -> dict[str, Tensor] | None:
+    """`_backward` by a CUDA graph, where there can be one; else None.
+
+    Of a batch that is taken as a whole, by one process, as it is: sums over ranks and the strength of
+    augmentation, which changes from step to step, cannot be captured.
+    """
+    model = training.trainable
+    parted = training.fits or training.micro_batch or batch.others is not None
+    if training.device.type != "cuda" or parted or batch.augmentation is not None or ranks.count() > 1:
+        return None
+    if not isinstance(model, Capturable):
+        return None
+    return training.graphs.computed(
+        phase,
+        model.depends_on(phase),
+        batch,
+        seed,
+        model.networks[phase.network],
+        lambda kept: _backward(training, phase, kept, share),
+    )
 
 
 def _backward(training: Training, phase: Phase, batch: Batch, share: Share) -> dict[str, Tensor]:
