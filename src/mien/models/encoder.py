@@ -172,6 +172,9 @@ class EncoderTraining(Stateless):
         latents = network.mapping(z, labels) if isinstance(network, Styled) else z
         return draw_latents(network, latents, labels), latents
 
+    def depends_on(self, phase: Phase) -> None:
+        """See `Capturable`: nothing else."""
+
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
         """The encoder's."""
         return {"encoder": self.config.ema_half_life_nimg}
@@ -214,5 +217,8 @@ def _latents(predicted: Tensor, true: Tensor, scale: Tensor) -> Tensor:
     """Mean squared error in deviations: the mean over rows of w of that over the numbers that vary."""
     moving = (scale > 0).float()
     error = ((predicted - true) / scale.clamp(min=1e-6)).square() * moving
-    rows = moving.sum(dim=-1)
-    return (error.sum(dim=-1) / rows.clamp(min=1))[..., rows > 0].mean() if scale.ndim > 1 else error.mean()
+    if scale.ndim == 1:
+        return error.mean()
+    numbers = moving.sum(dim=-1)  # of each row; rows that never vary have none
+    rows = error.sum(dim=-1) / numbers.clamp(min=1)
+    return rows.sum() / ((numbers > 0).sum() * (rows.numel() // len(numbers)))
