@@ -2,20 +2,22 @@
 
 On a GPU small networks wait for their kernels to be started, one by one, by Python. A graph starts all of
 them at once. What is replayed is what was captured, so that nothing but images, labels, chance, weights and
-what a network itself keeps may differ: a family says by `Capturable` that this is so of it.
+what a network itself keeps may differ: a family says by `Capturable` that this is so of it. A graph is used
+only after it gave what the same phase gave without it.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mien.core.types import Batch, Phase
+from mien.core.types import Batch, Phase, Trainable
 
 Compute = Callable[[Batch], dict[str, Tensor]]  # leaves gradients, gives logs
 _MOST = 16  # graphs; each holds what its phase computes
+_SAME = 1e-2  # of a tensor's length, by which the order of sums may change it
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Graphs:
         self._captured.clear()
 
     def computed(
-        self, phase: Phase, key: Hashable, batch: Batch, seed: int, network: nn.Module, compute: Compute
+        self, phase: Phase, key: Hashable, batch: Batch, seed: int, model: Trainable, compute: Compute
     ) -> dict[str, Tensor] | None:
         """The phase's gradients and logs by its graph, or None: then it must be computed as ever.
 
@@ -67,16 +69,37 @@ class Graphs:
         if key not in self._met:
             self._met.add(key)
             return None
-        if key not in self._captured:
-            try:
-                self._captured[key] = self._capture(batch, seed, network, compute)
-            except RuntimeError:  # something in it cannot be captured, or memory does not suffice for both
-                self._gave_up = True
-                self.clear()
-                torch.cuda.empty_cache()
-                network.zero_grad(set_to_none=True)
-                return None
-        return self._captured[key].replay(batch, seed)
+        if key in self._captured:
+            return self._captured[key].replay(batch, seed)
+        return self._tried(key, batch, seed, model, model.networks[phase.network], compute)
+
+    def _tried(
+        self, key: Hashable, batch: Batch, seed: int, model: Trainable, network: nn.Module, compute: Compute
+    ) -> dict[str, Tensor] | None:
+        """The phase twice, kernel by kernel and by a new graph, which is kept if both are the same."""
+        before = _copies(_kept_by(model))
+        batch.rng.manual_seed(seed)
+        logs = compute(batch)
+        gradients = [(p, p.grad) for p in network.parameters() if p.grad is not None]
+        after = _copies(_kept_by(model))
+        expected = [*logs.values(), *(gradient for _, gradient in gradients), *after]
+        _restore(model, before)
+        network.zero_grad(set_to_none=True)
+        try:
+            captured = self._captured[key] = self._capture(batch, seed, network, compute)
+            again = captured.replay(batch, seed)
+            given = [p.grad for p in network.parameters() if p.grad is not None]
+            if _alike([*again.values(), *given, *_kept_by(model)], expected):
+                return again
+        except RuntimeError:  # something in it cannot be captured, or memory does not suffice for both
+            torch.cuda.empty_cache()
+        self._gave_up = True
+        self.clear()
+        _restore(model, after)
+        network.zero_grad(set_to_none=True)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        return logs
 
     def _capture(self, batch: Batch, seed: int, network: nn.Module, compute: Compute) -> _Captured:
         kept = replace(
@@ -94,3 +117,27 @@ class Graphs:
             logs = compute(kept)
         gradients = [(p, p.grad) for p in network.parameters() if p.grad is not None]
         return _Captured(graph, kept, gradients, logs)
+
+
+def _kept_by(model: Trainable) -> list[Tensor]:
+    """What a phase may change beside gradients: running means of the networks, and of the model itself."""
+    buffers = [buffer for network in model.networks.values() for buffer in network.buffers()]
+    return [*buffers, *(value for value in model.state_dict().values() if isinstance(value, Tensor))]
+
+
+def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor.clone() for tensor in tensors]
+
+
+@torch.no_grad()
+def _restore(model: Trainable, values: Sequence[Tensor]) -> None:
+    for tensor, value in zip(_kept_by(model), values, strict=True):
+        tensor.copy_(value)
+
+
+def _alike(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    """Whether both hold the same, but for the order of sums, which a GPU does not keep."""
+    if [tensor.shape for tensor in ours] != [tensor.shape for tensor in theirs]:
+        return False
+    pairs = [(a.double(), b.double()) for a, b in zip(ours, theirs, strict=True)]
+    return all(float((a - b).norm()) <= _SAME * float(b.norm()) + 1e-6 for a, b in pairs)

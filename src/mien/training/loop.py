@@ -260,11 +260,10 @@ def _backward_that_fits(
     """
     while True:
         training.trainable.optimizers[phase.network].zero_grad(set_to_none=True)
-        if (logs := _replayed(training, phase, batch, share, seed)) is not None:
-            return logs
         batch.rng.manual_seed(seed)
         try:
-            return _backward(training, phase, batch, share)
+            logs = _replayed(training, phase, batch, share, seed)
+            return _backward(training, phase, batch, share) if logs is None else logs
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and not any(w in str(error) for w in _NO_MEMORY):
                 raise
@@ -297,7 +296,7 @@ def _replayed(
         model.depends_on(phase),
         batch,
         seed,
-        model.networks[phase.network],
+        model,
         lambda kept: _backward(training, phase, kept, share),
     )
 
