@@ -10,6 +10,7 @@ import torch
 
 from drawers import plain_file, styled_file
 from latent.planted import Planted, drawing, even
+from mien.core import packaged
 from mien.core.errors import InputError
 from mien.core.events import Notice
 from mien.generation.drawing import Drawing
@@ -23,6 +24,7 @@ from mien.latent.directions.direction import (
     default_path,
     export_direction,
     import_direction,
+    path_for,
 )
 from mien.latent.layers import layers_text
 
@@ -148,6 +150,10 @@ def test_directions_of_another_generator(tmp_path: Path) -> None:
 def test_where_they_lie(tmp_path: Path) -> None:
     assert default_path(tmp_path) == tmp_path / "directions.safetensors"
     assert default_path(tmp_path / "g.safetensors") == tmp_path / "g.directions.safetensors"
+    assert path_for(tmp_path / "g.safetensors") == tmp_path / "g.directions.safetensors"
+    assert path_for(packaged.path_of("faces-64")) == Path(
+        "faces-64.directions.safetensors"
+    )  # not installed files
 
 
 def test_import_list_show_export(tmp_path: Path) -> None:

@@ -387,7 +387,7 @@ def restarted() -> bool:
 def joined(device: str) -> Iterator[None]:
     """In this context, be one of the processes that a launcher started, if one did.
 
-    device: of the computation, "auto" where that is open. gloo joins CPUs, nccl GPUs (not tried yet).
+    device: of the computation, "auto" where that is open. gloo joins CPUs, nccl GPUs.
     """
     if not launched() or count() > 1:
         yield

@@ -12,6 +12,7 @@ from mien.latent.directions.direction import (
     default_path,
     export_direction,
     import_direction,
+    path_for,
     table_of,
 )
 from mien.latent.layers import layers_text
@@ -91,14 +92,15 @@ def import_(
     run
         The generator: a run folder or .safetensors file; the model that comes with mien by default.
     out
-        The file of directions; by default that in the run folder, or beside the generator's file.
+        The file of directions; by default that in the run folder, or beside the generator's file; of the
+        model that comes with mien, in the folder that one is in.
     name
         The direction's name, for a single file; by default the file's.
     """
     if name is not None and len(files) != 1:
         raise InputError("--name is for a single file")
     drawing = Drawing.of(run, trunc=1.0, label=())
-    path = out or default_path(source_of(run))
+    path = out or path_for(source_of(run))
     imported, problems = [], []
     for file in files:
         try:

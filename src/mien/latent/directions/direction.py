@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 from torch import Tensor
 
 from mien import TOOL
+from mien.core import packaged
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, first_problem
 from mien.core.events import Column, Table
@@ -208,6 +209,12 @@ def default_path(source: Path) -> Path:
     if source.is_dir():
         return source / "directions.safetensors"
     return source.with_name(source.stem + SUFFIX)
+
+
+def path_for(source: Path) -> Path:
+    """Where new directions of a generator go: where they are looked for, but never into the package."""
+    path = default_path(source)
+    return Path(path.name) if packaged.name_of(source) else path
 
 
 def read_directions(path: Path, drawing: Drawing) -> Directions:

@@ -16,7 +16,7 @@ from mien.core.events import Column, Events, Table, Tick, job
 from mien.core.packaged import source_of
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.directions.direction import Direction, Directions, default_path, table_of
+from mien.latent.directions.direction import Direction, Directions, path_for, table_of
 from mien.latent.directions.effects import (
     Bench,
     Candidate,
@@ -90,7 +90,8 @@ def learn(
     source
         A run folder (its newest generator) or a .safetensors file; the model that comes with mien by default.
     out
-        The file of directions; by default directions.safetensors in the run folder, or beside the file.
+        The file of directions; by default directions.safetensors in the run folder, or beside the file; of
+        the model that comes with mien, which has some, in the folder that one is in.
     attributes
         Which to learn, like smile,yaw,age; by default all that the readers give.
     hold
@@ -113,7 +114,7 @@ def learn(
         raise InputError(f"--samples {samples}: between 100 and {_MOST_SAMPLES:,}")
     drawing = Drawing.of(source, trunc=trunc, label=label, device=pick_device(device))
     names, files = _split(reader or READERS)
-    path = out or default_path(source_of(source))
+    path = out or path_for(source_of(source))
     chosen = [name.strip() for name in attributes.split(",") if name.strip()]
     rows = _label_rows(files, events)
     readers = Readers.open(names) if names else Readers(())
