@@ -64,6 +64,31 @@ def test_effects_are_those_that_were_planted() -> None:
     assert below.drift == pytest.approx((drifts[1.0] + drifts[-1.0]) / 2)
 
 
+class _Sex:
+    """Women are bright on the left."""
+
+    names = ("female",)
+
+    def read(self, images: torch.Tensor) -> np.ndarray:
+        return Brightness().read(images)[:, :1] - 128
+
+
+@pytest.mark.usefixtures("simple")
+def test_who_looks_the_other_sex_is_counted() -> None:
+    looks = Looks(drawing(Planted(even())), 64, Readers((Brightness(), _Sex())))
+    left, below, _ = looks.table(_directions(), Events()).rows
+    shares = {one.amount: one.other_sex for one in left.far}
+    for amount in (-2.0, 1.0):
+        moved = looks._quality.moved(amount * _directions()[0].step)
+        both = [_Sex().read(images)[:, 0] > 0 for images in (looks._quality.images, moved)]
+        assert shares[amount] == pytest.approx(np.mean(both[0] != both[1]))
+    assert 0.2 < shares[1.0] < shares[2.0]  # a deviation turns a third of a normal distribution's one half
+    assert {one.other_sex for one in below.far} == {0.0}
+    assert below.other_sex == "0%, 0%"
+    without = Looks(drawing(Planted(even())), 16, Readers((Brightness(),))).table(_directions()[:1], Events())
+    assert without.rows[0].other_sex == "-, -"
+
+
 @pytest.mark.usefixtures("simple")
 def test_faces_that_vanish_end_the_reach() -> None:
     looks = Looks(drawing(Planted(even())), 64, Readers((Brightness(),)))

@@ -30,14 +30,20 @@ from mien.training.settings import pick_device
 
 _FIRST_SEED = 1 << 25  # far from what directions were learnt from
 _FACES = 4  # rows of a strip
+_SEX = "female"  # the attribute that says it
 _STRONG = 1.0  # standard deviations that get the full colour
 
 
 class Far(Fare, frozen=True):
-    """How images fare at one amount of a direction. drift: mean identity distance from the face itself."""
+    """How images fare at one amount of a direction.
+
+    drift: mean identity distance from the face itself. other_sex: share of the faces that look the other sex
+    than unmoved; None where that was not read.
+    """
 
     amount: float
     drift: FiniteFloat
+    other_sex: float | None = None
 
 
 class Entangled(BaseModel, frozen=True):
@@ -64,6 +70,14 @@ class Entangled(BaseModel, frozen=True):
             return None
         names = list(self.effects)
         return selectivity(np.array([self.effects[name] for name in names]), names.index(self.name))
+
+    @property
+    def other_sex(self) -> str:
+        """The shares of faces that look the other sex at both ends of its reach, one unit at least."""
+        share_of = {one.amount: one.other_sex for one in self.far}
+        low, high = self.reach
+        ends = (share_of.get(min(low, -AMOUNTS[0])), share_of.get(max(high, AMOUNTS[0])))
+        return ", ".join("-" if share is None else f"{share:.0%}" for share in ends)
 
 
 class Entanglement(BaseModel, frozen=True, protected_namespaces=()):
@@ -102,10 +116,11 @@ def measure(
     """Measure what each direction does besides: other attributes, who the face is, and how far it goes.
 
     Faces are moved one unit either way and read: effects are in standard deviations over samples. Identity
-    drift is the distance in an identity network, .5 being the border to another person. A direction can be
-    followed until fewer faces are found, or moved faces lie as far from others as a blur puts them (kernel
-    distance of mesh features). Writes entanglement.html and entanglement.json, and into the file of
-    directions how far each goes, which `edit` says and its page shows. Raises InputError.
+    drift is the distance in an identity network, .5 being the border to another person. How many faces look
+    the other sex at the ends is counted, where that is read. A direction can be followed until fewer faces
+    are found, or moved faces lie as far from others as a blur puts them (kernel distance of mesh features).
+    Writes entanglement.html and entanglement.json, and into the file of directions how far each goes, which
+    `edit` says and its page shows. Raises InputError.
 
     Parameters
     ----------
@@ -159,6 +174,8 @@ class Looks:
         readings = readers.read(torch.cat([self._quality.images, self._quality.other_images]))
         self.names = varied(readings)
         self._spread = readings.only(self.names).spread()
+        self._sex = readers.narrowed([_SEX]) if _SEX in readers.names else None
+        self._women = self._look_female(self._quality.images)
         self.found = self._quality.found
 
     def table(self, directions: Sequence[Direction], events: Events) -> Entanglement:
@@ -203,7 +220,12 @@ class Looks:
     def _far(self, step: Tensor, amount: float) -> Far:
         images = self._quality.moved(amount * step)
         drift = float(np.linalg.norm(self._identity.features(images) - self._who, axis=1).mean())
-        return Far(amount=amount, drift=drift, **self._quality.of(images).model_dump())
+        women = self._look_female(images)
+        turned = None if women is None else float((women != self._women).mean())
+        return Far(amount=amount, drift=drift, other_sex=turned, **self._quality.of(images).model_dump())
+
+    def _look_female(self, images: Tensor) -> np.ndarray | None:
+        return None if self._sex is None else self._sex.read(images).column(_SEX) > 0
 
 
 def varied(readings: Readings) -> tuple[str, ...]:
@@ -228,6 +250,7 @@ def shown(table: Entanglement) -> Table:
         Column("others most moved", wraps=True),
         Column("drift", numbers=True),
         Column("reach", numbers=True),
+        Column("other sex", numbers=True),
     )
     rows = []
     for row in table.rows:
@@ -237,10 +260,11 @@ def shown(table: Entanglement) -> Table:
         largest_others = ", ".join(f"{name} {value:+.2f}" for name, value in others[:2])
         low, high = row.reach
         own_text = "-" if own is None else f"{own:+.2f}"
-        rows.append((row.name, own_text, largest_others, f"{row.drift:.2f}", f"{low:g} to {high:g}"))
+        ends = (f"{low:g} to {high:g}", row.other_sex)
+        rows.append((row.name, own_text, largest_others, f"{row.drift:.2f}", *ends))
     caption = (
         "effects of one unit in standard deviations over samples; drift: identity distance a unit, and two"
-        f" different faces are {table.others:.2f} apart"
+        f" different faces are {table.others:.2f} apart; other sex: share of faces that look it at the ends"
     )
     return Table(columns, tuple(rows), caption=caption)
 
@@ -275,7 +299,8 @@ def _page_row(row: Entangled, attributes: Sequence[str]) -> dict[str, Any]:
     times = "-" if row.selectivity is None else f"{row.selectivity:.1f}"
     low, high = row.reach
     drift, far = f"{row.drift:.2f}", f"{low:g} to {high:g}"
-    return {"name": row.name, "cells": cells, "times": times, "drift": drift, "reach": far}
+    ends = {"reach": far, "other_sex": row.other_sex}
+    return {"name": row.name, "cells": cells, "times": times, "drift": drift, **ends}
 
 
 def _about(direction: Direction, row: Entangled) -> str:
