@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +353,19 @@ def test_processes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def raises() -> Any:
     raise MienError("photos: not there on a worker")
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_begins_without_a_word_beside_another(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    """Dask's own dashboard would be at port 8787, and warn where that is taken."""
+    with ExitStack() as others:
+        with suppress(OSError):  # taken already, which does as well
+            others.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        with cluster.opened("local", workers=1) as opened:
+            assert list(opened.run(sum, [Shard(([1, 2],))])) == [(0, 3)]
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_shards_are_named_by_their_content(tmp_path: Path) -> None:

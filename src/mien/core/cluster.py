@@ -184,6 +184,8 @@ def _local(distributed: Any, workers: int | None) -> Any:
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address=None,
+        # Its HTTP server would ask for port 8787, and warn where another cluster has that.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0", "dashboard": False},
         silence_logs=logging.CRITICAL,
     )
 
