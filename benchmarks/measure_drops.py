@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from mien.core.picture import decode, list_pictures
 from mien.faces.align import crop, ffhq_square
+from mien.faces.crop import Square
 from mien.faces.measure import measure
 from mien.faces.mesh_finder import MeshFinder
 from mien.prepare.judge import Rules, judge
@@ -43,7 +44,10 @@ def judged(folder: Path, finder: MeshFinder) -> Judged:
     for path in list_pictures(folder):
         name, picture = path.relative_to(folder).as_posix(), decode(path, near=640)
         faces = finder.find(picture.pixels) or finder.find_averted(picture.pixels)
+        faces = faces or finder.guess(picture.pixels)
         values[name] = None
+        if not faces:
+            drops["no-face"][name] = tile(whole(picture.pixels), (f"{folder.name[:4]} {name}", ""))
         if faces:
             square = ffhq_square(faces[0])
             values[name] = own = measure(picture, faces[0], square, num_faces=len(faces))
@@ -51,6 +55,12 @@ def judged(folder: Path, finder: MeshFinder) -> Judged:
                 words = (f"{folder.name[:4]} {name}", drop.detail)
                 drops[drop.reason][name] = tile(crop(picture.pixels, square, _SIDE), words)
     return Judged(values, drops)
+
+
+def whole(pixels: np.ndarray) -> np.ndarray:
+    """All of a picture in a square."""
+    height, width = pixels.shape[:2]
+    return crop(pixels, Square((width / 2, height / 2), (float(max(height, width)), 0.0)), _SIDE)
 
 
 def tile(pixels: np.ndarray, words: tuple[str, str]) -> Tile:

@@ -105,7 +105,7 @@ def test_defaults_are_the_suggested_ones():
                                      high if bound.high is None else bound.high)  # fmt: skip
     suggested = {name: pair for name, pair in SUGGESTED.items() if pair != (None, None)}
     assert {name: bounds.get(name) for name in suggested} == suggested
-    assert set(bounds) - set(suggested) <= {"coverage"}
+    assert set(bounds) - set(suggested) <= {"coverage", "score"}
 
 
 def test_the_smallest_crop_follows_the_size_unless_a_size_is_asked_for():

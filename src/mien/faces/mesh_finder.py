@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces import detector, mesh
-from mien.faces.averted import averted_faces
+from mien.faces.averted import averted_faces, guessed_faces
 from mien.faces.crop import Square, cut
 from mien.faces.face import Activations, Bytes, Face, Floats
 from mien.faces.search import Search
@@ -48,6 +48,10 @@ class MeshFinder:
     def find_averted(self, image: Bytes) -> list[Face]:
         """Faces that the mesh denies, largest first: profiles, drawings. For where `find` finds none."""
         return averted_faces(image, self._detector)
+
+    def guess(self, image: Bytes) -> list[Face]:
+        """What may be a face where `find` and `find_averted` find none; it scores under .5, no find does."""
+        return guessed_faces(image, self._detector)
 
     def _face(self, image: Bytes, head: NDArray[np.float32]) -> Face | None:
         """The mesh on one head; where it sees it another way up than the detector, after a closer look."""

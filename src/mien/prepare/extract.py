@@ -97,7 +97,7 @@ def extract(
         return _whole(record, data, picture, config)
     picture, faces = _find(data, picture, finder, thorough=config.faces == "all")
     if not faces and isinstance(finder, MeshFinder):
-        faces = finder.find_averted(picture.pixels)
+        faces = finder.find_averted(picture.pixels) or finder.guess(picture.pixels)
     if not faces:
         return Extracted(record | dropped(NO_FACE), thumb=_thumb(picture, []))
     height, width = picture.pixels.shape[:2]

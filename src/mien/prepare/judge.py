@@ -51,7 +51,7 @@ class Rules:
     min_crop_side
         Smallest crop in pixels of the file; 0.6 of the size unless --min-face is given.
     min_score
-        How sure the finder must be, 0 to 1.
+        How sure the finder must be, 0 to 1; under 0.5 it has only guessed where a face may be.
     min_coverage
         Smallest share of the picture that the face covers (its size squared over the area), 0 to 1.
     max_coverage
@@ -94,7 +94,7 @@ class Rules:
 
     min_face: float | None = None
     min_crop_side: float | None = None
-    min_score: float | None = None
+    min_score: float | None = 0.5  # less are guesses; see `averted`
     min_coverage: float | None = 0.001  # of 4000 by 3000 pixels, a face of 110: whole, upright and sharp
     max_coverage: float | None = 0.75
     min_sharpness: float | None = 0.25
@@ -166,11 +166,12 @@ class _Entry:
 
 
 _TABLE = (
+    _Entry("min_score", "score", "min", "unsure",
+           "the finder is {it} sure that this is a face (averted, drawn or shaded?), at least {limit}"),
     _Entry("min_face", "face_size", "min", "too-small",
            "the face is {it} pixels large, {limit} are needed", ".0f"),
     _Entry("min_crop_side", "crop_side", "min", "too-small",
            "the crop is {it} pixels wide, {limit} are needed", ".0f"),
-    _Entry("min_score", "score", "min", "unsure", "the finder is {it} sure, at least {limit}"),
     _Entry("single_face", "num_faces", "max", "several-faces",
            "{it} faces were found, one is asked for", ".0f"),
     _Entry("min_coverage", "coverage", "min", "covers-too-little",

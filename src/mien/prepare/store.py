@@ -18,7 +18,7 @@ from mien import TOOL
 from mien.core.atomic import explain, locked, sweep_temporaries
 from mien.core.errors import MienError
 
-_VERSION = 4  # of the tables and of what is measured; a store of another version is begun anew
+_VERSION = 5  # of the tables and of what is measured; a store of another version is begun anew
 _PATIENCE_SECONDS = 60.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS found (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, record TEXT NOT NULL,
