@@ -29,9 +29,9 @@ _SIZE = 0.97  # of a face over the detector's box, median
 _MOUTH_HALF = 0.4  # of the distance between the eyes
 _NOSE_BEFORE = 0.68  # how far a nose stands before the ears, over their distance
 _EYES_AND_EARS = (2, 3, 0, 1, 4, 5, 6, 7, 10, 11, 8, 9)  # columns of points once left and right have changed
-# Guesses: tiles over the longer side, blurs of a view in its pixels (None: none), least score there, heads looked
-# at close up, blur of the close-ups, least mean of the first score and the close-ups'. Half of that mean is the
-# guess's score: under .5, where finds begin.
+# Guesses: tiles over the longer side, blurs of a view in its pixels (None: none), least score there, heads
+# looked at close up, blur of the close-ups, least mean of the first score and of theirs. Half of that mean
+# is the guess's score: under .5, where finds begin.
 _TILES, _BLURS, _HINT, _TRIED, _BLUR, _GUESS = (0.7, 0.45), (None, 1.0, 2.5), 0.35, 6, 1.0, 0.55
 _FLAT = 24.0  # grays between which a softened view is never stretched further
 
