@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = ("mien.training.train", "mien.prepare.worker", "mien.core.network", "mien.interop._readers")
+PRELOADED += ("mien.terminal", "torch._dynamo")  # which the first step of an optimiser imports: a second
 _PLAIN = ("preexec_fn", "shell", "startupinfo", "creationflags")  # what only a process as ever can do
 _MESSAGE = 1 << 18  # bytes at most
 _SUBREAPER = 36  # of prctl(2): orphans of descendants become children of this process

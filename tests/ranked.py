@@ -12,7 +12,7 @@ from typing import Any
 import torch.distributed as dist
 
 _PATIENCE = 120.0  # seconds
-PRELOADED = ["mien.training.session"]  # of the process that forks
+PRELOADED = ["mien.training.session", "torch._dynamo"]  # of the process that forks, once for all ranks
 
 
 class Ranks:

@@ -1,7 +1,9 @@
 """What everything that trains must hold, and what generators must; subclass and name the family."""
 
+import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +25,18 @@ from second_device import with_second_device
 STEPS = 4  # of ranks: every phase of every family, lazy ones twice
 CPU = torch.device("cpu")
 Case = tuple[int, int, bool]  # resolution, channels, labelled
+
+
+@dataclass
+class Straight:
+    """Six steps in float32 that many tests compare with: their records, and states after some of them."""
+
+    training: Training
+    records: list[Step]
+    states: dict[int, Any]  # steps done -> state
+
+
+_STRAIGHT: dict[Any, Straight] = {}
 
 
 class TrainableContract:
@@ -57,7 +71,24 @@ class TrainableContract:
         module = discover.load("mien.models", self.family)
         return Training(module.build(module.Config(**self.small), spec), 0, device, precision)
 
-    def run(self, training: Training, dataset: ArrayDataset, steps: int, total: int = 1000) -> list[Step]:
+    @pytest.fixture
+    def straight(self, dataset: ArrayDataset, request: pytest.FixtureRequest) -> Straight:
+        """Computed once for a dataset: tests leave it as it is."""
+        key = type(self), request.node.callspec.params["dataset"]
+        if key not in _STRAIGHT:
+            training = self.make(dataset.spec)
+            records, states = [], {}
+            for record in self.steps(training, dataset, 6):
+                records.append(record)
+                if len(records) in (1, STEPS):
+                    states[len(records)] = copy.deepcopy(training.state_dict())
+            _STRAIGHT[key] = Straight(training, records, states)
+        return _STRAIGHT[key]
+
+    def run(self, training: Training, dataset: ArrayDataset, steps: int) -> list[Step]:
+        return list(self.steps(training, dataset, steps))
+
+    def steps(self, training: Training, dataset: ArrayDataset, count: int) -> Iterator[Step]:
         stream = Stream(
             dataset,
             seed=0,
@@ -67,24 +98,18 @@ class TrainableContract:
             others=self.others(dataset),
             aligned=self.aligned,
         )
-        batch = training.trainable.batch_size
-        records = train(training, stream, Budget(nimg=total * batch))
-        return list(itertools.islice(records, steps))
+        budget = Budget(nimg=1000 * training.trainable.batch_size)
+        return itertools.islice(train(training, stream, budget), count)
 
     @pytest.mark.slow
-    def test_a_gradient_reaches_every_parameter(self, dataset: ArrayDataset) -> None:
-        training = self.make(dataset.spec)
-        self.run(training, dataset, 1)  # a zero-initialised layer may block the first gradient behind it
-        before = {
-            (network, name): parameter.detach().clone()
-            for network, module in training.trainable.networks.items()
-            for name, parameter in module.named_parameters()
-        }
-        self.run(training, dataset, 3)
+    def test_a_gradient_reaches_every_parameter(self, dataset: ArrayDataset, straight: Straight) -> None:
+        """From the second step on: a layer that begins as zeros may block the first gradient behind it."""
+        first, last = (straight.states[steps]["networks"] for steps in (1, STEPS))
         still = [
-            key
-            for key, old in before.items()
-            if torch.equal(old, dict(training.trainable.networks[key[0]].named_parameters())[key[1]])
+            (network, name)
+            for network, module in straight.training.trainable.networks.items()
+            for name, _ in module.named_parameters()
+            if torch.equal(first[network][name], last[network][name])
         ]
         dead = [f"{network}.{name}" for network, name in still if not self.matters(dataset, network, name)]
         assert dead == [], f"{self.family}: no loss or score depends on these parameters"
@@ -98,47 +123,48 @@ class TrainableContract:
         return self.run(usual, dataset, 1)[0].values != self.run(changed, dataset, 1)[0].values
 
     @pytest.mark.slow
-    def test_steps_are_deterministic(self, dataset: ArrayDataset) -> None:
-        first, second = self.make(dataset.spec), self.make(dataset.spec)
-        assert self.run(first, dataset, 3) == self.run(second, dataset, 3)
-        assert_same(first.state_dict(), second.state_dict())
+    def test_another_seed_trains_differently(self, dataset: ArrayDataset, straight: Straight) -> None:
+        other = self.make(dataset.spec)
+        other.seed = 1
+        assert self.run(other, dataset, 2) != straight.records[:2]
 
-    @pytest.mark.slow
-    def test_another_seed_trains_differently(self, dataset: ArrayDataset) -> None:
-        first, second = self.make(dataset.spec), self.make(dataset.spec)
-        second.seed = 1
-        assert self.run(first, dataset, 2) != self.run(second, dataset, 2)
-
-    @pytest.mark.parametrize(
-        "precision", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)]
-    )
     def test_resuming_changes_nothing(
-        self, dataset: ArrayDataset, tmp_path: Path, precision: torch.dtype
+        self, dataset: ArrayDataset, straight: Straight, tmp_path: Path
     ) -> None:
         """Training 2N equals training N, stopping, loading from disk, training N: bit for bit."""
-        straight = self.make(dataset.spec, precision=precision)
+        records, resumed = self.resumed(dataset, tmp_path)
+        assert records == straight.records
+        assert_same(straight.training.state_dict(), resumed.state_dict())
+
+    @pytest.mark.slow
+    def test_resuming_in_bfloat16_changes_nothing(self, dataset: ArrayDataset, tmp_path: Path) -> None:
+        straight = self.make(dataset.spec, precision=torch.bfloat16)
         through = self.run(straight, dataset, 6)
+        records, resumed = self.resumed(dataset, tmp_path, precision=torch.bfloat16)
+        assert records == through
+        assert_same(straight.state_dict(), resumed.state_dict())
+
+    def resumed(
+        self, dataset: ArrayDataset, folder: Path, *, precision: torch.dtype = torch.float32
+    ) -> tuple[list[Step], Training]:
+        """Three steps, a state on disk, and three steps from that."""
         stopped = self.make(dataset.spec, precision=precision)
         first = self.run(stopped, dataset, 3)
-        save_state(tmp_path / "state-000000.pt", stopped.state_dict())
+        save_state(folder / "state-000000.pt", stopped.state_dict())
         resumed = self.make(dataset.spec, seed=99, precision=precision)
-        resumed.load_state_dict(load_state(tmp_path / "state-000000.pt"))
-        second = self.run(resumed, dataset, 3)
-        assert first + second == through
-        assert_same(straight.state_dict(), resumed.state_dict())
+        resumed.load_state_dict(load_state(folder / "state-000000.pt"))
+        return first + self.run(resumed, dataset, 3), resumed
 
     @pytest.mark.slow
     @pytest.mark.parametrize("count", [2, 3])
     def test_ranks_train_as_one_process(
-        self, dataset: ArrayDataset, count: int, ranks_of: Callable[[int], Ranks]
+        self, dataset: ArrayDataset, straight: Straight, count: int, ranks_of: Callable[[int], Ranks]
     ) -> None:
         """The same losses and weights, and all ranks the same bits; three share no batch here evenly."""
-        alone = self.make(dataset.spec)
-        records = self.run(alone, dataset, STEPS)
         together = ranks_of(count).run(run_as_rank, type(self), dataset)
         for values, state in together:
-            assert_near([record.values for record in records], values, "values")
-            assert_near(plain(alone.state_dict()), state)
+            assert_near([record.values for record in straight.records[:STEPS]], values, "values")
+            assert_near(plain(straight.states[STEPS]), state)
             assert_same(together[0][1], state)
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -154,14 +180,17 @@ class TrainableContract:
 
     @pytest.mark.slow
     def test_another_device_goes_on_alike(
-        self, dataset: ArrayDataset, tmp_path: Path, on_second_device: Callable[..., Any]
+        self,
+        dataset: ArrayDataset,
+        straight: Straight,
+        tmp_path: Path,
+        on_second_device: Callable[..., Any],
     ) -> None:
         """Steps on a second device, then on either from the state of that: the losses of the CPU alone."""
-        alone = self.make(dataset.spec)
-        values = [record.values for record in self.run(alone, dataset, STEPS)]
+        values = [record.values for record in straight.records[:STEPS]]
         for there, state in on_second_device(run_there, type(self), dataset, tmp_path / "state-000000.pt"):
             assert_near(values, there, "values")
-            assert_near(plain(alone.state_dict()), state)
+            assert_near(plain(straight.states[STEPS]), state)
 
     @pytest.mark.slow
     def test_presets_build(self) -> None:
@@ -252,9 +281,10 @@ class FamilyContract(TrainableContract):
         assert np.abs(here.astype(int) - there).max() <= 1
 
     @pytest.mark.slow
-    def test_its_generator_file_draws_the_same(self, dataset: ArrayDataset, tmp_path: Path) -> None:
-        training = self.make(dataset.spec)
-        self.run(training, dataset, 2)
+    def test_its_generator_file_draws_the_same(
+        self, dataset: ArrayDataset, straight: Straight, tmp_path: Path
+    ) -> None:
+        training = straight.training
         generator = training.averages.networks["g"]
         header = NetworkHeader(
             family=self.family,
@@ -270,8 +300,8 @@ class FamilyContract(TrainableContract):
         labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[:2])
         assert torch.equal(loaded(z, labels), generator(z, labels))
 
-    def test_losses_say_what_they_are(self, dataset: ArrayDataset) -> None:
-        values = self.run(self.make(dataset.spec), dataset, 1)[0].values
+    def test_losses_say_what_they_are(self, straight: Straight) -> None:
+        values = straight.records[0].values
         assert {"Loss/G/loss", "Loss/D/loss", "Loss/scores/real", "Loss/scores/fake"} <= set(values)
         assert all(np.isfinite(list(values.values())))
 
