@@ -71,11 +71,16 @@ def _seed_all() -> None:
         torch.cuda.manual_seed_all(0)
 
 
-# They take longest, or wait most: for exposures in a browser, killed processes, ranks. Begun late, they leave
-# cores idle.
-_LONGEST = ("study/test_page", "study/test_designs", "latent/test_docs_latent", "training/test_ranks")
-_LONGEST += ("training/test_kills", "training/test_divergence", "evaluation/test_evaluate_docs")
-_LONGEST += ("latent/test_edit_page", "training/test_ranks_options")
+# They take longest, in this order; those first that mostly wait: for exposures in a browser, killed
+# processes, ranks. Begun late, they leave cores idle.
+_LONGEST = ("study/test_page", "latent/test_docs_latent", "training/test_ranks", "study/test_designs")
+_LONGEST += ("training/test_kills", "scale/test_cluster", "evaluation/test_audit", "interop/test_export")
+_LONGEST += ("curate/test_curate_page", "evaluation/test_evaluate", "prepare/test_prepare")
+_LONGEST += ("study/test_sessions", "core/test_checkpoint_strangers", "scale/test_storage")
+_LONGEST += ("latent/test_edit_page", "translation/test_refine", "evaluation/test_evaluate_docs")
+_LONGEST += ("collect/test_collect_kills", "training/test_divergence", "training/test_ranks_options")
+_LONGEST += ("evaluation/test_worth", "prepare/test_resume", "training/test_start", "latent/test_encoder")
+_LONGEST += ("training/test_going_on",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -87,10 +92,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
     tests_of = Counter(item.path for item in items)
+    place_of = {name: place for place, name in enumerate(_LONGEST)}
 
-    def place(item: pytest.Item) -> tuple[bool, int, str]:
-        longest = str(item.path.with_suffix("")).endswith(_LONGEST)
-        return not longest, -tests_of[item.path], str(item.path)
+    def place(item: pytest.Item) -> tuple[int, int, str]:
+        name = "/".join(item.path.with_suffix("").parts[-2:])
+        return place_of.get(name, len(_LONGEST)), -tests_of[item.path], str(item.path)
 
     items.sort(key=place)
 

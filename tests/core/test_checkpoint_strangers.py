@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
+import forked
 import mien
 from mien.cli import main
 from mien.core import discover
@@ -120,12 +121,16 @@ def test_hostile_files_take_no_memory(tmp_path: Path) -> None:
         wordy(tmp_path / "tensors.safetensors", "", "".join(map(empty.format, range(450_000)))),
     ]
     script = """
+import forked
+forked.preload()
 import resource, sys
 from pathlib import Path
 from mien.core.errors import InputError
 from mien.core.network import load_network
+from mien.interop import sandbox
 from mien.training.start import read_start
 from mien.models import dcgan, dense, lite, r3gan, stylegan1, stylegan2
+sandbox.subprocess = forked.LIKE_SUBPROCESS
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[1:]):
     for read in (load_network, read_start):
@@ -137,7 +142,7 @@ for path in map(Path, sys.argv[1:]):
 processes = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 print(*(resource.getrusage(who).ru_maxrss - before for who in processes))
 """
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "-c", script, *map(str, files)],
         env=os.environ | {"PYTHONPATH": str(Path(mien.__file__).parents[1])},
         capture_output=True,

@@ -25,7 +25,7 @@ LESS = {
     r"(directions (?:learn|measure))": r"\1 --reader mesh --reader colours",
     r"(project generated packaged)": r"\1 --candidates 8",
     r"steps \d+": "steps 4",
-    r"(directions learn)": r"\1 --samples 160",
+    r"(directions learn)": r"\1 --samples 100",
     r" --strip age": "",
     r"--faces \d+": "--faces 8",
     r"--attributes \S+": "--attributes yaw,skin_lightness",
