@@ -25,7 +25,7 @@ LESS = {
     r"(directions (?:learn|measure))": r"\1 --reader mesh --reader colours",
     r"(project generated packaged)": r"\1 --candidates 8",
     r"steps \d+": "steps 4",
-    r"(directions learn)": r"\1 --samples 100",
+    r"(directions learn)": r"\1 --samples 140",
     r" --strip age": "",
     r"--faces \d+": "--faces 8",
     r"--attributes \S+": "--attributes yaw,skin_lightness",
@@ -55,6 +55,7 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for purpose, latents in (("TRIED", 4), ("CHOSEN", 4), ("REFINED", 8), ("CHECKED", 8), ("JUDGED", 8)):
         monkeypatch.setattr(learn, f"_{purpose}_ON", latents)
     monkeypatch.setattr(learn, "_ALL", 32)
+    monkeypatch.setattr(learn, "_FOLLOWED", 8)
     assert [line.split()[0] for line in COMMANDS] == [
         "generate", "project", "directions", "edit", "directions", "edit", "edit",
         "render", "encoder", "project", "units",
