@@ -1,6 +1,7 @@
 """Bulk work on a Dask cluster: the same bytes as one machine, whatever happens to its workers."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -349,6 +350,7 @@ def test_processes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             list(opened.run(raises, [Shard(())]))
         with pytest.raises(MienError, match="2 workers in turn ended at one shard"):
             list(opened.run(ends_its_worker, [Shard(())]))
+    assert not logging.getLogger("distributed.client").isEnabledFor(logging.ERROR)
 
 
 def raises() -> Any:
@@ -390,8 +392,11 @@ def test_no_cluster_is_one_line(
     fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, line: str
 ) -> None:
     monkeypatch.setattr(cluster, "_PATIENCE", "1s")
-    source = plain_file(tmp_path)
-    assert line in fails("generate", source, "--out", tmp_path / "out", "--cluster", address)
+    source, out = plain_file(tmp_path), tmp_path / "out"
+    assert line in fails("generate", source, "--out", out, "--cluster", address)
+    assert line in fails("project", "generated", source, "--out", out, "--cluster", address)
+    assert line in fails("prepare", tmp_path, out / "faces.zip", "--finder", "none", "--cluster", address)
+    assert not out.exists()
 
 
 def test_without_dask_it_says_what_to_install(

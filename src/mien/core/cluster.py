@@ -145,15 +145,9 @@ def opened(address: str, *, needs: Sequence[str] = (), workers: int | None = Non
     needs: artefacts without which workers are of no use. Raises InputError where none answers.
     """
     distributed = _distributed()
-    if address != LOCAL and "://" not in address:
-        raise InputError(f"--cluster {address}: local, or the address of a Dask scheduler: tcp://HOST:8786")
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said in our own words
     local = _local(distributed, workers) if address == LOCAL else None
     try:
-        try:
-            client = distributed.Client(local or address, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"--cluster {address}: no Dask scheduler answers there") from error
+        client = _client(distributed, address, local)
         try:
             cluster = Cluster(client, address)
             try:
@@ -171,11 +165,29 @@ def opened(address: str, *, needs: Sequence[str] = (), workers: int | None = Non
             local.close(timeout=10)
 
 
+def check(address: str | None) -> None:
+    """Raise InputError, before anything is made, where a cluster is named that does not answer."""
+    if address is not None and address != LOCAL:
+        _client(_distributed(), address, None).close(timeout=5)
+
+
+def _client(distributed: Any, address: str, local: Any) -> Any:
+    if address != LOCAL and "://" not in address:
+        raise InputError(f"--cluster {address}: local, or the address of a Dask scheduler: tcp://HOST:8786")
+    try:
+        return distributed.Client(local or address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--cluster {address}: no Dask scheduler answers there") from error
+
+
 def _distributed() -> Any:
     try:
-        return importlib.import_module("distributed")
+        distributed = importlib.import_module("distributed")
     except ImportError as error:
         raise InputError(f"--cluster needs Dask; {install('cluster')}") from error
+    for name in ("distributed", "distributed.client"):  # what goes wrong is said in our own words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return distributed
 
 
 def _local(distributed: Any, workers: int | None) -> Any:

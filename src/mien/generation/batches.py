@@ -124,12 +124,12 @@ def drawn_by_cluster(
     common = (shared(source), file_sha256(source), list(job.labels), job.psi, job.like.suffix)
     parts = [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
     shards = [Shard((*common, part)) for part in parts]
-    job.like.parent.mkdir(parents=True, exist_ok=True)
     done = Done(job.like.parent / ".shards-done")
     todo = [number for number, shard in enumerate(shards) if shard.name not in done]
     count = sum(len(part) for number, part in enumerate(parts) if number not in set(todo))
     written = {seed: job.like.with_stem(f"seed{seed:04d}") for seed in seeds}
     with cluster.opened(address) as opened:
+        job.like.parent.mkdir(parents=True, exist_ok=True)
         for place, pictures in opened.run(draw_shard, [shards[number] for number in todo]):
             number = todo[place]
             for seed, (data, looks) in zip(parts[number], pictures, strict=True):

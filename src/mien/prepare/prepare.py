@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter, Token
 
 from mien.core import artefacts, storage
+from mien.core import cluster as clusters
 from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.manifest import continuation
@@ -133,6 +134,7 @@ def prepare(
         workers=workers,
         cluster=cluster,
     )
+    clusters.check(cluster)
     beside = (continuation(out).name, f"{work_folder(out).name}/")
     with storage.sent(out, events, first=beside) as (made, events):
         check_target(Path(source), made)

@@ -9,6 +9,7 @@ import torch
 from cyclopts import Parameter
 from torch import Tensor
 
+from mien.core import cluster as clusters
 from mien.core import storage
 from mien.core.atomic import explain
 from mien.core.errors import InputError
@@ -150,6 +151,7 @@ def _project(
 ) -> list[Projection]:
     if options.video:
         check_film(256, 256)
+    clusters.check(cluster)
     with storage.sent(out, events) as (made, events):
         try:
             made.mkdir(parents=True, exist_ok=True)
