@@ -14,8 +14,8 @@ from mien.core.events import Event, Notice
 from mien.core.sampling import batch_for
 from mien.core.seeds import check_psi, psi_note
 from mien.core.types import Spec
-from mien.generation import generate as module
-from mien.generation.file_names import ending_of
+from mien.generation import batches, files
+from mien.generation.files import ending_of
 from mien.generation.generate import generate
 from mien.models import lite
 
@@ -137,21 +137,21 @@ def test_pictures_of_one_colour_and_alike_are_noted() -> None:
     tensors, header = load_generator(file)
     save_generator(file, {name: torch.zeros_like(value) for name, value in tensors.items()}, header)
     assert "16 of 16 pictures are of one colour" in drawn(file)[1]
-    collapse = module.CollapseCheck()
+    collapse = batches.CollapseCheck()
     noise = torch.randint(0, 255, (3, 8, 8), dtype=torch.uint8)
     list(collapse.watch([([0, 1], torch.stack([noise, noise])), ([2], noise[None])]))
     assert collapse.note() == "all 3 pictures are the same: the model has collapsed"
 
 
 def test_after_a_full_disk_what_was_written_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    write = module.write_bytes
+    write = files.write_bytes
 
     def full(path: Path, data: bytes) -> None:
         if path.name == "seed0005.png":
             raise MienError(f"{path}: no space left on disk")
         write(path, data)
 
-    monkeypatch.setattr(module, "write_bytes", full)
+    monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(MienError, match=r"no space left on disk \(5 of 16 pictures were written before\)"):
         drawn(model())
     assert len(list(Path("o").glob("*.png"))) == 5

@@ -12,7 +12,6 @@ from test_paste import KnownFaces, known_face
 from drawers import plain_file, styled_file
 from mien.core.errors import InputError
 from mien.core.events import Event, Notice
-from mien.core.packaged import MOST_BYTES
 from mien.core.packed import encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
@@ -189,7 +188,6 @@ def test_lites_latent_stays_on_its_sphere(tmp_path: Path) -> None:
     assert torch.allclose(size, torch.ones(3), atol=1e-4)
     assert not torch.allclose(there.values[:, 0], codes.values[:, 0], atol=0.1)
     assert row_groups(drawing)[0] == (0,)
-    assert MOST_BYTES
 
 
 def test_layers_that_belong_together(styled: tuple[Path, Drawing]) -> None:

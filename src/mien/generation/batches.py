@@ -12,6 +12,7 @@ from torch import Tensor
 from mien import TOOL
 from mien.core import cluster
 from mien.core.atomic import file_sha256, write_bytes
+from mien.core.checkpoint import NetworkHeader
 from mien.core.cluster import Done, Shard
 from mien.core.errors import InputError, MienError
 from mien.core.events import Tick
@@ -20,7 +21,7 @@ from mien.core.network import LoadedNetwork, load_network
 from mien.core.provenance import Provenance, encode_picture
 from mien.core.sampling import batch_for, draw, latents
 from mien.core.storage import on_worker, shared
-from mien.generation.file_names import free_path
+from mien.generation.files import free_path
 from mien.labels.vectors import label_vectors
 
 _BATCHES = 4  # of a shard, each drawn as one process would, so that the pictures are the same to the byte
@@ -106,7 +107,7 @@ def batches_of(
 
 
 class Drawn(NamedTuple):
-    """What is drawn. like: "out/seed.png". ending: of names that are taken; see `file_names`."""
+    """What is drawn. like: "out/seed.png". ending: of names that are taken; see `files`."""
 
     drawing: LoadedNetwork[Any]
     labels: tuple[str, ...]
@@ -166,3 +167,15 @@ def _opened(place: str, version: str, sha256: str) -> LoadedNetwork[Any]:
     if file_sha256(path) != sha256:
         raise MienError(f"{place}: another file on a worker than here")
     return open_generator(path)
+
+
+def untrained_labels(header: NetworkHeader, labels: Tensor | None) -> str:
+    """A note on requested labels that none of the training images had, or ""."""
+    if labels is None or not header.label_rows:
+        return ""
+    rows = torch.tensor(header.label_rows)
+    missing = ((labels > 0).any(dim=0) & ~(rows > 0).any(dim=0)).tolist()
+    names = header.spec.class_names or tuple(map(str, range(header.spec.label_dim)))
+    labels_text = ", ".join(name for name, is_missing in zip(names, missing, strict=True) if is_missing)
+    what = f"none of the {len(rows):,} pictures whose labels the file keeps was"
+    return f"{what} {labels_text}: what is drawn for it was never learnt" if labels_text else ""
