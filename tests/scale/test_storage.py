@@ -1,8 +1,10 @@
 """Addresses of shared storage in the place of paths: same results as with files, and one line of refusal."""
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +253,29 @@ def test_a_storage_that_refuses_is_one_line(
     assert "Could not connect" in fails("annotate", "s3://bucket/faces.zip", "--measure", code=1)
     assert not out.exists()
     assert not list((tmp_path / "cache").rglob("*.png"))
+
+
+def test_a_silent_server_is_given_up(
+    fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    settings: Any = storage._SETTINGS["s3"]["config_kwargs"]
+    monkeypatch.setitem(settings, "read_timeout", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        fsspec.filesystem("s3").clear_instance_cache()
+        assert "Read timeout" in fails("prepare", "s3://bucket/x", tmp_path / "out.zip", code=1)
+        silent.settimeout(0.5)
+        attempts = 0
+        with suppress(TimeoutError):
+            while True:
+                silent.accept()[0].close()
+                attempts += 1
+    assert 2 <= attempts <= 6
+    assert not (tmp_path / "out.zip").exists()
 
 
 def test_without_the_extra_it_says_what_to_install(

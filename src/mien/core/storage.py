@@ -31,6 +31,7 @@ _NEEDS = {"s3": "s3", "gs": "gs", "memory": "s3"}  # the extra that reads it
 _SETTINGS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"retries": {"max_attempts": 2}, "connect_timeout": 10}}
 }
+_RETRIES = 2  # s3fs's, each of three attempts of boto's: a server that is silent is given up after 90 seconds
 _AT_ONCE = 256  # files of a transfer
 _CHECKSUMS = ("ETag", "etag", "crc32c", "md5Hash")
 _TIMES = ("LastModified", "mtime", "updated", "created")
@@ -65,7 +66,9 @@ class Remote:
         try:
             fsspec = importlib.import_module("fsspec")
             settings = _SETTINGS.get(self.scheme, {})
-            return fsspec.filesystem(self.scheme, use_listings_cache=False, **settings)
+            system = fsspec.filesystem(self.scheme, use_listings_cache=False, **settings)
+            system.retries = _RETRIES
+            return system
         except ImportError as error:
             raise InputError(f"{self.address}: needs a package; {install(_NEEDS[self.scheme])}") from error
 
