@@ -19,6 +19,7 @@ import torch
 
 from mien.core.types import Spec
 from mien.evaluation.mode_scores import support
+from mien.evaluation.verdict import c_t
 from mien.metrics import (
     balance,
     classifier_score,
@@ -164,6 +165,20 @@ def inverse_support(images: np.ndarray, other: None) -> dict[str, float]:
     return named("support", 1 / found.size, (1 / found.high, 1 / found.low))
 
 
+def nearest(rng: np.random.RandomState, scale: float, shift: float) -> Sides:
+    """Distances of 100 unseen images and 200 fakes in five cells, most of them nearer where scale is small."""
+    cells = rng.choice(5, 300, p=(0.3, 0.25, 0.2, 0.15, 0.1))
+    distances = np.exp(0.4 * rng.randn(300) + 0.2 * cells)
+    distances[100:] *= scale**4
+    return (distances[:100], cells[:100]), (distances[100:], cells[100:])
+
+
+def copying(unseen: Sides, fake: Sides) -> dict[str, float]:
+    found = c_t(unseen[0], fake[0], unseen[1], fake[1])
+    assert found is not None
+    return named("c_t", found.value, (found.low, found.high))
+
+
 METRICS: dict[str, tuple[Callable[..., dict[str, float]], Callable[..., Sides], float]] = {
     "kernel": (kernel.compute, features, 1),
     "kernel_heavy": (kernel.compute, heavy, 2),
@@ -176,6 +191,7 @@ METRICS: dict[str, tuple[Callable[..., dict[str, float]], Callable[..., Sides], 
     "faces": (faces_by_chance, bright, 0.5),
     "path_length": (plain_path_length, bent, 0.5),
     "support": (inverse_support, drawn, 2),
+    "c_t": (copying, nearest, 2),
     "prdc_apart": (prdc.compute, apart, 0.25),
     "swd": (swd.compute, small_clouds, 0.25),
     "swd_gray": (swd.compute, textures, 0.25),

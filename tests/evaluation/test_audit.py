@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from mien.cli import main
 from mien.core import artefacts
@@ -61,7 +61,8 @@ def test_new_faces_may_be_released_and_copies_are_held_back(folder):
     bad = json.loads((folder / "bad" / "audit.json").read_text())
     assert bad["verdict"] == "hold back"
     assert bad["copies"] > 25
-    assert bad["c_t"] < -3 < good["c_t"]
+    assert bad["c_t"]["high"] < -3 < good["c_t"]["value"]
+    assert good["c_t"]["low"] < good["c_t"]["value"] < good["c_t"]["high"]
     assert good["attraction"]["ratio"] < 2 < bad["attraction"]["ratio"]
     assert bad["authenticity"]["value"] < 0.2 < good["authenticity"]["low"]
     page = (folder / "bad" / "audit.html").read_text()
@@ -119,22 +120,38 @@ def test_c_t_is_a_standard_normal_of_ranks():
     u = sum(float(f > h) for f in fake for h in held_out)
     expected = (u - 80 * 60 / 2) / np.sqrt(80 * 60 * 141 / 12)
     cells = np.zeros(80, int), np.zeros(60, int)
-    assert c_t(held_out, fake, *cells) == pytest.approx(expected)
+    assert c_t(held_out, fake, *cells).value == pytest.approx(expected)
     assert expected < -3
-    swapped = c_t(fake, held_out, cells[1], cells[0])
+    swapped = c_t(fake, held_out, cells[1], cells[0]).value
     assert swapped == pytest.approx(-expected), "arguments swapped: it underfits as much"
-    equal = [c_t(rng.rand(80), rng.rand(60), *cells) for _ in range(300)]
+    equal = [c_t(rng.rand(80), rng.rand(60), *cells).value for _ in range(300)]
     assert np.std(equal) == pytest.approx(1, abs=0.12)
     assert abs(np.mean(equal)) < 0.2
 
 
 def test_c_t_averages_cells_by_the_hold_out_and_leaves_thin_ones_out():
     rng = np.random.RandomState(1)
-    held_out, fake = rng.rand(90), rng.rand(60)
-    one, two = np.repeat([0, 1, 2], [60, 25, 5]), np.repeat([0, 1, 2], [30, 25, 5])
-    parts = [c_t(held_out[one == i], fake[two == i], one[one == i], two[two == i]) for i in (0, 1)]
-    assert c_t(held_out, fake, one, two) == pytest.approx((60 * parts[0] + 25 * parts[1]) / 85)
-    assert c_t(held_out[:5], fake, one[:5], two) is None
+    held_out, fake = rng.rand(87), rng.rand(57)
+    one, two = np.repeat([0, 1, 2], [60, 25, 2]), np.repeat([0, 1, 2], [30, 25, 2])
+    parts = [c_t(held_out[one == i], fake[two == i], one[one == i], two[two == i]).value for i in (0, 1)]
+    assert c_t(held_out, fake, one, two).value == pytest.approx((60 * parts[0] + 25 * parts[1]) / 85)
+    assert c_t(held_out[:2], fake, one[:2], two) is None
+
+
+def test_the_error_of_c_t_is_that_of_leaving_each_image_out():
+    """Against the jackknife as its definition says, image by image; equal distances count half."""
+    rng = np.random.RandomState(2)
+    held_out, fake = rng.randint(0, 30, 40), rng.randint(5, 40, 30)
+    one, two = rng.randint(0, 2, 40), rng.randint(0, 2, 30)
+    whole = c_t(held_out, fake, one, two)
+    variance = 0.0
+    for size, without in (
+        (40, lambda i: (np.delete(held_out, i), fake, np.delete(one, i), two)),
+        (30, lambda i: (held_out, np.delete(fake, i), one, np.delete(two, i))),
+    ):
+        variance += (size - 1) * np.var([c_t(*without(i)).value for i in range(size)])
+    half = t.ppf(0.975, 29) * variance**0.5
+    assert (whole.low, whole.high) == pytest.approx((whole.value - half, whole.value + half))
 
 
 def test_authenticity_of_copies_is_none_and_of_the_same_distribution_about_a_half():

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel
-from scipy.stats import fisher_exact, mannwhitneyu, permutation_test
+from scipy.stats import fisher_exact, permutation_test
 from sklearn.cluster import KMeans
 
 from mien import TOOL
@@ -13,7 +13,7 @@ from mien.core.events import Column, Table
 from mien.core.score import Interval
 from mien.core.types import Dataset
 from mien.evaluation.copies import Gallery, Nearest, Planted
-from mien.metrics._intervals import of_share
+from mien.metrics._intervals import around, of_share
 
 Verdict = Literal["release", "hold back", "undecided"]
 
@@ -24,7 +24,7 @@ _PULL = 2.0  # times as many fakes for a training image as for an unseen one
 _LEAST = {"unseen": 100, "fakes": 200}
 _LEAST_NEAREST, _LEAST_FOUND = 0.95, 0.6
 _CELLS = 5
-_FEWEST_OF_A_CELL = 10  # of either side: fewer say nothing of it
+_FEWEST_OF_A_CELL = 3  # of either side
 
 
 class Power(BaseModel, frozen=True):
@@ -89,7 +89,7 @@ class Audit(BaseModel, frozen=True, protected_namespaces=()):
     copy_cut: float
     most_copies: float
     power: tuple[Power, ...]
-    c_t: float | None
+    c_t: Interval | None
     authenticity: Interval
     tool: str = TOOL
 
@@ -121,23 +121,40 @@ def attraction(train: np.ndarray, unseen: np.ndarray) -> tuple[float, float]:
 
 def c_t(
     held_out: np.ndarray, fake: np.ndarray, cells_held_out: np.ndarray, cells_fake: np.ndarray
-) -> float | None:
+) -> Interval | None:
     """C_T (Meehan, Chaudhuri and Dasgupta 2020): below -3 it copies, above 3 it underfits; about 0 else.
 
     held_out, fake: distances to the nearest training image, [N] and [M]. cells_*: the cell of the space that
     each image lies in. Of each cell the Mann-Whitney statistic of "fakes are farther" as a standard normal,
-    averaged by the hold-out's share of the cell. None where no cell has enough of both.
+    averaged by the hold-out's share of the cell. The interval is by leaving each image out in turn; the paper
+    asks for more images in a cell, but then a cell that comes or goes moves C_T by more than any one of its
+    images. None where no cell has enough of both.
     """
-    total, weight = 0.0, 0
+    cells = []
     for cell in np.unique(cells_held_out):
         ours, theirs = held_out[cells_held_out == cell], fake[cells_fake == cell]
-        n, m = len(ours), len(theirs)
-        if min(n, m) < _FEWEST_OF_A_CELL:
-            continue
-        farther = float(mannwhitneyu(theirs, ours).statistic)
-        total += n * (farther - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
-        weight += n
-    return total / weight if weight else None
+        if min(len(ours), len(theirs)) >= _FEWEST_OF_A_CELL:
+            cells.append(np.sign(theirs - ours[:, None]) / 2 + 0.5)  # which fakes are farther: [n, m]
+    if not cells:
+        return None
+    parts = [len(farther) * _normal(farther.sum(), *farther.shape) for farther in cells]
+    total, weight = sum(parts), sum(map(len, cells))
+    without: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for farther, part in zip(cells, parts, strict=True):
+        n, m = farther.shape
+        all_, rest = farther.sum(), total - part
+        without[0].append((rest + (n - 1) * _normal(all_ - farther.sum(1), n - 1, m)) / (weight - 1))
+        without[1].append((rest + n * _normal(all_ - farther.sum(0), n, m - 1)) / weight)
+    sides = [np.concatenate(side) for side in without]
+    error = np.sqrt(sum((len(side) - 1) * side.var() for side in sides))
+    value = float(total / weight)
+    low, high = around(value, float(error), min(map(len, sides)) - 1)
+    return Interval(value=value, low=low, high=high)
+
+
+def _normal(farther: np.ndarray, n: int, m: int) -> np.ndarray:
+    """The Mann-Whitney statistic of n and m distances as a standard normal."""
+    return (farther - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
 
 
 def authenticity(distances: np.ndarray, nearest: np.ndarray, own: np.ndarray) -> Interval:
@@ -318,7 +335,9 @@ def shown(result: Audit) -> Table:
     rows.append(("fakes", f"{result.num_fakes}", "", *(f"{s.fakes.value:.1%}" for s in by)))
     pull = result.attraction
     drawn = "" if pull is None else f"fakes of a training image for each of an unseen one: {pull.ratio:.2f}; "
-    beside = "" if result.c_t is None else f"C_T {result.c_t:.1f} (below -3: copies, above 3: far off); "
+    beside = ""
+    if (c_t := result.c_t) is not None:
+        beside = f"C_T {c_t.value:.1f} ({c_t.low:.1f} to {c_t.high:.1f}; below -3: copies, above 3: far off); "
     return Table(
         columns,
         tuple(rows),
