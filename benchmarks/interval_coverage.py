@@ -166,7 +166,7 @@ def inverse_support(images: np.ndarray, other: None) -> dict[str, float]:
 
 
 def nearest(rng: np.random.RandomState, scale: float, shift: float) -> Sides:
-    """Distances of 100 unseen images and 200 fakes in five cells, most of them nearer where scale is small."""
+    """Distances of 100 unseen images and 200 fakes in five cells; fakes are nearer where scale is small."""
     cells = rng.choice(5, 300, p=(0.3, 0.25, 0.2, 0.15, 0.1))
     distances = np.exp(0.4 * rng.randn(300) + 0.2 * cells)
     distances[100:] *= scale**4
@@ -177,6 +177,20 @@ def copying(unseen: Sides, fake: Sides) -> dict[str, float]:
     found = c_t(unseen[0], fake[0], unseen[1], fake[1])
     assert found is not None
     return named("c_t", found.value, (found.low, found.high))
+
+
+def uneven(rng: np.random.RandomState, scale: float, shift: float) -> Sides:
+    """100 gray pictures of 16 pixels, contrast by a t distribution of 4 degrees; the fakes are noisier."""
+
+    def side(noise: float) -> torch.Tensor:
+        coarse = torch.from_numpy(rng.randn(100, 1, 4, 4).astype(np.float32))
+        images = torch.nn.functional.interpolate(coarse, (16, 16), mode="bicubic")
+        images += 0.2 * torch.from_numpy(rng.randn(100, 1, 16, 16).astype(np.float32))
+        images *= torch.from_numpy(np.abs(rng.standard_t(4, (100, 1, 1, 1))).astype(np.float32)) * 15
+        images += noise * torch.from_numpy(rng.randn(100, 1, 16, 16).astype(np.float32))
+        return (images + 128).clamp(0, 255).byte()
+
+    return side(0), side(20 * shift)
 
 
 METRICS: dict[str, tuple[Callable[..., dict[str, float]], Callable[..., Sides], float]] = {
@@ -194,6 +208,7 @@ METRICS: dict[str, tuple[Callable[..., dict[str, float]], Callable[..., Sides], 
     "c_t": (copying, nearest, 2),
     "prdc_apart": (prdc.compute, apart, 0.25),
     "swd": (swd.compute, small_clouds, 0.25),
+    "swd_uneven": (swd.compute, uneven, 0.25),
     "swd_gray": (swd.compute, textures, 0.25),
 }
 

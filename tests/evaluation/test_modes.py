@@ -23,8 +23,9 @@ def clusters(count, *, among=range(20), seed=0, tight=0.3):
 
 def test_a_tenth_of_the_clusters_dropped_is_found_and_nothing_else():
     found = occupancy(clusters(1000), clusters(1000, among=range(2, 20), seed=1), bins=20)
-    assert len(found.missing) == 2
+    assert 1 <= len(found.missing) <= 2
     assert all(one.fake == 0 and one.real > 0.03 for one in found.missing)
+    assert len(found.missing_reals) == pytest.approx(100, abs=20)
     whole = occupancy(clusters(1000), clusters(1000, seed=2), bins=20)
     assert whole.missing == ()
     assert whole.jsd < 0.02 < found.jsd
@@ -40,16 +41,17 @@ def test_without_a_drop_a_bin_is_called_missing_once_in_twenty_times_at_most():
 
 def test_half_the_classes_dropped_and_one_face_repeated():
     half = occupancy(clusters(600), clusters(600, among=range(10), seed=1), bins=20)
-    assert len(half.missing) == 10
+    assert len(half.missing_reals) == pytest.approx(300, abs=30)
     assert half.ndb > 0.8 > 0.2 > half.ndb_real
     one = occupancy(clusters(600), np.repeat(clusters(1), 600, axis=0), bins=20)
-    assert len(one.missing) == 19
+    assert len(one.missing_reals) > 0.9 * 570
     assert one.jsd > 0.7
 
 
 def test_few_fakes_get_bins_that_can_be_missed():
     one = occupancy(clusters(1000), np.repeat(clusters(1), 60, axis=0))
-    assert len(one.missing) == len(one.bins) - 1 == 5
+    assert len(one.bins) == 6
+    assert len(one.missing_reals) > 700
     with pytest.raises(InputError, match="choose 2 to 50"):
         occupancy(clusters(100), clusters(100), bins=51)
     with pytest.raises(InputError, match="0 bins"):
@@ -90,9 +92,9 @@ def test_the_stated_power_is_that_of_fresh_losses():
 
 @pytest.mark.slow
 def test_power_grows_with_the_number_of_images():
-    few, some, many = (power(cloud(count), count) for count in (150, 400, 800))
+    few, some, many = (power(cloud(count), count) for count in (150, 300, 600))
     assert few.chance < some.chance < many.chance
-    assert few.times > some.times > many.times > 1
+    assert few.times > some.times >= many.times >= 1
     always = mode_scores._carried_on(np.array([72, 72]), np.log([0.5, 0.3]))
     assert always.chance > 0.95
     assert always.times == 1
@@ -152,7 +154,8 @@ def test_the_command_shows_what_is_missing(tmp_path, monkeypatch, fails):
     chance, low, high = found["power"]
     assert 0 <= low < chance < high <= 1
     page = (tmp_path / "modes" / "modes.html").read_text()
-    assert "1 of 10 bins of training images are missing" in page
+    assert "A kind of training image is missing" in page
+    assert page.count("missing: ") == 1
     assert page.count("<img") == 10
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
     assert "50 images or more" in fails("modes", "few.npy", *options)
@@ -162,7 +165,10 @@ def test_the_command_shows_what_is_missing(tmp_path, monkeypatch, fails):
     assert "1 channel, but train.npy has 3" in fails("modes", "gray.npy", *options)
 
 
-def test_holms_correction_is_stricter_than_each_and_milder_than_bonferroni():
-    chances = np.array([0.001, 0.02, 0.013, 0.5])
-    assert mode_scores._holm(chances).tolist() == [True, True, True, False]
-    assert mode_scores._holm(np.array([0.02, 0.02, 0.02, 0.02])).tolist() == [False] * 4
+def test_bins_that_overlap_are_named_once_and_none_is_mostly_in_another():
+    found = occupancy(clusters(600), clusters(600, among=range(14), seed=1))
+    covered = np.zeros(600, int)
+    for one in found.missing:
+        assert np.mean(covered[one.members] > 0) < 0.5
+        covered[one.members] += 1
+    assert np.flatnonzero(covered).tolist() == found.missing_reals.tolist()

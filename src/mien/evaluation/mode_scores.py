@@ -13,6 +13,8 @@ from mien.metrics._intervals import around
 _FEWEST = 50  # images a side
 _LEVEL = 0.05
 _RARE = 0.5  # times the share among reals: rarer, and surely so, a bin counts as missing
+_PARTITIONS = 8  # of each of two sizes of bins
+_PERMUTATIONS = 200
 _CLUSTERS, _LOST_CLUSTERS = 20, 2  # planted losses: a tenth of so many clusters
 _PLANTINGS = 72  # at each size
 _SIZES = (1.0, 0.6)  # times as many images as can be spared
@@ -23,17 +25,11 @@ _ALIKE = 0.01  # share of real images that have another real one nearer than the
 
 @dataclass(frozen=True)
 class Bin:
-    """A cell of the training images. real, fake: the shares of both sides that lie in it.
+    """A cell of the training images. members: their indexes. real, fake: the shares of both sides in it."""
 
-    p_value: of fakes being there no more seldom. missing: whether they surely are (after Holm's correction
-    over all bins), and by half or more.
-    """
-
-    number: int
+    members: np.ndarray
     real: float
     fake: float
-    p_value: float
-    missing: bool
 
     @property
     def ratio(self) -> float:
@@ -44,19 +40,21 @@ class Bin:
 class Occupancy:
     """NDB (Richardson and Weiss 2018): bins whose shares differ at 5 %, over their number, and JSD in bits.
 
-    ndb_real: what one half of the reals has against the other: about .05. bins: the emptiest first.
-    labels_real: the bin of each real.
+    ndb_real: what one half of the reals has against the other: about .05. bins: the emptiest first. missing:
+    of many ways to part the reals, bins that fakes surely lack, by half or more; of overlapping ones the
+    emptiest.
     """
 
     ndb: float
     ndb_real: float
     jsd: float
     bins: tuple[Bin, ...]
-    labels_real: np.ndarray
+    missing: tuple[Bin, ...]
 
     @property
-    def missing(self) -> tuple[Bin, ...]:
-        return tuple(bin_ for bin_ in self.bins if bin_.missing)
+    def missing_reals(self) -> np.ndarray:
+        """Indexes of the reals that lie in a missing bin."""
+        return np.unique(np.concatenate([np.zeros(0, int), *(one.members for one in self.missing)]))
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,8 @@ class Support:
 def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, seed: int = 0) -> Occupancy:
     """Shares of both sides in cells of the reals. real, fake: features [N, D] and [M, D].
 
-    bins: by default so many that a cell holds some 25 reals and would hold 10 fakes, 5 to 100. Raises
-    InputError with too few images.
+    bins: by default so many that a cell holds some 25 reals and would hold 10 fakes, 5 to 100; what is
+    missing is looked for with as many and with twice as many. Raises InputError with too few images.
     """
     if min(len(real), len(fake)) < _FEWEST:
         raise InputError(
@@ -101,27 +99,64 @@ def occupancy(real: np.ndarray, fake: np.ndarray, *, bins: int | None = None, se
     most = len(real) // 2
     if bins is not None and not 2 <= bins <= most:
         raise InputError(f"{bins} bins of {len(real):,} training images: choose 2 to {most:,}")
-    # With fewer fakes to a bin, not even an empty one surely lacks them.
-    number = bins or int(np.clip(min(len(real) // 25, len(fake) // 10), 5, 100))
-    half = np.random.RandomState(seed).permutation(len(real))
-    fitted = KMeans(number, n_init=3, random_state=seed).fit(np.asarray(real, np.float32))
-    labels, theirs = fitted.labels_, fitted.predict(np.asarray(fake, np.float32))
+    number = bins or _number_of_bins(len(real), len(fake))
+    x, y = np.asarray(real, np.float32), np.asarray(fake, np.float32)
+    fitted = KMeans(number, n_init=3, random_state=seed).fit(x)
+    labels, theirs = fitted.labels_, fitted.predict(y)
     counts = [np.bincount(each, minlength=number) for each in (labels, theirs)]
-    chances = norm.cdf(_pooled_z(*counts))
     shares = [count / count.sum() for count in counts]
-    missing = _holm(chances) & (shares[1] < _RARE * shares[0])
     cells = [
-        Bin(at, float(shares[0][at]), float(shares[1][at]), float(chances[at]), bool(missing[at]))
-        for at in range(number)
+        Bin(np.flatnonzero(labels == at), float(shares[0][at]), float(shares[1][at])) for at in range(number)
     ]
+    half = np.random.RandomState(seed).permutation(len(real))
     first, second = (np.bincount(labels[part], minlength=number) for part in np.array_split(half, 2))
     return Occupancy(
         ndb=_ndb(*counts),
         ndb_real=_ndb(first, second),
         jsd=_jsd(*shares),
         bins=tuple(sorted(cells, key=lambda cell: cell.ratio)),
-        labels_real=labels,
+        missing=tuple(_missing(x, y, number, seed)),
     )
+
+
+def _number_of_bins(num_real: int, num_fake: int) -> int:
+    """With fewer fakes to a bin, not even an empty one surely lacks them."""
+    return int(np.clip(min(num_real // 25, num_fake // 10), 5, 100))
+
+
+def _missing(real: np.ndarray, fake: np.ndarray, bins: int, seed: int) -> list[Bin]:
+    """Bins of many partitions that fakes surely lack (5 % over all of them together), the emptiest first.
+
+    A lost kind of face seldom fills a bin of one partition; of many, some bin fits it. Bins overlap, so what
+    is least of all of them by chance is found by permuting which side an image is of (Westfall and Young
+    1993), and a bin counts for what emptier ones do not hold, which is to be most of it.
+    """
+    rng = np.random.RandomState(seed)
+    parted = []
+    for number in (bins, min(2 * bins, len(real) // 2)):
+        for _ in range(_PARTITIONS):
+            # Few steps from chance: partitions are to differ.
+            means = KMeans(number, init="random", n_init=1, max_iter=8, random_state=rng.randint(1 << 30))
+            labels = np.concatenate([means.fit(real).labels_, means.predict(fake)])
+            parted.append(np.eye(number, dtype=np.float32)[labels])
+    within = np.concatenate(parted, axis=1)
+    sides = np.zeros((_PERMUTATIONS + 1, len(within)), np.float32)
+    sides[:, : len(real)] = 1
+    for row in sides[1:]:
+        rng.shuffle(row)
+    counts = sides @ within  # of reals in each bin: in truth, then by chance
+    z = _pooled_z(counts, within.sum(0) - counts, len(real), len(fake))
+    by_chance = np.sort(z[1:].min(axis=1))
+    real_share, fake_share = (part.mean(0) for part in np.split(within, [len(real)]))
+    sure = np.flatnonzero(z[0] < by_chance[int(_LEVEL * _PERMUTATIONS) - 1])
+    found, left = [], np.ones(len(within), bool)
+    for at in sure[np.argsort(fake_share[sure] / real_share[sure], kind="stable")]:
+        here = within[:, at] > 0
+        new_real, new_fake = (part.mean() for part in np.split(here & left, [len(real)]))
+        if new_real > real_share[at] / 2 and new_fake < _RARE * new_real:
+            found.append(Bin(np.flatnonzero(here[: len(real)]), float(real_share[at]), float(fake_share[at])))
+            left &= ~here
+    return found
 
 
 def power(real: np.ndarray, num_fake: int, *, bins: int | None = None, seed: int = 0) -> Power | None:
@@ -161,8 +196,9 @@ def _finds(
     order = rng.permutation(len(rows))
     kept, rest = order[:count], order[count:]
     fakes = rest[~lost[rest]][:num_fake]
-    occupied = occupancy(rows[kept], rows[fakes], bins=bins, seed=int(rng.randint(1 << 30)))
-    return any(lost[kept][occupied.labels_real == one.number].mean() > 0.5 for one in occupied.missing)
+    number = bins or _number_of_bins(len(kept), len(fakes))
+    missing = _missing(rows[kept], rows[fakes], number, int(rng.randint(1 << 30)))
+    return any(lost[kept][one.members].mean() > 0.5 for one in missing)
 
 
 def _carried_on(found: np.ndarray, log_sizes: np.ndarray) -> Power:
@@ -200,9 +236,8 @@ def cut_of(distances: np.ndarray) -> float:
     return float(np.quantile(apart.min(1), _ALIKE))
 
 
-def _pooled_z(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    """z of each bin's difference in shares, with the pooled error."""
-    n, m = real.sum(), fake.sum()
+def _pooled_z(real: np.ndarray, fake: np.ndarray, n: int, m: int) -> np.ndarray:
+    """z of each bin's difference in shares, of n and m images, with the pooled error."""
     pooled = (real + fake) / (n + m)
     error = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-12) * (1 / n + 1 / m))
     return np.asarray((fake / m - real / n) / error)
@@ -210,17 +245,8 @@ def _pooled_z(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
 
 def _ndb(real: np.ndarray, fake: np.ndarray) -> float:
     """The share of bins whose shares differ at 5 %."""
-    return float(np.mean(2 * norm.sf(np.abs(_pooled_z(real, fake))) < _LEVEL))
-
-
-def _holm(chances: np.ndarray) -> np.ndarray:
-    """Which hypotheses fall at 5 % over all of them together (Holm 1979)."""
-    order = np.argsort(chances)
-    bounds = _LEVEL / (len(chances) - np.arange(len(chances)))
-    rejected = np.cumprod(chances[order] < bounds).astype(bool)
-    out = np.zeros(len(chances), bool)
-    out[order] = rejected
-    return out
+    z = _pooled_z(real, fake, real.sum(), fake.sum())
+    return float(np.mean(2 * norm.sf(np.abs(z)) < _LEVEL))
 
 
 def _jsd(p: np.ndarray, q: np.ndarray) -> float:

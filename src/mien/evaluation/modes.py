@@ -33,11 +33,11 @@ _PRDC = ("coverage", "recall", "recall_symmetric")
 class Modes(BaseModel, frozen=True, protected_namespaces=()):
     """What `mien modes` found through one feature network.
 
-    ndb, ndb_real, jsd: see `mode_scores.Occupancy`. missing: of the bins, those that fakes surely lack, as
-    (share of training images, share of fakes). power: the chance that a loss of a tenth of the clusters is
-    found, with its interval; None with too few images to try. enough: training images and fakes that find
-    it in 80 %, None where these do. support, support_real: (size, low, high), None: no bound.
-    prdc: coverage, recall and its symmetric form, each (value, low, high).
+    ndb, ndb_real, jsd: see `mode_scores.Occupancy`. missing: bins that fakes surely lack, as (share of
+    training images, share of fakes); missing_share: of the training images that lie in any of them. power:
+    the chance that a loss of a tenth of the clusters is found, with its interval; None with too few images to
+    try. enough: training images and fakes that find it in 80 %, None where these do. support, support_real:
+    (size, low, high), None: no bound. prdc: coverage, recall and its symmetric form, each (value, low, high).
     """
 
     model: str
@@ -51,6 +51,7 @@ class Modes(BaseModel, frozen=True, protected_namespaces=()):
     ndb_real: float
     jsd: float
     missing: tuple[tuple[float, float], ...]
+    missing_share: float
     power: tuple[float, float, float] | None
     enough: tuple[int, int] | None
     support: tuple[float | None, float | None, float | None]
@@ -76,10 +77,10 @@ def modes(
 ) -> Modes:
     """Say what the training images show and the model does not draw, with pictures of it.
 
-    Training images are parted into bins by their features; a bin is missing where fakes are surely rarer
-    (5 % over all bins together). Beside it: NDB and JSD, coverage and recall, and the support by the birthday
-    paradox: how many different faces there seem to be. Writes modes.html and modes.json. Raises InputError
-    where there are too few images.
+    Training images are parted into bins by their features, in many ways; a kind is missing where fakes are
+    surely rarer in its bin (5 % over all bins together), and by half or more. Beside it: NDB and JSD,
+    coverage and recall, and the support by the birthday paradox: how many different faces there seem to be.
+    Writes modes.html and modes.json. Raises InputError where there are too few images.
 
     Parameters
     ----------
@@ -134,6 +135,7 @@ def modes(
         ndb_real=bins_of.ndb_real,
         jsd=bins_of.jsd,
         missing=tuple((one.real, one.fake) for one in bins_of.missing),
+        missing_share=len(bins_of.missing_reals) / num_real,
         power=None if chance is None else (chance.chance, chance.low, chance.high),
         enough=None
         if chance is None or chance.times == 1
@@ -148,8 +150,7 @@ def modes(
     chosen = choice(len(train), num_real)
 
     def images(bin_: Bin) -> Tensor:
-        members = np.flatnonzero(bins_of.labels_real == bin_.number)[:_SHOWN_IMAGES]
-        return torch.cat(list(pictures(train, chosen[members])))
+        return torch.cat(list(pictures(train, chosen[bin_.members[:_SHOWN_IMAGES]])))
 
     write_text(out / "modes.json", result.model_dump_json(indent=1) + "\n")
     write_html(out / "modes.html", "modes.html.j2", _context(result, bins_of, images))
@@ -167,16 +168,17 @@ def sentences(result: Modes) -> list[tuple[str, str]]:
     real_size = result.support_real[0]
     lines = []
     if result.missing:
-        share = sum(real for real, _ in result.missing)
+        number = len(result.missing)
+        kinds = "a kind of training image is" if number == 1 else f"{number} kinds of training image are"
         lines.append(
             (
                 "doubt",
-                f"{len(result.missing)} of {result.num_bins} bins of training images are missing among the"
-                f" fakes or far too rare; {share:.0%} of the training images lie there",
+                f"{kinds} missing among the fakes or far too rare; {result.missing_share:.0%} of the training"
+                " images are of such a kind",
             )
         )
     else:
-        lines.append(("good", f"none of {result.num_bins} bins of training images is surely missing"))
+        lines.append(("good", "no kind of training image is surely missing"))
     lines.append(_power(result))
     if size is None:
         lines.append(
@@ -219,7 +221,7 @@ def _rounded_up(number: float) -> int:
 def shown(result: Modes) -> Table:
     columns = (Column("score", wraps=True), Column("value", wraps=True), Column("what is usual", wraps=True))
     rows: list[tuple[str, ...]] = [
-        ("bins missing", f"{len(result.missing)} of {result.num_bins}", "0"),
+        ("kinds missing", f"{len(result.missing)}", "0"),
         ("NDB/K", f"{result.ndb:.2f}", f"{result.ndb_real:.2f} (real halves)"),
         ("JSD, bits", f"{result.jsd:.3f}", "0"),
         *(
@@ -233,9 +235,11 @@ def shown(result: Modes) -> Table:
 
 
 def _context(result: Modes, occupied: Occupancy, images: Any) -> dict[str, Any]:
+    lost = occupied.missing_reals
+    others = [bin_ for bin_ in occupied.bins if np.isin(bin_.members, lost).mean() < 0.5]
     rows = []
-    for bin_ in occupied.bins[:_SHOWN_BINS]:
-        strip: Shown = show_strip(images(bin_).numpy(), f"training images of bin {bin_.number}", made=None)
+    for bin_ in (*occupied.missing, *others)[:_SHOWN_BINS]:
+        strip: Shown = show_strip(images(bin_).numpy(), f"training images of bin {len(rows) + 1}", made=None)
         rows.append((bin_, strip))
     return {
         "modes": result,

@@ -337,7 +337,9 @@ def shown(result: Audit) -> Table:
     drawn = "" if pull is None else f"fakes of a training image for each of an unseen one: {pull.ratio:.2f}; "
     beside = ""
     if (c_t := result.c_t) is not None:
-        beside = f"C_T {c_t.value:.1f} ({c_t.low:.1f} to {c_t.high:.1f}; below -3: copies, above 3: far off); "
+        beside = (
+            f"C_T {c_t.value:.1f} ({c_t.low:.1f} to {c_t.high:.1f}; below -3: copies, above 3: far off); "
+        )
     return Table(
         columns,
         tuple(rows),

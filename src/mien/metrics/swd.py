@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.stats import kurtosis, norm
 from torch import Tensor
 from torch.nn import functional
 
@@ -51,16 +51,26 @@ def compute(
     scores["swd"] = float(np.mean(list(scores.values())))
     if count < 16:
         return scores
-    errors = _errors(real[:count], fake[:count], np.array(list(scores.values())), seed)
+    errors, freedom = _errors(real[:count], fake[:count], np.array(list(scores.values())), seed)
     result: dict[str, float] = {}
-    for (name, value), error in zip(scores.items(), errors, strict=True):
-        low, high = around(value, error, min(count, _FEW_IMAGES) - 1)
-        result |= named(name, value, (max(low, 0.0), high))
+    for (name, value), error, free in zip(scores.items(), errors, freedom, strict=True):
+        result |= named(name, value, _interval(value, error, free))
     return result
 
 
-def _errors(real: Tensor, fake: Tensor, values: np.ndarray, seed: int) -> np.ndarray:
+def _interval(value: float, error: float, freedom: float) -> tuple[float, float]:
+    """Of the mean of a lognormal number: the error of a distance grows with it (Cox; Land 1972)."""
+    if error >= value:
+        return 0.0, around(value, error, freedom)[1]
+    low, high = around(np.log(value) + (error / value) ** 2 / 2, error / value, freedom)
+    return min(float(np.exp(low)), value), float(np.exp(high))
+
+
+def _errors(real: Tensor, fake: Tensor, values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Standard error of each level's distance and of their mean, from fewer images, patches and projections.
+
+    With the degrees of freedom of each: few images of high contrast make up most of an error, which is then
+    known as badly as by few, as the kurtosis of the influences says.
 
     Where sides are far apart the variance is that of each pair of images' influence. Where they are equal the
     distance is a mean of absolute values of noise, whose variance is less: 1 - 2/pi of it where all is one
@@ -80,7 +90,9 @@ def _errors(real: Tensor, fake: Tensor, values: np.ndarray, seed: int) -> np.nda
     influences = np.array([*levels, np.mean(levels, axis=0)])
     chance = np.array([*by_chance, np.mean(by_chance)]) * np.sqrt(count / len(real))
     share = np.interp(values / np.maximum(chance, 1e-12), *_FOLDED)
-    return np.asarray(np.sqrt(share * influences.var(1, ddof=1) / len(real)))
+    tails = np.maximum(np.nan_to_num(kurtosis(influences, axis=1)), 0)
+    freedom = 2 / (2 / (count - 1) + tails / count)
+    return np.sqrt(share * influences.var(1, ddof=1) / len(real)), freedom
 
 
 def _folded_normal() -> tuple[np.ndarray, np.ndarray]:
