@@ -237,9 +237,9 @@ def shown(result: Modes) -> Table:
 def _context(result: Modes, occupied: Occupancy, images: Any) -> dict[str, Any]:
     lost = occupied.missing_reals
     others = [bin_ for bin_ in occupied.bins if np.isin(bin_.members, lost).mean() < 0.5]
-    rows = []
+    rows: list[tuple[Bin, Shown]] = []
     for bin_ in (*occupied.missing, *others)[:_SHOWN_BINS]:
-        strip: Shown = show_strip(images(bin_).numpy(), f"training images of bin {len(rows) + 1}", made=None)
+        strip = show_strip(images(bin_).numpy(), f"training images of bin {len(rows) + 1}", made=None)
         rows.append((bin_, strip))
     return {
         "modes": result,

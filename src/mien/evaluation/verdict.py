@@ -154,7 +154,7 @@ def c_t(
 
 def _normal(farther: np.ndarray, n: int, m: int) -> np.ndarray:
     """The Mann-Whitney statistic of n and m distances as a standard normal."""
-    return (farther - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
+    return np.asarray((farther - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
 
 
 def authenticity(distances: np.ndarray, nearest: np.ndarray, own: np.ndarray) -> Interval:
