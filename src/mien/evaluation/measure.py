@@ -115,7 +115,7 @@ def measure_all(
             say(note)
         check_alike(fakes.spec, reals.spec, fakes.label, data)
     count = _fake_count(opened, num_fake, reals)
-    num = min(_count("num_real", num_real, min(len(reals), _MOST_REALS)), len(reals))
+    num = min(_count("real pictures", num_real, min(len(reals), _MOST_REALS)), len(reals))
     modules = _modules(metrics, fetch, say)
     if not reals.has_images:
         modules = _without_pixels(modules, bool(metrics), say)
@@ -188,13 +188,13 @@ def _fake_count(opened: Sequence[Fakes], requested: int | None, reals: Reals) ->
     if requested is not None and sizes and requested > most:
         smallest = min(sizes, key=lambda label: sizes[label])
         raise InputError(f"{smallest} holds {most:,} pictures: --count {requested:,} is more")
-    return _count("num_fake", requested, min(len(reals), most))
+    return _count("fakes", requested, min(len(reals), most))
 
 
 def _count(name: str, requested: int | None, default: int) -> int:
     count = default if requested is None else requested
     if count < 8:
-        raise InputError(f"{name} is {count}: measuring needs 8 pictures or more on each side")
+        raise InputError(f"measuring needs 8 pictures or more on each side; there are {count} {name}")
     return count
 
 
