@@ -9,7 +9,6 @@ from loopback import collect, item, jpeg, lines, manifest, redirect, serving, si
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from mien.collect.addresses import Refused, hosts_of, is_public
-from mien.collect.net import GuardedResolver
 from mien.collect.site import parse_site
 from mien.core.errors import InputError
 
@@ -177,6 +176,8 @@ class _Answers:
 def test_a_name_leads_to_its_public_addresses_alone():
     """What is handed on is what is connected to, so it does not help to answer otherwise the next time."""
     inner, blocked = _Answers("93.184.216.34", "10.0.0.1", "::1", "2606:4700::1", "64:ff9b::a00:1"), {}
+    from mien.collect.net import GuardedResolver  # and Scrapy, which looks at all modules there are
+
     resolver = GuardedResolver(inner, _hosts("intranet", "example.org:81"), blocked)
     resolver.resolveHostName(inner, "example.org", 80)
     assert inner.handed == ["93.184.216.34", "2606:4700::1", "done"]

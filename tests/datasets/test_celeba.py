@@ -12,8 +12,6 @@ from mien.datasets.layouts import celeba
 from mien.datasets.opening import open_dataset, open_index, recognise
 from miniatures_celeba import HEIGHT, NAMES, WIDTH, attribute_line, celeba_rows, write_celeba
 
-ROWS = celeba_rows()
-
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
@@ -22,20 +20,20 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def root(tmp_path):
-    return write_celeba(tmp_path / "CelebA", ROWS)
+    return write_celeba(tmp_path / "CelebA", celeba_rows())
 
 
 class TestCelebA(DatasetContract):
     def make(self, root):
-        return f"celeba:{write_celeba(root, ROWS)}"
+        return f"celeba:{write_celeba(root, celeba_rows())}"
 
     def make_other(self, root):
-        return f"celeba:{write_celeba(root, ROWS[:-1])}"
+        return f"celeba:{write_celeba(root, celeba_rows()[:-1])}"
 
 
 class TestCelebAWithOptions(DatasetContract):
     def make(self, root):
-        return f"celeba:{write_celeba(root, ROWS)}?size=32&channels=1&labels=Male,Smiling&fold=1/2&split=test"
+        return f"celeba:{write_celeba(root, celeba_rows())}?size=32&channels=1&labels=Male,Smiling&fold=1/2&split=test"
 
     def make_other(self, root):
         return self.make(root).replace("Smiling", "Young")
@@ -45,7 +43,7 @@ def test_the_miniature_comes_back_whole(root):
     index = celeba.index(root)
     assert not index.problems
     assert not index.notes
-    for entry, row in zip(index.entries, ROWS, strict=True):
+    for entry, row in zip(index.entries, celeba_rows(), strict=True):
         assert entry.file == f"img_align_celeba/{row.file}"
         assert entry.labels == row.attributes
         assert all(type(value) is bool for value in entry.labels.values())
@@ -66,7 +64,7 @@ def test_the_miniature_comes_back_whole(root):
 def test_pictures_are_the_middle_square_with_height_and_width_in_place(root):
     dataset = open_dataset(f"celeba:{root}?size={WIDTH}")
     top = (HEIGHT - WIDTH) // 2
-    for image, row in zip(dataset.images(np.arange(len(ROWS))), ROWS, strict=True):
+    for image, row in zip(dataset.images(np.arange(len(celeba_rows()))), celeba_rows(), strict=True):
         wanted = row.pixels[top : top + WIDTH].transpose(2, 0, 1)
         assert np.abs(image.astype(int) - wanted).mean() < 2  # JPEG
 
@@ -74,7 +72,7 @@ def test_pictures_are_the_middle_square_with_height_and_width_in_place(root):
 def test_a_slope_across_and_a_slope_down_stay_what_they_are(root):
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     slope = np.stack([x, y, np.zeros_like(x)], axis=-1).astype(np.uint8)
-    Image.fromarray(slope).save(root / "img_align_celeba" / ROWS[0].file, quality=100, subsampling=0)
+    Image.fromarray(slope).save(root / "img_align_celeba" / celeba_rows()[0].file, quality=100, subsampling=0)
     image = open_dataset(f"celeba:{root}?size=89").images(np.array([0]))[0].astype(float)
     at = np.arange(89) * 2 + 0.5  # of each pair of pixels
     assert np.abs(image[0] - at[None, :]).max() < 4
@@ -84,14 +82,14 @@ def test_a_slope_across_and_a_slope_down_stay_what_they_are(root):
 def test_labels_are_the_forty_by_name_as_0_and_1(root):
     dataset = open_dataset(f"celeba:{root}")
     assert dataset.spec.class_names == NAMES
-    wanted = [[row.attributes[name] for name in NAMES] for row in ROWS]
+    wanted = [[row.attributes[name] for name in NAMES] for row in celeba_rows()]
     np.testing.assert_array_equal(dataset.labels, np.array(wanted, np.float32))
     chosen = open_dataset(f"celeba:{root}?labels=Young,Male")
     np.testing.assert_array_equal(
         chosen.labels, dataset.labels[:, [NAMES.index("Young"), NAMES.index("Male")]]
     )
-    assert dataset.records[3]["labels"] == ROWS[3].attributes
-    assert dataset.records[3]["person"] == ROWS[3].person
+    assert dataset.records[3]["labels"] == celeba_rows()[3].attributes
+    assert dataset.records[3]["person"] == celeba_rows()[3].person
     assert dataset.records[3]["split"] == "train"
     assert "agreement" in dataset.records[3]["licence"]
 
@@ -99,12 +97,12 @@ def test_labels_are_the_forty_by_name_as_0_and_1(root):
 def test_an_attribute_is_found_by_its_name_and_not_its_place(root):
     before = open_dataset(f"celeba:{root}?labels=Smiling,Male").labels
     order = [NAMES[place] for place in np.random.default_rng(0).permutation(40)]
-    lines = [row.file + "".join(f" {1 if row.attributes[n] else -1}" for n in order) for row in ROWS]
-    text = "\n".join([str(len(ROWS)), " ".join(order), *reversed(lines)])
+    lines = [row.file + "".join(f" {1 if row.attributes[n] else -1}" for n in order) for row in celeba_rows()]
+    text = "\n".join([str(len(celeba_rows())), " ".join(order), *reversed(lines)])
     (root / "list_attr_celeba.txt").write_text(text)
     index = celeba.index(root)
     assert not index.problems
-    assert [entry.labels for entry in index.entries] == [row.attributes for row in ROWS]
+    assert [entry.labels for entry in index.entries] == [row.attributes for row in celeba_rows()]
     np.testing.assert_array_equal(open_dataset(f"celeba:{root}?labels=Smiling,Male").labels, before)
 
 
@@ -115,7 +113,7 @@ def test_any_number_of_spaces_and_any_line_ends_are_read(root):
     )
     index = celeba.index(root)
     assert not index.problems
-    assert [entry.labels for entry in index.entries] == [row.attributes for row in ROWS]
+    assert [entry.labels for entry in index.entries] == [row.attributes for row in celeba_rows()]
 
 
 def rewrite(root, change):
@@ -136,8 +134,10 @@ def test_a_truncated_list_is_said_with_its_line_and_the_rest_is_kept(root):
     told = [str(problem) for problem in index.problems]
     assert re.search(r"list_attr_celeba\.txt:1: it promises 202599 rows, but there are 6.* line 8", told[0])
     assert re.search(r"list_attr_celeba\.txt:8: \d+ values where line 2 names 40", told[1])
-    assert [p.where for p in index.problems[2:]] == [f"img_align_celeba/{row.file}" for row in ROWS[5:]]
-    assert [dict(e.labels) for e in index.entries] == [row.attributes for row in ROWS[:5]] + [{}] * 3
+    assert [p.where for p in index.problems[2:]] == [
+        f"img_align_celeba/{row.file}" for row in celeba_rows()[5:]
+    ]
+    assert [dict(e.labels) for e in index.entries] == [row.attributes for row in celeba_rows()[:5]] + [{}] * 3
     dataset = open_dataset(f"celeba:{root}")
     assert len(dataset) == 5
     assert any("3 of 8 pictures have no 5_o_Clock_Shadow" in note for note in dataset.notes)
@@ -148,11 +148,11 @@ def test_a_truncated_list_is_said_with_its_line_and_the_rest_is_kept(root):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (attribute_line(ROWS[1])[:-3], "39 values"),
-        (attribute_line(ROWS[1]) + " 1", "41 values"),
-        (attribute_line(ROWS[1])[:-2] + "-", "'-' is neither"),
-        (attribute_line(ROWS[1])[:-2] + "0", "'0' is neither"),
-        (attribute_line(ROWS[0]), "earlier line"),
+        (attribute_line(celeba_rows()[1])[:-3], "39 values"),
+        (attribute_line(celeba_rows()[1]) + " 1", "41 values"),
+        (attribute_line(celeba_rows()[1])[:-2] + "-", "'-' is neither"),
+        (attribute_line(celeba_rows()[1])[:-2] + "0", "'0' is neither"),
+        (attribute_line(celeba_rows()[0]), "earlier line"),
     ],
 )
 def test_a_wrong_row_costs_that_row_alone(root, line, words):
@@ -161,9 +161,9 @@ def test_a_wrong_row_costs_that_row_alone(root, line, words):
     (row, picture) = index.problems
     assert row.where == "list_attr_celeba.txt:4"
     assert words in row.text
-    assert picture.where == f"img_align_celeba/{ROWS[1].file}"
+    assert picture.where == f"img_align_celeba/{celeba_rows()[1].file}"
     assert [dict(e.labels) for e in index.entries] == [
-        {} if row is ROWS[1] else row.attributes for row in ROWS
+        {} if row is celeba_rows()[1] else row.attributes for row in celeba_rows()
     ]
 
 
@@ -184,18 +184,18 @@ def test_a_header_that_would_shift_labels_is_refused(root, change, words):
 
 
 def test_missing_and_broken_pictures_are_named(root):
-    (root / "img_align_celeba" / ROWS[2].file).unlink()
-    (root / "img_align_celeba" / ROWS[4].file).write_bytes(b"<html>")
+    (root / "img_align_celeba" / celeba_rows()[2].file).unlink()
+    (root / "img_align_celeba" / celeba_rows()[4].file).write_bytes(b"<html>")
     index = celeba.index(root)
-    assert [p.where for p in index.problems] == [f"img_align_celeba/{ROWS[2].file}"]
+    assert [p.where for p in index.problems] == [f"img_align_celeba/{celeba_rows()[2].file}"]
     for dataset in (open_dataset(f"celeba:{root}"), open_dataset(f"celeba:{root}")):  # the second is cached
         files = [record["source"].rpartition("/")[2] for record in dataset.records]
-        assert files == [row.file for row in ROWS if row not in (ROWS[2], ROWS[4])]
-        assert any(ROWS[4].file in note and "HTML" in note for note in dataset.notes)
-        wanted = [[row.attributes[name] for name in NAMES] for row in ROWS if row.file in files]
+        assert files == [row.file for row in celeba_rows() if row not in (celeba_rows()[2], celeba_rows()[4])]
+        assert any(celeba_rows()[4].file in note and "HTML" in note for note in dataset.notes)
+        wanted = [[row.attributes[name] for name in NAMES] for row in celeba_rows() if row.file in files]
         np.testing.assert_array_equal(dataset.labels, np.array(wanted, np.float32))
         means = dataset.images(np.arange(len(dataset))).mean((2, 3))
-        truth = [row.pixels[20:198].mean((0, 1)) for row in ROWS if row.file in files]
+        truth = [row.pixels[20:198].mean((0, 1)) for row in celeba_rows() if row.file in files]
         np.testing.assert_allclose(means, truth, atol=2)
 
 
@@ -203,16 +203,22 @@ def test_splits_are_those_of_the_partition(root):
     for number, side in enumerate(("train", "val", "test")):
         dataset = open_dataset(f"celeba:{root}?split={side}")
         files = [record["source"].rpartition("/")[2] for record in dataset.records]
-        assert files == [row.file for row in ROWS if row.split == number]
+        assert files == [row.file for row in celeba_rows() if row.split == number]
         assert open_index(f"celeba:{root}?split={side}").entries[0].file.endswith(files[0])
 
 
 def test_nobody_is_on_two_sides_whatever_the_partition_says(root):
     path = root / "list_eval_partition.txt"
-    path.write_text(path.read_text().replace(f"{ROWS[1].file} 1", f"{ROWS[1].file} 2"))
+    path.write_text(path.read_text().replace(f"{celeba_rows()[1].file} 1", f"{celeba_rows()[1].file} 2"))
     index = open_index(f"celeba:{root}")
-    assert [entry.split for entry in index.entries if entry.person == ROWS[1].person] == ["train", "train"]
-    assert f"people on several sides of its split go to train: 1 (first {ROWS[1].person})" in index.notes
+    assert [entry.split for entry in index.entries if entry.person == celeba_rows()[1].person] == [
+        "train",
+        "train",
+    ]
+    assert (
+        f"people on several sides of its split go to train: 1 (first {celeba_rows()[1].person})"
+        in index.notes
+    )
 
 
 def test_without_the_partition_the_split_goes_by_person(root):
@@ -236,7 +242,7 @@ def test_lines_of_the_other_lists_that_are_wrong_are_named(root):
     index = celeba.index(root)
     assert [p.where for p in index.problems] == ["list_eval_partition.txt:1", "identity_CelebA.txt:1"]
     assert (index.entries[0].person, index.entries[0].split) == ("", "")
-    assert index.entries[1].person == ROWS[1].person
+    assert index.entries[1].person == celeba_rows()[1].person
 
 
 @pytest.mark.parametrize("name", ["img_align_celeba", "list_attr_celeba.txt"])
@@ -284,8 +290,10 @@ def test_kaggles_copy_reads_the_same(root):
     assert recognise(root) == "celeba"
     index = open_index(f"celeba:{root}")
     assert index.problems == ()
-    assert [entry.labels for entry in index.entries] == [row.attributes for row in ROWS]
-    assert [entry.split for entry in index.entries] == [("train", "val", "test")[row.split] for row in ROWS]
+    assert [entry.labels for entry in index.entries] == [row.attributes for row in celeba_rows()]
+    assert [entry.split for entry in index.entries] == [
+        ("train", "val", "test")[row.split] for row in celeba_rows()
+    ]
     dataset = open_dataset(f"celeba:{root}")
     np.testing.assert_array_equal(dataset.images(np.arange(8)), before.images(np.arange(8)))
     np.testing.assert_array_equal(dataset.labels, before.labels)
@@ -347,7 +355,7 @@ def in_folders_of_its_splits(root):
     """Without the partition, which the folders then say."""
     in_a_folder_of_images(root)
     (root / "list_eval_partition.csv").unlink()
-    for row in ROWS:
+    for row in celeba_rows():
         folder = root / ("train", "valid", "test")[row.split]
         folder.mkdir(exist_ok=True)
         (root / "images" / row.file).rename(folder / row.file)
@@ -378,7 +386,7 @@ def test_copies_under_other_names_read_the_same(root, change):
     assert recognise(root) == "celeba"
     index = open_index(f"celeba:{root}")
     assert [problem.where for problem in index.problems] == [path.name for path in root.glob("preview.png")]
-    rows = {Path(row.file).stem: row for row in ROWS}
+    rows = {Path(row.file).stem: row for row in celeba_rows()}
     assert {Path(entry.file).stem for entry in index.entries} == rows.keys()
     for entry in index.entries:
         row = rows[Path(entry.file).stem]
