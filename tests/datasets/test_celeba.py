@@ -33,7 +33,8 @@ class TestCelebA(DatasetContract):
 
 class TestCelebAWithOptions(DatasetContract):
     def make(self, root):
-        return f"celeba:{write_celeba(root, celeba_rows())}?size=32&channels=1&labels=Male,Smiling&fold=1/2&split=test"
+        options = "size=32&channels=1&labels=Male,Smiling&fold=1/2&split=test"
+        return f"celeba:{write_celeba(root, celeba_rows())}?{options}"
 
     def make_other(self, root):
         return self.make(root).replace("Smiling", "Young")
