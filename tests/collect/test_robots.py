@@ -65,6 +65,9 @@ def test_what_is_behind_the_cap_does_not_count_and_what_is_before_does():
 
 def test_odd_files_are_read_leniently():
     assert allowed(b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /a") == "robots"
+    assert allowed("User-agent: *\nDisallow: /a".encode("utf-16")) == "robots"
+    assert allowed("User-agent: *\nDisallow: /a".encode("utf-16-be")) == "robots"
+    assert allowed("User-agent: *\nDisallow: /b".encode("utf-16")) == "allowed"
     assert allowed(b"\xff\xfe\x00binary\x00") == "allowed"
     assert allowed(b"<html>not found</html>") == "allowed"
     assert read_rules(200, b"User-agent: *\nCrawl-delay: -3\n").delay == 0
@@ -118,6 +121,19 @@ def test_disallowed_lists_pages_and_pictures_are_never_asked_for(tmp_path):
         assert {"/closed/open.jpg", "/moved.jpg"} <= set(server.asked)
     assert [line["record"] for line in manifest(tmp_path / "out")] == ["b"]
     assert len(lines(tmp_path / "out" / "skipped.jsonl")) == 3
+
+
+def test_records_without_a_picture_are_named_one_by_one(tmp_path):
+    start = item("a", "/a.jpg") + "<li id=b><b>name of b</b></li><li id=c><b>name of c</b></li>"
+    with serving({"/": start, "/a.jpg": jpeg(1)}) as server:
+        result = collect(site_text(server.url("/")), tmp_path / "out")
+        assert result.returncode == 0, result.stderr
+    skipped = lines(tmp_path / "out" / "skipped.jsonl")
+    assert [(line["reason"], line["record"]) for line in skipped] == [
+        ("no-picture", "b"),
+        ("no-picture", "c"),
+    ]
+    assert skipped[0]["detail"].endswith("finds no picture in record b")
 
 
 def test_at_least_a_second_for_all_but_our_own_machine():

@@ -50,6 +50,12 @@ KINDS = {
     "16-bit png": (encode(Image.fromarray(GRAY.astype(np.uint16) * 257), "PNG"), np.dstack([GRAY] * 3), 1),
     "16-bit tiff": (encode(Image.fromarray(GRAY.astype(np.uint16) * 257), "TIFF"), np.dstack([GRAY] * 3), 1),
     "float tiff": (encode(Image.fromarray(GRAY.astype(np.float32) / 255), "TIFF"), np.dstack([GRAY] * 3), 1),
+    "float tiff of -1 to 1": (
+        encode(Image.fromarray(GRAY.astype(np.float32) / 127.5 - 1), "TIFF"),
+        np.dstack([GRAY] * 3),
+        1,
+    ),
+    "float tiff to 255": (encode(Image.fromarray(GRAY.astype(np.float32)), "TIFF"), np.dstack([GRAY] * 3), 1),
     "alpha": (encode(SEE_THROUGH, "PNG"), scene() * 0.5 + 127.5, 2),
     "animated gif": (
         encode(COLOUR.convert("P"), "GIF", save_all=True, append_images=[Image.new("P", (48, 32))]),

@@ -18,6 +18,7 @@ from scrapy.http.request import NO_CALLBACK
 from mien.collect.addresses import Refused
 from mien.collect.crawl import Crawl
 from mien.collect.why import explain
+from mien.core.text import decode_text
 
 TOKEN = "mien"  # our name in a robots.txt
 _MOST_BYTES = 500 * 1024  # RFC 9309, 2.5
@@ -52,7 +53,7 @@ def read_rules(status: int, body: bytes) -> Rules:
     if status == 200:
         text = body[:_MOST_BYTES]
         text = text if len(body) <= _MOST_BYTES else text.rpartition(b"\n")[0]
-        return Rules(Protego.parse(text.decode("utf-8-sig", "replace").replace("\0", "")))
+        return Rules(Protego.parse(decode_text(text, "replace").replace("\0", "")))
     if 400 <= status < 500 and status != 429:
         return Rules(Protego.parse(""))
     return _keep_out(f"its robots.txt answers {status}")

@@ -138,12 +138,13 @@ class SiteSpider(Spider):
         empty = [record for record in each if not record.id or not record.pictures]
         if len(empty) == len(each) and is_cookie_wall(response):
             return 0
-        for record in each:
+        for number, record in enumerate(each, 1):
             whole += bool(record.id and record.pictures)
             if not record.id or not record.pictures:
                 what = "id" if not record.id else "picture"
-                why = Refused(f"no-{what}", f"the site file's rule finds no {what} in the record", again=True)
-                self._store.skip("record", requested, why, page=requested)
+                which = f"record {record.id}" if record.id else f"record {number} of {len(each)} on the page"
+                why = Refused(f"no-{what}", f"the site file's rule finds no {what} in {which}", again=True)
+                self._store.skip("record", requested, why, page=requested, record=record.id or "")
             elif record.id not in self._records:
                 self._records.add(record.id)
                 self._line_up(record)

@@ -163,12 +163,18 @@ class Store:
         why: Refused,
         *,
         page: str | None = None,
+        record: str = "",
         task: PictureTask | None = None,
     ) -> None:
-        """Name an address that gave nothing, once for each reason, though run after run finds it."""
+        """Name an address that gave nothing, once for each reason, though run after run finds it.
+
+        record: whose address it is, where that is not the task's.
+        """
         line: dict[str, Any] = {"site": self._site.name, "kind": kind, "address": address}
         line |= {"reason": why.reason, "detail": why.detail}
         line |= {"page": page, "again": why.again, "time": _now()}
+        if record:
+            line["record"] = record
         if task is not None:
             line |= {"record": task.record.id, "page": task.record.page}
             line |= {"number": task.number, "of": len(task.record.pictures)}
@@ -333,10 +339,10 @@ class Lines:
 
 
 def _about(line: Mapping[str, Any]) -> tuple[object, ...]:
-    """The record and picture, else the address, that a line of skipped.jsonl is about."""
+    """The record and picture, else the address (and record of it), that a line of skipped.jsonl is about."""
     if "number" in line:
         return "picture", line.get("record"), line["number"]
-    return str(line.get("kind")), str(line.get("address"))
+    return str(line.get("kind")), str(line.get("address")), str(line.get("record"))
 
 
 def _key(line: Mapping[str, Any]) -> tuple[object, ...]:

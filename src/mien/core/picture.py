@@ -321,8 +321,13 @@ def _in_srgb(image: Image.Image) -> tuple[Image.Image, str | None]:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Gray of 16 or 32 bits or floats to uint8: by the range of its type, or the one its values fit."""
+    """Gray of 16 or 32 bits or floats to uint8: by the range of its type, or the one its values fit.
+
+    Floats down to under -.5 and up to 1 are taken for -1 to 1, as networks draw.
+    """
     numbers = np.nan_to_num(values.astype(np.float32), nan=0, posinf=0, neginf=0)
+    if values.dtype.kind == "f" and -1 <= numbers.min(initial=0) < -0.5 and numbers.max(initial=0) <= 1:
+        numbers = (numbers + np.float32(1)) / np.float32(2)
     top = float(numbers.max(initial=0))
     if values.dtype == np.uint16:
         full = 65535.0

@@ -245,18 +245,28 @@ def _from_json(text: str, where: str, given: str) -> Rows:
 
 
 def _rows_in(whole: dict[str, Any], where: str, notes: list[str]) -> list[dict[str, Any]]:
-    """The rows in one object: pictures by name, COCO's annotations, or a single row."""
+    """The rows in one object: pictures by name, FFHQ's list, COCO's annotations, or one row."""
     if whole and all(map(_is_picture, whole)):
         cells = {
             name: value if isinstance(value, dict) else {"label": value} for name, value in whole.items()
         }
         return [{FILE_COLUMNS[0]: name, **known} for name, known in cells.items()]
+    if whole and all(isinstance(each, dict) and "thumbnail" in each for each in whole.values()):
+        return [_ffhq_row(name, each) for name, each in whole.items()]
     if not all(isinstance(whole.get(name), list) for name in ("images", "annotations", "categories")):
         return [whole]
     try:
         return _coco_rows(whole["images"], whole["annotations"], whole["categories"], notes)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: annotations like COCO's, but not whole ({error!r})") from error
+
+
+def _ffhq_row(number: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Of ffhq-dataset-v2.json: {"0": {"category": "training", "metadata": {"license": "CC BY"}, ...}}."""
+    metadata = known.get("metadata")
+    licence = metadata.get("license") if isinstance(metadata, dict) else None
+    name = f"{int(number):05d}" if number.isdecimal() else number
+    return {FILE_COLUMNS[0]: name, "split": known.get("category"), "licence": licence}
 
 
 def _coco_rows(

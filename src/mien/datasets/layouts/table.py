@@ -2,6 +2,7 @@
 
     photos/labels.csv            file,age,smiling    any name; the column of files: file, image, image_id, ...
     photos/train/metadata.jsonl  {"file_name": "0.png", "age": 31}      imagefolder; in one or several folders
+    photos/a.xml, photos/b.xml   where there is no table: a file a picture; see `annotations`
 
 Columns named person, split, role and group (or their usual other names) are what their names say; all others
 are labels, whose types follow from all their values. An empty cell is a label that is not known. Folders
@@ -18,6 +19,7 @@ from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.manifest import CONTINUED
 from mien.core.path_labels import read_paths
+from mien.datasets.annotations import annotation_files, read_annotations
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
 from mien.datasets.stored import StoredDataset
@@ -65,7 +67,10 @@ def index(root: Path, *, table: str = "", file: str = "") -> Index:
     problems: list[Problem] = []
     notes: list[str] = []
     rows: list[Placed] = []
-    for name in _choose(root, table):
+    finder = PictureFinder(root)
+    files = [] if table or _tables(root) else annotation_files(root, finder.pictures)
+    rows += [(row, PurePosixPath()) for row in read_annotations(root, files, problems)]
+    for name in [] if files else _choose(root, table):
         read = read_rows(root / name, where=name.as_posix(), file=file)
         problems += read.problems
         rows += [(row, name.parent) for row in read.rows]
@@ -73,7 +78,6 @@ def index(root: Path, *, table: str = "", file: str = "") -> Index:
         if read.skipped:
             names = ", ".join(read.skipped)
             notes.append(f"{name}: not read as labels, since they hold lists or objects: {names}")
-    finder = PictureFinder(root)
     entries, licences = _entries(finder, rows, problems, notes)
     _name_unlisted(finder, entries, {folder for _, folder in rows}, problems)
     records = [entry.record() for entry in entries]
