@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import forked
-from mien.cli import main
+from mien.cli import _complain, main
 from mien.core.checkpoint import newest_state, read_header
 from mien.core.provenance import verify
 from mien.core.run import RunFolder, find_runs
@@ -349,3 +349,13 @@ def test_names_of_any_bytes_are_trained_on_exported_and_named(
     for form in ("imagefolder", "parquet"):
         assert main(["data", "export", f"{odd}s", form, "--format", form]) == 0
     assert "odd" in Path("imagefolder/train/metadata.jsonl").read_text("utf-8")
+
+
+def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+    )
+    for error in (RuntimeError(text), MemoryError()):
+        assert _complain(error) == 1
+        line = "mien: this machine's memory does not suffice; what is done is kept\n"
+        assert capsys.readouterr().err == line

@@ -23,7 +23,7 @@ from cyclopts import (
 
 from mien import __version__
 from mien.core import launched
-from mien.core.errors import InputError, MienError, first_problem
+from mien.core.errors import InputError, MienError, first_problem, is_out_of_memory
 
 _NOUNS: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 _YOUNG = 50_000  # objects between two rubbish collections: importing torch makes 250 thousand that stay
@@ -306,6 +306,9 @@ def _complain(error: Exception) -> int:
         lines = [escaped(str(line), keep="") for line in error.args]
         say(Console(stderr=True), "mien: " + "\n".join(lines))
         return error.exit_code
+    if is_out_of_memory(error):
+        say(Console(stderr=True), "mien: this machine's memory does not suffice; what is done is kept")
+        return 1
     reason = ": ".join(first_problem(error)) if isinstance(error, ValidationError) else str(error)
     reason = escaped(" ".join(reason.split()))
     say(Console(stderr=True), f"mien: {type(error).__name__}: {reason} (--debug shows where)")

@@ -143,10 +143,11 @@ class Hungry(Quadratic):
     """Out of memory at more than `most` images at once."""
 
     most = 3
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory")
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
         if len(batch.images) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return super().loss(phase, batch)
 
 
@@ -170,9 +171,10 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_no_batch() -> None:
     assert resumed.fits == 2
 
 
-def test_memory_for_no_image_at_all_is_said() -> None:
+@pytest.mark.parametrize("error", [Hungry.error, RuntimeError("could not create a primitive")])
+def test_memory_for_no_image_at_all_is_said(error: Exception) -> None:
     model = Hungry()
-    model.most = 0
+    model.most, model.error = 0, error
     stream = Stream(ArrayDataset(), seed=0, mirror=True, labels=False, device=CPU)
     with pytest.raises(MienError, match="a single image a step is too much"):
         next(train(Training(model, 0, CPU), stream, Budget()))

@@ -65,6 +65,21 @@ def reason_of(problem: Mapping[str, Any]) -> str:
     return reason
 
 
+# How plain RuntimeErrors say it: torch on CPUs, oneDNN, CUDA's libraries.
+_NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "could not create a primitive",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory did not suffice, of this machine or its GPU."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY))
+
+
 def install(extra: str) -> str:
     """How to get what an extra of mien brings."""
     return f"in mien's folder: pip install -c constraints.txt '.[{extra}]'"

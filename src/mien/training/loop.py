@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.core import ranks
-from mien.core.errors import MienError
+from mien.core.errors import MienError, is_out_of_memory
 from mien.core.ranks import Share
 from mien.core.types import Batch, Capturable, Drawn, Phase, Progress, Trainable
 from mien.training.augment import Schedule
@@ -168,12 +168,6 @@ class Training:
             setattr(self, name, state["counters"][name])
 
 
-# How plain RuntimeErrors say it: torch on CPUs, CUDA's libraries.
-_NO_MEMORY = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
 _COUNTERS = ("nimg", "step", "seconds", "rescues")
 
 
@@ -265,7 +259,7 @@ def _backward_that_fits(
             logs = _replayed(training, phase, batch, share, seed)
             return _backward(training, phase, batch, share) if logs is None else logs
         except RuntimeError as error:
-            if not isinstance(error, torch.OutOfMemoryError) and not any(w in str(error) for w in _NO_MEMORY):
+            if not is_out_of_memory(error):
                 raise
             full = min(training.fits or share.own, training.micro_batch or share.own, share.own)
         if full == 1:
