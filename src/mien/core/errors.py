@@ -75,9 +75,12 @@ _NO_MEMORY = (
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory did not suffice, of this machine or its GPU."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or (isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY))
+    """Whether memory did not suffice, of this machine or its GPU, or did not before `error` came of it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY):
+        return True
+    return isinstance(error.__context__, Exception) and is_out_of_memory(error.__context__)
 
 
 def install(extra: str) -> str:
