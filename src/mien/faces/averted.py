@@ -7,7 +7,7 @@ pictures without a face (landscapes, clothes, backgrounds, eyes, made scenes) th
 
 What still shows none may have a face that only a softened view shows: hatching blurs to shading, which the
 detector knows. Such a face is a guess, scored under .5, so that rules can tell it from a find. Of the other
-17 photographs 16 are guessed, of 312 pictures without a face (scenes, things, clothes, text, hatching) 11 %.
+17 photographs, by which it was chosen, 16 are guessed, of 154 other pictures without a face 14 %.
 """
 
 import math

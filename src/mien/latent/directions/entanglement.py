@@ -19,7 +19,7 @@ from mien.core.packaged import source_of
 from mien.faces.identity import IdentityNetwork
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.directions.direction import Direction, default_path, read_directions
+from mien.latent.directions.direction import Direction, default_path, path_for, read_directions
 from mien.latent.directions.effects import Bench, selectivity
 from mien.latent.directions.reach import AMOUNTS, Fare, Quality, farthest
 from mien.latent.layers import layers_text
@@ -156,6 +156,8 @@ def measure(
     events.send(shown(table))
     for name in ("entanglement.json", "entanglement.html"):
         events.wrote(out / name)
+    if path != path_for(source_of(source)) and directions is None:
+        return table  # those that come with mien stay as they are
     reach_of = {row.name: row.reach for row in table.rows}
     known.joined(one.reaching(reach_of[one.name]) for one in chosen).save(path)
     events.wrote(path, "how far they go")
