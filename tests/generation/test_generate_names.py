@@ -120,6 +120,19 @@ def test_a_class_that_no_picture_had_is_noted() -> None:
     assert "none of" not in drawn(model(names=("man", "woman")), label=("woman",))[1]  # not known
 
 
+def test_pictures_of_others_that_are_replaced_are_counted() -> None:
+    first, second = model("a.safetensors"), model("b.safetensors", seed=2)
+    assert "replaced" not in drawn(first, seeds="0-2")[1]
+    assert "replaced" not in drawn(first, seeds="0-3")[1]  # its own
+    said = drawn(second, seeds="2-5")[1]
+    assert "o: 2 file(s) of lite-" in said  # seeds 2 and 3
+    assert "are replaced; another --out keeps them" in said
+    Image.new("RGB", (16, 16)).save("o/seed0009.png")
+    assert "o: 1 file(s) that mien did not make are replaced" in drawn(second, seeds="9")[1]
+    Path("o/seed0010.png").write_text("no picture")
+    assert "that mien did not make" in drawn(second, seeds="10")[1]
+
+
 def test_truncation_beyond_the_usual_is_allowed_with_a_note() -> None:
     file = model()
     assert "--trunc 1.5: beyond 1" in drawn(file, trunc=1.5)[1]

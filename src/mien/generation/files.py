@@ -54,6 +54,21 @@ def with_ending(path: Path, ending: str) -> Path:
     return path.with_name(f"{path.stem}{ending}{path.suffix}")
 
 
+def replaced(paths: Sequence[Path], model: str) -> str:
+    """A note where pictures that `model` did not make will be written over, or ""; the first is read."""
+    there = [path for path in paths if path.is_file()]
+    if not there:
+        return ""
+    try:
+        mark = verify(there[0])
+    except InputError:
+        mark = None
+    if mark is not None and mark.model == model:
+        return ""
+    maker = "that mien did not make" if mark is None else f"of {mark.model}"
+    return f"{there[0].parent}: {len(there)} file(s) {maker} are replaced; another --out keeps them"
+
+
 def _is_another(path: Path, data: bytes, model: str) -> bool:
     """Whether `path` holds an image of `model` whose pixels differ from those in `data`."""
     try:
