@@ -32,3 +32,7 @@ python "$MIEN/benchmarks/package_model.py" ada/00000-* "$MIEN/src/mien/assets" -
 # The network that finds a photo's latents at once, for this very generator.
 mien encoder --data train.zip --minutes "$ENCODER_MINUTES" --out encoder
 python "$MIEN/benchmarks/package_encoder.py" encoder "$MIEN/src/mien/assets"
+
+# Directions of its latents, read by the published networks that `mien artefacts fetch` brought.
+mien directions learn --attributes smile,yaw,age,female,mouth_open,glasses,hair_lightness,skin_lightness \
+    --samples 6000 --out "$MIEN/src/mien/assets/faces-64.directions.safetensors"

@@ -10,6 +10,9 @@ from setuptools.command.build_py import build_py
 from mien.core import packaged
 from mien.core.checkpoint import load_generator, model_id, read_header
 from mien.core.provenance import Provenance
+from mien.generation.drawing import Drawing
+from mien.latent.codes import Codes, moved
+from mien.latent.directions.direction import default_path, read_directions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +70,23 @@ def test_what_ships_is_small(shipped: tuple[str, ...]) -> None:
         f"{name}{end}" for name in shipped for end in (".safetensors", ".discriminator.safetensors", ".md")
     }
     beside = {"faces-64.detector.safetensors", "faces-64.detector.md", "faces-64.encoder.safetensors"}
-    assert known - beside == expected
+    assert known - beside - {"faces-64.directions.safetensors"} == expected
+
+
+def test_the_directions_that_ship_are_of_the_model_that_ships(shipped: tuple[str, ...]) -> None:
+    """Each moves the drawn faces, and says how far and how surely."""
+    drawing = Drawing.of(None, trunc=1.0, label=())
+    known = read_directions(default_path(packaged.path_of(shipped[0])), drawing)
+    assert {"smile", "yaw", "age", "female", "mouth_open", "glasses", "hair_lightness"} <= set(known.names)
+    codes = Codes.of_seeds(drawing, range(4))
+    still = codes.draw(drawing).float()
+    for one in known:
+        changed = moved(drawing, codes, one.step).draw(drawing).float()
+        assert (changed - still).abs().mean() > 2, one.name
+        assert one.about.accuracy is not None
+        assert one.about.accuracy.value >= 0.85, one.name
+        assert one.about.reach is not None
+        assert one.about.reach[0] < 0 < one.about.reach[1]
 
 
 def test_what_ships_says_what_it_is(shipped: tuple[str, ...]) -> None:

@@ -213,6 +213,11 @@ def test_two_tabs_a_reload_and_a_strip(browser: Any, editor: Editor) -> None:
         assert strip.shape[0] == 128 + 12  # the faces, and a bar where they break
         assert strip.shape[1] > 7 * 128
         assert other.page.evaluate("document.documentElement.scrollWidth") == 390
+        tab.page.set_viewport_size({"width": 1280, "height": 620})  # lower than the face and its buttons are
+        tab.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        face, *others = (tab.page.locator(part).bounding_box() for part in ("#face", "#sliders", "#wall"))
+        assert face is not None
+        assert all(box is not None and box["x"] >= face["x"] + face["width"] for box in others)
         assert tab.complaints + other.complaints == []
 
 
