@@ -127,6 +127,9 @@ def test_pictures_of_others_that_are_replaced_are_counted() -> None:
     said = drawn(second, seeds="2-5")[1]
     assert "o: 2 file(s) of lite-" in said  # seeds 2 and 3
     assert "are replaced; another --out keeps them" in said
+    for file in (first, second):
+        assert "replaced" not in drawn(file, seeds="2-5", grid=True)[1]  # a grid keeps another's
+    assert len(list(Path("o").glob("grid*"))) == 2
     Image.new("RGB", (16, 16)).save("o/seed0009.png")
     assert "o: 1 file(s) that mien did not make are replaced" in drawn(second, seeds="9")[1]
     Path("o/seed0010.png").write_text("no picture")

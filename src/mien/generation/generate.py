@@ -95,7 +95,8 @@ def generate(
     names = [sheet] if grid else [f"seed{seed:04d}.{format}" for seed in chosen]
     taken = [f"{out.name}/{files.with_ending(Path(name), end)}" for name in names for end in ("", ending)]
     with storage.sent(out, events, first=taken) as (made, events):
-        if remark := files.replaced([made / name for name in names], drawing.model):
+        singles = [] if grid else [made / name for name in names]  # a grid takes a name of its own
+        if remark := files.replaced(singles, drawing.model):
             events.note(remark)
         tick, like = events.progress("drawing"), made / f"seed.{format}"
         if cluster is not None:
