@@ -15,7 +15,7 @@ from mien.core.types import Spec
 from mien.core.views import Indexed
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.units import units
+from mien.latent.units import gathered, units
 from mien.latent.units.action_units import (
     Reduction,
     UnitLabels,
@@ -60,7 +60,7 @@ class _Faces(Indexed):
 @pytest.fixture
 def faces(monkeypatch: pytest.MonkeyPatch) -> _Faces:
     made = _Faces()
-    monkeypatch.setattr(units, "open_dataset", lambda source, progress=None: made)
+    monkeypatch.setattr(gathered, "open_dataset", lambda source, progress=None: made)
     return made
 
 

@@ -84,7 +84,9 @@ def test_eyes_are_cut_out_and_gaze_is_labelled(tmp_path: Path, person: Person, p
         ({"name": "x"}, "ending in .zip"),
         ({"size": 33}, "multiple of 8"),
         ({"pairs": "twins"}, "front-profile"),
-        ({"pairs": "front-profile", "eyes": True}, "not both"),
+        ({"pairs": "front-profile", "eyes": True}, "not two"),
+        ({"sitting": 3, "eyes": True}, "not two"),
+        ({"sitting": 1}, "2 to 1000 pictures of each person"),
     ],
 )
 def test_bad_requests_leave_nothing(tmp_path: Path, options: dict[str, object], words: str) -> None:

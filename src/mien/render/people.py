@@ -21,6 +21,7 @@ from mien.render.heads import check_size, render_one
 from mien.render.layout import lay_out
 from mien.render.person import Person, sample_person
 from mien.render.shot import Shot, sample_shot, with_changes
+from mien.render.sitting import seated
 from mien.render.trace import make_camera
 
 _ZOOM = 4.6  # an eye picture is this much narrower than a portrait: about 0.6 decimetres across
@@ -59,6 +60,7 @@ class View:
     yaw: float | None = None  # when given: turned to it, level
     units: tuple[tuple[int, float], ...] | None = None  # when given: these action units
     eye: str | None = None  # "left" or "right": cut out that eye instead of the head
+    sitting: int | None = None  # when given: this picture of a sitting
 
 
 def person_id(seed: int, index: int) -> int:
@@ -69,7 +71,10 @@ def person_id(seed: int, index: int) -> int:
 def render_view(view: View, size: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Picture uint8 [3, S, S] and labels of one view."""
     person = sample_person(view.person)
-    shot = with_changes(sample_shot(view.shot, male=person.male), yaw=view.yaw, units=view.units)
+    shot = sample_shot(view.shot, male=person.male)
+    if view.sitting is not None:
+        shot = seated(shot, view.sitting)
+    shot = with_changes(shot, yaw=view.yaw, units=view.units)
     if view.eye is not None:
         return render_eye(person, shot, view.eye, size=size)
     picture = render_one(person, shot, size=size)

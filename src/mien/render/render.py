@@ -15,6 +15,7 @@ from mien.core.seeds import Seed
 from mien.render.heads import RENDER_VERSION, check_size
 from mien.render.labels import ATTRIBUTES, label_vector
 from mien.render.people import View, person_id, render_views
+from mien.render.sitting import MOST, peak_units
 
 PAIRS = ("front-profile", "neutral-smile")
 LICENCE = "CC0-1.0"  # made by us, of nobody
@@ -32,12 +33,13 @@ def render(
     seed: Seed = 0,
     pairs: Literal["front-profile", "neutral-smile"] | None = None,
     eyes: bool = False,
+    sitting: int = 0,
 ) -> Path:
     """Render computer-generated heads into a packed dataset, every label known.
 
     The same call writes the same bytes. The label of a picture is a vector of 0.0 and 1.0, one for each of
     `labels.ATTRIBUTES` (CelebA's names, in `class_names`); action units, pose, gaze, points and person are in
-    the manifest. The two pictures of a pair follow each other, with "pair" and "role" in their records.
+    the manifest. The pictures of a pair or sitting follow each other, with "role" in their records.
     Raises InputError for a bad count, size or choice; nothing is left behind then.
 
     Parameters
@@ -54,9 +56,12 @@ def render(
         Two pictures of each person: front and profile, or neutral and smiling.
     eyes
         Cut out both eyes of each person instead of the head.
+    sitting
+        So many pictures of each person, as laboratories take them (CK+): from the front, a plain wall, even
+        light; the first neutral, the others peaks of expressions whose action units are in the labels.
     """
-    _check(count, size, pairs, eyes)
-    planned = plan(count, seed, pairs, eyes)
+    _check(count, size, pairs, eyes, sitting)
+    planned = plan(count, seed, pairs, eyes, sitting)
     if out.suffix.lower() != ".zip":
         raise InputError(f"{out}: the dataset is written as a zip; give a file name ending in .zip")
     with PackWriter(out, class_names=ATTRIBUTES) as pack:
@@ -82,9 +87,24 @@ def _pair_views(number: int, pairs: str) -> list[tuple[View, dict[str, Any]]]:
     return [(view, {"pair": number, "role": role}) for role, view in roles.items()]
 
 
-def plan(count: int, seed: int, pairs: str | None, eyes: bool) -> list[tuple[View, dict[str, Any]]]:
+def _sitting_views(number: int, pictures: int) -> list[tuple[View, dict[str, Any]]]:
+    """The pictures of one person; the first is neutral."""
+    return [
+        (
+            View(number, number, units=peak_units(number, k) if k else (), sitting=k),
+            {"role": "peak" if k else "neutral"},
+        )
+        for k in range(pictures)
+    ]
+
+
+def plan(
+    count: int, seed: int, pairs: str | None, eyes: bool, sitting: int = 0
+) -> list[tuple[View, dict[str, Any]]]:
     """What to render: one picture of each of `count` people; two with `pairs`, two eyes with `eyes`."""
     numbers = [person_id(seed, k) for k in range(count)]
+    if sitting:
+        return [item for number in numbers for item in _sitting_views(number, sitting)]
     if pairs is not None:
         return [item for number in numbers for item in _pair_views(number, pairs)]
     if eyes:
@@ -94,14 +114,16 @@ def plan(count: int, seed: int, pairs: str | None, eyes: bool) -> list[tuple[Vie
     return [(View(n, n), {}) for n in numbers]
 
 
-def _check(count: int, size: int, pairs: str | None, eyes: bool) -> None:
+def _check(count: int, size: int, pairs: str | None, eyes: bool, sitting: int) -> None:
     check_size(size)
     if count < 1:
         raise InputError(f"cannot render {count} people: ask for at least 1")
     if pairs is not None and pairs not in PAIRS:
         raise InputError(f"no pairs called {pairs!r}: choose {' or '.join(PAIRS)}")
-    if pairs is not None and eyes:
-        raise InputError("choose pairs or eyes, not both")
+    if sitting != 0 and not 2 <= sitting <= MOST:
+        raise InputError(f"--sitting {sitting}: 2 to {MOST} pictures of each person, the first neutral")
+    if (pairs is not None) + eyes + (sitting != 0) > 1:
+        raise InputError("choose one of pairs, eyes and sitting, not two")
 
 
 def record_of(labels: dict[str, Any], extra: dict[str, Any], size: int) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Shot:
 
 
 # Expressions as FACS describes them: action unit -> typical intensity.
-_EXPRESSIONS: dict[str, dict[int, float]] = {
+EXPRESSIONS: dict[str, dict[int, float]] = {
     "neutral": {},
     "smile": {12: 3.0, 6: 2.0},
     "broad_smile": {12: 4.2, 6: 3.2, 25: 3.2, 26: 0.8},
@@ -91,7 +91,7 @@ _ODDS = {"neutral": 0.3, "smile": 0.22, "broad_smile": 0.2, "surprise": 0.05, "a
 
 def expression(name: str, strength: float = 1.0) -> dict[int, float]:
     """Action units of an expression ("smile", ...), intensities times `strength`, at most 5."""
-    return {number: min(value * strength, 5.0) for number, value in _EXPRESSIONS[name].items()}
+    return {number: min(value * strength, 5.0) for number, value in EXPRESSIONS[name].items()}
 
 
 def _colour(rng: np.random.Generator, low: float, high: float, saturation: float) -> Colour:

@@ -103,10 +103,12 @@ class UnitScore(BaseModel, frozen=True):
 class UnitScores(BaseModel, frozen=True):
     """All units read from one kind of features.
 
-    mean_f1, mean_gain: means over units of F1 and of its gain over guessing, with 95 % intervals over people.
+    neutral: faces were read against their person's neutral one, which does not count as a picture. mean_f1,
+    mean_gain: means over units of F1 and of its gain over guessing, with 95 % intervals over people.
     """
 
     features: str
+    neutral: bool = False
     pictures: int
     people: int
     folds: int
@@ -115,7 +117,9 @@ class UnitScores(BaseModel, frozen=True):
     mean_gain: Interval
 
 
-def cross_validate(features: Floats, labels: UnitLabels, kind: str, *, folds: int = FOLDS) -> UnitScores:
+def cross_validate(
+    features: Floats, labels: UnitLabels, kind: str, *, neutral: bool = False, folds: int = FOLDS
+) -> UnitScores:
     """Score features [N, F] (finite) on people who were kept out, fold by fold (scikit-learn's GroupKFold).
 
     Thresholds and everything else are chosen inside the part that is learnt from. Raises InputError where
@@ -144,6 +148,7 @@ def cross_validate(features: Floats, labels: UnitLabels, kind: str, *, folds: in
     people_count = len(set(labels.people))
     return UnitScores(
         features=kind,
+        neutral=neutral,
         pictures=len(features),
         people=people_count,
         folds=min(folds, people_count),

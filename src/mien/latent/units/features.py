@@ -60,7 +60,7 @@ def latent_features(path: Path, names: list[str] | None = None) -> Floats:
     values = arrays[key].astype(np.float64)
     if not np.isfinite(values).all():
         raise InputError(f"{path}: its latents hold numbers that are not finite")
-    flat = _without_copies(values).reshape(len(values), -1)
+    flat = rows_of_latents(values)
     if names is None:
         return flat
     known = next((arrays[k] for k in ("names", "files") if k in arrays), None)
@@ -71,12 +71,12 @@ def latent_features(path: Path, names: list[str] | None = None) -> Floats:
     return flat
 
 
-def _without_copies(values: Floats) -> Floats:
-    """[N, rows, dim] without rows that equal the row before them in every latent."""
-    if values.ndim != 3:
-        return values
-    new = [r for r in range(values.shape[1]) if r == 0 or (values[:, r] != values[:, r - 1]).any()]
-    return values[:, new]
+def rows_of_latents(values: Floats) -> Floats:
+    """[N, rows, dim] or [N, dim] to [N, F], without rows that equal the one before them in every latent."""
+    if values.ndim == 3:
+        new = [r for r in range(values.shape[1]) if r == 0 or (values[:, r] != values[:, r - 1]).any()]
+        values = values[:, new]
+    return values.reshape(len(values), -1)
 
 
 def _in_order(rows: Floats, known: list[str], names: list[str], path: Path) -> Floats:

@@ -28,17 +28,22 @@ class _Header(BaseModel):
     units: tuple[str, ...]
     graded: tuple[bool, ...]
     scores: UnitScores | None = None
+    neutral: bool = False
     tool: str = TOOL
 
 
 @dataclass(frozen=True)
 class UnitReader:
-    """A trained model of several units from one kind of features. scores: how it did when cross-validated."""
+    """A trained model of several units from one kind of features.
+
+    scores: how it did when cross-validated. neutral: it reads differences to each person's neutral face.
+    """
 
     features: str
     names: tuple[str, ...]
     models: tuple[UnitModel, ...]
     scores: UnitScores | None = None
+    neutral: bool = False
 
     def read(self, features: Floats) -> tuple[Floats, Floats, Floats]:
         """features [N, F] to presence (1, 0), probability, intensity (NaN: not graded), each [N, units]."""
@@ -60,7 +65,9 @@ class UnitReader:
     def save(self, path: Path) -> None:
         """Write one safetensors file, whole or not at all."""
         graded = tuple(model.grade_weights is not None for model in self.models)
-        header = _Header(features=self.features, units=self.names, graded=graded, scores=self.scores)
+        header = _Header(
+            features=self.features, units=self.names, graded=graded, scores=self.scores, neutral=self.neutral
+        )
         none = np.zeros_like(self.models[0].weights)
         tensors = {
             "weights": np.stack([m.weights for m in self.models]),
@@ -100,15 +107,16 @@ class UnitReader:
             raise InputError(
                 f"{path}: no model of action units, or damaged; mien units train writes one"
             ) from error
-        return cls(header.features, header.units, models, header.scores)
+        return cls(header.features, header.units, models, header.scores, header.neutral)
 
 
-def train_units(features: Floats, labels: UnitLabels, kind: str) -> UnitReader:
+def train_units(features: Floats, labels: UnitLabels, kind: str, *, neutral: bool = False) -> UnitReader:
     """Cross-validate, then learn from everybody. features: [N, F], finite."""
-    scores = cross_validate(features, labels, kind)
+    scores = cross_validate(features, labels, kind, neutral=neutral)
     fitted = zip(labels.names, fit_units(features, labels), strict=True)
     kept = [(name, model) for name, model in fitted if model is not None]
-    return UnitReader(kind, tuple(name for name, _ in kept), tuple(model for _, model in kept), scores)
+    names, models = tuple(name for name, _ in kept), tuple(model for _, model in kept)
+    return UnitReader(kind, names, models, scores, neutral)
 
 
 def _digest(tensors: dict[str, np.ndarray]) -> str:
