@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from markupsafe import Markup
 
@@ -16,6 +17,7 @@ NUM_STYLES = 6  # classes s0 ... s5 of the style sheet: colour and dashes
 _WIDTH, _HEIGHT = 400, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 16, 34
 _WIDE, _NAMES, _ROW_HEIGHT, _ABOVE, _BELOW = 470, 125, 28, 8, 26  # of a chart of intervals
+_HEAD = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
 _LOG_FROM = 20.0  # spread of the values beyond which a linear axis hides the small ones
 
 
@@ -51,9 +53,7 @@ class _Axis:
     log: bool = False
 
     def place(self, value: float) -> float:
-        low, high, at = self.low, self.high, value
-        if self.log:
-            low, high, at = math.log10(low), math.log10(high), math.log10(value)
+        low, high, at = (math.log10(x) if self.log else x for x in (self.low, self.high, value))
         # Halved before subtracting: the ends may be as far apart as floats go.
         share = (at / 2 - low / 2) / (high / 2 - low / 2)
         return self.start + share * (self.stop - self.start)
@@ -82,9 +82,7 @@ def line_chart(
     y_axis = _Axis(*(_log_span(values) if log else _padded(values)), _HEIGHT - _BOTTOM, _TOP, log)
     label = f"{title}: {', '.join(line.name for line in series)} over {over}"
     parts = [
-        Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-            _WIDTH, _HEIGHT, label
-        ),
+        _HEAD.format(_WIDTH, _HEIGHT, label),
         *_grid_lines(x_axis, y_axis),
         *_captions(over, ", ".join(filter(None, (unit, "log scale" if log else "")))),
         *(_mark(mark, x_axis) for mark in marks if x_axis.low <= mark.x <= x_axis.high),
@@ -177,17 +175,15 @@ def _y_ticks(axis: _Axis) -> list[float]:
 
 
 def _grid_lines(x_axis: _Axis, y_axis: _Axis) -> Iterator[Markup]:
+    rule = Markup('<line class="rule" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>')
     for value in _y_ticks(y_axis):
         y = y_axis.place(value)
-        yield Markup('<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
-            _LEFT, _WIDTH - _RIGHT, y, y
-        )
+        yield rule.format(_LEFT, _WIDTH - _RIGHT, y)
         yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_LEFT - 6, y + 4, number(value))
+    text = Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>')
     for value in ticks(x_axis.low, x_axis.high, 5):
-        place = x_axis.place(value)
-        yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(
-            min(place, _WIDTH - _RIGHT - 8), _HEIGHT - _BOTTOM + 16, number(value)
-        )
+        x = min(x_axis.place(value), _WIDTH - _RIGHT - 8)
+        yield text.format(x, _HEIGHT - _BOTTOM + 16, number(value))
 
 
 def _captions(over: str, about_values: str) -> Iterator[Markup]:
@@ -208,34 +204,22 @@ def _mark(mark: Mark, axis: _Axis) -> Markup:
 
 
 def _line(line: Series, index: int, x_axis: _Axis, y_axis: _Axis) -> Markup:
-    points = thinned(line.points)
-    segments: list[str] = []
-    single_points: list[tuple[float, float]] = []
-    for run in _runs(points):
+    style, segments, dots = index % NUM_STYLES, "", Markup("")
+    dot = Markup('<circle class="s{} dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>')
+    for run in _runs(thinned(line.points)):
         places = [(x_axis.place(x), y_axis.place(y)) for x, y in run]
-        if len(places) == 1:
-            single_points.append(places[0])  # a line of one point would be invisible
-        segments.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places))
-    style = index % NUM_STYLES
-    dots = Markup("").join(
-        Markup('<circle class="s{} dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(style, x, y)
-        for x, y in single_points
-    )
+        if len(places) == 1:  # a line of one point would be invisible
+            dots += dot.format(style, *places[0])
+        segments += "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     path = Markup('<path class="s{}" data-series="{}" d="{}"><title>{}</title></path>')
-    return path.format(style, line.name, "".join(segments), line.name) + dots
+    return path.format(style, line.name, segments, line.name) + dots
 
 
 def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
     """Stretches of finite points."""
-    run: list[Point] = []
-    for point in points:
-        if math.isfinite(point[1]):
-            run.append(point)
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
+    for is_finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
+        if is_finite:
+            yield list(run)
 
 
 def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str, zero: bool) -> Markup:
@@ -254,8 +238,7 @@ def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str, zero: 
     def place(value: float) -> float:
         return _NAMES + (value - low) / (high - low) * (_WIDE - _NAMES - 20)
 
-    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
-    parts = [head.format(_WIDE, bottom + _BELOW, title)]
+    parts = [_HEAD.format(_WIDE, bottom + _BELOW, title)]
     for value in ticks(low, high, 6):
         heavy = zero and abs(value) < (high - low) / 1e6
         parts += _interval_tick(value, place(value), bottom, unit, heavy=heavy)
@@ -277,9 +260,7 @@ def _interval_row(row: IntervalRow, y: float, place: Callable[[float], float]) -
     yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_NAMES - 10, y + 4, name)
     whole = Markup('<line class="span" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
     yield whole.format(place(score.low), place(score.high), y, y)
-    at = place(score.value)
-    yield Markup('<line class="at" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
-        at, at, y - 8, y + 8
-    )
+    bar = Markup('<line class="at" x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}"/>')
+    yield bar.format(place(score.value), y - 8, y + 8)
     for value in each:
         yield Markup('<circle class="s1 dot" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(place(value), y)

@@ -70,9 +70,8 @@ def show_sample(samples: Samples, index: int) -> Shown:
     """One sample, with the provenance mark of its model and seed."""
     seed, about = samples.seeds[index], samples.classes[index]
     image = _bounded(to_hwc(samples.images[index]), _MOST_SAMPLE_SIDE)
-    data = encode_picture(image, ".webp", Provenance(samples.model, seed, TOOL))
     alt = f"generated face, seed {seed}" + (f", {about}" if about else "")
-    return Shown(_uri(data), image.shape[1], image.shape[0], alt, f"seed {seed}")
+    return _inlined(image, Provenance(samples.model, seed, TOOL), alt, f"seed {seed}")
 
 
 def show_real(dataset: Dataset, index: int, caption: str) -> Shown:
@@ -81,24 +80,34 @@ def show_real(dataset: Dataset, index: int, caption: str) -> Shown:
     image = _bounded(to_hwc(pixels), _MOST_SAMPLE_SIDE)
     source = str(dataset.records[index].get("source", "")) if index < len(dataset.records) else ""
     alt = f"training picture {index}" + (f", {source}" if source else "")
-    return Shown(_webp(image), image.shape[1], image.shape[0], alt, caption)
+    return _inlined(image, None, alt, caption)
 
 
 def show_strip(images: np.ndarray, alt: str, *, made: SourceType | None) -> Shown:
     """Images uint8 [N, C, H, W] side by side. made: how, where they are not photos."""
-    return _inlined(grid(torch.from_numpy(images), len(images)), alt, made=made)
+    return show_image(grid(torch.from_numpy(images), len(images)), alt, made=made)
 
 
-def _inlined(image: Pixels, alt: str, *, made: SourceType | None) -> Shown:
-    mark = None if made is None else Provenance("", None, TOOL, made)
-    uri = _webp(image) if mark is None else _uri(encode_picture(image, ".webp", mark))
-    return Shown(uri, image.shape[1], image.shape[0], alt)
+def show_image(image: Pixels, alt: str, *, made: SourceType | None) -> Shown:
+    """One image uint8 [H, W, 3]. made: as for `show_strip`."""
+    return _inlined(image, None if made is None else Provenance("", None, TOOL, made), alt)
+
+
+def _inlined(image: Pixels, mark: Provenance | None, alt: str, caption: str = "") -> Shown:
+    """An image with its mark; without, it is no generated one."""
+    if mark is not None:
+        data = encode_picture(image, ".webp", mark)
+    else:
+        buffer = io.BytesIO()
+        _pillow(image).save(buffer, format="WEBP", quality=88, method=4)
+        data = buffer.getvalue()
+    return Shown(_uri(data), image.shape[1], image.shape[0], alt, caption)
 
 
 def show_grid(path: Path, alt: str, *, generated: bool) -> Shown:
     """A grid image of the run. Raises BadPicture."""
     image = _bounded(read_picture(path), _MOST_GRID_SIDE)
-    return _inlined(image, alt, made=SourceType.TRAINED if generated else None)
+    return show_image(image, alt, made=SourceType.TRAINED if generated else None)
 
 
 def show_timelapse(run: RunFolder) -> tuple[Shown, Shown]:
@@ -118,11 +127,8 @@ def show_timelapse(run: RunFolder) -> tuple[Shown, Shown]:
             data = thin.read_bytes()
     height, width = frames[0].shape[:2]
     alt = f"the same seeds drawn again and again while training, {len(frames)} frames"
-    still = encode_picture(frames[-1], ".webp", Provenance("", None, TOOL))
-    return (
-        Shown(_uri(data), width, height, alt),
-        Shown(_uri(still), width, height, "the last frame of the timelapse"),
-    )
+    still = _inlined(frames[-1], Provenance("", None, TOOL), "the last frame of the timelapse")
+    return Shown(_uri(data), width, height, alt), still
 
 
 def _frames(path: Path) -> tuple[list[Pixels], int]:
@@ -162,17 +168,14 @@ def _bounded(image: Pixels, side: int) -> Pixels:
     """`image` [H, W, 1 or 3] shrunk, antialiased, until no side is longer than `side`."""
     if max(image.shape[:2]) <= side:
         return image
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    picture = _pillow(image)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     shrunk = np.asarray(picture)
     return shrunk[..., np.newaxis] if shrunk.ndim == 2 else shrunk
 
 
-def _webp(image: Pixels) -> str:
-    buffer = io.BytesIO()
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    picture.save(buffer, format="WEBP", quality=88, method=4)
-    return _uri(buffer.getvalue())
+def _pillow(image: Pixels) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
 
 
 def _uri(data: bytes) -> str:

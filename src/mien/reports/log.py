@@ -60,14 +60,14 @@ class Log:
 
 def read_log(run: RunFolder) -> Log:
     """Read `log.jsonl`; lines that are damaged or have no time are left out and counted."""
-    records, damaged = _records(run)
-    ticks: list[dict[str, Any]] = []
-    events: list[dict[str, Any]] = []
-    for record in records:
-        if kimg_of(record) is None:
-            damaged += 1
-        else:
-            (events if "event" in record else ticks).append(record)
+    try:
+        lines, records = run.log.read_bytes().split(b"\n"), run.read_log()
+    except (OSError, RecursionError):
+        lines, records = [], []
+    timed = [record for record in records if kimg_of(record) is not None]
+    damaged = sum(bool(line.strip()) for line in lines) - len(timed)
+    events = [record for record in timed if "event" in record]
+    ticks = [record for record in timed if "event" not in record]
     ticks.sort(key=lambda tick: kimg_of(tick) or 0.0)
     marks = tuple(
         Mark(kimg_of(event) or 0.0, str(event["event"]), str(event.get("text", ""))) for event in events
@@ -83,9 +83,8 @@ def groups(ticks: Sequence[Mapping[str, Any]]) -> list[Group]:
     names = [name for tick in ticks for name in tick if name not in _NOT_CURVES]
     by_topic: dict[str, list[Series]] = {}
     for name in dict.fromkeys(names):
-        points = [
-            (kimg_of(tick) or 0.0, value) for tick in ticks if (value := _float(tick.get(name))) is not None
-        ]
+        values = [(kimg_of(tick) or 0.0, _float(tick.get(name))) for tick in ticks]
+        points = [(kimg, value) for kimg, value in values if value is not None]
         if points:
             by_topic.setdefault(_topic(name), []).append(Series(_short(name), points))
     return [Group(*_TOPICS[topic], tuple(by_topic[topic])) for topic in _TOPICS if topic in by_topic]
@@ -162,22 +161,12 @@ def _short(name: str) -> str:
     return "whole loop" if name == "Timing/img_per_sec" else name
 
 
-def _records(run: RunFolder) -> tuple[list[dict[str, Any]], int]:
-    """The log's records, and the number of unreadable lines."""
-    try:
-        lines = run.log.read_bytes().split(b"\n")
-        records = run.read_log()
-    except (OSError, RecursionError):
-        return [], 0
-    return records, sum(bool(line.strip()) for line in lines) - len(records)
-
-
 def _grouped(events: Sequence[Mapping[str, Any]]) -> Iterator[Incident]:
     """Events in order of their first appearance; warnings of one kind become one entry."""
     by_kind: dict[object, list[Mapping[str, Any]]] = {}
     for index, event in enumerate(events):
-        key = (event.get("event"), str(event.get("kind")), bool(event.get("undone")))
-        by_kind.setdefault(key if event.get("event") == "warning" else index, []).append(event)
+        kind = (str(event.get("kind")), bool(event.get("undone")))
+        by_kind.setdefault(kind if event["event"] == "warning" else index, []).append(event)
     for group in by_kind.values():
         newest = group[-1]
         yield Incident(

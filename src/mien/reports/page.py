@@ -37,18 +37,12 @@ def render(
     security policy allows: these alone, and nothing that a hostile name might smuggle in. `tool` and
     `written` say what wrote it and when.
     """
-    style, script = _joined(styles), _joined(scripts)
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            {"tool": TOOL, "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")} | dict(context),
-            style=Markup(style),
-            style_hash=_policy_hash(style),
-            script=Markup(script),
-            script_hash=_policy_hash(script),
-        )
-    )
+    variables = {"tool": TOOL, "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")} | dict(context)
+    for kind, names in (("style", styles), ("script", scripts)):
+        text = "".join(_TEMPLATES.get_source(_environment(), name)[0] for name in names)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        variables |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
+    return _environment().get_template(template).render(variables)
 
 
 def write_html(path: Path, template: str, context: Mapping[str, Any], **parts: Sequence[str]) -> None:
@@ -64,14 +58,6 @@ def _environment() -> Environment:
     )
     environment.filters.update(number=number, kimg=at_kimg, count=times)
     return environment
-
-
-def _joined(names: Sequence[str]) -> str:
-    return "".join(_TEMPLATES.get_source(_environment(), name)[0] for name in names)
-
-
-def _policy_hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def report_path(run: RunFolder, out: Path | None) -> Path:
@@ -97,8 +83,8 @@ def run_parts(
 
     products: files behind the page beside configuration, log and scores, and what they are.
     """
-    scores = sorted(run.path.glob("metric-*.jsonl"))
-    files = [(run.path / "config.json", "configuration"), (run.log, "log"), *products]
+    scores = [(path, "scores") for path in sorted(run.path.glob("metric-*.jsonl"))]
+    files = [(run.path / "config.json", "configuration"), (run.log, "log"), *products, *scores]
     return {
         "run": run.name,
         "charts": [_chart(group, log) for group in groups(log.ticks)],
@@ -106,7 +92,7 @@ def run_parts(
         "numbers": _numbers(log),
         "num_styles": NUM_STYLES,
         "config": json.dumps(config, indent=2, ensure_ascii=False, default=str) if config else "",
-        "files": [_file_row(path, about) for path, about in (*files, *((path, "scores") for path in scores))],
+        "files": [_file_row(path, about) for path, about in files],
     }
 
 
@@ -134,11 +120,8 @@ def _numbers(log: Log) -> tuple[list[str], list[list[str]]]:
     chosen = sorted({round(i * (len(log.ticks) - 1) / max(count - 1, 1)) for i in range(count)})
     curves = [(group, series, dict(series.points)) for group in groups(log.ticks) for series in group.series]
     headings = [f"{group.title}: {series.name}" for group, series, _ in curves]
-    rows = []
-    for index in chosen:
-        tick = log.ticks[index]
-        kimg = kimg_of(tick) or 0.0
-        rows.append([number(kimg), *(number(p[kimg]) if kimg in p else "" for _, _, p in curves)])
+    kimgs = [kimg_of(log.ticks[index]) or 0.0 for index in chosen]
+    rows = [[number(x), *(number(p[x]) if x in p else "" for _, _, p in curves)] for x in kimgs]
     return headings, rows
 
 

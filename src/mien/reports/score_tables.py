@@ -69,8 +69,7 @@ def read_scores(run: RunFolder) -> tuple[list[Score], int]:
         try:
             lines = path.read_bytes().split(b"\n")
         except OSError:
-            damaged += 1
-            continue
+            lines = [b"unreadable"]
         for line in filter(bytes.strip, lines):
             try:
                 scores.append(Score.model_validate_json(line))
@@ -156,26 +155,18 @@ def _newest(scores: Sequence[Score]) -> Score:
 
 
 def _key(score: Score) -> Key:
-    return (
-        score.network or "",
-        score.network_hash,
-        score.resize,
-        score.num_real,
-        score.num_fake,
-        score.dataset_hash,
-    )
+    return (*_features(score), score.num_real, score.num_fake)
 
 
-def _same_features(one: Score, other: Score) -> bool:
-    same = ("network", "network_hash", "resize", "dataset_hash")
-    return all(getattr(one, name) == getattr(other, name) for name in same)
+def _features(score: Score) -> Key:
+    return score.network, score.network_hash, score.resize, score.dataset_hash
 
 
 def _fits_group(score: Score, group: Sequence[Score]) -> bool:
     """Whether a generator's Fréchet distance fits a group: it is of a part of the same images."""
     first = group[0]
     fixed = [member for member in group if member.metric == _FIXED]
-    if not _same_features(score, first) or score.psi != first.psi:
+    if _features(score) != _features(first) or score.psi != first.psi:
         return False
     if fixed:
         return _key(fixed[0]) == _key(score)
@@ -199,7 +190,7 @@ def _is_baseline_of(score: Score, group: Sequence[Score]) -> bool:
     counts = (score.num_real, score.num_fake)
     fixed = score.metric == _FIXED and counts[0] == counts[1] <= generator.num_fake
     capped = _key(score) == _key(generator)
-    return _same_features(score, generator) and (counts == halves or capped or fixed)
+    return _features(score) == _features(generator) and (counts == halves or capped or fixed)
 
 
 def _table(scores: Sequence[Score], trained_on: str | None) -> ScoreTable:
@@ -253,15 +244,10 @@ def _provenance(scores: Sequence[Score], trained_on: str | None) -> Iterator[tup
     if first.resize:
         yield "resize", first.resize
     yield "pictures", f"{first.num_fake:,} generated against {first.num_real:,} real"
-    if trained_on is None:
-        which = ""
-    elif first.dataset_hash == trained_on:
-        which = " (what it was trained on)"
-    else:
-        which = " (not what it was trained on)"
+    known = "what" if first.dataset_hash == trained_on else "not what"
+    which = "" if trained_on is None else f" ({known} it was trained on)"
     yield "dataset", f"{first.dataset_name}{which}, hash {first.dataset_hash[:16]}"
-    models = dict.fromkeys(score.model_id for score in scores if score.model_id)
-    if models:
+    if models := dict.fromkeys(score.model_id for score in scores if score.model_id):
         yield "generator", ", ".join(models)
     if newest.seeds is not None:
         psi = "" if newest.psi is None else f", psi {newest.psi:g}"

@@ -20,9 +20,8 @@ def lead(config: Mapping[str, Any], loaded: "LoadedNetwork[Any] | None", log: Lo
     sentence = f"A generator of the family {family}" if family else "A generator of an unknown family"
     sentence += f" for faces of {size} pixels" if size else ""
     if name:
-        sentence += (
-            f", trained on {_count(pictures)} pictures ({name})" if pictures else f", trained on {name}"
-        )
+        count = f"{pictures:,}" if isinstance(pictures, int) else pictures
+        sentence += f", trained on {count} pictures ({name})" if pictures else f", trained on {name}"
     if log.seconds:
         sentence += f" for {_duration(log.seconds)}"
     if packaged := dig(config, "start", "packaged"):
@@ -53,14 +52,8 @@ def verdict(
 
 def facts(config: Mapping[str, Any], log: Log, nimg: float = 0) -> list[tuple[str, str]]:
     """The main facts of a run as (name, value), but for the unknown. nimg: of its newest network."""
-    speeds = sorted(
-        y
-        for g in groups(log.ticks)
-        for s in g.series
-        if s.name == "whole loop"
-        for _, y in s.points
-        if math.isfinite(y)
-    )
+    loops = [one for group in groups(log.ticks) for one in group.series if one.name == "whole loop"]
+    speeds = sorted(y for loop in loops for _, y in loop.points if math.isfinite(y))
     nimg = max(log.nimg, nimg)  # the log has lines for whole thousands
     known = [
         ("Training images", f"{number(nimg / 1000)} thousand" if nimg else ""),
@@ -111,10 +104,6 @@ def _quality(quoted: Quote) -> tuple[str, str]:
         if value < limit * floor:
             return tone, f"{sentence}: {words}."
     return "doubt", f"{sentence}: still far from real pictures."
-
-
-def _count(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def times(count: int, what: str) -> str:
