@@ -105,12 +105,7 @@ Reading = YesNo | OneOf | Number
 
 
 def yes_no(
-    name: str,
-    truth: Floats,
-    probability: Floats,
-    people: Sequence[str],
-    *,
-    predicted: Floats | None = None,
+    name: str, truth: Floats, probability: Floats, people: Sequence[str], *, predicted: Floats | None = None
 ) -> YesNo:
     """Scores of a binary label. truth: 0 or 1 [N]. probability: of 1, [N]. people: a name for each image.
 
@@ -125,30 +120,24 @@ def yes_no(
     tp, yes, positive = (column.astype(float) for column in (truth & predicted, truth, predicted))
 
     def scores_of(w: Floats) -> Floats:
-        true_positives, num_yes, num_predicted = w @ tp, w @ yes, w @ positive
-        return np.stack(
-            [
-                true_positives / num_predicted,
-                true_positives / num_yes,
-                2 * true_positives / (num_yes + num_predicted),
-                _weighted_auc(order, w),
-            ]
-        )
+        right, num_yes, num_predicted = w @ tp, w @ yes, w @ positive
+        f1_scores = 2 * right / (num_yes + num_predicted)
+        return np.stack([right / num_predicted, right / num_yes, f1_scores, _weighted_auc(order, w)])
 
     bounds = _bootstrap(people, scores_of)
     both_classes = 0 < truth.sum() < len(truth)
     points = (precision, recall, f1, auc(truth, probability) if both_classes else math.nan)
-    intervals = [_interval(point, low_high) for point, low_high in zip(points, bounds.T, strict=True)]
+    precisions, recalls, f1s, aucs = (_interval(*each) for each in zip(points, bounds.T, strict=True))
     table = confusion_matrix(truth, predicted, labels=[False, True]).tolist()
     curve = reliability(truth, probability)
     return YesNo(
         name=name,
         count=len(truth),
         yes=int(truth.sum()),
-        precision=intervals[0],
-        recall=intervals[1],
-        f1=intervals[2],
-        auc=intervals[3],
+        precision=precisions,
+        recall=recalls,
+        f1=f1s,
+        auc=aucs,
         average_precision=float(average_precision_score(truth, probability)) if truth.any() else None,
         confusion=tuple(map(tuple, table)),
         ece=calibration_error(curve),
@@ -164,16 +153,10 @@ def one_of(
     predicted = probabilities.argmax(axis=1)
     correct = (predicted == truth).astype(float)
     table = confusion_matrix(truth, predicted, labels=range(len(values)))
-    each = tuple(
-        yes_no(
-            f"{name}={value}",
-            truth == index,
-            probabilities[:, index],
-            people,
-            predicted=predicted == index,
-        )
-        for index, value in enumerate(values)
-    )
+    each = [
+        yes_no(f"{name}={value}", truth == at, probabilities[:, at], people, predicted=predicted == at)
+        for at, value in enumerate(values)
+    ]
     return OneOf(
         name=name,
         count=len(truth),
@@ -181,7 +164,7 @@ def one_of(
         accuracy=mean_of(correct, people),
         most_common=float(np.bincount(truth).max() / len(truth)),
         confusion=tuple(map(tuple, table.tolist())),
-        each=each,
+        each=tuple(each),
     )
 
 
@@ -212,8 +195,8 @@ def auc(truth: Floats, score: Floats) -> float:
 
 def mean_of(values: Floats, people: Sequence[str]) -> Interval:
     """The mean of finite values [N], one an image, with its interval over people."""
-    bounds = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None])
-    return Interval(value=float(np.mean(values)), low=float(bounds[0, 0]), high=float(bounds[1, 0]))
+    (low,), (high,) = _bootstrap(people, lambda weights: (weights @ values / weights.sum(axis=1))[None])
+    return Interval(value=float(np.mean(values)), low=low, high=high)
 
 
 def weighted_auc(truth: Floats, score: Floats) -> Callable[[Floats], Floats]:

@@ -11,7 +11,7 @@ import torch
 from cyclopts import Parameter
 
 from mien import TOOL
-from mien.attributes.label_files import LabelRows, read_label_file
+from mien.attributes.label_files import LabelRows, first_names, read_label_file
 from mien.attributes.predictions import (
     Read,
     given,
@@ -66,7 +66,6 @@ LIMITS: dict[str, str] = {
 }
 
 Predictions = list[dict[str, Any]]
-_NAMED = 5  # unknown files that a warning names
 
 
 def read_faces(
@@ -139,11 +138,8 @@ def _reader(reading: str, device: str) -> Callable[[torch.Tensor], Predictions]:
 def _one_of(label: str, values: Sequence[str], rows: np.ndarray) -> Iterator[dict[str, Any]]:
     """The most probable value of each row, and each value's probability."""
     for row in rows:
-        probabilities = {
-            f"{label}={value}": round(float(probability), 4)
-            for value, probability in zip(values, row, strict=True)
-        }
-        yield {label: values[int(row.argmax())], **probabilities}
+        each = {f"{label}={value}": round(float(p), 4) for value, p in zip(values, row, strict=True)}
+        yield {label: values[int(row.argmax())], **each}
 
 
 def write_labels(dataset: Path, source: Path, *, warn: Callable[[str], None]) -> tuple[int, int]:
@@ -157,14 +153,11 @@ def write_labels(dataset: Path, source: Path, *, warn: Callable[[str], None]) ->
     sources = [str(record.get("source") or "") for record in pack.records]
     labels_by_file, unknown = matched(rows, pack.names, sources)
     if unknown:
-        named = ", ".join(repr(name[:60]) for name in unknown[:_NAMED])
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        warn(f"{source}: left out, for the dataset has no such picture: {named}{more}")
+        warn(f"{source}: left out, for the dataset has no such picture: {first_names(unknown)}")
     if not labels_by_file:
         raise InputError(f"{source}: none of its {len(rows)} rows names a picture of {dataset}")
-    append_records(
-        plain_path(dataset), [{"file": file, "labels": labels} for file, labels in labels_by_file.items()]
-    )
+    records = [{"file": file, "labels": labels} for file, labels in labels_by_file.items()]
+    append_records(plain_path(dataset), records)
     return len(labels_by_file), len(pack)
 
 
@@ -265,15 +258,12 @@ def annotate(
         if model is not None:
             tick, source = events.progress("reading labels"), Path(storage.local(model))
             done, total = read_labels(dataset, source, again=again, device=place, progress=tick, pool=pool)
-            events.note(
-                f"read the labels of {done:,} of {total:,} pictures; {total - done:,} were read before"
-            )
+            before = f"{total - done:,} were read before"
+            events.note(f"read the labels of {done:,} of {total:,} pictures; {before}")
         if read:
-            readings = dict.fromkeys(read)
             tick = events.progress("reading faces")
-            done, total = read_faces(
-                dataset, tuple(readings), again=again, device=place, progress=tick, pool=pool
-            )
+            readings = tuple(dict.fromkeys(read))
+            done, total = read_faces(dataset, readings, again=again, device=place, progress=tick, pool=pool)
             events.note(f"read {', '.join(readings)} of {done:,} of {total:,} pictures")
             for reading in readings:
                 events.note(f"{reading}: {LIMITS[reading]}")

@@ -101,11 +101,13 @@ def _context(run: RunFolder, data: str | None, progress: Tick | None) -> dict[st
     config, config_note = attempt(run.read_config, {})
     loaded, loaded_note = attempt(lambda: load(run.path), None)
     examinations, damage = attempt(lambda: AttributeExamination.of_run(run), [])
-    examination = _newest(examinations)
+    kept_out = [one for one in examinations if one.kept_out]
+    examination = (kept_out or examinations or [None])[-1]
     log = read_log(run)
-    mistakes, mistakes_note = _mistakes(
-        loaded, examination, data or dig(config, "dataset", "source"), progress
-    )
+    newest = run.products(attributes.KIND)[-1:]
+    products = [(path, f"model at {number(int(path.stem[-6:]))} kimg") for path in newest]
+    source = data or dig(config, "dataset", "source")
+    mistakes, mistakes_note = _mistakes(loaded, examination, source, progress)
     yes_nos = [] if examination is None else strongest_first(examination)
     binary = [*yes_nos, *(value for label in _all(examination, OneOf) for value in label.each)]
     return {
@@ -123,7 +125,7 @@ def _context(run: RunFolder, data: str | None, progress: Tick | None) -> dict[st
         ],
         "mistakes": mistakes,
         "mistakes_note": mistakes_note,
-        **run_parts(run, log, config, _products(run)),
+        **run_parts(run, log, config, products),
         "config_note": config_note,
     }
 
@@ -144,19 +146,11 @@ def reliability_chart(name: str, curve: Sequence[Bin]) -> Markup:
         )
         for one in curve
     )
-    line = " ".join(
-        f"{'M' if index == 0 else 'L'}{x:.1f} {y:.1f}" for index, (x, y) in enumerate(map(place, curve))
-    )
+    line = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in map(place, curve))
     return Markup(
         '<svg class="chart" viewBox="0 0 {0} {0}" role="img" aria-label="{1}">'
         '<path class="rule" d="M{2} {3}L{3} {2}"/><path class="s0" d="{4}"/>{5}</svg>'
     ).format(_SIDE, f"reliability of {name}", _MARGIN, _SIDE - _MARGIN, line, dots)
-
-
-def _newest(examinations: Sequence[AttributeExamination]) -> AttributeExamination | None:
-    """The last examination on held-out people, else the last of all."""
-    kept_out = [examination for examination in examinations if examination.kept_out]
-    return (kept_out or list(examinations) or [None])[-1]  # type: ignore[list-item]
 
 
 def _all(examination: AttributeExamination | None, kind: type[Any]) -> list[Any]:
@@ -189,10 +183,8 @@ def _yes_no_verdict(examination: AttributeExamination, yes_nos: Sequence[YesNo])
     if mean is not None:
         tone = "good" if mean >= _GOOD else "plain" if mean >= _POOR else "doubt"
         whom = "people it never saw" if examination.kept_out else "other pictures"
-        yield (
-            tone,
-            f"On {whom} its mean AUC is {mean:.3f}, over {count} labels with 20 or more of either answer.",
-        )
+        labels = f"{count} labels with 20 or more of either answer"
+        yield tone, f"On {whom} its mean AUC is {mean:.3f}, over {labels}."
     if chance_level := [label.name for label in yes_nos if label.auc and label.auc.low <= 0.5]:
         yield "doubt", f"Not told from guessing: {', '.join(chance_level)}."
     if poor := [
@@ -209,10 +201,8 @@ def _other_verdict(examination: AttributeExamination) -> Iterator[tuple[str, str
             beaten = label.mae.high < label.mae_of_median
             yield "good" if beaten else "doubt", f"{label.name}: {summary(label)}."
         elif isinstance(label, OneOf):
-            yield (
-                "good" if label.accuracy.low > label.most_common else "doubt",
-                f"{label.name}: {summary(label)}.",
-            )
+            better = label.accuracy.low > label.most_common
+            yield "good" if better else "doubt", f"{label.name}: {summary(label)}."
     if not examination.kept_out:
         yield "doubt", f"These pictures are {examination.how}."
     if examination.how.endswith("flatter"):
@@ -240,12 +230,9 @@ def _confusion(label: OneOf) -> dict[str, Any]:
 
 def _number(label: Number) -> tuple[str, list[Cell]]:
     rest = ["-" if value is None else f"{value:.2f}" for value in (label.r2, label.correlation)]
-    errors = [
-        value_and_interval(label.mae),
-        (f"{label.mae_of_median:.3g}", ""),
-        value_and_interval(label.rmse),
-    ]
-    return label.name, [*_cells(f"{label.count:,}"), *errors, *_cells(f"{label.bias:+.3g}", *rest)]
+    count, median = _cells(f"{label.count:,}", f"{label.mae_of_median:.3g}")
+    errors = [value_and_interval(label.mae), median, value_and_interval(label.rmse)]
+    return label.name, [count, *errors, *_cells(f"{label.bias:+.3g}", *rest)]
 
 
 def _cells(*texts: str) -> list[Cell]:
@@ -282,16 +269,9 @@ def _largest_errors(dataset: Dataset, truth: np.ndarray, predicted: np.ndarray) 
     order = known[np.argsort(-np.abs(truth[known] - predicted[known]), kind="stable")][:_NUM_MISTAKES]
     words = {0.0: "no", 1.0: "yes"}
     return [
-        show_real(
-            dataset, int(index), f"said {predicted[index]:.2f}, label {words.get(float(truth[index]), '?')}"
-        )
-        for index in order
+        show_real(dataset, at, f"said {predicted[at]:.2f}, label {words.get(float(truth[at]), '?')}")
+        for at in order.tolist()
     ]
-
-
-def _products(run: RunFolder) -> list[tuple[Path, str]]:
-    newest = run.products(attributes.KIND)[-1:]
-    return [(path, f"model at {number(int(path.stem[-6:]))} kimg") for path in newest]
 
 
 KIND = Kind("attributes", write_report, AttributeOutputs, evaluate, AttributeExamination)

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +15,7 @@ from mien.core.text import decode_text
 LabelRows = dict[str, dict[str, float]]  # name of a picture -> attribute -> number; yes is 1, no is 0
 
 _MOST_BYTES = 256 << 20
+_NAMED = 5  # unknown pictures that a warning names
 _FILE_KEYS = ("file", "filename", "file_name", "image", "image_id", "name", "path", "seed")
 _SEED = re.compile(r"seed[ _-]?0*([0-9]{1,10})$|^0*([0-9]{1,10})$")
 _YES, _NO = ("yes", "true", "y", "t"), ("no", "false", "n", "f")
@@ -47,6 +48,12 @@ def seed_of(name: str) -> int | None:
     """The seed in the name of a generated picture ("seed0003.png", "3"); None where it names none."""
     match = _SEED.search(PurePosixPath(name.replace("\\", "/")).stem)
     return int(match[1] or match[2]) if match else None
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first five of unknown names in words, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(repr(name[:60]) for name in names[:_NAMED]) + more
 
 
 def _text(path: Path) -> str:
@@ -134,25 +141,19 @@ def _listed(name: str, values: list[Any]) -> Iterator[tuple[str, float]]:
 
 
 def _single(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    if isinstance(value, bool | int | float):
-        if math.isfinite(value):
-            yield name, float(value)
-        return
-    text = str(value).strip() if isinstance(value, str) else ""
+    text = str(value).strip() if isinstance(value, str | int | float) else ""
     lowered = text.lower()
-    if lowered in _UNKNOWN:
-        return
     if lowered in _YES or lowered in _NO:
         yield name, float(lowered in _YES)
-        return
-    try:
-        number = float(text)
-    except ValueError:
-        if len(text) <= 60:
-            yield f"{name}={text}", 1.0
-        return
-    if math.isfinite(number):
-        yield name, number
+    elif lowered not in _UNKNOWN:
+        try:
+            number = float(text)
+        except ValueError:
+            if len(text) <= 60:
+                yield f"{name}={text}", 1.0
+        else:
+            if math.isfinite(number):
+                yield name, number
 
 
 def _no_minus_one(rows: LabelRows) -> LabelRows:
@@ -171,18 +172,10 @@ def _no_minus_one(rows: LabelRows) -> LabelRows:
 def _every_value(rows: LabelRows) -> LabelRows:
     """Say no to the other values of a text: who is "gender=male" is not "gender=female"."""
     values: dict[str, set[str]] = {}
+    for name in (name for row in rows.values() for name in row if "=" in name):
+        values.setdefault(name.partition("=")[0], set()).add(name)
     for row in rows.values():
-        for name in row:
-            owner, equals, _ = name.partition("=")
-            if equals:
-                values.setdefault(owner, set()).add(name)
-    return {
-        picture: row
-        | {
-            other: 0.0
-            for owner, names in values.items()
-            if names & row.keys()
-            for other in sorted(names - row.keys())
-        }
-        for picture, row in rows.items()
-    }
+        for names in values.values():
+            if names & row.keys():
+                row |= dict.fromkeys(sorted(names - row.keys()), 0.0)
+    return rows

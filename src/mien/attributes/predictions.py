@@ -22,7 +22,6 @@ from mien.core.packed import PackReader
 from mien.core.storage import on_worker, shared
 from mien.datasets.layout import plain_path
 from mien.datasets.opening import open_dataset
-from mien.labels.encoding import Target
 from mien.models.attributes import Reader
 
 BY = "predicted_by"  # in predictions: model -> the labels it gave
@@ -91,14 +90,9 @@ def read_each(
     path, place = plain_path(dataset), str(device or "cpu")
     if pool is None:
         return map(opener(str(dataset), *arguments, place), chunks(indexes))
+    name, content_hash = f"{opener.__module__}:{opener.__qualname__}", open_pack(dataset).content_hash
     before, _, after = str(dataset).partition(str(path))
-    setup = [
-        f"{opener.__module__}:{opener.__qualname__}",
-        open_pack(dataset).content_hash,
-        *(before, *shared(path), after),
-        *arguments,
-        place,
-    ]
+    setup = [name, content_hash, before, *shared(path), after, *arguments, place]
     return pool.map(read_shard, (Shard((setup, list(chunk))) for chunk in chunks(indexes)))
 
 
@@ -167,19 +161,17 @@ def merged(
 
 
 def _values(network: Reader, row: np.ndarray) -> dict[str, Any]:
-    return {
-        name: value
-        for target in network.targets
-        for name, value in _of_target(target, row[target.columns]).items()
-    }
-
-
-def _of_target(target: Target, row: np.ndarray) -> dict[str, Any]:
-    if target.kind == "one-of":
-        each = {name: round(float(v), 4) for name, v in zip(target.column_names, row, strict=True)}
-        return {target.name: target.values[int(row.argmax())], **each}
-    # Six digits: a number may be large, and a probability small.
-    return {target.name: float(f"{row[0]:.6g}") if target.kind == "number" else round(float(row[0]), 4)}
+    values: dict[str, Any] = {}
+    for target in network.targets:
+        part = row[target.columns]
+        if target.kind == "one-of":
+            values[target.name] = target.values[int(part.argmax())]
+            values |= {name: round(float(v), 4) for name, v in zip(target.column_names, part, strict=True)}
+        elif target.kind == "number":  # six digits, since it may be large
+            values[target.name] = float(f"{part[0]:.6g}")
+        else:
+            values[target.name] = round(float(part[0]), 4)
+    return values
 
 
 def chunks(indexes: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -2,22 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from mien.attributes.agreement import (
-    Number,
-    OneOf,
-    Reading,
-    YesNo,
-    auc,
-    mean_auc,
-    number,
-    one_of,
-    yes_no,
-)
+from mien.attributes.agreement import Number, OneOf, Reading, YesNo, auc, mean_auc, number, one_of, yes_no
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.image import evenly_spaced, resize, to_float
@@ -34,6 +23,7 @@ from mien.models.attributes import KIND, Reader
 
 FEWEST = 20  # of either answer, for a label to count in the mean AUC
 _BATCH = 128
+_COLOURS = {1: "gray", 3: "coloured"}  # by channels
 
 
 class AttributeExamination(Examination):
@@ -56,21 +46,15 @@ class AttributeExamination(Examination):
 
     def tables(self) -> list[Event]:
         """A row for each binary label by falling AUC, a line for each other; undefined scores are a dash."""
-        yes_nos = strongest_first(self)
-        others = [
-            f"{reading.name}: {summary(reading)}"
-            for reading in self.readings
-            if not isinstance(reading, YesNo)
-        ]
-        absent = [f"not in this dataset: {', '.join(self.absent)}"] if self.absent else []
-        events: list[Event] = [
-            Notice(
-                f"{self.model_id} on {self.num_pictures:,} pictures of {self.num_people:,} people"
-                f" ({self.dataset_name}), {self.how}"
-            )
-        ]
+        yes_nos, (mean, count) = strongest_first(self), self.mean_auc
+        whom = f"{self.num_pictures:,} pictures of {self.num_people:,} people ({self.dataset_name})"
+        events: list[Event] = [Notice(f"{self.model_id} on {whom}, {self.how}")]
         events += [_yes_no_table(yes_nos)] if yes_nos else []
-        lines = [*others, *absent, f"in brackets: 95 % intervals over people{_mean_sentence(self)}"]
+        lines = [f"{one.name}: {summary(one)}" for one in self.readings if not isinstance(one, YesNo)]
+        lines += [f"not in this dataset: {', '.join(self.absent)}"] if self.absent else []
+        labels = f"{count} labels with {FEWEST} or more of either answer"
+        mean_text = "" if mean is None else f"; mean AUC {mean:.3f} over {labels}"
+        lines.append(f"in brackets: 95 % intervals over people{mean_text}")
         return events + [Notice(line) for line in lines]
 
 
@@ -83,7 +67,9 @@ def read(
     network: Reader, dataset: Dataset, indexes: np.ndarray, *, progress: Tick | None = None
 ) -> np.ndarray:
     """Predictions float32 [len(indexes), columns] as of `Reader.read`; images are resized where need be."""
-    _check_channels(network, dataset)
+    if network.spec.channels != dataset.spec.channels:
+        has, reads = (_COLOURS.get(one, one) for one in (dataset.spec.channels, network.spec.channels))
+        raise InputError(f"{dataset.name} is {has}, the model reads {reads} pictures")
     device = network.centre.device
     rows = [np.zeros((0, network.spec.label_dim), np.float32)]
     for start in range(0, len(indexes), _BATCH):
@@ -122,16 +108,14 @@ def evaluate(
 def evaluation_set(loaded: LoadedNetwork[Reader], dataset: Dataset) -> tuple[Dataset, bool, str]:
     """The images to evaluate on, whether they are known to be held out, and which they are, in words."""
     header, network = loaded.header, loaded.network
-    labels = encoding.encode(dataset, network.targets)
+    labels, chosen, kept_out = encoding.encode(dataset, network.targets), np.arange(len(dataset)), False
+    how = "not what was trained on; whether the model saw the same people is not known"
     if header.dataset is not None and header.dataset.content_hash == dataset.content_hash:
         config = attributes.Config.model_validate(header.config)
         split = split_people(dataset.records, share=config.held_out)
-        held_out = View(
-            dataset, split.held_out, labels=labels[split.held_out], class_names=network.spec.class_names
-        )
-        return held_out, True, f"kept out of training {split.how}"
-    all_images = View(dataset, np.arange(len(dataset)), labels=labels, class_names=network.spec.class_names)
-    return all_images, False, "not what was trained on; whether the model saw the same people is not known"
+        chosen, kept_out, how = split.held_out, True, f"kept out of training {split.how}"
+    images = View(dataset, chosen, labels=labels[chosen], class_names=network.spec.class_names)
+    return images, kept_out, how
 
 
 def examine(
@@ -194,10 +178,8 @@ def _yes_no_table(yes_nos: Sequence[YesNo]) -> Table:
     rows = []
     for label in yes_nos:
         counts = (str(label.count), f"{label.base_rate:.0%}", with_interval(label.auc))
-        scores = [
-            "-" if score is None else f"{score.value:.3f}"
-            for score in (label.precision, label.recall, label.f1)
-        ]
+        three = (label.precision, label.recall, label.f1)
+        scores = ["-" if score is None else f"{score.value:.3f}" for score in three]
         rows.append((label.name, *counts, *scores, f"{label.ece:.3f}"))
     columns = (Column("label", wraps=True), *(Column(heading, numbers=True) for heading in headings))
     return Table(columns, tuple(rows))
@@ -240,28 +222,8 @@ def quick_scores(network: Reader, images: Dataset, most: int) -> dict[str, float
     return ({"Eval/auc": sum(aucs) / len(aucs)} if aucs else {}) | values
 
 
-def _mean_sentence(examination: AttributeExamination) -> str:
-    mean, count = examination.mean_auc
-    return (
-        ""
-        if mean is None
-        else f"; mean AUC {mean:.3f} over {count} labels with {FEWEST} or more of either answer"
-    )
-
-
-def _check_channels(network: Reader, dataset: Dataset) -> None:
-    expected, actual = network.spec.channels, dataset.spec.channels
-    if expected != actual:
-        words = {1: "gray", 3: "coloured"}
-        raise InputError(
-            f"{dataset.name} is {words.get(actual, actual)},"
-            f" the model reads {words.get(expected, expected)} pictures"
-        )
-
-
 def _sized(pixels: np.ndarray, size: int) -> np.ndarray:
     """uint8 [N, C, S, S] as [N, C, size, size]."""
     if pixels.shape[-1] == size:
         return pixels
-    resized: list[Any] = [resize(image.transpose(1, 2, 0), size).transpose(2, 0, 1) for image in pixels]
-    return np.ascontiguousarray(np.stack(resized))
+    return np.stack([resize(image.transpose(1, 2, 0), size).transpose(2, 0, 1) for image in pixels])
