@@ -65,9 +65,8 @@ class CollapseCheck:
     def note(self) -> str:
         """A warning; "" where images differ."""
         if self._flat:
-            return (
-                f"{self._flat} of {self._count} pictures are of one colour: the model has learnt nothing yet"
-            )
+            pictures = f"{self._flat} of {self._count} pictures"
+            return f"{pictures} are of one colour: the model has learnt nothing yet"
         alike = self._count > 1 and self._same == self._count
         return f"all {self._count} pictures are the same: the model has collapsed" if alike else ""
 
@@ -88,21 +87,15 @@ def open_generator(source: Path, device: torch.device | None = None) -> LoadedNe
 
 
 def batches_of(
-    drawing: LoadedNetwork[Any],
-    seeds: list[int],
-    labels: Tensor | None,
-    psi: float,
-    progress: Tick,
+    drawing: LoadedNetwork[Any], seeds: list[int], labels: Tensor | None, psi: float, progress: Tick
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Seeds and their pictures, uint8 [n, C, H, W], a batch at a time; progress after each."""
     size = batch_for(drawing.header.spec.resolution)
     for start in range(0, len(seeds), size):
         batch_seeds = seeds[start : start + size]
         batch_labels = None if labels is None else labels[start : start + size]
-        yield (
-            batch_seeds,
-            draw(drawing.network, latents(batch_seeds, drawing.network.z_dim), batch_labels, psi=psi),
-        )
+        z = latents(batch_seeds, drawing.network.z_dim)
+        yield batch_seeds, draw(drawing.network, z, batch_labels, psi=psi)
         progress(start + len(batch_seeds), len(seeds))
 
 
@@ -120,14 +113,13 @@ def drawn_by_cluster(
     address: str, job: Drawn, seeds: Sequence[int], collapse: CollapseCheck, progress: Tick
 ) -> list[Path]:
     """Write each seed's picture; shards that an earlier run wrote are not drawn again."""
-    size = _BATCHES * batch_for(job.drawing.header.spec.resolution)
-    source = job.drawing.path
+    size, source = _BATCHES * batch_for(job.drawing.header.spec.resolution), job.drawing.path
     common = (shared(source), file_sha256(source), list(job.labels), job.psi, job.like.suffix)
     parts = [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
     shards = [Shard((*common, part)) for part in parts]
     done = Done(job.like.parent / ".shards-done")
     todo = [number for number, shard in enumerate(shards) if shard.name not in done]
-    count = sum(len(part) for number, part in enumerate(parts) if number not in set(todo))
+    count = len(seeds) - sum(len(parts[number]) for number in todo)
     written = {seed: job.like.with_stem(f"seed{seed:04d}") for seed in seeds}
     with cluster.opened(address) as opened:
         job.like.parent.mkdir(parents=True, exist_ok=True)
@@ -152,10 +144,7 @@ def draw_shard(
     drawing = _opened(*source, sha256)
     vectors = label_vectors(drawing.header, tuple(labels), seeds)
     return [
-        (
-            encode_picture(to_hwc(image), suffix, Provenance(drawing.model, seed, TOOL)),
-            looks_of(image),
-        )
+        (encode_picture(to_hwc(image), suffix, Provenance(drawing.model, seed, TOOL)), looks_of(image))
         for part, images in batches_of(drawing, seeds, vectors, psi, lambda done, total: None)
         for seed, image in zip(part, images, strict=True)
     ]

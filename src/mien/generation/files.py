@@ -36,7 +36,15 @@ def ending_of(label: Sequence[str], psi: float) -> str:
 
 def free_path(path: Path, ending: str, data: bytes, model: str) -> Path:
     """`path`, or its name with `ending` where another picture of `model` lies. data: the encoded picture."""
-    return with_ending(path, ending) if path.is_file() and _is_another(path, data, model) else path
+    try:
+        mark = verify(path) if path.is_file() else None
+        if mark is None or mark.model != model:
+            return path
+        old, new = (read_picture(source).astype(np.float32) for source in (path, data))
+    except InputError:
+        return path
+    is_another = old.shape != new.shape or float(np.abs(old - new).mean()) > _ROUNDING
+    return with_ending(path, ending) if is_another else path
 
 
 def settled(path: Path, ending: str, write: Callable[[Path], None]) -> Path:
@@ -69,18 +77,6 @@ def replaced(paths: Sequence[Path], model: str) -> str:
     return f"{there[0].parent}: {len(there)} file(s) {maker} are replaced; another --out keeps them"
 
 
-def _is_another(path: Path, data: bytes, model: str) -> bool:
-    """Whether `path` holds an image of `model` whose pixels differ from those in `data`."""
-    try:
-        mark = verify(path)
-        if mark is None or mark.model != model:
-            return False
-        old, new = (read_picture(source).astype(np.float32) for source in (path, data))
-    except InputError:
-        return False
-    return old.shape != new.shape or float(np.abs(old - new).mean()) > _ROUNDING
-
-
 def save_all(
     model: str, like: Path, ending: str, batches: Iterable[tuple[list[int], Tensor]], count: int
 ) -> list[Path]:
@@ -96,9 +92,8 @@ def save_all(
             try:
                 write_bytes(path, data)
             except MienError as error:
-                raise MienError(
-                    f"{error} ({len(written)} of {count} pictures were written before)"
-                ) from error
+                before = f"{len(written)} of {count} pictures were written before"
+                raise MienError(f"{error} ({before})") from error
             written.append(path)
     return written
 
@@ -107,8 +102,7 @@ def write_grid(
     path: Path, batches: Iterable[tuple[list[int], Tensor]], count: int, drawing: LoadedNetwork[Any]
 ) -> None:
     """About a square of `count` faces; a PNG goes to disk row by row."""
-    columns = math.ceil(math.sqrt(count))
-    side = drawing.header.spec.resolution
+    columns, side = math.ceil(math.sqrt(count)), drawing.header.spec.resolution
     width, height = columns * side, math.ceil(count / columns) * side
     mark = Provenance(drawing.model, None, TOOL)
     if path.suffix != ".png" and width > _MOST_SIDE:

@@ -50,9 +50,8 @@ def mosaic(
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
     if out.suffix.lower() != ".png":
-        raise InputError(
-            f"{out}: mosaics are written as .png, line by line, which other formats do not allow"
-        )
+        why = "line by line, which other formats do not allow"
+        raise InputError(f"{out}: mosaics are written as .png, {why}")
     listed = Path(keep).is_file() or keep.endswith(".txt")
     seeds = parse_seeds(f"@{keep}" if listed else keep)
     across = math.ceil(math.sqrt(len(seeds))) if columns is None else columns

@@ -3,12 +3,11 @@
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mien.core.errors import InputError
-from mien.core.events import Events, Tick, job
+from mien.core.events import Events, job
 from mien.core.provenance import encode_picture
 from mien.core.seeds import parse_seeds, write_seeds
 from mien.generation.drawing import Drawing, check_side, sized
@@ -56,21 +55,17 @@ def pick(
         raise InputError(f"--seeds: {len(chosen):,} faces are too many for one page; at most {_MOST:,}")
     drawing = Drawing.of(source, trunc=trunc, label=label, note=events.note)
     side = check_side("--size", size, default=drawing.resolution)
-    faces = list(_faces(drawing, chosen, side, events.progress("drawing")))
+    faces, progress = [], events.progress("drawing")
+    for start in range(0, len(chosen), _BATCH):
+        batch = chosen[start : start + _BATCH]
+        for seed, image in zip(batch, drawing.faces(batch), strict=True):
+            data = encode_picture(sized(image, side), ".webp", drawing.mark(seed))
+            faces.append((seed, f"data:image/webp;base64,{base64.b64encode(data).decode()}"))
+        progress(start + len(batch), len(chosen))
     context = _context(drawing, chosen, side) | {"faces": faces}
     write_html(out, "pick.html.j2", context, styles=("pick.css",), scripts=("pick.js",))
     events.wrote(out, f"{len(faces)} faces; open it in a browser, choose, and save kept.txt")
     return len(faces)
-
-
-def _faces(drawing: Drawing, seeds: list[int], side: int, progress: Tick) -> Iterator[tuple[int, str]]:
-    """Each seed, and its face as a data: URI."""
-    for start in range(0, len(seeds), _BATCH):
-        batch = seeds[start : start + _BATCH]
-        for seed, image in zip(batch, drawing.faces(batch), strict=True):
-            data = encode_picture(sized(image, side), ".webp", drawing.mark(seed))
-            yield seed, f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-        progress(start + len(batch), len(seeds))
 
 
 def _context(drawing: Drawing, seeds: list[int], side: int) -> dict[str, Any]:
