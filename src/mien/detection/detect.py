@@ -25,7 +25,7 @@ from mien.detection.crops import all_crops
 from mien.detection.judge import Detector, Judgement, heat_picture, open_detector
 from mien.detection.scores import FALSE_ALARMS
 from mien.faces.align import ffhq_square
-from mien.faces.face import Face, Finder
+from mien.faces.face import Finder
 from mien.faces.finder import needed_artefacts, open_face_finder, open_finder
 
 _SHARD = 8  # pictures: some seconds' work
@@ -82,21 +82,17 @@ def judge_picture(path: Path, finder: Finder, judge: Detector) -> Detected:
     """The mark and the faces of a picture; why there is none where it cannot be read."""
     mark = None
     try:
-        with suppress(
-            InputError
-        ):  # a damaged mark counts for nothing; whether this is a picture is told next
+        with suppress(InputError):  # a damaged mark counts for nothing; if this is a picture is told next
             mark = provenance.verify(path)
         image = read_picture(path)
     except BadPicture as error:
         return Detected(path, mark, problem=str(error))
-    faces = tuple(_judged(face, crop, judge) for face, crop in all_crops(image, finder))
-    return Detected(path, mark, faces, "" if faces else f"{path}: no face found in it")
-
-
-def _judged(face: Face, crop: Pixels, judge: Detector) -> JudgedFace:
-    x, y, width, height = face.box
-    box = (float(x), float(y), float(width), float(height))
-    return JudgedFace(box, judge.judge(crop, ffhq_square(face).side), crop)
+    faces = []
+    for face, crop in all_crops(image, finder):
+        x, y, width, height = map(float, face.box)
+        judgement = judge.judge(crop, ffhq_square(face).side)
+        faces.append(JudgedFace((x, y, width, height), judgement, crop))
+    return Detected(path, mark, tuple(faces), "" if faces else f"{path}: no face found in it")
 
 
 # --- By a cluster ---
@@ -153,12 +149,10 @@ def _opened(
 
 def _plain(one: Detected) -> dict[str, Any]:
     mark = None if one.mark is None else asdict(one.mark) | {"source_type": one.mark.source_type.value}
-    faces = [
-        {"box": face.box, "crop": _packed(face.crop)}
-        | asdict(face.judgement)
-        | {"heat": _packed(face.judgement.heat)}
-        for face in one.faces
-    ]
+    faces = []
+    for face in one.faces:
+        arrays = {"crop": _packed(face.crop), "heat": _packed(face.judgement.heat)}
+        faces.append({"box": face.box} | asdict(face.judgement) | arrays)
     return {"mark": mark, "faces": faces, "problem": one.problem}
 
 
@@ -237,8 +231,7 @@ def detect(
         if not nothing:
             _describe(detected, judge, events)
         if json is not None:
-            lines = [dumps(one.as_json(), ensure_ascii=False) + "\n" for one in detected]
-            write_text(json, "".join(lines))
+            write_text(json, "".join(dumps(one.as_json(), ensure_ascii=False) + "\n" for one in detected))
             events.wrote(json, f"{len(detected)} pictures")
         if heat is not None:
             events.wrote(heat, "a face and its heat map a file")

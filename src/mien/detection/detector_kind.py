@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mien.core.checkpoint import model_id
 from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.image import evenly_spaced
@@ -74,10 +73,8 @@ class DetectorOutputs(ProductOutputs):
 
     def end(self) -> None:
         """Score the calibrated detector on the faces that nothing was fitted to."""
-        path = self._run.newest_product(self.kind)
-        network = load_network(path, self.kind).network
-        chosen = part_of(self._held_out, "test")
-        examination = examine(network, self._held_out, chosen, model_id(path), self._training.nimg)
+        loaded = load_network(self._run.newest_product(self.kind), self.kind)
+        examination = examine(loaded, self._held_out, part_of(self._held_out, "test"))
         examination.append(self._run)
         for event in examination.tables():
             self._events.send(event)
@@ -100,19 +97,14 @@ def write_report(run: Path, *, data: str | None, out: Path | None, progress: Tic
 
 
 def _context(folder: RunFolder, examination: DetectorExamination) -> dict[str, Any]:
-    promised = f"{examination.false_alarms:.0%}"
+    areas = "AUC against all real faces of this set, 95 % interval."
+    alarms = f"Real faces called synthetic; {examination.false_alarms:.0%} is promised."
+    synthetic = _table(examination, True, "Synthetic faces", areas)
     return {
         "run": folder.path.name,
         "lead": f"{examination.model_id} on {examination.dataset_name}: {examination.how}.",
         "verdict": _verdict(examination),
-        "tables": [
-            _table(
-                examination, True, "Synthetic faces", "AUC against all real faces of this set, 95 % interval."
-            ),
-            _table(
-                examination, False, "False alarms", f"Real faces called synthetic; {promised} is promised."
-            ),
-        ],
+        "tables": [synthetic, _table(examination, False, "False alarms", alarms)],
     }
 
 
@@ -120,17 +112,12 @@ def _verdict(examination: DetectorExamination) -> list[tuple[str, str]]:
     error = examination.calibration
     alarms = [score for score in examination.scores if not score.synthetic]
     worst = max(alarms, key=lambda score: score.called.value)
-    bad = worst.called.low > 2 * examination.false_alarms
+    accurate, bad = examination.accuracy >= 0.9, worst.called.low > 2 * examination.false_alarms
+    most = f"{worst.called.value:.1%} of {worst.source}, {worst.history}"
     return [
-        (
-            "good" if examination.accuracy >= 0.9 else "plain",
-            f"accuracy {examination.accuracy:.1%} (balanced)",
-        ),
+        ("good" if accurate else "plain", f"accuracy {examination.accuracy:.1%} (balanced)"),
         ("good" if error <= _CALIBRATED else "doubt", f"calibration error {error:.3f}"),
-        (
-            "doubt" if bad else "plain",
-            f"most false alarms: {worst.called.value:.1%} of {worst.source}, {worst.history}",
-        ),
+        ("doubt" if bad else "plain", f"most false alarms: {most}"),
         ("plain", "how it does on generators that it never met, these figures do not tell"),
     ]
 

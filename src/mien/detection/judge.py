@@ -23,11 +23,7 @@ Verdict = Literal["synthetic", "unsure", "no sign"]
 _SMALLEST = 32.0  # pixels of a face's square under which nothing is left to judge
 _SPOT = 16  # side of what is covered at a time, in pixels of the crop
 _TELLING = 0.5  # log-odds from which a trace is worth a word
-_WORDS = {
-    "shapes": "shapes and textures",
-    "traces": "up-sampling traces",
-    "spectrum": "spectrum",
-}
+_WORDS = {"shapes": "shapes and textures", "traces": "up-sampling traces", "spectrum": "spectrum"}
 # Of a crop as FFHQ aligns it: name, left, top, right, bottom, as shares of the side.
 _PLACES = (
     ("the eyes", 0.25, 0.38, 0.75, 0.53),
@@ -75,11 +71,7 @@ class Detector:
     """
 
     def __init__(
-        self,
-        network: ForensicNet,
-        model: str,
-        false_alarms: float = FALSE_ALARMS,
-        path: Path | None = None,
+        self, network: ForensicNet, model: str, false_alarms: float = FALSE_ALARMS, path: Path | None = None
     ) -> None:
         self.network, self.model, self.false_alarms, self.path = network, model, false_alarms, path
         self.threshold = network.threshold(false_alarms)
@@ -103,10 +95,8 @@ class Detector:
         reasons = _reasons(verdict, odds, self.threshold, evidence, heat)
         if side < _SMALLEST:
             verdict = "unsure"
-            reasons = (
-                f"the face's square has {side:.0f} pixels a side, {_SMALLEST:.0f} are needed",
-                *reasons,
-            )
+            small = f"the face's square has {side:.0f} pixels a side, {_SMALLEST:.0f} are needed"
+            reasons = (small, *reasons)
         chances = expit(odds)
         return Judgement(
             verdict, float(chances[0]), float(chances.min()), float(chances.max()), evidence, heat, reasons

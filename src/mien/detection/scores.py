@@ -15,7 +15,7 @@ from mien.attributes.agreement import auc, resampled, weighted_auc
 from mien.core.errors import InputError
 from mien.core.events import Column, Event, Notice, Table, Tick
 from mien.core.image import to_float
-from mien.core.network import load_network
+from mien.core.network import LoadedNetwork, load_network
 from mien.core.reencode import HISTORIES, Change
 from mien.core.run import RunFolder
 from mien.core.score import Examination, Interval
@@ -59,22 +59,16 @@ class DetectorExamination(Examination):
         """A table of each class, a row for each source, a column for each history."""
         histories = list(dict.fromkeys(score.history for score in self.scores))
         events: list[Event] = [Notice(f"{self.model_id} on {self.dataset_name}, {self.how}")]
+        numbers = (Column(name, numbers=True) for name in ("n", *histories))
+        columns = (Column("source", wraps=True), *numbers)
         for synthetic, title in (
             (True, "AUC against the real ones (share found)"),
             (False, f"False alarms, {self.false_alarms:.0%} promised"),
         ):
             rows = _rows([score for score in self.scores if score.synthetic == synthetic], histories)
-            columns = (
-                Column("source", wraps=True),
-                *(Column(name, numbers=True) for name in ("n", *histories)),
-            )
             events.append(Table(columns, rows, title=title))
-        events.append(
-            Notice(
-                f"accuracy {self.accuracy:.3f} (both classes alike), calibration error {self.calibration:.3f}"
-            )
-        )
-        return events
+        accuracy = f"accuracy {self.accuracy:.3f} (both classes alike)"
+        return [*events, Notice(f"{accuracy}, calibration error {self.calibration:.3f}")]
 
 
 def _rows(scores: Sequence[SourceScore], histories: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -221,35 +215,28 @@ def evaluate(
     dataset = open_dataset(data)
     own = loaded.header.dataset is not None and loaded.header.dataset.content_hash == dataset.content_hash
     chosen = part_of(dataset, "test") if own else np.arange(len(dataset))
-    examination = examine(
-        loaded.network, dataset, chosen, loaded.model, loaded.header.nimg, progress=progress
-    )
+    examination = examine(loaded, dataset, chosen, progress=progress)
     if source.is_dir():
         examination.append(RunFolder.open(source))
     return examination
 
 
 def examine(
-    network: ForensicNet,
-    dataset: Dataset,
-    chosen: Floats,
-    model: str,
-    nimg: int,
-    *,
-    progress: Tick | None = None,
+    loaded: LoadedNetwork[ForensicNet], dataset: Dataset, chosen: Floats, *, progress: Tick | None = None
 ) -> DetectorExamination:
     """Scores on the chosen pictures of a labelled set. Raises InputError where a class is missing."""
     real, synthetic = by_source(dataset, chosen)
     if not real or not synthetic:
         raise InputError(f"{dataset.name}: a detector is tested on real and on synthetic faces")
-    scores, error, accuracy = score_sources(network, real, synthetic, tick=progress)
+    scores, error, accuracy = score_sources(loaded.network, real, synthetic, tick=progress)
+    kept_out = len(chosen) < len(dataset)
     return DetectorExamination(
-        model_id=model,
-        nimg=nimg,
+        model_id=loaded.model,
+        nimg=loaded.header.nimg,
         dataset_name=dataset.name,
         dataset_hash=dataset.content_hash,
-        kept_out=len(chosen) < len(dataset),
-        how=f"{len(chosen):,} faces" + (", kept out by picture" if len(chosen) < len(dataset) else ""),
+        kept_out=kept_out,
+        how=f"{len(chosen):,} faces" + (", kept out by picture" if kept_out else ""),
         false_alarms=FALSE_ALARMS,
         calibration=error,
         accuracy=accuracy,

@@ -57,14 +57,10 @@ def write_crops(path: Path, sources: Iterable[tuple[Crops, float]]) -> None:
     """Write faces with their label as `write_set` does. Pictures of one name fall into one part."""
     with PackWriter(path, class_names=(LABEL,)) as writer:
         for crops, label in sources:
-            _add(writer, crops, label)
-
-
-def _add(writer: PackWriter, crops: Crops, label: float) -> None:
-    split = cut_line(dict.fromkeys(crops.names, 1), _SHARES, seed=0)
-    for pixels, name in zip(crops.pixels, crops.names, strict=True):
-        record = {"source": Path(crops.source).name, "input": name, "split": split[name]}
-        writer.add_png(encode_png(pixels), [label], record)
+            split = cut_line(dict.fromkeys(crops.names, 1), _SHARES, seed=0)
+            for pixels, name in zip(crops.pixels, crops.names, strict=True):
+                record = {"source": Path(crops.source).name, "input": name, "split": split[name]}
+                writer.add_png(encode_png(pixels), [label], record)
 
 
 @job
