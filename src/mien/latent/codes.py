@@ -38,7 +38,6 @@ class Codes:
         return len(self.values)
 
     def __getitem__(self, some: slice) -> "Codes":
-        """Some of them."""
         labels = None if self.labels is None else self.labels[some]
         return replace(self, values=self.values[some], labels=labels)
 
@@ -61,8 +60,7 @@ class Codes:
         w of a single row, [N, 1, w_dim] or [N, w_dim], is meant for every layer. Raises InputError where the
         file is damaged, or its latents are another generator's by shape or by the model it names.
         """
-        arrays = _arrays(path)
-        space = space_of(drawing)
+        arrays, space = _arrays(path), space_of(drawing)
         if space not in arrays:
             raise InputError(
                 f"{path}: no array {space!r} in it; it has: {', '.join(sorted(arrays)) or 'none'}"

@@ -20,12 +20,11 @@ _MOST_SIDE = 8192
 def check_film(width: int, height: int) -> None:
     """Refuse, before anything is drawn, sizes that H.264 cannot hold and a machine without PyAV."""
     _av()
+    size = f"{width}x{height}: an .mp4 has"
     if width % 2 or height % 2:
-        raise InputError(f"{width}x{height}: an .mp4 has even sides; choose --size so, or write a .webp")
+        raise InputError(f"{size} even sides; choose --size so, or write a .webp")
     if max(width, height) > _MOST_SIDE:
-        raise InputError(
-            f"{width}x{height}: an .mp4 has sides of at most {_MOST_SIDE}; choose a smaller --size"
-        )
+        raise InputError(f"{size} sides of at most {_MOST_SIDE}; choose a smaller --size")
 
 
 def write_film(path: Path, frames: Iterable[Pixels], provenance: Provenance, *, fps: int) -> int:
@@ -61,19 +60,21 @@ def save_film(
 
 
 def _encode(av: ModuleType, path: Path, frames: Iterable[Pixels], provenance: Provenance, fps: int) -> int:
+    stream: Any = None
     count = 0
     # "file:" keeps FFmpeg from reading a protocol into a name with a colon
     with closing(av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"})) as film:
-        film.metadata["title"] = f"Synthetic faces ({provenance.source_type.value})"
-        film.metadata["comment"] = (
-            f"{provenance.source_type.value}; model {provenance.model}; made by {provenance.tool}"
-        )
-        stream: Any = None
+        kind = provenance.source_type.value
+        film.metadata["title"] = f"Synthetic faces ({kind})"
+        film.metadata["comment"] = f"{kind}; model {provenance.model}; made by {provenance.tool}"
         for frame in frames:
-            if stream is None:
-                stream = _stream(film, frame, fps)
-            film.mux(stream.encode(_converted(av, frame)))
             count += 1
+            stream = stream or _stream(film, frame, fps)
+            # Tags on the frame too, since x264 writes the frame's.
+            coloured = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED
+            )
+            film.mux(stream.encode(coloured))
         if stream is None:
             raise ValueError("a film needs a frame")
         film.mux(stream.encode(None))
@@ -88,13 +89,6 @@ def _stream(film: Any, frame: Pixels, fps: int) -> Any:
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED
     return stream
-
-
-def _converted(av: ModuleType, frame: Pixels) -> Any:
-    """The frame as yuv420p, its colour tags set like the stream's, since x264 writes the frame's."""
-    return av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED
-    )
 
 
 def _av() -> ModuleType:

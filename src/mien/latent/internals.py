@@ -18,7 +18,6 @@ from mien.core.image import evenly_spaced, to_float
 from mien.core.packaged import source_of
 from mien.core.provenance import SourceType
 from mien.core.run import RunFolder
-from mien.core.styles import Styled
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.generation.drawing import Drawing
@@ -110,7 +109,7 @@ def internals(
             (name, _shown(images, f"{name} faces", made=SourceType.TRAINED if name == "generated" else None),
              _heat_strip(maps, f"saliency, {name}")) for name, images, maps in looks
         ],
-        "traversals": _traversals(drawing, samples.space, components, spread),
+        "traversals": _traversals(drawing, components, spread),
         "scatter": scatter(_last_rows(samples.values), components),
     }  # fmt: skip
     write_html(out, "internals.html.j2", context)
@@ -158,10 +157,9 @@ def scatter(rows: Tensor, components: Tensor) -> Markup:
     at = ((rows - rows.mean(0)) @ components[:2].T).numpy()
     reach = float(np.abs(at).max()) or 1.0
     places = _WIDTH / 2 + at / reach * (_WIDTH / 2 - _PAD)
+    head = Markup('<svg class="chart" viewBox="0 0 {0} {0}" role="img" aria-label="{1}">')
     parts = [
-        Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-            _WIDTH, _WIDTH, "latents along their first two principal components"
-        ),
+        head.format(_WIDTH, "latents along their first two principal components"),
         Markup('<line class="rule" x1="0" x2="{0}" y1="{1}" y2="{1}"/>').format(_WIDTH, _WIDTH // 2),
         Markup('<line class="rule" y1="0" y2="{0}" x1="{1}" x2="{1}"/>').format(_WIDTH, _WIDTH // 2),
     ]
@@ -177,14 +175,13 @@ def _discriminator(run: Path | None, drawing: Drawing) -> tuple[nn.Module | None
     if not hasattr(family, "build"):
         return None, f"mien knows no discriminator of {header.family}"
     if source.is_dir():
-        notes: list[str] = []
-        newest = newest_state(RunFolder.open(source).path, report=notes.append)
+        newest = newest_state(RunFolder.open(source).path, report=lambda line: None)
         if newest is None or "d" not in newest[1].get("networks", {}):
             return None, "the run has kept no state with a discriminator"
         tensors = newest[1]["networks"]["d"]
     else:
         name = packaged.name_of(source)
-        file = None if name is None else packaged.discriminator_of(name)
+        file = packaged.discriminator_of(name) if name else None
         if file is None or not file.is_file():
             return None, "a generator's file alone holds no discriminator; give the run folder"
         tensors = load_generator(file)[0]
@@ -215,14 +212,12 @@ def _last_rows(values: Tensor) -> Tensor:
     return values[:, -1] if values.ndim == 3 else values
 
 
-def _traversals(drawing: Drawing, space: str, components: Tensor, spread: Tensor) -> list[tuple[str, Shown]]:
+def _traversals(drawing: Drawing, components: Tensor, spread: Tensor) -> list[tuple[str, Shown]]:
     """A strip for each of the first components: faces moved from -3 to 3 deviations."""
     codes = Codes.of_seeds(drawing, range(_TRAVERSED))
-    is_styled = space == "w" and isinstance(drawing.loaded.network, Styled)
     strips = []
     for at in range(min(_COMPONENTS, len(components))):
-        direction = components[at] * spread[at]
-        step = direction.expand_as(codes.values[0]) if is_styled else direction
+        step = (components[at] * spread[at]).expand_as(codes.values[0])
         name = f"component {at + 1}"
         strips.append((name, show_moved(drawing, codes, step, drawing.resolution, name)))
     return strips

@@ -25,29 +25,21 @@ def parse_layers(text: str, num_ws: int, option: str = "--layers") -> tuple[int,
     Raises InputError naming the part that is no layer, or that such a small model has none of.
     """
     layers: set[int] = set()
+    here = f"0-{num_ws - 1}"
     for part in text.replace(" ", "").split(","):
-        layers |= _group(part, num_ws, option) if part in _GROUPS else _range(part, num_ws, option)
+        if part in _GROUPS:
+            first, end = _GROUPS[part]
+            if first >= num_ws:
+                raise InputError(f"{option} {part}: this model has layers {here} only, none of them {part}")
+        elif match := _PART.match(part):
+            first, end = int(match[1]), int(match[2] or match[1]) + 1
+            if not first < end <= num_ws:
+                raise InputError(f"{option} {part}: a range must rise, and this model has layers {here}")
+        else:
+            known = ", ".join(_GROUPS)
+            raise InputError(f"{option} {part!r}: give {known}, or layers like 0-3 (this model has {here})")
+        layers |= set(range(first, min(end, num_ws)))
     return tuple(sorted(layers))
-
-
-def _group(name: str, num_ws: int, option: str) -> set[int]:
-    first, end = _GROUPS[name]
-    if first >= num_ws:
-        raise InputError(f"{option} {name}: this model has layers 0-{num_ws - 1} only, none of them {name}")
-    return set(range(first, min(end, num_ws)))
-
-
-def _range(part: str, num_ws: int, option: str) -> set[int]:
-    match = _PART.match(part)
-    if match is None:
-        known = ", ".join(_GROUPS)
-        raise InputError(
-            f"{option} {part!r}: give {known}, or layers like 0-3 (this model has 0-{num_ws - 1})"
-        )
-    first, last = int(match[1]), int(match[2] or match[1])
-    if last < first or last >= num_ws:
-        raise InputError(f"{option} {part}: a range must rise, and this model has layers 0-{num_ws - 1}")
-    return set(range(first, last + 1))
 
 
 def layers_text(layers: tuple[int, ...]) -> str:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.events import Events, job
-from mien.core.picture import Pixels
 from mien.core.provenance import encode_picture, save_picture
 from mien.core.styles import Styled, draw_styles
 from mien.generation.drawing import Drawing, check_side, sized
@@ -78,30 +77,25 @@ def mix(
     )
     if (count := len(ws_rows) * len(ws_columns)) > _MOST:
         raise InputError(f"{count:,} mixed faces do not fit one grid; at most {_MOST:,}")
-    sheet = _Sheet(len(ws_rows), len(ws_columns), side)
+    gap = max(2, side // 8)
+    height, width = (side * (len(some) + 1) + gap for some in (ws_rows, ws_columns))
+    sheet = np.full((height, width, 3), _PAPER, np.uint8)
+
+    def place(row: int, column: int, picture: Tensor) -> None:
+        """Faces stand at 1, 2, ..., a gap apart from those at row and column 0."""
+        top, left = (at * side + (gap if at else 0) for at in (row, column))
+        sheet[top : top + side, left : left + side] = sized(picture, side)
+
     progress = events.progress("mixing", unit="rows")
     for index, picture in enumerate(draw_styles(generator, ws_columns), start=1):
-        sheet.place(0, index, sized(picture, side))
+        place(0, index, picture)
     for row, (own, mixtures) in enumerate(mixing_rows(generator, ws_rows, ws_columns, chosen), start=1):
         for column, picture in enumerate((own, *mixtures)):
-            sheet.place(row, column, sized(picture, side))
+            place(row, column, picture)
         progress(row, len(ws_rows))
-    save_picture(out, sheet.pixels, drawing.mark())
+    save_picture(out, sheet, drawing.mark())
     events.wrote(out, f"layers {', '.join(map(str, chosen))} of the rows' faces")
     return chosen
-
-
-class _Sheet:
-    """White paper with a face for each row and column and, set apart, their own faces at row and column 0."""
-
-    def __init__(self, rows: int, columns: int, side: int) -> None:
-        self._side, self.gap = side, max(2, side // 8)
-        height, width = (side * (count + 1) + self.gap for count in (rows, columns))
-        self.pixels = np.full((height, width, 3), _PAPER, np.uint8)
-
-    def place(self, row: int, column: int, face: Pixels) -> None:
-        top, left = (at * self._side + (self.gap if at else 0) for at in (row, column))
-        self.pixels[top : top + self._side, left : left + self._side] = face
 
 
 def mixed(face: Tensor, giver: Tensor, layers: Sequence[int]) -> Tensor:

@@ -115,46 +115,42 @@ class FaceReader:
         return rows
 
 
-def both_ways(images: Tensor, read: Callable[[Tensor], np.ndarray]) -> np.ndarray:
-    """The mean reading of faces and their mirror images, which are as happy and as old: half of the noise."""
-    return np.asarray((read(images) + read(images.flip(3))) / 2)
+@dataclass
+class NetworkReader:
+    """What `read_once` reads; faces and their mirror images, as happy and as old, halve its noise."""
+
+    names: tuple[str, ...]
+    read_once: Callable[[Tensor], np.ndarray]
+
+    def read(self, images: Tensor) -> np.ndarray:
+        mean = (self.read_once(images) + self.read_once(images.flip(3))) / 2
+        return np.asarray(mean).reshape(len(images), len(self.names))
 
 
-class ExpressionReader:
+def _expressions() -> ImageReader:
     """The log-odds of seven expressions; that of "happy" is called smile."""
-
-    names: tuple[str, ...] = tuple("smile" if name == "happy" else name for name in EXPRESSIONS)
-
-    def __init__(self) -> None:
-        artefacts.obtain("expressions", announce=lambda line: None)
-        self._network = ExpressionNetwork.load()
-
-    def read(self, images: Tensor) -> np.ndarray:
-        return both_ways(images, lambda faces: log_odds(self._network.probabilities(faces)))
+    artefacts.obtain("expressions", announce=lambda line: None)
+    network = ExpressionNetwork.load()
+    names = tuple("smile" if name == "happy" else name for name in EXPRESSIONS)
+    return NetworkReader(names, lambda faces: log_odds(network.probabilities(faces)))
 
 
-class AgeReader:
+def _age_and_sex() -> AgeSexNetworks:
+    for name in ("age", "sex"):
+        artefacts.obtain(name, announce=lambda line: None)
+    return AgeSexNetworks.load()
+
+
+def _age() -> ImageReader:
     """Age in years, as a face looks."""
-
-    names: tuple[str, ...] = ("age",)
-
-    def __init__(self) -> None:
-        for name in ("age", "sex"):
-            artefacts.obtain(name, announce=lambda line: None)
-        self._networks = AgeSexNetworks.load()
-
-    def read(self, images: Tensor) -> np.ndarray:
-        years = both_ways(images, lambda faces: self._networks.guess(faces).years.astype(np.float64))
-        return years[:, None]
+    networks = _age_and_sex()
+    return NetworkReader(("age",), lambda faces: networks.guess(faces).years.astype(np.float64))
 
 
-class SexReader(AgeReader):
+def _sex() -> ImageReader:
     """The log-odds that a face looks a woman's."""
-
-    names: tuple[str, ...] = ("female",)
-
-    def read(self, images: Tensor) -> np.ndarray:
-        return both_ways(images, lambda faces: log_odds(self._networks.guess(faces).female))[:, None]
+    networks = _age_and_sex()
+    return NetworkReader(("female",), lambda faces: log_odds(networks.guess(faces).female))
 
 
 class ModelReader:
@@ -179,11 +175,7 @@ class ModelReader:
         return np.where(self._numbers, values, log_odds(np.where(self._numbers, 0.5, values)))
 
 
-_NETWORKS: dict[str, Callable[[], ImageReader]] = {
-    "expressions": ExpressionReader,
-    "age": AgeReader,
-    "sex": SexReader,
-}
+_NETWORKS: dict[str, Callable[[], ImageReader]] = {"expressions": _expressions, "age": _age, "sex": _sex}
 READERS = (*_MEASURES, *_NETWORKS)
 
 

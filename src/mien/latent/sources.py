@@ -3,14 +3,14 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import chain
 from pathlib import Path
 
 from mien.core.errors import InputError
 from mien.core.events import Events
 from mien.core.seeds import parse_seeds
 from mien.generation.drawing import Drawing
-from mien.latent.codes import Codes, space_of
+from mien.latent.codes import Codes
 from mien.latent.projection.encoder import packaged_encoder
 from mien.latent.projection.find import Finder
 from mien.latent.projection.options import ProjectOptions
@@ -27,6 +27,9 @@ class Named:
 
     codes: Codes
     names: tuple[str, ...]
+
+    def __getitem__(self, some: slice) -> "Named":
+        return Named(self.codes[some], self.names[some])
 
 
 def read_sources(
@@ -45,18 +48,27 @@ def read_sources(
     """
     parts = [text] if text and Path(text).is_file() else [part.strip() for part in text.split(",")]
     photos = [part for part in parts if not _is_seeds(part) and not _is_latents(part)]
-    projected = iter(_projected(photos, drawing, events, face, encoder, steps))
-
-    def named(part: str) -> Named:
+    for name in photos:
+        if not Path(name).is_file():
+            raise InputError(f"{name!r} is neither a seed like 0-3 nor a file of latents or a photo")
+    faces = [collect_faces([Path(name)], drawing.resolution, events, face) for name in photos]
+    counts = iter(len(some) for some in faces)
+    left = project_faces(list(chain(*faces)), drawing, events, encoder, steps) if faces else None
+    codes: list[Codes] = []
+    names: list[str] = []
+    for part in parts:
         if _is_seeds(part):
             seeds = parse_seeds(part)
-            return Named(Codes.of_seeds(drawing, seeds), tuple(f"seed{seed:04d}" for seed in seeds))
-        return _of_file(part, drawing) if _is_latents(part) else next(projected)
-
-    parts_read = [named(part) for part in parts]
-    return Named(
-        Codes.join([one.codes for one in parts_read]), tuple(name for one in parts_read for name in one.names)
-    )
+            named = Named(Codes.of_seeds(drawing, seeds), tuple(f"seed{seed:04d}" for seed in seeds))
+        elif _is_latents(part):
+            named = _of_file(Path(part), drawing)
+        else:
+            assert left is not None
+            count = next(counts)
+            named, left = left[:count], left[count:]
+        codes.append(named.codes)
+        names += named.names
+    return Named(Codes.join(codes), tuple(names))
 
 
 def _is_seeds(part: str) -> bool:
@@ -67,46 +79,27 @@ def _is_latents(part: str) -> bool:
     return Path(part).suffix.lower() in (".npz", ".npy")
 
 
-def _of_file(part: str, drawing: Drawing) -> Named:
-    path = Path(part)
+def _of_file(path: Path, drawing: Drawing) -> Named:
     codes = Codes.read(path, drawing)
     folder = path.parent.name if path.stem.startswith("projected_") else path.stem
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-.") or "latent"
-    names = (stem,) if len(codes) == 1 else tuple(f"{stem}-{index}" for index in range(len(codes)))
-    return Named(codes, names)
+    return Named(codes, (stem,) if len(codes) == 1 else tuple(f"{stem}-{at}" for at in range(len(codes))))
 
 
-def _projected(
-    photos: Sequence[str],
-    drawing: Drawing,
-    events: Events,
-    face: str,
-    encoder: Path | None,
-    steps: int | None,
-) -> list[Named]:
-    """Each photo's faces, found in W+ (in z where there is no w)."""
-    if not photos:
-        return []
-    for name in photos:
-        if not Path(name).is_file():
-            raise InputError(f"{name!r} is neither a seed like 0-3 nor a file of latents or a photo")
-    size = drawing.resolution
-    faces = [collect_faces([Path(name)], size, events, face) for name in photos]
-    projected = project_faces([one for some in faces for one in some], drawing, events, encoder, steps)
-    ends = list(accumulate(map(len, faces), initial=0))
-    return [Named(projected.codes[start:end], projected.names[start:end]) for start, end in pairwise(ends)]
+def photo_options(
+    drawing: Drawing, encoder: Path | None, steps: int | None, candidates: int = 256
+) -> ProjectOptions:
+    """How a photo is projected: from an encoder's guess, of the packaged one where there is no other."""
+    encoder = encoder or packaged_encoder(drawing.loaded)
+    steps = steps or (None if encoder else _STEPS)
+    return ProjectOptions(encoder=encoder, steps=steps, candidates=candidates, label=drawing.label)
 
 
 def project_faces(
     faces: Sequence[PhotoFace], drawing: Drawing, events: Events, encoder: Path | None, steps: int | None
 ) -> Named:
     """The latents of faces cut out of photos."""
-    encoder = encoder or packaged_encoder(drawing.loaded)
-    options = ProjectOptions(
-        encoder=encoder, steps=steps or (None if encoder else _STEPS), label=drawing.label
-    )
     targets = targets_of_photos(faces, drawing.loaded.header.spec.channels)
-    finder = Finder(drawing, options, events)
+    finder = Finder(drawing, photo_options(drawing, encoder, steps), events)
     codes = finder.codes(finder.find(targets, Saved(None, "")))
-    assert codes.space == space_of(drawing)
     return Named(codes, tuple(target.name for target in targets))

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mien.core.errors import InputError
@@ -12,7 +11,7 @@ from mien.core.picture import Pixels
 from mien.core.provenance import SourceType
 from mien.generation.drawing import Drawing, sized
 from mien.latent.codes import Codes, moved
-from mien.reports.inline_images import Shown, show_strip
+from mien.reports.inline_images import Shown, show_image
 
 REACH = 3.0  # units to either side
 _GAP = 0.08  # of a face's side, between the middle of a strip and the rest
@@ -28,11 +27,6 @@ def amounts(count: int, reach: float = REACH) -> list[float]:
     return [float(value) for value in np.linspace(-reach, reach, count)]
 
 
-def drawn(drawing: Drawing, codes: Codes, step: Tensor, along: Sequence[float]) -> Tensor:
-    """uint8 [len(along), N, C, H, W]: all of `codes` moved by each amount of `step`."""
-    return torch.stack([moved(drawing, codes, amount * step).draw(drawing) for amount in along])
-
-
 def strip(
     drawing: Drawing,
     codes: Codes,
@@ -45,18 +39,17 @@ def strip(
 
     reach: amounts beyond it get an amber bar below, for which the picture is that much higher.
     """
-    images = drawn(drawing, codes, step, along)
-    gap = max(2, round(side * _GAP))
+    gap, bar = max(2, round(side * _GAP)), max(2, round(side * _BAR))
     middle = min(range(len(along)), key=lambda index: abs(along[index]))
-    lefts = [at * side + gap * ((at >= middle) + (at > middle)) for at in range(len(along))]
     over = [reach is not None and not reach[0] <= amount <= reach[1] for amount in along]
-    bar = max(2, round(side * _BAR))
-    canvas = np.full((len(codes) * side + 2 * bar * any(over), lefts[-1] + side, 3), 255, np.uint8)
-    for left, column in zip(lefts, images, strict=True):
-        for row, image in enumerate(column):
+    width = len(along) * side + 2 * gap
+    canvas = np.full((len(codes) * side + 2 * bar * any(over), width, 3), 255, np.uint8)
+    for at, amount in enumerate(along):
+        left = at * side + gap * ((at >= middle) + (at > middle))
+        for row, image in enumerate(moved(drawing, codes, amount * step).draw(drawing)):
             canvas[row * side : (row + 1) * side, left : left + side] = sized(image, side)
-    for left in (left for left, beyond in zip(lefts, over, strict=True) if beyond):
-        canvas[-bar:, left : left + side] = _AMBER
+        if over[at]:
+            canvas[-bar:, left : left + side] = _AMBER
     return canvas
 
 
@@ -70,8 +63,7 @@ def show_moved(
 ) -> Shown:
     """The strip from -3 to 3 units for a page. what: that the faces move along. reach: as for `strip`."""
     pixels = strip(drawing, codes, step, amounts(7), side, reach)
-    images = np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
-    return show_strip(images, f"faces along {what}, from -3 to 3", made=SourceType.TRAINED)
+    return show_image(pixels, f"faces along {what}, from -3 to 3", made=SourceType.TRAINED)
 
 
 def wave(frames: int, reach: float = REACH) -> np.ndarray:

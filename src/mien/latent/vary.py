@@ -5,7 +5,6 @@ from typing import Annotated
 
 import torch
 from cyclopts import Parameter
-from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.events import Events, job
@@ -114,18 +113,13 @@ def near(
     network = drawing.loaded.network
     z = torch.randn((count, network.z_dim), generator=torch.Generator().manual_seed(seed))
     if isinstance(network, Styled):
-        values = _near_w(network, own.values, z, drawing.labels([seed] * count), strength, keep)
+        labels = drawing.labels([seed] * count)
+        steps = styles(network, z, labels) - mean_latent(network, labels)
+        steps[:, list(keep)] = 0
+        values = constrained(network, own.values + strength * steps)
     else:
         share = torch.full((count,), strength / 2).double().numpy()
-        ends = own.values.expand(count, -1).double().numpy(), z.double().numpy()
-        values = torch.from_numpy(slerp(*ends, share)).float()
+        start = own.values.expand(count, -1).double().numpy()
+        values = torch.from_numpy(slerp(start, z.double().numpy(), share)).float()
     labels = None if own.labels is None else own.labels.expand(count, -1)
     return Codes.join([own, Codes(values, own.space, own.model, labels)])
-
-
-def _near_w(
-    network: Styled, own: Tensor, z: Tensor, labels: Tensor | None, strength: float, keep: tuple[int, ...]
-) -> Tensor:
-    steps = styles(network, z, labels) - mean_latent(network, labels)
-    steps[:, list(keep)] = 0
-    return constrained(network, own + strength * steps)

@@ -86,7 +86,10 @@ def video(
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
-    _check_options(out, frames, fps)
+    if out.suffix.lower() not in (".mp4", ".webp"):
+        raise InputError(f"{out}: films are written as .mp4 or .webp")
+    if not 1 <= frames <= 10_000 or not 1 <= fps <= 240:
+        raise InputError(f"--frames {frames} --fps {fps}: between 1 and 10,000 a leg, 1 and 240 a second")
     columns, rows = _cells(grid)
     walks = _share(parse_seeds(seeds), columns * rows)
     drawing = Drawing.of(source, trunc=trunc, label=label)
@@ -103,13 +106,6 @@ def video(
     return film
 
 
-def _check_options(out: Path, frames: int, fps: int) -> None:
-    if out.suffix.lower() not in (".mp4", ".webp"):
-        raise InputError(f"{out}: films are written as .mp4 or .webp")
-    if not 1 <= frames <= 10_000 or not 1 <= fps <= 240:
-        raise InputError(f"--frames {frames} --fps {fps}: between 1 and 10,000 a leg, 1 and 240 a second")
-
-
 def _cells(grid: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", grid)
     if match is None or int(match[1]) * int(match[2]) > _MOST_CELLS:
@@ -118,12 +114,10 @@ def _cells(grid: str) -> tuple[int, int]:
 
 
 def _share(seeds: list[int], cells: int) -> list[list[int]]:
-    """The seeds of each cell: the first few for the first, and so on."""
-    if len(seeds) % cells:
-        raise InputError(
-            f"--seeds: {len(seeds)} do not share out among {cells} cells; give a multiple of {cells}"
-        )
-    each = len(seeds) // cells
+    each, over = divmod(len(seeds), cells)
+    if over:
+        count = len(seeds)
+        raise InputError(f"--seeds: {count} do not share out among {cells} cells; give a multiple of {cells}")
     if each < 2:
         raise InputError(
             f"--seeds: a walk needs at least two seeds, and {cells} of them at least {2 * cells}"

@@ -13,6 +13,7 @@ from mien.latent.directions.direction import (
     export_direction,
     import_direction,
     path_for,
+    read_directions,
     table_of,
 )
 from mien.latent.layers import layers_text
@@ -111,10 +112,8 @@ def import_(
         raise InputError("; ".join(problems) or "no file was given")
     for problem in problems:
         events.warn(f"left out: {problem}")
-    known = Directions((), space_of(drawing), drawing.loaded.model)
-    if path.exists():
-        known = Directions.read(path)
-        known.check(drawing, path)
+    nothing = Directions((), space_of(drawing), drawing.loaded.model)
+    known = read_directions(path, drawing) if path.exists() else nothing
     joined = known.joined(imported)
     joined.save(path)
     events.wrote(path, f"{len(joined)} directions; new: {', '.join(one.name for one in imported)}")

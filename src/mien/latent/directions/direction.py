@@ -238,9 +238,7 @@ def import_direction(path: Path, name: str, shape: Sequence[int]) -> Direction:
         raise InputError(f"{path}: no .npy with numbers in it") from error
     if step.ndim == 3 and len(step) == 1:
         step = step[0]
-    if step.shape[-1:] != tuple(shape)[-1:] or step.ndim not in (1, 2) or step.numel() == 0:
-        raise InputError(f"{path}: shape {tuple(values.shape)}, and a latent here has {tuple(shape)}")
-    if step.ndim == 1 or len(step) == 1:
+    if tuple(step.shape) in (tuple(shape[-1:]), (1, *shape[-1:])):
         step = step.reshape(-1).expand(tuple(shape)).clone()
     if tuple(step.shape) != tuple(shape):
         raise InputError(f"{path}: shape {tuple(values.shape)}, and a latent here has {tuple(shape)}")

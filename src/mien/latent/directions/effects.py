@@ -57,17 +57,16 @@ class Bench:
 
     def effects(self, steps: Tensor, tick: Tick | None = None) -> Effects:
         """Half the difference between a step forward and a step back, for each of `steps` [K, ...]."""
-        means, errors = [], []
+        effects = []
         for number, step in enumerate(steps, start=1):
             there, back = (
                 self.read(moved(self.drawing, self.codes, sign * step).draw(self.drawing)).values
                 for sign in (1, -1)
             )
-            mean, error = _mean_and_error((there - back) / 2 / self.spread)
-            means.append(mean)
-            errors.append(error)
+            effects.append(_mean_and_error((there - back) / 2 / self.spread))
             if tick:
                 tick(number, len(steps))
+        means, errors = zip(*effects, strict=True)
         return Effects(np.array(means), np.array(errors))
 
     def part(self, start: int, stop: int) -> "Bench":
@@ -183,16 +182,17 @@ def best_range(by_block: np.ndarray, own: int) -> range | None:
 
     by_block: effects [blocks, attributes] of one direction on each block alone.
     """
-    whole, best = by_block[:, own].sum(), None
+    best: tuple[float, range] | None = None
+    whole = by_block[:, own].sum()
     for start in range(len(by_block)):
         for stop in range(start + 1, len(by_block) + 1):
             effect = by_block[start:stop].sum(axis=0)
             if stop - start == len(by_block) or effect[own] < _LEAST_SHARE * whole or whole <= 0:
                 continue
             score = selectivity(effect, own)
-            best = max(best, (score, -start, range(start, stop)), key=lambda one: one[:2]) if best else (
-                score, -start, range(start, stop))  # fmt: skip
-    return None if best is None else best[2]
+            if best is None or score > best[0]:
+                best = score, range(start, stop)
+    return None if best is None else best[1]
 
 
 def cancelling(effects: np.ndarray, own: int, noise: float) -> np.ndarray:
@@ -237,7 +237,9 @@ def choose(
     if not scored:
         return None
     best = max(scored, key=lambda one: one[0])[1]
-    return _resized(best, own, bench), scores
+    # At its full length effects are no longer linear: it is measured there and corrected once.
+    own_effect = float(bench.effects(best.step[None]).mean[0, own])
+    return replace(best, step=best.step * float(np.clip(1 / max(own_effect, 1e-6), 0.5, 2.0))), scores
 
 
 def merit(selective: float, length: float) -> float:
@@ -246,12 +248,6 @@ def merit(selective: float, length: float) -> float:
     A long step leaves the place where latents lie, and faces break.
     """
     return min(selective, ENOUGH) / max(length, 1e-9)
-
-
-def _resized(candidate: Candidate, own: int, bench: Bench) -> Candidate:
-    """Its step measured at its full length, where effects are no longer linear, and corrected once."""
-    effect = float(bench.effects(candidate.step[None]).mean[0, own])
-    return Candidate(candidate.step * float(np.clip(1 / max(effect, 1e-6), 0.5, 2.0)), candidate.how)
 
 
 def refined(

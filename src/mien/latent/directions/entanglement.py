@@ -72,6 +72,10 @@ class Entangled(BaseModel, frozen=True):
         return selectivity(np.array([self.effects[name] for name in names]), names.index(self.name))
 
     @property
+    def reach_text(self) -> str:
+        return f"{self.reach[0]:g} to {self.reach[1]:g}"
+
+    @property
     def other_sex(self) -> str:
         """The shares of faces that look the other sex at both ends of its reach, one unit at least."""
         share_of = {one.amount: one.other_sex for one in self.far}
@@ -260,10 +264,8 @@ def shown(table: Entanglement) -> Table:
         others = [one for one in row.effects.items() if one[0] != row.name]
         others.sort(key=lambda one: -abs(one[1]))
         largest_others = ", ".join(f"{name} {value:+.2f}" for name, value in others[:2])
-        low, high = row.reach
         own_text = "-" if own is None else f"{own:+.2f}"
-        ends = (f"{low:g} to {high:g}", row.other_sex)
-        rows.append((row.name, own_text, largest_others, f"{row.drift:.2f}", *ends))
+        rows.append((row.name, own_text, largest_others, f"{row.drift:.2f}", row.reach_text, row.other_sex))
     caption = (
         "effects of one unit in standard deviations over samples; drift: identity distance a unit, and two"
         f" different faces are {table.others:.2f} apart; other sex: share of faces that look it at the ends"
@@ -299,17 +301,12 @@ def _page_row(row: Entangled, attributes: Sequence[str]) -> dict[str, Any]:
         notes = ["" if error is None else f"± {error:.2f}", "held" if name in row.held else ""]
         cells.append((f"{effect:+.2f}", ", ".join(filter(None, notes)), strong))
     times = "-" if row.selectivity is None else f"{row.selectivity:.1f}"
-    low, high = row.reach
-    drift, far = f"{row.drift:.2f}", f"{low:g} to {high:g}"
-    ends = {"reach": far, "other_sex": row.other_sex}
-    return {"name": row.name, "cells": cells, "times": times, "drift": drift, **ends}
+    moved = {"drift": f"{row.drift:.2f}", "reach": row.reach_text, "other_sex": row.other_sex}
+    return {"name": row.name, "cells": cells, "times": times, **moved}
 
 
 def _about(direction: Direction, row: Entangled) -> str:
     about = direction.about
     layers = f"layers {layers_text(about.layers)}; " if about.layers else ""
-    accuracy = ""
-    if about.accuracy is not None:
-        accuracy = f"; {about.accuracy.value:.0%} of held-out samples on their side"
-    good = f"good from {row.reach[0]:g} to {row.reach[1]:g}"
-    return f"{about.method or 'method not known'}; {layers}{good}{accuracy}"
+    right = f"; {about.accuracy.value:.0%} of held-out samples on their side" if about.accuracy else ""
+    return f"{about.method or 'method not known'}; {layers}good from {row.reach_text}{right}"

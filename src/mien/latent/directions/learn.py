@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.attributes.label_files import LabelRows, read_label_file, seed_of
+from mien.attributes.label_files import first_names, read_label_file, seed_of
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, Tick, job
 from mien.core.packaged import source_of
@@ -35,7 +35,6 @@ from mien.training.settings import pick_device
 
 _BATCH = 64
 _MOST_SAMPLES = 200_000
-_NAMED = 5  # unknown files that a warning names
 # Latents that effects are measured on, none of them for two purposes. A mean over 32 is known to some .1
 # standard deviations, which chooses between remedies; to take effects of .15 away, more are needed.
 _TRIED_ON, _CHOSEN_ON, _REFINED_ON, _CHECKED_ON, _JUDGED_ON = 32, 32, 128, 128, 64
@@ -125,15 +124,15 @@ def learn(
         readers = readers.narrowed([*chosen, *held])
     seeds = sorted(rows) if rows else list(range(samples))
     codes = Codes.of_seeds(drawing, seeds)
-    readings = _read(drawing, codes, readers, events.progress("drawing and reading")) if names else None
+    readings = Readings((), np.zeros((len(seeds), 0)))
+    if names:
+        readings = _read(drawing, codes, readers, events.progress("drawing and reading"))
     labelled = _joined(readings, rows, seeds)
     if chosen:
         held = _say_held(labelled, chosen, held, events, all_of_them=hold is not None)
         labelled = labelled.only([*chosen, *held])
     _say_unread(labelled, events)
-    lesson = Lesson(drawing, codes, labelled, readers, held)
-    fits = lesson.fits(events)
-    several = lesson.directions(fits, events)
+    several = Lesson(drawing, codes, labelled, readers, held).directions(events)
     if not several:
         raise InputError("no attribute could be learnt; see the lines above, and try more --samples")
     directions = Directions(_reaching(several, drawing, events), codes.space, drawing.loaded.model)
@@ -185,12 +184,11 @@ def _label_rows(files: Sequence[Path], events: Events) -> dict[int, dict[str, fl
     """Labels by seed; what names no seed is named in a warning, and left out."""
     by_seed: dict[int, dict[str, float]] = {}
     for file in files:
-        rows: LabelRows = read_label_file(file)
+        rows = read_label_file(file)
         unknown = [name for name in rows if seed_of(name) is None]
         if unknown:
-            named = ", ".join(repr(name[:60]) for name in unknown[:_NAMED])
-            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-            events.warn(f"{file}: left out, for they name no generated face (seed0003.png): {named}{more}")
+            why = "for they name no generated face (seed0003.png)"
+            events.warn(f"{file}: left out, {why}: {first_names(unknown)}")
         for name, row in rows.items():
             if (seed := seed_of(name)) is not None and seed < 2**32:
                 by_seed[seed] = by_seed.get(seed, {}) | row
@@ -208,22 +206,21 @@ def _read(drawing: Drawing, codes: Codes, readers: Readers, tick: Tick) -> Readi
     return Readings(readers.names, np.concatenate(parts))
 
 
-def _joined(readings: Readings | None, rows: dict[int, dict[str, float]], seeds: Sequence[int]) -> Readings:
+def _joined(readings: Readings, rows: dict[int, dict[str, float]], seeds: Sequence[int]) -> Readings:
     """Labels of files, then what readers read; a label goes before a reading of the same name."""
     names = tuple(dict.fromkeys(name for row in rows.values() for name in row))
     labelled = np.array([[rows.get(seed, {}).get(name, math.nan) for name in names] for seed in seeds])
     labelled = labelled.reshape(len(seeds), len(names))
     yes_no = {n for n, c in zip(names, labelled.T, strict=True) if set(c[np.isfinite(c)]) <= {0.0, 1.0}}
-    if readings is None:
-        return Readings(names, labelled, frozenset(yes_no))
     others = [name for name in readings.names if name not in names]
     values = np.concatenate([labelled, readings.only(others).values], axis=1)
     return Readings((*names, *others), values, frozenset(yes_no))
 
 
 def _say_unread(readings: Readings, events: Events) -> None:
-    unread = int((~np.isfinite(readings.values).any(axis=1)).sum())
-    partly = int((~np.isfinite(readings.values)).any(axis=1).sum()) - unread
+    known = np.isfinite(readings.values)
+    unread = int((~known.any(axis=1)).sum())
+    partly = int((~known.all(axis=1)).sum()) - unread
     if unread or partly:
         events.note(
             f"of {len(readings.values):,} samples {unread:,} could not be read at all, {partly:,} in part"
@@ -254,24 +251,24 @@ class Lesson:
     readers: Readers
     held: tuple[str, ...] = ()
 
-    def fits(self, events: Events) -> dict[str, tuple[Fit, Tensor]]:
+    def _fits(self, events: Events) -> dict[str, tuple[Fit, Tensor]]:
         """For each attribute that can be learnt its fit and, shaped like a latent, its step."""
         features, step_of = _features(self.codes.values, row_groups(self.drawing))
         parts, fits = Parts.of(len(self.codes)), {}
         tick = events.progress("learning", unit="attributes")
         for number, name in enumerate(self.readings.names, start=1):
             try:
-                one = fit(
-                    features, self.readings.column(name), name, parts, yes_no=name in self.readings.yes_no
-                )
+                values, yes_no = self.readings.column(name), name in self.readings.yes_no
+                one = fit(features, values, name, parts, yes_no=yes_no)
                 fits[name] = one, step_of(one.weights)
             except TooFew as error:
                 events.warn(f"{'not held still' if name in self.held else 'left out'}: {error}")
             tick(number, len(self.readings.names))
         return fits
 
-    def directions(self, fits: dict[str, tuple[Fit, Tensor]], events: Events) -> list[Direction]:
+    def directions(self, events: Events) -> list[Direction]:
         """The directions that work: measured on images where a reader can, else by their fit."""
+        fits = self._fits(events)
         measured = [name for name in fits if name in self.readers.names]
         directions = self._measured(measured, fits, events) if measured else {}
         for name, (one, step) in fits.items():
@@ -281,15 +278,17 @@ class Lesson:
                 events.warn(f"left out: {name} cannot be told from the latents (held out: chance)")
                 continue
             size = self._sigma(step) / max(one.correlation, 1 / _MOST_GAIN)
-            directions[name] = Direction.of(
-                step * size, name, method=one.method, source="labels", accuracy=one.accuracy
-            )
+            known = {"method": one.method, "source": "labels", "accuracy": one.accuracy}
+            directions[name] = Direction.of(step * size, name, **known)
         return [directions[name] for name in fits if name in directions]
 
     def _measured(
         self, names: list[str], fits: dict[str, tuple[Fit, Tensor]], events: Events
     ) -> dict[str, Direction]:
-        bench = self._bench(names)
+        readers = self.readers.narrowed(names)
+        spread = np.maximum(self.readings.only(names).spread(), 1e-9)
+        others = Codes.of_seeds(self.drawing, range(_FIRST_SEED, _FIRST_SEED + _ALL))  # not learnt from
+        bench = Bench(self.drawing, others, lambda images: readers.read(images).only(names), spread)
         edges = np.cumsum([0, _TRIED_ON, _CHOSEN_ON, _REFINED_ON, _CHECKED_ON, _JUDGED_ON]).tolist()
         tried, chosen, refining, checking, judged = (bench.part(*ends) for ends in pairwise(edges))
         steps = torch.stack([fits[name][1] * self._sigma(fits[name][1]) for name in names])
@@ -345,44 +344,27 @@ class Lesson:
             compared.append((names[own], scores if one is None else scores | {"refined": one[1]}))
         return kept, compared
 
-    def _bench(self, names: list[str]) -> Bench:
-        """Latents that were not learnt from, and their readers."""
-        seeds = range(_FIRST_SEED, _FIRST_SEED + _ALL)
-        readers = self.readers.narrowed(names)
-        spread = np.maximum(self.readings.only(names).spread(), 1e-9)
-        codes = Codes.of_seeds(self.drawing, seeds)
-        return Bench(self.drawing, codes, lambda images: readers.read(images).only(names), spread)
-
     def _sigma(self, step: Tensor) -> float:
         """The standard deviation of the samples' latents along a step, in steps."""
         flat, along = self.codes.values.flatten(1), step.flatten()
         return float((flat @ along).std() / along.square().sum())
 
 
-def _features(values: Tensor, groups: Sequence[tuple[int, ...]]) -> tuple[np.ndarray, "_StepOf"]:
+def _features(
+    values: Tensor, groups: Sequence[tuple[int, ...]]
+) -> tuple[np.ndarray, Callable[[np.ndarray], Tensor]]:
     """Latents [N, ...] as features [N, F] of like scale, and how weights of these become a step."""
     rows = values if values.ndim == 3 else values[:, None]
     scales = [float(rows[:, group[0]].std(dim=0).square().mean().sqrt().clamp_min(1e-8)) for group in groups]
     parts = [rows[:, group[0]] / scale for group, scale in zip(groups, scales, strict=True)]
-    shape = tuple(values.shape[1:])
-    return torch.cat(parts, dim=1).double().numpy(), _StepOf(groups, scales, shape)
 
-
-@dataclass(frozen=True)
-class _StepOf:
-    """Turns weights of features into a step shaped like a latent."""
-
-    groups: Sequence[tuple[int, ...]]
-    scales: list[float]
-    shape: tuple[int, ...]
-
-    def __call__(self, weights: np.ndarray) -> Tensor:
-        step = torch.zeros(self.shape if len(self.shape) == 2 else (1, *self.shape))
-        for group, scale, part in zip(
-            self.groups, self.scales, np.split(weights, len(self.groups)), strict=True
-        ):
+    def step_of(weights: np.ndarray) -> Tensor:
+        step = torch.zeros_like(rows[0])
+        for group, scale, part in zip(groups, scales, np.split(weights, len(groups)), strict=True):
             step[list(group)] = torch.from_numpy(part / scale).float()
-        return step.reshape(self.shape)
+        return step.reshape(values.shape[1:])
+
+    return torch.cat(parts, dim=1).double().numpy(), step_of
 
 
 def _comparison(compared: Sequence[tuple[str, dict[str, float]]]) -> Table:

@@ -1,6 +1,7 @@
 """How far a direction can be followed before images are no faces any more, or worse ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -45,9 +46,8 @@ class Quality:
         self._drawing, self._finder, self._features = drawing, open_finder("mesh"), MeshFeatures()
         self.codes = Codes.of_seeds(drawing, range(first, first + faces))
         seeds = range(first + faces, first + faces + max(faces, _FEWEST_OTHERS))
-        self.images, self.other_images = (
-            c.draw(drawing) for c in (self.codes, Codes.of_seeds(drawing, seeds))
-        )
+        self.images = self.codes.draw(drawing)
+        self.other_images = Codes.of_seeds(drawing, seeds).draw(drawing)
         self._others = self._features.features(self.other_images)
         self.blur = max(drawing.resolution * _BLUR, 0.5)
         self.bound = self._distance(blurred(self.images, self.blur))
@@ -65,15 +65,11 @@ class Quality:
 
     def reach(self, step: Tensor) -> tuple[float, float]:
         """The farthest good amounts of a step, downwards and upwards, of those tried."""
-        ends = []
-        for sign in (-1, 1):
-            tried = []
-            for amount in AMOUNTS:
-                tried.append((amount, self.of(self.moved(sign * amount * step)).good))
-                if not tried[-1][1]:
-                    break
-            ends.append(sign * farthest(tried))
-        return ends[0], ends[1]
+        low, high = (
+            farthest((amount, self.of(self.moved(sign * amount * step)).good) for amount in AMOUNTS)
+            for sign in (-1, 1)
+        )
+        return -low, high
 
     def _distance(self, images: Tensor) -> float:
         return estimate(self._others, self._features.features(images))
@@ -93,14 +89,10 @@ def quality_of(drawing: Drawing, first: int, faces: int) -> Quality | str:
     return quality
 
 
-def farthest(tried: Sequence[tuple[float, bool]]) -> float:
+def farthest(tried: Iterable[tuple[float, bool]]) -> float:
     """The farthest amount up to which all that were tried, nearest first, are good; 0 where none is."""
-    reached = 0.0
-    for amount, good in tried:
-        if not good:
-            break
-        reached = amount
-    return reached
+    good = list(takewhile(lambda one: one[1], tried))
+    return good[-1][0] if good else 0.0
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:

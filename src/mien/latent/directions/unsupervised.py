@@ -6,6 +6,7 @@ components of w over samples.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,7 +78,7 @@ def find(
     device
         Where the generator draws: cpu, cuda, mps or auto.
     """
-    if method not in ("sefa", "ganspace"):
+    if method not in _HOW:
         raise InputError(f"--method {method}: sefa or ganspace")
     if not 1 <= components <= _MOST or not 100 <= samples <= 1_000_000:
         raise InputError(f"--components 1 to {_MOST}, --samples 100 to 1,000,000")
@@ -86,19 +87,18 @@ def find(
     codes = Codes.of_seeds(drawing, range(samples))
     rows = chosen_rows(codes, layers, drawing)
     steps, scores = (sefa if method == "sefa" else ganspace)(drawing, codes, rows, components)
-    several = [
+    several = tuple(
         Direction.of(step, f"{method}-{index}", method=method, source="no labels", score=score)
         for index, (step, score) in enumerate(zip(steps, scores, strict=True), start=1)
-    ]
-    directions = Directions(tuple(several), codes.space, drawing.loaded.model)
+    )
+    directions = Directions(several, codes.space, drawing.loaded.model)
     directions.save(out / "directions.safetensors")
     events.wrote(out / "directions.safetensors", f"{len(directions)} directions")
-    shares, rows_shown = "the response" if method == "sefa" else "the variance", []
+    whole, rows_shown = "the response" if method == "sefa" else "the variance", []
     tick = events.progress("drawing", "strips")
-    for number, one in enumerate(directions, start=1):
+    for number, (one, score) in enumerate(zip(directions, scores, strict=True), start=1):
         strip = show_moved(drawing, codes[:_FACES], one.step, side, one.name)
-        share_text = f"{one.about.score or 0.0:.1%} of {shares}"
-        rows_shown.append((one.name, share_text, layers_text(one.about.layers), strip))
+        rows_shown.append((one.name, f"{score:.1%} of {whole}", layers_text(one.about.layers), strip))
         tick(number, len(directions))
     how = f"{_HOW[method]}; from -3 to 3 standard deviations of the latents, the face itself between"
     context = {"model": drawing.loaded.model, "about": how, "rows": rows_shown}
@@ -191,15 +191,13 @@ def readers(network: Any, codes: Codes) -> list[tuple[int, Tensor]]:
     shape = codes.values.shape[1:]
     count = shape[0] if len(shape) == 2 else 1
     marks = torch.arange(1.0, count + 1).view(1, -1, 1).expand(1, -1, shape[-1]).contiguous()
-    hooks = [m.register_forward_pre_hook(look) for m in network.modules() if _is_linear(m)]
-    try:
+    with ExitStack() as hooks:
+        for module in filter(_is_linear, network.modules()):
+            hooks.enter_context(module.register_forward_pre_hook(look))
         if isinstance(network, Styled):
             synthesised(network, marks)
         elif network.spec.label_dim == 0:
             on_its_device(network, network, marks[:, 0])
-    finally:
-        for hook in hooks:
-            hook.remove()
     return matrices
 
 
@@ -226,6 +224,6 @@ def _placed(vector: Tensor, codes: Codes, rows: Sequence[int]) -> Tensor:
     """A step shaped like a latent: `vector` at `rows`, zero elsewhere."""
     step = torch.zeros(codes.values.shape[1:])
     if codes.space == "z":
-        return vector.float().clone()
+        return vector.float()
     step[list(rows)] = vector.float()
     return step

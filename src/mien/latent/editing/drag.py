@@ -70,10 +70,8 @@ class Dragging:
     def steps(self, codes: Codes, pulls: Sequence[Pull], *, most: int = STEPS) -> Iterator[Dragged]:
         """Drag the points of one face, yielding after each step; ends when all arrived. Raises InputError."""
         check_pulls(pulls)
-        starts, targets = (
-            torch.tensor(places) * self._side - 0.5
-            for places in ([pull.start for pull in pulls], [pull.target for pull in pulls])
-        )
+        starts = torch.tensor([pull.start for pull in pulls]) * self._side - 0.5
+        targets = torch.tensor([pull.target for pull in pulls]) * self._side - 0.5
         around, search = disc(_PATCH * self._side), disc(_SEARCH * self._side)
         coordinates = torch.zeros(1, self._neighbourhood.dims, requires_grad=True)
         adam = torch.optim.Adam([coordinates], lr=_LR)
@@ -181,9 +179,8 @@ class Features:
 def patches(maps: Tensor, places: Tensor, around: Tensor) -> Tensor:
     """Maps [1, C, S, S] at `around` [K, 2] each of places [N, M, 2]: [N, M, K, C]. Pixels, centres whole."""
     points = places[:, :, None] + around
-    grid = (2 * points + 1) / maps.shape[-1] - 1
-    flat = grid.reshape(1, 1, -1, 2)
-    samples = F.grid_sample(maps, flat, mode="bilinear", padding_mode="border", align_corners=False)
+    grid = ((2 * points + 1) / maps.shape[-1] - 1).reshape(1, 1, -1, 2)
+    samples = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return samples[0, :, 0].t().reshape(*points.shape[:3], -1)
 
 

@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from mien.core.errors import InputError, MienError
 from mien.core.events import Events, job
 from mien.core.packaged import source_of
-from mien.core.picture import photo_paths, read_picture
-from mien.core.provenance import SourceType, save_picture
+from mien.core.picture import Pixels, photo_paths, read_picture
+from mien.core.provenance import Provenance, SourceType, save_picture
 from mien.core.run import RunFolder
 from mien.core.seeds import parse_seeds
 from mien.generation.drawing import Drawing, check_side, rgb, sized
@@ -155,23 +155,23 @@ def edit(
     if video is not None and not named:
         raise InputError("--video films along a direction: say which with --strip NAME")
     base, titles, photos = _opened(drawing, events, seeds, latent, photo, face, encoder, project_steps)
-    _check_size(len(base), len(along), side)
-    if video is not None:
-        _check_video(video, len(base), side, frames, fps)
+    _check_sizes(len(base), len(along), side, video, frames, fps)
     after = base if step is None else moved(drawing, base, step)
-    written = [] if named and not edits else _pairs(drawing, base, after, titles, out, side)
+    files = _Files(drawing, out, side)
+    if edits or not named:
+        files.pairs(base, after, titles)
     if paste:
-        written += _pasted(drawing, after, photos, titles, out)
-    written += _strips(drawing, after, moves, along, out, side, known)
+        files.pasted(after, photos, titles)
+    files.strips(after, moves, along, known)
     _say_beyond(known, edits, named, reach, events)
     if video is not None:
         drawn = film_frames(drawing, after, moves[named[0]], wave(frames, reach), side)
         tick = events.progress("filming", "frames")
         save_film(video, drawn, frames, drawing.mark(), fps=fps, tick=tick)
-        written.append(video)
-    for one in written:
+        files.written.append(video)
+    for one in files.written:
         events.wrote(one)
-    return written
+    return files.written
 
 
 def parse_edits(texts: Sequence[str]) -> dict[str, float]:
@@ -189,19 +189,6 @@ def parse_edits(texts: Sequence[str]) -> dict[str, float]:
     return edits
 
 
-def faces_of(drawing: Drawing, seeds: str | None, latent: Path | None) -> tuple[Codes, list[str]]:
-    """The latents to change, and a name for each that serves as the stem of a file."""
-    if latent is not None and seeds is not None:
-        raise InputError("--seeds and --latent: give one of them")
-    if latent is not None:
-        codes = Codes.read(latent, drawing)
-        return codes, [f"latent{index:04d}" for index in range(len(codes))]
-    chosen = parse_seeds("0-3" if seeds is None else seeds)
-    if len(chosen) > _MOST_FACES:
-        raise InputError(f"--seeds: {len(chosen):,} faces at once; at most {_MOST_FACES}")
-    return Codes.of_seeds(drawing, chosen), [f"seed{seed:04d}" for seed in chosen]
-
-
 def _opened(
     drawing: Drawing,
     events: Events,
@@ -212,14 +199,22 @@ def _opened(
     encoder: Path | None,
     steps: int | None,
 ) -> tuple[Codes, list[str], list[PhotoFace]]:
-    """The latents to change, a name for each, and the faces of photos where they come from these."""
-    if not photo:
-        return *faces_of(drawing, seeds, latent), []
-    if seeds is not None or latent is not None:
-        raise InputError("--photo, --seeds and --latent: give one of them")
-    faces = collect_faces(photo_paths(photo), drawing.resolution, events, face)
-    projected = project_faces(faces, drawing, events, encoder, steps)
-    return projected.codes, list(projected.names), faces
+    """The latents to change, a stem of files for each, and the faces of photos where they come from these."""
+    if photo:
+        if seeds is not None or latent is not None:
+            raise InputError("--photo, --seeds and --latent: give one of them")
+        faces = collect_faces(photo_paths(photo), drawing.resolution, events, face)
+        projected = project_faces(faces, drawing, events, encoder, steps)
+        return projected.codes, list(projected.names), faces
+    if latent is not None:
+        if seeds is not None:
+            raise InputError("--seeds and --latent: give one of them")
+        codes = Codes.read(latent, drawing)
+        return codes, [f"latent{index:04d}" for index in range(len(codes))], []
+    chosen = parse_seeds("0-3" if seeds is None else seeds)
+    if len(chosen) > _MOST_FACES:
+        raise InputError(f"--seeds: {len(chosen):,} faces at once; at most {_MOST_FACES}")
+    return Codes.of_seeds(drawing, chosen), [f"seed{seed:04d}" for seed in chosen], []
 
 
 def _check_alone(files_only: tuple[object, ...], *, paste: bool) -> None:
@@ -230,68 +225,57 @@ def _check_alone(files_only: tuple[object, ...], *, paste: bool) -> None:
         )
 
 
-def _check_size(faces: int, steps: int, side: int) -> None:
+def _check_sizes(faces: int, steps: int, side: int, video: Path | None, frames: int, fps: int) -> None:
+    """Refuse, before anything is drawn, strips and films that are too large."""
     if max(faces * side, (steps + 1) * side) > _MOST_SIDE:
-        raise InputError(
-            f"{faces} faces in {steps} steps of {side} px: more than {_MOST_SIDE:,} px; fewer, or a --size"
-        )
-
-
-def _check_video(path: Path, faces: int, side: int, frames: int, fps: int) -> None:
-    if path.suffix.lower() not in (".mp4", ".webp"):
-        raise InputError(f"{path}: films are written as .mp4 or .webp")
+        what = f"{faces} faces in {steps} steps of {side} px"
+        raise InputError(f"{what}: more than {_MOST_SIDE:,} px; fewer, or a --size")
+    if video is None:
+        return
+    if video.suffix.lower() not in (".mp4", ".webp"):
+        raise InputError(f"{video}: films are written as .mp4 or .webp")
     if not 2 <= frames <= 10_000 or not 1 <= fps <= 240:
         raise InputError(f"--frames {frames} --fps {fps}: 2 to 10,000 frames, 1 to 240 a second")
-    if path.suffix.lower() == ".mp4":
+    if video.suffix.lower() == ".mp4":
         check_film(faces * side, side)
 
 
-def _pairs(
-    drawing: Drawing, base: Codes, after: Codes, titles: Sequence[str], out: Path, side: int
-) -> list[Path]:
-    """Each changed face, all beside what they were in pairs.png, and their latents."""
-    images, pairs = after.draw(drawing), []
-    written = []
-    for title, old, new in zip(titles, base.draw(drawing), images, strict=True):
-        path = out / f"{title}-edited.png"
-        save_picture(path, sized(new, side), drawing.mark())
-        pairs.append(np.concatenate([sized(old, side), sized(new, side)], axis=1))
-        written.append(path)
-    save_picture(out / "pairs.png", np.concatenate(pairs), drawing.mark())
-    after.save(out / "edited.npz")
-    return [*written, out / "pairs.png", out / "edited.npz"]
+@dataclass(frozen=True)
+class _Files:
+    """Writes pictures of edited faces into a folder, and keeps account of them."""
 
+    drawing: Drawing
+    out: Path
+    side: int
+    written: list[Path] = field(default_factory=list)
 
-def _pasted(
-    drawing: Drawing, codes: Codes, faces: Sequence[PhotoFace], titles: Sequence[str], out: Path
-) -> list[Path]:
-    """Each photo with its changed face."""
-    written = []
-    mark = replace(drawing.mark(), source_type=SourceType.COMPOSITE)
-    for title, face, image in zip(titles, faces, codes.draw(drawing), strict=True):
-        path = out / f"{title}-pasted.png"
-        pixels = paste_face(read_picture(face.path), rgb(image), face.square, face.points)
-        save_picture(path, pixels, mark)
-        written.append(path)
-    return written
+    def _save(self, name: str, pixels: Pixels, mark: Provenance | None = None) -> None:
+        save_picture(self.out / name, pixels, mark or self.drawing.mark())
+        self.written.append(self.out / name)
 
+    def pairs(self, base: Codes, after: Codes, titles: Sequence[str]) -> None:
+        """Each changed face, all beside what they were in pairs.png, and their latents."""
+        pairs = []
+        for title, old, new in zip(titles, base.draw(self.drawing), after.draw(self.drawing), strict=True):
+            self._save(f"{title}-edited.png", sized(new, self.side))
+            pairs.append(np.concatenate([sized(old, self.side), sized(new, self.side)], axis=1))
+        self._save("pairs.png", np.concatenate(pairs))
+        after.save(self.out / "edited.npz")
+        self.written.append(self.out / "edited.npz")
 
-def _strips(
-    drawing: Drawing,
-    codes: Codes,
-    moves: Mapping[str, Tensor],
-    along: Sequence[float],
-    out: Path,
-    side: int,
-    known: Directions,
-) -> list[Path]:
-    written = []
-    for name, step in moves.items():
-        path = out / f"strip-{safe_name(name)}.png"
-        pixels = strip(drawing, codes, step, along, side, known[name].about.reach)
-        save_picture(path, pixels, drawing.mark())
-        written.append(path)
-    return written
+    def pasted(self, codes: Codes, faces: Sequence[PhotoFace], titles: Sequence[str]) -> None:
+        """Each photo with its changed face."""
+        mark = replace(self.drawing.mark(), source_type=SourceType.COMPOSITE)
+        for title, face, image in zip(titles, faces, codes.draw(self.drawing), strict=True):
+            pixels = paste_face(read_picture(face.path), rgb(image), face.square, face.points)
+            self._save(f"{title}-pasted.png", pixels, mark)
+
+    def strips(
+        self, codes: Codes, moves: Mapping[str, Tensor], along: Sequence[float], known: Directions
+    ) -> None:
+        for name, step in moves.items():
+            pixels = strip(self.drawing, codes, step, along, self.side, known[name].about.reach)
+            self._save(f"strip-{safe_name(name)}.png", pixels)
 
 
 def _say_beyond(

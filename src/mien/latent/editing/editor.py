@@ -87,40 +87,26 @@ class Editor:
         self, drawing: Drawing, directions: Directions | None, out: Path, command: Command | None = None
     ) -> None:
         self.drawing, self.out, self.turns = drawing, out, Turns()
+        self.faces_folder, self.kept_folder = out / "faces", out / "kept"
         self.directions = directions or Directions((), space_of(drawing))
         self._command = command or Command()
         self._lock = threading.RLock()
         self._seeds: dict[str, Codes] = {}
         self._named: dict[str, Codes] = {}
-        self.problems = self._read_faces()
+        self.problems: list[str] = []  # of latents in the folder that do not fit
+        for path in sorted(self.faces_folder.glob("*.npz")):
+            try:
+                self._named[path.stem] = Codes.read(path, drawing)[:1]
+            except InputError as error:
+                self.problems.append(str(error))
         lines = merge_records(read_continuation(self.kept_folder)) if self.kept_folder.is_dir() else ()
         self._kept: list[dict[str, Any]] = [dict(one) for one in lines if "edit" in one]
-
-    @property
-    def faces_folder(self) -> Path:
-        """Where latents lie."""
-        return self.out / "faces"
-
-    @property
-    def kept_folder(self) -> Path:
-        """Where pictures lie that were kept."""
-        return self.out / "kept"
 
     @property
     def num_layers(self) -> int:
         """Rows of a latent; 0 of a generator without w."""
         network = self.drawing.loaded.network
         return network.num_ws if isinstance(network, Styled) else 0
-
-    def _read_faces(self) -> list[str]:
-        """Take the latents of the folder; gives what is wrong with those that do not fit."""
-        problems = []
-        for path in sorted(self.faces_folder.glob("*.npz")):
-            try:
-                self._named[path.stem] = Codes.read(path, self.drawing)[:1]
-            except InputError as error:
-                problems.append(str(error))
-        return problems
 
     # ---- faces
 

@@ -16,13 +16,7 @@ from mien.reports.guard import Guard, error_answer, explain_errors, json_answer,
 
 PAGE = "edit"
 MOST_UPLOAD = 64_000_000  # bytes of a photo
-_FILES = (
-    "edit.css",
-    "edit.js",
-    "edit_drag.js",
-    "server.js",
-    "curate.svg",
-)
+_FILES = ("edit.css", "edit.js", "edit_drag.js", "server.js", "curate.svg")
 _LEAST_EFFECT = 0.05  # standard deviations a unit that the page speaks of
 
 
@@ -45,12 +39,8 @@ def build_app(editor: Editor, works: Works, *, secret: str, hosts: frozenset[str
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, page=PAGE, hosts=hosts, most_bytes=MOST_UPLOAD, images="blob:")
     explain_errors(app, absent="nothing here; open the address that mien edit printed last")
-    for router in (
-        page_routes(PAGE, _FILES),
-        _picture_routes(editor, works),
-        _kept_routes(editor, works),
-        _work_routes(works),
-    ):
+    pictures, kept, work = _picture_routes(editor, works), _kept_routes(editor, works), _work_routes(works)
+    for router in (page_routes(PAGE, _FILES), pictures, kept, work):
         app.include_router(router, prefix=f"/{secret}")
     return app
 

@@ -4,30 +4,26 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from mien.core.atomic import write_bytes
 from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Events, Notice, Progress, Stopped
 from mien.core.picture import read_picture
-from mien.core.provenance import Provenance, SourceType, encode_picture
+from mien.core.provenance import SourceType, encode_picture
 from mien.faces.face import Finder as FaceFinder
 from mien.faces.finder import open_face_finder
-from mien.latent.codes import Codes
+from mien.latent.codes import Codes, space_of
 from mien.latent.editing.drag import Dragging, Pull, check_pulls
 from mien.latent.editing.editor import Edit, Editor
-from mien.latent.projection.encoder import packaged_encoder
 from mien.latent.projection.find import Finder
-from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.paste import paste_face
 from mien.latent.projection.projector import Saved
 from mien.latent.projection.targets import PhotoFace, faces_in, targets_of_photos
+from mien.latent.sources import photo_options
 
-_STEPS = 200  # of a photo without an encoder
 _CANDIDATES = 64  # samples of which the nearest is where a photo's search begins
 _MOST_PHOTOS = 20  # remembered
 _MOST_WORKS = 50  # likewise
@@ -69,13 +65,7 @@ class Works:
         self, editor: Editor, *, encoder: Path | None = None, steps: int | None = None, finder: Any = None
     ) -> None:
         self._editor = editor
-        encoder = encoder or packaged_encoder(editor.drawing.loaded)
-        self._options = ProjectOptions(
-            encoder=encoder,
-            steps=steps or (None if encoder else _STEPS),
-            candidates=_CANDIDATES,
-            label=editor.drawing.label,
-        )
+        self._options = photo_options(editor.drawing, encoder, steps, _CANDIDATES)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="edit")
         self._lock = threading.RLock()
         self._works: dict[int, Work] = {}
@@ -188,9 +178,6 @@ class Works:
             self._listen(event)
             self._check(work)
 
-        def watch(values: Tensor) -> None:
-            show(Codes(values, codes_space, model))
-
         def show(codes: Codes) -> None:
             self._show(work, codes, name)
             self._face_of[work.face] = face
@@ -198,12 +185,14 @@ class Works:
         events, drawing = Events(listen), self._editor.drawing
         if self._finder is None:
             self._finder = Finder(drawing, self._options, events)
-        model = drawing.loaded.model
-        codes_space = self._editor.codes_of("0").space
+        space, model = space_of(drawing), drawing.loaded.model
         targets = targets_of_photos([face], drawing.loaded.header.spec.channels)
         if (guess := self._finder.first(targets)) is not None:
             show(guess)
-        show(self._finder.codes(self._finder.find(targets, Saved(None, ""), watch=watch)))
+        found = self._finder.find(
+            targets, Saved(None, ""), watch=lambda values: show(Codes(values, space, model))
+        )
+        show(self._finder.codes(found))
 
     def _listen(self, event: Event) -> None:
         if isinstance(event, Notice) and event.tone == "warning" and event.text not in self.notes:
@@ -216,8 +205,7 @@ class Works:
             raise InputError("this face came from no photo that is here now; drop the photo again")
         path = next(p.path for p in self._photos.values() if any(one is face for one in p.faces))
         pixels = paste_face(read_picture(path), self._editor.pixels(edit), face.square, face.points)
-        mark = self._editor.drawing.mark()
-        composite = Provenance(mark.model, None, mark.tool, SourceType.COMPOSITE)
+        composite = replace(self._editor.drawing.mark(), source_type=SourceType.COMPOSITE)
         return encode_picture(pixels, ".png", composite)
 
     @property

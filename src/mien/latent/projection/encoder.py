@@ -1,5 +1,6 @@
 """`mien encoder`: train the network that finds latents at once; images to latents by it, in a few passes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -7,7 +8,7 @@ import torch
 from cyclopts import Parameter
 from torch import Tensor, nn
 
-from mien.core.checkpoint import read_header
+from mien.core.checkpoint import NetworkHeader, read_header
 from mien.core.errors import InputError
 from mien.core.events import Events, Stopped, TrainingTick, job
 from mien.core.image import to_float
@@ -118,76 +119,68 @@ def _dataset(data: str, loaded: LoadedNetwork[Any], events: Events) -> Dataset:
     return dataset
 
 
-class _Samples:
-    """Batches for a training without real images: labels as they occur, the images left blank."""
+class _Pictures:
+    """Batches of real images, or blank where there are none, with labels as the generator learnt them."""
 
-    def __init__(self, loaded: LoadedNetwork[Any], device: torch.device) -> None:
-        self._spec, self._device = loaded.header.spec, device
-        rows = torch.tensor(loaded.header.label_rows, dtype=torch.float32)
+    def __init__(
+        self, dataset: Dataset | None, header: NetworkHeader, seed: int, device: torch.device
+    ) -> None:
+        self._spec, self._device = header.spec, device
+        rows = torch.tensor(header.label_rows, dtype=torch.float32)
         self._rows = rows if len(rows) else torch.eye(max(self._spec.label_dim, 1))
+        self._stream = None
+        if dataset is not None:
+            self._stream = Stream(dataset, seed=seed, mirror=True, labels=False, device=device)
 
     def batch(self, nimg: int, count: int) -> Drawn:
-        """Pictures that nothing looks at, and labels in turn."""
-        side = self._spec.resolution
-        images = torch.zeros(count, self._spec.channels, side, side, device=self._device)
+        """The images after `nimg`, and labels in turn."""
+        if self._stream is None:
+            side = self._spec.resolution
+            images = torch.zeros(count, self._spec.channels, side, side, device=self._device)
+        else:
+            images = self._stream.batch(nimg, count).images
         labels = self._rows[(nimg + torch.arange(count)) % len(self._rows)].to(self._device)
         return Drawn(images, labels if self._spec.label_dim else None)
 
 
-class _Real:
-    """Batches of real images, with labels as they occur in the generator's own data."""
-
-    def __init__(self, dataset: Dataset, labels: _Samples, seed: int, device: torch.device) -> None:
-        self._stream = Stream(dataset, seed=seed, mirror=True, labels=False, device=device)
-        self._labels = labels
-
-    def batch(self, nimg: int, count: int) -> Drawn:
-        """The images after `nimg`."""
-        return Drawn(self._stream.batch(nimg, count).images, self._labels.batch(nimg, count).labels)
-
-
+@dataclass
 class _Run:
     """The training of one encoder in its folder."""
 
-    def __init__(
-        self,
-        run: RunFolder,
-        loaded: LoadedNetwork[Any],
-        config: Config,
-        dataset: Dataset | None,
-        first: LoadedNetwork[Any] | None,
-        seed: int,
-        device: torch.device,
-        events: Events,
-    ) -> None:
-        self._run, self._loaded, self._config, self._dataset = run, loaded, config, dataset
-        self._first, self._seed, self._device, self._events = first, seed, device, events
-        samples = _Samples(loaded, device)
-        self._batches: Batches = samples if dataset is None else _Real(dataset, samples, seed, device)
-        self._distance = _distance(config, device, events)
+    run: RunFolder
+    loaded: LoadedNetwork[Any]
+    config: Config
+    dataset: Dataset | None
+    first: LoadedNetwork[Any] | None
+    seed: int
+    device: torch.device
+    events: Events
+
+    def __post_init__(self) -> None:
+        self._batches: Batches = _Pictures(self.dataset, self.loaded.header, self.seed, self.device)
+        self._distance = _distance(self.config, self.device, self.events)
         self._found: Tensor | None = None
 
     def train(self, precision: str, budget: Budget) -> Path:
-        """Train until the budget is spent; stopped, all is kept. Returns the encoder's file."""
-        run, events = self._run, self._events
-        settings = self._settings(precision)
-        training = Training(self._built(), self._seed, self._device, NAMES[settings["precision"]])
-        states = States(run, training, family=f"encoder of {self._loaded.model}")
+        """Train until the budget is spent; stopped, all is kept."""
+        run, events, settings = self.run, self.events, self._settings(precision)
+        training = Training(self._built(), self.seed, self.device, NAMES[settings["precision"]])
+        states = States(run, training, family=f"encoder of {self.loaded.model}")
         goes_on = states.resume(events.warn)
         where = f"goes on at {training.nimg / 1000:.1f} kimg" if goes_on else "begins"
         events.note(
-            f"{run.path} {where}: an encoder for {self._loaded.model}, {settings['precision']}", "strong"
+            f"{run.path} {where}: an encoder for {self.loaded.model}, {settings['precision']}", "strong"
         )
 
         def save() -> Path:
-            path = save_product(run, training, self._dataset, family="encoder", kind=KIND, network=PRODUCT)
+            path = save_product(run, training, self.dataset, family="encoder", kind=KIND, network=PRODUCT)
             for older in run.products(KIND):
                 if older != path:
                     older.unlink()
             states.save()
             return path
 
-        batch = self._config.batch_size
+        batch = self.config.batch_size
         with Stop() as stop:
             for step in train(training, self._batches, budget):
                 try:
@@ -210,47 +203,46 @@ class _Run:
         return path
 
     def _built(self) -> EncoderTraining:
-        self._loaded.network.cpu()  # where a copy that was timed took it, measures are not made
-        torch.manual_seed(self._seed)  # nothing but the initial weights is drawn from the global source
-        built = EncoderTraining(self._config, self._loaded.header.spec, self._loaded.network, self._distance)
+        self.loaded.network.cpu()  # where a copy that was timed took it, measures are not made
+        torch.manual_seed(self.seed)  # nothing but the initial weights is drawn from the global source
+        built = EncoderTraining(self.config, self.loaded.header.spec, self.loaded.network, self._distance)
         network = cast(LatentEncoder, built.networks["encoder"])
         if len(network.basis):
             network.basis.copy_(self._axes(len(network.basis)))
-        if self._first is not None:
-            _begin_with(network, self._first)
+        if self.first is not None:
+            _begin_with(network, self.first)
         return built
 
     def _axes(self, count: int) -> Tensor:
         """Found once, though several copies are built to time them."""
         if self._found is None:
-            rows = self._loaded.header.label_rows
+            rows, width = self.loaded.header.label_rows, self.loaded.header.spec.label_dim
             labels = torch.tensor(rows, dtype=torch.float32) if rows else None
-            width = self._loaded.header.spec.label_dim
             labels = torch.eye(width) if labels is None and width else labels
-            self._found = sensitive_directions(self._loaded, labels, count)
+            self._found = sensitive_directions(self.loaded, labels, count)
         return self._found
 
     def _settings(self, precision: str) -> dict[str, Any]:
         """Write down what is trained, once; InputError where another training is in the folder."""
-        data, first = self._dataset and self._dataset.content_hash, self._first and self._first.model
-        settings = {"family": "encoder", **self._config.model_dump(mode="json"), "data": data, "from": first}
-        settings |= {"perceptual": self._distance is not None, "seed": self._seed}
-        if (self._run.path / "config.json").exists():
-            before = self._run.read_config()
+        data, first = self.dataset and self.dataset.content_hash, self.first and self.first.model
+        settings = {"family": "encoder", **self.config.model_dump(mode="json"), "data": data, "from": first}
+        settings |= {"perceptual": self._distance is not None, "seed": self.seed}
+        if (self.run.path / "config.json").exists():
+            before = self.run.read_config()
             apart = sorted(key for key in settings if before.get(key) != settings[key])
             if precision not in ("auto", before.get("precision", "fp32")):
                 apart.append("precision")
             if apart:
                 names = ", ".join(apart)
                 raise InputError(
-                    f"{self._run.path}: another encoder was trained there ({names} differ); change --out"
+                    f"{self.run.path}: another encoder was trained there ({names} differ); change --out"
                 )
             return before
         if precision == "auto":
-            speeds = probe(self._built, self._batches, self._device, rounds=6)  # two kinds of steps in turn
+            speeds = probe(self._built, self._batches, self.device, rounds=6)  # two kinds of steps in turn
             precision = choose(speeds)
         settings["precision"] = precision
-        self._run.write_config(settings)
+        self.run.write_config(settings)
         return settings
 
 
@@ -292,12 +284,12 @@ class Encoding:
 
         labels: [N, label_dim] for z of a conditional generator.
         """
-        pieces = []
-        for start in range(0, len(images), _BATCH):
-            piece = slice(start, start + _BATCH)
-            rows = None if labels is None else labels[piece]
-            pieces.append(self._one(to_float(images[piece]), rows, passes or self._passes))
-        return torch.cat(pieces)
+        pieces = torch.split(images, _BATCH)
+        rows = [None] * len(pieces) if labels is None else torch.split(labels, _BATCH)
+        passes = passes or self._passes
+        return torch.cat(
+            [self._one(to_float(one), row, passes) for one, row in zip(pieces, rows, strict=True)]
+        )
 
     def _one(self, images: Tensor, labels: Tensor | None, passes: int) -> Tensor:
         """The latents of the pass that came nearest in pixels."""

@@ -26,9 +26,8 @@ from mien.latent.codes import Codes
 from mien.latent.projection.encoder import open_encoder, packaged_encoder
 from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions
-from mien.latent.projection.projector import Projected, Projector, Saved, Watch, all_of, batches_of
+from mien.latent.projection.projector import Projected, Projector, Saved, Starts, Watch, all_of, batches_of
 from mien.latent.projection.spaces import Labels, Space, open_space
-from mien.latent.projection.starts import Starts, given_latents
 from mien.latent.projection.targets import Target
 from mien.nn.lpips import ARTEFACT, Lpips
 
@@ -58,11 +57,8 @@ class Finder:
             self.lpips = open_lpips("alexnet", events, instead="pixels alone are compared", device=place)
         if options.chosen_method != "optimise" and self._encoding is None:
             raise InputError(f"--method {options.chosen_method}: name the --encoder; mien encoder makes one")
-        if (
-            self._encoding is not None
-            and self.space.name == "z"
-            and isinstance(drawing.loaded.network, Styled)
-        ):
+        in_z = self.space.name == "z" and isinstance(drawing.loaded.network, Styled)
+        if self._encoding is not None and in_z:
             raise InputError("--encoder: it finds latents in w, and --space z is searched")
 
     @property
@@ -91,48 +87,29 @@ class Finder:
 
     def projector(self, given: Tensor | None, *, watch: Watch | None = None, first: int = 0) -> Projector:
         """What optimises. given: where it begins. first: the number of its first target among all."""
-        identity = None
-        if self.options.identity:
-            place = device_of(self.lpips)
+        network, options, lpips, identity = self._drawing.loaded.network, self.options, self.lpips, None
+        if options.identity:
+            place = device_of(lpips)
             identity = open_identity(self._events, instead="identity does not count", device=place)
-        return Projector(
-            self.space,
-            Starts(
-                self._drawing.loaded,
-                self.space,
-                self._labels,
-                candidates=self.options.candidates,
-                restarts=self.options.restarts,
-                lpips=self.lpips,
-                given=given,
-            ),
-            self.options,
-            lpips=self.lpips,
-            identity=identity,
-            generator=self._drawing.loaded.network,
-            watch=watch,
-            first=first,
-        )
+        starts = Starts(network, self.space, self._labels.rows, options, lpips, given)
+        return Projector(network, self.space, starts, options, lpips, identity, watch, first)
 
     def _encoded(self, targets: Sequence[Target]) -> Projected:
-        guess = self._guess(targets)
-        parameters = self.space.parameters(guess, self._first_labels(len(targets)))
+        guess, labels = self._guess(targets)
+        parameters = self.space.parameters(guess, labels)
         with torch.no_grad():
-            values, labels = self.space.values(parameters), self.space.labels(parameters)
-        return Projected(values, labels, {})
+            return Projected(self.space.values(parameters), self.space.labels(parameters), {})
 
     def first(self, targets: Sequence[Target]) -> Codes | None:
         """The encoder's guess; None where there is no encoder."""
         return None if self._encoding is None else self.codes(self._encoded(targets))
 
-    def _guess(self, targets: Sequence[Target]) -> Tensor:
+    def _guess(self, targets: Sequence[Target]) -> tuple[Tensor, Tensor | None]:
+        """The encoder's latents and the labels that they go with."""
         assert self._encoding is not None
-        images = torch.stack([target.image for target in targets])
-        return self._encoding.latents(images, self._first_labels(len(images)))
-
-    def _first_labels(self, count: int) -> Tensor | None:
-        rows = self._labels.rows
-        return None if rows is None else rows[:1].expand(count, -1)
+        images, rows = torch.stack([target.image for target in targets]), self._labels.rows
+        labels = None if rows is None else rows[:1].expand(len(images), -1)
+        return self._encoding.latents(images, labels), labels
 
     def _spread(
         self, address: str, targets: Sequence[Target], given: Tensor | None, saved: Saved
@@ -149,9 +126,9 @@ class Finder:
         place = [*shared(path), file_sha256(path), list(self._drawing.label)]
         setup = json.dumps([*place, chosen, self.lpips is not None])
         parts = batches_of(targets, options)
-        todo = [n for n in range(len(parts)) if "values" not in saved.parts.get(f"batch{n}", {})]
+        todo = [n for n in range(len(parts)) if not saved.is_done(n)]
         shards = [_shard(setup, parts[n], targets, given) for n in todo]
-        done = sum(len(parts[n]) for n in range(len(parts)) if n not in set(todo))
+        done = len(targets) - sum(len(parts[n]) for n in todo)
         tick = self._events.progress("projecting", unit="faces")
         with cluster.opened(address, needs=needs) as pool:
             for at, projected in pool.run(project_shard, shards):
@@ -163,14 +140,16 @@ class Finder:
 
     def _given(self, targets: Sequence[Target]) -> Tensor | None:
         """Latents to begin with: of a file, one or one for each target, or the encoder's."""
-        given = None
-        if self.options.init is not None:
-            path = self.options.init
-            given = given_latents(Codes.read(path, self._drawing), len(targets), str(path))
-            if self.space.name == "z" and given.ndim == 3:
-                raise InputError(f"--init {path}: latents in w cannot begin a search in z")
-        elif self.options.chosen_method == "both":
-            given = self._guess(targets)
+        path, count = self.options.init, len(targets)
+        if path is None:
+            return self._guess(targets)[0] if self.options.chosen_method == "both" else None
+        given = Codes.read(path, self._drawing).values
+        if len(given) not in (1, count):
+            raise InputError(
+                f"{path}: {len(given)} latents, and there are {count} faces; give one or as many"
+            )
+        if self.space.name == "z" and given.ndim == 3:
+            raise InputError(f"--init {path}: latents in w cannot begin a search in z")
         return given
 
     def codes(self, projected: Projected) -> Codes:

@@ -56,13 +56,10 @@ class Objective:
             self._places = places / places.mean(dim=(1, 2, 3), keepdim=True)
         with torch.no_grad():
             self._directions = None if lpips is None else _batched(lpips, viewed(self._targets))
-            self._who = (
-                None
-                if self._identity is None
-                else torch.cat(
-                    [self._identity.embed(enlarged(piece)) for piece in torch.split(self._targets, _BATCH)]
-                )
-            )
+            self._who = None
+            if self._identity is not None:
+                pieces = torch.split(self._targets, _BATCH)
+                self._who = torch.cat([self._identity.embed(enlarged(piece)) for piece in pieces])
 
     def losses(self, images: Tensor, which: Tensor) -> Tensor:
         """float32 [n], where the images are: of images [n, C, H, W], those of the targets `which` [n]."""
@@ -72,21 +69,16 @@ class Objective:
         error = (images - self._targets[which]).square()
         total = self._weights.pixel * _mean(error, places)
         if self._lpips is not None and self._directions is not None:
-            total = total + self._perceptual(images, which, places)
+            perceptual = torch.zeros(len(images), device=images.device)
+            directions = self._lpips.directions(viewed(images))
+            for one, other, linear in zip(directions, self._directions, self._lpips.linear, strict=True):
+                far = (one - other[which]).square() * linear.view(1, -1, 1, 1)
+                perceptual = perceptual + _mean(far.sum(dim=1, keepdim=True), places)
+            total = total + perceptual
         if self._identity is not None and self._who is not None:
-            far = self._identity.embed(enlarged(images)) - self._who[which]
-            total = total + self._weights.identity * far.square().sum(dim=1)
+            apart = self._identity.embed(enlarged(images)) - self._who[which]
+            total = total + self._weights.identity * apart.square().sum(dim=1)
         return total.to(home)
-
-    def _perceptual(self, images: Tensor, which: Tensor, places: Tensor | None) -> Tensor:
-        assert self._lpips is not None
-        assert self._directions is not None
-        total = torch.zeros(len(images), device=images.device)
-        directions = self._lpips.directions(viewed(images))
-        for one, other, weights in zip(directions, self._directions, self._lpips.linear, strict=True):
-            far = (one - other[which]).square() * weights.view(1, -1, 1, 1)
-            total = total + _mean(far.sum(dim=1, keepdim=True), places)
-        return total
 
 
 def open_lpips(

@@ -99,8 +99,7 @@ class Optimisation:
         normalise_noise(noise)
         self.step += 1
         self._keep_account(losses.detach().cpu())
-        self._drop_worse()
-        self._drop_settled()
+        self._drop_rows()
 
     def _shaken(self) -> Mapping[str, Tensor]:
         """The parameters, their latents with the noise of this step: it follows from seed and step."""
@@ -122,19 +121,16 @@ class Optimisation:
         for name, value in self._moving.items():
             self._results[name][self.rows] = value.detach()
 
-    def _drop_worse(self) -> None:
-        """After the trial the best start of each target goes on alone."""
-        if self.step != max(1, round(self._course.trial * self._course.steps)):
-            return
-        if len(self._best) > self._num_targets:
+    def _drop_rows(self) -> None:
+        """After the trial the best start of each target goes on alone; what has settled ends."""
+        trial_ends = self.step == max(1, round(self._course.trial * self._course.steps))
+        if trial_ends and len(self._best) > self._num_targets:
             self._keep_rows(torch.isin(self.rows, self.best_starts()))
-
-    def _drop_settled(self) -> None:
         if self._course.patience:
             self._keep_rows(self._since[self.rows] < self._course.patience)
 
     def _keep_rows(self, kept: Tensor) -> None:
-        if bool(kept.all()):
+        if kept.all():
             return
         moments = [self._adam.state.get(p, {}) for p in self._adam.param_groups[0]["params"]]
         self.rows = self.rows[kept]

@@ -26,7 +26,10 @@ def paste_face(
     points: float64 [468, 2] of the face in the photo, as shares of the square; None: an oval. match: give the
     face the mean and deviation of each colour (CIELAB) that the photo has there (Reinhard et al. 2001).
     """
-    left, top, right, bottom = _bounds(square, photo)
+    (left, top), (right, bottom) = (
+        np.clip(end, 0, photo.shape[1::-1]).astype(int)
+        for end in (np.floor(square.corners.min(axis=0)), np.ceil(square.corners.max(axis=0)))
+    )
     if right <= left or bottom <= top:
         return photo.copy()
     part = photo[top:bottom, left:right]
@@ -38,13 +41,6 @@ def paste_face(
     result = photo.copy()
     result[top:bottom, left:right] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
     return result
-
-
-def _bounds(square: Square, photo: Pixels) -> tuple[int, int, int, int]:
-    low = np.floor(square.corners.min(axis=0)).astype(int)
-    high = np.ceil(square.corners.max(axis=0)).astype(int)
-    height, width = photo.shape[:2]
-    return max(low[0], 0), max(low[1], 0), min(high[0], width), min(high[1], height)
 
 
 def _soft_mask(points: NDArray[np.float64] | None) -> NDArray[np.float32]:
@@ -65,10 +61,7 @@ def _soft_mask(points: NDArray[np.float64] | None) -> NDArray[np.float32]:
 
 
 def _placed(
-    image: NDArray[Any],
-    square: Square,
-    origin: tuple[int, int],
-    shape: tuple[int, ...],
+    image: NDArray[Any], square: Square, origin: tuple[int, int], shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """The square's image as it lies in the part of the photo that begins at `origin`."""
     side = image.shape[0]

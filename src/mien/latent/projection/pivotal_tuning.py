@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from mien import TOOL
-from mien.core.checkpoint import NetworkHeader, save_generator
+from mien.core.checkpoint import save_generator
 from mien.core.network import LoadedNetwork
 from mien.core.sampling import on_its_device
 from mien.core.styles import Styled, styles
@@ -98,7 +98,5 @@ class Tuning:
 def save_tuned(path: Path, tuned: nn.Module, loaded: LoadedNetwork[Any], count: int) -> None:
     """Write the tuned network as an ordinary generator file, whose origin says what it was."""
     faces = "one face" if count == 1 else f"{count} faces"
-    header: NetworkHeader = loaded.header.model_copy(
-        update={"tool": TOOL, "origin": f"{loaded.model} tuned to {faces}"}
-    )
-    save_generator(path, tuned.state_dict(), header)
+    origin = {"tool": TOOL, "origin": f"{loaded.model} tuned to {faces}"}
+    save_generator(path, tuned.state_dict(), loaded.header.model_copy(update=origin))

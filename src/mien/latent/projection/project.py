@@ -30,8 +30,7 @@ from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.pivotal_tuning import Tuning, save_tuned
 from mien.latent.projection.projector import Projected, Saved, identity_of
-from mien.latent.projection.report import write_projection
-from mien.latent.projection.results import Projection, Writer, measured, summary
+from mien.latent.projection.results import Projection, Writer, measured, summary, write_projection
 from mien.latent.projection.spaces import synthesised
 from mien.latent.projection.targets import (
     Target,
@@ -194,7 +193,9 @@ class _Run:
         writer.write_all(codes, self._targets)
         page = write_projection(self._out, projections, self._options, self._about())
         self._saved.remove()
-        self._tell(projections, page)
+        rows = tuple((name, f"{value:.3f}") for name, value in summary(projections).items())
+        self._events.send(Table((Column("measure"), Column("median", numbers=True)), rows))
+        self._events.wrote(page, "each face before and after, with its distances")
         return projections
 
     def _describe(self) -> None:
@@ -217,11 +218,6 @@ class _Run:
         )
         if "tuning" in self._saved.parts:
             tuning.load_state_dict(self._saved.parts["tuning"])
-
-        def keep() -> None:
-            self._saved.parts["tuning"] = tuning.state_dict()
-            self._saved.write()
-
         tick = self._events.progress("tuning", unit="steps")
         with Stop() as stop:
             for step in tuning.run(options.tune_steps):
@@ -230,7 +226,8 @@ class _Run:
                     if stop.asked:
                         raise KeyboardInterrupt
                 except BaseException:
-                    keep()
+                    self._saved.parts["tuning"] = tuning.state_dict()
+                    self._saved.write()
                     raise
         path = self._out / "tuned.safetensors"
         save_tuned(path, tuning.network, loaded, len(self._targets))
@@ -238,16 +235,14 @@ class _Run:
         return replace(self._drawing, loaded=load_network(path, device=device_of(loaded.network)))
 
     def _projections(self, projected: Projected, codes: Codes, drawing: Drawing) -> list[Projection]:
-        network = drawing.loaded.network
-        images = (
-            self._with_noise(projected) if projected.noise and not self._options.tune else codes.draw(drawing)
-        )
+        with_noise = projected.noise and not self._options.tune
+        images = self._with_noise(projected) if with_noise else codes.draw(drawing)
         lpips = open_lpips("vgg", self._events, instead="the report has no LPIPS")
         identity = open_identity(self._events, instead="the report has no identity distance")
+        network, labels = drawing.loaded.network, projected.labels if self._options.optimise_label else None
         scores = measured(self._targets, images, codes.values, network, lpips=lpips, identity=identity)
         projections = []
         for index, (target, image, score) in enumerate(zip(self._targets, images, scores, strict=True)):
-            labels = projected.labels if self._options.optimise_label else None
             words = "" if labels is None else label_in_words(labels[index], drawing.loaded.header)
             projections.append(Projection(target, codes[index : index + 1], image, score, words))
         return projections
@@ -255,9 +250,10 @@ class _Run:
     @torch.no_grad()
     def _with_noise(self, projected: Projected) -> Tensor:
         network = self._drawing.loaded.network
-        rows = range(len(projected.values))
-        maps = [{name: value[row : row + 1] for name, value in projected.noise.items()} for row in rows]
-        drawn = [synthesised(network, projected.values[row : row + 1], maps[row]) for row in rows]
+        drawn = []
+        for row in range(len(projected.values)):
+            maps = {name: value[row : row + 1] for name, value in projected.noise.items()}
+            drawn.append(synthesised(network, projected.values[row : row + 1], maps))
         return to_uint8(torch.cat(drawn))
 
     def _about(self) -> dict[str, str]:
@@ -269,10 +265,3 @@ class _Run:
             "method": options.chosen_method,
             "steps": str(options.num_steps),
         }
-
-    def _tell(self, projections: Sequence[Projection], page: Path) -> None:
-        medians = summary(projections)
-        columns = (Column("measure"), Column("median", numbers=True))
-        rows = tuple((name, f"{value:.3f}") for name, value in medians.items())
-        self._events.send(Table(columns, rows))
-        self._events.wrote(page, "each face before and after, with its distances")

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,19 +15,21 @@ from mien.core.checkpoint import load_state, save_state
 from mien.core.errors import InputError
 from mien.core.events import Events
 from mien.core.image import to_float
+from mien.core.sampling import draw, on_its_device
 from mien.core.stop import Stop
+from mien.core.styles import Styled, draw_styles, mean_latent, sample_latents, styles
 from mien.faces.identity import IdentityNetwork
-from mien.latent.projection.objective import Objective, Weights
+from mien.latent.projection.objective import Objective, Weights, viewed
 from mien.latent.projection.optimise import Course, Optimisation
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.spaces import Parameters, Space, draw_noise_maps, noise_of
-from mien.latent.projection.starts import Starts
 from mien.latent.projection.targets import Target, face_masks
 from mien.nn.lpips import Lpips
 
 _SAVE_EVERY = 50  # steps
 _MOST_FRAMES = 120  # of a film
 _WATCH_EVERY = 5  # steps
+_SEEN = 32  # images at once
 Watch = Callable[[Tensor], None]  # gets the latents [N, ...] of a batch on their way
 
 
@@ -71,10 +74,13 @@ class Saved:
 
     def remove(self) -> None:
         """Once what it led to is written."""
-        if self.path is None:
-            return
-        self.path.unlink(missing_ok=True)
-        self.path.with_name(self.path.name + ".sha256").unlink(missing_ok=True)
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+            self.path.with_name(self.path.name + ".sha256").unlink(missing_ok=True)
+
+    def is_done(self, number: int) -> bool:
+        """Whether a batch is at its end."""
+        return "values" in self.parts.get(f"batch{number}", {})
 
 
 def identity_of(model: str, targets: Sequence[Target], options: ProjectOptions, *more: object) -> str:
@@ -86,43 +92,97 @@ def identity_of(model: str, targets: Sequence[Target], options: ProjectOptions, 
     return digest.hexdigest()
 
 
-class Projector:
-    """Projects targets into a space by optimisation."""
+@dataclass
+class Starts:
+    """The starting points of targets: [restarts * N, ...], all first ones before all second ones.
 
-    def __init__(
-        self,
-        space: Space,
-        starts: Starts,
-        options: ProjectOptions,
-        *,
-        lpips: Lpips | None,
-        identity: IdentityNetwork | None,
-        generator: Any,
-        watch: Watch | None = None,
-        first: int = 0,
-    ) -> None:
-        """first: the number of the first target among all, by which it draws chance."""
-        self._space, self._starts, self._options, self._watch = space, starts, options, watch
-        self._first = first
-        self._lpips, self._identity, self._generator = lpips, identity, generator
+    They are ws [num_ws, w_dim] for a space of w, z for "z". Of `options.candidates` samples, drawn when first
+    asked for, the nearest are taken. given: latents to start from instead, for one target or for each.
+    """
+
+    network: Any
+    space: Space
+    labels: Tensor | None
+    options: ProjectOptions
+    lpips: Lpips | None
+    given: Tensor | None
+
+    def __post_init__(self) -> None:
+        candidates, restarts = self.options.candidates, self.options.restarts
+        if candidates and candidates < restarts:
+            raise InputError(f"--candidates {candidates}: fewer than the {restarts} --restarts")
+
+    def of(self, targets: Tensor, which: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Latents and labels for targets uint8 [N, C, S, S], which are the numbers `which` of all."""
+        restarts, rows = self.options.restarts, self.labels
+        if self.given is None and (self.options.candidates or restarts > 1 or self.space.name == "z"):
+            return self._nearest(targets)
+        count = len(targets) * restarts
+        mean = None if rows is None else rows.mean(dim=0, keepdim=True).expand(count, -1)
+        if self.given is None:
+            return mean_latent(cast(Styled, self.network), rows).expand(count, -1, -1), mean
+        first = self.given[list(which)] if len(self.given) > 1 else self.given
+        return first.repeat(count // len(first), *[1] * (first.ndim - 1)), mean
+
+    def _nearest(self, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        latents, features, labels = self._drawn
+        distances = torch.cdist(self._seen(targets), features)
+        order = distances.topk(self.options.restarts, dim=1, largest=False).indices.t().flatten()
+        return latents[order], None if labels is None else labels[order]
+
+    @cached_property
+    def _drawn(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Latents, what is seen of their images, labels."""
+        count, rows = max(self.options.candidates, self.options.restarts), self.labels
+        z = torch.from_numpy(sample_latents(self.network.z_dim, count))
+        labels = None if rows is None else rows[torch.arange(count) % len(rows)]
+        if isinstance(self.network, Styled) and self.space.name != "z":
+            latents = styles(self.network, z, labels)
+            return latents, self._seen(draw_styles(self.network, latents)), labels
+        return z, self._seen(draw(self.network, z, labels)), labels
+
+    @torch.no_grad()
+    def _seen(self, images: Tensor) -> Tensor:
+        """Vectors whose distance is LPIPS, or that of pixels where there is none."""
+        pieces = [to_float(piece) for piece in torch.split(images, _SEEN)]
+        if self.lpips is None:
+            return torch.cat([piece.flatten(1) for piece in pieces])
+        lpips = self.lpips
+        return torch.cat([on_its_device(lpips, lpips.embed, viewed(piece)) for piece in pieces])
+
+
+@dataclass
+class Projector:
+    """Projects targets into a space by optimisation. first: the number of the first target among all."""
+
+    network: Any
+    space: Space
+    starts: Starts
+    options: ProjectOptions
+    lpips: Lpips | None
+    identity: IdentityNetwork | None
+    watch: Watch | None
+    first: int
 
     def run(self, targets: Sequence[Target], saved: Saved, events: Events) -> Projected:
         """Find all targets. Stopped by a signal or a listener, it leaves its state and raises."""
-        parts = batches_of(targets, self._options)
+        parts = batches_of(targets, self.options)
         with Stop() as stop:
             for number, part in enumerate(parts):
-                self._one(number, part, targets, saved, events, stop)
+                if not saved.is_done(number):
+                    self._one(f"batch{number}", part, targets, saved, events, stop)
         return all_of(saved, len(parts))
 
     def _one(
-        self, number: int, part: range, targets: Sequence[Target], saved: Saved, events: Events, stop: Stop
+        self, key: str, part: range, targets: Sequence[Target], saved: Saved, events: Events, stop: Stop
     ) -> None:
         """One batch, from the beginning or from where the state says; its end is in the state."""
-        key = f"batch{number}"
-        if "values" in saved.parts.get(key, {}):
-            return
-        optimisation, traces = self._begun([targets[index] for index in part], part, saved.parts.get(key))
-        steps = self._options.num_steps
+        optimisation = self._begun([targets[index] for index in part], part)
+        traces: dict[int, Tensor] = {}
+        if state := saved.parts.get(key):
+            optimisation.load_state_dict(state["optimisation"])
+            traces = state["traces"]
+        steps = self.options.num_steps
         tick = events.progress("projecting", unit="steps")
 
         def save() -> None:
@@ -131,10 +191,10 @@ class Projector:
 
         for step in optimisation.run():
             try:  # around what listens, not around the step: between two steps all is whole
-                if _is_traced(step, self._options):
+                if _is_traced(step, self.options):
                     traces[step] = self._values(optimisation.results())
-                if self._watch is not None and step % _WATCH_EVERY == 0:
-                    self._watch(self._values(optimisation.results()))
+                if self.watch is not None and step % _WATCH_EVERY == 0:
+                    self.watch(self._values(optimisation.results()))
                 tick(part.start * steps + step * len(part), steps * len(targets))
                 if stop.asked:
                     raise KeyboardInterrupt
@@ -144,25 +204,23 @@ class Projector:
             if step % _SAVE_EVERY == 0:
                 save()
         results = optimisation.results()
-        labels = self._space.labels(results)
-        saved.parts[key] = {
-            "values": self._values(results),
-            "labels": None if labels is None else labels.detach(),
-            "noise": dict(noise_of(results)),
-            "traces": traces,
-        }
+        labels = self.space.labels(results)
+        labels = None if labels is None else labels.detach()
+        end = Projected(self._values(results), labels, dict(noise_of(results)), traces)
+        saved.parts[key] = vars(end)
         saved.write()
 
-    def _begun(
-        self, targets: Sequence[Target], part: range, state: dict[str, Any] | None
-    ) -> tuple[Optimisation, dict[int, Tensor]]:
-        options = self._options
+    def _begun(self, targets: Sequence[Target], part: range) -> Optimisation:
+        options = self.options
         images = torch.stack([target.image for target in targets])
-        starts = self._parameters(images, part)
+        starts = self.space.parameters(*self.starts.of(images, part))
+        if options.noise:
+            rng = torch.Generator().manual_seed(options.seed * 7919 + self.first + part.start)
+            starts |= draw_noise_maps(self.network, len(starts["latent"]), rng)
         weights = Weights(options.pixel, options.identity, options.face_weight)
         faces = face_masks(targets) if options.face_weight != 1 else None
         objective = Objective(
-            to_float(images), weights, lpips=self._lpips, identity=self._identity, faces=faces
+            to_float(images), weights, lpips=self.lpips, identity=self.identity, faces=faces
         )
         course = Course(
             max(1, options.num_steps),
@@ -170,25 +228,13 @@ class Projector:
             noise=options.initial_noise,
             noise_weight=options.noise_weight,
             patience=options.patience,
-            seed=options.seed + self._first + part.start,
+            seed=options.seed + self.first + part.start,
         )
-        optimisation = Optimisation(self._space, objective, course, starts, len(targets))
-        if state is None:
-            return optimisation, {}
-        optimisation.load_state_dict(state["optimisation"])
-        return optimisation, state["traces"]
-
-    def _parameters(self, images: Tensor, part: range) -> Parameters:
-        latents, labels = self._starts.of(images, part)
-        parameters = self._space.parameters(latents, labels)
-        if self._options.noise:
-            rng = torch.Generator().manual_seed(self._options.seed * 7919 + self._first + part.start)
-            parameters |= draw_noise_maps(self._generator, len(latents), rng)
-        return parameters
+        return Optimisation(self.space, objective, course, starts, len(targets))
 
     @torch.no_grad()
     def _values(self, parameters: Parameters) -> Tensor:
-        return self._space.values(parameters).detach().clone()
+        return self.space.values(parameters).detach().clone()
 
 
 def batches_of(targets: Sequence[Target], options: ProjectOptions) -> list[range]:

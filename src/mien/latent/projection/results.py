@@ -1,34 +1,50 @@
-"""What a projection leaves behind: scores, and files in a folder for each face."""
+"""What a projection leaves behind: scores, files in a folder for each face, a page and a JSON file."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from mien import TOOL
-from mien.core.atomic import write_bytes
+from mien.core.atomic import write_bytes, write_text
 from mien.core.events import Events
-from mien.core.image import to_float, to_hwc, to_uint8
+from mien.core.image import resize, to_float, to_hwc, to_uint8
 from mien.core.packed import encode_png
-from mien.core.picture import read_picture
-from mien.core.provenance import Provenance, SourceType, save_picture
+from mien.core.picture import Pixels, read_picture
+from mien.core.provenance import SourceType, save_picture
 from mien.core.styles import Styled, mean_latent, tied_rows
 from mien.faces.identity import SAME_PERSON, IdentityNetwork
 from mien.generation.drawing import Drawing, rgb, sized
 from mien.latent.codes import Codes, write_arrays
 from mien.latent.film import write_film
 from mien.latent.projection.objective import enlarged, lpips_distances
+from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.paste import paste_face
 from mien.latent.projection.projector import Projected
 from mien.latent.projection.targets import Target, face_masks
 from mien.nn.lpips import Lpips
+from mien.reports.inline_images import Shown, show_image
+from mien.reports.page import write_html
 
 _FILM_SIDE, _FPS = 256, 24
+_SHOWN = 100  # faces on the page
+_SIDE, _PASTED_SIDE = 256, 480
+_ERROR_FULL = 64  # difference, of 255, that is drawn brightest
+_LABELS = {
+    "lpips": "LPIPS (VGG16)",
+    "error": "mean error",
+    "error_inside": "error in the face",
+    "error_outside": "error outside",
+    "identity": "identity distance",
+    "w_cosine": "cosine of w, from the mean",
+    "w_cosine_raw": "cosine of w",
+}
 
 
 @dataclass(frozen=True)
@@ -82,8 +98,10 @@ def measured(
         one, two = (identity.features(to_uint8(enlarged(to_float(x)))) for x in (images, originals))
         who = [float(value) for value in np.linalg.norm(one - two, axis=1)]
     difference = (images.float() - originals.float()).abs().mean(dim=1, keepdim=True) / 255
-    masks = face_masks(targets)
-    mean = _mean_of(targets, network)
+    masks, mean = face_masks(targets), torch.zeros(())
+    if isinstance(network, Styled) and any(target.latent is not None for target in targets):
+        width = network.spec.label_dim
+        mean = mean_latent(network, torch.eye(width) if width else None)[0]
     return [
         ProjectionScores(
             far[i],
@@ -102,15 +120,6 @@ def _split(target: Target, difference: Tensor, mask: Tensor) -> tuple[float | No
         return None, None
     inside, outside = (float((difference * m).sum() / m.sum().clamp(min=1e-6)) for m in (mask, 1 - mask))
     return inside, outside
-
-
-def _mean_of(targets: Sequence[Target], network: Any) -> Tensor:
-    """The mean latent, where there are true latents to compare with it."""
-    known = any(target.latent is not None for target in targets)
-    if not known or not isinstance(network, Styled):
-        return torch.zeros(())
-    width = network.spec.label_dim
-    return mean_latent(network, torch.eye(width) if width else None)[0]
 
 
 def _cosines(
@@ -134,31 +143,29 @@ class Writer:
 
     def __init__(self, out: Path, drawing: Drawing, events: Events) -> None:
         self._out, self._drawing, self._events = out, drawing, events
-
-    def folder(self, target: Target) -> Path:
-        """Of one target."""
-        return self._out / target.name
+        self._composite = replace(drawing.mark(), source_type=SourceType.COMPOSITE)
 
     def write(
         self, projection: Projection, projected: Projected, index: int, *, every: int, video: bool
     ) -> None:
         """target.png, proj.png, projected_w.npz (or _z), and on request the latents on the way and a film."""
-        folder = self.folder(projection.target)
-        self._write_target(folder / "target.png", projection.target)
+        target, folder = projection.target, self._out / projection.target.name
+        if target.photo is None:
+            save_picture(folder / "target.png", target.pixels, self._drawing.mark())
+        else:
+            write_bytes(folder / "target.png", encode_png(target.pixels))
         save_picture(folder / "proj.png", to_hwc(projection.image), self._drawing.mark())
         space = projection.codes.space
         projection.codes.save(folder / f"projected_{space}.npz")
         if projected.noise:
-            maps = {
-                name.removeprefix("noise:"): value[index].numpy() for name, value in projected.noise.items()
-            }
+            maps = {name.removeprefix("noise:"): one[index].numpy() for name, one in projected.noise.items()}
             write_arrays(folder / "noise_maps.npz", maps)
         on_way = [(step, projected.traces[step][index]) for step in sorted(projected.traces)]
         if every and (kept := [(step, latent) for step, latent in on_way if step % every == 0]):
             codes = replace(projection.codes, values=torch.stack([latent for _, latent in kept]), labels=None)
             steps = np.array([step for step, _ in kept])
             write_arrays(folder / f"steps_{space}.npz", codes.arrays() | {"step": steps})
-        if video:
+        if video and on_way:
             self._write_film(folder / "projection.mp4", projection, [latent for _, latent in on_way])
 
     def write_all(self, codes: Codes, targets: Sequence[Target]) -> None:
@@ -166,44 +173,31 @@ class Writer:
         names = [target.name if target.photo is None else str(target.photo.path) for target in targets]
         write_arrays(self._out / "latents.npz", codes.arrays() | {"names": np.array(names)})
 
-    def _write_target(self, path: Path, target: Target) -> None:
-        if target.photo is None:
-            save_picture(path, target.pixels, self._drawing.mark())
-        else:
-            write_bytes(path, encode_png(target.pixels))
-
     def _write_film(self, path: Path, projection: Projection, latents: Sequence[Tensor]) -> None:
         """Target and projection side by side, step by step."""
-        if not latents:
-            return
         codes = replace(projection.codes, values=torch.stack(list(latents)), labels=None)
         drawn = [*codes.draw(self._drawing), projection.image]
         left = sized(projection.target.image, _FILM_SIDE)
         pictures = (np.concatenate([left, sized(one, _FILM_SIDE)], axis=1) for one in drawn)
-        mark = self._drawing.mark()
-        if projection.target.photo is not None:
-            mark = dataclasses.replace(mark, source_type=SourceType.COMPOSITE)
+        mark = self._drawing.mark() if projection.target.photo is None else self._composite
         write_film(path, pictures, mark, fps=_FPS)
 
     def paste(self, projection: Projection) -> Projection:
         """Put the face back into its photo, as pasted.png."""
         photo = projection.target.photo
         assert photo is not None
-        path = self.folder(projection.target) / "pasted.png"
+        path = self._out / projection.target.name / "pasted.png"
         pixels = paste_face(read_picture(photo.path), rgb(projection.image), photo.square, photo.points)
-        save_picture(path, pixels, Provenance(self._drawing.loaded.model, None, TOOL, SourceType.COMPOSITE))
+        save_picture(path, pixels, self._composite)
         return replace(projection, pasted=path)
 
 
 def as_record(projection: Projection) -> dict[str, Any]:
     """What the JSON says of one face."""
-    target = projection.target
-    record: dict[str, Any] = {"name": target.name, "source": target.source}
-    record |= dataclasses.asdict(projection.scores)
+    target, scores = projection.target, asdict(projection.scores)
+    record: dict[str, Any] = {"name": target.name, "source": target.source} | scores
     if target.photo is not None:
-        square = target.photo.square
-        record |= {"square": {"centre": square.centre, "across": square.across}}
-        record |= {"faces_in_photo": target.photo.count}
+        record |= {"square": asdict(target.photo.square), "faces_in_photo": target.photo.count}
     if projection.label:
         record["label"] = projection.label
     return record
@@ -212,11 +206,98 @@ def as_record(projection: Projection) -> dict[str, Any]:
 def summary(projections: Sequence[Projection]) -> Mapping[str, float]:
     """Medians over all faces, and the share of those recognised as the same person."""
     medians: dict[str, float] = {}
-    for name in ("lpips", "error", "error_inside", "error_outside", "identity", "w_cosine", "w_cosine_raw"):
-        values = [v for p in projections if (v := getattr(p.scores, name)) is not None]
+    for score in fields(ProjectionScores):
+        values = [v for p in projections if (v := getattr(p.scores, score.name)) is not None]
         if values:
-            medians[name] = float(np.median(values))
+            medians[score.name] = float(np.median(values))
     who = [p.scores.identity for p in projections if p.scores.identity is not None]
     if who:
         medians["same_person"] = float(np.mean(np.array(who) < SAME_PERSON))
     return medians
+
+
+def write_projection(
+    out: Path, projections: Sequence[Projection], options: ProjectOptions, about: Mapping[str, str]
+) -> Path:
+    """Write report.html and projection.json; the path of the page. about: facts, with "model" and "title"."""
+    scores = summary(projections)
+    record = {
+        "tool": TOOL,
+        **about,
+        "options": options.model_dump(mode="json"),
+        "summary": scores,
+        "faces": [as_record(projection) for projection in projections],
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(out / "projection.json", text + "\n")
+    what = "One face" if len(projections) == 1 else f"{len(projections)} faces"
+    context = {
+        "title": about["title"],
+        "model": about["model"],
+        "lead": f"{what} projected into {about['space']} of {about['model']}.",
+        "verdict": list(_verdict(scores)),
+        "facts": [(key, value) for key, value in about.items() if key not in ("title", "model")],
+        "faces": [_face(projection) for projection in projections[:_SHOWN]],
+        "num_hidden": max(0, len(projections) - _SHOWN),
+        "options": json.dumps(options.model_dump(mode="json"), indent=2, ensure_ascii=False),
+    }
+    page = out / "report.html"
+    write_html(page, "projection.html.j2", context, styles=("report.css", "projection.css"))
+    return page
+
+
+def _verdict(scores: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Sentences with a tone: "good", "doubt" or "plain"."""
+    if "lpips" in scores:
+        yield "plain", f"Median LPIPS (VGG16) to the originals: {scores['lpips']:.3f}."
+    if "same_person" in scores:
+        share, who = scores["same_person"], f"median distance {scores['identity']:.2f}"
+        how = f"the same person (identity distance under {SAME_PERSON:g})"
+        yield "good" if share >= 0.5 else "doubt", f"Recognised as {how}: {share:.0%}; {who}."
+    if "w_cosine" in scores:
+        yield "plain", f"Median cosine between the w found and the true one: {scores['w_cosine']:.2f}."
+
+
+def _face(projection: Projection) -> dict[str, Any]:
+    target, scores = projection.target, projection.scores
+    before, after = rgb(target.image), rgb(projection.image)
+    made = SourceType.TRAINED
+    known = {text: getattr(scores, name) for name, text in _LABELS.items()}
+    numbers = [(text, f"{value:.3f}") for text, value in known.items() if value is not None]
+    pasted = None
+    if projection.pasted is not None:
+        photo = _bounded(read_picture(projection.pasted), _PASTED_SIDE)
+        alt = f"{target.source} with its projected face"
+        pasted = show_image(photo, alt, made=SourceType.COMPOSITE)
+    return {
+        "source": target.source,
+        "before": _shown(before, f"{target.source}, before", made if target.photo is None else None),
+        "after": _shown(after, f"{target.source}, projected", made),
+        "error": _shown(error_map(before, after), f"{target.source}, difference of the two", made),
+        "figures": [*numbers, *([("label", projection.label)] if projection.label else [])],
+        "pasted": pasted,
+    }
+
+
+def error_map(before: Pixels, after: Pixels) -> Pixels:
+    """The mean absolute difference of uint8 [H, W, 3] images as colours, dark for none."""
+    difference = np.abs(before.astype(np.int16) - after).mean(axis=2)
+    level = np.clip(difference * (255 / _ERROR_FULL), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1])
+
+
+def _shown(image: Pixels, alt: str, made: SourceType | None) -> Shown:
+    if image.shape[0] < _SIDE:  # whole pixels, so that nothing is smoothed over
+        times = _SIDE // image.shape[0]
+        image = image.repeat(times, axis=0).repeat(times, axis=1)
+    elif image.shape[0] > _SIDE:
+        image = resize(image, _SIDE)
+    return show_image(image, alt, made=made)
+
+
+def _bounded(image: Pixels, side: int) -> Pixels:
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    shape = round(image.shape[1] * scale), round(image.shape[0] * scale)
+    return np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA))

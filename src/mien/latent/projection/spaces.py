@@ -4,10 +4,10 @@ Coordinates are in standard deviations, so that one learning rate serves generat
 noise maps are part of a projection (Karras et al. 2020, arXiv:1912.04958, appendix D).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -40,25 +40,6 @@ _GRADIENTS = 16  # images at once for `sensitive_directions`
 _SHELL = 3.0  # standard deviations by which the length of z may differ from that of a normal latent
 
 
-class Space(Protocol):
-    """name: "z", "w" or "w+". dims: numbers in one latent's coordinates, for the strength of noise."""
-
-    name: Name
-    dims: int
-
-    def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
-        """The coordinates of latents as `values` gives them, and of labels [N, label_dim] where they move."""
-
-    def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Latents [N, num_ws, w_dim], or [N, z_dim] of a generator without w, that the coordinates mean."""
-
-    def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
-        """Labels [N, label_dim] where z needs some to draw, else None."""
-
-    def images(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Float [N, C, H, W] in about [-1, 1], differentiable."""
-
-
 @dataclass(frozen=True)
 class Labels:
     """Labels of the targets. rows: float32 [N, label_dim], or None. moves: are they optimised too?
@@ -88,6 +69,7 @@ class WSpace:
 
     basis: orthonormal [k, rows * w_dim], see `sensitive_directions`. Coordinates along it stand first, then
     what is left. Adam steps along each coordinate alike, and gets on faster where each does its own thing.
+    dims: numbers in one latent's coordinates, for the strength of noise.
     """
 
     def __init__(
@@ -111,6 +93,7 @@ class WSpace:
             self._scale[1:] *= _LOOSE[name]
 
     def parameters(self, values: Tensor, labels: Tensor | None) -> Parameters:
+        """The coordinates of latents as `values` gives them, and of labels [N, label_dim] where they move."""
         offsets = unled(self._generator, values) - self._mean
         vectors = torch.stack([offsets[:, list(group)].mean(dim=1) for group in self._groups], dim=1)
         latent = torch.where(self._scale > 0, vectors / self._scale.clamp(min=1e-6), 0)
@@ -121,6 +104,7 @@ class WSpace:
         return {"latent": torch.cat([along, flat - along @ self._basis], dim=1)}
 
     def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Latents [N, num_ws, w_dim], or [N, z_dim] of a generator without w, that the coordinates mean."""
         latent = parameters["latent"]
         if self._basis is not None:
             along, rest = latent[:, : len(self._basis)], latent[:, len(self._basis) :]
@@ -130,9 +114,11 @@ class WSpace:
         return from_unled(self._generator, self._mean + offsets)
 
     def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
+        """Labels [N, label_dim] where z needs some to draw, else None."""
         return None
 
     def images(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Float [N, C, H, W] in about [-1, 1], differentiable."""
         return synthesised(self._generator, self.values(parameters), noise_of(parameters))
 
 
@@ -177,6 +163,9 @@ class ZSpace:
         return z * (length.clamp(1 - room, 1 + room) / length.clamp(min=1e-6))
 
 
+Space = WSpace | ZSpace
+
+
 def sensitive_directions(loaded: LoadedNetwork[Any], labels: Tensor | None, count: int) -> Tensor:
     """Orthonormal [count, rows * w_dim]: the directions of W+ coordinates, spanned by the images' gradients.
 
@@ -206,11 +195,10 @@ def open_space(
 
     basis: of the coordinates of W+, see `WSpace`.
     """
-    if not isinstance(loaded.network, Styled):
-        if name in ("w", "w+"):
-            raise InputError(f"--space {name}: a {loaded.header.family} model has z alone; use --space z")
-        return ZSpace(loaded, labels)
-    if name == "z":
+    styled = isinstance(loaded.network, Styled)
+    if not styled and name in ("w", "w+"):
+        raise InputError(f"--space {name}: a {loaded.header.family} model has z alone; use --space z")
+    if not styled or name == "z":
         return ZSpace(loaded, labels)
     name = name or "w+"
     return WSpace(loaded, name, labels.rows, basis if name == "w+" else None)
@@ -218,8 +206,12 @@ def open_space(
 
 def synthesised(generator: Styled, ws: Tensor, noise: NoiseMaps | None = None) -> Tensor:
     """Images float [N, C, H, W] of ws [N, num_ws, w_dim], with noise maps of their own if given."""
-    draw = generator.synthesis if not noise else with_noise(generator, noise)
-    return to_size(generator, on_its_device(generator, partial(draw, noise="const"), ws))
+    draw = partial(generator.synthesis, noise="const")
+    if noise:
+        place, module = device_of(generator), cast(nn.Module, generator.synthesis)
+        buffers = {name.removeprefix(_PREFIX): value.to(place) for name, value in noise.items()}
+        draw = partial(functional_call, module, buffers, kwargs={"noise": "const"})
+    return to_size(generator, on_its_device(generator, draw, ws))
 
 
 def noise_of(parameters: Mapping[str, Tensor]) -> NoiseMaps:
@@ -229,29 +221,14 @@ def noise_of(parameters: Mapping[str, Tensor]) -> NoiseMaps:
 
 def draw_noise_maps(generator: Styled, count: int, rng: torch.Generator) -> dict[str, Tensor]:
     """Normal noise for `count` images, a map for each layer that adds noise; {} for other generators."""
-    return {
-        _PREFIX + name: torch.randn((count, 1, *buffer.shape[-2:]), generator=rng)
-        for name, buffer in _buffers(generator).items()
-    }
-
-
-def _buffers(generator: Styled) -> dict[str, Tensor]:
     module = generator.synthesis
     if not isinstance(module, nn.Module):
         return {}
-    return {name: buffer for name, buffer in module.named_buffers() if name.endswith(_BUFFER)}
-
-
-def with_noise(generator: Styled, maps: NoiseMaps) -> Callable[..., Tensor]:
-    """The generator's synthesis with these maps in the place of its constant ones; itself unchanged."""
-    module = cast(nn.Module, generator.synthesis)
-    place = device_of(generator)
-    buffers = {name.removeprefix(_PREFIX): value.to(place) for name, value in maps.items()}
-
-    def synthesis(ws: Tensor, *, noise: str) -> Tensor:
-        return cast(Tensor, functional_call(module, buffers, (ws,), {"noise": noise}))
-
-    return synthesis
+    return {
+        _PREFIX + name: torch.randn((count, 1, *buffer.shape[-2:]), generator=rng)
+        for name, buffer in module.named_buffers()
+        if name.endswith(_BUFFER)
+    }
 
 
 def noise_penalty(maps: NoiseMaps) -> Tensor:
@@ -260,18 +237,15 @@ def noise_penalty(maps: NoiseMaps) -> Tensor:
     At every level of a pyramid by averages of 2 x 2 (kept at unit variance), the squared mean product of
     each pixel with its neighbour to the right and below.
     """
-    total: Tensor | None = None
-    for value in maps.values():
-        level = value
+    penalties = []
+    for level in maps.values():
         while True:
             for dim in (2, 3):
-                alike = (level * level.roll(1, dims=dim)).mean(dim=(1, 2, 3)).square()
-                total = alike if total is None else total + alike
+                penalties.append((level * level.roll(1, dims=dim)).mean(dim=(1, 2, 3)).square())
             if min(level.shape[2:]) <= _COARSEST:
                 break
             level = F.avg_pool2d(level, 2) * 2
-    assert total is not None
-    return total
+    return sum(penalties, start=torch.zeros(()))
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from mien.core.image import to_hwc
 from mien.core.picture import BadPicture, Pixels, decode, read_bytes
 from mien.faces.align import crop, ffhq_square
 from mien.faces.crop import Square, scaled
-from mien.faces.face import Face, Finder
+from mien.faces.face import Finder
 from mien.faces.finder import SEES_SMALL, open_face_finder
 from mien.faces.search import ENOUGH
 from mien.generation.drawing import Drawing, rgb
@@ -46,15 +46,10 @@ class PhotoFace:
     count: int
 
 
-def check_face(text: str) -> str:
-    """Which faces of a photo to take: "largest", "all", or a number, 1 the largest. Raises InputError."""
-    if text in ("largest", "all") or (text.isascii() and text.isdigit() and 0 < int(text) < 10_000):
-        return text
-    raise InputError(f"--face {text!r}: largest, all, or a number: 2 is the second largest face of a photo")
-
-
 def faces_of(path: Path, finder: Finder, size: int, face: str = "largest") -> list[PhotoFace]:
-    """The face of a photo that `check_face` names, or all, largest first, cut out as [size, size, 3].
+    """The face of a photo that `face` names, or all, largest first, cut out as [size, size, 3].
+
+    face: "largest", "all", or a number, 1 the largest.
 
     Raises BadPicture for what is no picture, InputError where it shows no face, or not so many.
     """
@@ -81,27 +76,24 @@ def faces_in(data: bytes, path: Path, finder: Finder, size: int, *, every: bool 
     larger = picture
     if picture.scale > 1.01 and smallest < 2 * size:
         larger = decode(data, near=math.ceil(min(picture.pixels.shape[:2]) * 2 * size / smallest))
-    return [
-        _cut(path, face, number, len(faces), larger.pixels, size, picture.scale, larger.scale)
-        for number, face in enumerate(chosen, start=1)
-    ]
-
-
-def _cut(
-    path: Path, face: Face, number: int, count: int, pixels: Pixels, size: int, scale: float, cut_scale: float
-) -> PhotoFace:
-    square = ffhq_square(face)
-    points = None if face.points is None else square.to_square(face.points[:, :2].astype(np.float64))
-    cut = crop(pixels, scaled(square, scale / cut_scale), size)
-    return PhotoFace(path, cut, scaled(square, scale), points, number, count)
+    photo_faces = []
+    for number, face in enumerate(chosen, start=1):
+        square = ffhq_square(face)
+        points = None if face.points is None else square.to_square(face.points[:, :2].astype(np.float64))
+        cut = crop(larger.pixels, scaled(square, picture.scale / larger.scale), size)
+        photo_faces.append(PhotoFace(path, cut, scaled(square, picture.scale), points, number, len(faces)))
+    return photo_faces
 
 
 def collect_faces(paths: Sequence[Path], size: int, events: Events, face: str = "largest") -> list[PhotoFace]:
     """The faces of many photos. One that cannot be used is named and left out; InputError if none can be.
 
-    face: which of each photo, as `check_face` takes it.
+    face: which of each photo, as for `faces_of`.
     """
-    check_face(face)
+    if face not in ("largest", "all") and not re.fullmatch("0*[1-9][0-9]{0,3}", face):
+        raise InputError(
+            f"--face {face!r}: largest, all, or a number: 2 is the second largest face of a photo"
+        )
     finder = open_face_finder(events)
     photo_faces: list[PhotoFace] = []
     reasons: list[str] = []
@@ -138,14 +130,6 @@ def face_mask(points: NDArray[np.float64], size: int, *, grown: float = 0.0) -> 
     corners = np.round((outline - 0.5) * (1 << shift)).astype(np.int32)
     cv2.fillConvexPoly(mask, corners, 255, lineType=cv2.LINE_AA, shift=shift)
     return np.asarray(mask / 255, np.float32)
-
-
-def mesh_points(image: Pixels, finder: Finder) -> NDArray[np.float64] | None:
-    """The mesh of the face in an aligned image uint8 [S, S, 3], as shares of its side; None: none is seen."""
-    faces = finder.find(image)
-    if not faces or faces[0].points is None:
-        return None
-    return np.asarray(faces[0].points[:, :2] / image.shape[0], np.float64)
 
 
 @dataclass(frozen=True)
@@ -198,7 +182,10 @@ def with_meshes(targets: Sequence[Target], events: Events) -> list[Target]:
     for target in targets:
         if target.points is None and target.photo is None:
             finder = finder or open_face_finder(events)
-            target = replace(target, points=mesh_points(rgb(target.image), finder))
+            faces = finder.find(rgb(target.image))
+            if faces and (points := faces[0].points) is not None:
+                shares = np.asarray(points[:, :2] / target.image.shape[-1], np.float64)
+                target = replace(target, points=shares)
         if target.points is None:
             events.warn(f"{target.source}: no mesh of its face; all of it counts alike")
         meshed.append(target)
