@@ -6,7 +6,7 @@ The relativistic pairing loss: Jolicoeur-Martineau 2018 (arXiv:1807.00734); Huan
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,15 @@ from mien.core.types import Batch, Phase, Progress
 
 
 class Stateless:
-    """A trainable whose schedules follow from progress: nothing survives beyond networks and optimisers."""
+    """A trainable whose schedules follow from progress: nothing survives beyond networks and optimisers.
+
+    Its `product` is averaged; config has `ema_half_life_nimg`, and perhaps `ema_ramp` in place of `ramp`.
+    """
 
     config: Any
     networks: dict[str, nn.Module]
+    product = "g"
+    ramp: float | None = 0.05
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing beyond networks and optimisers."""
@@ -29,17 +34,21 @@ class Stateless:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take back."""
 
+    def half_lives(self, progress: Progress) -> Mapping[str, float]:
+        """The product's, short while little has been seen (StyleGAN2-ADA); ramp None: as configured."""
+        ramp = getattr(self.config, "ema_ramp", self.ramp)
+        return {self.product: half_life(self.config.ema_half_life_nimg, ramp, progress)}
+
 
 class SingleNetwork(Stateless):
-    """One network, "net", updated once a step; config has `ema_half_life_nimg`."""
+    """One network, "net", updated once a step."""
+
+    product = "net"
+    ramp = None
 
     def phases(self, progress: Progress) -> Iterable[Phase]:
         """One update a step."""
         return (Phase("net", "net"),)
-
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The network's, as configured."""
-        return {"net": self.config.ema_half_life_nimg}
 
 
 class Game(Stateless):
@@ -56,8 +65,7 @@ class Game(Stateless):
 
     def score(self, images: Tensor, batch: Batch) -> Tensor:
         """Scores [N] of images after the run's augmentation."""
-        scores: Tensor = self.networks["d"](batch.augment(images), batch.labels)
-        return scores
+        return cast(Tensor, self.networks["d"](batch.augment(images), batch.labels))
 
 
 class LatentGame(Game):
@@ -67,8 +75,7 @@ class LatentGame(Game):
         """As many fakes as the batch has reals, of the same labels."""
         shape = (len(batch.images), self.config.z_dim)
         z = drawn(torch.randn, shape, batch.rng)
-        fakes: Tensor = self.networks["g"](z, batch.labels)
-        return fakes
+        return cast(Tensor, self.networks["g"](z, batch.labels))
 
 
 class PairingGame(LatentGame):

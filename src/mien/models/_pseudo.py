@@ -46,15 +46,8 @@ def _bent(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     field = rng.standard_normal((2, cells, cells)).astype(np.float32) * rng.uniform(0.01, 0.035) * side
     across, down = (cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in field)
     places = np.arange(side, dtype=np.float32)
-    return np.asarray(
-        cv2.remap(
-            values,
-            places[None] + across,
-            places[:, None] + down,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT,
-        )
-    )
+    x, y = places[None] + across, places[:, None] + down
+    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
 
 
 def _mixed(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -5,7 +5,7 @@ with respect to pictures before they are disturbed. Learning rate, Adam's second
 cosine over the budget.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress
-from mien.models._base import PairingGame, cosine, half_life, logs
+from mien.models._base import PairingGame, cosine, logs
 from mien.nn.penalty import squared_gradient
 
 
@@ -78,9 +78,7 @@ class Relativistic(PairingGame):
 
     def loss(self, phase: Phase, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one phase; see the module's docstring for its source."""
-        if phase.name == "d":
-            return self._discriminator(batch)
-        return self.generator_loss(batch)
+        return self._discriminator(batch) if phase.name == "d" else self.generator_loss(batch)
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
@@ -92,7 +90,3 @@ class Relativistic(PairingGame):
         r1, r2 = squared_gradient(real, reals).mean(), squared_gradient(fake, fakes).mean()
         penalties = {"Loss/r1_penalty": r1.detach(), "Loss/r2_penalty": r2.detach()}
         return loss + (r1 + r2) * (self._gamma / 2), logs(loss, real, fake) | penalties
-
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The generator's, short while little has been seen."""
-        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}

@@ -3,7 +3,6 @@
 Style mixing: Karras et al. 2019, arXiv:1812.04948, section 3.1.
 """
 
-from collections.abc import Mapping as Pairs
 from typing import cast
 
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
-from mien.core.types import Batch, Progress
-from mien.models._base import Game, half_life
+from mien.core.types import Batch
+from mien.models._base import Game
 from mien.nn.stylegan2_generator import MappedGenerator, Mapping
 
 
@@ -73,10 +72,6 @@ class StyleGame(Game):
         """As many fakes as the batch has reals, of the same labels."""
         ws = self.styles(batch, len(batch.images))
         return cast(Tensor, self.generator.synthesis(ws, noise="random", rng=batch.rng))
-
-    def half_lives(self, progress: Progress) -> Pairs[str, float]:
-        """The generator's, short while little has been seen."""
-        return {"g": half_life(self.config.ema_half_life_nimg, self.config.ema_ramp, progress)}
 
 
 def mixed_styles(

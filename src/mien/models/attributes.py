@@ -71,11 +71,6 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     return Lesson(train, held_out, mirrored, split.how, (summary, *notes))
 
 
-def build(config: Config, spec: Spec) -> "Attributes":
-    """A new model of the columns that `spec` names; InputError where it names none."""
-    return Attributes(config, spec)
-
-
 def build_product(config: Config, spec: Spec) -> "Reader":
     """The network alone, untrained."""
     return Reader(spec, width=config.width)
@@ -157,7 +152,7 @@ class Reader(nn.Module):
 
 
 class Attributes(SingleNetwork):
-    """The network, its optimiser and its loss."""
+    """The network of the columns that `spec` names, its optimiser and its loss; InputError for no names."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
@@ -206,6 +201,9 @@ class Attributes(SingleNetwork):
             shifted, weight = part + self._net.log_weight[place], self._net.log_weight[place].exp()
             each = F.binary_cross_entropy_with_logits(shifted, truth, pos_weight=weight, reduction="none")
         return ranks.weighted_mean(each, known)
+
+
+build = Attributes
 
 
 def disturbed(images: Tensor, rng: torch.Generator, config: Config) -> Tensor:

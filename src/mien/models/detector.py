@@ -82,11 +82,6 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     return Lesson(train, held_out, None, split.how, (f"{summary} real pictures; {len(held_out):,} kept out",))
 
 
-def build(config: Config, spec: Spec) -> "DetectorTraining":
-    """A new detector of pictures as in `spec`."""
-    return DetectorTraining(config, spec)
-
-
 def build_product(config: Config, spec: Spec) -> ForensicNet:
     """The network alone, untrained."""
     if spec.resolution < 8 or spec.resolution % 2:
@@ -124,6 +119,9 @@ class DetectorTraining(SingleNetwork):
         whole = F.binary_cross_entropy_with_logits(parts.sum(dim=1, keepdim=True), target, weights)
         each = F.binary_cross_entropy_with_logits(parts, target.expand_as(parts), weights.expand_as(parts))
         return whole + 0.3 * each, {"Loss/net/loss": whole.detach()}
+
+
+build = DetectorTraining
 
 
 def prepared(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:

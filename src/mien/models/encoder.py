@@ -7,7 +7,7 @@ few numbers say nearly all.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
@@ -20,15 +20,7 @@ from mien.core.errors import InputError
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
 from mien.core.sampling import on_its_device
-from mien.core.styles import (
-    Styled,
-    from_unled,
-    mean_latent,
-    row_deviation,
-    sample_styles,
-    synthesised,
-    unled,
-)
+from mien.core.styles import Styled, from_unled, mean_latent, row_deviation, sample_styles, synthesised, unled
 from mien.core.types import Batch, Dataset, Generator, Lesson, Phase, Progress, Spec
 from mien.models import lite
 from mien.models._base import Stateless, cosine
@@ -105,6 +97,9 @@ class EncoderTraining(Stateless):
     distance: the perceptual one, differentiable in the first images.
     """
 
+    product = "encoder"
+    ramp = None
+
     def __init__(
         self, config: Config, spec: Spec, generator: nn.Module, distance: Distance | None = None
     ) -> None:
@@ -174,10 +169,6 @@ class EncoderTraining(Stateless):
 
     def depends_on(self, phase: Phase) -> None:
         """See `Capturable`: nothing else."""
-
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The encoder's."""
-        return {"encoder": self.config.ema_half_life_nimg}
 
 
 def latent_statistics(generator: nn.Module) -> tuple[Tensor, Tensor]:

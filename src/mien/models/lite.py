@@ -8,7 +8,7 @@ With labels the discriminator also learns that a real picture with another's lab
 2016, arXiv:1605.05396, GAN-CLS).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from mien.core import ranks
 from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._base import PairingGame, cosine, half_life, logs
+from mien.models._base import PairingGame, cosine, logs
 from mien.nn.penalty import squared_gradient
 from mien.nn.self_modulated import ModulatedGenerator
 from mien.nn.stable_adam import StableAdam
@@ -91,11 +91,6 @@ def preset_for(core_minutes: float) -> str:
     return "quick" if core_minutes < _QUICK_UNDER else "default"
 
 
-def build(config: Config, spec: Spec) -> "Lite":
-    """A new lite GAN for pictures as in `spec`; InputError when its resolution does not fit."""
-    return Lite(config, spec)
-
-
 def build_generator(config: Config, spec: Spec) -> Generator | ModulatedGenerator:
     """The generator alone, untrained."""
     if config.mapping_layers:
@@ -111,7 +106,10 @@ def build_generator(config: Config, spec: Spec) -> Generator | ModulatedGenerato
 
 
 class Lite(PairingGame):
-    """The networks, their optimisers, the pairing loss and its penalties."""
+    """The networks, their optimisers, the pairing loss and its penalties.
+
+    Raises InputError when the resolution does not fit.
+    """
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
@@ -150,9 +148,7 @@ class Lite(PairingGame):
         """The loss of one phase; see the module's docstring for its source."""
         if phase.name == "penalty":
             return self._penalty(batch)
-        if phase.name == "d":
-            return self._discriminator(batch)
-        return self.generator_loss(batch)
+        return self._discriminator(batch) if phase.name == "d" else self.generator_loss(batch)
 
     def _discriminator(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
@@ -188,6 +184,5 @@ class Lite(PairingGame):
     def _d(self) -> Discriminator:
         return cast(Discriminator, self.networks["d"])
 
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The generator's, short while little has been seen (StyleGAN2-ADA's ramp of 5 %)."""
-        return {"g": half_life(self.config.ema_half_life_nimg, 0.05, progress)}
+
+build = Lite

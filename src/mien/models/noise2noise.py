@@ -5,7 +5,6 @@ network answers with their mean (L2), median (L1) or mode (annealed L0): the cle
 leaves that as it is.
 """
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -18,7 +17,7 @@ from mien.core.family import FamilyConfig
 from mien.core.types import Batch, Dataset, Lesson, Phase, Progress, Spec
 from mien.core.views import View
 from mien.labels.split import split_people
-from mien.models._base import SingleNetwork, cosine, half_life
+from mien.models._base import SingleNetwork, cosine
 from mien.nn.denoise_unet import Denoiser
 from mien.nn.noise import Noise, noise
 
@@ -95,11 +94,6 @@ def lesson(config: Config, dataset: Dataset) -> Lesson:
     return Lesson(train, held_out, how=split.how, notes=(summary,))
 
 
-def build(config: Config, spec: Spec) -> "Noise2Noise":
-    """A new denoiser of pictures with as many channels as in `spec`."""
-    return Noise2Noise(config, spec)
-
-
 def build_product(config: Config, spec: Spec) -> Denoiser:
     """The network alone, untrained."""
     return Denoiser(spec, width=config.width, levels=config.levels, residual=config.residual)
@@ -112,6 +106,8 @@ def noise_of(config: Config) -> Noise | None:
 
 class Noise2Noise(SingleNetwork):
     """The network, its optimiser, its noise and its loss."""
+
+    ramp = 0.05
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
@@ -155,9 +151,8 @@ class Noise2Noise(SingleNetwork):
         turned = ranks.drawn(torch.rand, (len(one), 1, 1, 1), batch.rng) < 0.5
         return torch.where(turned, two, one), torch.where(turned, one, two)
 
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The network's, short while little has been seen."""
-        return {PRODUCT: half_life(self.config.ema_half_life_nimg, 0.05, progress)}
+
+build = Noise2Noise
 
 
 def distance(output: Tensor, target: Tensor, loss: str, exponent: float) -> Tensor:

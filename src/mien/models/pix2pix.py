@@ -8,7 +8,7 @@ of training, so that a picture's result depends on no other. The paper's batches
 by itself, in training and after it: that is instance norm, and what the preset `paper` says.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Literal, cast
 
@@ -21,7 +21,7 @@ from torch.optim import Adam, Optimizer
 from mien.core.family import FamilyConfig
 from mien.core.ranks import drawn
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._base import Stateless, half_life
+from mien.models._base import Stateless, logistic, logs
 from mien.nn.lpips import Perceptual
 from mien.nn.patch_gan import Norm, PatchGan
 from mien.nn.unet import Translator
@@ -96,11 +96,6 @@ def sides(config: Config) -> Literal["pairs"]:
     return "pairs"
 
 
-def build(config: Config, spec: Spec) -> "Pix2Pix":
-    """A new generator and discriminator; InputError for sizes that do not fit."""
-    return Pix2Pix(config, spec)
-
-
 def build_product(config: Config, spec: Spec) -> Translator:
     """The generator alone, untrained."""
     return Translator(
@@ -114,7 +109,7 @@ def build_product(config: Config, spec: Spec) -> Translator:
 
 
 class Pix2Pix(Stateless):
-    """The networks, their optimisers and losses."""
+    """The networks, their optimisers and losses; InputError for sizes that do not fit."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
@@ -142,22 +137,16 @@ class Pix2Pix(Stateless):
         if batch.others is None:
             raise ValueError("pix2pix needs the targets of its pictures")
         inputs, targets = jittered((batch.images, batch.others), self.config.jitter, batch.rng)
-        if phase.name == "d":
-            return self._tell_apart(inputs, targets, batch)
-        return self._generate(inputs, targets, batch)
+        learn = self._tell_apart if phase.name == "d" else self._generate
+        return learn(inputs, targets, batch)
 
     def _tell_apart(self, inputs: Tensor, targets: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
             fakes = self._g(inputs, batch.rng)
         real, fake = self._scores(inputs, targets, batch), self._scores(inputs, fakes, batch)
-        if self.config.loss == "vanilla":
-            loss = F.softplus(-real).mean() + F.softplus(fake).mean()
-            signs = real.sign().mean()
-        else:
-            loss = F.softplus(fake - real).mean()
-            signs = (real - fake).sign().mean()
-        logs = {"D/loss": loss, "scores/real": real.mean(), "scores/fake": fake.mean(), "signs/real": signs}
-        return loss, {f"Loss/{name}": value.detach() for name, value in logs.items()}
+        vanilla = self.config.loss == "vanilla"
+        loss = logistic(real, fake) if vanilla else F.softplus(fake - real).mean()
+        return loss, logs(loss, real, fake, sign=real if vanilla else None)
 
     def _generate(self, inputs: Tensor, targets: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         fakes = self._g(inputs, batch.rng)
@@ -184,6 +173,5 @@ class Pix2Pix(Stateless):
     def _g(self) -> Translator:
         return cast(Translator, self.networks[PRODUCT])
 
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The generator's, short while little has been seen."""
-        return {PRODUCT: half_life(self.config.ema_half_life_nimg, 0.05, progress)}
+
+build = Pix2Pix

@@ -49,11 +49,6 @@ PRESETS = {
 }
 
 
-def build(config: Config, spec: Spec) -> "R3Gan":
-    """A new R3GAN for pictures as in `spec`; InputError when its resolution does not fit."""
-    return R3Gan(config, spec)
-
-
 def build_generator(config: Config, spec: Spec) -> Generator:
     """The generator alone, untrained."""
     return Generator(spec, z_dim=config.z_dim, **_sizes(config))
@@ -68,7 +63,7 @@ def _sizes(config: Config) -> dict[str, Any]:
 
 
 class R3Gan(Relativistic):
-    """R3GAN's networks in its game."""
+    """R3GAN's networks in its game; InputError when the resolution does not fit."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
         d = Discriminator(spec, **_sizes(config))
@@ -78,3 +73,6 @@ class R3Gan(Relativistic):
         """From 0 to the full half-life over the budget."""
         risen = cosine(0.0, self.config.ema_half_life_nimg, progress.fraction)
         return {"g": half_life(risen, self.config.ema_ramp, progress)}
+
+
+build = R3Gan

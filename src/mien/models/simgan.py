@@ -11,7 +11,7 @@ may take another colour while lids and pupil stay where they are.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal, cast
 
 import torch
@@ -24,7 +24,7 @@ from mien.core import ranks
 from mien.core.family import FamilyConfig
 from mien.core.image import to_float, to_uint8
 from mien.core.types import Batch, Phase, Progress, Spec
-from mien.models._base import cosine, half_life
+from mien.models._base import Stateless, cosine
 from mien.nn.penalty import squared_gradient
 from mien.nn.refiner import LocalDiscriminator, Refiner
 from mien.nn.warp import Warp, warped
@@ -140,18 +140,18 @@ def sides(config: Config) -> Literal["domains"]:
     return "domains"
 
 
-def build(config: Config, spec: Spec) -> "SimGan":
-    """A new refiner and discriminator; InputError for pictures too small."""
-    return SimGan(config, spec)
-
-
 def build_product(config: Config, spec: Spec) -> Refiner:
     """The refiner alone, untrained."""
     return Refiner(spec, width=config.width, blocks=config.blocks, fold=config.fold, style=config.style)
 
 
-class SimGan:
-    """The networks, their optimisers, the schedule of phases, the losses and the history."""
+class SimGan(Stateless):
+    """The networks, their optimisers, the schedule of phases, the losses and the history.
+
+    Raises InputError for pictures too small.
+    """
+
+    product = PRODUCT
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
@@ -204,14 +204,17 @@ class SimGan:
             prefit = F.l1_loss(self._made(batch.images, batch), batch.images)  # of pixels, whatever is kept
             return prefit, {"Loss/R/prefit": prefit.detach()}
         if phase.name == "warm":
-            return self._tell_apart(self._refined(batch.images, batch), self._reals(batch), batch)
+            with torch.no_grad():
+                fakes = self._made(batch.images, batch)
+            return self._tell_apart(fakes, self._reals(batch), batch)
         chosen = [self._chosen(pictures, batch) for pictures in (batch.images, self._reals(batch))]
         with ranks.dealt(len(chosen[0])) as (_, weight):
             images, reals = map(ranks.own, chosen)
             if phase.name == "r":
                 loss, logs = self._refine(images, batch)
             else:
-                fakes = self._with_history(self._refined(images, batch), batch)
+                with torch.no_grad():
+                    fakes = self._with_history(self._made(images, batch), batch)
                 loss, logs = self._tell_apart(fakes, reals, batch)
         return loss * weight, {name: value * weight for name, value in logs.items()}
 
@@ -267,10 +270,6 @@ class SimGan:
         self.history.keep(fresh[: max(half, 1)], batch.rng)
         return ranks.own(shown)
 
-    @torch.no_grad()
-    def _refined(self, images: Tensor, batch: Batch) -> Tensor:
-        return self._made(images, batch)
-
     def _made(self, images: Tensor, batch: Batch) -> Tensor:
         return cast(Tensor, self._r(images, self._r.draw(len(images), batch.rng)))
 
@@ -288,10 +287,6 @@ class SimGan:
     def _r(self) -> Refiner:
         return cast(Refiner, self.networks[PRODUCT])
 
-    def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """The refiner's, short while little has been seen."""
-        return {PRODUCT: half_life(self.config.ema_half_life_nimg, 0.05, progress)}
-
     def state_dict(self) -> dict[str, Any]:
         """The history."""
         return dict(self.history.state_dict())
@@ -299,6 +294,9 @@ class SimGan:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the history back."""
         self.history.load_state_dict(state, next(self._r.parameters()).device)
+
+
+build = SimGan
 
 
 def features(images: Tensor, what: str) -> Tensor:

@@ -53,11 +53,6 @@ PRESETS = {
 }
 
 
-def build(config: Config, spec: Spec) -> "StyleGan1":
-    """A new StyleGAN for pictures as in `spec`; InputError when its resolution does not fit."""
-    return StyleGan1(config, spec)
-
-
 def build_generator(config: Config, spec: Spec) -> Generator:
     """The generator alone, untrained and not grown."""
     return Generator(
@@ -73,7 +68,7 @@ def build_generator(config: Config, spec: Spec) -> Generator:
 
 
 class StyleGan1(StyleGame):
-    """The networks, their growth, their optimisers and losses."""
+    """The networks, their growth, optimisers and losses; InputError when the resolution does not fit."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self._gamma = config, config.gamma
@@ -103,7 +98,7 @@ class StyleGan1(StyleGame):
         config, sizes = self.config, self._g.synthesis.sizes
         level = level_at(nimg, stable=config.stable_nimg, fade=config.fade_nimg, sizes=len(sizes))
         self._g.synthesis.level.fill_(level)
-        self._d.level.fill_(level)
+        cast(Discriminator, self.networks["d"]).level.fill_(level)
         top, self._share = shown(level)
         self._size, self._level = sizes[top], level / ONE
         self.batch_size = max(config.batch_base // self._size, config.batch_min)
@@ -123,9 +118,8 @@ class StyleGan1(StyleGame):
         with torch.no_grad():
             fakes = self.fakes(batch)
         reals = self._seen(batch.images)
-        if self.config.loss == "wgan-gp":
-            return self._critic(reals, fakes, batch)
-        return self._logistic(reals, fakes, batch)
+        learn = self._critic if self.config.loss == "wgan-gp" else self._logistic
+        return learn(reals, fakes, batch)
 
     def _logistic(self, reals: Tensor, fakes: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         reals = reals.detach().requires_grad_(True)
@@ -164,6 +158,5 @@ class StyleGan1(StyleGame):
     def _g(self) -> Generator:
         return cast(Generator, self.networks["g"])
 
-    @property
-    def _d(self) -> Discriminator:
-        return cast(Discriminator, self.networks["d"])
+
+build = StyleGan1

@@ -95,11 +95,6 @@ PRESETS = {
 }
 
 
-def build(config: Config, spec: Spec) -> "StyleGan2":
-    """A new StyleGAN2 for pictures as in `spec`; InputError when its resolution does not fit."""
-    return StyleGan2(config, spec)
-
-
 def build_generator(config: Config, spec: Spec) -> Generator:
     """The generator alone, untrained."""
     return Generator(
@@ -117,7 +112,7 @@ def build_generator(config: Config, spec: Spec) -> Generator:
 
 
 class StyleGan2(StyleGame):
-    """The networks, their optimisers and four kinds of phase."""
+    """The networks, their optimisers and four kinds of phase; InputError when the resolution does not fit."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
         self.config, self.batch_size = config, config.batch_size
@@ -217,6 +212,9 @@ class StyleGan2(StyleGame):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self._path_mean = state["path_mean"].clone()
+
+
+build = StyleGan2
 
 
 def _share(interval: int) -> float:
