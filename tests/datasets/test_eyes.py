@@ -12,7 +12,7 @@ from contracts.dataset_contract import DatasetContract
 from layouts import mpiigaze, rendered_eyes, unityeyes
 from mien.core.errors import InputError
 from mien.datasets.layouts import eyes
-from mien.datasets.layouts._eyes import gaze_angles, head_angles
+from mien.datasets.layouts.eyes import gaze_angles, head_angles
 from mien.datasets.opening import open_dataset, open_index, recognise
 
 DAY = "Data/Normalized/p00/day01.mat"

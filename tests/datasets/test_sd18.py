@@ -7,8 +7,8 @@ from PIL import Image
 from contracts.dataset_contract import DatasetContract
 from mien.core.errors import InputError
 from mien.datasets.index import record_fields
-from mien.datasets.layouts import _sd18, sd18
-from mien.datasets.layouts._sd18 import Record, count_records, parse_text
+from mien.datasets.layouts import sd18
+from mien.datasets.layouts.sd18 import Record, count_records, parse_text
 from mien.datasets.opening import open_dataset, open_index, recognise
 from miniatures_sd18 import CASES, Case, mugshot, write_sd18
 
@@ -204,8 +204,8 @@ def test_fronts_and_profiles_pair_by_person_never_by_place(root, monkeypatch):
         return [tuple(e.file.rpartition("/")[2][:-4] for e in pair) for pair in sd18.pairs(sd18.index(root))]
 
     assert names() == expected
-    listed = _sd18.list_files
-    monkeypatch.setattr(_sd18, "list_files", lambda folder: listed(folder)[::-1])
+    listed = sd18.list_files
+    monkeypatch.setattr(sd18, "list_files", lambda folder: listed(folder)[::-1])
     assert names() == expected
 
 

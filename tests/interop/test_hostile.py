@@ -20,10 +20,9 @@ from interop import forked_readers, hostile, official
 from interop.official import checkpoint, persistent_generator
 from mien.cli import main
 from mien.core.errors import InputError
-from mien.core.limits import Limits
+from mien.core.limits import REFUSAL, REFUSED, Limits
 from mien.core.types import Spec
 from mien.interop import _readers, sandbox
-from mien.interop._limits import REFUSAL, REFUSED
 from mien.interop.import_ import convert
 from mien.models import stylegan2
 

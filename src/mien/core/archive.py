@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Any, cast
 
 from mien.core.atomic import open_replacing
 from mien.core.cache import cache_root
@@ -32,19 +32,20 @@ _END = struct.Struct("<10xH10x")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
-class Store(Protocol):
-    """Members by name. names: of all, with "/". checksum: of one's content. read raises InputError.
+class Store:
+    """Members by name. members: of all, with "/". notes: on what is not among them."""
 
-    notes: on what is not among them.
-    """
+    members: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
-    notes: tuple[str, ...]
+    def checksum(self, name: str) -> str:
+        """Of a member's content, the same for a zip and for its unpacked folder."""
+        data = self.read(name)
+        return f"{zlib.crc32(data):08x} {len(data)}"
 
-    def names(self) -> Mapping[str, object]: ...
-
-    def checksum(self, name: str) -> str: ...
-
-    def read(self, name: str) -> bytes: ...
+    def read(self, name: str) -> bytes:
+        """The bytes of a member. Raises InputError."""
+        raise NotImplementedError
 
 
 def open_store(path: Path) -> Store:
@@ -71,17 +72,17 @@ class _Member:
     unusual: zipfile.ZipInfo | None = None  # of one that is neither stored nor deflated
 
 
-class _ZipStore:
+class _ZipStore(Store):
     """Random access to a zip: the central directory is read once, members through `os.pread`."""
 
-    notes: tuple[str, ...]
+    members: Mapping[str, _Member]
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             with zipfile.ZipFile(path) as archive:
                 _check_count(archive, path)
-                self._members, self.notes = _members(archive, path)
+                self.members, self.notes = _members(archive, path)
             self._descriptor = os.open(path, os.O_RDONLY)
         # zipfile raises nearly anything for damaged directories
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
@@ -90,15 +91,12 @@ class _ZipStore:
             raise InputError(f"{path}: {why}") from error
         weakref.finalize(self, os.close, self._descriptor)
 
-    def names(self) -> Mapping[str, _Member]:
-        return self._members
-
     def checksum(self, name: str) -> str:
-        member = self._members[name]
+        member = self.members[name]
         return f"{member.crc:08x} {member.size}"
 
     def read(self, name: str) -> bytes:
-        member = self._members[name]
+        member = self.members[name]
         header = os.pread(self._descriptor, _LOCAL_HEADER.size, member.offset)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
             raise self._damaged(name)
@@ -123,20 +121,13 @@ class _ZipStore:
         return InputError(f"{self._path}: {name} in it is damaged; copy or pack it again")
 
 
-class _FolderStore:
+class _FolderStore(Store):
     """Access to the files of a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         files, self.notes = walk_files(root)
-        self._names = dict.fromkeys(path.relative_to(root).as_posix() for path in files)
-
-    def names(self) -> Mapping[str, None]:
-        return self._names
-
-    def checksum(self, name: str) -> str:
-        data = self.read(name)
-        return f"{zlib.crc32(data):08x} {len(data)}"
+        self.members = dict.fromkeys(path.relative_to(root).as_posix() for path in files)
 
     def read(self, name: str) -> bytes:
         try:
@@ -145,32 +136,23 @@ class _FolderStore:
             raise InputError(f"{self._root / name}: cannot be read ({error.strerror})") from error
 
 
-class _TarStore:
+class _TarStore(Store):
     """Random access to a tar; a compressed one is decompressed once into the cache, as one file."""
-
-    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             plain = plain_tar(path)
             with tarfile.open(plain, "r:") as archive:
-                self._members = dict(_tar_members(archive, path))
+                self.members = dict(_tar_members(archive, path))
                 check_end(archive, path)
             self._descriptor = os.open(plain, os.O_RDONLY)
         except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise InputError(f"{path}: not a tar that can be read ({error})") from error
         weakref.finalize(self, os.close, self._descriptor)
 
-    def names(self) -> Mapping[str, tuple[int, int]]:
-        return self._members
-
-    def checksum(self, name: str) -> str:
-        data = self.read(name)
-        return f"{zlib.crc32(data):08x} {len(data)}"
-
     def read(self, name: str) -> bytes:
-        offset, size = self._members[name]
+        offset, size = self.members[name]
         data = os.pread(self._descriptor, size, offset)
         if len(data) != size:
             raise InputError(f"{self._path}: {name} in it is damaged; copy or pack it again")

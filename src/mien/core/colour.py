@@ -1,6 +1,5 @@
 """Colour management: convert images with an ICC profile to sRGB."""
 
-import hashlib
 import io
 from functools import lru_cache
 from typing import Any
@@ -22,7 +21,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None
     """
     if len(profile) > _MOST_BYTES:
         return image, f"a colour profile of {len(profile) >> 20} MiB was ignored"
-    transform = _transform(_Profile(profile))
+    transform = _transform(profile)
     if isinstance(transform, str):
         return image, transform
     mode, convert = transform
@@ -35,25 +34,11 @@ def to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None
     return ImageCms.applyTransform(image, convert) or image, None
 
 
-class _Profile:
-    """Bytes with a cheap hash of their own, so that the cache keeps few of them."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self._digest = hashlib.blake2b(data, digest_size=16).digest()
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Profile) and self._digest == other._digest
-
-
 @lru_cache(maxsize=32)
-def _transform(profile: _Profile) -> tuple[str, Any] | str:
+def _transform(profile: bytes) -> tuple[str, Any] | str:
     """The profile's mode and its transform to sRGB (None: it is sRGB); or the error."""
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile.data))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = _SPACES.get(source.profile.xcolor_space.strip())
         if mode is None:
             return f"a colour profile for {source.profile.xcolor_space.strip()!r} was ignored"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from mien.core.errors import InputError
+from mien.core.picture import is_hidden
 from mien.core.text import decode_text
 
 _MANIFEST = "manifest.jsonl"
@@ -39,7 +40,7 @@ def read_crawls(
     extra: dict[str, Mapping[str, Any]] = {}
     placeholders: list[str] = []
     roots: list[str] = []
-    for name in (each for each in names if each.rpartition("/")[2] == _MANIFEST and not _hidden(each)):
+    for name in (each for each in names if each.rpartition("/")[2] == _MANIFEST and not is_hidden(each)):
         root = name.removesuffix(_MANIFEST)
         sites = [each for each in names if each.startswith(root) and is_site(each[len(root) :])]
         manifest, *texts = (_read(read, each) for each in (name, *sites))
@@ -61,10 +62,6 @@ def _read(read: Callable[[str], bytes], name: str) -> bytes:
         return read(name)
     except InputError:
         return b""
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/") if part != ".")
 
 
 def read_crawl(

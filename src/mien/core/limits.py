@@ -14,7 +14,8 @@ from typing import Any
 from mien.core.errors import InputError
 
 _MB = 1 << 20
-_REFUSED = 3  # the exit code of a copy that says why on its pipe
+REFUSED = 3  # the exit code of a process that says why, on its pipe or in the file REFUSAL
+READY, REFUSAL = b"ready\n", "refusal.txt"
 _MOST_REASON = 4000  # bytes; a pipe takes these at once
 
 # What reading never does. The reader has no way to do it either: this is a second lock on the same door.
@@ -71,6 +72,30 @@ def confine(limits: Limits) -> None:
     _confined = True
 
 
+def within(limits: Limits, folder: Path, work: Callable[[], None]) -> int:
+    """Say that this process is ready and do `work` within the limits; its exit code.
+
+    A refusal is written to `folder` as text.
+    """
+    confine(limits)
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    try:
+        work()
+    except InputError as error:
+        return _refuse(folder, str(error))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        return _refuse(folder, "reading it needs more memory than a checkpoint of its size does")
+    return 0
+
+
+def _refuse(folder: Path, reason: str) -> int:
+    (folder / REFUSAL).write_text(" ".join(reason.split())[:500], "utf-8", "backslashreplace")
+    return REFUSED
+
+
 def try_apart(path: Path, work: Callable[[], object], memory: int = 128 * _MB) -> None:
     """Do `work`, which reads the file at `path`, in a copy of this process within limits.
 
@@ -90,7 +115,7 @@ def try_apart(path: Path, work: Callable[[], object], memory: int = 128 * _MB) -
             _work_in_copy(work, limits, writer)
         code = _exit_code(process)
         if code:
-            reason = os.read(reader, _MOST_REASON) if code == _REFUSED else b""
+            reason = os.read(reader, _MOST_REASON) if code == REFUSED else b""
             why = reason.decode("utf-8", "replace") or f"{path}: {limits.ended(code)}; nothing of it is used"
             raise InputError(why)
     finally:
@@ -114,7 +139,7 @@ def _work_in_copy(work: Callable[[], object], limits: Limits, writer: int) -> No
         code = 0
     except InputError as error:
         os.write(writer, str(error).encode("utf-8", "backslashreplace")[:_MOST_REASON])
-        code = _REFUSED
+        code = REFUSED
     finally:
         os._exit(code)
 

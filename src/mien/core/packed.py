@@ -23,7 +23,7 @@ from mien.core.errors import InputError
 from mien.core.labels import Label, Labels, check_label, named_label, parse_labels
 from mien.core.manifest import CONTINUED, Record, dump_record, merge_records, read_continuation, read_manifest
 from mien.core.path_labels import classes_of, read_paths
-from mien.core.picture import PICTURE_SUFFIXES, Pixels
+from mien.core.picture import PICTURE_SUFFIXES, Pixels, is_hidden
 from mien.core.text import decode_text
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say; any fixed time makes zips reproducible
@@ -136,16 +136,20 @@ class PackReader:
     def __init__(self, path: Path, *, with_tossed: bool = False) -> None:
         self.path = path
         self._store = open_store(path)
-        images = sorted(name for name in self._store.names() if _is_picture(name))
+        images = sorted(name for name in self._store.members if _is_picture(name))
         if not images:
             raise InputError(self._without_images())
-        folder, notes = dataset_folder(list(self._store.names()))
+        names = list(self._store.members)
+        folder, notes = dataset_folder(names)
         self._root = f"{folder}/" if folder and all(name.startswith(f"{folder}/") for name in images) else ""
         self.names = [name.removeprefix(self._root) for name in images]
         json_name = f"{folder}/dataset.json".lstrip("/")
         document = None if folder is None else self._text(json_name)
         self.packed = document is not None
-        crawl, left_out = ({}, ()) if self.packed else self._crawl()
+        crawl: dict[str, Mapping[str, Any]] = {}
+        left_out: tuple[str, ...] = ()
+        if not self.packed:  # what `mien collect` says of each picture, where it filled this folder
+            crawl, left_out = read_crawls(names, images, self._store.read)
         if crawl:
             self.names = [name for name in self.names if name in crawl]
             if not self.names:
@@ -190,11 +194,6 @@ class PackReader:
     def read(self, index: int) -> bytes:
         """The file of image `index`. Raises InputError where it is damaged."""
         return self._store.read(self._root + self.names[index])
-
-    def _crawl(self) -> tuple[dict[str, Mapping[str, Any]], tuple[str, ...]]:
-        """What `mien collect` says of each picture, where it filled this folder; and what it left out."""
-        names = list(self._store.names())
-        return read_crawls(names, filter(_is_picture, names), self._store.read)
 
     def _manifest(self, crawl: Mapping[str, Mapping[str, Any]]) -> list[Record]:
         text = "" if crawl else self._text(f"{self._root}manifest.jsonl")
@@ -244,13 +243,12 @@ class PackReader:
             self.labels = [self.labels[index] for index in left]
 
     def _text(self, name: str) -> str | None:
-        if name not in self._store.names():
-            return None
-        return decode_text(self._store.read(name), "replace")
+        there = name in self._store.members
+        return decode_text(self._store.read(name), "replace") if there else None
 
     def _without_images(self) -> str:
-        packed = [name for name in self._store.names() if name.lower().endswith(ARCHIVE_SUFFIXES)]
-        parquet = [name for name in self._store.names() if name.lower().endswith(".parquet")]
+        packed = [name for name in self._store.members if name.lower().endswith(ARCHIVE_SUFFIXES)]
+        parquet = [name for name in self._store.members if name.lower().endswith(".parquet")]
         lies = f"; {packed[0]} lies in it: unpack it, or give it as the source" if packed else ""
         lies += f"; {parquet[0]} lies in it: unpacked, parquet:FOLDER reads it" if parquet else ""
         lies += "".join(f"; {note}" for note in self._store.notes[:1])
@@ -259,7 +257,7 @@ class PackReader:
     def _unread(self) -> Iterator[str]:
         """Links, archives in the source, and tables of labels in an archive, which are not read."""
         yield from self._store.notes
-        visible = [name for name in self._store.names() if not _is_hidden(name)]
+        visible = [name for name in self._store.members if not is_hidden(name)]
         for name in [name for name in visible if name.lower().endswith(ARCHIVE_SUFFIXES)][:_NAMED]:
             yield f"{name} lies in it packed and is not read: unpack it, or give it as the source"
         if self.packed or self.path.is_dir():
@@ -272,7 +270,7 @@ class PackReader:
 def dataset_folder(members: Sequence[str]) -> tuple[str | None, list[str]]:
     """The folder of the topmost `dataset.json`, None if there is none; a note on others passed over."""
     files = sorted(
-        (name for name in members if PurePosixPath(name).name == "dataset.json" and not _is_hidden(name)),
+        (name for name in members if PurePosixPath(name).name == "dataset.json" and not is_hidden(name)),
         key=lambda name: (name.count("/"), name),
     )
     top = [name for name in files if name.count("/") == files[0].count("/")]
@@ -284,8 +282,4 @@ def dataset_folder(members: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def _is_picture(name: str) -> bool:
     """Whether `name` may be a picture; hidden files and the Mac's shadow copies are not."""
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and not _is_hidden(name)
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and not is_hidden(name)

@@ -182,7 +182,7 @@ def walk_files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
         parent = folders.pop()
         try:
             with os.scandir(parent) as items:
-                visible = sorted((i for i in items if not _hidden(i.name)), key=lambda item: item.name)
+                visible = sorted((i for i in items if not is_hidden(i.name)), key=lambda item: item.name)
         except OSError:  # not ours to read, or gone
             lost.append(parent.relative_to(folder).as_posix())
             continue
@@ -209,8 +209,9 @@ def _enter(item: os.DirEntry[str], entered: set[Path], root: Path) -> bool:
     return True
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def is_hidden(name: str) -> bool:
+    """Whether a path with "/" is of a hidden file or one of the Mac's shadow copies, or lies among such."""
+    return any(part == "__MACOSX" or (part[:1] == "." and part != ".") for part in name.split("/"))
 
 
 def _open(data: bytes, name: str) -> Image.Image:

@@ -27,6 +27,11 @@ class Spec:
     label_dim: int = 0
     class_names: tuple[str, ...] = ()
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """One for each label column: its class's name, or its number where none is known."""
+        return self.class_names or tuple(map(str, range(self.label_dim)))
+
     def unlabelled(self) -> Spec:
         """The same images without labels."""
         return Spec(self.resolution, self.channels)

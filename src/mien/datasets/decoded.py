@@ -16,7 +16,7 @@ from mien.core.errors import InputError
 from mien.core.events import Tick
 from mien.core.picture import Pixels, decode
 from mien.core.types import Spec
-from mien.datasets.index import Box, Entry, Index
+from mien.datasets.index import Box, Entry, Index, name_of
 from mien.datasets.stored import StoredDataset, cached, in_threads, open_pixels, write_pixels
 from mien.labels.columns import Columns
 
@@ -56,7 +56,10 @@ def decode_index(
     labels = None if columns is None else columns.array([entry.record() for entry in kept])
     names = () if columns is None else columns.class_names
     records = [_record(entry, index.licence, sums[entry.file]) for entry in kept]
-    notes = (*index.notes, *_broken_note(index, broken))
+    notes = index.notes
+    if broken:
+        first = "; ".join(list(broken.values())[:_NAMED])
+        notes += (f"{len(broken)} of {len(index.entries)} pictures cannot be read and are left out: {first}",)
     spec = Spec(size, channels, len(names), names)
     return StoredDataset(name, spec, _hash(key, names, labels), labels, records, pixels, notes)
 
@@ -157,18 +160,9 @@ def _cut(index: Index, size: int, channels: int, read: Read | None, entry: Entry
 
 
 def _record(entry: Entry, licence: str, checksum: str | None) -> dict[str, Any]:
-    source = f"{entry.file}#{entry.part}" if entry.part else entry.file
-    known: dict[str, Any] = {"source": source, "sha256": checksum, "verdict": "kept", **entry.record()}
+    known = {"source": name_of(entry), "sha256": checksum, "verdict": "kept", **entry.record()}
     known |= {"mirrored": True} if entry.mirror else {}
     return known | ({"licence": licence} if licence else {})
-
-
-def _broken_note(index: Index, broken: Broken) -> tuple[str, ...]:
-    """One line for the first broken pictures, and how many there are."""
-    if not broken:
-        return ()
-    first = "; ".join(list(broken.values())[:_NAMED])
-    return (f"{len(broken)} of {len(index.entries)} pictures cannot be read and are left out: {first}",)
 
 
 def middle(width: int, height: int) -> Box:

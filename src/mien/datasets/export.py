@@ -1,19 +1,18 @@
 """`mien data export`: a dataset as Hugging Face's imagefolder or as parquet."""
 
-import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from mien.core.atomic import explain
+from mien.core.atomic import explain, fsync
 from mien.core.errors import InputError
-from mien.core.events import Events, Tick, job
+from mien.core.events import Events, job
 from mien.core.packed import PackReader, encode_png
 from mien.core.seeds import Seed
 from mien.core.types import Dataset
@@ -64,8 +63,13 @@ def export(
     columns = columns_of(dataset, measurements=measurements, files=pictures.files)
     splits = _splits(events, dataset, split, seed)
     write = write_imagefolder if format == "imagefolder" else write_parquet
+    progress, done = events.progress("exporting"), 0
     with _new_folder(out) as folder:
-        _write_splits(write, folder, splits, pictures, columns, events.progress("exporting"))
+        for name in dict.fromkeys(splits):
+            at = [number for number, its_split in enumerate(splits) if its_split == name]
+            for _ in write(folder, name, _rows(pictures, columns, at), columns):
+                done += 1
+                progress(done, len(splits))
     counts = ", ".join(f"{count:,} {name}" for name, count in Counter(splits).items())
     names = ", ".join(column.name for column in columns) or "none"
     events.wrote(out, f"{counts} pictures; columns: {names}")
@@ -79,23 +83,6 @@ def _check(out: Path, format: str, split: float | None) -> None:
         raise InputError(f"--split {split}: give a share between 0 and 1, as 0.9")
     if out.exists() or out.is_symlink():
         raise InputError(f"{out} exists; nothing is overwritten: choose another folder or remove it")
-
-
-def _write_splits(
-    write: Callable[..., Iterator[str]],
-    folder: Path,
-    splits: list[str],
-    pictures: "_Pictures",
-    columns: list[Column],
-    progress: Tick,
-) -> None:
-    """Write the pictures of each split. splits: that of every picture."""
-    done = 0
-    for name in dict.fromkeys(splits):
-        at = [number for number, its_split in enumerate(splits) if its_split == name]
-        for _ in write(folder, name, _rows(pictures, columns, at), columns):
-            done += 1
-            progress(done, len(splits))
 
 
 class _Pictures:
@@ -167,19 +154,11 @@ def _new_folder(out: Path) -> Iterator[Path]:
     try:
         folder.chmod(0o755)
         yield folder
-        _sync(sorted(folder.rglob("*")))
+        for path in sorted(folder.rglob("*")):
+            fsync(path)
         folder.rename(out)  # fails if something has appeared there that is not an empty folder
-        _sync([out.parent])
+        fsync(out.parent)
     except OSError as error:
         raise explain(error, out) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(paths: Iterable[Path]) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

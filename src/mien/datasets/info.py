@@ -6,7 +6,7 @@ Any source is looked at as one list of entries, read as every other command read
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from mien.core.events import Column, Events, Table, Tick, job
 from mien.core.picture import decode
 from mien.core.text import one_line
 from mien.datasets.header import Header, read_header
-from mien.datasets.index import Entry, Index, Problem
+from mien.datasets.index import Entry, Index, Problem, name_of
 from mien.datasets.layout import of_split, parse_options, read_index
 from mien.datasets.opening import Source, recognise, resolve
 from mien.datasets.stored import in_threads
@@ -29,21 +29,6 @@ _MOST_VALUES = 6
 
 
 Look = Callable[[bool], Header]  # a picture's header; not quick: after decoding all of it. Raises InputError
-
-
-@dataclass(frozen=True)
-class _Contents:
-    """opened_as: what to write where DATA is taken. looks: by the picture's name."""
-
-    layout: str
-    opened_as: str
-    entries: tuple[Entry, ...]
-    looks: Mapping[str, Look]
-    counts: Mapping[str, int]
-    licence: str
-    citation: str
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,39 +90,46 @@ def inspect(source: str, *, quick: bool = False, progress: Tick | None = None) -
     quick: read the pictures' headers only. progress: called with (done, total) pictures. Raises InputError
     where nothing can be recognised.
     """
-    contents = _read_contents(source, progress=progress)
-    headers, broken = _look(contents.looks, quick, progress)
+    opened = resolve(source)
+    known = recognise(opened.path) if opened == ("folder", source) else None
+    if known is not None:
+        opened = Source(known, source)
+    if hasattr(opened.module, "index"):
+        opened_as = source if known is None else f"{known}:{source}"
+        index, looks = _read(opened, opened_as, bare=known is not None)
+    else:
+        opened_as = f"{opened.layout}:{opened.where}"
+        index, looks = _of_rendered(opened, progress)
+    headers, broken = _look(looks, quick, progress)
     sizes = Counter(f"{header} {header.mode}" for header in headers)
-    notes = contents.notes + tuple(_hints(source, contents, headers))
-    records = [entry.record() for entry in contents.entries]
+    records = index.records
     return Info(
         source,
-        contents.layout,
-        contents.opened_as,
-        len(contents.entries),
-        dict(contents.counts),
+        index.kind or index.layout,
+        opened_as,
+        len(index.entries),
+        dict(index.counts),
         dict(sizes.most_common()),
         label_stats(records),
         split_stats(records),
         on_two_sides(records),
-        contents.problems,
+        index.problems,
         broken,
-        notes,
-        contents.licence,
-        contents.citation,
+        (*index.notes, *_hints(source, index, headers)),
+        index.licence or opened.module.LICENCE,
+        opened.module.CITATION,
         not quick,
     )
 
 
-def _hints(source: str, contents: _Contents, headers: Sequence[Header]) -> Iterator[str]:
-    named = source.startswith("pairs:") or any(entry.part for entry in contents.entries)
-    if contents.layout == "pairs" and not named:
+def _hints(source: str, index: Index, headers: Sequence[Header]) -> Iterator[str]:
+    layout = index.kind or index.layout
+    if layout == "pairs" and not source.startswith("pairs:") and not any(e.part for e in index.entries):
         yield f"the same names in both folders: taken as pairs; as classes, open folder:{source}"
-    if _may_be_pairs(contents):
+    if layout == "folder" and _may_be_pairs(index.entries):
         plain = source.removeprefix("folder:").partition("?")[0]
         yield f"the same names in both folders: taken as classes; as pairs, open pairs:{plain}"
-    sized = "size" in parse_options(source)[1]
-    if contents.layout not in ("folder", "packed", "zip", "tar") or sized:
+    if layout not in ("folder", "packed", "zip", "tar") or "size" in parse_options(source)[1]:
         return  # these are made square and of one size when they are opened
     several = len({header.size for header in headers}) > 1
     if several or (headers and headers[0].width != headers[0].height):
@@ -146,14 +138,14 @@ def _hints(source: str, contents: _Contents, headers: Sequence[Header]) -> Itera
         yield f"pictures are {what}: {cut}, with --finder none the middle squares"
 
 
-def _may_be_pairs(contents: _Contents) -> bool:
+def _may_be_pairs(entries: Sequence[Entry]) -> bool:
     """Two class folders with pictures of the same names."""
     names: dict[str, set[str]] = {}
-    for entry in contents.entries:
+    for entry in entries:
         path = PurePosixPath(entry.file)
         names.setdefault(str(entry.labels.get("class")), set()).add(f"{entry.split}/{path.stem}")
     sides = list(names.values())
-    return contents.layout == "folder" and len(sides) == 2 and sides[0] == sides[1]
+    return len(sides) == 2 and sides[0] == sides[1]
 
 
 def _look(
@@ -178,14 +170,6 @@ def _look(
 
 
 def _tables(dataset: Info) -> Iterator[Table]:
-    yield _overview(dataset)
-    if dataset.labels:
-        yield _labels(dataset)
-    if dataset.splits:
-        yield _splits(dataset)
-
-
-def _overview(dataset: Info) -> Table:
     rows = (
         ("layout", f"{dataset.layout} (open it as {dataset.opened_as})"),
         *((name, f"{count:,}") for name, count in dataset.counts.items()),
@@ -193,7 +177,19 @@ def _overview(dataset: Info) -> Table:
         ("licence", dataset.licence),
         ("cite", dataset.citation),
     )
-    return Table((Column("dataset"), Column(dataset.source, wraps=True)), rows)
+    yield Table((Column("dataset"), Column(dataset.source, wraps=True)), rows)
+    kinds = (Column("label"), Column("kind"), Column("known", numbers=True), Column("values", wraps=True))
+    count = max(dataset.pictures, 1)
+    labels = [(each.name, each.kind, f"{each.known / count:.0%}", _values(each)) for each in dataset.labels]
+    sides = [
+        (name, f"{side.pictures:,}", "not known" if side.people is None else f"{side.people:,}")
+        for name, side in dataset.splits.items()
+    ]
+    if labels:
+        yield Table(kinds, tuple(labels))
+    if sides:
+        columns = (Column("split"), Column("pictures", numbers=True), Column("people", numbers=True))
+        yield Table(columns, tuple(sides))
 
 
 def _most(counts: dict[str, int], most: int) -> str:
@@ -201,13 +197,6 @@ def _most(counts: dict[str, int], most: int) -> str:
     shown = [f"{name} {count:,}" for name, count in list(counts.items())[:most]]
     rest = list(counts.values())[most:]
     return ", ".join(shown + ([f"others {sum(rest):,}"] if rest else [])) or "none"
-
-
-def _labels(dataset: Info) -> Table:
-    columns = (Column("label"), Column("kind"), Column("known", numbers=True), Column("values", wraps=True))
-    count = max(dataset.pictures, 1)
-    rows = [(each.name, each.kind, f"{each.known / count:.0%}", _values(each)) for each in dataset.labels]
-    return Table(columns, tuple(rows))
 
 
 def _values(label: LabelStats) -> str:
@@ -219,15 +208,6 @@ def _values(label: LabelStats) -> str:
         parts.append(", ".join(f"{value} {count / label.known:.1%}" for value, count in shown))
     rest = len(label.values) - len(shown)
     return "; ".join(parts) + (f", {rest:,} others" if rest else "")
-
-
-def _splits(dataset: Info) -> Table:
-    columns = (Column("split"), Column("pictures", numbers=True), Column("people", numbers=True))
-    rows = [
-        (name, f"{side.pictures:,}", "not known" if side.people is None else f"{side.people:,}")
-        for name, side in dataset.splits.items()
-    ]
-    return Table(columns, tuple(rows))
 
 
 def _lines(dataset: Info) -> Iterator[str]:
@@ -263,41 +243,15 @@ def _listed(title: str, problems: tuple[Problem, ...]) -> Iterator[str]:
         yield f"  and {len(problems) - _NAMED:,} more; --json names all"
 
 
-def _read_contents(given: str, *, progress: Tick | None = None) -> _Contents:
-    """Read a zip, a folder or "NAME:WHERE"; a folder that looks like a layout is read as that.
-
-    Raises InputError where there is nothing like that, or no picture in it.
-    """
-    source = resolve(given)
-    known = recognise(source.path) if source == ("folder", given) else None
-    if known is not None:
-        source = Source(known, given)
-    if not hasattr(source.module, "index"):
-        return _of_rendered(source, progress)
-    return _of_index(source, given if known is None else f"{known}:{given}", bare=known is not None)
-
-
-def _of_index(source: Source, opened_as: str, *, bare: bool) -> _Contents:
-    module = source.module
-    index, options = read_index(source.layout, module.index, source.where)
+def _read(source: Source, opened_as: str, *, bare: bool) -> tuple[Index, dict[str, Look]]:
+    """What a source of files holds, of the split that is asked for. bare: it was not named by its layout."""
+    index, options = read_index(source.layout, source.module.index, source.where)
     if not index.entries and not index.problems:
         raise InputError(f"{index.root}: {index.layout}: there are no pictures in it")
-    notes = index.notes
-    if bare:
-        notes += (
-            f"write {opened_as} wherever DATA is taken; {source.where} alone is read as plain pictures",
-        )
-    return _Contents(
-        index.kind or index.layout,
-        opened_as,
-        of_split(index.entries, options.split),
-        _looks_at(index, getattr(module, "as_stored", None)),
-        index.counts,
-        index.licence or module.LICENCE,
-        module.CITATION,
-        index.problems,
-        notes,
-    )
+    looks = _looks_at(index, getattr(source.module, "as_stored", None))
+    hint = f"write {opened_as} wherever DATA is taken; {source.where} alone is read as plain pictures"
+    notes = (*index.notes, hint) if bare else index.notes
+    return replace(index, entries=of_split(index.entries, options.split), notes=notes), looks
 
 
 def _looks_at(index: Index, as_stored: Callable[[Path, Entry], Any] | None) -> dict[str, Look]:
@@ -317,12 +271,12 @@ def _looks_at(index: Index, as_stored: Callable[[Path, Entry], Any] | None) -> d
     looks: dict[str, Look] = {}
     for entry in index.entries:
         inside = bool(entry.part) and as_stored is not None
-        where = f"{entry.file}#{entry.part}" if inside else entry.file
+        where = name_of(entry) if inside else entry.file
         looks.setdefault(where, partial(look_inside, entry) if inside else partial(look_at, entry.file))
     return looks
 
 
-def _of_rendered(source: Source, progress: Tick | None) -> _Contents:
+def _of_rendered(source: Source, progress: Tick | None) -> tuple[Index, dict[str, Look]]:
     dataset = source.module.open(source.where, progress=progress)
     channels, size = dataset.spec.channels, dataset.spec.resolution
     entries = tuple(
@@ -330,12 +284,6 @@ def _of_rendered(source: Source, progress: Tick | None) -> _Contents:
         for at, record in enumerate(dataset.records)
     )
     header = Header(size, size, "L" if channels == 1 else "RGB")
-    return _Contents(
-        source.layout,
-        f"{source.layout}:{source.where}",
-        entries,
-        {entry.file: lambda quick: header for entry in entries},
-        {"pictures": len(dataset), "people": len({entry.person for entry in entries})},
-        source.module.LICENCE,
-        source.module.CITATION,
-    )
+    counts = {"pictures": len(dataset), "people": len({entry.person for entry in entries})}
+    index = Index(source.layout, source.path, entries, counts=counts)
+    return index, {entry.file: lambda quick: header for entry in entries}

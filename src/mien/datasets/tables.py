@@ -21,17 +21,8 @@ from mien.datasets.index import Problem
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
 FILE_COLUMNS = (
     *("file_name", "file", "filename", "image", "path", "image_path", "image_file", "image_name"),
-    *(
-        "file_path",
-        "filepath",
-        "img",
-        "img_path",
-        "img_name",
-        "picture",
-        "photo",
-        "picture_name",
-        "photo_name",
-    ),
+    *("file_path", "filepath", "img", "img_path", "img_name", "picture", "photo"),
+    *("picture_name", "photo_name"),
 )
 _ENDINGS = ("_file_name", "_filename", "_file", "_path")
 _ADDRESSES = ("image_url", "img_url", "photo_url", "url", "link")  # whose last part the files are called

@@ -164,7 +164,7 @@ def untrained_labels(header: NetworkHeader, labels: Tensor | None) -> str:
         return ""
     rows = torch.tensor(header.label_rows)
     missing = ((labels > 0).any(dim=0) & ~(rows > 0).any(dim=0)).tolist()
-    names = header.spec.class_names or tuple(map(str, range(header.spec.label_dim)))
+    names = header.spec.column_names
     labels_text = ", ".join(name for name, is_missing in zip(names, missing, strict=True) if is_missing)
     what = f"none of the {len(rows):,} pictures whose labels the file keeps was"
     return f"{what} {labels_text}: what is drawn for it was never learnt" if labels_text else ""

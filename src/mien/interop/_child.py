@@ -10,12 +10,9 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from mien.core.limits import Limits
-from mien.interop import _limits, _readers
-from mien.interop._facts import Contents
-
-FACTS = "facts.json"
-WEIGHTS = "{}.safetensors"  # of a network
+from mien.core.limits import Limits, within
+from mien.interop import _readers
+from mien.interop._facts import FACTS, WEIGHTS, Contents
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +20,7 @@ def main(arguments: list[str]) -> int:
     path, folder = Path(arguments[0]), Path(arguments[1])
     torch.set_num_threads(1)  # threads only cost memory here
     limits = Limits.of(path.stat().st_size)
-    return _limits.within(limits, folder, lambda: _write(_readers.read(path, arguments[2:]), folder))
+    return within(limits, folder, lambda: _write(_readers.read(path, arguments[2:]), folder))
 
 
 def _write(contents: Contents, folder: Path) -> None:

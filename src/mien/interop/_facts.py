@@ -10,6 +10,7 @@ from torch import Tensor
 from mien.interop._modules import Scalar
 
 Form = Literal["pickle", "state dict"]
+FACTS, WEIGHTS = "facts.json", "{}.safetensors"  # files that the sandbox leaves: this, and a network
 LATENT_MEAN = "latent_avg"  # how rosinality's files name the mean of w
 
 

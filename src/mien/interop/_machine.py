@@ -18,15 +18,10 @@ MOST_OPCODES = 1_000_000  # the largest official files have about a tenth
 _PLAIN_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFUSED = {
-    "PERSID": "a reference to something outside",
-    "BINPERSID": "a reference to something outside",
-    "EXT1": "a name from the reader's own registry",
-    "EXT2": "a name from the reader's own registry",
-    "EXT4": "a name from the reader's own registry",
-    "INST": "an old-style instance",
-    "OBJ": "an old-style instance",
-    "NEXT_BUFFER": "data kept elsewhere",
-    "READONLY_BUFFER": "data kept elsewhere",
+    **dict.fromkeys(("PERSID", "BINPERSID"), "a reference to something outside"),
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), "a name from the reader's own registry"),
+    **dict.fromkeys(("INST", "OBJ"), "an old-style instance"),
+    **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER"), "data kept elsewhere"),
 }
 
 
@@ -86,7 +81,9 @@ class Machine:
         for opcode, argument, position in _opcodes(stream):
             name = opcode.name
             if name == "STOP":
-                return self._result()
+                if len(self._stack) != 1 or self._stack[0] is _MARK:
+                    raise Unsafe("its end leaves no single value; the file is damaged")
+                return self._stack[0]
             if name in _REFUSED and not (self._outside and name == "BINPERSID"):
                 raise Unsafe(f"at byte {position}: opcode {name} ({_REFUSED[name]}); weights need none")
             try:
@@ -98,11 +95,6 @@ class Machine:
                     f"at byte {position}: {name} makes no sense here; the file is damaged"
                 ) from error
         raise Unsafe("it ends before its pickle does; the file is cut off")
-
-    def _result(self) -> Any:
-        if len(self._stack) != 1 or self._stack[0] is _MARK:
-            raise Unsafe("its end leaves no single value; the file is damaged")
-        return self._stack[0]
 
     def _step(self, name: str, argument: Any) -> None:
         if name in _CONSTANTS:
@@ -125,9 +117,8 @@ class Machine:
             handler(argument)
 
     def _pop(self) -> Any:
-        value = self._stack.pop()
-        if value is _MARK:
-            raise Unsafe("a value is missing; the file is damaged")
+        value = self._top()
+        self._stack.pop()
         return value
 
     def _to_mark(self) -> list[Any]:
@@ -161,11 +152,10 @@ class Machine:
     def _op_tuple(self, _: Any) -> None:
         self._stack.append(tuple(self._to_mark()))
 
+    _op_frozenset = _op_tuple
+
     def _op_list(self, _: Any) -> None:
         self._stack.append(self._to_mark())
-
-    def _op_frozenset(self, _: Any) -> None:
-        self._stack.append(tuple(self._to_mark()))
 
     def _op_dict(self, _: Any) -> None:
         values = self._to_mark()
@@ -173,14 +163,12 @@ class Machine:
         self._set(values)
 
     def _op_append(self, _: Any) -> None:
-        value = self._pop()
-        self._extend([value])
+        self._extend([self._pop()])
 
     def _op_appends(self, _: Any) -> None:
         self._extend(self._to_mark())
 
-    def _op_additems(self, _: Any) -> None:
-        self._extend(self._to_mark())
+    _op_additems = _op_appends
 
     def _extend(self, values: list[Any]) -> None:
         target = self._top()
@@ -211,17 +199,14 @@ class Machine:
             raise Unsafe(f"keys are set on {_kind(target)}; the file is damaged")
 
     def _op_put(self, index: Any) -> None:
-        self._remember(index)
+        if index < 0:
+            raise Unsafe("a memo below zero; the file is damaged")
+        self._memo[index] = self._top()
 
     _op_binput = _op_long_binput = _op_put
 
     def _op_memoize(self, _: Any) -> None:
-        self._remember(len(self._memo))
-
-    def _remember(self, index: int) -> None:
-        if index < 0:
-            raise Unsafe("a memo below zero; the file is damaged")
-        self._memo[index] = self._top()
+        self._op_put(len(self._memo))
 
     def _op_get(self, index: Any) -> None:
         if index not in self._memo:
@@ -254,8 +239,7 @@ class Machine:
         arguments, what = self._pop(), self._pop()
         self._make(what, arguments, {})
 
-    def _op_newobj(self, _: Any) -> None:
-        self._op_reduce(None)
+    _op_newobj = _op_reduce
 
     def _op_newobj_ex(self, _: Any) -> None:
         keywords, arguments, what = self._pop(), self._pop(), self._pop()

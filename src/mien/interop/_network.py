@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -116,12 +116,9 @@ def build(network: Network) -> nn.Module:
 
 
 def _build(module: Any, kind: Kind, config: BaseModel, spec: Spec) -> nn.Module:
-    network: nn.Module = (
-        module.build_generator(config, spec)
-        if kind == "generator"
-        else module.build(config, spec).networks["d"]
-    )
-    return network
+    if kind == "generator":
+        return cast(nn.Module, module.build_generator(config, spec))
+    return cast(nn.Module, module.build(config, spec).networks["d"])
 
 
 def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], family: str) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 import onnxruntime
 
 from mien.core.errors import InputError
-from mien.core.limits import Limits
-from mien.interop import _limits
+from mien.core.limits import Limits, within
 
 HEADER = "mien"  # of the metadata
 SECONDS = 60.0  # that one picture may take, on one core
@@ -30,7 +29,7 @@ def limits_of(size: int) -> Limits:
 def main(arguments: list[str]) -> int:
     """Draw a picture within limits; the exit code."""
     path, folder = Path(arguments[0]), Path(arguments[1])
-    return _limits.within(limits_of(path.stat().st_size), folder, lambda: _draw(path))
+    return within(limits_of(path.stat().st_size), folder, lambda: _draw(path))
 
 
 def _draw(path: Path) -> None:

@@ -53,12 +53,10 @@ def read(path: Path, keys: Sequence[str]) -> Contents:
         head = data[:16]
         if not head.startswith((_ZIP, _TORCH_LEGACY)) and not _is_safetensors(head):
             if head[:1] != b"\x80" and not _OLD_PICKLE.match(head):
-                pointer = "; it is a Git LFS pointer to one: git lfs pull" * head.startswith(
-                    b"version https:/"
-                )
-                raise InputError(
-                    f"it is no checkpoint: neither a pickle (.pkl) nor a torch file (.pt){pointer}"
-                )
+                lfs = head.startswith(b"version https:/")
+                pointer = "; it is a Git LFS pointer to one: git lfs pull" if lfs else ""
+                what = "neither a pickle (.pkl) nor a torch file (.pt)"
+                raise InputError(f"it is no checkpoint: {what}{pointer}")
             # mmap reads what is there, however much a damaged length asks for.
             return read_pickle(cast(IO[bytes], data), keys)
     content = _safetensors(path) if _is_safetensors(head) else _torch(path)
@@ -180,7 +178,6 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _arguments(namespace: Any) -> dict[str, Any]:
-    shown = (
-        plain(vars(namespace)) if isinstance(namespace, argparse.Namespace | types.SimpleNamespace) else {}
-    )
-    return shown if isinstance(shown, dict) else {}
+    if isinstance(namespace, argparse.Namespace | types.SimpleNamespace):
+        return dict(plain(vars(namespace)))  # a dictionary stays one
+    return {}

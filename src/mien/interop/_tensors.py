@@ -16,15 +16,9 @@ from mien.interop._machine import Machine, Made, Name, Outside, Unsafe
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _MOST_DIMENSIONS = 8
 _DTYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
+    **{"FloatStorage": torch.float32, "DoubleStorage": torch.float64, "HalfStorage": torch.float16},
+    **{"BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32},
+    **{"ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8},
     "BoolStorage": torch.bool,
 }
 _ARRAY_TYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
@@ -65,14 +59,11 @@ def load_storage(data: bytes) -> Storage:
 
 
 def _inner(stream: io.BytesIO) -> Any:
-    value = Machine(allowed=_is_storage_name, outside=True).read(stream)
+    machine = Machine(allowed=lambda name: name.module == "torch" and name.name in _DTYPES, outside=True)
+    value = machine.read(stream)
     if isinstance(value, Made):
         raise Unsafe("a storage's bytes call something")
     return value
-
-
-def _is_storage_name(name: Name) -> bool:
-    return name.module == "torch" and name.name in _DTYPES
 
 
 def _described(root: Any) -> tuple[torch.dtype, str, int]:
@@ -92,7 +83,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40
 
 
-def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
+def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     """A copy of the view of `storage` that torch would have made. Raises Unsafe where it leads outside."""
     if not isinstance(storage, Storage) or not isinstance(size, tuple) or not isinstance(stride, tuple):
         raise Unsafe("a tensor is made of no storage")

@@ -23,12 +23,8 @@ _MOST_DEPTH = 200
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 _DICTS = frozenset(("collections.OrderedDict", "dnnlib.util.EasyDict"))
 _ARRAYS = frozenset(("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"))
-_NAMES = frozenset(
-    (
-        *("torch.float32", "torch.bfloat16", "torch.float16", "torch.float64"),
-        *("numpy.ndarray", "torch.nn.parameter.Parameter"),
-    )
-)
+_NAMES = frozenset(f"torch.{kind}" for kind in ("float32", "bfloat16", "float16", "float64"))
+_NAMES |= {"numpy.ndarray", "torch.nn.parameter.Parameter"}
 _CLASS_HOME = re.compile(
     r"training\.networks(_stylegan2|_stylegan3)?|R3GAN\.[A-Za-z]+|torch\.nn\.modules\.[a-z]+"
 )
@@ -101,7 +97,9 @@ class _Resolver:
         if made.keywords or made.members or (made.items and name not in _DICTS):
             raise Unsafe(f"{name} is filled in a way that no checkpoint does")
         if _is_class(made.what):
-            return self._module(made, depth)
+            if made.arguments:
+                raise Unsafe(f"{made.what} is made with arguments, which no checkpoint does")
+            return _as_module(made.what.name, made.what.module, "", self.of(made.state, depth))
         arguments = tuple(self.of(part, depth) for part in made.arguments)
         state = self.of(made.state, depth)
         if name in _DICTS:
@@ -113,11 +111,6 @@ class _Resolver:
         if state is not None:
             raise Unsafe(f"what {name} makes is given a state, which no checkpoint does")
         return _persistent(arguments) if name == _PERSISTENT else _called(name, arguments)
-
-    def _module(self, made: Made, depth: int) -> Module:
-        if made.arguments:
-            raise Unsafe(f"{made.what} is made with arguments, which no checkpoint does")
-        return _as_module(made.what.name, made.what.module, "", self.of(made.state, depth))
 
     def _dict(self, made: Made, arguments: tuple[Any, ...], depth: int) -> dict[Any, Any]:
         first = arguments[0] if arguments else []
@@ -168,10 +161,6 @@ def _storage(data: Any) -> Storage:
     return load_storage(bytes(data))
 
 
-def _view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
-    return rebuild_tensor(storage, offset, size, stride)
-
-
 def _parameter(value: Any, *_: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise Unsafe("a parameter made of something other than a tensor")
@@ -192,7 +181,7 @@ def _sequence(values: Any = ()) -> tuple[Any, ...]:
 
 _CALLS: dict[str, Callable[..., Any]] = {
     "torch.storage._load_from_bytes": _storage,
-    "torch._utils._rebuild_tensor_v2": _view,
+    "torch._utils._rebuild_tensor_v2": rebuild_tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "numpy.core.multiarray.scalar": rebuild_scalar,
     "numpy._core.multiarray.scalar": rebuild_scalar,

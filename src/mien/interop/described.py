@@ -12,9 +12,8 @@ from mien.core.family import shapes_of
 from mien.core.types import Spec
 
 # What changes the arithmetic of a network of ours, and no tensor's shape or name.
-CONVENTIONS = (
-    *("stddev_group", "w_average_decay", "conv_clamp", "resample_filter", "bf16_blocks", "bf16_stages"),
-)
+CONVENTIONS = {"stddev_group", "w_average_decay", "conv_clamp", "resample_filter"}
+CONVENTIONS |= {"bf16_blocks", "bf16_stages"}
 
 
 def numbers_of(header: NetworkHeader) -> dict[str, Any]:

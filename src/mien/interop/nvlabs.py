@@ -214,9 +214,8 @@ def _fitted(
     tensors: Mapping[str, Tensor],
     notes: tuple[str, ...],
 ) -> Network:
-    for name, value in (
-        *(("img_resolution", spec.resolution), ("img_channels", spec.channels), ("c_dim", spec.label_dim)),
-    ):
+    said = {"img_resolution": spec.resolution, "img_channels": spec.channels, "c_dim": spec.label_dim}
+    for name, value in said.items():
         if option_of(facts, name) not in (None, value):
             raise InputError(f"it says {name}={option_of(facts, name)}, and its weights are for {value}")
     named = Spec(spec.resolution, spec.channels, spec.label_dim, class_names(spec.label_dim))

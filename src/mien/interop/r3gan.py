@@ -38,7 +38,7 @@ def is_r3gan(tensors: Mapping[str, Tensor]) -> bool:
 
 def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
     """A generator. Raises InputError where ours cannot hold it."""
-    renamed = _renamed(tensors)
+    renamed = {_name(name): tensor for name, tensor in tensors.items()}
     stages = list(range(_stages(renamed, first=1)))
     inputs = shape_of(renamed, "stages.0.0.mix.weight", 2)[1]
     z_dim = facts.attributes.get("z_dim", inputs // 2 if "embed.weight" in renamed else inputs)
@@ -48,7 +48,7 @@ def generator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
 
 def discriminator(facts: NetworkFacts, tensors: Mapping[str, Tensor]) -> Network:
     """A discriminator. Raises InputError where ours cannot hold it."""
-    renamed = _renamed(tensors)
+    renamed = {_name(name): tensor for name, tensor in tensors.items()}
     if "embed.weight" in renamed:  # ours has a part that no label changes; theirs has none
         renamed["common"] = torch.zeros(shape_of(renamed, "embed.weight", 2)[0])
     stages = list(range(_stages(renamed, first=0)))[::-1]
@@ -64,10 +64,6 @@ def _fitted(
     low = numbers.get("bf16_stages")
     notes = (f"{low} stages in bfloat16: drawn in float32 here, trained in bfloat16",) if low else ()
     return fitted("r3gan", kind, numbers, spec, tensors, notes=notes)
-
-
-def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {_name(name): tensor for name, tensor in tensors.items()}
 
 
 def _name(name: str) -> str:
@@ -101,14 +97,13 @@ def _numbers(
     names = {4 * 2**place: f"stages.{stage}.{first}.conv3.weight" for place, stage in enumerate(stages)}
     blocks = [count(tensors, f"stages.{stage}.{{}}.conv1.weight", first=first) for stage in stages]
     low = sum(value == _BF16 for name, value in facts.attributes.items() if name.endswith(".DataType"))
-    numbers = {
+    return {
         **channels(tensors, names, "WidthPerStage"),
         "blocks": blocks[0],
         **({"stage_blocks": ",".join(map(str, blocks))} if len(set(blocks)) > 1 else {}),
         "group_size": _group(tensors, stages, first),
         **({"bf16_stages": low} if low else {}),
     }
-    return numbers
 
 
 def _group(tensors: Mapping[str, Tensor], stages: list[int], first: int) -> int:

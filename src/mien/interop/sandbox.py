@@ -14,10 +14,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from mien.core.errors import InputError, MienError
-from mien.core.limits import Limits
-from mien.interop import _child
-from mien.interop._facts import Contents, FileFacts
-from mien.interop._limits import READY, REFUSAL, REFUSED
+from mien.core.limits import READY, REFUSAL, REFUSED, Limits
+from mien.interop._facts import FACTS, WEIGHTS, Contents, FileFacts
 
 _START_SECONDS = 180  # to import torch on a busy machine; nothing of the file is touched before
 _MOST_FACTS = 16 << 20  # bytes of JSON
@@ -30,7 +28,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> Contents:
     need: it is read as data, nothing of it is run.
     """
     with tempfile.TemporaryDirectory(prefix="mien-import-") as name:
-        run(_child.__name__, path, Path(name), Limits.of(_size(path)), keys)
+        run("mien.interop._child", path, Path(name), Limits.of(_size(path)), keys)
         return _take(path, Path(name), keys)
 
 
@@ -95,7 +93,7 @@ def _await_start(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _take(path: Path, folder: Path, keys: Sequence[str]) -> Contents:
-    facts, files = folder / _child.FACTS, {key: folder / _child.WEIGHTS.format(key) for key in keys}
+    facts, files = folder / FACTS, {key: folder / WEIGHTS.format(key) for key in keys}
     try:
         if facts.stat().st_size > _MOST_FACTS:
             raise InputError(f"{path}: it says more of itself than any checkpoint does")

@@ -17,12 +17,8 @@ from mien.interop._values import resolve
 
 Arrays = dict[str, NDArray[np.float32]]
 
-_NUMPY = frozenset(
-    (
-        *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
-        *("numpy.ndarray", "numpy.dtype"),
-    )
-)
+_NUMPY = {"numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"}
+_NUMPY |= {"numpy.ndarray", "numpy.dtype"}
 _MOST_VALUES = 1 << 28
 _DLIB_VERSION = b"\x01\x02"  # of a tensor, as dlib packs the number 2
 

@@ -74,7 +74,7 @@ def with_predictions(dataset: Dataset) -> Dataset:
     if not any(record.get("predictions") for record in dataset.records):
         return dataset
     shares = _probabilities(dataset)
-    names = dataset.spec.class_names or tuple(map(str, range(dataset.spec.label_dim)))
+    names = dataset.spec.column_names
     view = View(dataset, np.arange(len(dataset)), labels=dataset.labels, class_names=names)
     view.records = [_joined(record, shares) for record in dataset.records]
     return view

@@ -104,7 +104,7 @@ def values_of(dataset: Dataset, name: str) -> list[Any]:
     column = _column(dataset, name)
     if column is not None:
         return [_known_number(value) for value in column.tolist()]
-    names, labels = _column_names(dataset), dataset.labels
+    names, labels = dataset.spec.column_names, dataset.labels
     values = _one_hot_values(dataset).get(name)
     if labels is not None and values:
         places = [names.index(column) for column in values]
@@ -115,7 +115,7 @@ def values_of(dataset: Dataset, name: str) -> list[Any]:
 
 def _column(dataset: Dataset, name: str) -> np.ndarray | None:
     """The label column of that very name, if there is one."""
-    names = _column_names(dataset)
+    names = dataset.spec.column_names
     return dataset.labels[:, names.index(name)] if dataset.labels is not None and name in names else None
 
 
@@ -123,15 +123,10 @@ def _usual(dataset: Dataset) -> list[str]:
     if dataset.labels is not None:
         grouped = _one_hot_values(dataset)
         inside = {column for values in grouped.values() for column in values}
-        plain = [name for name in _column_names(dataset) if name not in inside]
+        plain = [name for name in dataset.spec.column_names if name not in inside]
         return [n for n in plain if _kind(values_of(dataset, n)) == "yes-no"] + list(grouped)
-    names = dict.fromkeys(
-        name
-        for record in dataset.records
-        for name, value in flatten(record.get("labels")).items()
-        if isinstance(value, bool)
-    )
-    return list(names)
+    labels = [flatten(record.get("labels")) for record in dataset.records]
+    return list(dict.fromkeys(n for flat in labels for n, value in flat.items() if isinstance(value, bool)))
 
 
 def _columns(dataset: Dataset, choice: str) -> list[str]:
@@ -180,15 +175,11 @@ def _kind(values: Sequence[Any]) -> Kind | None:
     return "yes-no" if set(known) <= {0, 1} else "number"
 
 
-def _column_names(dataset: Dataset) -> tuple[str, ...]:
-    return dataset.spec.class_names or tuple(map(str, range(dataset.spec.label_dim)))
-
-
 def _one_hot_values(dataset: Dataset) -> dict[str, dict[str, str]]:
     """Groups of columns of which one is 1: label -> column -> value. Columns without "=" are of a "class"."""
     if dataset.labels is None:
         return {}
-    names = _column_names(dataset)
+    names = dataset.spec.column_names
     groups: dict[str, dict[str, str]] = {}
     for name in names:
         label, equals, value = name.partition("=")
@@ -196,17 +187,12 @@ def _one_hot_values(dataset: Dataset) -> dict[str, dict[str, str]]:
             groups.setdefault(label, {})[name] = value
     if not groups and (dataset.labels.sum(axis=1) == 1).all():
         groups = {"class": {name: name for name in names}}
-    return {
-        label: group
-        for label, group in groups.items()
-        if len(group) > 1 and _exclusive(dataset, names, group)
-    }
-
-
-def _exclusive(dataset: Dataset, names: Sequence[str], group: Mapping[str, str]) -> bool:
-    assert dataset.labels is not None
-    columns = dataset.labels[:, [names.index(name) for name in group]]
-    return bool(np.isin(columns, (0, 1)).all() and (columns.sum(axis=1) <= 1).all() and columns.any())
+    exclusive = {}
+    for label, group in groups.items():
+        rows = dataset.labels[:, [names.index(name) for name in group]]
+        if len(group) > 1 and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) <= 1).all() and rows.any():
+            exclusive[label] = group
+    return exclusive
 
 
 def _look_up(record: Mapping[str, Any], name: str) -> Any:
@@ -224,7 +210,7 @@ def _known_number(value: float) -> float | None:
 
 
 def _known(dataset: Dataset) -> str:
-    names = dict.fromkeys([*_one_hot_values(dataset), *_column_names(dataset)])
+    names = dict.fromkeys([*_one_hot_values(dataset), *dataset.spec.column_names])
     for record in dataset.records[:200]:
         for place in ("labels", "measurements"):
             flat = flatten(record.get(place))

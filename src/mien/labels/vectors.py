@@ -59,8 +59,7 @@ def _plain_request(target: Target, values: Sequence[float]) -> str:
 
 def known(spec: Spec) -> str:
     """What can be asked for, in a line."""
-    names = spec.class_names or tuple(map(str, range(spec.label_dim)))
-    return ", ".join(_describe(target) for target in encoding.parse(names))
+    return ", ".join(_describe(target) for target in encoding.parse(spec.column_names))
 
 
 def _describe(target: Target) -> str:
@@ -84,7 +83,7 @@ def _requested(spec: Spec, requests: Sequence[str], rows: np.ndarray) -> np.ndar
 
 def _grouped(spec: Spec, rows: np.ndarray) -> tuple[Target, ...]:
     """The labels; columns of which exactly one is 1 in every row are the values of one, "class"."""
-    names = spec.class_names or tuple(map(str, range(spec.label_dim)))
+    names = spec.column_names
     one_hot = len(rows) > 0 and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()
     if one_hot and len(names) > 1 and not any("=" in name for name in names):
         return (Target(_CLASS, "one-of", 0, names),)
@@ -96,11 +95,11 @@ def _read(
 ) -> tuple[Target, Sequence[float]]:
     """The label that `text` speaks of, and what it puts into its columns."""
     if text.strip().isdecimal() and int(text) < spec.label_dim:  # a class by its number
-        target = next(t for t in targets if t.columns.start <= int(text) < t.columns.stop)
-        return target, _hot(target, int(text) - target.start)
-    column = _match(text, spec.class_names, lambda name: name)  # also a lone column named "a=b"
-    if column is not None:
-        place = spec.class_names.index(column)
+        place: int | None = int(text)
+    else:
+        column = _match(text, spec.class_names, lambda name: name)  # also a lone column named "a=b"
+        place = None if column is None else spec.class_names.index(column)
+    if place is not None:
         target = next(t for t in targets if t.columns.start <= place < t.columns.stop)
         return target, _hot(target, place - target.start)
     name, equals, value = text.partition("=")

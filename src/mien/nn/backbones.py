@@ -3,6 +3,8 @@
 Krizhevsky 2014 (arXiv:1404.5997, the variant of one column); Simonyan and Zisserman 2014 (arXiv:1409.1556).
 """
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -53,15 +55,9 @@ class AlexNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(
-            (
-                nn.Conv2d(3, 64, 11, stride=4, padding=2),
-                nn.Conv2d(64, 192, 5, padding=2),
-                nn.Conv2d(192, 384, 3, padding=1),
-                nn.Conv2d(384, 256, 3, padding=1),
-                nn.Conv2d(256, 256, 3, padding=1),
-            )
-        )
+        first = [nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.Conv2d(64, 192, 5, padding=2)]
+        others = [nn.Conv2d(*widths, 3, padding=1) for widths in itertools.pairwise(self.widths[1:])]
+        self.convolutions = nn.ModuleList([*first, *others])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps: list[Tensor] = []

@@ -8,6 +8,7 @@ affine.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +59,7 @@ class EfficientNetLite0(nn.Module):
         x = self.stem(images)
         for block in self.blocks:
             x = block(x)
-        result: Tensor = self.head(x)
-        return result
+        return cast(Tensor, self.head(x))
 
     def load_published(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the published weights (their names), folding each batch norm into its convolution."""
@@ -123,8 +123,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else self.expand(x)
         y = self.project(self.depthwise(y))
-        result: Tensor = x + y if self.residual else y
-        return result
+        return cast(Tensor, x + y if self.residual else y)
 
 
 def _fold(part: _Convolution, tensors: Mapping[str, Tensor], convolution: str, norm: str) -> None:

@@ -115,9 +115,8 @@ class FullyConnected(nn.Module):
         gain = 1.0 if self.linear else LRELU_GAIN
         with torch.autocast(x.device.type, enabled=False):
             # Scaled are the inputs, which are fewer than the weights.
-            y = F.linear(
-                wide(x) * (self.weight_gain * gain), self.weight, self.bias * (self.bias_gain * gain)
-            )
+            scaled, bias = wide(x) * (self.weight_gain * gain), self.bias * (self.bias_gain * gain)
+            y = F.linear(scaled, self.weight, bias)
             return y if self.linear else leaky(y)
 
 

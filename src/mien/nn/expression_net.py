@@ -6,6 +6,7 @@ average and a linear layer. Padding is TensorFlow's "same".
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +47,7 @@ class ExpressionNet(nn.Module):
                 total = total + convolution(given)
                 given = functional.relu(total)
             x = given
-        result: Tensor = self.fc(x.mean((2, 3)))
-        return result
+        return cast(Tensor, self.fc(x.mean((2, 3))))
 
     def load_published(self, tensors: Mapping[str, Tensor]) -> None:
         """Take weights by the names of the artefact's file."""
@@ -75,5 +75,4 @@ class _Separable(nn.Module):
         self.pointwise = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.pointwise(self.depthwise(x))
-        return result
+        return cast(Tensor, self.pointwise(self.depthwise(x)))

@@ -5,6 +5,7 @@ into the public domain. It learned to bring pictures of one person within .6 of 
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +49,7 @@ class FaceResNet(nn.Module):
             branch = self.units[2 * index + 2](functional.relu(self.units[2 * index + 1](x)))
             shortcut = functional.avg_pool2d(x, 2) if index in _HALVED else x
             x = functional.relu(_sum(branch, shortcut))
-        result: Tensor = self.embedding(x.mean((2, 3)))
-        return result
+        return cast(Tensor, self.embedding(x.mean((2, 3))))
 
     def load_published(self, tensors: Mapping[str, Tensor]) -> None:
         """Take weights by the artefact's names; each affine layer is folded into its convolution."""

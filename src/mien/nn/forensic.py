@@ -35,11 +35,8 @@ class Traces(nn.Module):
 
     def read(self, images: Tensor) -> Tensor:
         """What each says of `standardised` images, float32 [N, 3]."""
-        parts = [
-            self.shapes(images),
-            self.traces(3 * residual(images)),
-            self.spectrum(power(images, _rings(images.shape[-1]).to(images.device))),
-        ]
+        spectrum = power(images, _rings(images.shape[-1]).to(images.device))
+        parts = [self.shapes(images), self.traces(3 * residual(images)), self.spectrum(spectrum)]
         return torch.cat(parts, dim=1).float()
 
 

@@ -7,7 +7,7 @@ weights these can carry, the filter [1, 2, 1] is widened by [1, 1] to [1, 3, 3, 
 
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from mien.nn.stylegan2_generator import widths
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance through a leaky ReLU (He et al. 2015)
 
+L = TypeVar("L", nn.Conv2d, nn.Linear)
 MakeBlock = Callable[[int, int], nn.Module]  # from channels and the number of blocks in the network
 
 
@@ -34,7 +35,7 @@ def by_stage(blocks: int | Sequence[int], stages: int) -> list[int]:
     return each
 
 
-def initialised(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | nn.Linear:
+def initialised(layer: L, gain: float = 1.0) -> L:
     """The layer with weights N(0, gain^2 / inputs of one output)."""
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
     return layer
@@ -59,12 +60,12 @@ class Convolution(nn.Conv2d):
 
 def convolution(inputs: int, outputs: int, kernel: int, *, gain: float = 1.0, groups: int = 1) -> nn.Conv2d:
     """Same size, no bias."""
-    return cast(nn.Conv2d, initialised(Convolution(inputs, outputs, kernel, groups=groups), gain))
+    return initialised(Convolution(inputs, outputs, kernel, groups=groups), gain)
 
 
 def linear(inputs: int, outputs: int, *, gain: float = 1.0) -> nn.Linear:
     """No bias."""
-    return cast(nn.Linear, initialised(nn.Linear(inputs, outputs, bias=False), gain))
+    return initialised(nn.Linear(inputs, outputs, bias=False), gain)
 
 
 def activate(x: Tensor, bias: Tensor) -> Tensor:
@@ -148,16 +149,13 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
-        self.basis = cast(
-            nn.Conv2d, initialised(nn.Conv2d(channels, channels, 4, groups=channels, bias=False))
-        )
+        self.basis = initialised(nn.Conv2d(channels, channels, 4, groups=channels, bias=False))
         self.mix = linear(channels, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            projected = (x.float() * self.basis.weight[:, 0]).sum(
-                dim=(2, 3)
-            )  # the convolution, at its one place
+            # The convolution, at its one place.
+            projected = (x.float() * self.basis.weight[:, 0]).sum(dim=(2, 3))
             return cast(Tensor, self.mix(projected))
 
 
@@ -184,9 +182,8 @@ class Generator(nn.Module):
         before = z_dim * 2 if spec.label_dim else z_dim
         for index, channels in enumerate(sizes):
             first = Resample(before, channels, up=True) if index else Basis(before, channels)
-            self.stages.append(
-                nn.Sequential(first, *[block(channels, sum(each)) for _ in range(each[index])])
-            )
+            blocks_here = [block(channels, sum(each)) for _ in range(each[index])]
+            self.stages.append(nn.Sequential(first, *blocks_here))
             before = channels
         self.to_rgb = convolution(before, spec.channels, 1)
 

@@ -1,5 +1,6 @@
 """The two networks of SimGAN (Shrivastava et al. 2017, arXiv:1612.07828): a refiner and local scores."""
 
+import itertools
 import zlib
 from typing import Literal, cast
 
@@ -94,9 +95,7 @@ class LocalDiscriminator(nn.Module):
         self.spec, self.stddev_group = spec, stddev_group
         second, third = max(width * 2 // 3, 1), max(width // 3, 1)
         layers: list[nn.Module] = []
-        for before, after in zip(
-            [spec.channels, width, *[second] * halvings], [width, *[second] * (halvings - 1)], strict=False
-        ):
+        for before, after in itertools.pairwise([spec.channels, width, *[second] * (halvings - 1)]):
             layers += [_conv(before, after, 3, stride=2), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.MaxPool2d(3, stride=1, padding=1))
         self.head = nn.Sequential(

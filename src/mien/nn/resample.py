@@ -31,15 +31,10 @@ def filtered(x: Tensor, kernel: Tensor, *, pad: Pad, gain: float = 1.0, stride: 
     """
     x, before = narrow(x), pad[0]
     if _as_products(x):
-        rows, columns = _taps(kernel, gain)
-        sizes = [(n + sum(pad) - len(rows)) // stride + 1 for n in x.shape[2:]]
-        return _along_both(
-            x,
-            *(
-                _gathering(n, m, t, pad=before, stride=stride)
-                for n, m, t in zip(x.shape[2:], sizes, (rows, columns), strict=True)
-            ),
-        )
+        taps = _taps(kernel, gain)
+        sizes = [(n + sum(pad) - len(taps[0])) // stride + 1 for n in x.shape[2:]]
+        sides = zip(x.shape[2:], sizes, taps, strict=True)
+        return _along_both(x, *(_gathering(n, m, t, pad=before, stride=stride) for n, m, t in sides))
     if pad[1] != before:
         x, before = F.pad(x, (*pad, *pad)), 0
     return convolved(x, _for_each(x, kernel * gain), grid=Grid(stride, before, x.shape[1]))
@@ -88,14 +83,9 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     before, after = (taps - 2) // 2, (taps - 1) // 2  # of the halving whose adjoint this is
     height, width = 2 * x.shape[2], 2 * x.shape[3]
     if _as_products(x):
-        rows, columns = (t.flip(0) for t in _taps(kernel, 4.0))
-        return _along_both(
-            x,
-            *(
-                _gathering(2 * n, n, t, pad=before, stride=2).t()
-                for n, t in zip(x.shape[2:], (rows, columns), strict=True)
-            ),
-        )
+        sides = zip(x.shape[2:], _taps(kernel, 4.0), strict=True)
+        spreads = (_gathering(2 * n, n, t.flip(0), pad=before, stride=2).t() for n, t in sides)
+        return _along_both(x, *spreads)
     size = (height + after - before, width + after - before)
     y = spread(x, _for_each(x, kernel.flip(0, 1) * 4), size, grid=Grid(2, before, x.shape[1]))
     return y[:, :, :height, :width]

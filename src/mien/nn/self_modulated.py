@@ -86,7 +86,8 @@ class ModulatedGenerator(nn.Module):
         z, label = _unit(wide(z)), self._label(labels)
         w = self._mapped(torch.cat([z, *label], dim=1))
         if self.training:
-            self._follow(w)
+            with torch.no_grad():
+                self.w_avg.lerp_(ranks.mean(w), 1 - _W_AVG_DECAY)
         w = torch.lerp(self.w_avg, w, psi)  # exact at 1; no branch, for psi is a tensor in an exported graph
         turned = _unit(torch.lerp(torch.ones_like(z), z, psi))
         rows = [torch.cat([turned, *label], dim=1), *[w] * (self.num_ws - 1)]
@@ -139,10 +140,6 @@ class ModulatedGenerator(nn.Module):
         phases = taps.permute(1, 3, 5, 0, 2, 4).reshape(4 * channels, inputs, 3, 3)
         bias = None if self.to_image.bias is None else self.to_image.bias.repeat_interleave(4)
         return F.pixel_shuffle(F.conv2d(x, phases, bias, padding=1), 2)
-
-    @torch.no_grad()
-    def _follow(self, w: Tensor) -> None:
-        self.w_avg.lerp_(ranks.mean(w), 1 - _W_AVG_DECAY)
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -148,18 +148,9 @@ class Generator(MappedGenerator):
         synthesis = Synthesis(w_dim, spec, base=base, most=most, first=first)
         super().__init__(spec, synthesis, w_dim=w_dim, **mapping)
 
-    def forward(
-        self,
-        z: Tensor,
-        labels: Tensor | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-        noise: Noise = "const",
-        rng: torch.Generator | None = None,
-    ) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None, **how: Any) -> Tensor:
         """As `MappedGenerator`, brought to the full size while growing."""
-        images = super().forward(z, labels, psi=psi, cutoff=cutoff, noise=noise, rng=rng)
+        images = super().forward(z, labels, **how)
         return F.interpolate(images, size=(self.spec.resolution,) * 2, mode="nearest")
 
 

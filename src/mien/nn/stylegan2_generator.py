@@ -103,16 +103,13 @@ class Mapping(nn.Module):
         if not self.num_ws:
             return w
         if self.training:
-            self._follow(w)
+            with torch.no_grad():
+                self.w_avg.lerp_(wide(ranks.mean(w)), 1 - self.average_decay)
         ws = w[:, None].repeat(1, self.num_ws, 1)
         if psi == 1:
             return ws
         pulled = torch.lerp(self.w_avg, ws[:, :cutoff], psi)
         return pulled if cutoff is None else torch.cat([pulled, ws[:, cutoff:]], dim=1)
-
-    @torch.no_grad()
-    def _follow(self, w: Tensor) -> None:
-        self.w_avg.lerp_(wide(ranks.mean(w.detach())), 1 - self.average_decay)
 
 
 def grain_of(const: Tensor, noise: Noise, count: int, rng: torch.Generator | None) -> Tensor:

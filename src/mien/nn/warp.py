@@ -1,7 +1,7 @@
 """Sampling of pictures at any places, and small disturbances: sheared, moved, turned, zoomed, noisy."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +49,7 @@ def grid_sample(x: Tensor, grid: Tensor, beyond: Literal["zeros", "reflection"] 
     Differentiable twice with respect to x, which PyTorch's own is not before 2.13; never with respect to the
     grid.
     """
-    sampled: Tensor = _Sample.apply(x, grid, beyond)  # type: ignore[no-untyped-call]
-    return sampled
+    return cast(Tensor, _Sample.apply(x, grid, beyond))  # type: ignore[no-untyped-call]
 
 
 class _Sample(torch.autograd.Function):

@@ -85,17 +85,11 @@ class Hair:
         if person.hair_style == "ponytail":
             self.lowest = -1.4
         self._fall_width = 0.69 * person.skull_width + 0.9 * side + 0.02
-        self._table = self._bake_line(style)
+        ys, zs = zip(*style.line, strict=True)
+        self._table = np.interp(np.arange(-2.5, 2.0, 1 / 64), ys, zs).astype(np.float32)  # from y = -2.5 up
         self._edge = 0.012 if style.lift <= 0.02 else 0.05
         self._taper = 0.012 if style.lift <= 0.02 else (0.05 if style.bangs else 0.11)
         self._clump = 0.0 if style.lift <= 0.02 else 0.022 * (1.4 if style.fall else 1.0)
-
-    def _bake_line(self, style: Style) -> A:
-        """Sample the hairline every 1/64 decimetre from y = -2.5 up."""
-        y = np.arange(-2.5, 2.0, 1 / 64)
-        ys, zs = zip(*style.line, strict=True)
-        out: A = np.interp(y, ys, zs).astype(np.float32)
-        return out
 
     def _line_at(self, y: A) -> A:
         t = np.clip((y + 2.5) * 64, 0, len(self._table) - 1.01)

@@ -15,7 +15,6 @@ Everything is numpy on one picture at a time, on one thread: a picture depends o
 samples alone, never on its neighbours in a batch, on threads or on workers.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,42 +91,10 @@ class Picture:
     parts: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Rendering:
-    """N pictures: images uint8 [N, 3, S, S], labels, landmarks float32 [N, K, 2] in pixels (as
-    in `labels`), visible bool [N, K], parts uint8 [N, S, S] (numbers of `surface.PARTS`).
-    """
-
-    images: NDArray[np.uint8]
-    labels: list[dict[str, Any]]
-    landmarks: NDArray[np.float32]
-    visible: NDArray[np.bool_]
-    parts: NDArray[np.uint8]
-
-
 def check_size(size: int) -> None:
     """Raise InputError unless `size` can be rendered (a multiple of 8, 16 to 1024)."""
     if size % 8 or not 16 <= size <= 1024:
         raise InputError(f"cannot render {size} pixels: the size must be a multiple of 8 between 16 and 1024")
-
-
-def _tone(radiance: A, exposure: float) -> A:
-    """Linear radiance to linear display light: a shoulder that keeps highlights from clipping hard."""
-    c = radiance * exposure
-    out: A = np.minimum(c * (1 + c * 0.16) / (1 + c * 0.42), 1)
-    return out
-
-
-def _encode(linear: A) -> A:
-    """The sRGB curve, [0, 1] to [0, 255]."""
-    out: A = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
-    return out
-
-
-def _pool(values: A, size: int, samples: int) -> A:
-    """Mean over the samples of each pixel: [R * R, C] to [size, size, C]."""
-    out: A = values.reshape(size, samples, size, samples, -1).mean(axis=(1, 3), dtype=np.float32)
-    return out
 
 
 def _pool_parts(parts: NDArray[np.uint8], size: int, samples: int) -> NDArray[np.uint8]:
@@ -166,31 +133,15 @@ def render_one(person: Person, shot: Shot, *, size: int, samples: int = SAMPLES)
     canvas = np.repeat(np.repeat(backdrop.reshape(size, size, 3), samples, 0), samples, 1).reshape(-1, 3)
     parts = np.zeros(rays * rays, np.uint8)
     canvas[index], parts[index] = _shade_hits(scene, camera, rays, samples, index, t)
-    linear = _pool(_tone(canvas, shot.exposure), size, samples)
+    light = canvas * shot.exposure
+    light = np.minimum(light * (1 + light * 0.16) / (1 + light * 0.42), 1)  # highlights do not clip hard
+    linear = light.reshape(size, samples, size, samples, -1).mean(axis=(1, 3), dtype=np.float32)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
     grain = np.random.default_rng([shot.seed, 0x6A1]).standard_normal(linear.shape, dtype=np.float32)
-    pixels = np.clip(_encode(linear) + grain * (255 * shot.noise) + 0.5, 0, 255).astype(np.uint8)
+    pixels = np.clip(srgb + grain * (255 * shot.noise) + 0.5, 0, 255).astype(np.uint8)
     depth = np.full(rays * rays, np.inf, np.float32)
     depth[index] = t
     mask = _pool_parts(parts, size, samples)
     labels = describe(person, shot, mask)
     labels["landmarks"], labels["visible"] = find_landmarks(scene, camera, depth.reshape(rays, rays), mask)
     return Picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)), labels, mask)
-
-
-def render(
-    people: Sequence[Person], shots: Sequence[Shot], *, size: int, samples: int = SAMPLES
-) -> Rendering:
-    """Render people[i] in shots[i]; InputError when the lists differ in length or are empty."""
-    if len(people) != len(shots) or not people:
-        raise InputError(
-            f"render takes as many people as shots, at least one: {len(people)} and {len(shots)}"
-        )
-    pictures = [render_one(p, s, size=size, samples=samples) for p, s in zip(people, shots, strict=True)]
-    names = tuple(pictures[0].labels["landmarks"])
-    return Rendering(
-        images=np.stack([p.image for p in pictures]),
-        labels=[p.labels for p in pictures],
-        landmarks=np.array([[p.labels["landmarks"][n] for n in names] for p in pictures], np.float32),
-        visible=np.array([[p.labels["visible"][n] for n in names] for p in pictures]),
-        parts=np.stack([p.parts for p in pictures]),
-    )

@@ -79,12 +79,6 @@ def head_points(scene: Scene) -> dict[str, Array]:
     return points
 
 
-def _open_view(depth: NDArray[np.float32], x: int, y: int) -> float:
-    """The farthest surface in the 3 x 3 rays about a place, so that points on an outline count as visible."""
-    patch = depth[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-    return float(patch.max())
-
-
 def find_landmarks(
     scene: Scene, camera: Camera, depth: NDArray[np.float32], parts: NDArray[np.uint8]
 ) -> tuple[dict[str, list[float]], dict[str, bool]]:
@@ -100,10 +94,11 @@ def find_landmarks(
     visible: dict[str, bool] = {}
     for name, (x, y), distance in zip(points, where, far, strict=True):
         positions[name] = [round(float(x), 3), round(float(y), 3)]
-        inside = 0 <= x < size and 0 <= y < size
-        is_visible = (
-            inside and distance < _open_view(depth, int(x * rays / size), int(y * rays / size)) + 0.06
-        )
+        is_visible = 0 <= x < size and 0 <= y < size
+        if is_visible:  # by the farthest of the 3 x 3 rays about it, so that points on an outline count
+            column, row = int(x * rays / size), int(y * rays / size)
+            patch = depth[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            is_visible = distance < float(patch.max()) + 0.06
         if is_visible and name.startswith("pupil"):
             is_visible = int(parts[int(y), int(x)]) in (PART["eye"], PART["iris"])
         visible[name] = bool(is_visible)

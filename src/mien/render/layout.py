@@ -63,14 +63,8 @@ class Layout:
         t = np.maximum((ax - self.brow_start) * (1.0 / 0.36), -0.1)
         arch = self.brow_arch * gauss(t, 0.66, 0.3)
         drop = -0.05 * np.maximum(t - 0.7, 0) / 0.3
-        out: A = (
-            self.brow_y
-            + arch
-            + drop
-            + self.brow_inner * np.maximum(1 - 1.2 * t, 0)
-            + self.brow_outer * np.maximum(t, 0)
-        )
-        return out
+        inner, outer = self.brow_inner * np.maximum(1 - 1.2 * t, 0), self.brow_outer * np.maximum(t, 0)
+        return np.asarray(self.brow_y + arch + drop + inner + outer)
 
     def brow_width(self, ax: A) -> A:
         """Half thickness of the brow at |x|; negative outside of it."""
@@ -103,14 +97,8 @@ def _eye(person: Person, shot: Shot) -> dict[str, Any]:
     z = 0.628 - 0.02 * (person.eye_depth - 1)
     closed = au(43)
     up = 0.049 * person.eye_open * (1 - 0.1 * person.wrinkles)
-    up += (
-        0.028 * au(5)
-        + 0.0011 * shot.eye_pitch
-        - 0.012 * au(6)
-        - 0.012 * au(4)
-        - 0.014 * au(9)
-        - 0.01 * au(12)
-    )
+    lift = 0.028 * au(5) + 0.0011 * shot.eye_pitch
+    up += lift - 0.012 * au(6) - 0.012 * au(4) - 0.014 * au(9) - 0.01 * au(12)
     down = 0.047 * person.eye_open - 0.02 * au(6) - 0.012 * au(9) - 0.008 * au(12) - 0.0004 * shot.eye_pitch
     up, down = max(up, 0.012), max(down, 0.012)
     closed_at = -down - 0.006
@@ -126,13 +114,9 @@ def _eye(person: Person, shot: Shot) -> dict[str, Any]:
 
 def _brow(person: Person, shot: Shot) -> dict[str, Any]:
     au = shot.au
+    rest = 0.205 + person.brow_height
     return {
-        "brow_y": 0.205
-        + person.brow_height
-        + 0.045 * au(1) * 0.5
-        + 0.03 * au(2)
-        - 0.05 * au(4)
-        - 0.02 * au(9),
+        "brow_y": rest + 0.045 * au(1) * 0.5 + 0.03 * au(2) - 0.05 * au(4) - 0.02 * au(9),
         "brow_inner": 0.075 * au(1) - 0.055 * au(4) - 0.035 * au(9) - 0.01,
         "brow_outer": 0.065 * au(2) - 0.012 * au(4),
         "brow_arch": 0.04 * person.brow_arch + 0.012 * au(2),

@@ -142,12 +142,9 @@ def _mouth(c: _Canvas, face: Layout) -> None:
     lower = np.clip((down - c.y) / np.maximum(down - bottom, 0.015), -1, 1.4)
     roll_up = np.where(c.y >= up, np.sqrt(np.maximum(1 - upper**2 * 0.9, 0)), 0)
     roll_down = np.where(c.y <= down, np.sqrt(np.maximum(1 - (lower - 0.35) ** 2 * 1.6, 0)), 0)
-    size = (
-        float(min(max(face.lip_upper / 0.075, 0.6), 1.4)),
-        float(min(max(face.lip_lower / 0.095, 0.6), 1.4)),
-    )
-    c.map += inside * (0.034 * size[0] * roll_up * smoothstep(1.35, 0.6, upper))
-    c.map += inside * (0.044 * size[1] * roll_down * smoothstep(1.35, 0.7, lower))
+    full_up, full_down = (min(max(n, 0.6), 1.4) for n in (face.lip_upper / 0.075, face.lip_lower / 0.095))
+    c.map += inside * (0.034 * full_up * roll_up * smoothstep(1.35, 0.6, upper))
+    c.map += inside * (0.044 * full_down * roll_down * smoothstep(1.35, 0.7, lower))
     if face.gap_up + face.gap_down < 0.004:
         c.band(-0.035, (up + down) / 2, 0.013, smoothstep(1.12, 0.9, c.ax / face.mouth_half))
 
@@ -160,9 +157,6 @@ def bake_relief(person: Person, shot: Shot, face: Layout) -> Relief:
     _lids(canvas, person, shot, face)
     _folds(canvas, person, shot, face)
     _mouth(canvas, face)
-    edge = (
-        smoothstep(0.79, 0.6, canvas.ax)
-        * smoothstep(-1.41, -1.2, canvas.y)
-        * smoothstep(0.92, 0.75, canvas.y)
-    )
+    edge = smoothstep(0.79, 0.6, canvas.ax) * smoothstep(-1.41, -1.2, canvas.y)
+    edge = edge * smoothstep(0.92, 0.75, canvas.y)
     return Relief(np.ascontiguousarray(canvas.map * edge, dtype=np.float32).ravel())

@@ -20,17 +20,12 @@ def beard_cover(scene: Scene, x: A, y: A, z: A, solid: A) -> A:
     nose = f.wing[1] - f.wing_radius
     lip = smoothstep(top - 0.005, top + 0.012, y) * smoothstep(nose + 0.0, nose - 0.04, y)
     lip = lip * smoothstep(f.mouth_half * 1.28, f.mouth_half * 1.08, ax)
-    droop = smoothstep(f.mouth_half + 0.1, f.mouth_half + 0.06, ax) * smoothstep(
-        f.mouth_half - 0.02, f.mouth_half + 0.01, ax
-    )
+    droop = smoothstep(f.mouth_half + 0.1, f.mouth_half + 0.06, ax)
+    droop = droop * smoothstep(f.mouth_half - 0.02, f.mouth_half + 0.01, ax)
     chin = smoothstep(bottom + 0.0, bottom - 0.03, y) * smoothstep(0.26, 0.19, ax) * smoothstep(0.2, 0.35, z)
     chin = np.maximum(chin, droop * smoothstep(f.mouth_y + 0.08, f.mouth_y + 0.02, y))
-    cheek_line = (
-        -0.62 * f.face_length
-        + 0.55 * np.maximum(ax - 0.28, 0)
-        + 0.1 * np.maximum(0.3 - z, 0)
-        - 0.5 * f.jaw * (z > 0.1)
-    )
+    cheek_line = -0.62 * f.face_length + 0.55 * np.maximum(ax - 0.28, 0)
+    cheek_line = cheek_line + 0.1 * np.maximum(0.3 - z, 0) - 0.5 * f.jaw * (z > 0.1)
     cheek = smoothstep(cheek_line + 0.05, cheek_line - 0.06, y) * smoothstep(-0.28, -0.15, z)
     cheek = cheek * smoothstep(f.mouth_half * 0.9, f.mouth_half * 1.15, np.maximum(ax, 9 * (y < bottom)))
     side = smoothstep(0.56, 0.6, ax) * smoothstep(0.0, 0.05, z) * smoothstep(0.22, 0.16, z)
@@ -67,14 +62,9 @@ def _blotches(scene: Scene, p: Points, tone: A) -> A:
     ax = np.abs(p.x)
     cheek = gauss(ax, 0.40, 0.15) * gauss(p.y, -0.36, 0.14)
     nose = gauss(ax, 0, 0.14) * gauss(p.y, scene.face.nose_tip[1], 0.11) * smoothstep(0.8, 0.95, p.z)
-    flush = (
-        cheek * (0.25 + 0.9 * person.rosy + 0.3 * scene.shot.makeup)
-        + nose * 0.45
-        + 0.3 * smoothstep(0.66, 0.74, ax)
-    )
-    flush = (
-        flush * (0.5 + 0.5 * person.redness) * (1 + 0.4 * large) + 0.06 * np.maximum(fine, 0) * person.redness
-    )
+    flush = cheek * (0.25 + 0.9 * person.rosy + 0.3 * scene.shot.makeup) + nose * 0.45
+    flush = (flush + 0.3 * smoothstep(0.66, 0.74, ax)) * (0.5 + 0.5 * person.redness)
+    flush = flush * (1 + 0.4 * large) + 0.06 * np.maximum(fine, 0) * person.redness
     fade = 1.0 - 0.55 * person.melanin
     albedo = albedo * (1 - np.minimum(flush * fade, 0.85)[:, None] * colour((0.02, 0.42, 0.36)))
     if person.freckles:
@@ -112,9 +102,8 @@ def _lips(scene: Scene, p: Points, surface: Surface) -> None:
     top, up, down, bottom = f.lips(p.x)
     middle = (up + down) / 2
     edge = np.where(p.y > middle, top - p.y, p.y - bottom)
-    cover = smoothstep(-0.008, 0.010, edge) * smoothstep(
-        f.mouth_half * 1.02, f.mouth_half * 0.96, np.abs(p.x)
-    )
+    cover = smoothstep(-0.008, 0.010, edge)
+    cover = cover * smoothstep(f.mouth_half * 1.02, f.mouth_half * 0.96, np.abs(p.x))
     cover = cover * smoothstep(0.45, 0.55, p.z)
     tone = colour(scene.person.skin)
     natural = tone * colour((0.82, 0.42, 0.42)) + colour((0.05, 0.008, 0.012))
@@ -179,9 +168,8 @@ def _roots(scene: Scene, p: Points, albedo: A, solid: A) -> A:
         return albedo
     ragged = noise2(p.x * 30 + p.z * 20, p.y * 12 + p.z * 9)
     beyond = hair.beyond_line(p.x, p.y, p.z, ragged * 0)
-    shade = smoothstep(0.05, -0.02, beyond + 0.025 * ragged) * smoothstep(
-        0.735, 0.70, np.abs(p.x) - 0.1 * (p.y > 0.1)
-    )
+    shade = smoothstep(0.05, -0.02, beyond + 0.025 * ragged)
+    shade = shade * smoothstep(0.735, 0.70, np.abs(p.x) - 0.1 * (p.y > 0.1))
     shade = shade * smoothstep(-0.62, -0.5, p.y) * smoothstep(0.06, 0.03, solid)
     return mix(albedo, colour(scene.person.hair) * 0.9, shade * (0.6 + 0.35 * ragged))
 
@@ -213,10 +201,7 @@ def paint_skin(scene: Scene, p: Points) -> Surface:
     _lips(scene, p, s)
     _beard(scene, p, s, solid)
     f = scene.face
-    hole = (
-        gauss(np.abs(p.x), f.wing[0] * 0.58, 0.03)
-        * gauss(p.y, f.wing[1] - 0.045, 0.02)
-        * (p.z > f.wing[2] - 0.08)
-    )
+    hole = gauss(np.abs(p.x), f.wing[0] * 0.58, 0.03) * gauss(p.y, f.wing[1] - 0.045, 0.02)
+    hole = hole * (p.z > f.wing[2] - 0.08)
     s.albedo *= (1 - 0.8 * hole * (s.part == PART["nose"]))[:, None]
     return s

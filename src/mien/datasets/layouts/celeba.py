@@ -15,18 +15,17 @@ knows who is who. Pictures are cut to the largest square in the middle.
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
 from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.errors import InputError
-from mien.core.events import Tick
 from mien.core.path_labels import read_paths
 from mien.core.picture import PICTURE_SUFFIXES
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.stored import StoredDataset
 from mien.datasets.tables import list_rows, read_text
 
 LICENCE = "CelebA agreement: non-commercial research only; pictures may not be passed on"
@@ -49,11 +48,6 @@ def recognise(root: Path) -> bool:
     """Is there the folder of pictures or the list of attributes?"""
     root = _base(root)
     return _pictures(root) is not None or _attribute_list(root) is not None
-
-
-def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
-    """Open "FOLDER?options"; labels are the forty attributes, 0 or 1, unless labels= names some."""
-    return open_layout("celeba", index, where, progress=progress)
 
 
 def index(root: Path) -> Index:
@@ -96,6 +90,9 @@ def index(root: Path) -> Index:
     )
     counts = _count(entries, names)
     return Index("celeba", whole, entries, tuple(problems), tuple(notes), counts, LICENCE, label_names=names)
+
+
+open = partial(open_layout, "celeba", index)  # the forty attributes are its labels unless labels= names some
 
 
 def _base(root: Path) -> Path:

@@ -81,11 +81,13 @@ def index(root: Path) -> Index:
     licences = Counter(str(record["licence"]) for record in pack.records if record.get("licence"))
     columns = ("class",) if pack.labels and isinstance(pack.labels[0], int) else ()
     kind = "folder" if root.is_dir() else "zip" if root.suffix == ".zip" else "tar"
+    reasons = Counter(str(r.get("reason")) for r in pack.all_records if r.get("file") is None)
+    dropped = [f"dropped when it was prepared: {count:,} {name}" for name, count in reasons.most_common()]
     return Index(
         "folder",
         root,
         entries,
-        notes=pack.notes + _dropped(pack),
+        notes=(*pack.notes, *dropped),
         counts=_counts(pack, entries),
         licence=", ".join(f"{name} ({count:,})" for name, count in licences.most_common()),
         label_names=columns or tuple(named_label(pack.labels[0], pack.class_names)) if pack.labels else (),
@@ -107,11 +109,6 @@ def _counts(pack: PackReader, entries: tuple[Entry, ...]) -> dict[str, int]:
     people = {entry.person for entry in entries} - {""}
     counts = {"pictures": len(pack), "people": len(people), "tossed": len(pack.tossed), "dropped": dropped}
     return {name: count for name, count in counts.items() if count or name == "pictures"}
-
-
-def _dropped(pack: PackReader) -> tuple[str, ...]:
-    reasons = Counter(str(r.get("reason")) for r in pack.all_records if r.get("file") is None)
-    return tuple(f"dropped when it was prepared: {count:,} {name}" for name, count in reasons.most_common())
 
 
 def _decode_into(cache: Path, pack: PackReader, progress: Tick | None) -> None:

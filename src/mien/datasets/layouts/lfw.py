@@ -9,15 +9,14 @@ Nobody is on two sides of split= or fold=. There are no other labels; labels=per
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from mien.core.errors import InputError
-from mien.core.events import Tick
 from mien.core.picture import list_pictures
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.stored import StoredDataset
 
 LICENCE = "LFW: pictures from news, for research; their rights are not cleared"
 CITATION = "Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild. UMass Amherst 07-49, 2007"
@@ -54,9 +53,7 @@ def index(root: Path) -> Index:
     return Index("lfw", root, tuple(entries), tuple(problems), counts=counts, people=people)
 
 
-def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
-    """Open "FOLDER?size=64&split=train"."""
-    return open_layout("lfw", index, where, progress=progress)
+open = partial(open_layout, "lfw", index)  # "FOLDER?size=64&split=train"
 
 
 def _first_folders(root: Path) -> Iterator[Path]:

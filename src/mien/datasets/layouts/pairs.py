@@ -15,17 +15,16 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mien.core.errors import InputError
-from mien.core.events import Tick
 from mien.core.path_labels import PathLabels, read_paths
 from mien.core.picture import Pixels, decode, list_pictures
 from mien.datasets.header import Header, read_headers
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.stored import StoredDataset
 
 LICENCE = "that of the pictures themselves"
 CITATION = "none; halves side by side are the layout of pix2pix (Isola et al., CVPR 2017)"
@@ -133,9 +132,9 @@ def read(root: Path, entry: Entry) -> Pixels:
     return {"": whole, "left": whole[:, :half], "right": whole[:, half : 2 * half]}[entry.part]
 
 
-def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
-    """Open "FOLDER?size=64": both sides of every whole pair, one class for each side."""
-    return open_layout("pairs", index, where, progress=progress, read=read)
+open = partial(
+    open_layout, "pairs", index, read=read
+)  # both sides of every whole pair, one class for each side
 
 
 def _list(root: Path, until: str, pairs: _Pairs) -> list[_Picture]:

@@ -9,18 +9,16 @@ The split is what the folder or the file's name says. Numbers of classes become 
 
 import json
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mien.core.errors import InputError, MienError, install
-from mien.core.events import Tick
 from mien.core.path_labels import split_of
 from mien.core.picture import BadPicture, Pixels, decode
 from mien.core.picture import read_bytes as read_file
 from mien.datasets.index import Entry, Index, Problem, name_of
 from mien.datasets.layout import open_layout
-from mien.datasets.stored import StoredDataset
 from mien.datasets.tables import PictureFinder, file_column
 from mien.labels.columns import learnable, read_cells
 from mien.labels.values import parse_columns
@@ -94,12 +92,10 @@ def read(root: Path, entry: Entry) -> Pixels:
     return decode(read_bytes(root / entry.file, int(entry.part), where=where), where=where).pixels
 
 
+open = partial(open_layout, "parquet", index, read=read)  # "FOLDER?size=64&split=train&labels=age"
+
+
 as_stored = read
-
-
-def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
-    """Open "FOLDER?size=64&split=train&labels=age"."""
-    return open_layout("parquet", index, where, progress=progress, read=read)
 
 
 def _split(file: str) -> str:

@@ -12,17 +12,16 @@ named train, val or test on the way to a picture are its split, unless a column 
 import os
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mien.core.archive import ARCHIVE_SUFFIXES
 from mien.core.errors import InputError
-from mien.core.events import Tick
 from mien.core.manifest import CONTINUED
 from mien.core.path_labels import read_paths
 from mien.datasets.annotations import annotation_files, read_annotations
 from mien.datasets.index import Entry, Index, Problem
 from mien.datasets.layout import open_layout
-from mien.datasets.stored import StoredDataset
 from mien.datasets.tables import (
     TABLE_SUFFIXES,
     PictureFinder,
@@ -95,9 +94,9 @@ def index(root: Path, *, table: str = "", file: str = "") -> Index:
     )
 
 
-def open(where: str, *, progress: Tick | None = None) -> StoredDataset:
-    """Open "FOLDER?size=64&labels=age,smiling&table=labels.csv&file=image_id"."""
-    return open_layout("table", index, where, progress=progress)
+open = partial(
+    open_layout, "table", index
+)  # "FOLDER?size=64&labels=age,smiling&table=labels.csv&file=image_id"
 
 
 def _tables(root: Path) -> list[PurePosixPath]:
