@@ -14,7 +14,7 @@ A trainable's `meet(train)`: called once before training with the training image
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -54,15 +54,13 @@ def augmentation_of(family: ModuleType) -> str:
 
 def sides_of(family: ModuleType, config: BaseModel) -> Sides:
     """The form of the family's training data: one dataset, pairs, or two domains."""
-    sides: Sides = family.sides(config) if hasattr(family, "sides") else "one"
-    return sides
+    return cast(Sides, family.sides(config) if hasattr(family, "sides") else "one")
 
 
 def build_product(family: ModuleType, config: BaseModel, spec: Spec) -> nn.Module:
     """The untrained network that is saved and used after training."""
     build = family.build_generator if kind_of(family) == GENERATOR else family.build_product
-    network: nn.Module = build(config, spec)
-    return network
+    return cast(nn.Module, build(config, spec))
 
 
 def preset_for(family: ModuleType, core_minutes: float) -> str:
@@ -72,10 +70,7 @@ def preset_for(family: ModuleType, core_minutes: float) -> str:
 
 def lesson_of(family: ModuleType, config: BaseModel, dataset: Dataset) -> Lesson | None:
     """The dataset as the family prepares it; None if it takes it as it is. Raises InputError."""
-    if not hasattr(family, "lesson"):
-        return None
-    lesson: Lesson = family.lesson(config, dataset)
-    return lesson
+    return cast(Lesson, family.lesson(config, dataset)) if hasattr(family, "lesson") else None
 
 
 def build(family: ModuleType, config: BaseModel, spec: Spec, lesson: Lesson | None) -> Trainable:

@@ -21,7 +21,9 @@ class RunFolder:
     """One run's folder. Paths are only named here; whoever writes takes the lock first."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.name = path, path.name
+        self.log, self.report = path / "log.jsonl", path / "report.html"
+        self.reals, self.timelapse = path / "reals.png", path / "timelapse.webp"
 
     @classmethod
     def create(cls, root: Path, what: str) -> Self:
@@ -59,10 +61,6 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
-    @property
-    def name(self) -> str:
-        return self.path.name
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the folder for writing, and remove temporary files of killed writers.
@@ -93,10 +91,6 @@ class RunFolder:
         if not isinstance(config, dict):
             raise InputError(f"{path}: not a configuration")
         return config
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.jsonl"
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         """Add one line to `log.jsonl`, on disk when this returns; a line that a kill cut short goes first.
@@ -152,18 +146,6 @@ class RunFolder:
 
     def metric(self, name: str) -> Path:
         return self.path / f"metric-{name}.jsonl"
-
-    @property
-    def reals(self) -> Path:
-        return self.path / "reals.png"
-
-    @property
-    def timelapse(self) -> Path:
-        return self.path / "timelapse.webp"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
 
     def all_fakes(self) -> list[Path]:
         """The grids drawn while training, oldest first."""

@@ -44,7 +44,7 @@ class SingleNetwork(Stateless):
     """One network, "net", updated once a step."""
 
     product = "net"
-    ramp = None
+    ramp: float | None = None
 
     def phases(self, progress: Progress) -> Iterable[Phase]:
         """One update a step."""

@@ -151,6 +151,7 @@ class SimGan(Stateless):
     Raises InputError for pictures too small.
     """
 
+    config: Config
     product = PRODUCT
 
     def __init__(self, config: Config, spec: Spec) -> None:

@@ -21,8 +21,7 @@ def smin(a: A, b: A, k: float) -> A:
     h *= h
     h *= -0.25 / k
     h += np.minimum(a, b)
-    out: A = h
-    return out
+    return h
 
 
 def smax(a: A, b: A, k: float) -> A:
@@ -33,8 +32,7 @@ def smax(a: A, b: A, k: float) -> A:
     h *= h
     h *= 0.25 / k
     h += np.maximum(a, b)
-    out: A = h
-    return out
+    return h
 
 
 def ball(x: A, y: A, z: A, c: Vec, r: float) -> A:
@@ -47,16 +45,14 @@ def length(x: A, y: A, z: A) -> A:
     s = x * x
     s += y * y
     s += z * z
-    out: A = np.sqrt(s, out=s)
-    return out
+    return np.sqrt(s, out=s)
 
 
 def length2(x: A, y: A) -> A:
     """Euclidean norm in the plane."""
     s = x * x
     s += y * y
-    out: A = np.sqrt(s, out=s)
-    return out
+    return np.sqrt(s, out=s)
 
 
 def ellipsoid(x: A, y: A, z: A, c: Vec, r: Vec) -> A:
@@ -97,21 +93,18 @@ def cone(x: A, y: A, z: A, a: Vec, b: Vec, ra: float, rb: float) -> A:
 def smoothstep(a: float | A, b: float | A, x: A) -> A:
     """0 where x <= a, 1 where x >= b (or reversed when a > b), smooth between."""
     t = np.clip((x - a) * (1.0 / (b - a)), 0, 1)
-    out: A = t * t * (3 - 2 * t)
-    return out
+    return t * t * (3 - 2 * t)
 
 
 def gauss(x: A, centre: float, sigma: float) -> A:
     """Unnormalised bell exp(-((x - centre) / sigma)^2 / 2)."""
     t = (x - centre) * (1.0 / sigma)
-    out: A = np.exp(t * t * -0.5)
-    return out
+    return np.exp(t * t * -0.5)
 
 
 def mix(a: A, b: A, t: A) -> A:
     """Linear blend of colours [N, 3] (or [3]) by weights [N]."""
-    out: A = a + (b - a) * t[:, None]
-    return out
+    return a + (b - a) * t[:, None]
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
@@ -122,5 +115,4 @@ def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     about_z = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
-    out: NDArray[np.float64] = about_z @ about_y @ about_x
-    return out
+    return about_z @ about_y @ about_x

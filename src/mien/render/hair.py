@@ -68,7 +68,7 @@ STYLES: dict[str, Style] = {
 
 
 class Hair:
-    """Signed distances and strand directions of the hair of one person."""
+    """Signed distances and strand directions of the hair of one person who is not bald."""
 
     def __init__(self, person: Person, shot: Shot, head: Head) -> None:
         style = STYLES[person.hair_style]
@@ -97,8 +97,7 @@ class Hair:
         t -= i
         a = self._table.take(i)
         b = self._table.take(i + 1)
-        out: A = a + (b - a) * t
-        return out
+        return a + (b - a) * t
 
     def strand(self, x: A, y: A, z: A) -> A:
         """A coordinate that is constant along a strand and changes by 1 over about a decimetre across it."""
@@ -121,8 +120,7 @@ class Hair:
 
     def _waves(self, x: A, y: A) -> A:
         """-1 to 1: crests that run across the strands, one every half decimetre."""
-        out: A = np.sin(y * 12 + 4 * np.sin(2.3 * x))
-        return out
+        return np.sin(y * 12 + 4 * np.sin(2.3 * x))
 
     def strand_gradient(self, x: A, y: A, z: A) -> tuple[A, A, A]:
         """Direction across the strands, unnormalised."""
@@ -146,18 +144,11 @@ class Hair:
         elif self.style.strands == "part":
             side = x - p.parting * 0.8
             shift = shift - 0.12 * np.exp(-((side * (1 / 0.5) + 0.8 * np.sign(p.parting)) ** 2))
-        out: A = (z - self._line_at(y - shift - ragged * self._edge * 1.3)) * 0.62
-        return out
+        return (z - self._line_at(y - shift - ragged * self._edge * 1.3)) * 0.62
 
     def _curls(self, x: A, y: A, z: A) -> A:
-        k = 15.0
-        a = (
-            np.sin(k * x + 2 * np.sin(5 * y))
-            * np.sin(k * y + 2 * np.sin(5 * z))
-            * np.sin(k * z + 2 * np.sin(5 * x))
-        )
-        out: A = a * 0.042
-        return out
+        a = np.sin(15 * x + 2 * np.sin(5 * y)) * np.sin(15 * y + 2 * np.sin(5 * z))
+        return a * np.sin(15 * z + 2 * np.sin(5 * x)) * 0.042
 
     def volume(self, x: A, y: A, z: A) -> A:
         """The hair before the hairline cuts it."""
@@ -189,11 +180,6 @@ class Hair:
         d = smax(d, self.beyond_line(x, y, z, clump), self._taper)
         d -= self._clump * clump
         return d
-
-
-def make_hair(person: Person, shot: Shot, head: Head) -> Hair | None:
-    """The hair of `person`, or None for a bald one."""
-    return None if person.hair_style == "bald" else Hair(person, shot, head)
 
 
 def strand_tangent(normal: tuple[A, A, A], across: tuple[A, A, A]) -> tuple[A, A, A]:

@@ -165,5 +165,4 @@ class Head:
         k = np.sqrt((x * (1 / 0.30)) ** 2 + ((z - 0.45) * (1 / (self.face.mouth_z - 0.45))) ** 2)
         f = self.face
         top, bottom = f.mouth_y + f.gap_up + 0.07, f.mouth_y - f.gap_down - 0.03
-        out: A = np.maximum((k - 1) * 0.30, np.abs(y - (top + bottom) / 2) - (top - bottom) / 2)
-        return out
+        return np.maximum((k - 1) * 0.30, np.abs(y - (top + bottom) / 2) - (top - bottom) / 2)

@@ -39,8 +39,7 @@ def noise1(u: A) -> A:
     table = _line()
     a = table.take(i)
     b = table.take((i + 1) & (_LINE - 1))
-    out: A = a + (b - a) * f
-    return out
+    return a + (b - a) * f
 
 
 def noise2(u: A, v: A) -> A:
@@ -56,8 +55,7 @@ def noise2(u: A, v: A) -> A:
     a, b = table.take(j + i), table.take(j + i1)
     c, d = table.take(j1 + i), table.take(j1 + i1)
     low = a + (b - a) * fu
-    out: A = low + ((c + (d - c) * fu) - low) * fv
-    return out
+    return low + ((c + (d - c) * fu) - low) * fv
 
 
 def cloud(u: A, v: A, octaves: int = 3) -> A:
@@ -67,5 +65,4 @@ def cloud(u: A, v: A, octaves: int = 3) -> A:
     for octave in range(1, octaves):
         gain, scale = gain * 0.5, scale * 2.03
         total = total + gain * noise2(u * scale + 17.3 * octave, v * scale + 5.1 * octave)
-    out: A = total * 0.7
-    return out
+    return total * 0.7

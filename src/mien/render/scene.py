@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.render.geometry import A, Vec, ball, cone, ellipsoid, length2, rotation, smax, smin
-from mien.render.hair import make_hair
+from mien.render.hair import Hair
 from mien.render.head import NECK_BASE, Head
 from mien.render.layout import Layout, lay_out
 from mien.render.person import Person
@@ -153,7 +153,7 @@ class Scene:
         self.person, self.shot = person, shot
         self.face: Layout = lay_out(person, shot)
         self.head = Head(person, self.face, bake_relief(person, shot, self.face))
-        self.hair = make_hair(person, shot, self.head)
+        self.hair = None if person.hair_style == "bald" else Hair(person, shot, self.head)
         against_head = rotation(shot.yaw, shot.pitch, shot.roll).T @ rotation(0.5 * shot.yaw, 0.0, 0.0)
         self.body = Body(person, shot, against_head)
         lift = self.hair.style.lift * 0.45 if self.hair else 0.0
@@ -194,16 +194,10 @@ class Scene:
         d = np.full(x.shape, 0.4, np.float32)
         near = np.flatnonzero((y > self.hair.lowest - 0.45) & ((z < 0.95) | (y > 0.0)))
         if near.size:
-            d[near] = self._trimmed_hair(x[near], y[near], z[near])
+            d[near] = self.hair(x[near], y[near], z[near])
+            if self.hat is not None:  # which presses it flat
+                d[near] = np.maximum(d[near], y[near] - self.hat.edge - 0.10 * z[near] - 0.06)
         return d
-
-    def _trimmed_hair(self, x: A, y: A, z: A) -> A:
-        """Hair, pressed flat where a hat sits on it."""
-        assert self.hair is not None
-        d = self.hair(x, y, z)
-        if self.hat is None:
-            return d
-        return np.maximum(d, y - self.hat.edge - 0.10 * z - 0.06)
 
     def distance(self, x: A, y: A, z: A) -> A:
         """Signed distance to whatever is nearest."""

@@ -83,8 +83,7 @@ def soft_shadow(scene: Scene, p: Points, light: tuple[float, float, float]) -> A
         least = np.minimum(least, 9 * d / t + 0.25)
         t = t + np.clip(d, 0.05, 0.45)
     lit[index] = np.clip(least, 0, 1)
-    out: A = lit * lit * (3 - 2 * lit)
-    return out
+    return lit * lit * (3 - 2 * lit)
 
 
 def occlusion(scene: Scene, p: Points) -> A:
@@ -93,8 +92,7 @@ def occlusion(scene: Scene, p: Points) -> A:
     for field, reach, weight in ((scene.distance, 0.09, 3.0), (scene.occluder, 0.3, 1.3)):
         d = field(p.x + p.nx * reach, p.y + p.ny * reach, p.z + p.nz * reach)
         hidden += np.maximum(reach - d, 0) * weight
-    out: A = 1 / (1 + 1.6 * hidden + 2.0 * hidden * hidden)
-    return out
+    return 1 / (1 + 1.6 * hidden + 2.0 * hidden * hidden)
 
 
 def shade(
@@ -115,8 +113,7 @@ def shade(
     light = wrapped * lights.key_colour + ambient * tint
     rim = np.maximum(_dot(n, lights.rim), 0)
     light += (rim * open_)[:, None] * lights.rim_colour
-    out: A = s.albedo * light + _highlights(lights, s, n, view, shadow, open_)
-    return out
+    return s.albedo * light + _highlights(lights, s, n, view, shadow, open_)
 
 
 def _highlights(
@@ -143,5 +140,4 @@ def _highlights(
     amount = (spec * s.gloss * shadow * np.where(hairy, 1, fresnel + 0.25))[:, None] * lights.key_colour
     tint = np.where(hairy[:, None], 0.06 + 1.6 * s.albedo, np.float32(1))
     sheen = (grazing**3 * 0.16 * s.gloss * open_)[:, None] * lights.sky
-    out: A = amount * tint + sheen * np.where(hairy[:, None], s.albedo, np.float32(1))
-    return out
+    return amount * tint + sheen * np.where(hairy[:, None], s.albedo, np.float32(1))

@@ -41,14 +41,12 @@ def beard_cover(scene: Scene, x: A, y: A, z: A, solid: A) -> A:
         "full": full,
         "sideburns": np.maximum(side, cheek * smoothstep(0.36, 0.44, ax)),
     }[kind]
-    out: A = cover * under
-    return out
+    return cover * under
 
 
 def _around(x: A, z: A) -> A:
     """A coordinate that runs round the head from ear to ear, about decimetres, smooth over the middle."""
-    out: A = x / (np.abs(x) + np.abs(z + 0.35) + 0.05) * 1.5
-    return out
+    return x / (np.abs(x) + np.abs(z + 0.35) + 0.05) * 1.5
 
 
 def _blotches(scene: Scene, p: Points, tone: A) -> A:
@@ -118,8 +116,7 @@ def _lips(scene: Scene, p: Points, surface: Surface) -> None:
 
 def _strokes(u: A, v: A) -> A:
     """Short hairs lying along v: 0..1."""
-    out: A = np.clip(0.55 + 0.8 * noise2(u, v) + 0.35 * noise2(u * 2.3, v * 1.4 + 7), 0, 1)
-    return out
+    return np.clip(0.55 + 0.8 * noise2(u, v) + 0.35 * noise2(u * 2.3, v * 1.4 + 7), 0, 1)
 
 
 def _brows(scene: Scene, p: Points, surface: Surface) -> None:

@@ -147,8 +147,7 @@ def _march_cones(field: Field, camera: Camera, t: A, far: float, *, reach: float
         live = live[(gap > 0.03) & (t[live] < far)]
         if live.size == 0:
             break
-    out: A = np.where(t < far, t, np.float32(far))
-    return out
+    return np.where(t < far, t, np.float32(far))
 
 
 def trace(field: Field, camera: Camera, count: int) -> tuple[NDArray[np.intp], A]:
