@@ -98,7 +98,7 @@ class StyleGan1(StyleGame):
         config, sizes = self.config, self._g.synthesis.sizes
         level = level_at(nimg, stable=config.stable_nimg, fade=config.fade_nimg, sizes=len(sizes))
         self._g.synthesis.level.fill_(level)
-        cast(Discriminator, self.networks["d"]).level.fill_(level)
+        self._d.level.fill_(level)
         top, self._share = shown(level)
         self._size, self._level = sizes[top], level / ONE
         self.batch_size = max(config.batch_base // self._size, config.batch_min)
@@ -157,6 +157,10 @@ class StyleGan1(StyleGame):
     @property
     def _g(self) -> Generator:
         return cast(Generator, self.networks["g"])
+
+    @property
+    def _d(self) -> Discriminator:
+        return cast(Discriminator, self.networks["d"])
 
 
 build = StyleGan1
