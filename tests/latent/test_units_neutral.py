@@ -143,6 +143,10 @@ def test_latents_are_found_by_the_encoder(faces: _Sittings, tmp_path: Path) -> N
         units.evaluate("made", out=tmp_path / "x", **place).run()
     with pytest.raises(InputError, match="--steps -1: 0 or more"):
         units.evaluate("made", out=tmp_path / "x", steps=-1, **place).run()
+    with pytest.raises(InputError, match="--latents are known already"):
+        units.evaluate("made", out=tmp_path / "x", latents=tmp_path / "u" / "latents.npz", **place).run()
+    with pytest.raises(InputError, match="--steps 3: --source RUN"):
+        units.evaluate("made", out=tmp_path / "x", steps=3).run()
 
 
 def test_first_frames_of_ckplus_are_the_neutral_ones(tmp_path: Path) -> None:

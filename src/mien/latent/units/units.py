@@ -50,14 +50,14 @@ def train(
     data
         Pictures with labels AU01, AU02, ...: ckplus:FOLDER, rendered:2000, or a zip or folder of ours.
     out
-        The model, a .safetensors file.
+        The model, a .safetensors file; latents that were found are kept beside it, as .npz.
     features
         What it reads them from: mesh (the face's shape), pixels, or latents; latents by default where they
         are given or can be found, else mesh.
     latents
         latents.npz of `mien project real`, or an .npz with a latent for each picture in the dataset's order.
     source
-        Instead of --latents, the generator whose latents are found: a run folder or a .safetensors file.
+        Instead of --latents, the generator whose latents are found: a run folder, a file, or packaged.
     encoder
         Its encoder, of `mien encoder`; the packaged generator has one.
     steps
@@ -117,7 +117,7 @@ def evaluate(
     latents
         latents.npz of `mien project real`, or an .npz with a latent for each picture in the dataset's order.
     source
-        Instead of --latents, the generator whose latents are found: a run folder or a .safetensors file.
+        Instead of --latents, the generator whose latents are found: a run folder, a file, or packaged.
     encoder
         Its encoder, of `mien encoder`; the packaged generator has one.
     steps
@@ -213,6 +213,11 @@ def _opened(
         raise InputError(f"--support {support}: 1 or more")
     if place.steps < 0:
         raise InputError(f"--steps {place.steps}: 0 or more")
+    finds = place.source is not None or place.encoder is not None
+    if finds and place.latents is not None:
+        raise InputError("--latents are known already; leave out --source and --encoder, which find some")
+    if place.steps and not finds:
+        raise InputError(f"--steps {place.steps}: --source RUN or packaged says of which generator")
     faces = Faces.open(data, place, neutral, events)
     return faces, faces.labels(data)
 
