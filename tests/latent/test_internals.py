@@ -9,6 +9,7 @@ from torch import nn
 
 from drawers import plain_file, styled_file
 from mien.cli import main
+from mien.core.checkpoint import load_generator, save_generator
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.internals import activations, internals, principal, saliency
@@ -66,6 +67,9 @@ def test_the_page_of_a_file_alone_says_that_it_has_no_discriminator(tmp_path):
 
 def test_the_packaged_model_shows_its_discriminator_and_others_data_is_refused(assets, tmp_path, fails):
     package(assets)
+    file = assets / "faces-64.discriminator.safetensors"
+    tensors, header = load_generator(file)
+    save_generator(file, {name: value.half() for name, value in tensors.items()}, header)  # as ours is stored
     images = np.random.RandomState(0).randint(0, 256, (6, 16, 16, 3), np.uint8)
     np.save(tmp_path / "reals.npy", images)
     assert main(["internals", "--data", "reals.npy", "--out", "p.html"]) == 0

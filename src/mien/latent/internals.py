@@ -191,7 +191,7 @@ def _discriminator(run: Path | None, drawing: Drawing) -> tuple[nn.Module | None
         network.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         return None, f"the discriminator does not fit ({' '.join(str(error).split())[:100]})"
-    return network.eval().requires_grad_(False), ""
+    return network.float().eval().requires_grad_(False), ""  # the packaged one is stored in half precision
 
 
 def _saliency(discriminator: nn.Module, images: Tensor, drawing: Drawing) -> Tensor:
