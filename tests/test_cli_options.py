@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-from mien.cli import GROUPS, app, main
+from mien.cli import EXAMPLES, GROUPS, app, main
 
 
 def test_the_list_of_commands_is_by_task_and_names_the_first_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +32,15 @@ def test_lines_of_a_docstring_are_joined_in_the_help(
     shown = capsys.readouterr().out
     assert "pictures: a folder, a zip, an .npy or .npz, as for --data" in shown
     assert "Example: mien evaluate" in shown
+
+
+def test_an_example_is_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert all(line.startswith(f"mien {command} ") for command, line in EXAMPLES.items())
+    for command in (*EXAMPLES, "units train", "detector evaluate"):
+        assert main([*command.split(), "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert ("Example: mien" in shown) == (command in EXAMPLES), command
+        assert f"Example: mien {command} " in shown or command not in EXAMPLES
 
 
 # Their help answers at once; that of others waits two seconds for torch, which their modules import.

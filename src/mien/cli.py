@@ -120,11 +120,12 @@ EXAMPLES = {
     "audit": "mien audit runs/00000-photos-lite-64 --out audit",
     "annotate": "mien annotate photos.zip --read age",
     "edit": "mien edit --seeds 3 --set smile=2 --strip age --out edited",
-    "learn": "mien directions learn runs/00000-photos-lite-64 --attributes smile,yaw,age",
-    "real": "mien project real packaged portrait.jpg --out found",
+    "directions learn": "mien directions learn runs/00000-photos-lite-64 --attributes smile,yaw,age",
+    "project real": "mien project real packaged portrait.jpg --out found",
     "mix": "mien mix --rows 0-3 --columns 4-9 --out mix.png",
     "video": "mien video --seeds 0-7 --loop --out faces.mp4",
     "detect": "mien detect photo.jpg faces/",
+    "units evaluate": "mien units evaluate films.zip --source packaged --out units",
     "render": "mien render heads.zip --count 1000 --size 64",
     "worth": "mien worth --real photographed.zip --synthetic rendered=rendered.zip --label gaze",
 }
@@ -157,7 +158,8 @@ def _app(name: str, help: str, commands: dict[str, tuple[str, str]]) -> App:
         **_PLACES.get(name, {}),
     )
     for number, (verb, (place, line)) in enumerate(commands.items()):
-        example = f"Example: {EXAMPLES[verb]}" if verb in EXAMPLES else ""
+        whole = verb if name == "mien" else f"{name} {verb}"
+        example = f"Example: {EXAMPLES[whole]}" if whole in EXAMPLES else ""
         where = _PLACES[verb] if name == "mien" else {"sort_key": number}
         made.command(place, name=verb, help=line, help_epilogue=example, **where)
     return made
