@@ -5,14 +5,17 @@ import os
 import random
 import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from execnet.gateway_base import MainThreadOnlyExecModel
 from hypothesis import settings
 
 import forked
@@ -51,6 +54,26 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 2
 
 
+# What many tests import and takes a tenth of a second or more: none that pytest rewrites, as anyio.
+_HEAVY = ("scipy.stats", "scipy.signal", "sklearn.linear_model", "sklearn.model_selection", "onnx")
+_HEAVY += ("torchmetrics.functional.image", "sqlalchemy")
+
+
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Workers are forks of one process that has imported what each would import for itself."""
+    shared = tempfile.TemporaryDirectory(prefix="mien-tests-")
+    config.add_cleanup(shared.cleanup)
+    os.environ[forked.SHARED] = shared.name
+    os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch are imported there
+    forked.preload(*(name for name in _HEAVY if find_spec(name.partition(".")[0])))
+    MainThreadOnlyExecModel.subprocess = forked.FOR_WORKERS
+
+
+def pytest_collection_finish() -> None:
+    """Who collects rubbish leaves alone the tests, which stay."""
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Weights that a network draws by itself are the same whenever a test runs."""
@@ -74,8 +97,9 @@ def _seed_all() -> None:
 # They take longest, in this order; those first that mostly wait: for exposures in a browser, killed
 # processes, ranks. Begun late, they leave cores idle.
 _LONGEST = ("study/test_page", "latent/test_docs_latent", "training/test_ranks", "study/test_designs")
-_LONGEST += ("training/test_kills", "scale/test_cluster", "evaluation/test_audit", "interop/test_export")
-_LONGEST += ("curate/test_curate_page", "evaluation/test_evaluate", "prepare/test_prepare")
+_LONGEST += ("training/test_kills", "scale/test_cluster", "evaluation/test_audit", "evaluation/test_modes")
+_LONGEST += ("interop/test_export", "curate/test_curate_page", "evaluation/test_evaluate")
+_LONGEST += ("prepare/test_prepare",)
 _LONGEST += ("study/test_sessions", "core/test_checkpoint_strangers", "scale/test_storage")
 _LONGEST += ("latent/test_edit_page", "translation/test_refine", "evaluation/test_evaluate_docs")
 _LONGEST += ("collect/test_collect_kills", "training/test_divergence", "training/test_ranks_options")

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+SHARED = "FOLDER_SHARED_BY_TESTS"  # the variable that names it, where workers of xdist run tests
 PRELOADED = ("mien.training.train", "mien.prepare.worker", "mien.core.network", "mien.interop._readers")
 PRELOADED += ("mien.terminal", "torch._dynamo")  # which the first step of an optimiser imports: a second
 _PLAIN = ("preexec_fn", "shell", "startupinfo", "creationflags")  # what only a process as ever can do
@@ -40,6 +41,8 @@ _is_fork = False  # whether this process was forked here, and can fork itself
 class Popen(subprocess.Popen[Any]):
     """As `subprocess.Popen`."""
 
+    forks = False  # whether it has a forker of its own from the first, as it is here and now
+
     def _execute_child(self, *arguments: Any) -> None:
         asked = inspect.signature(super()._execute_child).bind(*arguments).arguments  # type: ignore[misc]
         command = _python(asked["args"])
@@ -51,6 +54,7 @@ class Popen(subprocess.Popen[Any]):
             "folder": str(Path(asked["cwd"] or ".").absolute()),
             "environment": dict(os.environ if asked["env"] is None else asked["env"]),
             "session": bool(asked["start_new_session"]),
+            "forks": self.forks,
             "numbers": [0, 1, 2, *asked["pass_fds"]],
         }
         ends = [asked[name] for name in ("p2cread", "c2pwrite", "errwrite")]
@@ -59,6 +63,12 @@ class Popen(subprocess.Popen[Any]):
         self._child_created = True
         pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(asked[name] for name in pipes))  # type: ignore[attr-defined]
+
+
+class ForkingPopen(Popen):
+    """As `subprocess.Popen`, for what starts many programs: none of them has what it imports or patches."""
+
+    forks = True
 
 
 def run(command: Sequence[Any], *, check: bool = False, timeout: float | None = None, **how: Any) -> Any:
@@ -203,17 +213,29 @@ def _serve(link: socket.socket) -> None:
                 os.close(other)
             while os.getppid() == own:  # it is a child of who asked from the first
                 time.sleep(0.0005)
-            return _become(task, streams)
+            return _forks_too(task, streams) if task["forks"] else _become(task, streams)
         os.waitpid(between, 0)  # now the child is that of who asked
         link.send(os.read(reader, 20))
         for other in (reader, writer, *streams):
             os.close(other)
 
 
-def _become(task: dict[str, Any], streams: list[int]) -> None:
-    """Run a command in this fork, as `python COMMAND` does."""
+def _forks_too(task: dict[str, Any], streams: list[int]) -> None:
+    """As `_become`, beside a fork of this that forks for it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork():
+        theirs.close()
+        atexit.register(ours.close)
+        return _become(task, streams, ours)
+    for other in (ours.detach(), *streams):
+        os.close(other)
+    _serve(theirs)
+
+
+def _become(task: dict[str, Any], streams: list[int], forker: socket.socket | None = None) -> None:
+    """Run a command in this fork, as `python COMMAND` does. forker: the link to its own, if it has one."""
     global _forker, _is_fork
-    _forker, _is_fork = None, True
+    _forker, _is_fork = forker, True
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if task["session"]:
         os.setsid()
@@ -248,5 +270,6 @@ def _interpret(kind: str, rest: list[str]) -> None:
         runpy.run_path(kind, run_name="__main__")
 
 
-# What stands in for the module `subprocess` where a module of mien starts Python itself.
+# What stands in for the module `subprocess` where a module of mien starts Python itself; where xdist does.
 LIKE_SUBPROCESS = types.SimpleNamespace(**{**vars(subprocess), "Popen": Popen, "run": run})
+FOR_WORKERS = types.SimpleNamespace(**{**vars(subprocess), "Popen": ForkingPopen})

@@ -1,33 +1,34 @@
 """Several processes that train together, without a launcher: for tests."""
 
-import multiprocessing
 import os
 import sys
 import tempfile
 from collections.abc import Callable
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 
+import forked
+
 _PATIENCE = 120.0  # seconds
-PRELOADED = ["mien.training.session", "torch._dynamo"]  # of the process that forks, once for all ranks
+_CODE = "import sys; sys.path.insert(0, sys.argv[1]); import ranked; ranked.serve(int(sys.argv[2]))"
 
 
 class Ranks:
     """`count` processes joined by gloo, which run one function after the other, each time all of them."""
 
     def __init__(self, count: int) -> None:
-        context = multiprocessing.get_context("forkserver")  # imports torch once, whatever tests have run
-        context.set_forkserver_preload(PRELOADED)
         self._folder = tempfile.TemporaryDirectory()
         self._ends, self._processes = [], []
         for rank in range(count):
-            end, theirs = context.Pipe()
-            arguments = (theirs, rank, count, str(Path(self._folder.name, "store")), list(sys.path))
-            process = context.Process(target=_serve, args=arguments, daemon=True)
-            process.start()
+            end, theirs = Pipe()
+            code = [sys.executable, "-c", _CODE, str(Path(__file__).parent), str(theirs.fileno())]
+            process = forked.Popen(code, pass_fds=[theirs.fileno()])
+            theirs.close()
+            end.send((list(sys.path), rank, count, str(Path(self._folder.name, "store"))))
             self._ends.append(end)
             self._processes.append(process)
 
@@ -47,16 +48,23 @@ class Ranks:
     def close(self) -> None:
         for process in self._processes:
             process.kill()
-            process.join()
+            process.wait()
+        for end in self._ends:
+            end.close()
         self._folder.cleanup()
 
 
-def _serve(end: Connection, rank: int, count: int, store: str, path: list[str]) -> None:
-    sys.path[:] = path
+def serve(number: int) -> None:
+    """Be one of them. number: of the descriptor of a connection to who asks."""
+    end = Connection(number)
+    sys.path[:], rank, count, store = end.recv()
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
     while True:
-        function, arguments = end.recv()
+        try:
+            function, arguments = end.recv()
+        except EOFError:  # who asked has ended
+            return
         try:
             end.send(function(*arguments))
         except Exception as error:
