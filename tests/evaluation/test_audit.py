@@ -15,7 +15,7 @@ from mien.evaluation import copies
 from mien.evaluation import verdict as module
 from mien.evaluation.audit import audit
 from mien.evaluation.verdict import attraction, authenticity, c_t
-from mien.render.people import render_people
+from rendered_heads import small_heads
 
 pytestmark = pytest.mark.skipif(
     any(artefacts.artefact_path(name) is None for name in ("lpips-alexnet", "identity")),
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def people():
     """Rendered heads of as many people, uint8 [120, 3, 64, 64]."""
-    return torch.from_numpy(render_people(120, size=64, seed=5)[0])
+    return torch.from_numpy(small_heads(120))
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.packed import PackWriter, encode_png
 from mien.core.run import RunFolder
 from mien.core.types import Spec
-from mien.evaluation import audit, measure
+from mien.evaluation import audit, measure, mode_scores
 from mien.models import lite
-from mien.render.people import render_people
+from rendered_heads import small_heads
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evaluate.md"
 COMMANDS = re.findall(r"^    mien (.*)$", PAGE.read_text("utf-8"), re.MULTILINE)
@@ -32,7 +32,8 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(audit, "_PLANTED", 3)
     monkeypatch.setattr(measure, "_PATHS", 16)
-    images = render_people(72, size=64, seed=3)[0]
+    monkeypatch.setattr(mode_scores, "_PLANTINGS", 8)
+    images = small_heads(72)
     for name, part in (("photos.zip", images[:60]), ("unseen.zip", images[60:])):
         with PackWriter(Path(name)) as pack:
             for image in part:
