@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ RATING: dict[str, Callable[[np.random.Generator], Answer]] = {
 }
 
 
+@cache
 def expected_hype_time() -> float:
     """The mean modal exposure of very many such raters, by the staircase alone."""
     task = HypeTime(kind="hype-time", **TASKS["hype-time"])
