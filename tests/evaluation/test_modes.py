@@ -77,7 +77,7 @@ def cloud(count, seed=0):
 
 
 @pytest.mark.slow
-def test_the_stated_power_is_that_of_fresh_losses():
+def test_the_stated_power_is_that_of_fresh_losses(monkeypatch):
     """Losses of clusters of 1,200 images; the stated powers know 500 others."""
     images, rng, found = cloud(1200), np.random.RandomState(0), []
     for seed in range(40):
@@ -85,6 +85,7 @@ def test_the_stated_power_is_that_of_fresh_losses():
         kept, rest = np.split(rng.permutation(1200), [500])
         fakes = rest[~np.isin(kinds[rest], rng.choice(20, 2, replace=False))][:400]
         found.append(bool(occupancy(images[kept], images[fakes]).missing))
+    monkeypatch.setattr(mode_scores, "_PLANTINGS", 36)
     stated = [power(cloud(500, seed), 400, seed=seed) for seed in (1, 2)]
     assert np.mean([each.chance for each in stated]) == pytest.approx(np.mean(found), abs=0.2)
     assert all(each.low < np.mean(found) < each.high for each in stated)
@@ -141,6 +142,7 @@ def coloured(count, *, hues, seed=0):
 def test_the_command_shows_what_is_missing(tmp_path, monkeypatch, fails):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(mode_scores, "_PLANTINGS", 8)
     np.save("train.npy", coloured(120, hues=range(10)))
     np.save("fakes.npy", coloured(120, hues=range(1, 10), seed=1))
     np.save("few.npy", coloured(20, hues=[1]))
