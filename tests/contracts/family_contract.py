@@ -156,12 +156,11 @@ class TrainableContract:
         return first + self.run(resumed, dataset, 3), resumed
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("count", [2, 3])
     def test_ranks_train_as_one_process(
-        self, dataset: ArrayDataset, straight: Straight, count: int, ranks_of: Callable[[int], Ranks]
+        self, dataset: ArrayDataset, straight: Straight, ranks_of: Callable[[int], Ranks]
     ) -> None:
         """The same losses and weights, and all ranks the same bits; three share no batch here evenly."""
-        together = ranks_of(count).run(run_as_rank, type(self), dataset)
+        together = ranks_of(3).run(run_as_rank, type(self), dataset)
         for values, state in together:
             assert_near([record.values for record in straight.records[:STEPS]], values, "values")
             assert_near(plain(straight.states[STEPS]), state)

@@ -141,11 +141,16 @@ def fifty_steps() -> tuple[list[dict[str, float]], Any]:
     return [step.values for step in steps], plain(training.state_dict()["networks"])
 
 
+@pytest.fixture(scope="module")
+def fifty_alone() -> tuple[list[dict[str, float]], Any]:
+    return fifty_steps()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
-def test_fifty_steps_of_64_are_those_of_one_process(ranks_of: Start, count: int) -> None:
+def test_fifty_steps_of_64_are_those_of_one_process(ranks_of: Start, count: int, fifty_alone: Any) -> None:
     """Twice 32, or 21, 21 and 22."""
-    losses, networks = fifty_steps()
+    losses, networks = fifty_alone
     for values, state in ranks_of(count).run(fifty_steps):
         for step, expected in zip(values, losses, strict=True):
             for name in ("Loss/D/loss", "Loss/G/loss"):
