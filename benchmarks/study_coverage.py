@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from mien.study.analyses import modal_exposure
 from mien.study.design import HypeTime, parse_design
 from mien.study.plan import next_exposure
-from mien.study.real_or_fake import modal_exposure
 from mien.study.records import Records, Vote
 from mien.study.results import analyse
 

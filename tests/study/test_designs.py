@@ -11,11 +11,11 @@ import pytest
 from raters import TASKS, Answer, Trial, detector, make_study, run_all, serving, share_right
 from scipy import stats
 
+from mien.study.analyses import modal_exposure
 from mien.study.commands import results
 from mien.study.design import HypeTime
 from mien.study.findings import Figure
 from mien.study.plan import next_exposure
-from mien.study.real_or_fake import modal_exposure
 
 RATERS = 10
 # A 95 % interval misses the truth in one of twenty, and here are thirty; so widened, in one of a thousand.

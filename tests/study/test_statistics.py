@@ -7,19 +7,20 @@ import pytest
 from raters import design_of
 from sklearn.linear_model import LogisticRegression
 
+from mien.study.analyses import bradley_terry, modal_exposure, wins_of
 from mien.study.design import HypeTime, parse_design
 from mien.study.findings import (
+    Curve,
+    Fits,
     alpha_interval,
     counts_of,
     expanded_tail,
     krippendorff_alpha,
+    levels,
     rater_intervals,
     weighted_mean,
 )
-from mien.study.opinions import bradley_terry, wins_of
 from mien.study.plan import next_exposure
-from mien.study.psychometric import Curve, Fits, levels
-from mien.study.real_or_fake import modal_exposure
 from mien.study.records import Records, Vote
 from mien.study.results import analyse
 

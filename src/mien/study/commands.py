@@ -28,6 +28,8 @@ def new(events: Events, design: Path, /, *, db: str | None = None, example: Kind
         Write a commented example of this kind to DESIGN instead, and stop.
     """
     _check_extra()
+    from sqlalchemy.engine import make_url
+
     from mien.study.make import make_study, write_example
 
     if example is not None:
@@ -35,7 +37,8 @@ def new(events: Events, design: Path, /, *, db: str | None = None, example: Kind
         return str(design)
     place = db or str(design.with_suffix(".sqlite"))
     make_study(events, design, place)
-    events.note(f"next: mien study serve {_without_password(place)}")
+    shown = make_url(place).render_as_string(hide_password=True) if "://" in place else place
+    events.note(f"next: mien study serve {shown}")
     return place
 
 
@@ -136,9 +139,3 @@ def _check_extra() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MienError(f"study needs FastAPI and SQLAlchemy; {install('study')}") from error
-
-
-def _without_password(place: str) -> str:
-    from sqlalchemy.engine import make_url
-
-    return make_url(place).render_as_string(hide_password=True) if "://" in place else place

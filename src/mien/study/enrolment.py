@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from mien.study.loaded import Refused, Study
+from mien.study.loaded import Refused, Study, new_code, participant_code, participant_link
 from mien.study.plan import MAIN, Available, arms, draw_plan
 from mien.study.store import (
     FINISHED,
@@ -20,7 +20,6 @@ from mien.study.store import (
     trials,
     votes,
 )
-from mien.study.tokens import new_code, participant_code, participant_link
 
 _IDLE = timedelta(hours=2)  # after that, who has not finished no longer counts for a quota
 
@@ -34,9 +33,7 @@ class Enrolment:
     def resume(self, recruitment: str) -> str | None:
         """The link of whoever came with this recruitment id before."""
         with self.store.reading() as connection:
-            code = connection.execute(
-                select(participants.c.code).where(participants.c.recruitment == recruitment)
-            ).scalar_one_or_none()
+            code = _code_of(connection, recruitment)
         return None if code is None else participant_link(self.study.key, code)
 
     def enrol(self, recruitment: str | None, answers: Mapping[str, str]) -> str:
@@ -50,31 +47,22 @@ class Enrolment:
         if recruitment is not None and (known := self.resume(recruitment)):
             return known
         self.study.check_open()
-        chosen = self._check_questions(answers)
+        for question in self.design.questions:
+            if answers.get(question.name) not in question.choices:
+                raise Refused(422, "question", f"Please answer: {question.text}")
+        chosen = {question.name: answers[question.name] for question in self.design.questions}
 
         def admit(connection: Connection) -> str:
-            number = self._next_number(connection)
-            if recruitment is not None:
-                met = select(participants.c.code).where(participants.c.recruitment == recruitment)
-                if code := connection.execute(met).scalar_one_or_none():
-                    return str(code)
+            # A number of one's own; until the transaction ends, nobody else enrols.
+            number: int = connection.execute(select(studies.c.enrolled).with_for_update()).scalar_one()
+            connection.execute(update(studies).values(enrolled=number + 1))
+            if recruitment is not None and (code := _code_of(connection, recruitment)):
+                return code
             self._check_quotas(connection, chosen)
             return self._insert(connection, number, recruitment, chosen)
 
         admitted: str = self.store.write(admit)
         return participant_link(self.study.key, admitted)
-
-    def _check_questions(self, answers: Mapping[str, str]) -> dict[str, str]:
-        for question in self.design.questions:
-            if answers.get(question.name) not in question.choices:
-                raise Refused(422, "question", f"Please answer: {question.text}")
-        return {question.name: answers[question.name] for question in self.design.questions}
-
-    def _next_number(self, connection: Connection) -> int:
-        """A number of one's own; until the transaction ends, nobody else enrols."""
-        number: int = connection.execute(select(studies.c.enrolled).with_for_update()).scalar_one()
-        connection.execute(update(studies).values(enrolled=number + 1))
-        return number
 
     def _check_quotas(self, connection: Connection, chosen: Mapping[str, str]) -> None:
         """Raise Refused where enough have finished or are at it."""
@@ -93,19 +81,23 @@ class Enrolment:
         self, connection: Connection, number: int, recruitment: str | None, answers: Mapping[str, str]
     ) -> str:
         code, arm = new_code(), self._arm(connection)
-        planned = draw_plan(self.design, self._main(connection), self.study.practice, number=number, arm=arm)
+        query = select(pictures.c.set, pictures.c.id, pictures.c.planned).where(pictures.c.role == "main")
+        main: dict[str, list[Available]] = {one.name: [] for one in self.design.sets}
+        for name, id, planned in connection.execute(query.order_by(pictures.c.id)):
+            main[name].append(Available(id, planned))
+        plan = draw_plan(self.design, main, self.study.practice, number=number, arm=arm)
         row = {"number": number, "code": code, "recruitment": recruitment, "arm": arm, "answers": answers}
-        row |= {"state": STARTED, "position": 0, "total": len(planned), "device": {}}
+        row |= {"state": STARTED, "position": 0, "total": len(plan), "device": {}}
         row |= {"consented_at": now(), "seen_at": now()}
         connection.execute(insert(participants), row)
         mine = select(participants.c.id).where(participants.c.code == code)
         owner = connection.execute(mine).scalar_one()
         rows = [
             {"participant_id": owner, "position": position, "served": 0} | trial._asdict()
-            for position, trial in enumerate(planned)
+            for position, trial in enumerate(plan)
         ]
         connection.execute(insert(trials), rows)
-        _count_planned(connection, [id for one in planned if one.phase == MAIN for id in one.pictures], 1)
+        _count_planned(connection, [id for one in plan if one.phase == MAIN for id in one.pictures], 1)
         return code
 
     def _arm(self, connection: Connection) -> str | None:
@@ -117,18 +109,17 @@ class Enrolment:
         counts |= dict(connection.execute(grouped).all())
         return min(counts, key=lambda arm: counts[arm])
 
-    def _main(self, connection: Connection) -> dict[str, list[Available]]:
-        query = select(pictures.c.set, pictures.c.id, pictures.c.planned).where(pictures.c.role == "main")
-        groups: dict[str, list[Available]] = {one.name: [] for one in self.design.sets}
-        for name, id, planned in connection.execute(query.order_by(pictures.c.id)):
-            groups[name].append(Available(id, planned))
-        return groups
-
     def withdraw(self, link: str) -> None:
         """Delete all data of the participant who asks. Raises Refused where the link is not known."""
         code = participant_code(self.study.key, link)
         if code is None or not delete_participant(self.store, code):
             raise Refused(404, "unknown", "This link is not known here; there is nothing to delete.")
+
+
+def _code_of(connection: Connection, recruitment: str) -> str | None:
+    met = select(participants.c.code).where(participants.c.recruitment == recruitment)
+    code: str | None = connection.execute(met).scalar_one_or_none()
+    return code
 
 
 def delete_participant(store: Store, code: str) -> bool:

@@ -1,10 +1,16 @@
-"""Findings of a study: figures with intervals over raters, agreement, sentences."""
+"""Findings of a study: figures with intervals over raters, agreement, sentences; a psychometric function.
 
+How often raters are right as exposure grows: p(t) = 1/2 + (1/2 - lapse) / (1 + (t / midpoint) ** -slope),
+fitted by maximum likelihood (Wichmann and Hill 2001). The likelihood is computed on a grid: no start value
+matters, a thousand resamples take a second.
+"""
+
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel
@@ -12,8 +18,61 @@ from scipy import stats
 
 from mien.attributes.agreement import resampled
 from mien.core.score import Interval
-from mien.study.psychometric import Curve
 from mien.study.records import Vote
+
+TARGET = 0.75
+_MIDPOINTS, _SLOPES, _LAPSES = 240, np.geomspace(0.4, 12, 24), (0.0, 0.02, 0.05)
+_BEYOND = 4.0  # how far outside of the shown exposures a midpoint may lie, as a factor
+_AT_ONCE = 2_000_000
+
+
+class Curve(NamedTuple):
+    """A fitted function. midpoint in ms."""
+
+    midpoint: float
+    slope: float
+    lapse: float
+
+    def at(self, exposures_ms: np.ndarray) -> np.ndarray:
+        """The share of right answers."""
+        with np.errstate(over="ignore"):
+            rise = 1 / (1 + (exposures_ms / self.midpoint) ** -self.slope)
+        return np.asarray(0.5 + (0.5 - self.lapse) * rise)
+
+    @property
+    def threshold(self) -> float:
+        """The exposure in ms at which `TARGET` are right."""
+        share = (TARGET - 0.5) / (0.5 - self.lapse)
+        return float(self.midpoint * (share / (1 - share)) ** (1 / self.slope))
+
+
+class Fits:
+    """Fits to right and wrong answers at some exposures. exposures_ms: float [L], rising, all different."""
+
+    def __init__(self, exposures_ms: np.ndarray) -> None:
+        low, high = exposures_ms[0] / _BEYOND, exposures_ms[-1] * _BEYOND
+        midpoints = np.geomspace(low, high, _MIDPOINTS)
+        self.curves = [Curve(*values) for values in itertools.product(midpoints, _SLOPES, _LAPSES)]
+        share = np.stack([curve.at(exposures_ms) for curve in self.curves], axis=1)
+        share = np.clip(share, 1e-6, 1 - 1e-6)
+        self._log_right, self._log_wrong = np.log(share), np.log1p(-share)
+        self.thresholds = np.array([curve.threshold for curve in self.curves])
+
+    def best(self, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+        """Index of the likeliest curve for each row of counts, float [B, L] each: int [B]."""
+        step = max(1, _AT_ONCE // len(self.curves))
+        thresholds = [
+            np.argmax(right[i : i + step] @ self._log_right + wrong[i : i + step] @ self._log_wrong, axis=1)
+            for i in range(0, len(right), step)
+        ]
+        return np.concatenate(thresholds)
+
+
+def levels(exposures_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different exposures, to the millisecond, and which of them each trial had: float [L], int [N]."""
+    distinct, owner = np.unique(np.maximum(np.round(exposures_ms), 1.0), return_inverse=True)
+    return distinct, owner
+
 
 Floats = np.ndarray
 Level = Literal["nominal", "ordinal", "interval"]
@@ -60,15 +119,8 @@ def rater_intervals(
     if num_raters < 2:
         return [(float(value), None, None) for value in values]
     tail = expanded_tail(num_raters)
-    ends: list[Ends] = []
-    for value, draws in zip(values, resampled(raters, statistics, seed=seed), strict=True):
-        defined = draws[np.isfinite(draws)]
-        if not len(defined) or not math.isfinite(value):
-            ends.append((float(value), None, None))
-        else:
-            low, high = np.quantile(defined, (tail, 1 - tail))
-            ends.append((float(value), float(low), float(high)))
-    return ends
+    resamples = resampled(raters, statistics, seed=seed)
+    return [_ends(value, draws, tail) for value, draws in zip(values, resamples, strict=True)]
 
 
 def expanded_tail(num_raters: int) -> float:
@@ -116,9 +168,7 @@ def krippendorff_alpha(counts: np.ndarray, values: Sequence[Any], level: Level) 
     return _alpha(counts, _coincidences(counts), np.ones(len(counts)), _distance(values, level))
 
 
-def alpha_interval(
-    counts: np.ndarray, values: Sequence[Any], level: Level, *, seed: int = 0
-) -> tuple[float, float | None, float | None]:
+def alpha_interval(counts: np.ndarray, values: Sequence[Any], level: Level, *, seed: int = 0) -> Ends:
     """Alpha with its 95 % interval by a bootstrap over units."""
     value = krippendorff_alpha(counts, values, level)
     if len(counts) < 2:
@@ -127,11 +177,16 @@ def alpha_interval(
     coincidences, distance = _coincidences(counts), _distance(values, level)
     weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=_RESAMPLES)
     draws = np.array([_alpha(counts, coincidences, row, distance) for row in weights])
+    return _ends(value, draws, 0.025)
+
+
+def _ends(value: float, draws: np.ndarray, tail: float) -> Ends:
+    """A value with the quantiles of those of its resamples in which it is defined, if there are any."""
     draws = draws[np.isfinite(draws)]
-    if not len(draws):
-        return value, None, None
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return value, float(low), float(high)
+    if not len(draws) or not math.isfinite(value):
+        return float(value), None, None
+    low, high = np.quantile(draws, (tail, 1 - tail))
+    return float(value), float(low), float(high)
 
 
 def _coincidences(counts: np.ndarray) -> np.ndarray:
@@ -157,18 +212,15 @@ def _alpha(
 
 def _distance(values: Sequence[Any], level: Level) -> Callable[[np.ndarray], np.ndarray]:
     """Squared distances between values [V, V], from how often each value occurs [V]."""
-    if level == "nominal":
-        return lambda totals: 1.0 - np.eye(len(totals))
-    if level == "interval":
-        numbers = np.asarray(values, float)
-        return lambda totals: (numbers[:, None] - numbers[None, :]) ** 2
-    return _ordinal
 
+    def squared(totals: np.ndarray) -> np.ndarray:
+        if level == "nominal":
+            return 1.0 - np.eye(len(totals))
+        # Ordinal: how many ratings lie between two values, half of either's own among them.
+        places = np.asarray(values, float) if level == "interval" else np.cumsum(totals) - totals / 2
+        return np.asarray((places[:, None] - places[None, :]) ** 2)
 
-def _ordinal(totals: np.ndarray) -> np.ndarray:
-    """How many ratings lie between two values, half of either's own among them; squared."""
-    middle = np.cumsum(totals) - totals / 2
-    return np.asarray((middle[:, None] - middle[None, :]) ** 2)
+    return squared
 
 
 @dataclass

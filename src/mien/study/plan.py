@@ -113,17 +113,12 @@ def pictures_needed(design: Design) -> dict[str, int]:
     practice = Counter(name for trial in practice_sets(design) for name in trial)
     if _compares_pictures(design):
         return {one.name: practice[one.name] + (2 if len(design.sets) == 1 else 1) for one in design.sets}
-    needed: dict[str, int] = {}
-    for number, arm in itertools.product(range(_turns(design)), arms(design) or (None,)):
-        shown = Counter(name for one in conditions(design, number, arm) for name in one.sets)
-        needed = {name: max(needed.get(name, 0), shown[name]) for name in needed.keys() | shown.keys()}
-    return {one.name: needed.get(one.name, 0) + practice[one.name] for one in design.sets}
-
-
-def _turns(design: Design) -> int:
-    """After how many participants the conditions repeat."""
+    needed = Counter[str]()
     count = len(design.sets)
-    return max(count, count * (count - 1) // 2)
+    turns = max(count, count * (count - 1) // 2)  # participants after whom the conditions repeat
+    for number, arm in itertools.product(range(turns), arms(design) or (None,)):
+        needed |= Counter(name for one in conditions(design, number, arm) for name in one.sets)  # the larger
+    return {one.name: needed[one.name] + practice[one.name] for one in design.sets}
 
 
 def pairs_available(num_pictures: int) -> int:
@@ -174,8 +169,12 @@ def _with_pictures(
     main: Mapping[str, Sequence[Available]],
     rng: np.random.Generator,
 ) -> list[PlannedTrial]:
-    counts = Counter(name for one in ordered for name in one.sets)
-    dealt = {name: iter(_least_planned(main[name], count, rng)) for name, count in sorted(counts.items())}
+    """The pictures of each condition: those that were planned least often, in random order."""
+    dealt = {}
+    for name, count in sorted(Counter(name for one in ordered for name in one.sets).items()):
+        shuffled = [main[name][i] for i in rng.permutation(len(main[name]))]
+        chosen = [one.id for one in sorted(shuffled, key=lambda one: one.planned)[:count]]
+        dealt[name] = iter([chosen[i] for i in rng.permutation(len(chosen))])
     trials = []
     for one in ordered:
         pictures = tuple(next(dealt[name]) for name in one.sets)
@@ -188,13 +187,6 @@ def _expected(design: Design, sets: Sequence[str]) -> str | None:
     if not asks_real_or_fake(design.task):
         return None
     return REAL if sets[0] == design.real.name else FAKE
-
-
-def _least_planned(pictures: Sequence[Available], count: int, rng: np.random.Generator) -> list[int]:
-    """Ids of the `count` pictures that were planned least often, in random order."""
-    shuffled = [pictures[i] for i in rng.permutation(len(pictures))]
-    chosen = [one.id for one in sorted(shuffled, key=lambda one: one.planned)[:count]]
-    return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
 def _picture_pairs(

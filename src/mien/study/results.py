@@ -14,6 +14,7 @@ from mien.core.atomic import write_text
 from mien.core.events import Column, Table
 from mien.reports.charts import interval_chart, number
 from mien.reports.page import render
+from mien.study.analyses import attributes, categorise, hype_infinity, hype_time, prefer, rate
 from mien.study.design import (
     Attributes,
     Categorise,
@@ -23,10 +24,7 @@ from mien.study.design import (
     Prefer,
     Rate,
 )
-from mien.study.findings import AGREEMENT, Figure, Findings
-from mien.study.opinions import attributes, prefer, rate
-from mien.study.psychometric import TARGET, Curve
-from mien.study.real_or_fake import categorise, hype_infinity, hype_time
+from mien.study.findings import AGREEMENT, TARGET, Curve, Figure, Findings
 from mien.study.records import Records, Vote, participants_csv, votes_csv
 
 _FEW_RATERS = 10
@@ -236,7 +234,7 @@ def results_page(records: Records, findings: Findings) -> str:
             *_screens(records),
         ],
         "tables": tables,
-        "charts": [*_curves(findings), *_bars(findings)],
+        "charts": _charts(findings),
         "left_out": records.left_out,
         "excluded": [(one.code, one.left_out) for one in excluded],
         "refused": records.incidents,
@@ -245,19 +243,13 @@ def results_page(records: Records, findings: Findings) -> str:
     return render("study_results.html.j2", context)
 
 
-def _curves(findings: Findings) -> list[tuple[str, Markup]]:
+def _charts(findings: Findings) -> list[tuple[str, Markup]]:
     thresholds = {one.row: one for one in findings.figures if one.table == "threshold"}
-    return [
-        (
-            f"{name}: right answers by achieved exposure",
-            exposure_chart(points, curve, thresholds.get(name), title=f"{name}: right answers by exposure"),
-        )
-        for name, (points, curve) in findings.curves.items()
-    ]
-
-
-def _bars(findings: Findings) -> list[tuple[str, Markup]]:
     charts = []
+    for name, (points, curve) in findings.curves.items():
+        title = f"{name}: right answers by exposure"
+        chart = exposure_chart(points, curve, thresholds.get(name), title=title)
+        charts.append((f"{name}: right answers by achieved exposure", chart))
     for name, (columns, rows) in tables_of(findings.figures).items():
         for place, column in enumerate(columns if name in _CHARTED else ()):
             cells: list[tuple[str, Figure]] = [(row, c) for row, made in rows if (c := made[place])]
@@ -271,26 +263,21 @@ def _bars(findings: Findings) -> list[tuple[str, Markup]]:
 def _screens(records: Records) -> list[tuple[str, str]]:
     """Refresh rates, and how far exposures were off."""
     rates = sorted(one.device["refresh_hz"] for one in records.participants if one.device.get("refresh_hz"))
-    shown = [vote for vote in records.votes if vote.frames_planned and vote.frames_shown is not None]
+    pairs = [(vote.frames_shown, vote.frames_planned) for vote in records.votes]
+    off = [abs(shown - planned) for shown, planned in pairs if planned and shown is not None]
     facts = []
     if rates:
         ends = " to ".join(dict.fromkeys(f"{rate:.0f}" for rate in (rates[0], rates[-1])))
         facts.append(("Refresh rates", f"{ends} Hz, screens: {len(rates)}"))
-    if shown:
-        exact = sum(vote.frames_shown == vote.frames_planned for vote in shown)
-        near = sum(abs((vote.frames_shown or 0) - (vote.frames_planned or 0)) <= 1 for vote in shown)
-        shares = f"{exact / len(shown):.1%} exact, {near / len(shown):.1%} within one, of {len(shown):,}"
-        facts.append(("Exposures in frames", shares))
+    if off:
+        exact, near = (sum(frames <= most for frames in off) / len(off) for most in (0, 1))
+        facts.append(("Exposures in frames", f"{exact:.1%} exact, {near:.1%} within one, of {len(off):,}"))
     return facts
 
 
 def _settings(records: Records) -> list[tuple[str, str]]:
     design = records.design
-    parts = {"task": design.task, "exclusion": design.exclusion}
-    rows = [
-        (f"{name}.{key}", str(value))
-        for name, part in parts.items()
-        for key, value in part.model_dump().items()
-    ]
+    rows = [(f"task.{key}", str(value)) for key, value in design.task.model_dump().items()]
+    rows += [(f"exclusion.{key}", str(value)) for key, value in design.exclusion.model_dump().items()]
     rows += [(f"sets.{one.name}", f"{one.path}{' (real)' if one.real else ''}") for one in design.sets]
     return [*rows, ("seed", str(design.seed)), ("too_fast_ms", f"{design.too_fast_ms:g}")]

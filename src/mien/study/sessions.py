@@ -13,17 +13,20 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from mien.study.design import HypeTime, Timed
-from mien.study.loaded import Refused, Study, check_answer, is_correct
-from mien.study.plan import CHECK, MAIN, PRACTICE, next_exposure
-from mien.study.store import FINISHED, incidents, now, participants, trials, votes
-from mien.study.tokens import (
+from mien.study.loaded import (
+    Refused,
+    Study,
     TrialToken,
+    check_answer,
     completion_code,
+    is_correct,
     participant_code,
     read_trial_token,
     sign,
     trial_token,
 )
+from mien.study.plan import CHECK, MAIN, PRACTICE, next_exposure
+from mien.study.store import FINISHED, incidents, now, participants, trials, votes
 
 _EARLY = 0.1  # of a trial's time that a rater's clock may run fast
 _MOST_INCIDENTS = 200
@@ -122,16 +125,12 @@ class Sessions:
             raise Refused(404, "unknown", words)
         if row.state != FINISHED:
             self.study.check_open()
-            self._check_expiry(row)
+            days = self.design.link_days
+            consented = datetime.fromisoformat(row.consented_at)
+            if days is not None and datetime.now(UTC) >= consented + timedelta(days=days):
+                words = "This link has expired. The answers that you gave are kept; thank you."
+                raise Refused(410, "expired", words)
         return row
-
-    def _check_expiry(self, participant: Row[Any]) -> None:
-        if self.design.link_days is None:
-            return
-        ends = datetime.fromisoformat(participant.consented_at) + timedelta(days=self.design.link_days)
-        if datetime.now(UTC) >= ends:
-            words = "This link has expired. The answers that you gave are kept; thank you."
-            raise Refused(410, "expired", words)
 
     def _serve(
         self, connection: Connection, participant: Row[Any], trial: Row[Any] | None, *, count: bool = True
@@ -143,6 +142,11 @@ class Sessions:
             connection.execute(_BEGUN, {"trial": trial.id})
         exposure = self._exposure(connection, trial)
         issued = TrialToken(trial.position, exposure, int(time.time() * 1000))
+        masks, task = [], self.design.task
+        if exposure is not None and isinstance(task, Timed):  # the same whenever it is asked for
+            known = self.study.masks
+            start = int(sign(self.study.key, "masks", participant.code, trial.position)[:8], 16)
+            masks = [known[(start + i) % len(known)] for i in range(task.masks)]
         return {
             "state": trial.phase,
             "block": trial.block,
@@ -151,7 +155,7 @@ class Sessions:
             "token": trial_token(self.study.key, participant.code, issued),
             "pictures": [self.study.names[id] for id in trial.pictures],
             "exposure_ms": exposure,
-            "masks": [] if exposure is None else self._masks_of(participant.code, trial.position),
+            "masks": masks,
             "check": trial.expected if trial.phase == CHECK else None,
         }
 
@@ -177,13 +181,6 @@ class Sessions:
         which = {"owner": trial.participant_id, "of_block": trial.block}
         last = connection.execute(_LAST_IN_BLOCK, which).one_or_none()
         return next_exposure(task, None if last is None else last.exposure_ms, bool(last and last.correct))
-
-    def _masks_of(self, code: str, position: int) -> list[str]:
-        """Names of the masks of a trial, the same whenever it is asked for."""
-        task = self.design.task
-        count = task.masks if isinstance(task, Timed) else 0
-        start = int(sign(self.study.key, "masks", code, position)[:8], 16)
-        return [self.study.masks[(start + i) % len(self.study.masks)] for i in range(count)]
 
     def _save_vote(
         self,
@@ -245,16 +242,13 @@ class Sessions:
         reaction = spare_ms if timing.reaction_ms is None else min(timing.reaction_ms, spare_ms)
         odd = {"fast": reaction < self.design.too_fast_ms, "hidden": timing.hidden}
         if issued.exposure_ms is not None:
-            odd["exposure"] = not self._exposed_as_planned(issued.exposure_ms, timing)
-            odd["reshown"] = trial.served > 1
+            odd |= {"exposure": True, "reshown": trial.served > 1}
+            planned, shown = timing.frames_planned, timing.frames_shown
+            if timing.refresh_hz is not None and planned is not None and shown is not None:
+                frames = max(1, round(issued.exposure_ms * timing.refresh_hz / 1000))
+                tolerance = self.design.exclusion.frame_tolerance
+                odd["exposure"] = abs(frames - planned) > 1 or abs(shown - planned) > tolerance
         return [name for name, is_odd in odd.items() if is_odd]
-
-    def _exposed_as_planned(self, exposure_ms: float, timing: Timing) -> bool:
-        if timing.refresh_hz is None or timing.frames_planned is None or timing.frames_shown is None:
-            return False
-        frames = max(1, round(exposure_ms * timing.refresh_hz / 1000))
-        off = abs(timing.frames_shown - timing.frames_planned)
-        return abs(frames - timing.frames_planned) <= 1 and off <= self.design.exclusion.frame_tolerance
 
     @staticmethod
     def _advance(connection: Connection, participant: Row[Any], *, finished: bool) -> None:

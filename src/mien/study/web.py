@@ -5,7 +5,6 @@ is from, or what is right (but in practice). What draws and computes is imported
 it: participants need none of it, and it takes seconds.
 """
 
-import itertools
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Request, Response
@@ -20,7 +19,7 @@ from mien.reports.serving import address_of, bound, host_names, serve
 from mien.study.design import Design, Timed
 from mien.study.enrolment import Enrolment, delete_participant
 from mien.study.loaded import Refused, Study
-from mien.study.pictures import MEDIA_TYPE
+from mien.study.make import MEDIA_TYPE
 from mien.study.records import participants_csv, read_records, votes_csv
 from mien.study.sessions import Device, Sessions, Timing
 from mien.study.store import FINISHED, open_study, pictures, serving_alone
@@ -98,9 +97,8 @@ def build_app(study: Study, *, hosts: frozenset[str] | None) -> FastAPI:
         return error_answer("The database does not answer just now; nothing is lost, it is tried again.", 503)
 
     explain_errors(app, absent="There is nothing here. Please open the link that you were sent.")
-    app.include_router(page_routes("study", _FILES))
-    app.include_router(_picture_routes(study))
-    app.include_router(_participant_routes(study))
+    for router in (page_routes("study", _FILES), _picture_routes(study), _participant_routes(study)):
+        app.include_router(router)
     app.include_router(researcher_routes(study), prefix=f"/{study.secret}")
     return app
 
@@ -188,24 +186,33 @@ def researcher_routes(study: Study) -> APIRouter:
     """Pages for who runs the study."""
     router = APIRouter()
 
+    def page(text: str) -> Response:
+        # Its own policy stands in it; this one forbids frames, which a page's cannot.
+        headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
+        return Response(text, media_type="text/html", headers=headers)
+
+    def table(text: str, name: str) -> Response:
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
     @router.get("/")
     def overview() -> Response:
-        return _page(overview_page(study))
+        return page(overview_page(study))
 
     @router.get("/results")
     def results() -> Response:
         from mien.study.results import analyse, results_page
 
         records = read_records(study)
-        return _page(results_page(records, analyse(records)))
+        return page(results_page(records, analyse(records)))
 
     @router.get("/votes.csv")
     def all_votes() -> Response:
-        return _csv(votes_csv(read_records(study)), "votes.csv")
+        return table(votes_csv(read_records(study)), "votes.csv")
 
     @router.get("/participants.csv")
     def all_participants(ids: bool = False) -> Response:
-        return _csv(participants_csv(read_records(study), ids=ids), "participants.csv")
+        return table(participants_csv(read_records(study), ids=ids), "participants.csv")
 
     @router.post("/delete")
     def delete(request: Delete) -> dict[str, bool]:
@@ -221,38 +228,22 @@ def overview_page(study: Study) -> str:
     from mien.reports.page import render
 
     records = read_records(study)
-    people = records.participants
-    quotas = []
-    if study.design.quota is not None:
-        quotas.append(("all", sum(one.state == FINISHED for one in people), study.design.quota))
+    people, finished = records.participants, [one for one in records.participants if one.state == FINISHED]
+    quotas = [] if study.design.quota is None else [("all", len(finished), study.design.quota)]
     for question in study.design.questions:
         for choice, most in question.quotas.items():
-            same = sum(one.state == FINISHED and one.answers[question.name] == choice for one in people)
+            same = sum(one.answers[question.name] == choice for one in finished)
             quotas.append((f"{question.name}: {choice}", same, most))
-    return render(
-        "study_overview.html.j2",
-        {
-            "title": study.design.title,
-            "kind": study.design.task.kind,
-            "counts": records.counts,
-            "quotas": quotas,
-            "people": list(itertools.islice(reversed(people), _MOST_SHOWN)),
-            "num_people": len(people),
-            "refused": records.incidents,
-        },
-        scripts=("study_overview.js",),
-    )
-
-
-def _page(text: str) -> Response:
-    """A page whose own policy stands in it; this one forbids frames, which a page's cannot."""
-    headers = {"Content-Security-Policy": "frame-ancestors 'none'"}
-    return Response(text, media_type="text/html", headers=headers)
-
-
-def _csv(text: str, name: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+    context = {
+        "title": study.design.title,
+        "kind": study.design.task.kind,
+        "counts": records.counts,
+        "quotas": quotas,
+        "people": people[: -_MOST_SHOWN - 1 : -1],  # the newest first
+        "num_people": len(people),
+        "refused": records.incidents,
+    }
+    return render("study_overview.html.j2", context, scripts=("study_overview.js",))
 
 
 def serve_study(
