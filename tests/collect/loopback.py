@@ -150,7 +150,7 @@ def jpeg(seed: int, size: int = 48) -> bytes:
 
 _FORKER = """
 import json, os, resource, signal, sys
-import mien.collect.manners, mien.collect.net, mien.collect.robots, mien.collect.run
+import mien.collect.manners, mien.collect.net, mien.collect.manners, mien.collect.run
 from mien.cli import main
 assert "twisted.internet.reactor" not in sys.modules
 for line in sys.stdin:

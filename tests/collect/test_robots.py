@@ -10,8 +10,7 @@ from loopback import collect, item, jpeg, lines, manifest, reply, serving, site_
 
 from mien.collect.addresses import Refused, hosts_of
 from mien.collect.crawl import Pace
-from mien.collect.manners import retry_after
-from mien.collect.robots import read_rules
+from mien.collect.manners import read_rules, retry_after
 from mien.collect.site import parse_site
 
 

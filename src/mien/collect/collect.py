@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from mien.collect.addresses import hosts_of, printable
@@ -83,7 +82,11 @@ def collect(
     for value, flag in ((pictures, "--pictures"), (minutes, "--minutes")):
         if value is not None and value <= 0:
             raise InputError(f"{flag} {value}: more than 0")
-    crawler, begun = _crawler(), time.monotonic()
+    try:
+        from mien.collect import run as crawler
+    except ModuleNotFoundError as error:
+        raise MienError(f"collecting needs Scrapy; {install('collect')}") from error
+    begun = time.monotonic()
     with _site(str(site), events) as (text, own), Stop() as stop:
         parsed = _capped(parse_site(text, str(site)), pictures, minutes)
         addresses = _count(len(parsed.start), "start address", "es")
@@ -100,15 +103,6 @@ def collect(
     if result.stopped == "asked":
         raise KeyboardInterrupt
     return result
-
-
-def _crawler() -> ModuleType:
-    """The module that crawls, which needs what the extra brings."""
-    try:
-        from mien.collect import run
-    except ModuleNotFoundError as error:
-        raise MienError(f"collecting needs Scrapy; {install('collect')}") from error
-    return run
 
 
 @contextmanager

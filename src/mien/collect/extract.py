@@ -57,10 +57,16 @@ def records(page: Any, site: Site, *, requested: str) -> Iterator[PageRecord]:
     """The records on a Scrapy text response. requested: its address before redirects, as links have it."""
     rule = site.record
     for part in [page.selector] if rule.each is None else _select(page.selector, rule.each):
-        fields, unread = _fields(part, site)
-        yield PageRecord(
-            _record_id(page, part, site, requested), requested, _pictures(page, part, site), fields, unread
-        )
+        name = _record_id(page, part, site, requested)
+        record = PageRecord(name, requested, _pictures(page, part, site))
+        for field_name, detail in site.individual_details.items():
+            text = _text(part, detail)
+            try:
+                if text:
+                    record.fields[field_name] = read_value(text, detail.parse, format=detail.format)
+            except (ValueError, OverflowError):
+                record.unread[field_name] = text
+        yield record
 
 
 def id_in_address(site: Site, address: str) -> str | None:
@@ -195,19 +201,6 @@ def is_cookie_wall(page: Any) -> bool:
     text = " ".join(page.selector.xpath("//body//text()[not(ancestor::script or ancestor::style)]").getall())
     words = " ".join(text.lower().split())
     return len(words) < _SHORT_PAGE and "cookie" in words and any(word in words for word in _CONSENT)
-
-
-def _fields(part: Selector, site: Site) -> tuple[dict[str, Value], dict[str, str]]:
-    fields: dict[str, Value] = {}
-    unread: dict[str, str] = {}
-    for name, rule in site.individual_details.items():
-        text = _text(part, rule)
-        try:
-            if text:
-                fields[name] = read_value(text, rule.parse, format=rule.format)
-        except (ValueError, OverflowError):
-            unread[name] = text
-    return fields, unread
 
 
 def _text(part: Selector, rule: Detail) -> str:

@@ -156,13 +156,13 @@ def _settings(crawl: Crawl) -> dict[str, Any]:
         "DOWNLOAD_DELAY": max(site.limits.delay_seconds, LEAST_DELAY),
         "DOWNLOAD_DELAY_JITTER": 0.0,
         "DOWNLOAD_SLOTS": crawl.pace.slots(),
-        "ROBOTSTXT_OBEY": False,  # our own middleware does, see robots.py
+        "ROBOTSTXT_OBEY": False,  # our own middleware does, see manners.py
         "DOWNLOADER_MIDDLEWARES": {
             f"{base}offsite.OffsiteMiddleware": None,
             f"{base}robotstxt.RobotsTxtMiddleware": None,
             f"{base}retry.RetryMiddleware": None,
             "mien.collect.manners.GuardMiddleware": 50,
-            "mien.collect.robots.RobotsMiddleware": 100,
+            "mien.collect.manners.RobotsMiddleware": 100,
             "mien.collect.manners.BusyMiddleware": 550,
         },
         # safety

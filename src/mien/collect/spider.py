@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from scrapy import Request, Spider
@@ -10,14 +10,11 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import TextResponse
 
 from mien.collect.addresses import Refused
-from mien.collect.crawl import Crawl
+from mien.collect.crawl import Crawl, explain
 from mien.collect.extract import PageRecord, id_in_address, is_cookie_wall, links, read_sitemap, records
 from mien.collect.store import PictureTask
-from mien.collect.why import explain
 from mien.core.errors import MienError
 from mien.core.picture import BadPicture
-
-_PICTURES_FIRST = 10  # priority: a record is done with before the next one is looked at
 
 
 class SiteSpider(Spider):
@@ -76,7 +73,9 @@ class SiteSpider(Spider):
             limit = int(self._site.limits.page_mb * 1e6)
             sitemap = read_sitemap(response.url, response.body, most=limit) if kind == "list" else None
             if sitemap is not None:
-                yield from self._follow_sitemap(response.url, *sitemap)
+                lists, targets = sitemap
+                pages = (target for target in targets if re.search(self._site.follow.sitemap, target))
+                yield from self._follow(response.url, lists, pages)
             else:
                 yield from self._read_page(response, kind)
             self._store.was_read(response.meta["asked"])
@@ -90,33 +89,27 @@ class SiteSpider(Spider):
     def _read_page(self, response: Any, kind: str) -> Iterator[Request]:
         if not isinstance(response, TextResponse):
             raise Refused("not-a-page", "it is no text in which anything could be selected")
-        takes = kind == "page" or not self._site.follow.pages
+        follow = self._site.follow
+        takes = kind == "page" or not follow.pages
         num_records = self._take(response) if takes else 0
-        followed = list(self._read_list(response)) if kind == "list" else []
+        followed: list[Request] = []
+        if kind == "list":
+            lists, pages = (links(response, rules) for rules in (follow.lists, follow.pages))
+            followed = list(self._follow(response.url, lists, pages))
         if not num_records and not followed and is_cookie_wall(response):
             detail = "it asks for consent to cookies before it shows anything, and mien takes none"
             raise Refused("cookie-wall", detail, again=True)
         yield from followed
 
-    def _follow_sitemap(self, address: str, sitemaps: list[str], pages: list[str]) -> Iterator[Request]:
-        for target in sitemaps:
-            yield from self._ask(target, "list", address)
-        for target in pages:
-            if not re.search(self._site.follow.sitemap, target):
-                continue
-            if self._is_done(target):
-                self._know(target)
-            else:
-                yield from self._ask(target, "page", address)
-
-    def _read_list(self, response: Any) -> Iterator[Request]:
-        for address in links(response, self._site.follow.pages):
+    def _follow(self, source: str, lists: Iterable[str], pages: Iterable[str]) -> Iterator[Request]:
+        """Ask for the pages whose records are not here, then for the lists, that were found at `source`."""
+        for address in pages:
             if self._is_done(address):
                 self._know(address)
             else:
-                yield from self._ask(address, "page", response.url)
-        for address in links(response, self._site.follow.lists):
-            yield from self._ask(address, "list", response.url)
+                yield from self._ask(address, "page", source)
+        for address in lists:
+            yield from self._ask(address, "list", source)
 
     def _is_done(self, address: str) -> bool:
         """Whether the record behind a link is here, as far as the link can tell."""
@@ -160,6 +153,7 @@ class SiteSpider(Spider):
 
     def _next(self) -> Iterator[Request]:
         """The request for the next picture, unless one is under way."""
+        limit = int(self._site.limits.picture_mb * 1e6)
         while self._waiting and not self._busy:
             if self._store.new >= self._crawl.site.limits.pictures:
                 raise self._stop("pictures")
@@ -171,27 +165,20 @@ class SiteSpider(Spider):
                 if task.address in self._bad:
                     raise self._bad[task.address]
                 self._crawl.hosts.check(task.address, picture=True)
-                request = self._picture_request(task)
+                request = Request(
+                    task.address,
+                    callback=self._got,
+                    errback=self._lost,
+                    dont_filter=True,
+                    priority=10,  # a record is done with before the next one is looked at
+                    headers={"Accept": "image/jpeg,image/png,image/webp,image/*;q=0.8"},
+                    meta={"kind": "picture", "task": task, "download_maxsize": limit},
+                )
             except (Refused, ValueError) as error:
                 self._refuse(task, error)
                 continue
             self._busy = True
             yield request
-
-    def _picture_request(self, task: PictureTask) -> Request:
-        return Request(
-            task.address,
-            callback=self._got,
-            errback=self._lost,
-            dont_filter=True,
-            priority=_PICTURES_FIRST,
-            headers={"Accept": "image/jpeg,image/png,image/webp,image/*;q=0.8"},
-            meta={
-                "kind": "picture",
-                "task": task,
-                "download_maxsize": int(self._site.limits.picture_mb * 1e6),
-            },
-        )
 
     def _got(self, response: Any) -> Iterator[Request]:
         """Keep a picture, or say why not."""

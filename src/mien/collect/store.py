@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from mien.collect.addresses import Refused
 from mien.collect.extract import PageRecord
@@ -170,9 +170,10 @@ class Store:
 
         record: whose address it is, where that is not the task's.
         """
-        line: dict[str, Any] = {"site": self._site.name, "kind": kind, "address": address}
-        line |= {"reason": why.reason, "detail": why.detail}
-        line |= {"page": page, "again": why.again, "time": _now()}
+        line: dict[str, Any] = {
+            "site": self._site.name, "kind": kind, "address": address, "reason": why.reason,
+            "detail": why.detail, "page": page, "again": why.again, "time": _now(),
+        }  # fmt: skip
         if record:
             line["record"] = record
         if task is not None:
@@ -277,9 +278,7 @@ class Store:
                 for line in file.read()
                 if line.get("site") != self._site.name or not self._is_stale(line)
             }
-        write_bytes(
-            path, b"".join(dump_record(line).encode("utf-8", "replace") + b"\n" for line in kept.values())
-        )
+        write_bytes(path, b"".join(map(_encoded, kept.values())))
 
     def _is_stale(self, line: Mapping[str, Any]) -> bool:
         """Whether a line of this site is no longer so."""
@@ -298,21 +297,18 @@ class Lines:
     """
 
     def __init__(self, path: Path, *, sync: bool = True) -> None:
-        self._path = path
-        self._sync = sync
-        self._file: IO[bytes] | None = None
+        self._path, self._sync = path, sync
+        try:
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - closing must not retry what failed
+        except OSError as error:
+            raise explain(error, path) from error
+        drop_cut_line(self._file.fileno())
 
     def __enter__(self) -> Self:
-        try:
-            self._file = open(self._path, "a+b", buffering=0)  # closing must not try again what failed
-        except OSError as error:
-            raise explain(error, self._path) from error
-        drop_cut_line(self._file.fileno())
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The lines that can be read; a damaged one is passed over."""
@@ -327,15 +323,18 @@ class Lines:
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Write one line. Raises MienError when the disk is full."""
-        assert self._file is not None
         try:
-            data = dump_record(line).encode("utf-8", "replace") + b"\n"
+            data = _encoded(line)
             if self._file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, "the line was written in part")
             if self._sync:
                 os.fsync(self._file.fileno())
         except OSError as error:
             raise explain(error, self._path) from error
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return dump_record(line).encode("utf-8", "replace") + b"\n"
 
 
 def _about(line: Mapping[str, Any]) -> tuple[object, ...]:
