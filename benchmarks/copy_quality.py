@@ -20,7 +20,7 @@ from mien.core.picture import decode, list_pictures
 from mien.faces.crop import Square, cut, scaled
 from mien.faces.finder import open_finder
 from mien.faces.measure_light import sharpness
-from mien.prepare.detail import copy_quality, face_square, own_sharpness, real_size
+from mien.prepare.extract import copy_quality, face_square, own_sharpness, real_size
 
 SETS = ("official", "old-photos", "portraits-cc0", "faces", "photos")
 TUNED = SETS[:2]

@@ -17,8 +17,7 @@ from mien.faces.crop import Square, scaled
 from mien.faces.face import Face
 from mien.labels.split import split_people
 from mien.prepare import run
-from mien.prepare.detail import copy_quality, own_sharpness
-from mien.prepare.extract import CropConfig, extract
+from mien.prepare.extract import CropConfig, copy_quality, extract, own_sharpness
 from mien.prepare.judge import Rules
 from mien.prepare.pool import Answer
 from mien.prepare.prepare import prepare
@@ -53,7 +52,7 @@ class Here:
     looked_at: list[str] = []  # noqa: RUF012 - shared on purpose; the fixture empties it
 
     def __init__(self, setup, *, count, patience_seconds):
-        self._config = CropConfig.from_dict(setup["config"])
+        self._config = CropConfig(**setup["config"])
         self._source, self._store = setup["source"], setup["store"]
 
     def __enter__(self):

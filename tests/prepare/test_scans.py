@@ -8,9 +8,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from mien.core.packed import encode_png
 from mien.faces.align import crop, ffhq_square
 from mien.faces.face import Face
-from mien.prepare import scans
-from mien.prepare.dedupe import mirrored_bits
-from mien.prepare.scans import SAME_DETAIL, join_scans, same_detail
+from mien.prepare import dedupe
+from mien.prepare.dedupe import SAME_DETAIL, join_scans, mirrored_bits, same_detail
 from rendered_heads import heads
 
 
@@ -62,7 +61,7 @@ def joined(monkeypatch):
     def join(bits, people, crops, quality=None, keepers=None, mirrored=False):
         pngs = [encode_png(pixels) for pixels in crops]
         rows = {png: np.array([place], np.float32) for png, place in zip(pngs, people, strict=True)}
-        monkeypatch.setattr(scans, "features", lambda found: np.stack([rows[png] for png in found]))
+        monkeypatch.setattr(dedupe, "features", lambda found: np.stack([rows[png] for png in found]))
         count = range(len(bits))
         return join_scans(
             [b if isinstance(b, str) else hashed(b) for b in bits],

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from mien.core.picture import read_picture
-from mien.prepare.sheet import Shot, write_sheet
+from mien.prepare.pack import Shot, write_sheet
 
 
 def picture(colour, size):

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,16 @@ from mien.core.errors import InputError
 from mien.core.manifest import dump_record
 from mien.core.packed import PackReader
 from mien.core.picture import BadPicture, decode
-from mien.curate.columns import count
 from mien.prepare.candidates import label_of
 from mien.prepare.store import CropsBeside
 
-_NAME = "{:08d}"  # of the members of a packed dataset
 _OTHERS = ("dataset.json", "manifest.jsonl")
 Record = Mapping[str, Any]
+
+
+def count(texts: Sequence[str]) -> list[tuple[str, int]]:
+    """Different texts with their counts, most frequent first, then by name."""
+    return sorted(Counter(texts).items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def place_of(record: Record) -> tuple[str, int]:
@@ -77,11 +81,14 @@ class DroppedInputs:
         """
         if not reader.packed or reader.path.is_dir():
             raise InputError(f"{reader.path}: dropped inputs come back into zips from `mien prepare` alone")
-        added = [(number, self.crops(number), self._label(reader, number)) for number in numbers]
-        for number, crops, label in added:
-            if not crops or (reader.labels is not None and label is None):
+        added, labels = [], reader.labels
+        for number in numbers:
+            record, crops = self.records[number], self.crops(number)
+            label = None if labels is None else label_of(record, labels[0], reader.class_names)
+            if not crops or (labels is not None and label is None):
                 lacks = "label" if crops else "crop (it is in the .work folder beside the zip)"
-                raise InputError(f"{_text(self.records[number], 'source')}: there is no {lacks} for it")
+                raise InputError(f"{_text(record, 'source')}: there is no {lacks} for it")
+            added.append((number, crops, label))
         with open_replacing(reader.path) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with zipfile.ZipFile(reader.path) as old, zipfile.ZipFile(file, "w") as new:
@@ -96,35 +103,25 @@ class DroppedInputs:
             new.writestr(info, old.read(info))
         document = json.loads(old.read("dataset.json"))
         lines = [line for line in old.read("manifest.jsonl").decode().split("\n") if line]
-        places = {
-            place_of(line): at for at, line in enumerate(map(json.loads, lines)) if line.get("file") is None
-        }
-        at = max(
-            (int(info.filename[-12:-4]) for info in members if info.filename[-12:-4].isdecimal()), default=-1
-        )
+        records = [json.loads(line) for line in lines]
+        places = {place_of(record): at for at, record in enumerate(records) if record.get("file") is None}
+        numbers = (info.filename[-12:-4] for info in members)
+        last = max((int(number) for number in numbers if number.isdecimal()), default=-1)
         for number, crops, label in added:
-            record = self.records[number]
-            place = places[place_of(record)]
+            place = places[place_of(self.records[number])]
             own = []
             for role, png in crops:
-                at += 1
-                name = f"{_NAME.format(at)[:5]}/img{_NAME.format(at)}.png"
+                last += 1
+                name = f"{last:08d}"[:5] + f"/img{last:08d}.png"
                 new.writestr(_like(members[0], name), png)
                 if label is not None:
                     document["labels"].append([name, list(label) if isinstance(label, tuple) else label])
-                own.append(
-                    dump_record(
-                        {**json.loads(lines[place]), **({"role": role} if role else {}), "file": name}
-                    )
-                )
+                record = {**records[place], **({"role": role} if role else {}), "file": name}
+                own.append(dump_record(record))
             lines[place] = "\n".join(own)
         texts = (json.dumps(document, ensure_ascii=False), "".join(line + "\n" for line in lines))
         for name, text in zip(_OTHERS, texts, strict=True):
             new.writestr(_like(members[0], name), text.encode())
-
-    def _label(self, reader: PackReader, number: int) -> Any:
-        labels = reader.labels
-        return None if labels is None else label_of(self.records[number], labels[0], reader.class_names)
 
 
 def _like(info: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:

@@ -121,13 +121,7 @@ class Faces:
             taken, left = sides if first_out else sides[::-1]
             name = self.reader.records[taken[0]].get("source")
             toss = Verdict(True, DUPLICATE, f"it shows the same as {name}, which was chosen by hand")
-            verdicts = [(index, KEPT) for index in taken] + [(index, toss) for index in left]
-            changes = tuple(
-                Change(index, self.verdicts[index], after)
-                for index, after in verdicts
-                if self.verdicts[index].tossed != after.tossed
-            )
-            return self._change(changes)
+            return self._change(dict.fromkeys(taken, KEPT) | dict.fromkeys(left, toss))
 
     def _add(self, numbers: Sequence[int]) -> list[int]:
         """The pictures of dropped inputs; those that are not in the dataset yet are added, as dropped."""
@@ -166,11 +160,15 @@ class Faces:
             for index in indexes:
                 if not 0 <= index < len(self):
                     raise InputError(f"there is no face number {index}")
-            changing = [i for i in dict.fromkeys(indexes) if self.verdicts[i].tossed != tossed]
-            changes = tuple(Change(index, self.verdicts[index], after) for index in changing)
-            return self._change(changes)
+            return self._change(dict.fromkeys(indexes, after))
 
-    def _change(self, changes: tuple[Change, ...]) -> Saved:
+    def _change(self, verdicts: Mapping[int, Verdict]) -> Saved:
+        """Give pictures these verdicts, where they are not tossed, or kept, already."""
+        changes = tuple(
+            Change(index, self.verdicts[index], after)
+            for index, after in verdicts.items()
+            if self.verdicts[index].tossed != after.tossed
+        )
         self._save(changes)
         if changes:
             self._undoable.append(changes)
@@ -209,27 +207,27 @@ class Faces:
             raise
         self._apply(changes)
 
-    def _check_same(self) -> None:
-        if _identity(self.reader.path) != self._identity:
-            raise InputError(f"{self.reader.path}: was replaced since it was opened; start curate again")
-
     def _apply(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
             self.verdicts[change.index] = change.after
         self._log.append(changes)
 
+    def _check_same(self) -> None:
+        if _identity(self.reader.path) != self._identity:
+            raise InputError(f"{self.reader.path}: was replaced since it was opened; start curate again")
+
     def _read_again(self) -> None:
         """Take over what did reach the disk of an append that failed."""
         lines = merge_records(read_continuation(self.reader.path))
-        by_file = {line.get("file"): line for line in lines if "verdict" in line}
-        changes = []
-        for index, name in enumerate(self.reader.names):
-            line = by_file.get(name)
-            if line is not None and _verdict(line) != self.verdicts[index]:
-                changes.append(Change(index, self.verdicts[index], _verdict(line)))
+        by_file = {line.get("file"): _verdict(line) for line in lines if "verdict" in line}
+        changes = tuple(
+            Change(index, self.verdicts[index], by_file[name])
+            for index, name in enumerate(self.reader.names)
+            if name in by_file and by_file[name] != self.verdicts[index]
+        )
         if changes:
-            self._apply(tuple(changes))
-            self._undoable.append(tuple(changes))
+            self._apply(changes)
+            self._undoable.append(changes)
 
 
 def _pairs(records: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, int], int]]:

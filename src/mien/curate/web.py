@@ -122,7 +122,6 @@ def _read_routes(faces: Faces, views: Views) -> APIRouter:
 
 
 def _page(offset: int, limit: int) -> slice:
-    """What a page shows of all."""
     start = max(0, offset)
     return slice(start, start + max(0, min(limit, MOST_A_PAGE)))
 

@@ -36,10 +36,11 @@ def find_faces(finder: Finder, image: Bytes, *, thorough: bool) -> list[Face]:
         if smallest > _SEEN * looked:
             break
         looked = max(smallest / _PLAIN, _SMALLEST_TILE)
-        tiles = list(_tiles(image, looked, _OVERLAP * smallest))
-        if len(tiles) > _MOST_TILES:
+        rows, columns = (_starts(length, round(looked), _OVERLAP * smallest) for length in image.shape[:2])
+        if len(rows) * len(columns) > _MOST_TILES:
             break
-        in_tiles = (face for tile in tiles for face in _in_tile(finder, image, *tile))
+        tiles = ((x, y) for y in rows for x in columns)
+        in_tiles = (face for x, y in tiles for face in _in_tile(finder, image, x, y, round(looked)))
         faces = distinct_faces([*faces, *in_tiles])
     return sorted(faces, key=lambda face: -face.size)[:MOST_FACES]
 
@@ -50,8 +51,13 @@ def choose_faces(faces: Sequence[Face], which: str, width: int, height: int) -> 
         return list(faces)
     if which == "largest":
         return list(faces[:1])
+
+    def off_middle(face: Face) -> float:
+        x, y, across, down = face.box
+        return float(np.hypot(x + across / 2 - width / 2, y + down / 2 - height / 2))
+
     near = [face for face in faces if face.size >= _NEIGHBOUR * faces[0].size]
-    return [min(near, key=lambda face: _off_middle(face, width, height))]
+    return [min(near, key=off_middle)]
 
 
 def distinct_faces(faces: Sequence[Face]) -> list[Face]:
@@ -63,16 +69,8 @@ def distinct_faces(faces: Sequence[Face]) -> list[Face]:
     return kept
 
 
-def _tiles(image: Bytes, side: float, overlap: float) -> Iterator[tuple[int, int, int]]:
-    """x, y and side of square tiles that cover the picture."""
-    height, width = image.shape[:2]
-    whole = round(side)
-    for y in _starts(height, whole, overlap):
-        for x in _starts(width, whole, overlap):
-            yield x, y, whole
-
-
 def _starts(length: int, side: int, overlap: float) -> list[int]:
+    """Where tiles of that side begin along a side of the picture, so that they cover it."""
     if length <= side:
         return [0]
     count = int(np.ceil((length - side) / max(side - overlap, side / 4))) + 1
@@ -115,8 +113,3 @@ def _overlap(one: Face, other: Face) -> float:
     across = max(0.0, min(x0 + w0, x1 + w1) - max(x0, x1))
     down = max(0.0, min(y0 + h0, y1 + h1) - max(y0, y1))
     return across * down / max(min(w0 * h0, w1 * h1), 1e-9)
-
-
-def _off_middle(face: Face, width: int, height: int) -> float:
-    x, y, across, down = face.box
-    return float(np.hypot(x + across / 2 - width / 2, y + down / 2 - height / 2))

@@ -94,9 +94,14 @@ class StoredFaces:
         elif answer.record:
             self._loose[number] = answer.record
 
-    def record(self, index: int) -> dict[str, Any]:
+    def _place(self, index: int) -> tuple[int, int | None, int]:
+        """Of a candidate the number of its input, that of the store's record of it, and that of its face."""
         at, face = self._faces[index]
         number, _ = self._numbers.get(self._inputs.files[at].key, (None, 0))
+        return at, number, face
+
+    def record(self, index: int) -> dict[str, Any]:
+        at, number, face = self._place(index)
         record = dict(self._loose[at]) if number is None else self._store.record(number)
         faces = record.pop("faces", None) or [{}]
         record |= faces[face]
@@ -116,12 +121,11 @@ class StoredFaces:
         return None if labels is None else labels.get(self._inputs.files[self._faces[index][0]].name)
 
     def crops(self, index: int, size: int) -> list[tuple[str, bytes]]:
-        at, face = self._faces[index]
-        number, _ = self._numbers.get(self._inputs.files[at].key, (None, 0))
+        _, number, face = self._place(index)
         return [] if number is None else self._store.crops(number, face, size)
 
     def thumb(self, index: int) -> bytes:
-        number, _ = self._numbers.get(self._inputs.files[self._faces[index][0]].key, (None, 0))
+        _, number, _ = self._place(index)
         return b"" if number is None else self._store.thumb(number)
 
     def known_names(self) -> set[str]:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -12,21 +12,79 @@ import numpy as np
 from PIL import Image
 
 from mien.core.packed import encode_png
-from mien.core.picture import BadPicture, Picture, decode
+from mien.core.picture import BadPicture, Picture, Pixels, decode
 from mien.faces.align import crop, ffhq_square, layout_squares
-from mien.faces.crop import Square, cut
+from mien.faces.crop import Square, cut, scaled
 from mien.faces.face import Face, Finder
 from mien.faces.finder import SEES_SMALL
 from mien.faces.measure import measure
-from mien.faces.measure_light import measure_light
+from mien.faces.measure_light import measure_light, sharpness
 from mien.faces.mesh import MeshNetwork
 from mien.faces.mesh_finder import MeshFinder
 from mien.faces.search import ENOUGH
 from mien.prepare.all_faces import choose_faces, find_faces
 from mien.prepare.dedupe import perceptual_hash
-from mien.prepare.detail import face_square, own_sharpness, real_size
 from mien.prepare.judge import NO_FACE, Drop
 from mien.prepare.sources import Input, Reader, readable
+from mien.prepare.store import Crops
+
+_IN_FOCUS = 0.45  # sharpness, at its own size, of what has a detail for nearly every pixel
+_SIDES = (40, 56, 80, 112, 160, 224)  # at which sharpness is asked for
+_LARGEST = 320  # pixels along the side that `own_sharpness` looks at
+_COSTS, _BLURRED = 2.5, 0.02  # tuned on `official` and `old-photos` by benchmarks/copy_quality.py
+
+
+def face_square(face: Face) -> Square:
+    """The level square around a face, forehead to chin."""
+    x, y, width, height = face.box
+    right = np.subtract(face.eye_right, face.eye_left)
+    right *= face.size / max(float(np.hypot(*right)), 1e-6)
+    return Square((x + width / 2, y + height / 2), (float(right[0]), float(right[1])))
+
+
+def real_size(image: Pixels, square: Square) -> tuple[float, bool]:
+    """Pixels along the side of `square` in an RGB picture that show detail of their own, at most all of them.
+
+    The second value says that it is all. The picture is made smaller until it is sharp at its own size;
+    between the last two sizes the logarithm is interpolated. Beyond 224 pixels nothing is looked at.
+    """
+    side = square.side
+    usable = [size for size in _SIDES if size <= side]
+    last = None
+    for size in reversed(usable):
+        value = sharpness(cut(image, square, size))
+        if value >= _IN_FOCUS:
+            if last is None:
+                return side, True
+            share = (value - _IN_FOCUS) / max(value - last[1], 1e-6)
+            return math.exp(math.log(size) + share * math.log(last[0] / size)), False
+        last = size, value
+    if last is None:
+        return side, True
+    return last[0] * max(last[1], 0.05) / _IN_FOCUS, False
+
+
+def own_sharpness(image: Pixels, square: Square) -> float:
+    """Sharpness of what `square` shows of an RGB picture at the picture's own size, at most 320 pixels."""
+    return sharpness(cut(image, square, max(1, min(round(square.side), _LARGEST))))
+
+
+def copy_quality(measurements: dict[str, float]) -> float:
+    """What decides between copies of one picture: its pixels, if it is sharp at its own size.
+
+    Enlarging by a factor costs sharpness faster than the 2.5th root of the factor, shrinking hardly adds any.
+    A picture prepared before `own_sharpness` was measured goes by `real_size`, one before that by sharpness,
+    one that was not measured by size.
+    """
+    side = measurements.get("face_size", measurements.get("crop_side", 0.0))
+    sharp = measurements.get("sharpness")
+    real, own = measurements.get("real_size"), measurements.get("own_sharpness")
+    if own is not None:
+        return float(side * max(own, _BLURRED) ** _COSTS)
+    if real is None or not side:
+        return float(side if sharp is None else sharp)
+    return float(real * math.sqrt(min(real / side, 1.0)) * (0.9 + 0.2 * (sharp or 0.0)))
+
 
 NO_FINDER = "none"  # whole pictures instead of faces
 THUMB = 96
@@ -35,8 +93,6 @@ _SMALL_FACE = 24  # pixels: where the smallest face of many has fewer, the photo
 _HASHED = 128  # pixels along the side of the level crop whose hash tells doubles, whatever is cut out
 _VIEW = 96  # pixels at which whole pictures are measured
 _FLAT = 0.02  # contrast under which a whole picture shows nothing by which it could be known
-
-Crops = Mapping[tuple[int, int, str], bytes]  # PNG by (number of the face, size, role)
 
 
 @dataclass(frozen=True)
@@ -51,15 +107,6 @@ class CropConfig:
     layout: str = "ffhq"
     finder: str = "mesh"
     faces: str = "largest"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self) | {"sizes": list(self.sizes)}
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "CropConfig":
-        """The inverse of `to_dict`."""
-        return CropConfig(**{**values, "sizes": tuple(values["sizes"])})
 
 
 @dataclass(frozen=True)
@@ -173,7 +220,7 @@ def _sizes(picture: Picture, square: Square) -> dict[str, float]:
 
 def _cut(
     data: bytes, picture: Picture, squares: Sequence[Mapping[str, Square]], sizes: Sequence[int]
-) -> dict[tuple[int, int, str], bytes]:
+) -> Crops:
     """PNG of every square in every size, from a picture decoded larger where it lacks pixels."""
     smallest = min(square.side for own in squares for square in own.values())
     grown, needed = 1.0, 2 * max(sizes)
@@ -182,16 +229,11 @@ def _cut(
         larger = decode(data, near=near)
         grown, picture = picture.scale / larger.scale, larger
     return {
-        (number, size, role): encode_png(crop(picture.pixels, _scaled(square, grown), size))
+        (number, size, role): encode_png(crop(picture.pixels, scaled(square, grown), size))
         for number, own in enumerate(squares)
         for role, square in own.items()
         for size in sizes
     }
-
-
-def _scaled(square: Square, factor: float) -> Square:
-    centre, across = np.multiply(square.centre, factor), np.multiply(square.across, factor)
-    return Square((float(centre[0]), float(centre[1])), (float(across[0]), float(across[1])))
 
 
 def _thumb(picture: Picture, faces: Sequence[Face]) -> bytes:

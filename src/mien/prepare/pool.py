@@ -6,6 +6,7 @@ Processes are started afresh (no fork), so threads and loaded libraries of the c
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,12 +14,16 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
+from pathlib import Path
 from typing import IO, Any, Self
 
+from mien.core.cluster import Cluster, Shard
 from mien.core.errors import MienError
+from mien.core.storage import on_worker, shared
+from mien.prepare.store import Store
 
 WORKER = (sys.executable, "-m", "mien.prepare.worker")
 _PIPELINE = 2  # tasks given to a worker at a time: the next is there when one is done
@@ -66,9 +71,7 @@ class Pool:
         self._complaints: IO[bytes] = tempfile.TemporaryFile()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for worker in list(self._workers):
             self._end(worker)
         self._complaints.close()
@@ -157,3 +160,58 @@ class Pool:
         worker.link.close()
         worker.process.kill()
         worker.process.wait()
+
+
+_ROW = re.compile(r"(?<=\.parquet)#\d+$")
+_INPUTS = 32  # of a shard: some seconds' work, beside which starting a process is little
+Stored = tuple[dict[str, Any], dict[tuple[int, int, str], bytes], bytes]  # record, crops and thumb
+
+
+def extracted(
+    workers: Cluster,
+    setup: Mapping[str, Any],
+    tasks: Sequence[Mapping[str, Any]],
+    store: Store,
+    *,
+    patience: float,
+) -> Iterator[tuple[int, Answer]]:
+    """As `Pool.run`, by a cluster; what is found goes into `store`, which this process alone writes."""
+    starts = range(0, len(tasks), _INPUTS)
+    plain = {"source": shared(setup["source"]), "config": setup["config"]}
+    shards = [Shard((plain, patience, list(tasks[start : start + _INPUTS]))) for start in starts]
+    for shard, answers in workers.run(extract_shard, shards):
+        for task, (answer, stored) in enumerate(answers, starts[shard]):
+            if stored is not None:
+                record, crops, thumb = stored
+                store.add(tasks[task]["key"], record, crops=crops, thumb=thumb)
+            yield task, answer
+
+
+def extract_shard(
+    setup: dict[str, Any], patience: float, tasks: list[dict[str, Any]]
+) -> list[tuple[Answer, Stored | None]]:
+    """Find and cut the faces of some inputs; a crash or a hang costs one of them. Raises MienError."""
+    place, version = setup["source"]
+    source = on_worker(place, version, sorted({_ROW.sub("", task["name"]) for task in tasks}))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "shard.sqlite")
+        own = {**setup, "source": str(source), "store": str(path)}
+        with Pool(own, count=1, patience_seconds=patience) as pool:
+            answers = dict(pool.run(tasks))
+        with closing(Store(path)) as store:
+            places = store.keys()
+            stored = (_stored(store, places.get(task["key"]), setup) for task in tasks)
+            return [(answers[index], found) for index, found in enumerate(stored)]
+
+
+def _stored(store: Store, place: tuple[int, int] | None, setup: Mapping[str, Any]) -> Stored | None:
+    if place is None:
+        return None
+    number, faces = place
+    crops = {
+        (face, size, role): png
+        for face in range(faces)
+        for size in setup["config"]["sizes"]
+        for role, png in store.crops(number, face, size)
+    }
+    return store.record(number), crops, store.thumb(number)

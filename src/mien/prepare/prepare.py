@@ -187,7 +187,11 @@ def open_inputs(source: str, *, without: Sequence[Path] = ()) -> Inputs:
     resolved = resolve(source)
     if resolved.layout == "folder":
         inputs = list_inputs(Path(source), without=without)
-        return replace(inputs, notes=inputs.notes + _hint(inputs))
+        notes = hint(str(inputs.root)) if inputs.labels is None and not inputs.extra else ()
+        is_picture = (PurePath(file.name).suffix.lower() in PICTURE_SUFFIXES for file in inputs.files)
+        if notes and not any(is_picture):  # nothing but labels
+            raise InputError(f"{inputs.root}: no picture files in it; {notes[0]}")
+        return replace(inputs, notes=inputs.notes + notes)
     chosen = choose_entries(source)
     index, columns = chosen.index, chosen.columns
     extra = record_fields(index)
@@ -215,16 +219,7 @@ def _listed(
     return files, {name: {**listed.extra.get(name, {}), **its} for name, its in fields.items()}
 
 
-def _hint(inputs: Inputs) -> tuple[str, ...]:
-    """A note on labels that lie beside the pictures; an InputError where nothing but those is there."""
-    notes = hint(str(inputs.root)) if inputs.labels is None and not inputs.extra else ()
-    if notes and not any(PurePath(file.name).suffix.lower() in PICTURE_SUFFIXES for file in inputs.files):
-        raise InputError(f"{inputs.root}: no picture files in it; {notes[0]}")
-    return notes
-
-
 def _write_pages(packed: Packed, source: Path) -> None:
-    """The contact sheet and the report page of a zip."""
     packed.write_sheet(sheet_path(packed.path))
     records = PackReader(packed.path, with_tossed=True).all_records
     title = f"{source.name} prepared as {packed.path.name}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,7 +21,7 @@ from mien.core.picture import BadPicture, read_picture
 from mien.prepare import dedupe
 from mien.prepare.dedupe import DUPLICATE
 from mien.prepare.judge import Bound
-from mien.prepare.report_charts import Histogram, Threshold, Values, balance, histogram, reason_bar
+from mien.prepare.report_charts import Threshold, Values, balance, histogram, reason_bar
 from mien.reports.charts import number
 from mien.reports.page import render
 from mien.reports.sentences import times
@@ -101,7 +100,6 @@ class Thumbs:
 
     @property
     def is_full(self) -> bool:
-        """Whether there was no room left for more pictures."""
         return self._room <= 0
 
     def show(self, record: Record, caption: str) -> Example:
@@ -193,7 +191,8 @@ def pairs(table: Table, thumbs: Thumbs) -> list[tuple[Example, Example, str]]:
     if not copies or not originals:
         return []
     try:
-        nearest = dedupe.nearest(_hashes(copies), _hashes(originals))
+        hashes = ([str(record["hash"]) for record in side] for side in (copies, originals))
+        nearest = dedupe.nearest(*hashes)
     except InputError:  # a manifest from elsewhere
         return []
     return [
@@ -219,32 +218,6 @@ def _spread(records: Sequence[Record], most: int) -> list[Record]:
     return [records[number * len(records) // count] for number in range(count)]
 
 
-def _hashes(records: Sequence[Record]) -> list[str]:
-    return [str(record["hash"]) for record in records]
-
-
-@dataclass(frozen=True)
-class _Measure:
-    """One histogram. rules: what is kept, in words, with the reason for which the rest is dropped."""
-
-    title: str
-    about: str
-    chart: Histogram
-    rules: list[tuple[str, str]]
-    num_unknown: int
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One bar: how many were dropped for a reason, and a sentence about it."""
-
-    reason: str
-    count: int
-    share: str
-    bar: Markup
-    about: str
-
-
 def write_prepare_report(
     path: Path, *, records: Sequence[Record], bounds: Sequence[Bound], thumb: Thumb, title: str
 ) -> None:
@@ -254,22 +227,14 @@ def write_prepare_report(
     thumb: an encoded picture to show for a record, None for none; asked only for what is shown.
     The same arguments give the same bytes. Raises MienError where the place cannot be written.
     """
-    context = _gather(records, bounds, Thumbs(thumb), title)
-    page = render("prepare.html.j2", context, styles=("report.css", "prepare.css"))
-    # File names may hold lone surrogates, which UTF-8 cannot.
-    write_bytes(path, page.encode("utf-8", "replace"))
-
-
-def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, title: str) -> dict[str, Any]:
-    """All that the template shows, by name."""
-    table = Table(records)
+    table, thumbs = Table(records), Thumbs(thumb)
     lost = [record for record, dropped in zip(records, table.dropped, strict=True) if dropped]
     broken = [record for record in lost if "width" not in record]  # those that were never decoded
     reasons = Counter(_reason(record) for record in lost)
     rare = set(reasons) - {bound.reason for bound in bounds} - {DUPLICATE}
     ruled = sorted({bound.measurement for bound in bounds if thresholds(bound)})
     shown_edges = [edge for bound in bounds for edge in edges(table, bound, thumbs)]
-    return {
+    context = {
         "title": title,
         "tool": TOOL,
         "total": len(records),
@@ -287,9 +252,12 @@ def _gather(records: Sequence[Record], bounds: Sequence[Bound], thumbs: Thumbs, 
         "others": others([record for record in lost if "width" in record], sorted(rare), thumbs),
         "no_pictures": thumbs.is_full,
     }
+    page = render("prepare.html.j2", context, styles=("report.css", "prepare.css"))
+    # File names may hold lone surrogates, which UTF-8 cannot.
+    write_bytes(path, page.encode("utf-8", "replace"))
 
 
-def _rows(lost: Sequence[Record], reasons: Counter[str], total: int) -> list[_Row]:
+def _rows(lost: Sequence[Record], reasons: Counter[str], total: int) -> list[dict[str, Any]]:
     """The reasons, most frequent first, each with the first sentence said of it."""
     details: dict[str, str] = {}
     for record in lost:
@@ -298,11 +266,12 @@ def _rows(lost: Sequence[Record], reasons: Counter[str], total: int) -> list[_Ro
     rows = []
     for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
         about = f"for example: {details[reason]}" if count > 1 and details[reason] else details[reason]
-        rows.append(_Row(reason, count, f"{count / total:.1%}", reason_bar(count, most), about))
+        row = {"reason": reason, "count": count, "share": f"{count / total:.1%}"}
+        rows.append(row | {"bar": reason_bar(count, most), "about": about})
     return rows
 
 
-def _measures(table: Table, bounds: Sequence[Bound]) -> list[_Measure]:
+def _measures(table: Table, bounds: Sequence[Bound]) -> list[dict[str, Any]]:
     """A histogram of each measurement that any record has, the known ones first."""
     measured = {name for record in table.records for name in (record.get("measurements") or {})}
     names = [name for name in MEASURES if name in measured] + sorted(measured - set(MEASURES))
@@ -320,17 +289,22 @@ def _measures(table: Table, bounds: Sequence[Bound]) -> list[_Measure]:
         ]
         kept, lost = values[known & ~table.dropped], values[known & table.dropped]
         chart = histogram(kept, lost, [line for line, _ in rules], title=_title(name))
-        about = MEASURES[name][1] if name in MEASURES else ""
-        words = [(line.words, reason) for line, reason in rules]
-        measures.append(_Measure(_title(name), about, chart, words, int((table.measured & ~known).sum())))
+        measures.append(
+            {
+                "title": _title(name),
+                "about": MEASURES[name][1] if name in MEASURES else "",
+                "chart": chart,
+                "rules": [(line.words, reason) for line, reason in rules],
+                "num_unknown": int((table.measured & ~known).sum()),
+            }
+        )
     return measures
 
 
 def _side_words(edge: Edge) -> tuple[str, str]:
     """What the dropped and the kept side are called."""
-    line: Threshold = edge.threshold
-    value = number(line.value)
-    if line.is_low:
+    value = number(edge.threshold.value)
+    if edge.threshold.is_low:
         return f"Dropped: below {value}", f"Kept: {value} and above"
     return f"Dropped: above {value}", f"Kept: {value} and below"
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ from mien.prepare.extract import NO_FINDER, CropConfig
 from mien.prepare.judge import MEASUREMENTS, NO_FACE, Rules
 from mien.prepare.pack import Packed, write_pack
 from mien.prepare.people import LEAST_SIDE, NEEDS
-from mien.prepare.pool import Answer, Pool
+from mien.prepare.pool import Answer, Pool, extracted
 from mien.prepare.select import Duplicates, Selection, know_people, select
-from mien.prepare.shards import extracted
 from mien.prepare.sources import Inputs
 from mien.prepare.where import ITSELF, Where
 
@@ -76,14 +75,8 @@ class PrepareResult:
 class Options:
     """How faces are cut out, judged and chosen. Raises InputError for values that are wrong or contradict.
 
-    sizes: sides of the pictures, powers of two; () for that of a prepared source, else 64. layout: see
-    `align.layout_squares`; None for "ffhq", or a prepared source's own. rules: bounds on measurements. where:
-    a condition on each record, see `where`. faces: which of a photo's, see `all_faces.FACES`. duplicates:
-    bits of 768 in which near-duplicates may differ; the best is kept; None keeps all. mirrored_duplicates:
-    find mirrored copies, too. duplicates_by: "hash", or "identity": after that, of all pictures in
-    which a face recognition network sees one person the best is kept. guess_person: write who that
-    network takes each face for as `person`, where nothing else says it. workers: processes, None for one a
-    core. cluster: see `core.cluster.opened`; None for processes of our own.
+    As of `mien prepare`, but: sizes: () for that of a prepared source, else 64. layout: None for "ffhq", or a
+    prepared source's own. duplicates: None keeps all.
     """
 
     sizes: tuple[int, ...] = ()
@@ -143,9 +136,8 @@ class Options:
     def duplicates_for(self, size: int) -> Duplicates:
         """Which near-duplicates to look for among crops of `size` pixels."""
         aligned = self.finder != NO_FINDER and self.layout in (None, "ffhq") and size >= LEAST_SIDE
-        known = (
-            aligned and self.duplicates == DEFAULT_THRESHOLD and artefacts.artefact_path(NEEDS) is not None
-        )
+        is_here = artefacts.artefact_path(NEEDS) is not None
+        known = aligned and self.duplicates == DEFAULT_THRESHOLD and is_here
         return Duplicates(self.duplicates, self.mirrored_duplicates, size if known else None)
 
     def _check_whole(self) -> None:
@@ -195,14 +187,11 @@ def judge_again(
 ) -> PrepareResult:
     """Choose anew among the pictures of a prepared source, which are copied as they are."""
     begun = time.monotonic()
-    beside = stores.CropsBeside(source)
-    try:
+    with closing(stores.CropsBeside(source)) as beside:
         candidates = PackedFaces(reader, size, beside)
         _check_where(options.where, candidates)
-        packs, notes = _Writer(source, out, out.parent, options, finish).write(candidates, (size,))
-        return PrepareResult(packs, time.monotonic() - begun, 0, candidates.class_names, notes)
-    finally:
-        beside.close()
+        packs, notes = _write_packs(candidates, (size,), (source, out, out.parent), options, finish)
+    return PrepareResult(packs, time.monotonic() - begun, 0, candidates.class_names, notes)
 
 
 def prepare_inputs(
@@ -218,12 +207,12 @@ def prepare_inputs(
     """
     begun = time.monotonic()
     config = options.crops
-    with stores.opened(out, config.to_dict()) as store:
+    with stores.opened(out, asdict(config)) as store:
         candidates = StoredFaces(inputs, store)
         _check_where(options.where, candidates)
         measured = _measure(candidates, inputs, store, options, events)
-        writer = _Writer(inputs.root, out, store.path.parent, options, finish)
-        packs, notes = writer.write(candidates, config.sizes)
+        places = (inputs.root, out, store.path.parent)
+        packs, notes = _write_packs(candidates, config.sizes, places, options, finish)
     seconds = time.monotonic() - begun
     return PrepareResult(packs, seconds, measured, inputs.class_names, inputs.notes + notes)
 
@@ -238,20 +227,16 @@ def output_files(out: Path, options: Options) -> list[Path]:
 
 def sheet_path(pack: Path) -> Path:
     """The contact sheet beside a zip."""
-    return _beside(pack, "-sheet.jpg")
+    return pack.with_name(f"{pack.stem}-sheet.jpg")
 
 
 def report_path(pack: Path) -> Path:
     """The report page beside a zip."""
-    return _beside(pack, "-report.html")
+    return pack.with_name(f"{pack.stem}-report.html")
 
 
 def _pack_path(out: Path, size: int, sizes: Sequence[int]) -> Path:
-    return out if len(sizes) == 1 else _beside(out, f"-{size}.zip")
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.stem + ending)
+    return out if len(sizes) == 1 else out.with_name(f"{out.stem}-{size}.zip")
 
 
 def _check_where(condition: Where | None, candidates: Candidates) -> None:
@@ -270,11 +255,8 @@ def _measure(
         events.note(f"{total - len(missing):,} of {total:,} were looked at before")
     for name in needed_artefacts(config.finder):
         artefacts.obtain(name, announce=events.note)
-    setup = {
-        "source": str(inputs.root.resolve()),
-        "store": str(store.path.resolve()),
-        "config": config.to_dict(),
-    }
+    places = {"source": str(inputs.root.resolve()), "store": str(store.path.resolve())}
+    setup = {**places, "config": asdict(config)}
     files = [inputs.files[index] for index in missing]
     tasks = [{"name": file.name, "at": file.at, "key": file.key} for file in files]
     progress = events.progress("cutting images" if config.finder == NO_FINDER else "finding faces")
@@ -302,43 +284,36 @@ def _answers(
         yield from extracted(opened, setup, tasks, store, patience=patience)
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """Chooses among candidates and writes a zip for each size. scratch: a folder on the same disk."""
+def _write_packs(
+    candidates: Candidates,
+    sizes: tuple[int, ...],
+    places: tuple[Path, Path, Path],
+    options: Options,
+    finish: Finish,
+) -> tuple[tuple[Packed, ...], tuple[str, ...]]:
+    """Choose for each size and write its zip; with notes on sizes for which nothing is left.
 
-    source: Path
-    out: Path
-    scratch: Path
-    options: Options
-    finish: Finish
-
-    def write(
-        self, candidates: Candidates, sizes: tuple[int, ...]
-    ) -> tuple[tuple[Packed, ...], tuple[str, ...]]:
-        """The zips, and notes on sizes for which nothing is left. Raises MienError where all are so."""
-        packs, notes = [], []
-        for size in sizes:
-            path = _pack_path(self.out, size, sizes)
-            chosen = self._select(candidates, size)
-            if not chosen.num_kept:
-                notes.append(_nothing(chosen, self.source, path))
-                continue
-            notes += [note for note in chosen.notes if note not in notes]
-            bounds = self.options.rules_for(size).bounds()
-            packed = write_pack(path, size, candidates, chosen, bounds=bounds, scratch=self.scratch)
-            self.finish(packed)
-            packs.append(packed)
-        if not packs:
-            raise MienError(notes[-1])
-        return tuple(packs), tuple(notes)
-
-    def _select(self, candidates: Candidates, size: int) -> Selection:
-        options = self.options
-        rules, duplicates = options.rules_for(size), options.duplicates_for(size)
-        chosen = select(candidates, rules, where=options.where, duplicates=duplicates)
-        if not chosen.num_kept or not options.knows_people:
-            return chosen
-        return know_people(chosen, candidates, size, one_each=options.one_each, guess=options.guess_person)
+    places: the source, the zip, and a folder on the same disk for what is half written. Raises MienError
+    where nothing is left for any size.
+    """
+    source, out, scratch = places
+    packs, notes = [], []
+    for size in sizes:
+        path, rules = _pack_path(out, size, sizes), options.rules_for(size)
+        chosen = select(candidates, rules, where=options.where, duplicates=options.duplicates_for(size))
+        if chosen.num_kept and options.knows_people:
+            one_each, guess = options.one_each, options.guess_person
+            chosen = know_people(chosen, candidates, size, one_each=one_each, guess=guess)
+        if not chosen.num_kept:
+            notes.append(_nothing(chosen, source, path))
+            continue
+        notes += [note for note in chosen.notes if note not in notes]
+        packed = write_pack(path, size, candidates, chosen, bounds=rules.bounds(), scratch=scratch)
+        finish(packed)
+        packs.append(packed)
+    if not packs:
+        raise MienError(notes[-1])
+    return tuple(packs), tuple(notes)
 
 
 def _nothing(chosen: Selection, source: Path, path: Path) -> str:

@@ -8,11 +8,10 @@ from mien.core.errors import InputError
 from mien.core.labels import Label
 from mien.labels.split import person_of
 from mien.prepare.candidates import Candidates
-from mien.prepare.dedupe import DUPLICATE, find_duplicates
-from mien.prepare.detail import copy_quality
+from mien.prepare.dedupe import DUPLICATE, find_duplicates, join_scans
+from mien.prepare.extract import copy_quality
 from mien.prepare.judge import Drop, Rules, judge
 from mien.prepare.people import SAME_PERSON, features, group
-from mien.prepare.scans import join_scans
 from mien.prepare.where import Unknown, Where
 
 
@@ -134,7 +133,10 @@ def know_people(
     name them already. Raises InputError for crops that are no aligned faces of 64 pixels or more.
     """
     kept = [index for index, drop in enumerate(selection.drops) if drop is None]
-    persons = group(features([_crop(candidates, index, size) for index in kept]))
+    crops = [dict(candidates.crops(index, size)).get("") for index in kept]
+    if None in crops:
+        raise InputError("people are known by their faces: leave out the layout of eyes")
+    persons = group(features([png for png in crops if png is not None]))
     drops, doubles, people = list(selection.drops), dict(selection.doubles), {}
     members: dict[int, list[int]] = {}
     for index, person in zip(kept, persons.tolist(), strict=True):
@@ -152,13 +154,6 @@ def know_people(
             if not person_of(candidates.record(index)):
                 people[index] = f"guessed {person + 1:0{width}d}"
     return Selection(drops, doubles, people, selection.notes)
-
-
-def _crop(candidates: Candidates, index: int, size: int) -> bytes:
-    crops = dict(candidates.crops(index, size))
-    if "" not in crops:
-        raise InputError("people are known by their faces: leave out the layout of eyes")
-    return crops[""]
 
 
 def _judge(record: dict[str, Any], rules: Rules, where: Where | None) -> Drop | None:

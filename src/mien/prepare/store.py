@@ -10,7 +10,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mien import TOOL
 from mien.core.atomic import explain, locked, sweep_temporaries
 from mien.core.errors import MienError
 
+Crops = Mapping[tuple[int, int, str], bytes]  # PNG by (number of the face, size, role)
 _VERSION = 5  # of the tables and of what is measured; a store of another version is begun anew
 _PATIENCE_SECONDS = 60.0
 _TABLES = """
@@ -49,14 +50,7 @@ class Store:
         """Let go of the file; what was added is in it."""
         self._db.close()
 
-    def add(
-        self,
-        key: str,
-        record: Mapping[str, Any],
-        *,
-        crops: Mapping[tuple[int, int, str], bytes],
-        thumb: bytes = b"",
-    ) -> None:
+    def add(self, key: str, record: Mapping[str, Any], *, crops: Crops, thumb: bytes = b"") -> None:
         """Keep what was found in one picture, all of it or nothing. crops: PNG by (face, size, role)."""
         row = (key, json.dumps(record, allow_nan=False), len(record.get("faces") or ()), thumb)
         with self._explained():
@@ -174,11 +168,8 @@ def opened(out: Path, config: Mapping[str, Any]) -> Iterator[Store]:
                 if not other.name.startswith(path.name):
                     other.unlink(missing_ok=True)
             sweep_temporaries(folder)
-            store = Store(path)
-            try:
+            with closing(Store(path)) as store:
                 yield store
-            finally:
-                store.close()
     except OSError as error:
         raise explain(error, folder) from error
 

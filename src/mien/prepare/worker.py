@@ -29,7 +29,7 @@ def main(descriptor: int, finder: Finder | None = None) -> None:
     cv2.setNumThreads(1)  # the workers share the cores already
     link = Connection(descriptor)
     setup = json.loads(link.recv_bytes())
-    config, store = CropConfig.from_dict(setup["config"]), Store(Path(setup["store"]))
+    config, store = CropConfig(**setup["config"]), Store(Path(setup["store"]))
     with Reader(Path(setup["source"])) as reader:
         if finder is None and config.finder != NO_FINDER:
             finder = open_finder(config.finder)
