@@ -29,8 +29,7 @@ from mien.terminal import show
 from mien.training.command import TrainOptions, train
 from mien.training.loop import Budget, Training
 from mien.training.loop import train as steps
-from mien.training.precision import NAMES
-from mien.training.settings import resolve_config
+from mien.training.settings import NAMES, resolve_config
 
 _TURNS, _STEPS = 4, 4  # a penalty falls due every fourth step
 

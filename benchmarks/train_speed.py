@@ -26,8 +26,8 @@ from mien.core.run import RunFolder
 from mien.core.types import Batch, Progress, Spec, Trainable
 from mien.training.loop import Budget, Step, Training
 from mien.training.order import Stream
-from mien.training.precision import NAMES, choose, probe
 from mien.training.session import Session
+from mien.training.settings import NAMES, choose, probe
 
 CPU = torch.device("cpu")
 TURN = 4  # steps: a whole cycle of a penalty every four

@@ -31,7 +31,7 @@ from mien.faces.finder import open_finder
 from mien.terminal import Terminal, show
 from mien.training.command import TrainOptions, train
 from mien.training.paired_data import evaluation_pairs
-from mien.translation.images import apply_network, side_by_side
+from mien.translation.outputs import apply_network, side_by_side
 from mien.translation.translator_kind import evaluate
 
 _CPU = torch.device("cpu")

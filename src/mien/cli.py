@@ -59,7 +59,7 @@ COMMANDS = {
     "detect": ("mien.detection.detect:detect", "Judge whether faces in pictures are synthetic."),
     "verify": ("mien.generation.verify:verify", "Say what the provenance mark of a picture claims."),
     "doctor": ("mien.scale.doctor:doctor", "Say what this machine can do, and what it lacks."),
-    "models": ("mien.training.families:models", "List the model families, or one family's numbers."),
+    "models": ("mien.training.command:models", "List the model families, or one family's numbers."),
 }
 DATA_COMMANDS = {
     "info": ("mien.datasets.info:info", "Say what a dataset is, and every missing or broken file."),

@@ -12,8 +12,15 @@ import torch
 from mien.core.errors import InputError
 from mien.nn.warp import grid_sample
 from mien.training.augment import GROUPS, PIPES, SIMPLE, Adaptive, Augmentation, parse_pipe
-from mien.training.augment_colour import colour_matrices, cut_out, filtered_bands, recoloured
-from mien.training.augment_geometry import _SYM6, geometry, warped
+from mien.training.augment_groups import (
+    _SYM6,
+    colour_matrices,
+    cut_out,
+    filtered_bands,
+    geometry,
+    recoloured,
+    warped,
+)
 
 
 def rng(seed: int = 0) -> torch.Generator:

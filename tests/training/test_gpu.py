@@ -21,8 +21,7 @@ from mien.models import dcgan, dense, lite, stylegan2
 from mien.training.graphs import Graphs
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
-from mien.training.precision import probe
-from mien.training.settings import pick_device
+from mien.training.settings import pick_device, probe
 from pictures import ArrayDataset
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -12,7 +12,7 @@ from mien.core.types import Batch, Phase, Progress
 from mien.models import lite
 from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
-from mien.training.precision import choose, probe
+from mien.training.settings import choose, probe
 from pictures import ArrayDataset
 
 CPU = torch.device("cpu")

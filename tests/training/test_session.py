@@ -20,8 +20,8 @@ from mien.reports.log import read_log
 from mien.training.loop import Budget, Training
 from mien.training.monitor import Limits, Notice
 from mien.training.order import Stream
+from mien.training.outputs import is_grid_due
 from mien.training.session import DivergedError, Session
-from mien.training.snapshots import is_grid_due
 from pictures import ArrayDataset
 
 CPU = torch.device("cpu")

@@ -24,8 +24,8 @@ from mien.nn.denoise_unet import Denoiser
 from mien.nn.noise import Noise, noise
 from mien.translation import denoiser_kind
 from mien.translation.commands import in_tiles
-from mien.translation.denoiser_trials import add_noise, compare, filtered, trial_indexes, trial_noises
-from mien.translation.images import apply_network, psnr
+from mien.translation.denoiser_kind import add_noise, compare, filtered, trial_indexes, trial_noises
+from mien.translation.outputs import apply_network, psnr
 
 SIZE = 24
 SMALL = ("--model", "noise2noise", "--precision", "fp32", "--kimg", "2")

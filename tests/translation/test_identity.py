@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.translation.identity import distances, fewest_others, rank_one, verification_auc
+from mien.translation.translator_kind import distances, fewest_others, rank_one, verification_auc
 
 
 def letters(count: int) -> list[str]:

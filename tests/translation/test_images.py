@@ -8,7 +8,7 @@ import torch
 from contracts.metric_contract import smooth_pictures
 from mien.core.errors import InputError
 from mien.metrics.ms_ssim import ssim
-from mien.translation.images import l1, psnr
+from mien.translation.outputs import l1, psnr
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

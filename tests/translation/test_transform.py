@@ -16,8 +16,7 @@ from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.types import Spec
-from mien.translation.inputs import open_inputs
-from mien.translation.transform import Operation, transform, transform_inputs
+from mien.translation.transform import Operation, open_inputs, transform, transform_inputs
 
 OP = Operation(lambda images: -images, Spec(16), "test-0123456789ab", SourceType.ENHANCED)
 

@@ -17,12 +17,11 @@ from mien.core.image import evenly_spaced, to_uint8
 from mien.core.provenance import SourceType
 from mien.core.score import Interval
 from mien.core.seeds import Seed
-from mien.core.types import Dataset, Spec
+from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.evaluation.copies import WAYS, Gallery, Nearest, Planted, planted
 from mien.evaluation.image_sets import (
     DatasetReals,
-    Fakes,
     Model,
     check_alike,
     choice,
@@ -101,14 +100,22 @@ def audit(
         events.warn(note)
     train, held = open_dataset(data), None if holdout is None else open_dataset(holdout)
     count = count if source.most is None else min(count, source.most)
-    _check(run, source.spec, train, data, held, holdout, count)
+    check_alike(source.spec, train.spec, run, data)
+    if held is not None:
+        check_alike(held.spec, train.spec, str(holdout), data)
+    _check_counts({"fakes": count, "training images": len(train)}, held)
     drawn = source.batches(DatasetReals(train), count, seed=seed, psi=trunc, device=place)
     fakes = torch.cat(list(drawn))
     events.started("1/3 reads the training images")
     images = images_of(train, _MOST_TRAIN)
     gallery = Gallery(images, progress=events.progress("reading training images"))
     events.started("2/3 compares unseen people and planted copies with them")
-    notes = _notes(source, train, len(gallery))
+    notes = []
+    info = source.header.dataset if isinstance(source, Model) else None
+    if info is not None and info.content_hash != train.content_hash:
+        notes.append(f"{train.name} is not what the model says it was trained on ({info.name})")
+    if len(gallery) < len(train):
+        notes.append(f"{len(gallery):,} of {len(train):,} training images were compared, a random choice")
     unseen, people = _unseen(gallery, train, images, held, notes, events.progress("comparing the hold-out"))
     at = evenly_spaced(images, _PLANTED)
     copies = {way: Planted(at, gallery.nearest(planted(images[at], way))) for way in (*WAYS, "all")}
@@ -155,28 +162,10 @@ def images_of(dataset: Dataset, most: int) -> Tensor:
     return torch.cat(list(pictures(dataset, chosen)))
 
 
-def _check(
-    run: str, spec: Spec, train: Dataset, data: str, held: Dataset | None, holdout: str | None, count: int
-) -> None:
-    check_alike(spec, train.spec, run, data)
-    if held is not None:
-        check_alike(held.spec, train.spec, str(holdout), data)
-    numbers = {"fakes": count, "training images": len(train)} | (
-        {} if held is None else {"unseen": len(held)}
-    )
-    for name, number in numbers.items():
+def _check_counts(numbers: dict[str, int], held: Dataset | None) -> None:
+    for name, number in (numbers | ({} if held is None else {"unseen": len(held)})).items():
         if number < _FEWEST:
             raise InputError(f"an audit needs {_FEWEST} images or more of each; there are {number} {name}")
-
-
-def _notes(source: Fakes, train: Dataset, compared: int) -> list[str]:
-    notes = []
-    info = source.header.dataset if isinstance(source, Model) else None
-    if info is not None and info.content_hash != train.content_hash:
-        notes.append(f"{train.name} is not what the model says it was trained on ({info.name})")
-    if compared < len(train):
-        notes.append(f"{compared:,} of {len(train):,} training images were compared, a random choice")
-    return notes
 
 
 def _unseen(
@@ -196,7 +185,9 @@ def _unseen(
             " others (of people that the manifest names); give --holdout where you have one"
         )
         at = choice(len(images), min(_MOST_STAND_IN, len(images)))
-        same = _same_person(train, len(images))[at]
+        chosen = np.sort(choice(len(train), len(images)))
+        names = np.array([text_of(train.records[int(index)], "person") for index in chosen])
+        same = (names[at, None] == names[None]) & (names != "")[None]
         same[np.arange(len(at)), at] = True
         alone = same.all(1)
         if alone.all():
@@ -209,13 +200,6 @@ def _unseen(
         raise InputError("all that stands for unseen people is in the training set; give other images")
     kept = torch.from_numpy(~repeated)
     return nearest.only(~repeated), None if people is None else people[kept]
-
-
-def _same_person(train: Dataset, count: int) -> np.ndarray:
-    """Which training images show one person by the manifest, bool [count, count]."""
-    chosen = np.sort(choice(len(train), count))
-    people = np.array([text_of(train.records[int(index)], "person") for index in chosen])
-    return np.asarray((people[:, None] == people[None]) & (people != "")[None])
 
 
 def _pairs(

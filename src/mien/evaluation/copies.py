@@ -53,13 +53,10 @@ class Nearest:
 
     def only(self, chosen: np.ndarray) -> "Nearest":
         """The images where `chosen` [N] is true."""
-        return Nearest(
-            self.indexes[chosen],
-            self.distances[chosen],
-            self.identity[chosen],
-            self.who_indexes[chosen],
-            self.aligned[torch.from_numpy(chosen)],
+        indexes, far, identity, who = (
+            row[chosen] for row in (self.indexes, self.distances, self.identity, self.who_indexes)
         )
+        return Nearest(indexes, far, identity, who, self.aligned[torch.from_numpy(chosen)])
 
 
 class Planted(NamedTuple):
@@ -97,12 +94,10 @@ class Gallery:
 
         leave_out: bool [N, M], training images that do not count for an image (itself).
         """
-        who = self._features(images, None)
-        apart = distances(who, self.who)
+        apart = distances(self._features(images, None), self.who)
         pictures = small(images)
         looks = np.minimum(
-            distances(_thumbnails(pictures), self._thumbnails),
-            distances(_thumbnails(pictures.flip(3)), self._thumbnails),
+            *(distances(_thumbnails(look), self._thumbnails) for look in (pictures, pictures.flip(3)))
         )
         if leave_out is not None:
             apart, looks = np.where(leave_out, np.inf, apart), np.where(leave_out, np.inf, looks)
@@ -111,13 +106,9 @@ class Gallery:
             rows.append(self._nearest(picture, _candidates(looks[at], apart[at])))
             if progress:
                 progress(at + 1, len(pictures))
-        return Nearest(
-            np.array([index for index, _, _ in rows]),
-            np.array([distance for _, distance, _ in rows]),
-            apart.min(1),
-            apart.argmin(1),
-            torch.stack([aligned for _, _, aligned in rows]),
-        )
+        indexes, far, aligned = zip(*rows, strict=True)
+        nearest = np.array(indexes), np.array(far)
+        return Nearest(*nearest, apart.min(1), apart.argmin(1), torch.stack(aligned))
 
     def own_identity(self) -> np.ndarray:
         """The identity distance of each training image to the nearest other one, [M]."""

@@ -166,21 +166,19 @@ def table(scores: Sequence[Score], label: str = "") -> Table:
     rows: dict[tuple[str, str], dict[str, Score]] = {}
     for score in in_order(scores):
         rows.setdefault((score.metric, score.network or "pixels"), {})[score.subject] = score
+    cells = []
+    for (metric, network), row in rows.items():
+        any_score = row.get("generator") or next(iter(row.values()))
+        values = [_value(row[subject]) if subject in row else "" for subject in subjects]
+        arrow, images = _ARROWS.get(any_score.better or "", ""), f"{any_score.num_fake}:{any_score.num_real}"
+        cells.append((metric + arrow, network, *values, images))
     columns = (
         *map(Column, ("metric", "features")),
         *(Column(_TITLES[subject], numbers=True, wraps=True) for subject in subjects),
         Column("images", numbers=True),
     )
     title = f"{label}, {_title(scores)}" if label else _title(scores)
-    return Table(columns, tuple(_row(key, row, subjects) for key, row in rows.items()), title, _CAPTION)
-
-
-def _row(key: tuple[str, str], row: dict[str, Score], subjects: Sequence[str]) -> tuple[str, ...]:
-    any_score = row.get("generator") or next(iter(row.values()))
-    values = [_value(row[subject]) if subject in row else "" for subject in subjects]
-    metric, network = key
-    metric += _ARROWS.get(any_score.better or "", "")
-    return (metric, network, *values, f"{any_score.num_fake}:{any_score.num_real}")
+    return Table(columns, tuple(cells), title, _CAPTION)
 
 
 def in_order(scores: Sequence[Score]) -> list[Score]:
@@ -193,12 +191,9 @@ def in_order(scores: Sequence[Score]) -> list[Score]:
 def _value(score: Score) -> str:
     if score.low is None or score.high is None:
         return f"{score.value:.3g}"
-    return f"{score.value:.3g}\n[{_end(score.low)}, {_end(score.high)}]"
-
-
-def _end(value: float) -> str:
-    """Short enough for four columns on a narrow terminal."""
-    return f"{value:.2g}" if abs(value) < 0.01 else f"{value:.3g}"
+    # Short enough for four columns on a narrow terminal.
+    low, high = (f"{end:.2g}" if abs(end) < 0.01 else f"{end:.3g}" for end in (score.low, score.high))
+    return f"{score.value:.3g}\n[{low}, {high}]"
 
 
 def _title(scores: Sequence[Score]) -> str:
@@ -258,7 +253,13 @@ def ranking_table(rows: Sequence[Ranked]) -> Table:
         Column("kernel distance", numbers=True, wraps=True),
         Column("behind the best", numbers=True, wraps=True),
     )
-    cells = [_ranking_row(at, row) for at, row in enumerate(rows, start=1)]
+    cells = []
+    for at, row in enumerate(rows, start=1):
+        low, high = row.places
+        place = f"{at}" if low == high == at else f"{at} ({low} to {high})"
+        distance = _text(row.score.value, row.score.low or 0.0, row.score.high or 0.0)
+        behind = "" if at == 1 else _text(row.behind.value, row.behind.low, row.behind.high)
+        cells.append((place, row.label, distance, behind))
     first = rows[0].score
     return Table(
         columns,
@@ -267,14 +268,6 @@ def ranking_table(rows: Sequence[Ranked]) -> Table:
         "in brackets: 95 % intervals, and the places a model may have; where 'behind' holds 0 the two may be"
         " equally good",
     )
-
-
-def _ranking_row(at: int, row: Ranked) -> tuple[str, ...]:
-    low, high = row.places
-    behind = "" if at == 1 else _text(row.behind.value, row.behind.low, row.behind.high)
-    score = row.score
-    place = f"{at}" if low == high == at else f"{at} ({low} to {high})"
-    return place, row.label, _text(score.value, score.low or 0.0, score.high or 0.0), behind
 
 
 def _text(value: float, low: float, high: float) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -108,8 +109,11 @@ class DatasetReals(_OfDataset):
     ) -> ImageSet:
         """With features from the cache where the same images were processed before."""
         chosen = choice(len(self.dataset), count)
-        cached = {network.name: _load_features(self._cache(network, count)) for network in networks}
-        ready = {name: rows for name, rows in cached.items() if rows is not None and len(rows) == count}
+        ready: dict[str, np.ndarray] = {}
+        for network in networks:
+            with suppress(OSError, ValueError, EOFError):  # absent, or damaged: that costs only time
+                rows = np.asarray(np.load(self._cache(network, count), allow_pickle=False), np.float32)
+                ready |= {network.name: rows} if len(rows) == count else {}
         missing = [network for network in networks if network.name not in ready]
         needed = count if missing else keep
         images = extract(pictures(self.dataset, chosen[:needed]), missing, count, keep, tick, passed)
@@ -353,10 +357,3 @@ def noise(spec: Spec, count: int, seed: int) -> Iterator[Tensor]:
     for start in range(0, count, BATCH):
         shape = (min(BATCH, count - start), spec.channels, spec.resolution, spec.resolution)
         yield torch.from_numpy(rng.randint(0, 256, shape, dtype=np.uint8))
-
-
-def _load_features(path: Path) -> np.ndarray | None:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    except (OSError, ValueError, EOFError):  # absent, or damaged: computing again costs only time
-        return None

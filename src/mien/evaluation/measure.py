@@ -17,8 +17,7 @@ from mien.core.events import Tick
 from mien.core.run import RunFolder
 from mien.core.score import Score, Subject, append_results
 from mien.core.seeds import check_psi
-from mien.evaluation.classifiers import DEFAULT, open_classifier
-from mien.evaluation.extraction import ImageSet, Ticker, extract, extraction
+from mien.evaluation.extraction import DEFAULT, ImageSet, Ticker, extract, extraction, open_classifier
 from mien.evaluation.image_sets import (
     Fakes,
     Model,
@@ -134,7 +133,9 @@ def measure_all(
         torch.device(device),
         Ticker(scoring, len(modules) * (len(opened) + noise_baseline + (floor and num >= _LEAST_HALVED))),
     )
-    keep = _pixel_count(context, min(count, num))
+    keep = 0
+    if "images" in needs:
+        keep = min(count, num, _MOST_PIXELS, _PIXEL_BYTES // (reals.spec.channels * reals.spec.resolution**2))
     tick = Ticker(progress, num + count * (len(opened) + noise_baseline))
     every = [*context.networks, *context.classifiers]
     measured = []
@@ -240,13 +241,6 @@ def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> di
     elif left_out:
         announce(f"left out the metrics {', '.join(left_out)}, whose networks `mien artefacts fetch` brings")
     return modules
-
-
-def _pixel_count(context: _Context, available: int) -> int:
-    if all(module.NEEDS != "images" for module in context.modules.values()):
-        return 0
-    spec = context.reals.spec
-    return min(available, _MOST_PIXELS, _PIXEL_BYTES // (spec.channels * spec.resolution**2))
 
 
 def _score(

@@ -143,7 +143,12 @@ def nearest(
     if space == "lpips" and side > 64:  # whose vectors grow with the image
         most = most * 64**2 // side**2
     chosen = evenly_spaced(dataset, min(len(dataset), most))
-    reals = _embed_all(embed, dataset, chosen, progress)
+    batches = []
+    for start in range(0, len(chosen), _BATCH):
+        batches.append(embed(_pictures(dataset, chosen[start : start + _BATCH])))
+        if progress:
+            progress(min(start + _BATCH, len(chosen)), len(chosen))
+    reals = np.concatenate(batches)
     probes = evenly_spaced(chosen, _MOST_PROBES)
     own = _distances(embed, _pictures(dataset, chosen[probes]), reals, mirror=mirror)
     own[np.arange(len(probes)), probes] = np.inf  # a picture is no neighbour of itself ...
@@ -194,15 +199,6 @@ def _pixels(images: Tensor) -> np.ndarray:
     """Colours at 32 x 32, averaged over areas: float32 [N, 3072]."""
     small = F.adaptive_avg_pool2d(images.float().expand(-1, 3, -1, -1) / 255, _PIXEL_SIDE)
     return small.flatten(1).numpy()
-
-
-def _embed_all(embed: Embed, dataset: Dataset, chosen: np.ndarray, progress: Tick | None) -> np.ndarray:
-    batches = []
-    for start in range(0, len(chosen), _BATCH):
-        batches.append(embed(_pictures(dataset, chosen[start : start + _BATCH])))
-        if progress:
-            progress(min(start + _BATCH, len(chosen)), len(chosen))
-    return np.concatenate(batches)
 
 
 def _pictures(dataset: Dataset, indexes: np.ndarray) -> Tensor:

@@ -1,6 +1,6 @@
 """The psi curve: what truncation buys in quality and costs in variety."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,7 @@ def charts_and_table(scores: Sequence[Score]) -> tuple[list[dict[str, Any]], Tab
         psi: [score for score in scores if score.psi == psi]
         for psi in sorted({score.psi for score in scores if score.psi is not None})
     }
-    (table,) = curve_tables(curve)
-    return list(_charts(curve)), table
-
-
-def _charts(curve: dict[float, list[Score]]) -> Iterator[dict[str, Any]]:
+    charts = []
     for title, names in (("Kernel distance", _SHOWN[:1]), ("Quality and variety", _SHOWN[1:])):
         lines = []
         for name in names:
@@ -70,35 +66,32 @@ def _charts(curve: dict[float, list[Score]]) -> Iterator[dict[str, Any]]:
             if at:
                 points = [(psi, score.value) for psi, score in at.items()]
                 lines.append(Series(title_of(next(iter(at.values()))), points))
-        network = next(iter(curve.values()))[0].network
-        yield {
-            "title": title,
-            "about": f"through {network}",
-            "names": [line.name for line in lines],
-            "svg": line_chart(lines, title=title, over="truncation psi"),
-            "gaps": 0,
-        }
+        charts.append(
+            {
+                "title": title,
+                "about": f"through {scores[0].network}",
+                "names": [line.name for line in lines],
+                "svg": line_chart(lines, title=title, over="truncation psi"),
+                "gaps": 0,
+            }
+        )
+    (table,) = curve_tables(curve)
+    return charts, table
 
 
 def curve_tables(curve: dict[float, list[Score]]) -> list[Table]:
     """A table for each feature network: a row a psi."""
-    networks = dict.fromkeys(score.network for score in next(iter(curve.values())))
-    return [_table(curve, str(network)) for network in networks]
-
-
-def _table(curve: dict[float, list[Score]], network: str) -> Table:
     columns = (Column("psi", numbers=True), *(Column(name, numbers=True, wraps=True) for name in _SHOWN))
-    rows = []
-    for psi, scores in curve.items():
-        values = {score.metric: score for score in scores if score.network == network}
-        rows.append((f"{psi:g}", *(_text(values[name]) if name in values else "" for name in _SHOWN)))
-    first = next(iter(curve.values()))[0]
-    return Table(
-        columns,
-        tuple(rows),
-        f"psi curve through {network}: {first.num_fake:,} fakes at each, against {first.dataset_name}",
-        "precision and density: quality; recall and coverage: variety; in brackets: 95 % intervals",
-    )
+    tables, first = [], next(iter(curve.values()))[0]
+    for network in dict.fromkeys(score.network for score in next(iter(curve.values()))):
+        rows = []
+        for psi, scores in curve.items():
+            values = {score.metric: score for score in scores if score.network == network}
+            rows.append((f"{psi:g}", *(_text(values[name]) if name in values else "" for name in _SHOWN)))
+        title = f"psi curve through {network}: {first.num_fake:,} fakes at each, against {first.dataset_name}"
+        about = "precision and density: quality; recall and coverage: variety; in brackets: 95 % intervals"
+        tables.append(Table(columns, tuple(rows), title, about))
+    return tables
 
 
 def _text(score: Score) -> str:

@@ -75,11 +75,14 @@ def write_report(
 
 
 def _context(run: RunFolder, data: str | None, progress: Tick | None) -> dict[str, Any]:
-    """The template's variables by name."""
     config, config_note = attempt(run.read_config, {})
     loaded, loaded_note = _generator(run)
     dataset, dataset_note = _open_data(config, data, progress)
     log = read_log(run)
+    timelapse, why = attempt(lambda: show_timelapse(run) if run.timelapse.is_file() else None, None)
+    if timelapse is None:
+        unwritten = "There is no timelapse yet; the run writes it when its budget is spent."
+        why = f"The timelapse could not be shown: {why}" if why else unwritten
     scores, num_damaged_scores = read_scores(run)
     samples, samples_note = _samples(loaded, dataset)
     compared, comparison_note = _neighbours(samples, dataset, dataset_note, config, progress)
@@ -96,15 +99,12 @@ def _context(run: RunFolder, data: str | None, progress: Tick | None) -> dict[st
         if samples
         else [],
         "samples_note": samples_note or loaded_note,
-        "timelapse": _timelapse(run),
+        "timelapse": (timelapse, why),
         "grids": _grids(run),
         "compared": [
-            {
-                "nearest": comparison,
-                "rows": _neighbour_rows(comparison, samples, dataset),
-                "words": list(comparison.sentences()),
-            }
-            for comparison in compared
+            _comparison(one, samples, dataset)
+            for one in compared
+            if samples is not None and dataset is not None
         ],
         "nearest_note": comparison_note,
         "tables": tables(other_scores, trained_on=trained_on),
@@ -177,45 +177,31 @@ def _neighbours(
     return compared, why or note
 
 
-def _neighbour_rows(
-    comparison: NearestNeighbours, samples: Samples | None, dataset: Dataset | None
-) -> list[tuple[Shown, list[Shown]]]:
-    """The samples nearest to a training image, each with its neighbours."""
-    assert samples is not None
-    assert dataset is not None
-    rows = []
-    for index in comparison.closest(_NUM_CLOSEST):
-        neighbours = [
-            show_real(dataset, neighbour.index, f"{neighbour.ratio:.2f}")
-            for neighbour in comparison.neighbours[index]
-        ]
-        rows.append((show_sample(samples, index), neighbours))
-    return rows
-
-
-def _timelapse(run: RunFolder) -> tuple[tuple[Shown, Shown] | None, str]:
-    if not run.timelapse.is_file():
-        return None, "There is no timelapse yet; the run writes it when its budget is spent."
-    try:
-        return show_timelapse(run), ""
-    except MienError as error:
-        return None, f"The timelapse could not be shown: {error}."
-
-
 def _grids(run: RunFolder) -> list[tuple[str, Shown | None, str]]:
     """The run's grids of real and generated images: title, image, and why there is none."""
-    fakes = run.all_fakes()
+    newest = run.all_fakes()[-1:] or [run.fakes(0)]
     grids: list[tuple[str, Shown | None, str]] = []
-    for title, path, generated in (
-        ("Real", run.reals, False),
-        ("Generated", fakes[-1] if fakes else run.fakes(0), True),
-    ):
+    for title, path, generated in (("Real", run.reals, False), ("Generated", newest[0], True)):
         alt = f"a grid of {title.lower()} pictures ({path.name})"
         try:
             grids.append((title, show_grid(path, alt, generated=generated), path.name))
         except MienError as error:
             grids.append((title, None, f"It could not be shown: {error}."))
     return grids
+
+
+def _comparison(
+    comparison: NearestNeighbours, samples: Samples | None, dataset: Dataset | None
+) -> dict[str, Any]:
+    """The samples nearest to a training image, each with its neighbours."""
+    assert samples is not None
+    assert dataset is not None
+    rows = []
+    for index in comparison.closest(_NUM_CLOSEST):
+        near = comparison.neighbours[index]
+        shown = [show_real(dataset, neighbour.index, f"{neighbour.ratio:.2f}") for neighbour in near]
+        rows.append((show_sample(samples, index), shown))
+    return {"nearest": comparison, "rows": rows, "words": list(comparison.sentences())}
 
 
 def _products(run: RunFolder, loaded: LoadedNetwork[Any] | None) -> Iterator[tuple[Path, str]]:

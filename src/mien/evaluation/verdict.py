@@ -200,7 +200,13 @@ def judged(
         for way, one in copies.items()
     )
     most = min(lpips.fakes.high / max(power[-1].found, 1e-9), 1.0)
-    pull = None if among_all is None else _attraction(among_all, len(gallery), len(unseen))
+    pull = None
+    if among_all is not None:
+        train, every_one = len(gallery), len(gallery) + len(unseen)
+        drawn = np.bincount(among_all, minlength=every_one)
+        ratio, p_value = attraction(drawn[:train], drawn[train:])
+        share, expected = float(np.mean(among_all < train)), train / every_one
+        pull = Attraction(share=share, expected=expected, ratio=ratio, p_value=p_value)
     verdict, reasons = _verdict(lpips, identity, pull, num_copies, power[-1], most, len(nearest), len(unseen))
     cells = cells_of(gallery.who)
     unseen_cells, fake_cells = (cells[near.who_indexes] for near in (unseen, nearest))
@@ -242,13 +248,6 @@ def _space(fakes: np.ndarray, unseen: np.ndarray, copies: np.ndarray) -> Space:
     )
 
 
-def _attraction(among_all: np.ndarray, num_train: int, num_unseen: int) -> Attraction:
-    drawn = np.bincount(among_all, minlength=num_train + num_unseen)
-    ratio, p_value = attraction(drawn[:num_train], drawn[num_train:])
-    share, expected = float(np.mean(among_all < num_train)), num_train / (num_train + num_unseen)
-    return Attraction(share=share, expected=expected, ratio=ratio, p_value=p_value)
-
-
 def _share(number: int, count: int) -> Interval:
     low, high = of_share(number / count, count)
     return Interval(value=number / count, low=low, high=high)
@@ -264,7 +263,6 @@ def _verdict(
     fakes: int,
     unseen: int,
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict, and why."""
     against = []
     if copies:
         against.append(

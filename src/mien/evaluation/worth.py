@@ -22,9 +22,6 @@ from mien.evaluation.worth_models import Arm, Plan, Result, arms_of, result_of
 from mien.evaluation.worth_page import result_events, verdict, write_page
 from mien.evaluation.worth_scores import (
     ArmScore,
-    Gain,
-    Scale,
-    Scored,
     Worth,
     backwards,
     gain,
@@ -33,7 +30,7 @@ from mien.evaluation.worth_scores import (
     scale_of,
     score,
 )
-from mien.evaluation.worth_sets import BESIDE, REAL, Sets
+from mien.evaluation.worth_sets import BESIDE, REAL
 from mien.models import attributes
 from mien.training.settings import pick_device, resolve_config
 
@@ -170,7 +167,21 @@ def summarise(plan: Plan, results: Mapping[str, Sequence[Result]], label: str) -
             gain(scored[arm.name], scored[over], over, num_people, higher=scale.higher)
             for over in _compared_with(arm, list(sets.synthetic))
         )
-        arms.append(_arm_score(arm, results[arm.name], scored[arm.name], gains, scale, num_people))
+        mine, model = scored[arm.name], results[arm.name][0]
+        figures = {
+            name: mean_score(mine, which, num_people, higher=scale.higher)
+            for which, name in enumerate(scale.names)
+        }
+        arms.append(
+            ArmScore(
+                name=arm.name,
+                num_real=model.num_real,
+                num_synthetic=model.num_synthetic,
+                figures=figures,
+                each=tuple(float(one.points[0]) for one in mine),
+                gains=gains,
+            )
+        )
         verdicts += [verdict(arm.name, each, scale) for each in gains]
     constant = guess(sets.targets, truth)
     return Worth(
@@ -191,28 +202,11 @@ def summarise(plan: Plan, results: Mapping[str, Sequence[Result]], label: str) -
         arms=tuple(arms),
         verdicts=tuple(verdicts),
         notes=sets.notes,
-        warnings=tuple(_backwards(sets, results)),
-    )
-
-
-def _arm_score(
-    arm: Arm,
-    results: Sequence[Result],
-    scored: Sequence[Scored],
-    gains: tuple[Gain, ...],
-    scale: Scale,
-    people: int,
-) -> ArmScore:
-    scores = {
-        name: mean_score(scored, which, people, higher=scale.higher) for which, name in enumerate(scale.names)
-    }
-    return ArmScore(
-        name=arm.name,
-        num_real=results[0].num_real,
-        num_synthetic=results[0].num_synthetic,
-        figures=scores,
-        each=tuple(float(one.points[0]) for one in scored),
-        gains=gains,
+        warnings=tuple(
+            f"{name}: its models read {sets.targets[0].name} backwards; does it mean the same in both sets?"
+            for name in sets.synthetic
+            if all(backwards(sets.targets, truth, one.predictions) for one in results[name])
+        ),
     )
 
 
@@ -222,14 +216,3 @@ def _compared_with(arm: Arm, synthetic: Sequence[str]) -> list[str]:
         return [] if arm.name == REAL else [REAL]
     earlier = synthetic[: synthetic.index(arm.synthetic)]
     return [REAL, *((BESIDE if arm.real else "") + name for name in earlier)]
-
-
-def _backwards(sets: Sets, results: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Warnings about synthetic sets whose label is inverted: of opposite sign or meaning to the real one."""
-    truth = sets.test.labels
-    assert truth is not None
-    return [
-        f"{name}: its models read {sets.targets[0].name} backwards; does it mean the same in both sets?"
-        for name in sets.synthetic
-        if all(backwards(sets.targets, truth, one.predictions) for one in results[name])
-    ]

@@ -166,10 +166,9 @@ def _facts(result: Worth) -> list[tuple[str, str]]:
 
 def _pictures(sets: Sets) -> list[tuple[str, Shown]]:
     """Some images of each set, the real test images first; the others are marked as synthetic."""
-    strips = [(REAL, _strip(REAL, sets.test, None))]
-    return strips + [(name, _strip(name, view, SourceType.TRAINED)) for name, view in sets.synthetic.items()]
-
-
-def _strip(name: str, dataset: Dataset, made: SourceType | None) -> Shown:
-    pictures = dataset.images(evenly_spaced(dataset, _PICTURES))
-    return show_strip(pictures, f"pictures of {name}", made=made)
+    shown: list[tuple[str, Dataset, SourceType | None]] = [(REAL, sets.test, None)]
+    shown += [(name, view, SourceType.TRAINED) for name, view in sets.synthetic.items()]
+    return [
+        (name, show_strip(view.images(evenly_spaced(view, _PICTURES)), f"pictures of {name}", made=made))
+        for name, view, made in shown
+    ]

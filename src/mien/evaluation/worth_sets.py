@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch
 from mien.core.errors import InputError, make_squares
 from mien.core.events import Tick
 from mien.core.family import GENERATOR
-from mien.core.network import LoadedNetwork, load_network
+from mien.core.network import load_network
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator
 from mien.core.views import View
@@ -69,8 +69,13 @@ def open_sets(
     dataset = open_dataset(real, progress=progress)
     targets = _chosen(dataset, label)
     train, test, people, how = _split(dataset, targets, held_out)
-    notes = _split_notes(train, test, people, how)
     tested = frozenset(people)
+    notes = [
+        f"real: {len(train):,} pictures to learn from; tests on {len(test):,} of {len(tested):,} others,"
+        f" {how}"
+    ]
+    if len(tested) < _ROUGH:
+        notes.append(f"only {len(tested)} people to test on: the interval over people is rough")
     views: dict[str, View] = {}
     for name, source in sources.items():
         opened = _opened(source, drawn, progress)
@@ -146,16 +151,6 @@ def _split(
     return train, test, people, split.how
 
 
-def _split_notes(train: View, test: View, people: Sequence[str], how: str) -> list[str]:
-    count = len(set(people))
-    notes = [
-        f"real: {len(train):,} pictures to learn from; tests on {len(test):,} of {count:,} others, {how}"
-    ]
-    if count < _ROUGH:
-        notes.append(f"only {count} people to test on: the interval over people is rough")
-    return notes
-
-
 def _opened(source: str, drawn: int, progress: Tick | None) -> Dataset:
     path = Path(source)
     if path.suffix == ".safetensors" or (path / "config.json").is_file():
@@ -178,21 +173,18 @@ def draw_labelled(source: Path, count: int, *, progress: Tick | None = None) -> 
         )
     rows = np.array(loaded.header.label_rows, np.float32)
     labels = rows[np.random.default_rng(0).integers(len(rows), size=count)]
-    pixels = np.concatenate([_drawn(loaded, labels, start, progress) for start in range(0, count, _BATCH)])
+    generator, parts = cast(Generator, loaded.network), []
+    for start in range(0, count, _BATCH):
+        seeds = list(range(start, min(start + _BATCH, count)))
+        images = draw(generator, latents(seeds, generator.z_dim), torch.from_numpy(labels[seeds]), psi=1.0)
+        parts.append(images.cpu().numpy())
+        if progress:
+            progress(seeds[-1] + 1, count)
     records = [{"source": f"{loaded.model}/{seed}"} for seed in range(count)]
     return StoredDataset(
-        loaded.path.name, loaded.header.spec, f"{loaded.model}-{count}", labels, records, pixels
+        *(loaded.path.name, loaded.header.spec, f"{loaded.model}-{count}"),
+        *(labels, records, np.concatenate(parts)),
     )
-
-
-def _drawn(loaded: LoadedNetwork[Any], labels: np.ndarray, start: int, progress: Tick | None) -> np.ndarray:
-    seeds = list(range(start, min(start + _BATCH, len(labels))))
-    generator = cast(Generator, loaded.network)
-    conditions = torch.from_numpy(labels[seeds])
-    images = draw(generator, latents(seeds, generator.z_dim), conditions, psi=1.0)
-    if progress:
-        progress(seeds[-1] + 1, len(labels))
-    return images.cpu().numpy()
 
 
 def _check_like(name: str, dataset: Dataset, real: Dataset) -> None:

@@ -26,7 +26,7 @@ from mien.core.packed import encode_png
 from mien.core.sampling import draw, latents
 from mien.core.types import Batch, Drawn, Phase, Progress, Spec, Trainable
 from mien.models import lite
-from mien.training.precision import choose, probe
+from mien.training.settings import choose, probe
 
 # What `mien doctor --json` measured there, in CPU time, which does not count what neighbours take.
 NAMED = "a virtual machine with two cores of an AMD EPYC (AVX-512, bfloat16), November 2026"

@@ -16,8 +16,16 @@ from torch import Tensor
 
 from mien.core.errors import InputError
 from mien.core.types import Progress
-from mien.training.augment_colour import colour_matrices, cut_out, filtered_bands, noised, recoloured
-from mien.training.augment_geometry import Draws, geometry, warped
+from mien.training.augment_groups import (
+    Draws,
+    colour_matrices,
+    cut_out,
+    filtered_bands,
+    geometry,
+    noised,
+    recoloured,
+    warped,
+)
 
 SIMPLE = ("simple-colour", "simple-translation", "simple-cutout")
 _SHIFT, _HOLE = 1 / 8, 1 / 2  # shares of the picture's side

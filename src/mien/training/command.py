@@ -1,12 +1,13 @@
-"""`mien train`: the command and its options. Imports no torch, so that its help comes at once."""
+"""`mien train` with its options, and `mien models`. Imports no torch, so that its help comes at once."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
-from mien.core.events import Events, job
+from mien.core import discover
+from mien.core.events import Column, Events, Table, job
 from mien.core.run import RunFolder
 
 DEFAULT_MINUTES = 60.0
@@ -105,3 +106,43 @@ def train(
     from mien.training.train import run_training
 
     return run_training(data, options, events)
+
+
+_PACKAGE = "mien.models"
+
+
+@job
+def models(events: Events, name: str | None = None, /) -> None:
+    """List the model families, or one family's numbers and presets.
+
+    Parameters
+    ----------
+    name
+        A family, for its numbers.
+    """
+    if name is None:
+        modules = {family: discover.load(_PACKAGE, family) for family in discover.names(_PACKAGE)}
+        families = tuple((family, (it.__doc__ or "").splitlines()[0]) for family, it in modules.items())
+        events.send(Table((Column("family"), Column("what it is", wraps=True)), families))
+        events.note("`mien models NAME` shows a family's numbers; change one with --set NAME=VALUE.")
+        return
+    module = discover.load(_PACKAGE, name)
+    fields = module.Config.model_fields
+    default = module.PRESETS["default"].model_dump()
+    rows = tuple((field, _shown(default[field]), info.description or "") for field, info in fields.items())
+    events.send(Table((Column("number"), Column("default"), Column("what it is", wraps=True)), rows))
+    presets = tuple((preset, _changes(default, config)) for preset, config in module.PRESETS.items())
+    events.send(Table((Column("preset"), Column("what it changes", wraps=True)), presets))
+
+
+def _changes(default: dict[str, Any], preset: BaseModel) -> str:
+    """The fields in which a preset differs from the default, as --set takes them."""
+    values = preset.model_dump().items()
+    return (
+        " ".join(f"{name}={_shown(value)}" for name, value in values if value != default[name]) or "nothing"
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as --set takes it."""
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

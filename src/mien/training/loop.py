@@ -34,10 +34,11 @@ class Averages:
         """Move each average towards its source as `nimg` further images ask; a half-life of 0 copies."""
         for name, half_life in half_lives.items():
             weight = 1 - 0.5 ** (nimg / half_life) if half_life > 0 else 1.0
-            floats, rest = _pairs(self.networks[name], sources[name])
-            torch._foreach_lerp_([a for a, _ in floats], [s for _, s in floats], weight)
-            for average, source in rest:
-                average.copy_(source)
+            averaged, trained = self.networks[name].state_dict(), sources[name].state_dict()
+            floats = [key for key, tensor in averaged.items() if tensor.is_floating_point()]
+            torch._foreach_lerp_([averaged[key] for key in floats], [trained[key] for key in floats], weight)
+            for key in averaged.keys() - floats:  # counters
+                averaged[key].copy_(trained[key])
 
     def state_dict(self) -> dict[str, Any]:
         """The weights of every average."""
@@ -47,16 +48,6 @@ class Averages:
         """Restore the state of `state_dict`."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
-
-
-def _pairs(
-    average: nn.Module, source: nn.Module
-) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
-    """Matching tensors of both networks: floating-point ones, and the rest (counters)."""
-    averaged, trained = average.state_dict(), source.state_dict()
-    pairs = [(averaged[name], trained[name]) for name in averaged]
-    floats = [pair for pair in pairs if pair[0].is_floating_point()]
-    return floats, [pair for pair in pairs if not pair[0].is_floating_point()]
 
 
 class Batches(Protocol):

@@ -115,13 +115,15 @@ class Monitor:
     def observe(self, step: Step) -> list[Notice]:
         """Notices on this step; a fatal one means: roll back."""
         limits = self.limits
+        gap = abs(step.values.get("Loss/scores/real", 0.0) - step.values.get("Loss/scores/fake", 0.0))
+        apart = gap > limits.exploded_gap
         certain = step.values.get("Loss/D/loss", math.inf) < limits.saturated_loss
         notices = [
             self._check("nonfinite", not step.finite, limits.nonfinite_steps, step, fatal=True),
             self._check("nonfinite-step", not step.finite, 1, step),
             self._penalty(step),
             self._jump(step),
-            self._gap(step),
+            self._check("exploded", apart, limits.exploded_steps, step, value=gap, fatal=True),
             self._check("saturated", certain, limits.saturated_steps, step),
             self._gradients(step),
         ]
@@ -134,11 +136,11 @@ class Monitor:
         notices = []
         rate = duplicate_rate(fakes)
         if rate >= self.limits.duplicate_rate:
-            notices.append(self._repeatable("duplicates", nimg, rate))
+            notices.append(self._notice("duplicates", nimg, rate))
         share = 1.0 if self.reals is None else variety(fakes) / variety(self.reals)
         self._low_grids = self._low_grids + 1 if share < self.limits.variety else 0
         if self._low_grids >= self.limits.variety_grids:
-            notices.append(self._repeatable("variety", nimg, share))
+            notices.append(self._notice("variety", nimg, share))
         return [notice for notice in notices if notice]
 
     def first_symptom(self, kind: str) -> int:
@@ -172,11 +174,6 @@ class Monitor:
                 most, symptom = max(most, times), symptom or usual.is_spike(times)
         return self._check("jump", symptom, limits.jump_steps, step, value=most, fatal=True)
 
-    def _gap(self, step: Step) -> Notice | None:
-        gap = abs(step.values.get("Loss/scores/real", 0.0) - step.values.get("Loss/scores/fake", 0.0))
-        exploded = gap > self.limits.exploded_gap
-        return self._check("exploded", exploded, self.limits.exploded_steps, step, value=gap, fatal=True)
-
     def _gradients(self, step: Step) -> Notice | None:
         g, d = step.values.get("Grad/g"), step.values.get("Grad/d")
         if not g or not d or not math.isfinite(g + d):
@@ -193,16 +190,15 @@ class Monitor:
         recent.append(step.nimg if symptom else None)
         if not symptom or sum(nimg is not None for nimg in recent) < needed:
             return None
-        if fatal:
-            return Notice(kind, _ADVICE[kind].format(value=value), step.nimg, fatal=True)
-        return self._repeatable(kind, step.nimg, value)
+        return self._notice(kind, step.nimg, value, fatal=fatal)
 
-    def _repeatable(self, kind: str, nimg: int, value: float) -> Notice | None:
+    def _notice(self, kind: str, nimg: int, value: float, *, fatal: bool = False) -> Notice | None:
+        """The notice, unless the same warning was given a short while ago."""
         last = self._last_notice.get(kind)
-        if last is not None and nimg - last < self.limits.repeat_nimg:
+        if not fatal and last is not None and nimg - last < self.limits.repeat_nimg:
             return None
         self._last_notice[kind] = nimg
-        return Notice(kind, _ADVICE[kind].format(value=value), nimg)
+        return Notice(kind, _ADVICE[kind].format(value=value), nimg, fatal)
 
 
 def duplicate_rate(fakes: Tensor) -> float:

@@ -15,10 +15,6 @@ from mien.training.command import TrainOptions
 from mien.training.loop import Beginning
 from mien.training.start import Start, Weights, hint, read_start, read_weights, shape_mismatch
 
-# How a run that begins with a packaged model differs from one from scratch, by default.
-LR_SCALE = 1.0  # of the family's learning rate
-WARMUP_KIMG = 0.0  # over which it rises to that: Adam knows nothing yet of gradients at these weights
-
 
 class Offer(NamedTuple):
     """The packaged initial weights, if any. note: why there are none though a model is close, or ""."""
@@ -77,10 +73,8 @@ def is_same_beginning(options: TrainOptions, stored: Mapping[str, Any]) -> bool:
 
 
 def beginning(options: TrainOptions, start: Start | None) -> Beginning:
-    """Learning-rate scale and warm-up of a run, from the options and, where they are open, the weights."""
-    packaged = start is not None and start.packaged != ""
-    scale, kimg = (LR_SCALE, WARMUP_KIMG) if packaged else (1.0, 0.0)
-    scale = scale if options.lr_scale is None else options.lr_scale
-    kimg = kimg if options.warmup_kimg is None else options.warmup_kimg
-    nimg = start.header.nimg if start is not None and packaged else 0
+    """Learning-rate scale and warm-up of a run; by default a packaged model's weights ask for neither."""
+    scale = 1.0 if options.lr_scale is None else options.lr_scale
+    kimg = options.warmup_kimg or 0.0
+    nimg = start.header.nimg if start is not None and start.packaged else 0
     return Beginning(lr_scale=scale, warmup_nimg=kimg * 1000, seen_nimg=nimg)

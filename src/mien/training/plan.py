@@ -89,7 +89,10 @@ class Plan:
         }
         if self.lesson is not None:
             # Labels may come from the manifest, which the dataset's hash does not cover.
-            parts["labels"] = _digest(self.lesson.train)
+            data = self.lesson.train
+            labels = b"" if data.labels is None else data.labels.tobytes()
+            chosen = data.indexes.tobytes() if isinstance(data, View) else b""
+            parts["labels"] = hashlib.sha256(labels + chosen).hexdigest()
             if self.lesson.others is not None:
                 parts["others"] = self.lesson.others.content_hash
         if self.start_digest:
@@ -186,6 +189,7 @@ def _opened(
     options: TrainOptions,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Dataset, Lesson | None]:
+    """The data, and as the family or --labels prepares them; None for the dataset as it is."""
     sides = sides_of(family, config)
     if sides != "one":
         return open_training_data(sides, data, options, config, progress=progress)
@@ -194,27 +198,15 @@ def _opened(
             f"--real and --direction are for models that turn pictures into others, not {options.model}"
         )
     dataset = open_dataset(data, progress=progress)
-    return dataset, _lesson(family, config, dataset, options)
-
-
-def _lesson(family: ModuleType, config: BaseModel, dataset: Dataset, options: TrainOptions) -> Lesson | None:
-    """The data as the family or --labels prepares them; None for the dataset as it is."""
     lesson = lesson_of(family, config, dataset)
+    if options.labels and lesson is not None:
+        raise InputError(f"--labels is for generators; {options.model} takes --set labels=...")
     if options.labels:
-        if lesson is not None:
-            raise InputError(f"--labels is for generators; {options.model} takes --set labels=...")
-        return conditions.conditions(dataset, options.labels, mirror=options.mirror is not False)
-    if options.cond and not dataset.spec.label_dim:
+        lesson = conditions.conditions(dataset, options.labels, mirror=options.mirror is not False)
+    elif options.cond and not dataset.spec.label_dim:
         reason = getattr(dataset, "label_problem", "") or "this dataset has none"
         raise InputError(
             f"{dataset.name}: --cond needs label columns: {reason};"
             " --labels takes labels of its manifest by name"
         )
-    return lesson
-
-
-def _digest(dataset: Dataset) -> str:
-    """A digest of labels and chosen images."""
-    digest = hashlib.sha256(b"" if dataset.labels is None else dataset.labels.tobytes())
-    digest.update(dataset.indexes.tobytes() if isinstance(dataset, View) else b"")
-    return digest.hexdigest()
+    return dataset, lesson

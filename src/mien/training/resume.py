@@ -18,10 +18,7 @@ from mien.training.command import AUTO, TrainOptions
 from mien.training.plan import IDENTITY_OPTIONS, MODELS, Plan, with_preset
 from mien.training.settings import resolve_config
 
-_KEPT = IDENTITY_OPTIONS | {
-    "direction",
-    "real",
-}  # two more that the images' hashes stand for
+_KEPT = IDENTITY_OPTIONS | {"direction", "real"}  # two more that the images' hashes stand for
 Sample = Callable[[], frozenset[str]]
 _SAMPLE, _CHUNK = 128, 256  # images of a sample; images that are read at once
 _MOSTLY = 0.5  # of the images of two datasets, that they have in common
@@ -48,9 +45,8 @@ def resumed(data: str | None, options: TrainOptions) -> tuple[str, TrainOptions]
         update = {"model": stored["family"], "preset": "default", "set": changes, **taken}
         if options.kimg is None and options.minutes is None:
             update |= {name: stored["options"][name] for name in ("kimg", "minutes")}
-        return data or _still_there(stored["dataset"]["source"], options.resume), options.model_copy(
-            update=update
-        )
+        source = data or _still_there(stored["dataset"]["source"], options.resume)
+        return source, options.model_copy(update=update)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{options.resume}/config.json: not the config of a training run ({error})"
@@ -176,9 +172,8 @@ def _is_related(plan: Plan, stored: Mapping[str, Any], sample: Sample) -> bool:
 
 
 def _is_named_alike(plan: Plan, dataset: Mapping[str, Any]) -> bool:
-    return bool(
-        {dataset.get("source"), dataset.get("name")} & {absolute_source(plan.source), plan.dataset.name}
-    )
+    names = {absolute_source(plan.source), plan.dataset.name}
+    return not names.isdisjoint({dataset.get("source"), dataset.get("name")})
 
 
 def _is_alike(plan: Plan, dataset: Mapping[str, Any], sample: Sample) -> bool:

@@ -1,6 +1,6 @@
 """A training session: the loop with monitor, log, grids, checkpoints and rescues."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -16,8 +16,7 @@ from mien.core.run import RunFolder
 from mien.core.types import Dataset
 from mien.training.loop import Batches, Budget, Step, Training, train
 from mien.training.monitor import Monitor, Notice
-from mien.training.outputs import Outputs, Snapshot
-from mien.training.snapshots import Snapshots, is_grid_due
+from mien.training.outputs import Outputs, Snapshot, Snapshots, is_grid_due
 from mien.training.states import States
 
 MOST_RESCUES = 3
@@ -95,8 +94,7 @@ class Session:
                 text = f"memory ran out: computes {step.fits} images at once, in batches as before"
                 yield self._logged(Notice("memory", text, step.nimg))
             notices = self._monitor.observe(step)
-            for notice in notices:
-                yield self._logged(notice)
+            yield from map(self._logged, notices)
             fatal = next((notice for notice in notices if notice.fatal), None)
             if fatal:
                 return fatal
@@ -111,8 +109,7 @@ class Session:
             snapshot = self._outputs.show() if is_grid_due(tick) else Snapshot()
             yield self._tick(step, snapshot)
             if snapshot.fakes is not None:
-                for notice in self._monitor.observe_fakes(snapshot.fakes, step.nimg):
-                    yield self._logged(notice)
+                yield from map(self._logged, self._monitor.observe_fakes(snapshot.fakes, step.nimg))
         if step.nimg // self._snapshot_nimg > before // self._snapshot_nimg and self._monitor.calm():
             self.save()
 
@@ -175,7 +172,7 @@ class _Meter:
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = defaultdict(float)
-        self._counts: dict[str, int] = defaultdict(int)
+        self._counts: Counter[str] = Counter()
         self._first_nimg: int | None = None
         self._last_nimg = 0
         self._last_seconds: float | None = None
@@ -183,7 +180,7 @@ class _Meter:
     def add(self, step: Step) -> None:
         for name, value in step.values.items():
             self._sums[name] += value
-            self._counts[name] += 1
+        self._counts.update(step.values.keys())
         self._last_nimg = step.nimg
         if self._first_nimg is None:
             self._first_nimg = step.nimg

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -107,17 +107,12 @@ class Weights(NamedTuple):
 
 
 def read_start(source: Path) -> Start:
-    """Read the weights of a run folder (its newest network) or of a network file. Raises InputError."""
+    """Read the weights of a run folder (its newest network that is whole) or of a file. Raises InputError."""
     source = source_of(source)
-    if source.is_dir():
-        return _newest_whole(products_of(source, kind_at(source)))
-    return _read_file(source)
-
-
-def _newest_whole(paths: Sequence[Path]) -> Start:
-    """The newest of a run's networks that can be read, with a note on each that was passed over."""
+    if not source.is_dir():
+        return _read_file(source)
     errors: list[InputError] = []
-    for path in paths:
+    for path in products_of(source, kind_at(source)):
         try:
             start = _read_file(path)
         except InputError as error:
@@ -132,29 +127,17 @@ def _read_file(path: Path) -> Start:
     if path.name.startswith("state-"):
         raise InputError(f"--from {path}: a training state; give the folder of its run")
     if path.is_file() and not is_ours(path):
-        return _foreign(path)
+        pair = read_pair(path)
+        average = None if pair.average is pair.g else pair.average
+        found = (path, pair.header, pair.g, pair.d, _digest(path, pair.d))
+        return Start(*found, average=average, numbers=pair.numbers, notes=pair.notes)
     notes: list[str] = []
     g, d, header = read_weights(path, notes.append)
     if d is None:
         notes.append(
             f"{path.name} comes without a discriminator, which begins anew: --from a run folder has both"
         )
-    return Start(
-        *(path, header, g, d, _digest(path, d)),
-        notes=tuple(notes),
-        packaged=name_of(path) or "",
-    )
-
-
-def _foreign(path: Path) -> Start:
-    pair = read_pair(path)
-    average = None if pair.average is pair.g else pair.average
-    return Start(
-        *(path, pair.header, pair.g, pair.d, _digest(path, pair.d)),
-        average=average,
-        numbers=pair.numbers,
-        notes=pair.notes,
-    )
+    return Start(path, header, g, d, _digest(path, d), notes=tuple(notes), packaged=name_of(path) or "")
 
 
 def read_weights(path: Path, report: Callable[[str], None]) -> Weights:
@@ -178,7 +161,11 @@ class Initialisation(NamedTuple):
 
 def initialise(trainable: Trainable, start: Start, family: ModuleType, spec: Spec) -> Initialisation:
     """Copy the weights into a new model. Raises InputError where they do not fit."""
-    _check_spec(start, spec)
+    channels, header = start.header.spec.channels, start.header
+    if channels != spec.channels:
+        raise InputError(
+            f"--from {start.path}: it draws {channels} channels, and the data has {spec.channels}"
+        )
     # The same model for the labels of the file: its weights must fit that one exactly, and what differs
     # between the two is what has to do with labels.
     like = family.build(trainable.config, start.header.spec)
@@ -200,7 +187,10 @@ def initialise(trainable: Trainable, start: Start, family: ModuleType, spec: Spe
         average = {name: tensor.clone() for name, tensor in trainable.networks["g"].state_dict().items()}
         trainable.networks["g"].load_state_dict(own_weights)
     if start.packaged:
-        notes = [_packaged_note(start)]
+        notes = [
+            f"begins with the packaged {start.packaged} ({header.family}), which saves the"
+            f" {header.nimg / 1000:,.0f} kimg that it was trained for; --from none begins from nothing"
+        ]
     return Initialisation((*notes, *_changes(start, spec)), average)
 
 
@@ -229,22 +219,6 @@ def shape_mismatch(weights: Weights, family: ModuleType, config: BaseModel) -> s
         if tensors is not None
     )
     return next((f"{name}.{problem}" for name, problem in problems if problem), None)
-
-
-def _packaged_note(start: Start) -> str:
-    header = start.header
-    return (
-        f"begins with the packaged {start.packaged} ({header.family}), which saves the"
-        f" {header.nimg / 1000:,.0f} kimg that it was trained for; --from none begins from nothing"
-    )
-
-
-def _check_spec(start: Start, spec: Spec) -> None:
-    source = start.header.spec
-    if source.channels != spec.channels:
-        raise InputError(
-            f"--from {start.path}: it draws {source.channels} channels, and the data has {spec.channels}"
-        )
 
 
 def _plain_names(spec: Spec) -> tuple[str, ...]:

@@ -45,10 +45,9 @@ class States:
         report: gets a line for each damaged state passed over. InputError where the state is another model's.
         """
         newest = ranks.led(lambda: self._newest(report))
-        if newest is None:
-            return False
-        self._restore(*newest)
-        return True
+        if newest is not None:
+            self._restore(*newest)
+        return newest is not None
 
     def _newest(self, report: Callable[[str], None]) -> tuple[str, dict[str, Any]] | None:
         newest = newest_state(self._run.path, report=report)

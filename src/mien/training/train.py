@@ -23,9 +23,9 @@ from mien.training.loop import Beginning, Budget, Step, Training
 from mien.training.order import Stream
 from mien.training.outputs import Outputs
 from mien.training.plan import Built, Plan, doubts, make_plan
-from mien.training.precision import NAMES, choose, probe
 from mien.training.resume import absolute_source, check_related, image_sample, resumed, same_run
 from mien.training.session import Event, Session
+from mien.training.settings import NAMES, choose, probe
 from mien.training.start import check_resumable
 
 _FEW = 100  # pictures: a generator of fewer repeats them
@@ -106,20 +106,23 @@ def _describe(
             f"so few pictures ({len(plan.dataset)}) a generator repeats; some hundreds are the least,"
             " thousands are good"
         )
-    notes = [*getattr(plan.dataset, "notes", ())]
-    if plan.lesson is not None:
-        notes += plan.lesson.notes
+    notes = [*getattr(plan.dataset, "notes", ()), *(plan.lesson.notes if plan.lesson else ())]
     if not goes_on:
         notes += doubts(plan.training_data)
-    if plan.start is not None and not goes_on:
-        notes += settings["start"]["told"]
-    for note in [*notes, plan.note] if plan.note else notes:
+        notes += settings["start"]["told"] if plan.start is not None else ()
+    for note in filter(None, [*notes, plan.note]):
         events.note(note)
 
 
 def _run(session: Session, run: RunFolder, events: Events, *, tensorboard: bool) -> None:
     """Train to the end of the budget; stopped by a signal or a listener, leave a checkpoint."""
-    writer = _tensorboard(run) if tensorboard and ranks.leads() else None
+    writer: Any = None
+    if tensorboard and ranks.leads():
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(f"--tensorboard needs TensorBoard; {install('track')}") from error
+        writer = SummaryWriter(str(run.path / "tensorboard"))
     launched.begin()
     try:
         with Stop() as stop:
@@ -147,14 +150,6 @@ def _send(event: Event, events: Events, writer: Any) -> None:
                 writer.add_scalar(name, value, event.nimg)
     else:
         events.note(f"{event.nimg / 1000:.1f} kimg: {event.text}", "error" if event.fatal else "warning")
-
-
-def _tensorboard(run: RunFolder) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError(f"--tensorboard needs TensorBoard; {install('track')}") from error
-    return SummaryWriter(str(run.path / "tensorboard"))
 
 
 def _run_folder(plan: Plan, events: Events) -> tuple[Plan, RunFolder, bool]:
@@ -191,9 +186,7 @@ def _settings(plan: Plan, built: Built, run: RunFolder, events: Events) -> dict[
             "num_images": len(plan.dataset),
             "sample": sorted(image_sample(plan.dataset)),
         },
-        "options": plan.options.model_copy(update={"real": absolute_source(plan.options.real)}).model_dump(
-            mode="json"
-        ),
+        "options": plan.options.model_dump(mode="json") | {"real": absolute_source(plan.options.real)},
         "precision": _precision(plan, events),
         "identity": plan.identity(),
     }

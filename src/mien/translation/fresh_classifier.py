@@ -51,7 +51,7 @@ def accuracies(
     optimizer = AdamW(network.parameters(), lr=_RATE, weight_decay=0.05)
     balanced = []
     for update in range(1, UPDATES[-1] + 1):
-        loss = _loss(network, [_some(side, _BATCH // 2, rng) for side in (one, two)], rng)
+        loss = _loss(network, (one, two), rng)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -70,19 +70,17 @@ def _fresh(spec: Spec, sight: Sight, seed: int) -> nn.Module:
         return LocalDiscriminator(spec, width=width, halvings=2, stddev_group=1)
 
 
-def _loss(network: nn.Module, sides: list[Tensor], rng: torch.Generator) -> Tensor:
-    images = torch.cat(sides)
+def _loss(network: nn.Module, sides: tuple[np.ndarray, np.ndarray], rng: torch.Generator) -> Tensor:
+    """Of a batch of which half is of either kind, all disturbed alike."""
+    chosen = [side[torch.randint(len(side), (_BATCH // 2,), generator=rng).numpy()] for side in sides]
+    floats = [to_float(torch.from_numpy(side)) for side in chosen]
+    images = torch.cat([side.contiguous(memory_format=torch.channels_last) for side in floats])
     flip = torch.rand(len(images), generator=rng) < 0.5
     images = torch.where(flip[:, None, None, None], images.flip(3), images)
     scores = network(warped(images, _WARP, rng)).flatten(1)
     truth = torch.zeros_like(scores)
-    truth[: len(sides[0])] = 1
+    truth[: len(chosen[0])] = 1
     return F.binary_cross_entropy_with_logits(scores, truth)
-
-
-def _some(pictures: np.ndarray, count: int, rng: torch.Generator) -> Tensor:
-    where = torch.randint(len(pictures), (count,), generator=rng).numpy()
-    return to_float(torch.from_numpy(pictures[where])).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

@@ -23,8 +23,7 @@ from mien.training.kinds import Kind
 from mien.training.outputs import Snapshot
 from mien.training.paired_data import check_alike
 from mien.translation.fresh_classifier import UPDATES, Sight, accuracies, split
-from mien.translation.images import apply_network
-from mien.translation.outputs import ChangeOutputs
+from mien.translation.outputs import ChangeOutputs, apply_network
 from mien.translation.report import write_report
 
 SEEDS = 3
@@ -82,12 +81,20 @@ class RefinerExamination(Examination):
     def tables(self) -> list[Event]:
         """How well classifiers tell reals from raw and refined pictures, and what was left alone."""
         whose = "which it learnt from" if self.learnt_from else "which it did not learn from"
+        headings = ("updates", "raw", "refined", "points less")
+        columns = (Column("classifier of"), *(Column(heading, numbers=True) for heading in headings))
+        rows = []
+        for one in self.classifiers:
+            means = [f"{np.mean(values):.1%}" for values in (one.raw, one.refined)]
+            value, low, high = (100 * end for end in (one.fall.value, one.fall.low, one.fall.high))
+            fall = f"{value:.1f} ({low:.1f} to {high:.1f})"
+            rows.append((_SEES[one.sight], str(one.updates), *means, fall))
         events: list[Event] = [
             Notice(
                 f"{self.model_id} on {self.num_pictures:,} pictures of {self.dataset_name}, {whose};"
                 f" {self.num_reals:,} reals of {self.real_name}"
             ),
-            _classifier_table(self),
+            Table(columns, tuple(rows)),
             Notice(
                 "balanced accuracy of fresh classifiers, real against raw and against refined, on pictures"
                 f" kept from them (50 %: a coin's); mean of {len(self.classifiers[0].raw)} seeds, 95 %"
@@ -141,6 +148,12 @@ def examine(
     raw = dataset.images(np.arange(len(dataset)))
     refined = apply_network(loaded.network, raw)
     classifiers = _classifiers(dataset, real, (raw, refined), seeds, progress)
+    where, places = known_pupils(dataset)
+    far = moved(raw[where], refined[where], places)
+    pupils = None
+    if len(far):
+        median, p95 = float(np.median(far)), float(np.quantile(far, 0.95))
+        pupils = Moved(count=len(far), median=median, p95=p95, near=float((far <= _FAR).mean()))
     header = loaded.header
     return RefinerExamination(
         model_id=loaded.model,
@@ -154,7 +167,7 @@ def examine(
         learnt_from=header.dataset is not None and header.dataset.content_hash == dataset.content_hash,
         classifiers=classifiers,
         l1=float(np.abs(raw.astype(np.int16) - refined).mean() / 255),
-        pupils=_pupils(dataset, raw, refined),
+        pupils=pupils,
     )
 
 
@@ -197,35 +210,20 @@ def over_seeds(values: np.ndarray) -> Interval:
     return Interval(value=mean, low=mean - half, high=mean + half)
 
 
-def _pupils(dataset: Dataset, raw: np.ndarray, refined: np.ndarray) -> Moved | None:
-    where, places = known_pupils(dataset)
-    far = moved(raw[where], refined[where], places)
-    if not len(far):
-        return None
-    return Moved(
-        count=len(far),
-        median=float(np.median(far)),
-        p95=float(np.quantile(far, 0.95)),
-        near=float((far <= _FAR).mean()),
-    )
-
-
 def known_pupils(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Pictures in which a pupil can be seen whose place is known: indexes [M], and places [M, 2] (x, y).
 
     As `mien render` writes them: `landmarks` of a record, with the names of those not seen in its labels.
     """
-    known: list[tuple[int, tuple[float, float]]] = []
+    indexes, places = [], []
     for index, record in enumerate(dataset.records):
         hidden = (record.get("labels") or {}).get("hidden", ())
         marks = record.get("landmarks")
         for name, place in marks.items() if isinstance(marks, dict) else ():
             if name.startswith("pupil") and name not in hidden:
-                known.append((index, (float(place[0]), float(place[1]))))
-    return (
-        np.array([index for index, _ in known], np.int64),
-        np.array([place for _, place in known], np.float64).reshape(-1, 2),
-    )
+                indexes.append(index)
+                places.append(place[:2])
+    return np.array(indexes, np.int64), np.array(places, np.float64).reshape(-1, 2)
 
 
 def pupil_centre(picture: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -252,24 +250,12 @@ def moved(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> np.ndarr
     Only of pupils that are measured within 1 px of their known places before: lids, lashes and bright
     reflections hide others from the measure.
     """
-    far = []
-    for old, new, place in zip(before, after, places, strict=True):
-        middle = pupil_centre(old, place)
-        if np.hypot(*(middle - place)) <= _SURE:
-            far.append(np.hypot(*(middle - pupil_centre(new, place))))
+    middles = (
+        (pupil_centre(old, place), pupil_centre(new, place), place)
+        for old, new, place in zip(before, after, places, strict=True)
+    )
+    far = [np.hypot(*(old - new)) for old, new, place in middles if np.hypot(*(old - place)) <= _SURE]
     return np.array(far)
-
-
-def _classifier_table(examination: RefinerExamination) -> Table:
-    headings = ("updates", "raw", "refined", "points less")
-    rows = []
-    for one in examination.classifiers:
-        means = [f"{np.mean(values):.1%}" for values in (one.raw, one.refined)]
-        value, low, high = (100 * end for end in (one.fall.value, one.fall.low, one.fall.high))
-        fall = f"{value:.1f} ({low:.1f} to {high:.1f})"
-        rows.append((_SEES[one.sight], str(one.updates), *means, fall))
-    columns = (Column("classifier of"), *(Column(heading, numbers=True) for heading in headings))
-    return Table(columns, tuple(rows))
 
 
 _SEES: dict[Sight, str] = {"pictures": "whole pictures", "patches": "patches of 23 px"}
@@ -301,7 +287,6 @@ class RefinerOutputs(ChangeOutputs):
         self._events.note(f"input, refined and nearest real side by side: {last}")
 
     def _draw(self) -> np.ndarray:
-        """Write the strip as training stands; return the refined."""
         refined = apply_network(self._network, self._inputs)
         self._write_strip(self._inputs, refined, self._reals[nearest(refined, self._reals)])
         return refined

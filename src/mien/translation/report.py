@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mien.core.events import Column, Event, Notice, Table, Tick
+from mien.core.events import Event, Notice, Table, Tick
 from mien.core.run import RunFolder
 from mien.reports.charts import number
 from mien.reports.inline_images import Shown, show_grid, show_timelapse
@@ -36,7 +36,6 @@ def write_report(
 
 
 def _context(run: RunFolder) -> dict[str, Any]:
-    """All that the template shows, by name."""
     name = kind_at(run.path)
     config, config_note = attempt(run.read_config, {})
     log = read_log(run)
@@ -71,29 +70,24 @@ def _scores(run: RunFolder, name: str) -> str:
 
 def as_text(events: Sequence[Event]) -> str:
     """The notices and tables among `events` as lines of text, an empty line between them."""
-    parts = []
-    for event in events:
-        if isinstance(event, Notice):
-            parts.append(event.text)
-        elif isinstance(event, Table):
-            parts.append(_table_text(event))
-    return "\n\n".join(parts)
+    texts = (
+        event.text if isinstance(event, Notice) else _table_text(event)
+        for event in events
+        if isinstance(event, Notice | Table)
+    )
+    return "\n\n".join(texts)
 
 
 def _table_text(table: Table) -> str:
     rows = [tuple(column.heading for column in table.columns), *table.rows]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    lines = [_line(row, widths, table.columns) for row in rows]
+    lines = []
+    for row in rows:
+        placed = zip(row, widths, table.columns, strict=True)
+        cells = (cell.rjust(wide) if column.numbers else cell.ljust(wide) for cell, wide, column in placed)
+        lines.append(_GAP.join(cells).rstrip())
     rule = "-" * (sum(widths) + len(_GAP) * (len(widths) - 1))
     return "\n".join(filter(None, [table.title, lines[0], rule, *lines[1:], table.caption]))
-
-
-def _line(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> str:
-    cells = [
-        cell.rjust(width) if column.numbers else cell.ljust(width)
-        for cell, width, column in zip(row, widths, columns, strict=True)
-    ]
-    return _GAP.join(cells).rstrip()
 
 
 def _strips(run: RunFolder) -> list[Shown]:

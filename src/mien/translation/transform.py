@@ -1,10 +1,12 @@
-"""Pictures through a network: what `mien translate`, `mien denoise` and `mien refine` share."""
+"""Pictures through a network, one by one: what `mien translate`, `mien denoise` and `mien refine` share."""
 
+import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +18,116 @@ from mien.core.errors import InputError, make_squares
 from mien.core.events import Events, Tick
 from mien.core.image import resize as resized
 from mien.core.image import to_float, to_hwc, to_uint8
-from mien.core.packed import PackWriter
-from mien.core.picture import BadPicture, Pixels
+from mien.core.labels import Label
+from mien.core.packed import PackReader, PackWriter
+from mien.core.picture import PICTURE_SUFFIXES, BadPicture, Pixels, decode, read_bytes
 from mien.core.provenance import Provenance, SourceType, encode_picture, save_picture
 from mien.core.types import Spec
-from mien.translation.inputs import Input, Inputs, Size, open_inputs
+from mien.datasets.header import FORMATS
+from mien.datasets.opening import open_dataset
+
+Size = tuple[int, int]  # width, height
+
+
+@dataclass(frozen=True)
+class Input:
+    """One picture. name: unique, relative, with "/". where: for messages.
+
+    read: uint8 [H, W, 3], raises BadPicture. size: from the header alone; None where it cannot be told.
+    label, record: what a dataset knows of it.
+    """
+
+    name: str
+    where: str
+    read: Callable[[], Pixels]
+    size: Callable[[], Size | None]
+    label: Label | None = None
+    record: Mapping[str, Any] | None = None
+
+
+class Inputs(NamedTuple):
+    """pictures: in the order given; of a folder or zip sorted by name. class_names: of the labels."""
+
+    pictures: tuple[Input, ...]
+    class_names: tuple[str, ...] = ()
+
+
+def open_inputs(sources: Sequence[str], *, progress: Tick | None = None) -> Inputs:
+    """List what is to be read: one dataset with its labels and records, or any number of files and folders.
+
+    Raises InputError for what does not exist, for a source without pictures, for a dataset beside others.
+    """
+    if not sources:
+        raise InputError("say which pictures: files, a folder, a zip, or a dataset like rendered:100")
+    if len(sources) == 1 and not Path(sources[0]).exists():
+        return _of_dataset(sources[0], progress)
+    pictures: list[Input] = []
+    for source in sources:
+        path = Path(source)
+        if not path.exists():
+            raise InputError(f"{source}: there is no such file or folder")
+        if path.is_dir() or path.suffix.lower() not in PICTURE_SUFFIXES:
+            pack = PackReader(path)
+            if len(sources) == 1:
+                return _of_pack(pack)
+            pictures += _of_pack(pack).pictures
+        else:
+            pictures.append(
+                Input(path.name, str(path), partial(_decoded, path, str(path)), partial(_size, path))
+            )
+    return Inputs(tuple(pictures))
+
+
+def _of_pack(pack: PackReader) -> Inputs:
+    pictures = []
+    for index, name in enumerate(pack.names):
+        where = f"{pack.path}: {name}"
+        data = partial(pack.read, index)
+        label = None if pack.labels is None else pack.labels[index]
+        record = pack.records[index] or None
+        read, size = partial(_decoded, data, where), partial(_size, data)
+        pictures.append(Input(name, where, read, size, label, record))
+    return Inputs(tuple(pictures), pack.class_names)
+
+
+def _of_dataset(source: str, progress: Tick | None) -> Inputs:
+    dataset = open_dataset(source, progress=progress)
+    side = dataset.spec.resolution
+
+    def read(index: int) -> Pixels:
+        pixels = dataset.images(np.array([index]))[0].transpose(1, 2, 0)
+        return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+    labels = dataset.labels
+    pictures = tuple(
+        Input(
+            f"{index:08d}.png",
+            f"{source}: picture {index}",
+            partial(read, index),
+            lambda: (side, side),
+            None if labels is None else tuple(map(float, labels[index])),
+            record or None,
+        )
+        for index, record in enumerate(dataset.records)
+    )
+    return Inputs(pictures, dataset.spec.class_names)
+
+
+def _decoded(source: Path | Callable[[], bytes], where: str) -> Pixels:
+    return decode(source if isinstance(source, Path) else source(), where=where).pixels
+
+
+def _size(source: Path | Callable[[], bytes]) -> Size | None:
+    """Width and height as the header has them, turned upright."""
+    try:
+        data = read_bytes(source) if isinstance(source, Path) else source()
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, InputError):
+        return None  # reading it will say what is wrong
+    return (height, width) if turned else (width, height)
+
 
 _CPU = torch.device("cpu")
 _BATCH = 32
@@ -87,23 +194,15 @@ def transform_inputs(
     return done
 
 
-class _Result(NamedTuple):
-    """pixels: None, with a problem, where the input could not be read."""
-
-    picture: Input
-    pixels: Pixels | None
-    problem: BadPicture | None = None
-
-
 def _write_folder(inputs: Inputs, out: Path, op: Operation, progress: Tick | None) -> Transformed:
     names = _unique([picture.name for picture in inputs.pictures])
     written, problems = 0, []
-    for name, result in zip(names, _results(inputs.pictures, op, progress), strict=True):
-        if result.pixels is None:
-            problems.append(str(result.problem))
+    for name, (_, result) in zip(names, _results(inputs.pictures, op, progress), strict=True):
+        if isinstance(result, BadPicture):
+            problems.append(str(result))
             continue
         (out / name).parent.mkdir(parents=True, exist_ok=True)
-        save_picture(out / name, result.pixels, _mark(op))
+        save_picture(out / name, result, _mark(op))
         written += 1
     return Transformed(written, tuple(problems))
 
@@ -111,26 +210,24 @@ def _write_folder(inputs: Inputs, out: Path, op: Operation, progress: Tick | Non
 def _write_zip(inputs: Inputs, out: Path, op: Operation, progress: Tick | None) -> Transformed:
     problems = []
     with PackWriter(out, class_names=inputs.class_names) as pack:
-        for picture, pixels, problem in _results(inputs.pictures, op, progress):
+        for picture, result in _results(inputs.pictures, op, progress):
             record = {"source": picture.name, **(picture.record or {})}
-            if pixels is None:
-                problems.append(str(problem))
-                assert problem is not None
-                pack.add_record({**record, "reason": problem.reason, "detail": problem.detail})
-                continue
-            pack.add_png(
-                encode_picture(pixels, ".png", _mark(op)),
-                picture.label,
-                {**record, "made_by": op.model},
-            )
+            if isinstance(result, BadPicture):
+                problems.append(str(result))
+                pack.add_record({**record, "reason": result.reason, "detail": result.detail})
+            else:
+                png = encode_picture(result, ".png", _mark(op))
+                pack.add_png(png, picture.label, {**record, "made_by": op.model})
         if not len(pack):
             raise InputError(f"nothing could be read: {'; '.join(problems[:_NAMED])}")
         written = len(pack)
     return Transformed(written, tuple(problems))
 
 
-def _results(pictures: Sequence[Input], op: Operation, progress: Tick | None) -> Iterator[_Result]:
-    """One result for each picture, in order; pictures of one size go through together."""
+def _results(
+    pictures: Sequence[Input], op: Operation, progress: Tick | None
+) -> Iterator[tuple[Input, Pixels | BadPicture]]:
+    """Each picture, in order, with its result or why it has none; those of one size go through together."""
     waiting: list[tuple[Input, Pixels]] = []
     for number, picture in enumerate(pictures, 1):
         try:
@@ -138,7 +235,7 @@ def _results(pictures: Sequence[Input], op: Operation, progress: Tick | None) ->
         except BadPicture as error:
             yield from _changed(waiting, op)
             waiting = []
-            yield _Result(picture, None, error)
+            yield picture, error
         else:
             if waiting and (len(waiting) == _BATCH or pixels.shape != waiting[0][1].shape):
                 yield from _changed(waiting, op)
@@ -149,7 +246,7 @@ def _results(pictures: Sequence[Input], op: Operation, progress: Tick | None) ->
     yield from _changed(waiting, op)
 
 
-def _changed(waiting: Sequence[tuple[Input, Pixels]], op: Operation) -> Iterator[_Result]:
+def _changed(waiting: Sequence[tuple[Input, Pixels]], op: Operation) -> Iterator[tuple[Input, Pixels]]:
     if not waiting:
         return
     pixels = np.stack([image.transpose(2, 0, 1) for _, image in waiting])
@@ -157,7 +254,7 @@ def _changed(waiting: Sequence[tuple[Input, Pixels]], op: Operation) -> Iterator
     with torch.no_grad():
         changed = to_uint8(op.change(images)).cpu()
     for (picture, _), image in zip(waiting, changed, strict=True):
-        yield _Result(picture, to_hwc(image))
+        yield picture, to_hwc(image)
 
 
 def _fitted(picture: Input, op: Operation) -> Pixels:

@@ -1,5 +1,6 @@
 """The kind "translator": how near it comes to true pictures of held-out people, and what its runs leave."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel
+from sklearn.metrics import roc_auc_score
 
 from mien.attributes.agreement import mean_of
 from mien.core import discover
@@ -25,10 +27,63 @@ from mien.models import pix2pix
 from mien.training.kinds import Kind
 from mien.training.outputs import Snapshot
 from mien.training.paired_data import EvaluationData, evaluation_pairs
-from mien.translation import identity
-from mien.translation.images import apply_network, l1, psnr
-from mien.translation.outputs import ChangeOutputs
+from mien.translation.outputs import ChangeOutputs, apply_network, l1, psnr
 from mien.translation.report import write_report
+
+
+def distances(probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Features [N, D] and [M, D] -> [N, M]: one minus the cosine, seen from the gallery's mean.
+
+    Features share most of their length, whoever is shown; from the mean, what differs is left.
+    """
+    centre = gallery.mean(axis=0, dtype=np.float64)
+    one, two = (_unit(side - centre) for side in (probes, gallery))
+    return np.asarray(1 - one @ two.T)
+
+
+def rank_one(far: np.ndarray, people: Sequence[str], among: int) -> np.ndarray:
+    """For each probe, how likely its own picture is the nearest among `among`, the others drawn at random.
+
+    far: [N, N], own pictures on the diagonal; people: of either side. Others are pictures of other people;
+    each must have `among` - 1 of them or more. Exact: no draw is made. One that is as near counts as nearer.
+    """
+    others = _others(people)
+    own = np.diagonal(far)[:, None]
+    nearer = (others & (far <= own)).sum(axis=1)
+    count = others.sum(axis=1)
+    drawn = among - 1
+    if among < 1 or count.min(initial=drawn) < drawn:
+        raise ValueError(f"not everyone has {drawn} pictures of others")
+    chances = [
+        math.comb(int(n - k), drawn) / math.comb(int(n), drawn) for n, k in zip(count, nearer, strict=True)
+    ]
+    return np.array(chances)
+
+
+def verification_auc(far: np.ndarray, people: Sequence[str]) -> float:
+    """The chance that a probe is nearer to its own picture than some probe is to another person's.
+
+    Arguments as of `rank_one`; two people or more.
+    """
+    other = far[_others(people)]
+    own = np.diagonal(far)
+    truth = np.r_[np.ones(len(own)), np.zeros(len(other))]
+    return float(roc_auc_score(truth, -np.r_[own, other]))
+
+
+def fewest_others(people: Sequence[str]) -> int:
+    """How many pictures of others everyone has at least."""
+    return int(_others(people).sum(axis=1).min(initial=len(people)))
+
+
+def _others(people: Sequence[str]) -> np.ndarray:
+    names = np.asarray(people)
+    return np.asarray(names[:, None] != names[None])
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+
 
 AMONG = 100  # people of whom one is looked for, where there are as many
 _MOST = 2000  # pairs that are looked at, evenly spread over all
@@ -53,7 +108,7 @@ class Closeness(BaseModel, frozen=True):
 class Likeness(BaseModel, frozen=True):
     """How like their targets pictures are to a feature network.
 
-    distance: mean distance to the own target (`identity.distances`). rank1: how often that is the nearest
+    distance: mean distance to the own target (`distances`). rank1: how often that is the nearest
     among `among` people's. auc: how often it is nearer than anyone else's. doubt: of the Frechet distance.
     """
 
@@ -87,17 +142,26 @@ class TranslatorExamination(Examination):
     def tables(self) -> list[Event]:
         """Pixel by pixel, then through each feature network; the translated above what must be beaten."""
         direction = " to ".join(self.roles) or "input to target"
+        pixels = tuple(
+            (one.way, _share(one.l1), f"{one.psnr:.2f} dB", _decimals(one.ssim), _decimals(one.ms_ssim))
+            for one in self.closeness
+        )
         events: list[Event] = [
             Notice(
                 f"{self.model_id}, {direction}, on {self.num_pairs:,} pairs of {self.num_people:,} people"
                 f" ({self.dataset_name}), {self.how}"
             ),
-            _pixel_table(self),
+            Table(_columns("pixels", "L1", "PSNR", "SSIM", "MS-SSIM"), pixels),
         ]
         for network in dict.fromkeys(one.network for one in self.likeness):
-            rows = [one for one in self.likeness if one.network == network]
-            events.append(_network_table(network, rows))
-            events += map(Notice, sorted({f"Frechet: {one.doubt}" for one in rows if one.doubt}))
+            mine = [one for one in self.likeness if one.network == network]
+            rows = tuple(
+                (one.way, _share(one.rank1), f"{one.auc:.3f}", f"{one.distance:.3f}", f"{one.frechet:.4g}")
+                for one in mine
+            )
+            columns = _columns(f"through {network}", "rank 1", "AUC", "distance", "Frechet")
+            events.append(Table(columns, rows))
+            events += map(Notice, sorted({f"Frechet: {one.doubt}" for one in mine if one.doubt}))
         chance = f"{1 / self.among:.1%}"
         events.append(
             Notice(
@@ -118,7 +182,11 @@ def evaluate(
     loaded = load_network(source, pix2pix.KIND, device)
     config = discover.load("mien.models", loaded.header.family).Config(**loaded.header.config)
     pairs = evaluation_pairs(loaded.header, config, data, progress=None)
-    _check_fit(loaded, pairs, data)
+    ours, theirs = loaded.header.spec, pairs.inputs.spec
+    for what in ("resolution", "channels"):
+        one, two = getattr(ours, what), getattr(theirs, what)
+        if one != two:
+            raise InputError(f"{data}: its pictures have {what} {two}, {loaded.model} learnt from {one}")
     examination = examine(loaded, pairs, open_networks(device), progress=progress)
     if source.is_dir():
         examination.append(RunFolder.open(source))
@@ -145,7 +213,7 @@ def examine(
     """Compare with the targets: the network's outputs, the inputs, and the mean of all targets."""
     every = evenly_spaced(pairs.inputs, _MOST)
     people = [person_of(pairs.inputs.records[index]) or f"pair {index}" for index in every.tolist()]
-    others = identity.fewest_others(people)
+    others = fewest_others(people)
     if len(people) < _FEWEST or others < 1:
         raise InputError(f"{pairs.inputs.name}: {len(people)} pairs are too few to examine a model on")
     inputs, targets = pairs.inputs.images(every), pairs.targets.images(every)
@@ -204,7 +272,7 @@ def _likeness(
     likeness = []
     for way, pictures in candidates.items():
         features = network.features(torch.from_numpy(np.ascontiguousarray(pictures)))
-        far = identity.distances(features, of_targets)
+        far = distances(features, of_targets)
         likeness.append(
             Likeness(
                 way=way,
@@ -213,36 +281,12 @@ def _likeness(
                 resize=network.resize,
                 distance=float(np.diagonal(far).mean()),
                 frechet=frechet.compute(of_targets, features)["frechet"],
-                rank1=mean_of(identity.rank_one(far, people, among), people),
-                auc=identity.verification_auc(far, people),
+                rank1=mean_of(rank_one(far, people, among), people),
+                auc=verification_auc(far, people),
                 doubt=frechet.advice(len(of_targets), len(features), network.dims),
             )
         )
     return likeness
-
-
-def _check_fit(loaded: LoadedNetwork[Any], pairs: EvaluationData[Dataset], data: str) -> None:
-    ours, theirs = loaded.header.spec, pairs.inputs.spec
-    for what in ("resolution", "channels"):
-        one, two = getattr(ours, what), getattr(theirs, what)
-        if one != two:
-            raise InputError(f"{data}: its pictures have {what} {two}, {loaded.model} learnt from {one}")
-
-
-def _pixel_table(examination: TranslatorExamination) -> Table:
-    rows = []
-    for one in examination.closeness:
-        similarity = ["-" if value is None else f"{value:.3f}" for value in (one.ssim, one.ms_ssim)]
-        rows.append((one.way, _share(one.l1), f"{one.psnr:.2f} dB", *similarity))
-    return Table(_columns("pixels", "L1", "PSNR", "SSIM", "MS-SSIM"), tuple(rows))
-
-
-def _network_table(network: str, likeness: Sequence[Likeness]) -> Table:
-    rows = tuple(
-        (one.way, _share(one.rank1), f"{one.auc:.3f}", f"{one.distance:.3f}", f"{one.frechet:.4g}")
-        for one in likeness
-    )
-    return Table(_columns(f"through {network}", "rank 1", "AUC", "distance", "Frechet"), rows)
 
 
 def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
@@ -251,6 +295,10 @@ def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
 
 def _share(figure: Interval) -> str:
     return f"{figure.value:.1%} ({figure.low:.1%}-{figure.high:.1%})"
+
+
+def _decimals(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 class TranslatorOutputs(ChangeOutputs):
@@ -281,7 +329,6 @@ class TranslatorOutputs(ChangeOutputs):
         self._events.note(f"how near and how alike they are: mien evaluate {self._run.path}")
 
     def _draw(self) -> np.ndarray:
-        """Write the strip as training stands; return the outputs for all held-out inputs."""
         outputs = apply_network(self._network, self._inputs)
         self._write_strip(*(side[self._rows] for side in (self._inputs, outputs, self._targets)))
         return outputs

@@ -36,8 +36,7 @@ from mien.nn.latent_encoder import LatentEncoder
 from mien.training.loop import Batches, Budget, Training, train
 from mien.training.order import Stream
 from mien.training.outputs import save_product
-from mien.training.precision import NAMES, choose, probe
-from mien.training.settings import pick_device
+from mien.training.settings import NAMES, choose, pick_device, probe
 from mien.training.states import States
 
 _BATCH = 32
