@@ -113,20 +113,20 @@ class Ticker:
             self._progress(self._done, self._total)
 
 
-Passed = Callable[[Iterable[Tensor], Sequence[FeatureNetwork]], Iterator[tuple[Tensor, Sequence[np.ndarray]]]]
+Networks = Sequence[FeatureNetwork]
+Batches = Iterator[tuple[Tensor, Sequence[np.ndarray]]]  # each batch, and its features by every network
+Passed = Callable[[Iterable[Tensor], Networks], Batches]
 
 
-def in_turn(
-    batches: Iterable[Tensor], networks: Sequence[FeatureNetwork]
-) -> Iterator[tuple[Tensor, Sequence[np.ndarray]]]:
-    """Each batch, and its features by every network."""
+def in_turn(batches: Iterable[Tensor], networks: Networks) -> Batches:
+    """Here, one batch after the other."""
     for batch in batches:
         yield batch, [network.features(batch) for network in networks]
 
 
 def extract(
     batches: Iterable[Tensor],
-    networks: Sequence[FeatureNetwork],
+    networks: Networks,
     count: int,
     keep: int,
     tick: Ticker,
@@ -148,7 +148,7 @@ def extract(
 def extraction(
     address: str | None,
     sources: Sequence[str],
-    networks: Sequence[FeatureNetwork],
+    networks: Networks,
     classifier: str | None,
     device: torch.device,
 ) -> Iterator[Passed]:
@@ -166,9 +166,7 @@ def extraction(
     opener_of = {network.name: opener for network, opener in zip(networks, openers, strict=True)}
     with cluster.opened(address, needs=needs) as pool:
 
-        def passed(
-            batches: Iterable[Tensor], networks: Sequence[FeatureNetwork]
-        ) -> Iterator[tuple[Tensor, Sequence[np.ndarray]]]:
+        def passed(batches: Iterable[Tensor], networks: Networks) -> Batches:
             setup = [[*opener_of[network.name], network.hash, str(device)] for network in networks]
             under_way: deque[Tensor] = deque()
 

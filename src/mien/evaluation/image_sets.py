@@ -25,7 +25,7 @@ from mien.core.run import RunFolder, find_runs
 from mien.core.sampling import draw, latents
 from mien.core.types import Dataset, Generator, Spec
 from mien.datasets.opening import open_dataset
-from mien.evaluation.extraction import ImageSet, Passed, Ticker, extract, in_turn
+from mien.evaluation.extraction import ImageSet, Networks, Passed, Ticker, extract, in_turn
 from mien.labels.conditions import rows_for
 from mien.metrics.features import FeatureNetwork
 
@@ -100,12 +100,7 @@ class DatasetReals(_OfDataset):
         return rows_for(spec, self.dataset)
 
     def extract(
-        self,
-        networks: Sequence[FeatureNetwork],
-        count: int,
-        keep: int,
-        tick: Ticker,
-        passed: Passed = in_turn,
+        self, networks: Networks, count: int, keep: int, tick: Ticker, passed: Passed = in_turn
     ) -> ImageSet:
         """With features from the cache where the same images were processed before."""
         chosen = choice(len(self.dataset), count)
@@ -151,12 +146,7 @@ class Reference:
         return None
 
     def extract(
-        self,
-        networks: Sequence[FeatureNetwork],
-        count: int,
-        keep: int,
-        tick: Ticker,
-        passed: Passed = in_turn,
+        self, networks: Networks, count: int, keep: int, tick: Ticker, passed: Passed = in_turn
     ) -> ImageSet:
         for network in networks:
             known = self.networks.get(network.name)
@@ -202,12 +192,7 @@ def is_reference(path: Path) -> bool:
 
 
 def save_reference(
-    path: Path,
-    data: str,
-    networks: Sequence[FeatureNetwork],
-    count: int,
-    tick: Ticker,
-    passed: Passed = in_turn,
+    path: Path, data: str, networks: Networks, count: int, tick: Ticker, passed: Passed = in_turn
 ) -> None:
     """Write statistics of `data` that `--data` takes in its place; whole or not at all. Raises InputError."""
     if path.suffix.lower() != ".npz":

@@ -320,11 +320,7 @@ def _feature_pair(
 
 
 def _measure(
-    context: _Context,
-    module: ModuleType,
-    inputs: tuple[Any, Any],
-    dims: int,
-    shared: dict[str, object],
+    context: _Context, module: ModuleType, inputs: tuple[Any, Any], dims: int, shared: dict[str, object]
 ) -> list[Score]:
     """Compute one metric from reals and fakes, and give each of its values the provenance."""
     num_real, num_fake = map(len, inputs)

@@ -23,6 +23,8 @@ from mien.faces.mesh import INPUT_SIZE, MeshNetwork
 from mien.faces.mesh_finder import face_at
 from mien.prepare.people import features
 
+Bits = NDArray[np.uint8]
+Ints = NDArray[np.int64]
 DUPLICATE = "duplicate"  # the reason in a manifest
 NUM_BITS = 768
 DEFAULT_THRESHOLD = 58  # bits; benchmarks/dedupe_quality.py measures what it finds and what it costs
@@ -130,7 +132,7 @@ def pairs_within(hashes: Sequence[str], bits: int) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
-def mirrored_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def mirrored_bits(bits: Bits) -> Bits:
     """Hashes [N, bytes] of `perceptual_hash` as those of the mirrored pictures, but for a few bits."""
     if bits.shape[1] * 8 != NUM_BITS:
         return bits
@@ -150,13 +152,8 @@ def mirrored_pairs_within(hashes: Sequence[str], bits: int) -> list[tuple[int, i
 
 
 def _sort_block(
-    looks: Sequence[NDArray[np.uint8]],
-    block: NDArray[np.int64],
-    near: NDArray[np.int64],
-    distances: NDArray[np.int64],
-    threshold: int,
-    keeper: NDArray[np.int64],
-) -> NDArray[np.int64]:
+    looks: Sequence[Bits], block: Ints, near: Ints, distances: Ints, threshold: int, keeper: Ints
+) -> Ints:
     """Write into `keeper` what each item of a block gives way to; return those that are kept."""
     new = np.empty(len(block), np.int64)
     count = 0
@@ -174,9 +171,7 @@ def _sort_block(
     return new[:count]
 
 
-def _nearest(
-    index: Any, kept: NDArray[np.int64], looks: Sequence[NDArray[np.uint8]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _nearest(index: Any, kept: Ints, looks: Sequence[Bits]) -> tuple[Ints, Ints]:
     """Of each query, in any look, the nearest item kept so far and its distance; endless where none is."""
     near = np.zeros(len(looks[0]), np.int64)
     distances = np.full(len(near), np.iinfo(np.int64).max)
@@ -193,7 +188,7 @@ def _open_index(num_bytes: int) -> Any:
     return faiss.IndexBinaryFlat(8 * num_bytes)
 
 
-def _unpack(hashes: Sequence[str]) -> NDArray[np.uint8]:
+def _unpack(hashes: Sequence[str]) -> Bits:
     """uint8 [N, bytes]."""
     length = len(hashes[0])
     try:
