@@ -1,19 +1,17 @@
 """`mien translate`, `mien denoise` and `mien refine`: images through a trained network."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mien.core.events import Events, job
-from mien.core.network import load_network
+from mien.core.network import LoadedNetwork, load_network
 from mien.core.provenance import SourceType
 from mien.models import noise2noise, pix2pix, simgan
-from mien.nn.denoise_unet import Denoiser
-from mien.nn.refiner import Refiner
-from mien.nn.unet import Translator
 from mien.training.settings import pick_device
 from mien.translation.transform import Operation, Transformed, transform_inputs
 
@@ -48,8 +46,7 @@ def translate(
     """
     place = pick_device(device)
     loaded = load_network(run, pix2pix.KIND, place)
-    network = cast(Translator, loaded.network)
-    op = Operation(network, network.spec, loaded.model, resize=resize, device=place)
+    op = _operation(loaded, place, source_type=SourceType.TRAINED, resize=resize)
     return transform_inputs(events, "translating", inputs, out, op)
 
 
@@ -81,16 +78,9 @@ def denoise(
     """
     place = pick_device(device)
     loaded = load_network(run, noise2noise.KIND, place)
-    network = cast(Denoiser, loaded.network)
-    op = Operation(
-        lambda images: in_tiles(network, images, side=_TILE, margin=network.reach, step=network.step),
-        network.spec,
-        loaded.model,
-        SourceType.ENHANCED,
-        any_size=any_size,
-        device=place,
-        advice="--any-size takes them as they are",
-    )
+    network, advice = loaded.network, "--any-size takes them as they are"
+    in_parts = partial(in_tiles, network, side=_TILE, margin=network.reach, step=network.step)
+    op = _operation(loaded, place, change=in_parts, any_size=any_size, advice=advice)
     return transform_inputs(events, "denoising", inputs, out, op)
 
 
@@ -117,6 +107,11 @@ def in_tiles(
                 tile = tile[:, top - up : top - up + side, left - before : left - before + side]
                 result[index, :, top : top + side, left : left + side] = tile
     return result
+
+
+def _operation(loaded: LoadedNetwork[Any], device: torch.device, **options: Any) -> Operation:
+    options = {"change": loaded.network, "source_type": SourceType.ENHANCED} | options
+    return Operation(spec=loaded.network.spec, model=loaded.model, device=device, **options)
 
 
 @job
@@ -150,14 +145,5 @@ def refine(
     """
     place = pick_device(device)
     loaded = load_network(run, simgan.KIND, place)
-    refiner = cast(Refiner, loaded.network)
-    op = Operation(
-        refiner,
-        refiner.spec,
-        loaded.model,
-        SourceType.ENHANCED,
-        resize=resize,
-        any_size=any_size,
-        device=place,
-    )
+    op = _operation(loaded, place, resize=resize, any_size=any_size)
     return transform_inputs(events, "refining", inputs, out, op)
