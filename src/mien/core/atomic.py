@@ -30,7 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise explain(error, path) from error
     os.close(handle)
-    os.chmod(name, 0o666 & ~_umask())
+    umask = os.umask(0)  # which can only be read by being set
+    os.umask(umask)
+    os.chmod(name, 0o666 & ~umask)
     temporary = Path(name)
     try:
         yield temporary
@@ -130,12 +132,6 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def explain(error: OSError, path: Path) -> Exception:

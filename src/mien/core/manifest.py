@@ -107,8 +107,7 @@ def read_continuation(dataset: Path) -> list[Record]:
     if not path.exists():
         return []
     lines = path.read_text("utf-8", errors="replace").split("\n")
-    whole = [line for line in lines if _is_whole(line)]
-    return read_manifest("\n".join(whole))
+    return read_manifest("\n".join(filter(_is_whole, lines)))
 
 
 def merge_records(records: Sequence[Record]) -> list[Record]:

@@ -71,17 +71,15 @@ def on_two_sides(records: Sequence[Record]) -> tuple[str, ...]:
 
 def _stats(name: str, values: list[Any]) -> LabelStats:
     if all(isinstance(value, bool) for value in values):
-        return LabelStats(
-            name, "yes or no", len(values), _count("yes" if value else "no" for value in values)
-        )
+        answers = _count("yes" if value else "no" for value in values)
+        return LabelStats(name, "yes or no", len(values), answers)
     if any(isinstance(value, str) for value in values):
         return LabelStats(name, "text", len(values), _count(map(str, values)))
     numbers = [float(value) for value in values]
     few = 2 <= len(set(numbers)) <= _MOST_VALUES and all(number.is_integer() for number in numbers)
     counted = _count(f"{number:g}" for number in numbers) if few else {}
-    return LabelStats(
-        name, "number", len(values), counted, min(numbers), float(median(numbers)), max(numbers)
-    )
+    ends = min(numbers), float(median(numbers)), max(numbers)
+    return LabelStats(name, "number", len(values), counted, *ends)
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:

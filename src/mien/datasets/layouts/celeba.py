@@ -107,7 +107,9 @@ def _attribute_list(root: Path) -> Path | None:
 
 
 def _missing(root: Path, what: str) -> InputError:
-    return InputError(f"{root}: {what} is missing; {_packed_hint(root) or _GET}")
+    packed = min((path.name for path in root.glob("*") if path.name.lower().endswith(_PACKED)), default="")
+    advice = f"{packed} lies there still packed: unpack it here" if packed else _GET
+    return InputError(f"{root}: {what} is missing; {advice}")
 
 
 def _listed_anywhere(root: Path, attributes: Attributes) -> tuple[list[str], list[str]]:
@@ -153,12 +155,6 @@ def _as_they_are(present: list[str], known: dict[str, T]) -> dict[str, T]:
     """What a list says, by the names of the pictures that are there: PNGs where the list has JPEGs."""
     by_stem = {Path(name).stem: name for name in present}
     return {by_stem.get(Path(name).stem, name): value for name, value in known.items()}
-
-
-def _packed_hint(root: Path) -> str:
-    """What to do with an archive that lies there instead of its content, or ""."""
-    names = sorted(path.name for path in root.glob("*") if path.name.lower().endswith(_PACKED))
-    return f"{names[0]} lies there still packed: unpack it here" if names else ""
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:

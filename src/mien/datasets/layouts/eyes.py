@@ -253,13 +253,8 @@ def _vector(text: Any) -> list[float]:
 
 def _head(turns: list[float]) -> dict[str, float]:
     """Unity's Euler angles: x turns down, y is 180 where the head faces the camera."""
-    pitch, yaw = turns[0], turns[1] - 180
-    return rounded(head_pitch=-math.radians(_half_turn(pitch)), head_yaw=-math.radians(_half_turn(yaw)))
-
-
-def _half_turn(degrees: float) -> float:
-    """The same angle in [-180, 180)."""
-    return (degrees + 180) % 360 - 180
+    pitch, yaw = ((turn + 180) % 360 - 180 for turn in (turns[0], turns[1] - 180))  # -180 to 180
+    return rounded(head_pitch=-math.radians(pitch), head_yaw=-math.radians(yaw))
 
 
 def _around(points: list[tuple[float, float]], height: int, grow: float) -> Box:

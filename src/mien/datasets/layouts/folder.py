@@ -64,9 +64,12 @@ def open(source: str | Path, *, progress: Tick | None = None) -> StoredDataset:
         labels = label_array(pack.labels, len(pack.class_names) or label_width(pack.labels))
         class_names = pack.class_names
     cache = cache_root() / "decoded" / f"{pack.content_hash}-{_DECODER}.npy"
-    pixels = cached(
-        cache, partial(open_pixels, cache, len(pack)), partial(_decode_into, cache, pack, progress)
-    )
+
+    def decode_all() -> None:
+        size, channels = _measure(pack)
+        write_pixels(cache, (len(pack), channels, size, size), _decoded(pack, channels, progress))
+
+    pixels = cached(cache, partial(open_pixels, cache, len(pack)), decode_all)
     spec = Spec(pixels.shape[2], pixels.shape[1], 0 if labels is None else labels.shape[1], class_names)
     return StoredDataset(
         _name(path), spec, pack.content_hash, labels, pack.records, pixels, pack.notes, pack.label_problem
@@ -109,11 +112,6 @@ def _counts(pack: PackReader, entries: tuple[Entry, ...]) -> dict[str, int]:
     people = {entry.person for entry in entries} - {""}
     counts = {"pictures": len(pack), "people": len(people), "tossed": len(pack.tossed), "dropped": dropped}
     return {name: count for name, count in counts.items() if count or name == "pictures"}
-
-
-def _decode_into(cache: Path, pack: PackReader, progress: Tick | None) -> None:
-    size, channels = _measure(pack)
-    write_pixels(cache, (len(pack), channels, size, size), _decoded(pack, channels, progress))
 
 
 def _measure(pack: PackReader) -> tuple[int, int]:
