@@ -19,6 +19,7 @@ _KEYS = {
 _WRAPPERS = ("module", "_orig_mod", "model", "net")
 _WHOLE = ("state_dict", "model", "model_state_dict", "module", "weights")
 _COUNTERS = ("n_averaged", "num_batches_tracked")
+_SUFFIX = "_state_dict"  # as in netG_state_dict
 _OF_D = ("head.", "final_linear.", "final_conv.", "b4.out.", "Model.ExtractionLayer.")
 
 
@@ -31,7 +32,7 @@ def networks_in(content: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:
     networks = {
         key: _unwrapped(_tensors(value, str(name)))
         for name, value in content.items()
-        if (key := _KEYS.get(str(name))) and isinstance(value, Mapping) and value
+        if (key := _KEYS.get(str(name).removesuffix(_SUFFIX))) and isinstance(value, Mapping) and value
     }
     if not networks:
         inside = next((content[name] for name in _WHOLE if isinstance(content.get(name), Mapping)), None)
@@ -89,4 +90,5 @@ def _split(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         return {key: _unwrapped(part) for key, part in parts.items()}
     if not tensors:
         return {}
-    return {"D" if any(name.startswith(_OF_D) for name in tensors) else "G": tensors}
+    of_tutorial = "main.0.weight" in tensors and "main.1.weight" not in tensors  # no norm after the first
+    return {"D" if of_tutorial or any(name.startswith(_OF_D) for name in tensors) else "G": tensors}

@@ -14,7 +14,7 @@ from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.events import Events, job
 from mien.core.types import Spec
-from mien.interop import lite, nvlabs, r3gan, rosinality, sandbox
+from mien.interop import dcgan, lite, nvlabs, r3gan, rosinality, sandbox
 from mien.interop._facts import Contents, FileFacts, NetworkFacts
 from mien.interop._network import Network, fitted, joined
 
@@ -71,9 +71,9 @@ def import_(
 ) -> Imported | None:
     """Turn a network of another program into a file of ours; nothing in it is executed.
 
-    Read are StyleGAN2 pickles of stylegan2-ada-pytorch and stylegan3, R3GAN's, rosinality's .pt, and state
-    dicts of their networks alone. Returns what was written, None with `info`. Raises InputError where the
-    file is damaged, hostile or does not fit.
+    Read are StyleGAN2 pickles of stylegan2-ada-pytorch and stylegan3, R3GAN's, rosinality's .pt, the DCGAN of
+    PyTorch's tutorial, and state dicts of their networks alone. Returns what was written, None with `info`.
+    Raises InputError where the file is damaged, hostile or does not fit.
 
     Parameters
     ----------
@@ -147,6 +147,8 @@ def convert(contents: Contents, key: str) -> Network:
         return rosinality.discriminator(tensors) if is_d else rosinality.generator(tensors)
     if r3gan.is_r3gan(tensors):
         return r3gan.discriminator(facts, tensors) if is_d else r3gan.generator(facts, tensors)
+    if dcgan.is_dcgan(tensors):
+        return dcgan.discriminator(tensors) if is_d else dcgan.generator(tensors)
     if lite.is_lite(tensors):
         return lite.discriminator(tensors) if is_d else lite.generator(tensors)
     return nvlabs.discriminator(facts, tensors) if is_d else nvlabs.generator(facts, tensors)
