@@ -171,6 +171,12 @@ def test_links_that_do_not_work_say_so(browser: Any, tmp_path: Path) -> None:
         other = Tab(browser, address, query="#AAAA.0000")
         other.heading("Sorry")
         assert "not known" in other.page.locator("main").inner_text()
+    (tmp_path / "past").mkdir()
+    past = make_study(tmp_path / "past", "rate", task={"trials": 4}, closes="2020-01-01T00:00:00Z")
+    with serving(past) as address:
+        tab = Tab(browser, address)  # before anybody reads what to consent to
+        tab.heading("Sorry")
+        assert "has ended" in tab.page.locator("main").inner_text()
 
 
 @pytest.mark.slow

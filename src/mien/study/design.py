@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -200,6 +200,10 @@ class Design(Part):
         if self.closes is not None and self.closes.tzinfo is None:
             raise ValueError("closes needs a time zone, as in 2027-01-31T18:00:00+01:00")
         return self
+
+    def has_ended(self) -> bool:
+        """Whether `closes` is past."""
+        return self.closes is not None and datetime.now(UTC) >= self.closes
 
     @property
     def real(self) -> PictureSet:

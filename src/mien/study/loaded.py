@@ -7,7 +7,6 @@ of one participant and says when it was issued and which exposure was asked for.
 import hashlib
 import hmac
 import secrets
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -78,8 +77,7 @@ class Study:
 
     def check_open(self) -> None:
         """Raise Refused where the study takes nobody any more."""
-        closes = self.design.closes
-        if closes is not None and datetime.now(UTC) >= closes:
+        if self.design.has_ended():
             raise Refused(410, "closed", "This study has ended. Thank you for your interest.")
 
 

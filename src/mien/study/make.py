@@ -133,6 +133,8 @@ def make_study(events: Events, path: Path, place: str) -> None:
     _check_counts(design, prepared)
     _fill(Store(place), design, prepared)
     shown = sum(one.set != MASK_SET for one in prepared.stimuli)
+    if design.has_ended():
+        events.warn(f"closes: {design.closes} is past, so nobody can take part")
     events.note(f"{shown} pictures of {prepared.side}x{prepared.side} pixels in {len(design.sets)} sets")
 
 

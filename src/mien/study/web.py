@@ -258,6 +258,8 @@ def serve_study(
             events.note(f"{study.design.title}; Ctrl-C ends, every answer is saved at once\n")
             events.note(f"    participants  {address}")
             events.note(f"    you           {own}\n")
+            if study.design.has_ended():
+                events.warn(f"the study has ended ({study.design.closes}) and takes nobody any more")
             events.note(f"recruitment ids go into the link: {address}?{parameter}=...")
             app = build_app(study, hosts=host_names(host, names))
             serve(

@@ -83,11 +83,11 @@ async function instructions(again) {
   await started;
 }
 
-// The link that was given before, from the address of this page or for a recruitment id.
+// The link that was given before, from the address of this page or for a recruitment id; a study that has
+// ended says so here, before anyone reads what they would consent to.
 async function knownLink(recruitment) {
   const given = decodeURIComponent(location.hash.slice(1));
   if (given) return given;
-  if (!recruitment) return null;
   return (await ask("resume", { recruitment }, trouble)).link;
 }
 
