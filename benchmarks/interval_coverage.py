@@ -180,14 +180,14 @@ def copying(unseen: Sides, fake: Sides) -> dict[str, float]:
 
 
 def uneven(rng: np.random.RandomState, scale: float, shift: float) -> Sides:
-    """100 gray pictures of 16 pixels, contrast by a t distribution of 4 degrees; the fakes are noisier."""
+    """400 gray pictures of 16 pixels, contrast by a t distribution of 4 degrees; the fakes are noisier."""
 
     def side(noise: float) -> torch.Tensor:
-        coarse = torch.from_numpy(rng.randn(100, 1, 4, 4).astype(np.float32))
+        coarse = torch.from_numpy(rng.randn(400, 1, 4, 4).astype(np.float32))
         images = torch.nn.functional.interpolate(coarse, (16, 16), mode="bicubic")
-        images += 0.2 * torch.from_numpy(rng.randn(100, 1, 16, 16).astype(np.float32))
-        images *= torch.from_numpy(np.abs(rng.standard_t(4, (100, 1, 1, 1))).astype(np.float32)) * 15
-        images += noise * torch.from_numpy(rng.randn(100, 1, 16, 16).astype(np.float32))
+        images += 0.2 * torch.from_numpy(rng.randn(400, 1, 16, 16).astype(np.float32))
+        images *= torch.from_numpy(np.abs(rng.standard_t(4, (400, 1, 1, 1))).astype(np.float32)) * 15
+        images += noise * torch.from_numpy(rng.randn(400, 1, 16, 16).astype(np.float32))
         return (images + 128).clamp(0, 255).byte()
 
     return side(0), side(20 * shift)
@@ -208,7 +208,7 @@ METRICS: dict[str, tuple[Callable[..., dict[str, float]], Callable[..., Sides], 
     "c_t": (copying, nearest, 2),
     "prdc_apart": (prdc.compute, apart, 0.25),
     "swd": (swd.compute, small_clouds, 0.25),
-    "swd_uneven": (swd.compute, uneven, 0.25),
+    "swd_uneven": (swd.compute, uneven, 0.1),
     "swd_gray": (swd.compute, textures, 0.25),
 }
 

@@ -135,6 +135,37 @@ def test_the_variance_follows_that_of_a_folded_normal():
         assert np.interp(drawn.mean() / np.abs(z).mean(), *swd._FOLDED) == pytest.approx(1 - less, abs=0.01)
 
 
+def test_few_images_of_very_uneven_contrast_get_no_interval():
+    rng = np.random.RandomState(0)
+
+    def side(count, spread):
+        contrast = np.exp(spread * rng.randn(count, 1, 1, 1)).astype(np.float32)
+        even = (textures(rng, 0.2, count).float() - 128) / 3
+        return (even * torch.from_numpy(contrast) + 128).clamp(0, 255).byte()
+
+    options = {"patches_per_image": 8, "num_projections": 8}
+    even, uneven, many = (
+        swd.compute(side(count, 0.1), side(count, spread), **options)
+        for count, spread in ((60, 0.1), (60, 1.0), (400, 1.0))
+    )
+    assert even.keys() == many.keys() == {"swd", "swd_low", "swd_high", "swd_16", "swd_16_low", "swd_16_high"}
+    assert uneven.keys() == {"swd", "swd_16"}
+    assert swd.findings(even) == swd.findings(many) == []
+    (line,) = swd.findings(uneven)
+    assert "no interval" in line
+    assert "400" in line
+
+
+def test_unevenness_is_that_of_energy_image_by_image():
+    base = textures(np.random.RandomState(0), 0.5, 1).float() - 128
+    scaled = torch.cat([base * factor for factor in [0.5] * 16 + [1.0] * 4]) + 128
+    assert swd.unevenness(scaled.round().byte()) == pytest.approx(4, rel=0.05)
+    assert swd.unevenness((base + 128).byte().repeat(9, 1, 1, 1)) == pytest.approx(1)
+    flat = torch.full((9, 1, 16, 16), 7, dtype=torch.uint8)
+    assert swd.unevenness(flat) == 1
+    assert swd.unevenness(torch.cat([flat, scaled.round().byte()[:4]])) == float("inf")
+
+
 def test_gray_and_flat_pictures_stay_finite():
     flat = torch.full((5, 1, 32, 32), 7, dtype=torch.uint8)
     values = swd.compute(flat, smooth_pictures(5, seed=0, size=32)[:, :1], num_projections=32)
