@@ -167,6 +167,35 @@ def test_generate_is_the_same_to_the_byte_and_goes_on(
     assert done
 
 
+def at_the_end(event: Event) -> None:
+    if isinstance(event, Progress) and event.done == event.total:
+        raise LeftError
+
+
+@pytest.mark.slow
+def test_a_picture_that_is_gone_is_drawn_again(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the account of shards says, in which there may be those of another run."""
+    monkeypatch.setattr(batches, "_BATCHES", 1)
+    asked: Any = {"seeds": "0-149", "cluster": machines.address}
+    source, out = plain_file(tmp_path), tmp_path / "out"
+    with pytest.raises(LeftError):
+        generate(source, out=out, **asked).run(at_the_end)
+    with open(out / ".shards-done", "a", encoding="utf-8") as account:
+        account.write("of-another-run\n")
+    gone = out / "seed0003.png"
+    picture = gone.read_bytes()
+    gone.unlink()
+    counts = []
+    written = generate(source, out=out, **asked).run(
+        lambda event: counts.append(event.done) if isinstance(event, Progress) else None
+    )
+    assert counts == [150], "one shard of three"
+    assert gone.read_bytes() == picture
+    assert [path.name for path in written] == [f"seed{seed:04d}.png" for seed in range(150)]
+
+
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
     """70 pictures of 16 px: a batch of evaluation, and a rest."""
@@ -344,6 +373,7 @@ def test_processes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     fails_twice = config.set({"distributed.scheduler.allowed-failures": 1})
     with fails_twice, cluster.opened("local", workers=1) as opened:
         assert sorted(opened.run(sum, [Shard(([1, 2],)), Shard(([3, 4],))])) == [(0, 3), (1, 7)]
+        assert list(opened.map(sum, [Shard(([1, 2],))] * 3)) == [3, 3, 3], "shards alike are shards, too"
         with pytest.raises(InputError, match=r"lacks inception; run there: mien artefacts fetch inception"):
             opened.check(["inception"])
         with pytest.raises(MienError, match="not there on a worker"):
@@ -351,6 +381,32 @@ def test_processes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(MienError, match="2 workers in turn ended at one shard"):
             list(opened.run(ends_its_worker, [Shard(())]))
     assert not logging.getLogger("distributed.client").isEnabledFor(logging.ERROR)
+
+
+def writes_its_number(number: int, log: str) -> int:
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(f"{number}\n")
+    return os.getpid()
+
+
+@pytest.mark.slow
+def test_a_lost_worker_takes_no_result_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is ready is fetched while the caller is busy, and is not done again."""
+    log, fetched, fetch = tmp_path / "log", [], cluster._fetch
+    monkeypatch.setattr(
+        cluster,
+        "_fetch",
+        lambda ready, number, future: (fetch(ready, number, future), fetched.append(number)),
+    )
+    with cluster.opened("local", workers=1) as opened:
+        results = opened.run(writes_its_number, [Shard((number, str(log))) for number in range(4)])
+        _, pid = next(results)
+        for _ in waited(60):
+            if len(fetched) == 2:  # one of them waits for its caller
+                break
+        os.kill(pid, signal.SIGKILL)
+        assert sorted(number for number, _ in results) == [1, 2, 3]
+    assert sorted(log.read_text("utf-8").split()) == ["0", "1", "2", "3"], "a shard was done twice"
 
 
 def raises() -> Any:

@@ -10,12 +10,13 @@ import importlib
 import json
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from mien import TOOL
@@ -55,47 +56,49 @@ class Cluster:
     def __init__(self, client: Any, address: str) -> None:
         self._client, self._address = client, address
 
-    def run(self, function: Callable[..., Any], shards: Sequence[Shard]) -> Iterator[tuple[int, Any]]:
+    def run(self, function: Callable[..., Any], shards: Iterable[Shard]) -> Iterator[tuple[int, Any]]:
         """(number, result) of each shard in the order in which they are ready; few are under way at a time.
 
-        Raises the MienError of a shard, and MienError where the cluster does not answer any more.
+        A result is fetched as soon as it is ready, whatever the caller does meanwhile, so that a worker that
+        is lost takes with it only what it was at. Raises the MienError of a shard, and MienError where the
+        cluster does not answer any more.
         """
-        todo = deque(enumerate(shards))
-        numbers: dict[str, int] = {}  # of the shards under way, by their key
-        running = _distributed().as_completed(loop=self._client.loop)
-        with self._explained():
-            while todo or numbers:
-                while todo and len(numbers) < self._most():
-                    number, shard = todo.popleft()
-                    future = self._submitted(function, shard)
-                    numbers[future.key] = number
-                    running.add(future)
-                future = next(running)
-                result = future.result()
-                yield numbers.pop(future.key), result
-                future.release()
+        return self._ready(function, shards, {})
 
     def map(self, function: Callable[..., Any], shards: Iterable[Shard]) -> Iterator[Any]:
         """The results in the order of the shards, which are taken a few at a time. Raises as `run` does."""
-        todo = iter(shards)
-        running: deque[Any] = deque()
+        early: dict[int, Any] = {}
+        turn = 0
+        for number, result in self._ready(function, shards, early):
+            early[number] = result
+            while turn in early:
+                yield early.pop(turn)
+                turn += 1
+
+    def _ready(
+        self, function: Callable[..., Any], shards: Iterable[Shard], held: Mapping[int, Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """held: results that the caller cannot use yet; they count as under way."""
+        todo = enumerate(shards)
+        under_way = 0
+        ready: SimpleQueue[tuple[int, Any, Exception | None]] = SimpleQueue()
         while True:
-            while len(running) < self._most() and (shard := next(todo, None)) is not None:
-                running.append(self._submitted(function, shard))
-            if not running:
+            most = _AHEAD * max(self._count_workers(), 1)
+            while under_way + len(held) < most and (one := next(todo, None)) is not None:
+                number, shard = one
+                key = f"{function.__name__}-{shard.name}-{number}"
+                with self._explained():
+                    future = self._client.submit(function, *shard.arguments, key=key)
+                    future.add_done_callback(partial(_fetch, ready, number))
+                under_way += 1
+            if not under_way:
                 return
-            with self._explained():
-                result = running.popleft().result()
-            yield result
-
-    def _submitted(self, function: Callable[..., Any], shard: Shard) -> Any:
-        key = f"{function.__name__}-{shard.name}"
-        with self._explained():
-            return self._client.submit(function, *shard.arguments, key=key, pure=True)
-
-    def _most(self) -> int:
-        """How many shards are under way at a time."""
-        return _AHEAD * max(self._count_workers(), 1)
+            number, result, error = ready.get()
+            if error is not None:
+                with self._explained():
+                    raise error
+            under_way -= 1
+            yield number, result
 
     def check(self, needs: Sequence[str]) -> None:
         """Raise InputError unless every worker has this version and these artefacts."""
@@ -125,12 +128,22 @@ class Cluster:
                 f"--cluster: {error.allowed_failures + 1} workers in turn ended at one shard, now left out;"
                 " what is done is kept. Workers may lack memory"
             ) from error
-        except (OSError, CancelledError, StopIteration) as error:
+        except (OSError, CancelledError) as error:
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise MienError(
                 f"--cluster {self._address}: it does not answer any more ({reason}); what is done is kept,"
                 " and the same command goes on"
             ) from error
+
+
+def _fetch(ready: SimpleQueue[tuple[int, Any, Exception | None]], number: int, future: Any) -> None:
+    """Put a shard's result, or what it raised; the cluster forgets it, and does it no second time."""
+    try:
+        result, error = future.result(), None
+    except Exception as raised:
+        result, error = None, raised
+    future.release()
+    ready.put((number, result, error))
 
 
 def _inventory(needs: list[str]) -> tuple[str, list[str]]:

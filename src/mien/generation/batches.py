@@ -21,7 +21,7 @@ from mien.core.network import LoadedNetwork, load_network
 from mien.core.provenance import Provenance, encode_picture
 from mien.core.sampling import batch_for, draw, latents
 from mien.core.storage import on_worker, shared
-from mien.generation.files import free_path
+from mien.generation.files import free_path, with_ending
 from mien.labels.vectors import label_vectors
 
 _BATCHES = 4  # of a shard, each drawn as one process would, so that the pictures are the same to the byte
@@ -118,23 +118,33 @@ def drawn_by_cluster(
     parts = [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
     shards = [Shard((*common, part)) for part in parts]
     done = Done(job.like.parent / ".shards-done")
-    todo = [number for number, shard in enumerate(shards) if shard.name not in done]
+    there = {seed: _kept(job.like.with_stem(f"seed{seed:04d}"), job.ending) for seed in seeds}
+    todo = [
+        number
+        for number, (shard, part) in enumerate(zip(shards, parts, strict=True))
+        if shard.name not in done or not all(there[seed].exists() for seed in part)
+    ]
     count = len(seeds) - sum(len(parts[number]) for number in todo)
-    written = {seed: job.like.with_stem(f"seed{seed:04d}") for seed in seeds}
     with cluster.opened(address) as opened:
         job.like.parent.mkdir(parents=True, exist_ok=True)
         for place, pictures in opened.run(draw_shard, [shards[number] for number in todo]):
             number = todo[place]
             for seed, (data, looks) in zip(parts[number], pictures, strict=True):
                 collapse.observe(looks)
-                path = free_path(written[seed], job.ending, data, job.drawing.model)
-                write_bytes(path, data)
-                written[seed] = path
+                path = job.like.with_stem(f"seed{seed:04d}")
+                there[seed] = free_path(path, job.ending, data, job.drawing.model)
+                write_bytes(there[seed], data)
             done.add(shards[number].name)
             count += len(parts[number])
             progress(count, len(seeds))
     done.forget()
-    return list(written.values())
+    return list(there.values())
+
+
+def _kept(path: Path, ending: str) -> Path:
+    """Where an earlier run left a picture, if it did; see `free_path`."""
+    own = with_ending(path, ending)
+    return own if own.exists() else path
 
 
 def draw_shard(
