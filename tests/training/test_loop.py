@@ -171,6 +171,23 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_no_batch() -> None:
     assert resumed.fits == 2
 
 
+def test_graphs_let_go_of_their_memory_before_a_batch_is_parted() -> None:
+    """It may be all that was lacking: the whole batch is tried again without them."""
+
+    class Crowded(Hungry):
+        @property
+        def most(self) -> int:  # type: ignore[override]
+            return 0 if training.graphs._captured else 8
+
+    training = Training(Crowded(), 0, CPU)
+    training.graphs._captured["phase"] = object()  # type: ignore[assignment]
+    stream = Stream(ArrayDataset(), seed=0, mirror=True, labels=False, device=CPU)
+    step = next(train(training, stream, Budget()))
+    assert step.fits is None
+    assert training.trainable.counts == [8]  # type: ignore[attr-defined]
+    assert not training.graphs._captured
+
+
 @pytest.mark.parametrize("error", [Hungry.error, RuntimeError("could not create a primitive")])
 def test_memory_for_no_image_at_all_is_said(error: Exception) -> None:
     model = Hungry()

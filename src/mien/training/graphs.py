@@ -55,6 +55,14 @@ class Graphs:
         self._met.clear()
         self._captured.clear()
 
+    def give_up(self) -> bool:
+        """Capture nothing any more; whether graphs were let go, and the memory that they held."""
+        held, self._gave_up = bool(self._captured), True
+        self.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return held
+
     def computed(
         self, phase: Phase, key: Hashable, batch: Batch, seed: int, model: Trainable, compute: Compute
     ) -> dict[str, Tensor] | None:
@@ -91,10 +99,9 @@ class Graphs:
             given = [p.grad for p in network.parameters() if p.grad is not None]
             if _alike([*again.values(), *given, *_kept_by(model)], expected):
                 return again
-        except RuntimeError:  # something in it cannot be captured, or memory does not suffice for both
-            torch.cuda.empty_cache()
-        self._gave_up = True
-        self.clear()
+        except (RuntimeError, AttributeError, AssertionError, TypeError, ValueError):
+            pass  # something in it cannot be captured, or memory does not suffice for both
+        self.give_up()
         _restore(model, after)
         network.zero_grad(set_to_none=True)
         for parameter, gradient in gradients:
@@ -113,8 +120,12 @@ class Graphs:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(kept.rng)
         torch.cuda.synchronize()
-        with torch.cuda.graph(graph, pool=self._pool):
-            logs = compute(kept)
+        stream = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                logs = compute(kept)
+        finally:  # a capture that fails leaves its own stream in place
+            torch.cuda.set_stream(stream)
         gradients = [(p, p.grad) for p in network.parameters() if p.grad is not None]
         return _Captured(graph, kept, gradients, logs)
 

@@ -252,6 +252,8 @@ def _backward_that_fits(
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+            if training.graphs.give_up():  # what they held may be all that was lacking
+                continue
             full = min(training.fits or share.own, training.micro_batch or share.own, share.own)
         if full == 1:
             raise MienError("a single image a step is too much for this memory; take a smaller --preset")
