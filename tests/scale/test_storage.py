@@ -24,7 +24,9 @@ from mien.core.packed import PackWriter, encode_png
 from mien.datasets.opening import open_dataset
 from mien.evaluation.evaluate import evaluate
 from mien.generation.generate import generate
+from mien.generation.mosaic import mosaic
 from mien.prepare.prepare import prepare
+from mien.training.command import TrainOptions, train
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of botocore, moto and Dask
@@ -232,6 +234,53 @@ def test_evaluate_scores_data_at_an_address(s3: Any, tmp_path: Path) -> None:
     options: Any = {"features": ("vgg-random",), "metric": ("kernel",)}
     plain = evaluate(str(source), data=str(faces), **options).run()
     assert evaluate(str(source), data="s3://bucket/faces.zip", **options).run() == plain
+
+
+def test_train_reads_data_and_weights_at_addresses(memory: Any, tmp_path: Path, fails: Any) -> None:
+    memory.pipe("/b/faces.zip", pack(tmp_path / "faces.zip").read_bytes())
+    small: Any = {
+        "model": "dcgan",
+        "set": ("width_g=4", "width_d=4", "batch_size=8"),
+        "device": "cpu",
+        "precision": "fp32",
+    }
+    small |= {"device": "cpu", "precision": "fp32", "kimg": 0.008}
+    options = TrainOptions(**small, start=Path("none"), out=tmp_path / "runs")
+    first = train("memory://b/faces.zip", options=options).run()
+    assert first.read_config()["dataset"]["source"] == "memory://b/faces.zip"
+    assert train("memory://b/faces.zip", options=options).run().path == first.path, "the same run goes on"
+    for path in first.path.iterdir():
+        if path.is_file():
+            memory.pipe(f"/b/run/{path.name}", path.read_bytes())
+    again = train(
+        str(tmp_path / "faces.zip"),
+        options=options.model_copy(update={"start": Path("memory://b/run"), "new": True}),
+    ).run()
+    assert again.read_config()["start"]["digest"]
+    drawn = generate("memory://b/run", out=tmp_path / "drawn", seeds="0").run()
+    mosaic("memory://b/run", out=tmp_path / "wall.png", keep="0-3").run()
+    assert drawn[0].exists()
+    assert (tmp_path / "wall.png").exists()
+    for name, words in (("--out", ()), ("--resume", ("--resume",))):
+        place = "memory://b/runs" if not words else "memory://b/run"
+        line = fails("train", "memory://b/faces.zip", name, place)
+        assert f"{name} {place}: this is written on a disk" in line
+
+
+def test_what_is_not_sent_is_refused_before_a_folder_is_made(
+    memory: Any, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe("/b/faces.zip", pack(tmp_path / "faces.zip").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for words in (
+        ("render", "memory://b/heads.zip", "--count", "2"),
+        ("mosaic", "--keep", "0-3", "--out", "memory://b/wall.png"),
+        ("data", "export", "faces.zip", "memory://b/exported", "--format", "imagefolder"),
+        ("curate", "memory://b/faces.zip"),
+    ):
+        assert "this is written on a disk" in fails(*words)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_storage_that_refuses_is_one_line(

@@ -250,14 +250,14 @@ def annotate(
     with ExitStack() as stack:
         dataset = stack.enter_context(storage.changed(dataset, events))
         if labels is not None:
-            done, total = write_labels(dataset, Path(storage.local(labels)), warn=events.warn)
+            done, total = write_labels(dataset, labels, warn=events.warn)
             events.note(f"wrote the labels of {done:,} of {total:,} pictures")
         for name in needs:
             artefacts.obtain(name, announce=events.note)
         pool = stack.enter_context(clusters.opened(str(cluster), needs=needs)) if spread else None
         if model is not None:
-            tick, source = events.progress("reading labels"), Path(storage.local(model))
-            done, total = read_labels(dataset, source, again=again, device=place, progress=tick, pool=pool)
+            tick = events.progress("reading labels")
+            done, total = read_labels(dataset, model, again=again, device=place, progress=tick, pool=pool)
             before = f"{total - done:,} were read before"
             events.note(f"read the labels of {done:,} of {total:,} pictures; {before}")
         if read:

@@ -10,6 +10,7 @@ A job stops between two events: leave the loop, or raise in what listens, and wh
 """
 
 import functools
+import importlib
 import inspect
 import queue
 import threading
@@ -209,7 +210,14 @@ def job(body: Callable[Concatenate[Events, P], R]) -> Callable[P, Job[R]]:
         bound = signature.bind(*args, **kwargs)
         for name in paths.keys() & bound.arguments.keys():
             bound.arguments[name] = _as_paths(bound.arguments[name], paths[name])
-        return Job(body.__name__, lambda events: body(events, *bound.args, **bound.kwargs))
+
+        def run(events: Events) -> R:
+            if ":/" in str(bound.arguments):  # perhaps an address of shared storage
+                storage = importlib.import_module("mien.core.storage")
+                bound.arguments |= storage.at_hand(body.__name__, bound.arguments, {"run", *paths})
+            return body(events, *bound.args, **bound.kwargs)
+
+        return Job(body.__name__, run)
 
     start.__signature__ = signature  # type: ignore[attr-defined]
     return start

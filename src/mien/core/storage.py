@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,6 +35,10 @@ _RETRIES = 2  # s3fs's, each of three attempts of boto's: a server that is silen
 _AT_ONCE = 256  # files of a transfer
 _CHECKSUMS = ("ETag", "etag", "crc32c", "md5Hash")
 _TIMES = ("LastModified", "mtime", "updated", "created")
+_MADE = {"out", "save", "json", "heat", "video"}  # parameters of jobs that name what is written
+_SENT = {("prepare", "out"), ("generate", "out"), ("real", "out"), ("generated", "out")}
+_SENT |= {("detect", "json"), ("detect", "heat")}
+_LATER = {("annotate", "dataset"), ("detect", "files")}  # which these fetch as they need them
 _copies: dict[Path, tuple[str, str]] = {}  # path in the cache -> address and, of a folder, version
 
 
@@ -155,7 +159,33 @@ def remote(source: str | Path) -> Remote | None:
     )
 
 
+def on_disk(what: str, path: Path) -> Path:
+    """`path`, where it is none of a storage. Raises InputError: of what is written little by little."""
+    if (address := remote(path)) is not None:
+        raise InputError(
+            f"{what} {address.address}: this is written on a disk; name a folder of this machine and copy it"
+            " later (prepare, generate, annotate, detect and project write to a storage themselves)"
+        )
+    return Path(local(path))
+
+
 # --- Reading ---
+
+
+def at_hand(job: str, arguments: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """What a job is to take in the place of addresses among `arguments`: copies on this machine.
+
+    names: of arguments that are files or folders. Raises InputError for what cannot be written to a storage.
+    """
+    given = {name: arguments[name] for name in names & arguments.keys() if (job, name) not in _SENT | _LATER}
+    for name, value in given.items():
+        if isinstance(value, Path) and (name in _MADE or job == "curate"):
+            given[name] = on_disk(f"--{name}" if name in _MADE else "curate", value)
+        elif isinstance(value, tuple):
+            given[name] = tuple(type(each)(local(each)) for each in value)
+        elif value is not None:
+            given[name] = type(value)(local(value))
+    return given
 
 
 def local(source: str | Path, *, pictures: bool = True) -> str:

@@ -213,8 +213,7 @@ def detect(
         the pictures and the detector at the same place. Stopped, the same command goes on.
     """
     paths = photo_paths([Path(storage.local(file, pictures=cluster is None)) for file in files])
-    source = None if detector is None else Path(storage.local(detector))
-    judge = open_detector(source, false_alarms=false_alarms)
+    judge = open_detector(detector, false_alarms=false_alarms)
     finder = open_face_finder(events)
     with ExitStack() as stack:
         if json is not None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
-from mien.core import discover, storage
+from mien.core import discover
 from mien.core.errors import InputError
 from mien.core.events import Column, Events, Table, job
 from mien.core.family import GENERATOR
@@ -89,7 +89,7 @@ def evaluate(
         Let a Dask cluster pass the images through feature networks: tcp://HOST:PORT, or local for processes
         of this machine. They go out from here, so its workers need the networks alone.
     """
-    sources: list[str | None] = [storage.local(each) for each in run]
+    sources: list[str | None] = [*run]
     data = data_of(sources, data, events.note)
     place = pick_device(device)
     if save is not None:

@@ -75,7 +75,7 @@ def generate(
     chosen = list(dict.fromkeys(given))
     if cluster is not None and device != "cpu":
         raise InputError(f"--device {device}: the workers of a --cluster draw on their CPUs; leave one out")
-    file = source_of(None if source is None else Path(storage.local(source)))
+    file = source_of(source)
     drawing = batches.open_generator(file, pick_device(device))
     labels = label_vectors(drawing.header, as_labels(label), chosen)
     repeats = f"--seeds names {len(given) - len(chosen)} seeds twice; each is drawn once"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mien import TOOL
-from mien.core import launched, ranks
+from mien.core import launched, ranks, storage
 from mien.core.errors import InputError, install
 from mien.core.events import Events, Progress, Stopped, TrainingTick
 from mien.core.family import GENERATOR, kind_of
@@ -88,10 +88,21 @@ def _next_command(plan: Plan, run: RunFolder) -> str:
 def _plan(data: str | None, options: TrainOptions, events: Events) -> Plan:
     if ranks.restarted():
         options = options.model_copy(update={"new": False})  # it goes on with what it began before the loss
-    data, options = resumed(data, options)
+    data, options = resumed(data, _here(options))
     if options.labels:
         options = options.model_copy(update={"cond": True})
     return make_plan(data, options, progress=events.progress("opening pictures"))
+
+
+def _here(options: TrainOptions) -> TrainOptions:
+    """The options with paths of this machine. Raises InputError for a run on shared storage."""
+    paths: dict[str, Any] = {"out": storage.on_disk("--out", options.out)}
+    if options.resume is not None:
+        paths["resume"] = storage.on_disk("--resume", options.resume)
+    if options.start is not None:
+        paths["start"] = Path(storage.local(options.start))
+    changed = {name: path for name, path in paths.items() if path != getattr(options, name)}
+    return options.model_copy(update=changed)
 
 
 def _describe(

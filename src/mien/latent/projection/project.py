@@ -117,7 +117,7 @@ def real(
     """
     drawing = _drawing(source, options, always_labelled=False)
     spec = drawing.loaded.header.spec
-    paths = photo_paths([Path(storage.local(photo)) for photo in photos])
+    paths = photo_paths(photos)
     faces = collect_faces(paths, spec.resolution, events, "all" if all_faces else face)
     targets = targets_of_photos(faces, spec.channels)
     return _project(events, drawing, targets, options, out, paste=paste, cluster=cluster)
@@ -125,7 +125,6 @@ def real(
 
 def _drawing(source: Path | None, options: ProjectOptions, *, always_labelled: bool) -> Drawing:
     """The generator; labels are needed to draw, and to search in z unless they are found too."""
-    source = None if source is None else Path(storage.local(source))
     place = pick_device(options.device)
     loaded = load_network(source, device=place)
     styled = isinstance(loaded.network, Styled)
