@@ -173,6 +173,7 @@ def test_prepare_is_the_same_to_the_byte(s3: Any, tmp_path: Path) -> None:
     names = {Path(name).name for name in s3.find("bucket/out")}
     assert {"faces.zip", "faces-sheet.jpg", "faces-report.html"} <= names
     assert not any(str(tmp_path) in line for line in lines), "a folder of the cache is named"
+    assert lines[-1] == "next: mien train s3://bucket/out/faces.zip --minutes 10"
     # Another machine, other rules: nothing is looked at again.
     os.environ["MIEN_CACHE"] = str(tmp_path / "another")
     again = prepare("s3://bucket/photos", "s3://bucket/out/faces.zip", **options, where="width > 0").run()

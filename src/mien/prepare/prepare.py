@@ -146,8 +146,11 @@ def prepare(
         _describe(result, work_folder(made), events)
     result = replace(result, packs=tuple(replace(p, path=out.with_name(p.path.name)) for p in result.packs))
     if result.packs:
-        packed = shlex.quote(str(result.packs[0].path))
-        events.hint(f"next: mien curate {packed}\n      mien train {packed} --minutes 10")
+        address = storage.remote(result.packs[0].path)
+        packed = shlex.quote(str(result.packs[0].path) if address is None else address.address)
+        # Tossing is done on a disk.
+        looked = f"mien curate {packed}\n      " if address is None else ""
+        events.hint(f"next: {looked}mien train {packed} --minutes 10")
     return result
 
 
