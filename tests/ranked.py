@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from multiprocessing import Pipe
+from multiprocessing import Pipe, current_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ class Ranks:
             code = [sys.executable, "-c", _CODE, str(Path(__file__).parent), str(theirs.fileno())]
             process = forked.Popen(code, pass_fds=[theirs.fileno()])
             theirs.close()
-            end.send((list(sys.path), rank, count, str(Path(self._folder.name, "store"))))
+            key = bytes(current_process().authkey)  # by which tensors are sent back
+            end.send((list(sys.path), rank, count, str(Path(self._folder.name, "store")), key))
             self._ends.append(end)
             self._processes.append(process)
 
@@ -57,7 +58,7 @@ class Ranks:
 def serve(number: int) -> None:
     """Be one of them. number: of the descriptor of a connection to who asks."""
     end = Connection(number)
-    sys.path[:], rank, count, store = end.recv()
+    sys.path[:], rank, count, store, current_process().authkey = end.recv()
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
     while True:
