@@ -23,9 +23,12 @@ def _narrow_vgg(size: int, dims: int) -> nn.Sequential:
     return filled(layers)
 
 
-@pytest.fixture(scope="package", autouse=True)
+_build = functools.cache(vgg_random.build)  # called while it is narrow alone
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _narrow_random_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vgg_random, "_vgg", _narrow_vgg)
-        patch.setattr(vgg_random, "build", functools.cache(vgg_random.build))
+        patch.setattr(vgg_random, "build", _build)
         yield

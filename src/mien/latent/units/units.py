@@ -189,11 +189,12 @@ def predict(
     device
         Where the generator computes: cpu, cuda, mps or auto.
     """
+    place, where = Place(latents, source, encoder, steps, device), pick_device(device)
+    _check(place)
     reader = UnitReader.load(model)
     if data.endswith(".npz"):
-        names, rows = _of_latents(reader, Path(data), source, pick_device(device))
+        names, rows = _of_latents(reader, Path(data), source, where)
     else:
-        place = Place(latents, source, encoder, steps, device)
         faces = Faces.open(data, place, "use" if reader.neutral else "ignore", events)
         names, rows = faces.names, faces.features(reader.features)
     present, probability, intensity = reader.read(rows)
@@ -211,6 +212,13 @@ def _opened(
 ) -> tuple[Faces, UnitLabels]:
     if support < 1:
         raise InputError(f"--support {support}: 1 or more")
+    _check(place)
+    faces = Faces.open(data, place, neutral, events)
+    return faces, faces.labels(data)
+
+
+def _check(place: Place) -> None:
+    """Raise InputError for options that contradict one another."""
     if place.steps < 0:
         raise InputError(f"--steps {place.steps}: 0 or more")
     finds = place.source is not None or place.encoder is not None
@@ -218,8 +226,6 @@ def _opened(
         raise InputError("--latents are known already; leave out --source and --encoder, which find some")
     if place.steps and not finds:
         raise InputError(f"--steps {place.steps}: --source RUN or packaged says of which generator")
-    faces = Faces.open(data, place, neutral, events)
-    return faces, faces.labels(data)
 
 
 def _supported(
