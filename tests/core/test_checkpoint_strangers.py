@@ -249,6 +249,7 @@ def test_files_of_others_are_named_with_what_to_do(tmp_path: Path) -> None:
     pickled, torched = tmp_path / "a b.pkl", tmp_path / "plain.pt"
     pickled.write_bytes(pickle.dumps({"G_ema": 1}))
     torch.save({"g_ema": {}}, torched)
+    torch.save({"netG_state_dict": {}}, tmp_path / "weights.tar")
     torch.save({}, tmp_path / "state-000004.pt")
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.writestr("a.png", b"")
@@ -257,6 +258,7 @@ def test_files_of_others_are_named_with_what_to_do(tmp_path: Path) -> None:
     for path, words in {
         pickled: f"mien import '{pickled}'",
         torched: f"mien import {torched}",
+        tmp_path / "weights.tar": f"mien import {tmp_path / 'weights.tar'}",
         tmp_path / "bare.safetensors": "mien import ",
         tmp_path / "state-000004.pt": "a training state; name the folder of its run",
         tmp_path / "data.zip": "a zip, not a generator",

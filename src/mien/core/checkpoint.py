@@ -286,10 +286,19 @@ def _something_else(path: Path) -> str:
         return "an exported generator, which mien generate draws from; for this the run or its .safetensors"
     with open(path, "rb") as file:
         begins = file.read(4)
-    if begins == b"PK\x03\x04" and path.suffix.lower() not in FOREIGN:
+    if begins == b"PK\x03\x04" and path.suffix.lower() not in FOREIGN and not _is_torch_s(path):
         return "a zip, not a generator; name a run folder or a .safetensors file"
     is_ours = path.suffix.lower() == ".safetensors" and not begins.startswith((b"\x80", b"PK\x03\x04"))
     return "" if is_ours else f"not a generator of mien's; {_advice(path)}"
+
+
+def _is_torch_s(path: Path) -> bool:
+    """Whether a zip, whatever it is called, is one as torch.save writes it."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(name.endswith("/data.pkl") for name in file.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _advice(path: Path) -> str:

@@ -18,7 +18,7 @@ from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.reencode import HISTORIES, Change
 from mien.core.run import RunFolder
-from mien.core.score import Examination, Interval
+from mien.core.score import Examination, Interval, with_interval
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.labels.encoding import encode, parse
@@ -56,28 +56,28 @@ class DetectorExamination(Examination):
     scores: tuple[SourceScore, ...]
 
     def tables(self) -> list[Event]:
-        """A table of each class, a row for each source, a column for each history."""
-        histories = list(dict.fromkeys(score.history for score in self.scores))
-        events: list[Event] = [Notice(f"{self.model_id} on {self.dataset_name}, {self.how}")]
-        numbers = (Column(name, numbers=True) for name in ("n", *histories))
-        columns = (Column("source", wraps=True), *numbers)
-        for synthetic, title in (
-            (True, "AUC against the real ones (share found)"),
-            (False, f"False alarms, {self.false_alarms:.0%} promised"),
-        ):
-            rows = _rows([score for score in self.scores if score.synthetic == synthetic], histories)
-            events.append(Table(columns, rows, title=title))
+        """A table of each class: a row for each source and history, with intervals."""
+        promised = f"False alarms, {self.false_alarms:.0%} promised"
         accuracy = f"accuracy {self.accuracy:.3f} (both classes alike)"
-        return [*events, Notice(f"{accuracy}, calibration error {self.calibration:.3f}")]
+        return [
+            Notice(f"{self.model_id} on {self.dataset_name}, {self.how}"),
+            self._table(True, "Synthetic faces, against the real ones", ("AUC", "found")),
+            self._table(False, promised, ("called synthetic",)),
+            Notice(f"{accuracy}, calibration error {self.calibration:.3f}"),
+        ]
 
-
-def _rows(scores: Sequence[SourceScore], histories: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    rows: dict[str, list[str]] = {}
-    for score in scores:
-        row = rows.setdefault(score.source, [score.source, str(score.count)])
-        share = f"{score.called.value:.1%}"
-        row.append(share if score.auc is None else f"{score.auc.value:.3f} ({score.called.value:.0%})")
-    return tuple(tuple(row) for row in rows.values() if len(row) == len(histories) + 2)
+    def _table(self, synthetic: bool, title: str, headings: Sequence[str]) -> Table:
+        numbers = (Column(name, numbers=True) for name in ("n", *headings))
+        scores = [score for score in self.scores if score.synthetic == synthetic]
+        rows = []
+        for source in dict.fromkeys(score.source for score in scores):
+            shown = source
+            for score in (one for one in scores if one.source == source):
+                area = (with_interval(score.auc, ".3f"),) if synthetic else ()
+                called = with_interval(score.called, ".1%")
+                rows.append((shown, score.history, str(score.count), *area, called))
+                shown = ""
+        return Table((Column("source", wraps=True), Column("seen"), *numbers), tuple(rows), title=title)
 
 
 @torch.no_grad()

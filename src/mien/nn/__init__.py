@@ -1,1 +1,1 @@
-"""Published networks whose weights are third-party files: structure here, weights from the artefact cache."""
+"""Networks and layers, without losses: those of the families, and published ones."""

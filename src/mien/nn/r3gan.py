@@ -2,7 +2,7 @@
 
 Residual stages without normalisation, initialised after Fixup (Zhang et al. 2019, arXiv:1901.09321): the last
 convolution of a block is zero, the others shrink with the number of blocks. In the official networks, whose
-weights these can carry, the filter [1, 2, 1] is widened by [1, 1] to [1, 3, 3, 1], which `ops.resample` has.
+weights these can carry, the filter [1, 2, 1] is widened by [1, 1] to [1, 3, 3, 1], which `nn.resample` has.
 """
 
 import math

@@ -1,7 +1,7 @@
 """StyleGAN's growing networks (Karras et al. 2019, arXiv:1812.04948; growth: 2018, arXiv:1710.10196).
 
 How far a network has grown is part of its weights, so that a file draws what the run drew. The paper's blur,
-[1, 2, 1] after a doubling of pixels, is the filter [1, 3, 3, 1] of `ops.resample`; weights have an equalised
+[1, 2, 1] after a doubling of pixels, is the filter [1, 3, 3, 1] of `nn.resample`; weights have an equalised
 learning rate.
 """
 
