@@ -207,7 +207,7 @@ def test_the_learning_rate_rises_and_is_scaled(assets: Path) -> None:
     progress = training.progress(Budget())
     assert progress.lr_scale == pytest.approx(0.5 * 0.5 * 0.101)
     assert progress.nimg == 100
-    assert training.half_lives(progress)["g"] == CONFIG.ema_half_life_nimg  # 5 % of what the weights saw
+    assert training.half_lives(progress)["g"] == 0.05 * 40_100  # of what the weights saw no more counts
     plain = Training(lite.build(CONFIG, Spec(16)), 0, torch.device("cpu"))
     assert plain.half_lives(plain.progress(Budget()))["g"] == 0
 

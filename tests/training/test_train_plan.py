@@ -37,12 +37,28 @@ def plan(faces: Path, **options: object) -> Plan:
 @pytest.mark.parametrize(
     ("model", "asked", "taken"),
     [
-        *[("lite", "auto", "none"), ("stylegan1", "auto", "none"), ("r3gan", "auto", "ramp")],
+        *[
+            ("lite", "auto", "ada"),
+            ("lite", "none", "none"),
+            ("stylegan1", "auto", "none"),
+            ("r3gan", "auto", "ramp"),
+        ],
         *[("dense", "auto", "ramp"), ("dense", "none", "none"), ("lite", "ada", "ada")],
     ],
 )
 def test_a_family_has_an_augmentation_of_its_own(faces: Path, model: str, asked: str, taken: str) -> None:
     assert plan(faces, model=model, augment=asked).options.augment == taken
+
+
+def test_lite_disturbs_where_pictures_are_few(monkeypatch: pytest.MonkeyPatch, faces: Path) -> None:
+    """With a rate of its own; where there are enough, and for others, all is as it was."""
+    few = plan(faces, model="lite").options
+    assert (few.augment, few.augment_kimg) == ("ada", 100.0)
+    assert plan(faces, model="lite", augment_kimg=300.0).options.augment_kimg == 300.0
+    assert plan(faces, model="stylegan2", augment="ada").options.augment_kimg == 500.0
+    monkeypatch.setattr("mien.models.lite.AUGMENT_UNDER", 1)
+    enough = plan(faces, model="lite").options
+    assert (enough.augment, enough.augment_kimg) == ("none", 500.0)
 
 
 def test_what_auto_stands_for_is_the_same_run(faces: Path) -> None:

@@ -4,6 +4,8 @@ KIND: what the product is for ("attributes"); it names the run's network files. 
 PRODUCT: the key of the product among the trainable's averaged networks. Default "g".
 build_product(config, spec): the product untrained, with a `spec`. For a generator it is `build_generator`.
 AUGMENT: the default mode of discriminator augmentation ("ramp", "ada"...). Default "none".
+AUGMENT_UNDER: with as many training images or more the default is "none" all the same.
+ADA_KIMG: thousand images that "ada" takes from p = 0 to 1. Default 500.
 preset_for(core_minutes) -> str: which of PRESETS suits a run from nothing with so much time of CPU cores.
 lesson(config, dataset) -> Lesson: the training and held-out images and labels.
 sides(config): "one" dataset (the default); aligned "pairs" of input and target; or unpaired images of two
@@ -24,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 
 GENERATOR = "generator"
+ADA_KIMG = 500.0
 _FILLS = {Tensor.normal_, Tensor.uniform_}
 _SCALES = {Tensor.__mul__, Tensor.__rmul__, Tensor.mul, Tensor.__truediv__, Tensor.div}
 Sides = Literal["one", "pairs", "domains"]
@@ -47,9 +50,15 @@ def kind_of(family: ModuleType) -> str:
     return str(getattr(family, "KIND", GENERATOR))
 
 
-def augmentation_of(family: ModuleType) -> str:
-    """The family's default mode of discriminator augmentation."""
-    return str(getattr(family, "AUGMENT", "none"))
+def augmentation_of(family: ModuleType, count: int) -> str:
+    """The family's default mode of discriminator augmentation for so many training images."""
+    wanted = count < getattr(family, "AUGMENT_UNDER", float("inf"))
+    return str(getattr(family, "AUGMENT", "none")) if wanted else "none"
+
+
+def ada_kimg_of(family: ModuleType, mode: str) -> float:
+    """Thousand images in which the strength of that mode rises from 0 to 1 at the fastest."""
+    return float(getattr(family, "ADA_KIMG", ADA_KIMG)) if mode == "ada" else ADA_KIMG
 
 
 def sides_of(family: ModuleType, config: BaseModel) -> Sides:

@@ -65,7 +65,7 @@ class TrainOptions(BaseModel):
     augment: Literal["auto", "none", "fixed", "ramp", "ada"] = Field(
         "auto",
         description="Disturb what the discriminator sees: at p, rising to p, or as strongly as it needs;"
-        " auto does as the model family's authors did.",
+        " auto does as suits the model family and the number of pictures.",
     )
     augment_pipe: str = Field(
         "bgc",
@@ -73,7 +73,11 @@ class TrainOptions(BaseModel):
     )
     augment_p: float = Field(0.3, ge=0, le=1, description="Chance of each disturbance, for fixed and ramp.")
     augment_target: float = Field(0.6, gt=-1, lt=1, description="What ada holds the real scores' sign at.")
-    augment_kimg: float = Field(500.0, gt=0, description="Thousand images that ada takes from p = 0 to 1.")
+    augment_kimg: float | None = Field(
+        None,
+        gt=0,
+        description="Thousand images that ada takes from p = 0 to 1; as the model family says, else 500.",
+    )
     micro_batch: int | None = Field(
         None, ge=1, description="Pictures computed at once, where a whole step does not fit in memory."
     )

@@ -127,8 +127,8 @@ class Training:
         return Progress(self.nimg, self.step, fraction, lr_scale, 2.0**self.rescues)
 
     def half_lives(self, progress: Progress) -> Mapping[str, float]:
-        """Half-lives of the averages, counting the images before the run too."""
-        total = replace(progress, nimg=progress.nimg + self.beginning.seen_nimg)
+        """Half-lives of the averages. Few of the images before the run count: a long average would trail."""
+        total = replace(progress, nimg=progress.nimg + min(self.beginning.seen_nimg, _COUNTED))
         return self.trainable.half_lives(total)
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,6 +159,7 @@ class Training:
             setattr(self, name, state["counters"][name])
 
 
+_COUNTED = 40_000  # with a ramp of 5 %, half-lives begin at 2,000 images
 _COUNTERS = ("nimg", "step", "seconds", "rescues")
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from mien.core import discover, ranks
 from mien.core.errors import InputError
-from mien.core.family import augmentation_of, build, identity_of, lesson_of, preset_for, sides_of
+from mien.core.family import ada_kimg_of, augmentation_of, build, identity_of, lesson_of, preset_for, sides_of
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
@@ -122,8 +122,9 @@ def make_plan(
     device = pick_device(options.device)
     if options.preset == AUTO and options.resume is None and start is None:
         config = _config(family, options, preset_for(family, core_minutes(options, device)))
+    decided = _decided(options, family, dataset, lesson)
     return Plan(
-        *(family, options.model, config, dataset, data, spec, _decided(options, family, lesson), device),
+        *(family, options.model, config, dataset, data, spec, decided, device),
         lesson=lesson,
         start=start,
         start_digest=start_digest,
@@ -152,13 +153,16 @@ def doubts(dataset: Dataset) -> list[str]:
     return notes
 
 
-def _decided(options: TrainOptions, family: ModuleType, lesson: Lesson | None) -> TrainOptions:
+def _decided(
+    options: TrainOptions, family: ModuleType, dataset: Dataset, lesson: Lesson | None
+) -> TrainOptions:
     """The options with "auto" values resolved by the family and its data."""
     changes: dict[str, Any] = {}
     if options.mirror is None:
         changes["mirror"] = lesson is None or set(lesson.roles) != _BOTH_WAYS
-    if options.augment == "auto":
-        changes["augment"] = augmentation_of(family)
+    mode = augmentation_of(family, len(dataset)) if options.augment == "auto" else options.augment
+    kimg = options.augment_kimg or ada_kimg_of(family, mode)
+    changes |= {"augment": mode, "augment_kimg": kimg}
     return options.model_copy(update=changes)
 
 

@@ -277,8 +277,11 @@ def _augment(options: TrainOptions) -> Schedule | None:
     if options.augment == "none":
         return None
     augmentation = Augmentation(parse_pipe(options.augment_pipe))
-    ada = Adaptive(augmentation, target=options.augment_target, ramp_nimg=options.augment_kimg * 1000)
-    adaptive = ada if options.augment == "ada" else None
+    adaptive = None
+    if options.augment == "ada":
+        assert options.augment_kimg is not None  # see `plan`
+        ramp = options.augment_kimg * 1000
+        adaptive = Adaptive(augmentation, target=options.augment_target, ramp_nimg=ramp)
     return Schedule(augmentation, options.augment, options.augment_p, adaptive)
 
 
