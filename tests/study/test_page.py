@@ -18,9 +18,9 @@ from mien.study.store import open_study
 RATER = Path(__file__).with_name("rater.js").read_text("utf-8")
 BRIEF = {"fixation_ms": 0, "masks": 1, "mask_ms": 17}
 TASKS: dict[str, dict[str, Any]] = {
-    "categorise": BRIEF | {"exposures_ms": [34, 67, 134, 267], "trials": 8},
+    "categorise": BRIEF | {"exposures_ms": [34, 67, 134, 267], "trials": 12},
     "hype-time": BRIEF
-    | {"blocks": 1, "trials": 36, "start_ms": 134, "shortest_ms": 17, "longest_ms": 500}
+    | {"blocks": 1, "trials": 50, "start_ms": 134, "shortest_ms": 17, "longest_ms": 500}
     | {"down_ms": 17, "up_ms": 51},
     "hype-infinity": {"trials": 20},
     "rate": {"trials": 10},
@@ -243,7 +243,7 @@ def check_exposures(records: Records, seen: list[list[tuple[int, float]]]) -> No
         for position, ms in watched
     }
     timed = [vote for vote in records.votes if vote.exposure_ms is not None]
-    assert len(timed) > 140
+    assert len(timed) > 200
     agreed = 0
     for vote in timed:
         assert vote.refresh_hz is not None

@@ -42,7 +42,7 @@ def text(capsys: pytest.CaptureFixture[str]) -> str:
     ("options", "named"),
     [
         (["--set", "batch_size=16"], "--set batch_size=16 (it is"),
-        (["--augment", "ada"], "--augment ada (it is none)"),
+        (["--augment", "none"], "--augment none (it is ada)"),
         (["--seed", "3"], "--seed 3 (it is 0)"),
         (["--cond"], "--cond True (it is False)"),
         (["--model", "dcgan"], "--model dcgan (it is lite)"),
