@@ -21,7 +21,8 @@ def smin(a: A, b: A, k: float) -> A:
     h *= h
     h *= -0.25 / k
     h += np.minimum(a, b)
-    return h
+    result: A = h
+    return result
 
 
 def smax(a: A, b: A, k: float) -> A:
@@ -32,7 +33,8 @@ def smax(a: A, b: A, k: float) -> A:
     h *= h
     h *= 0.25 / k
     h += np.maximum(a, b)
-    return h
+    result: A = h
+    return result
 
 
 def ball(x: A, y: A, z: A, c: Vec, r: float) -> A:
@@ -45,14 +47,16 @@ def length(x: A, y: A, z: A) -> A:
     s = x * x
     s += y * y
     s += z * z
-    return np.sqrt(s, out=s)
+    result: A = np.sqrt(s, out=s)
+    return result
 
 
 def length2(x: A, y: A) -> A:
     """Euclidean norm in the plane."""
     s = x * x
     s += y * y
-    return np.sqrt(s, out=s)
+    result: A = np.sqrt(s, out=s)
+    return result
 
 
 def ellipsoid(x: A, y: A, z: A, c: Vec, r: Vec) -> A:
@@ -104,7 +108,8 @@ def gauss(x: A, centre: float, sigma: float) -> A:
 
 def mix(a: A, b: A, t: A) -> A:
     """Linear blend of colours [N, 3] (or [3]) by weights [N]."""
-    return a + (b - a) * t[:, None]
+    result: A = a + (b - a) * t[:, None]
+    return result
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
@@ -115,4 +120,5 @@ def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     about_z = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    result: NDArray[np.float64] = about_z @ about_y @ about_x
+    return result

@@ -97,7 +97,8 @@ class Hair:
         t -= i
         a = self._table.take(i)
         b = self._table.take(i + 1)
-        return a + (b - a) * t
+        result: A = a + (b - a) * t
+        return result
 
     def strand(self, x: A, y: A, z: A) -> A:
         """A coordinate that is constant along a strand and changes by 1 over about a decimetre across it."""
@@ -120,7 +121,8 @@ class Hair:
 
     def _waves(self, x: A, y: A) -> A:
         """-1 to 1: crests that run across the strands, one every half decimetre."""
-        return np.sin(y * 12 + 4 * np.sin(2.3 * x))
+        result: A = np.sin(y * 12 + 4 * np.sin(2.3 * x))
+        return result
 
     def strand_gradient(self, x: A, y: A, z: A) -> tuple[A, A, A]:
         """Direction across the strands, unnormalised."""
@@ -148,7 +150,8 @@ class Hair:
 
     def _curls(self, x: A, y: A, z: A) -> A:
         a = np.sin(15 * x + 2 * np.sin(5 * y)) * np.sin(15 * y + 2 * np.sin(5 * z))
-        return a * np.sin(15 * z + 2 * np.sin(5 * x)) * 0.042
+        result: A = a * np.sin(15 * z + 2 * np.sin(5 * x)) * 0.042
+        return result
 
     def volume(self, x: A, y: A, z: A) -> A:
         """The hair before the hairline cuts it."""

@@ -71,7 +71,8 @@ class Layout:
         t = (ax - self.brow_start) * (1.0 / 0.36)
         taper = np.minimum(1.0, 1.25 - 0.9 * t)
         inside = np.minimum(t + 0.12, 1.05 - t) * 8
-        return self.brow_half * np.minimum(taper, np.maximum(inside, -1))
+        result: A = self.brow_half * np.minimum(taper, np.maximum(inside, -1))
+        return result
 
     def seam(self, x: A) -> tuple[A, A, A]:
         """Edges of upper and lower lip where they meet, at x, and 1 in the middle, 0 at the corners."""

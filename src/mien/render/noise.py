@@ -39,7 +39,8 @@ def noise1(u: A) -> A:
     table = _line()
     a = table.take(i)
     b = table.take((i + 1) & (_LINE - 1))
-    return a + (b - a) * f
+    result: A = a + (b - a) * f
+    return result
 
 
 def noise2(u: A, v: A) -> A:
@@ -55,7 +56,8 @@ def noise2(u: A, v: A) -> A:
     a, b = table.take(j + i), table.take(j + i1)
     c, d = table.take(j1 + i), table.take(j1 + i1)
     low = a + (b - a) * fu
-    return low + ((c + (d - c) * fu) - low) * fv
+    result: A = low + ((c + (d - c) * fu) - low) * fv
+    return result
 
 
 def cloud(u: A, v: A, octaves: int = 3) -> A:

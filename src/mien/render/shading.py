@@ -83,7 +83,8 @@ def soft_shadow(scene: Scene, p: Points, light: tuple[float, float, float]) -> A
         least = np.minimum(least, 9 * d / t + 0.25)
         t = t + np.clip(d, 0.05, 0.45)
     lit[index] = np.clip(least, 0, 1)
-    return lit * lit * (3 - 2 * lit)
+    result: A = lit * lit * (3 - 2 * lit)
+    return result
 
 
 def occlusion(scene: Scene, p: Points) -> A:
@@ -113,7 +114,8 @@ def shade(
     light = wrapped * lights.key_colour + ambient * tint
     rim = np.maximum(_dot(n, lights.rim), 0)
     light += (rim * open_)[:, None] * lights.rim_colour
-    return s.albedo * light + _highlights(lights, s, n, view, shadow, open_)
+    result: A = s.albedo * light + _highlights(lights, s, n, view, shadow, open_)
+    return result
 
 
 def _highlights(
@@ -140,4 +142,5 @@ def _highlights(
     amount = (spec * s.gloss * shadow * np.where(hairy, 1, fresnel + 0.25))[:, None] * lights.key_colour
     tint = np.where(hairy[:, None], 0.06 + 1.6 * s.albedo, np.float32(1))
     sheen = (grazing**3 * 0.16 * s.gloss * open_)[:, None] * lights.sky
-    return amount * tint + sheen * np.where(hairy[:, None], s.albedo, np.float32(1))
+    result: A = amount * tint + sheen * np.where(hairy[:, None], s.albedo, np.float32(1))
+    return result

@@ -41,7 +41,8 @@ def beard_cover(scene: Scene, x: A, y: A, z: A, solid: A) -> A:
         "full": full,
         "sideburns": np.maximum(side, cheek * smoothstep(0.36, 0.44, ax)),
     }[kind]
-    return cover * under
+    result: A = cover * under
+    return result
 
 
 def _around(x: A, z: A) -> A:
