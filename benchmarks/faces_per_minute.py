@@ -1,14 +1,15 @@
 """Which arm draws better faces after equal minutes of one core? Arms side by side, seeds, intervals.
 
     python benchmarks/faces_per_minute.py photos.zip --minutes 10 --seeds 0 1 2 \
-        --arm old:mapping_layers=0,lr=4e-4 --arm new:
+        --arm old:preset=plain,augment=none --arm new:preset=quick
 
-An arm is NAME:SETTINGS of a family (`--model lite --preset default` unless told), settings as `mien train
---set` takes them; `augment=ada` is understood too. First every arm's cost of an image is measured, the arms
+An arm is NAME:SETTINGS of a family (`--model lite` unless told), settings as `mien train --set` takes them;
+`preset=` and `augment=` are understood too. First every arm's cost of an image is measured, the arms
 taking turns on one thread, so that a noisy neighbour slows all alike; the minutes then become a budget of
 images for each, and schedules run over it. Every product is scored by `mien evaluate`: kernel distance
 through Lite0 and the mesh with intervals, share of faces found, LPIPS diversity; beside it real halves. A
-line of JSON for each goes to --out, with a grid of 64 unpicked faces. Called again, it does what is missing.
+line of JSON for each goes to --out, with a grid of 64 unpicked faces. Called again, it does what is missing,
+at the costs it measured (`costs.json`); --only names the arms that one of several processes trains.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from mien.core.types import Drawn, Spec
 from mien.evaluation.measure import measure
 from mien.generation.generate import generate
 from mien.terminal import show
+from mien.training.augment import PIPES, Augmentation, Schedule
 from mien.training.command import TrainOptions, train
 from mien.training.loop import Budget, Training
 from mien.training.loop import train as steps
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--arm", action="append", required=True, metavar="NAME:SETTINGS")
     parser.add_argument("--model", default="lite")
-    parser.add_argument("--preset", default="default")
+    parser.add_argument("--only", nargs="+", help="train these arms alone")
     parser.add_argument("--minutes", type=float, default=10, help="of one core; 10 are 5 on two")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--count", type=int, default=800, help="fakes for each score")
@@ -54,11 +56,12 @@ def main() -> None:
     torch.set_num_threads(1)
     console = Console()
     arms = dict(_arm(text) for text in arguments.arm)
-    cost = costs(arguments.model, arguments.preset, arms, NAMES[arguments.precision])
+    cost = _costs_once(arguments.out / "costs.json", arguments, arms)
     for name, seconds in cost.items():
         console.print(f"{name}: {seconds * 1000:.1f} ms of one core an image", highlight=False)
     for seed in arguments.seeds:
-        for name, changes in arms.items():
+        for name in arguments.only or arms:
+            changes = arms[name]
             run_arm(arguments, name, changes, seed, arguments.minutes * 60 / cost[name], console)
     console.print(table(arguments.out / "scores.jsonl"))
 
@@ -69,18 +72,35 @@ def _arm(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _numbers(changes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(change for change in changes if not change.startswith("augment="))
+    return tuple(change for change in changes if not change.startswith(("augment=", "preset=")))
 
 
-def costs(
-    model: str, preset: str, arms: dict[str, tuple[str, ...]], precision: torch.dtype
+def _told(changes: tuple[str, ...], what: str, otherwise: str) -> str:
+    return next((change.partition("=")[2] for change in changes if change.startswith(f"{what}=")), otherwise)
+
+
+def _costs_once(
+    path: Path, arguments: argparse.Namespace, arms: dict[str, tuple[str, ...]]
 ) -> dict[str, float]:
-    """CPU seconds of one core an image of each arm's step, medians of turns."""
+    if path.exists():
+        known = json.loads(path.read_text("utf-8"))
+        if arms.keys() <= known.keys():
+            return {name: known[name] for name in arms}
+    cost = costs(arguments.model, arms, NAMES[arguments.precision])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(cost), "utf-8")
+    return cost
+
+
+def costs(model: str, arms: dict[str, tuple[str, ...]], precision: torch.dtype) -> dict[str, float]:
+    """CPU seconds of one core an image of each arm's step, medians of turns; `ada` at p .1."""
     family = discover.load("mien.models", model)
     streams = {}
     for name, changes in arms.items():
-        config = resolve_config(family, model, preset, _numbers(changes))
+        config = resolve_config(family, model, _told(changes, "preset", "default"), _numbers(changes))
         training = Training(family.build(config, Spec(64)), 0, torch.device("cpu"), precision)
+        if _told(changes, "augment", "none") != "none":
+            training.augment = Schedule(Augmentation(PIPES["bgc"]), "fixed", peak=0.1)
         streams[name] = (steps(training, _Noise(), Budget(nimg=10**9)), training.trainable.batch_size)
     spent: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(_TURNS):
@@ -111,12 +131,11 @@ def run_arm(
     scores_path = arguments.out / "scores.jsonl"
     if any(key.items() <= row.items() for row in read(scores_path)):
         return
-    augment = next((c.partition("=")[2] for c in changes if c.startswith("augment=")), "auto")
     options = TrainOptions(
         model=arguments.model,
-        preset=arguments.preset,
+        preset=_told(changes, "preset", "default"),
         set=_numbers(changes),
-        augment=augment,  # type: ignore[arg-type]
+        augment=_told(changes, "augment", "auto"),
         kimg=nimg / 1000,
         seed=seed,
         start=arguments.start or Path("none"),
