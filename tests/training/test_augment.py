@@ -94,6 +94,13 @@ def test_shrinking_does_not_alias() -> None:
     assert small[..., 24:40, 24:40].abs().max() < 0.2
 
 
+def test_a_picture_is_resampled_alike_in_any_company() -> None:
+    x = smooth(count=12)
+    matrices = geometry(x, 0.7, rng(3), blits=True, turns=True)
+    alone = [warped(x[[i]], matrices[[i]]) for i in range(len(x))]
+    assert (warped(x, matrices) - torch.cat(alone)).abs().amax() < 1e-4
+
+
 def test_the_filter_is_the_symlet() -> None:
     published = pywt.Wavelet("sym6").rec_lo
     assert (
