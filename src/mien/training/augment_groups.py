@@ -121,14 +121,14 @@ def warped(x: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _by_margin(at: Tensor, matrices: Tensor, size: int) -> list[tuple[Tensor, int]]:
-    """Pictures `at`, those of about the same margin together on a CPU: a product grows with its third power."""
+    """Pictures `at`, on a CPU those of like margins together: a product grows with the third power."""
     if not len(at):
         return []
     margins = _margins(matrices[at], size)
     if at.is_cuda:
         return [(at, max(margins))]
-    steps = torch.tensor([-(-margin // _MARGIN_STEP) for margin in margins])
-    return [(at[steps == step], min(int(step) * _MARGIN_STEP, size - 1)) for step in steps.unique()]
+    rounded = [min(-(-margin // _MARGIN_STEP) * _MARGIN_STEP, size - 1) for margin in margins]
+    return [(at[torch.tensor(rounded) == margin], margin) for margin in sorted(set(rounded))]
 
 
 def _is_whole(matrices: Tensor, size: int) -> Tensor:
