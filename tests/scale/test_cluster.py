@@ -409,6 +409,24 @@ def test_a_lost_worker_takes_no_result_with_it(tmp_path: Path, monkeypatch: pyte
     assert sorted(map(int, log.read_text("utf-8").split())) == list(range(8)), "a shard was done twice"
 
 
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_not_waited_for_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_GLANCE", 0.2)
+    monkeypatch.setattr(cluster, "_WITHOUT", 1.0)
+    machines = Machines(tmp_path, workers=1)
+    try:
+        with cluster.opened(machines.address) as opened:
+            results = opened.run(time.sleep, [Shard((seconds,)) for seconds in (0.0, 600.0)])
+            next(results)
+            machines.workers[0].kill()
+            with pytest.raises(MienError, match="no worker has been left for 1 seconds"):
+                next(results)
+    finally:
+        machines.close()
+
+
 def raises() -> Any:
     raise MienError("photos: not there on a worker")
 

@@ -10,13 +10,14 @@ import importlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from mien import TOOL
@@ -27,6 +28,9 @@ LOCAL = "local"
 _PATIENCE = "20s"
 _FIRST_WORKER = "30s"  # for which the first worker of a cluster is waited
 _AHEAD = 2  # shards a worker: one that it computes, and the next
+_GLANCE = 5.0  # seconds of waiting for a result after which the workers are counted
+_WITHOUT = 60.0  # seconds in which a cluster may be without any worker
+_Result = tuple[int, Any, Exception | None]  # a shard's number, its result or what it raised
 
 
 def cores() -> int:
@@ -81,7 +85,7 @@ class Cluster:
         """held: results that the caller cannot use yet; they count as under way."""
         todo = enumerate(shards)
         under_way = 0
-        ready: SimpleQueue[tuple[int, Any, Exception | None]] = SimpleQueue()
+        ready: SimpleQueue[_Result] = SimpleQueue()
         while True:
             most = _AHEAD * max(self._count_workers(), 1)
             while under_way + len(held) < most and (one := next(todo, None)) is not None:
@@ -93,12 +97,25 @@ class Cluster:
                 under_way += 1
             if not under_way:
                 return
-            number, result, error = ready.get()
+            number, result, error = self._next(ready)
             if error is not None:
                 with self._explained():
                     raise error
             under_way -= 1
             yield number, result
+
+    def _next(self, ready: SimpleQueue[_Result]) -> _Result:
+        last_worker = time.monotonic()
+        while True:
+            with suppress(Empty):
+                return ready.get(timeout=_GLANCE)
+            if self._count_workers():
+                last_worker = time.monotonic()
+            elif time.monotonic() - last_worker >= _WITHOUT:
+                raise MienError(
+                    f"--cluster {self._address}: no worker has been left for {_WITHOUT:g} seconds (do they"
+                    " lack memory?); what is done is kept, and with workers the same command goes on"
+                )
 
     def check(self, needs: Sequence[str]) -> None:
         """Raise InputError unless every worker has this version and these artefacts."""
@@ -136,7 +153,7 @@ class Cluster:
             ) from error
 
 
-def _fetch(ready: SimpleQueue[tuple[int, Any, Exception | None]], number: int, future: Any) -> None:
+def _fetch(ready: SimpleQueue[_Result], number: int, future: Any) -> None:
     """Put a shard's result, or what it raised; the cluster forgets it, and does it no second time."""
     try:
         result, error = future.result(), None
