@@ -1,12 +1,14 @@
 """Tables of a detector: by source, psi, JPEG quality and size; false alarms on real pictures alone.
 
     python benchmarks/detector.py [DETECTOR] --real DIR... --synthetic SOURCE... [--count 600]
-    python benchmarks/detector.py --leave-one-out --kimg 20 --real DIR... --synthetic SOURCE... --out DIR
+    python benchmarks/detector.py --leave-one-out --real DIR... --synthetic SOURCE... --unseen DIR...
 
 DETECTOR: a run folder or file of `mien detector train`; the packaged one by default. Sources as there. The
 AUC of each synthetic source is against all the real ones, after the same history. With --leave-one-out a
-detector is trained without each synthetic source in turn, on the real ones' training part, and tested on that
-source against their test part. Faces of a source are found once and kept in the cache.
+detector is trained without each synthetic source in turn (or those named by --left-out), on the real ones'
+training part, and tested on that source against their test part and against --unseen, real pictures of other
+sources, whose false alarms it counts; the same command again goes on where it stopped. Faces of a source are
+found once and kept in the cache.
 """
 
 import argparse
@@ -30,6 +32,7 @@ _JPEG = {f"JPEG {quality}": (lambda pixels, q=quality: jpeg(pixels, q)) for qual
 _SIZE = {f"{size:.0%} size": (lambda pixels, s=size: shrunk(pixels, s)) for size in (0.75, 0.5, 0.35)}
 _PLAIN: dict[str, Change] = {"as it is": HISTORIES["as it is"]}
 _BOTH: dict[str, Change] = {"JPEG 75, half size": HISTORIES["JPEG 75, half size"]}
+_ASKED = {name: HISTORIES[name] for name in ("as it is", "JPEG 75", "half size", "JPEG 75, half size")}
 _VERDICTS = 200  # faces of each real source that get a whole verdict
 
 
@@ -40,6 +43,8 @@ def main() -> None:
     parser.add_argument("--synthetic", nargs="+", required=True)
     parser.add_argument("--count", type=int)
     parser.add_argument("--leave-one-out", action="store_true")
+    parser.add_argument("--left-out", nargs="*")
+    parser.add_argument("--unseen", nargs="*", default=[])
     parser.add_argument("--kimg", type=float, default=20.0)
     parser.add_argument("--out", type=Path, default=Path("detectors"))
     arguments = parser.parse_args()
@@ -78,9 +83,10 @@ def verdicts(network: ForensicNet, real: list[Crops], synthetic: list[Crops]) ->
 
 def leave_one_out(arguments: argparse.Namespace) -> None:
     """A detector without each synthetic source in turn."""
-    for left_out in arguments.synthetic:
+    unseen = [crops_of(source, Events(), count=arguments.count) for source in arguments.unseen]
+    for left_out in arguments.left_out or arguments.synthetic:
         others = tuple(source for source in arguments.synthetic if source != left_out)
-        out = arguments.out / f"without-{Path(left_out).name}"
+        out = arguments.out / f"without-{Path(left_out).stem}"
         run = train(
             real=tuple(arguments.real),
             synthetic=others,
@@ -91,12 +97,15 @@ def leave_one_out(arguments: argparse.Namespace) -> None:
         ).run()
         network = load_network(run.path, KIND).network
         dataset = open_dataset(str(out / "faces.zip"))
-        real, _ = by_source(dataset, part_of(dataset, "test"))
         crops = crops_of(left_out, Events(), count=arguments.count, first_seed=FRESH)
-        scores, *_ = score_sources(
-            network, real, {_name(crops): crops.pixels}, histories=_PLAIN | _JPEG | _BOTH
-        )
-        show(f"without {_name(crops)}, {arguments.kimg:g} kimg", scores)
+        title = f"without {_name(crops)}, {arguments.kimg:g} kimg"
+        real, known = by_source(dataset, part_of(dataset, "test"))
+        _, error, _ = score_sources(network, real, known, histories=_PLAIN)
+        scores, *_ = score_sources(network, real, known | {_name(crops): crops.pixels}, histories=_ASKED)
+        show(f"{title}: kept-out faces, calibration error of its own sources {error:.3f}", scores)
+        real = {_name(each): each.pixels for each in unseen}
+        scores, *_ = score_sources(network, real, {_name(crops): crops.pixels}, histories=_ASKED)
+        show(f"{title}: real pictures of other sources", scores)
 
 
 def show(title: str, scores: list[SourceScore]) -> None:

@@ -10,10 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from mien.study.analyses import bradley_terry, modal_exposure, wins_of
 from mien.study.design import HypeTime, parse_design
 from mien.study.findings import (
+    AGREEMENT,
     Curve,
+    Findings,
     Fits,
     alpha_interval,
     counts_of,
+    ends_texts,
     expanded_tail,
     krippendorff_alpha,
     levels,
@@ -182,6 +185,33 @@ def test_strengths_of_pictures_keep_sets_apart_that_name_files_alike() -> None:
     strengths = {one.row: one.value for one in found if one.column == "strength"}
     assert list(strengths) == ["a/0.png", "b/0.png"]
     assert strengths["a/0.png"] - strengths["b/0.png"] == pytest.approx(np.log(3), abs=1e-3)
+
+
+def test_which_set_is_preferred_is_said_and_what_may_be_chance_too() -> None:
+    """Three pairs of pictures say nothing of agreement."""
+    design = parse_design(design_of("prefer", sets=[{"name": "a"}, {"name": "b"}]), "design")
+
+    def found(*answers: tuple[str, ...]) -> Findings:
+        votes = [
+            vote_of(str(rater), sets=("a", "b"), pictures=(f"{trial % 3}.png",) * 2, answer=answer)
+            for rater in range(6)
+            for trial, answer in enumerate(answers[rater % len(answers)])
+        ]
+        return analyse(Records(design, [], votes))
+
+    sure = found(("left",) * 4 + ("right",), ("left",) * 9 + ("right",) * 2)
+    said = "a is preferred to b in 81.2 % (95 % interval 80.0 to 81.8) of their pairs"  # 39 of 48
+    assert sure.sentences[0][1] == said
+    doubtful = found(("left", "left", "right"), ("right", "right", "left"), ("left", "left", "right"))
+    assert doubtful.sentences[0][1].endswith("which may be chance")
+    assert not [one for one in sure.figures if one.table == AGREEMENT]
+
+
+def test_figures_show_two_digits_of_their_interval() -> None:
+    assert ends_texts((28.714, 25.286, 32.429), " %") == ("28.7 %", "25.3 to 32.4")
+    assert ends_texts((0.1947, -2.4e-15, 0.4196)) == ("0.19", "0.00 to 0.42")
+    assert ends_texts((1234.5, 1100.0, 1390.0), " ms") == ("1,234 ms", "1,100 to 1,390")
+    assert ends_texts((71.25, None, None), " %") == ("71.2 %", "")
 
 
 def vote_of(rater: str, **known: Any) -> Vote:

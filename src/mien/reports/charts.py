@@ -18,6 +18,7 @@ _WIDTH, _HEIGHT = 400, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 16, 34
 _WIDE, _NAMES, _ROW_HEIGHT, _ABOVE, _BELOW = 470, 125, 28, 8, 26  # of a chart of intervals
 _HEAD = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
+_LETTER = 7.8  # width of a letter of a name, on phones at least
 _LOG_FROM = 20.0  # spread of the values beyond which a linear axis hides the small ones
 
 
@@ -222,28 +223,36 @@ def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
             yield list(run)
 
 
-def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str, zero: bool) -> Markup:
+def interval_chart(
+    rows: Sequence[IntervalRow],
+    *,
+    title: str,
+    unit: str,
+    zero: bool,
+    span: tuple[float, float] | None = None,
+) -> Markup:
     """A line for each row over its interval, a bar at its value, and a dot for each single value.
 
-    zero: the axis reaches 0, where a line stands. Empty without rows.
+    zero: the axis reaches 0, where a line stands. span: what the axis shows at least. Empty without rows.
     """
     if not rows:
         return Markup()
     ends = [end for _, score, each in rows for end in (score.low, score.high, *each)]
-    ends += [0.0] if zero else []
+    ends += [*([0.0] if zero else []), *(span or ())]
+    names = min(max(_NAMES, 14 + _LETTER * max(len(name) for name, _, _ in rows)), _WIDE / 2)
     margin = (max(ends) - min(ends)) / 20 or 0.5
     low, high = min(ends) - margin, max(ends) + margin
     bottom = _ABOVE + _ROW_HEIGHT * len(rows)
 
     def place(value: float) -> float:
-        return _NAMES + (value - low) / (high - low) * (_WIDE - _NAMES - 20)
+        return names + (value - low) / (high - low) * (_WIDE - names - 20)
 
     parts = [_HEAD.format(_WIDE, bottom + _BELOW, title)]
     for value in ticks(low, high, 6):
         heavy = zero and abs(value) < (high - low) / 1e6
         parts += _interval_tick(value, place(value), bottom, unit, heavy=heavy)
     for index, row in enumerate(rows):
-        parts += _interval_row(row, _ABOVE + _ROW_HEIGHT * index + _ROW_HEIGHT / 2, place)
+        parts += _interval_row(row, names, _ABOVE + _ROW_HEIGHT * index + _ROW_HEIGHT / 2, place)
     return Markup("").join([*parts, Markup("</svg>")])
 
 
@@ -255,9 +264,11 @@ def _interval_tick(value: float, x: float, bottom: float, unit: str, *, heavy: b
     yield Markup('<text class="mid" x="{:.1f}" y="{}">{}</text>').format(x, bottom + 16, text)
 
 
-def _interval_row(row: IntervalRow, y: float, place: Callable[[float], float]) -> Iterator[Markup]:
+def _interval_row(
+    row: IntervalRow, names: float, y: float, place: Callable[[float], float]
+) -> Iterator[Markup]:
     name, score, each = row
-    yield Markup('<text class="end" x="{}" y="{:.1f}">{}</text>').format(_NAMES - 10, y + 4, name)
+    yield Markup('<text class="end" x="{:.1f}" y="{:.1f}">{}</text>').format(names - 10, y + 4, name)
     whole = Markup('<line class="span" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
     yield whole.format(place(score.low), place(score.high), y, y)
     bar = Markup('<line class="at" x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}"/>')

@@ -13,6 +13,7 @@ from scipy.special import expit
 from mien.study.design import FAKE, Attributes, Design, HypeTime, Prefer, Rate
 from mien.study.findings import (
     TARGET,
+    Ends,
     Figure,
     Findings,
     Fits,
@@ -35,7 +36,10 @@ def categorise(findings: Findings, design: Design, votes: Sequence[Vote]) -> Non
         _accuracy(findings, "by exposure", f"{exposure:g} ms", same)
     for name in (one.name for one in design.fakes):
         shown = [vote for vote in votes if vote.sets[0] in (name, design.real.name)]
-        _threshold(findings, name, shown)
+        if (threshold := _threshold(findings, name, shown)) is not None:
+            ends = interval_text((threshold.value, threshold.low, threshold.high), " ms")
+            words = f"it takes {ends} until {100 * TARGET:.0f} % of answers are right"
+            findings.sentences.append(("plain", f"{name} against {design.real.name}: {words}"))
     agree(findings, "real or fake", "nominal", votes, [vote.answer for vote in votes])
 
 
@@ -141,15 +145,15 @@ def _detection(fake: Floats, said_fake: Floats) -> Callable[[Floats], Floats]:
     return figures
 
 
-def _threshold(findings: Findings, row: str, votes: Sequence[Vote]) -> None:
-    """The psychometric function over achieved exposures, with its threshold."""
+def _threshold(findings: Findings, row: str, votes: Sequence[Vote]) -> Figure | None:
+    """The psychometric function over achieved exposures; its threshold, None where it is none or a guess."""
     timed = [vote for vote in votes if (vote.achieved_ms or vote.exposure_ms) is not None]
     if not timed:
-        return
+        return None
     exposures, level = levels(np.array([float(v.achieved_ms or v.exposure_ms or 0) for v in timed]))
     if len(exposures) < 2:
         findings.warnings.append(f"{row}: one exposure alone gives no threshold")
-        return
+        return None
     raters = [vote.participant for vote in timed]
     right = np.array([bool(vote.correct) for vote in timed])
     fits, at_level = Fits(exposures), np.eye(len(exposures))[level]
@@ -167,6 +171,8 @@ def _threshold(findings: Findings, row: str, votes: Sequence[Vote]) -> None:
             f"{row}: the threshold lies outside of the exposures that were shown"
             f" ({exposures[0]:g} to {exposures[-1]:g} ms); it is a guess"
         )
+        return None
+    return figure
 
 
 def _points(
@@ -243,7 +249,7 @@ def rate(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
         values = np.array([float(vote.answer[scale.name]) for vote in votes])
         means = stacked(*(weighted_mean(values, of_set[name]) for name in names))
         for name, ends in zip(names, rater_intervals(raters, means), strict=True):
-            findings.add("ratings", name, scale.name, ends, count=int(of_set[name].sum()))
+            findings.add("ratings", name, scale.name, ends, count=int(of_set[name].sum()), of="rating")
         for first, second in itertools.combinations(range(len(names)), 2):
             ends = rater_intervals(raters, partial(_difference, means, first, second))[0]
             _, low, high = ends
@@ -251,7 +257,8 @@ def rate(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
             findings.add("differences", row, scale.name, ends, count=len(set(raters)))
             if low is not None and high is not None and (low > 0 or high < 0):
                 better, worse = (first, second) if low > 0 else (second, first)
-                words = f"{names[better]} is rated higher than {names[worse]} ({interval_text(ends)})"
+                size = ends if low > 0 else (-ends[0], -high, -low)
+                words = f"{names[better]} is rated higher than {names[worse]} by {interval_text(size)}"
                 findings.sentences.append(("plain", f"{scale.name}: {words}"))
         agree(findings, scale.name, "ordinal", votes, [vote.answer[scale.name] for vote in votes])
 
@@ -276,16 +283,34 @@ def prefer(findings: Findings, design: Design, votes: Sequence[Vote]) -> None:
     def strengths(weights: Floats) -> Floats:
         return bradley_terry(wins_of(winners, losers, len(names), weights)).T
 
-    found_strengths = dict(zip(names, rater_intervals(raters, strengths), strict=True))
-    for name, ends in sorted(found_strengths.items(), key=lambda pair: -pair[1][0]):
-        count = int((shown == place[name]).sum())
-        findings.add("strengths", name, "strength", ends, count=count)
-        wins = weighted_mean(100.0 * (winners == place[name]), (shown == place[name]).any(axis=1))
-        findings.add("strengths", name, "preferred", rater_intervals(raters, wins)[0], unit=" %", count=count)
+    order = np.argsort(-strengths(np.ones((1, len(votes))))[:, 0], kind="stable")
+
+    def chances(weights: Floats) -> Floats:
+        ordered = strengths(weights)[order]
+        return np.concatenate([ordered, 100 * expit(ordered[:-1] - ordered[1:])])
+
+    found = rater_intervals(raters, chances)
+    for index, ends in zip(order.tolist(), found, strict=False):
+        name, count = names[index], int((shown == index).sum())
+        findings.add("strengths", name, "strength", ends, count=count, of="pair")
+        wins = weighted_mean(100.0 * (winners == index), (shown == index).any(axis=1))
+        share = rater_intervals(raters, wins)[0]
+        findings.add("strengths", name, "preferred", share, unit=" %", count=count, of="pair")
+    if task.compare == "sets":
+        for first, second, ends in zip(order.tolist(), order[1:].tolist(), found[len(names) :], strict=False):
+            _say_preferred(findings, names[first], names[second], ends)
     side = rater_intervals(raters, weighted_mean(100.0 * left))[0]
-    findings.add("side", "all", "left chosen", side, unit=" %", count=len(votes))
+    findings.add("side", "all", "left chosen", side, unit=" %", count=len(votes), of="pair")
     chosen = [_pictures_of(vote)[0 if vote.answer == "left" else 1] for vote in votes]
-    agree(findings, "choice", "nominal", votes, chosen)
+    agree(findings, "choice", "nominal", votes, chosen, "pair")
+
+
+def _say_preferred(findings: Findings, better: str, worse: str, ends: Ends) -> None:
+    """How often one set is preferred to the next weaker one, by their strengths."""
+    low, words = ends[1], f"in {interval_text(ends, ' %')} of their pairs"
+    surely = low is None or low > 50
+    what = f"{better} is preferred to {worse} {words}"
+    findings.sentences.append(("plain", what if surely else f"{what}, which may be chance"))
 
 
 def _pictures_of(vote: Vote) -> tuple[str, ...]:
@@ -304,13 +329,17 @@ def attributes(findings: Findings, design: Design, votes: Sequence[Vote]) -> Non
         for name in shows:
             where = np.array([vote.sets[0] == name for vote in votes])
             ends = rater_intervals(raters, weighted_mean(reported, where))[0]
-            findings.add("seen", name, attribute, ends, unit=" %", count=int(where.sum()))
+            findings.add("seen", name, attribute, ends, unit=" %", count=int(where.sum()), of="answer")
         meant = np.array([attribute in shows[vote.sets[0]] for vote in votes])
         if meant.any():
             statistics = stacked(weighted_mean(reported, meant), weighted_mean(reported, ~meant))
             hits, alarms = rater_intervals(raters, statistics)
-            findings.add("as meant", attribute, "seen where meant", hits, unit=" %", count=int(meant.sum()))
-            findings.add(
-                "as meant", attribute, "seen elsewhere", alarms, unit=" %", count=int((~meant).sum())
-            )
+            for column, ends, where in (("where meant", hits, meant), ("elsewhere", alarms, ~meant)):
+                count = int(where.sum())
+                findings.add(
+                    "as meant", attribute, f"seen {column}", ends, unit=" %", count=count, of="answer"
+                )
+            words = f"seen in {interval_text(hits, ' %')} of answers about pictures that were to show it"
+            elsewhere = "" if meant.all() else f", in {interval_text(alarms, ' %')} about others"
+            findings.sentences.append(("plain", f"{attribute}: {words}{elsewhere}"))
         agree(findings, attribute, "nominal", votes, [attribute in vote.answer for vote in votes])

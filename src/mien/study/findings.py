@@ -77,13 +77,15 @@ def levels(exposures_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 Floats = np.ndarray
 Level = Literal["nominal", "ordinal", "interval"]
 _RESAMPLES = 1000
+_FEWEST_UNITS = 10  # that several raters judged, for their agreement to say anything
 AGREEMENT = "agreement"
 
 
 class Figure(BaseModel, frozen=True):
     """A number of a study. low, high: its 95 % interval, None where there is one rater or it is undefined.
 
-    table: which table it stands in; row, column: where. about: what it is made of, as "12 raters".
+    table: which table it stands in; row, column: where. count: of how many it is made; of: of what, as
+    "rater".
     """
 
     table: str
@@ -94,6 +96,12 @@ class Figure(BaseModel, frozen=True):
     high: float | None = None
     unit: str = ""
     count: int = 0
+    of: str = "rater"
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The figure and its interval in words, the latter "" without one."""
+        return ends_texts((self.value, self.low, self.high), self.unit)
 
     @property
     def interval(self) -> Interval:
@@ -235,30 +243,69 @@ class Findings:
     sentences: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def add(self, table: str, row: str, column: str, ends: Ends, *, unit: str = "", count: int = 0) -> Figure:
+    def add(
+        self,
+        table: str,
+        row: str,
+        column: str,
+        ends: Ends,
+        *,
+        unit: str = "",
+        count: int = 0,
+        of: str = "rater",
+    ) -> Figure:
         """Add a figure, but for one that is undefined."""
         value, low, high = ends
         made = Figure(
-            table=table, row=row, column=column, value=value, low=low, high=high, unit=unit, count=count
+            table=table,
+            row=row,
+            column=column,
+            value=value,
+            low=low,
+            high=high,
+            unit=unit,
+            count=count,
+            of=of,
         )
         if np.isfinite(value):
             self.figures.append(made)
         return made
 
 
-def agree(findings: Findings, row: str, level: Level, votes: Sequence[Vote], answers: Sequence[Any]) -> None:
-    """Krippendorff's alpha of answers to what was shown; the two sides of a pair are one unit."""
+def agree(
+    findings: Findings,
+    row: str,
+    level: Level,
+    votes: Sequence[Vote],
+    answers: Sequence[Any],
+    what: str = "picture",
+) -> None:
+    """Krippendorff's alpha of answers to what was shown; the two sides of a pair are one unit.
+
+    Left out where several raters judged fewer than ten of them. what: a unit's name.
+    """
     ratings: dict[Hashable, list[Any]] = defaultdict(list)
     for vote, answer in zip(votes, answers, strict=True):
         unit = tuple(sorted(zip(vote.sets, vote.pictures, strict=True)))
         ratings[unit].append(answer)
     counts, values = counts_of(ratings)
-    ends = alpha_interval(counts, values, level) if len(counts) else (float("nan"), None, None)
-    findings.add(AGREEMENT, row, f"alpha ({level})", ends, count=len(counts))
+    if len(counts) >= _FEWEST_UNITS:
+        ends = alpha_interval(counts, values, level)
+        findings.add(AGREEMENT, row, f"alpha ({level})", ends, count=len(counts), of=what)
+
+
+def ends_texts(ends: Ends, unit: str = "") -> tuple[str, str]:
+    """ "231 ms" and "210 to 255", to two digits of the interval's width; the latter "" without one."""
+    value, low, high = ends
+    if low is None or high is None:
+        return f"{value:.3g}{unit}", ""
+    width = max(high - low, abs(value) * 1e-3, 1e-6)
+    digits = max(0, 1 - math.floor(math.log10(width)))
+    at, start, stop = (f"{round(end, digits) + 0.0:,.{digits}f}" for end in (value, low, high))
+    return f"{at}{unit}", f"{start} to {stop}"
 
 
 def interval_text(ends: Ends, unit: str = "") -> str:
     """ "231 ms (95 % interval 210 to 255)"."""
-    value, low, high = ends
-    text = f"{value:.3g}{unit}"
-    return text if low is None or high is None else f"{text} (95 % interval {low:.3g} to {high:.3g})"
+    text, interval = ends_texts(ends, unit)
+    return f"{text} (95 % interval {interval})" if interval else text

@@ -28,6 +28,7 @@ from mien.study.findings import AGREEMENT, TARGET, Curve, Figure, Findings
 from mien.study.records import Records, Vote, participants_csv, votes_csv
 
 _FEW_RATERS = 10
+_LONGEST_NAME = 30  # letters of a row in a chart
 _ANALYSES: dict[type, Callable[[Findings, Design, Sequence[Vote]], None]] = {
     Categorise: categorise,
     HypeTime: hype_time,
@@ -90,10 +91,7 @@ def cell_text(figure: Figure | None) -> str:
     """A figure and, in a second line, its interval."""
     if figure is None:
         return ""
-    value = f"{figure.value:.3g}{figure.unit}"
-    if figure.low is None or figure.high is None:
-        return value
-    return f"{value}\n{figure.low:.3g} to {figure.high:.3g}"
+    return "\n".join(filter(None, figure.texts))
 
 
 def as_json(records: Records, findings: Findings) -> dict[str, Any]:
@@ -189,7 +187,7 @@ def _threshold(place: _Place, threshold: Figure, low: float, high: float) -> Ite
 
 def _point(place: _Place, point: Figure, exposure: float) -> Iterator[Markup]:
     x, ends = place.x(exposure), point.interval
-    yield Markup('<line class="rule" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
+    yield Markup('<line class="reach" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
         x, x, place.y(ends.low), place.y(ends.high)
     )
     yield Markup('<circle class="s1 dot" cx="{:.1f}" cy="{:.1f}" r="3.5"><title>{}</title></circle>').format(
@@ -234,7 +232,7 @@ def results_page(records: Records, findings: Findings) -> str:
             *_screens(records),
         ],
         "tables": tables,
-        "charts": _charts(findings),
+        "charts": _charts(findings, getattr(design.task, "points", 0)),
         "left_out": records.left_out,
         "excluded": [(one.code, one.left_out) for one in excluded],
         "refused": records.incidents,
@@ -243,20 +241,22 @@ def results_page(records: Records, findings: Findings) -> str:
     return render("study_results.html.j2", context)
 
 
-def _charts(findings: Findings) -> list[tuple[str, Markup]]:
+def _charts(findings: Findings, points: int) -> list[tuple[str, Markup]]:
+    """Curves, then figures with their intervals; shares and ratings each over all that they can be."""
     thresholds = {one.row: one for one in findings.figures if one.table == "threshold"}
     charts = []
-    for name, (points, curve) in findings.curves.items():
+    for name, (shares, curve) in findings.curves.items():
         title = f"{name}: right answers by exposure"
-        chart = exposure_chart(points, curve, thresholds.get(name), title=title)
+        chart = exposure_chart(shares, curve, thresholds.get(name), title=title)
         charts.append((f"{name}: right answers by achieved exposure", chart))
     for name, (columns, rows) in tables_of(findings.figures).items():
         for place, column in enumerate(columns if name in _CHARTED else ()):
             cells: list[tuple[str, Figure]] = [(row, c) for row, made in rows if (c := made[place])]
             title = column if name == column else f"{name}: {column}"
-            drawn = [(row[:18], cell.interval, ()) for row, cell in cells]
-            zero = name in ("differences", "strengths") and column != "preferred"
-            charts.append((title, interval_chart(drawn, title=title, unit=cells[0][1].unit, zero=zero)))
+            drawn = [(row[:_LONGEST_NAME], cell.interval, ()) for row, cell in cells]
+            unit, zero = cells[0][1].unit, name in ("differences", "strengths") and column != "preferred"
+            span = (1.0, float(points)) if name == "ratings" else (0.0, 100.0) if unit == " %" else None
+            charts.append((title, interval_chart(drawn, title=title, unit=unit, zero=zero, span=span)))
     return charts
 
 
