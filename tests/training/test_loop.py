@@ -69,6 +69,11 @@ def test_training_ends_with_its_budget_and_can_be_extended() -> None:
     assert [step.nimg for step in train(training, stream, Budget(nimg=56))] == [48, 56]
 
 
+def test_a_step_says_what_share_of_the_budget_is_spent_with_it() -> None:
+    training, stream = make()
+    assert [step.fraction for step in train(training, stream, Budget(nimg=32))] == [0.25, 0.5, 0.75, 1.0]
+
+
 def test_a_phase_leaves_the_other_network_without_gradient() -> None:
     training, stream = make()
     next(train(training, stream, Budget()))

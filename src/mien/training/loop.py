@@ -167,7 +167,8 @@ _COUNTERS = ("nimg", "step", "seconds", "rescues")
 class Step:
     """The record of one step.
 
-    values: logged scalars by name. finite: False if an update was skipped. fits: see `Training`.
+    fraction: share of the budget spent with it. values: logged scalars by name. finite: False if an update
+    was skipped. fits: see `Training`.
     """
 
     nimg: int
@@ -193,7 +194,8 @@ def train(training: Training, batches: Batches, budget: Budget) -> Iterator[Step
         training.nimg += count
         training.step += 1
         training.seconds = ranks.first(before + time.perf_counter() - started)
-        yield Step(training.nimg, training.step, progress.fraction, values, finite, training.fits)
+        spent = budget.fraction(training.nimg, training.seconds)
+        yield Step(training.nimg, training.step, spent, values, finite, training.fits)
 
 
 def _update(
