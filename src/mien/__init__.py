@@ -29,7 +29,7 @@ import importlib
 import os
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 TOOL = f"mien {__version__}"
 
 # How often OpenMP threads that wait for each other look before they sleep. Its own 300,000 burn, on a machine
