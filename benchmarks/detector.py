@@ -6,9 +6,9 @@
 DETECTOR: a run folder or file of `mien detector train`; the packaged one by default. Sources as there. The
 AUC of each synthetic source is against all the real ones, after the same history. With --leave-one-out a
 detector is trained without each synthetic source in turn (or those named by --left-out), on the real ones'
-training part, and tested on that source against their test part and against --unseen, real pictures of other
-sources, whose false alarms it counts; the same command again goes on where it stopped. Faces of a source are
-found once and kept in the cache.
+training part, and tested on that source and on --also against their test part and against --unseen, real
+pictures of other sources, whose false alarms it counts; the same command again goes on where it stopped.
+--tested: faces drawn of a generator to test on. Faces of a source are found once and kept in the cache.
 """
 
 import argparse
@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--count", type=int)
     parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--left-out", nargs="*")
-    parser.add_argument("--unseen", nargs="*", default=[])
+    for name in ("--also", "--unseen"):
+        parser.add_argument(name, nargs="*", default=[])
+    parser.add_argument("--tested", type=int, default=600)
     parser.add_argument("--kimg", type=float, default=20.0)
     parser.add_argument("--out", type=Path, default=Path("detectors"))
     arguments = parser.parse_args()
@@ -97,15 +99,26 @@ def leave_one_out(arguments: argparse.Namespace) -> None:
         ).run()
         network = load_network(run.path, KIND).network
         dataset = open_dataset(str(out / "faces.zip"))
-        crops = crops_of(left_out, Events(), count=arguments.count, first_seed=FRESH)
-        title = f"without {_name(crops)}, {arguments.kimg:g} kimg"
+        tested = {
+            Path(source).name: crops_of(source, Events(), count=_drawn(source, arguments), first_seed=FRESH)
+            for source in (left_out, *arguments.also)
+        }
+        fakes = {name: crops.pixels for name, crops in tested.items()}
+        title = f"without {Path(left_out).name}, {arguments.kimg:g} kimg"
         real, known = by_source(dataset, part_of(dataset, "test"))
         _, error, _ = score_sources(network, real, known, histories=_PLAIN)
-        scores, *_ = score_sources(network, real, known | {_name(crops): crops.pixels}, histories=_ASKED)
+        scores, *_ = score_sources(network, real, known | fakes, histories=_ASKED)
         show(f"{title}: kept-out faces, calibration error of its own sources {error:.3f}", scores)
         real = {_name(each): each.pixels for each in unseen}
-        scores, *_ = score_sources(network, real, {_name(crops): crops.pixels}, histories=_ASKED)
+        scores, *_ = score_sources(network, real, fakes, histories=_ASKED)
         show(f"{title}: real pictures of other sources", scores)
+
+
+def _drawn(source: str, arguments: argparse.Namespace) -> int | None:
+    """How many faces of a source are tested on: of a generator as many as asked for."""
+    path = Path(source)
+    is_generator = path.suffix == ".safetensors" or (path / "config.json").is_file() or source == "packaged"
+    return arguments.tested if is_generator else arguments.count
 
 
 def show(title: str, scores: list[SourceScore]) -> None:
@@ -118,7 +131,8 @@ def show(title: str, scores: list[SourceScore]) -> None:
             ranked += f"  AP {score.average_precision:.3f}"
         called = f"{score.called.value:6.1%} ({score.called.low:.1%} to {score.called.high:.1%})"
         kind = "synthetic" if score.synthetic else "real"
-        print(f"  {score.source:28s} {kind:9s} n={score.count:4d}  {score.history:20s} {ranked:40s} {called}")
+        told = f"{score.source:28s} {kind:9s} n={score.count:4d}  {score.history:20s} {ranked:40s} {called}"
+        print(f"  {told}", flush=True)
 
 
 def _psis(crops: Crops) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from detection.test_detection_scores import bright
 from latent.test_paste import known_face
 from mien.attributes.agreement import auc
 from mien.cli import main
-from mien.core.events import Events
+from mien.core.events import Event, Events
 from mien.core.packed import PackReader
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance, save_picture
@@ -200,6 +201,35 @@ def test_a_verdict_that_flips_is_none(
     if verdict == "unsure":
         assert ("resized to 80 %" if 2 in odds else "short of the threshold, 73.11%") in told.reasons[-1]
     assert detector.judge(blobs(1), side=20).verdict == "unsure", "too small to judge"
+
+
+def test_of_several_faces_the_picture_shows_which_is_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boxes in the colours of the verdicts; how many got which is said."""
+
+    class Two(Middle):
+        def find(self, image: Pixels, *, most: int = 8) -> list[Face]:
+            if len(image) < 3200:  # a tile
+                return []
+            (face,) = super().find(image)
+            return [replace(face, box=(40.0, 40.0, 400.0, 400.0)), replace(face, box=(1600, 1500, 300, 300))]
+
+    faces = iter(["synthetic", "no sign"])
+    heat = np.zeros((64, 64), np.float32)
+    monkeypatch.setattr("mien.detection.detect.open_face_finder", lambda events: Two())
+    monkeypatch.setattr(
+        judge.Detector, "judge", lambda *_: judge.Judgement(next(faces), 0.9, 0.8, 0.9, {}, heat, ())
+    )
+    Image.new("RGB", (3200, 3200), "gray").save(tmp_path / "two.png")
+    events: list[Event] = []
+    detect((tmp_path / "two.png",), heat=tmp_path / "heat").run(events.append)
+    assert any("of 2 faces: 1 synthetic, 0 unsure, 1 no sign" in str(event) for event in events)
+    shown = np.asarray(Image.open(tmp_path / "heat" / "0001-two-all.png"))
+    assert shown.shape == (1600, 1600, 3)
+    assert tuple(shown[120, 20]) == (240, 70, 50)
+    assert tuple(shown[860, 800]) == (150, 195, 235)
+    assert tuple(shown[600, 600]) == (128, 128, 128)
 
 
 def test_the_heat_lies_where_the_evidence_is() -> None:

@@ -1,6 +1,7 @@
 """`mien detect`: whether faces in pictures are synthetic, judged here or by a cluster."""
 
 import base64
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -9,6 +10,7 @@ from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mien.core import cluster, provenance, storage
@@ -38,6 +40,8 @@ WEAK = (
     " and rendered ones (AUC .90, .85), but neither a StyleGAN's (.46) nor a diffusion model's (.66);"
     " docs/detect.md."
 )
+_COLOURS = {"synthetic": (240, 70, 50), "unsure": (255, 200, 40), "no sign": (150, 195, 235)}
+_LONGEST = 1600  # side of a picture with numbered faces
 _WORDS = {"synthetic": "synthetic", "unsure": "unsure", "no sign": "no sign of synthesis"}
 
 
@@ -207,7 +211,8 @@ def detect(
     json
         Write a line of JSON for each file there.
     heat
-        Folder for a picture of each face and of where the evidence is: red for synthetic, blue against.
+        Folder for a picture of each face and of where the evidence is: red for synthetic, blue against; of
+        a picture that shows several, also that with their numbers.
     cluster
         Let a Dask cluster judge: tcp://HOST:PORT, or local for processes of this machine. Its workers need
         the pictures and the detector at the same place. Stopped, the same command goes on.
@@ -233,7 +238,7 @@ def detect(
             write_text(json, "".join(dumps(one.as_json(), ensure_ascii=False) + "\n" for one in detected))
             events.wrote(json, f"{len(detected)} pictures")
         if heat is not None:
-            events.wrote(heat, "a face and its heat map a file")
+            events.wrote(heat, "a face and its heat map a file, and where they are in pictures of several")
     if nothing:
         raise InputError(f"nothing to judge: {detected[0].problem}")
     if detector is None:
@@ -244,6 +249,10 @@ def detect(
 
 def _describe(detected: Sequence[Detected], judge: Detector, events: Events) -> None:
     events.send(_table(detected, judge))
+    verdicts: Counter[str] = Counter(face.judgement.verdict for one in detected for face in one.faces)
+    if verdicts.total() > 1:
+        told = ", ".join(f"{verdicts[verdict]:,} {words}" for verdict, words in _WORDS.items())
+        events.note(f"of {verdicts.total():,} faces: {told}")
     for one in detected:
         if one.mark is not None:
             tool = one.mark.tool or "another program"
@@ -259,11 +268,32 @@ def _all(judged: Iterable[Detected], count: int, heat: Path | None, events: Even
         if one.problem:
             events.warn(one.problem)
         if heat is not None:
+            stem = f"{len(detected):04d}-{one.path.stem}"
             for number, face in enumerate(one.faces, start=1):
                 picture = encode_png(heat_picture(face.crop, face.judgement.heat))
-                write_bytes(heat / f"{len(detected):04d}-{one.path.stem}-{number}.png", picture)
+                write_bytes(heat / f"{stem}-{number}.png", picture)
+            if len(one.faces) > 1:
+                with suppress(BadPicture):  # a cluster's workers alone may be able to read it
+                    write_bytes(heat / f"{stem}-all.png", encode_png(_numbered(one)))
         tick(len(detected), count)
     return detected
+
+
+def _numbered(one: Detected) -> Pixels:
+    """The picture, at most `_LONGEST` a side, with a numbered box in its verdict's colour about each face."""
+    picture = read_picture(one.path)
+    share = min(1.0, _LONGEST / max(picture.shape[:2]))
+    if share < 1:
+        picture = np.asarray(cv2.resize(picture, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))
+    for number, face in enumerate(one.faces, start=1):
+        x, y, width, height = (round(end * share) for end in face.box)
+        colour = _COLOURS[face.judgement.verdict]
+        cv2.rectangle(picture, (x, y), (x + width, y + height), colour, 2)
+        size = min(max(width / 80, 0.4), 1.2)
+        place = (x + 3, y + 3 + round(24 * size))
+        for ink, thick in (((0, 0, 0), 5), (colour, 2)):
+            cv2.putText(picture, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
+    return picture
 
 
 def _table(detected: Sequence[Detected], judge: Detector) -> Table:
