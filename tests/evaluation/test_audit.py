@@ -71,6 +71,17 @@ def test_new_faces_may_be_released_and_copies_are_held_back(folder):
 
 
 @pytest.mark.slow
+def test_what_the_model_was_not_trained_on_gives_no_release(folder, people, monkeypatch):
+    """The packaged model's faces are no rendered heads' copies, which says nothing of its training images."""
+    monkeypatch.setattr(module, "_LEAST", {"unseen": 8, "fakes": 8})
+    for name, images in {"some": people[:12], "others": people[40:52]}.items():
+        np.save(f"{name}.npy", images.numpy())
+    result = audit("packaged", data="some.npy", holdout="others.npy", out=folder / "out", count=8).run()
+    assert result.verdict == "undecided"
+    assert any("some holds other pictures (12) than the model says" in line for line in result.reasons)
+
+
+@pytest.mark.slow
 def test_without_a_hold_out_training_images_stand_in_and_it_says_so(folder):
     result = audit("new.npy", data="train.npy", out=folder / "out").run()
     assert result.stand_in

@@ -44,7 +44,10 @@ _PAIRS, _DOTS = 24, 300  # shown on the page
 _WORDS = {
     "release": ("good", "May be released: no sign that it repeats training images."),
     "hold back": ("doubt", "Hold it back: it repeats training images."),
-    "undecided": ("doubt", "Undecided: this audit could not have found copies, or too little was looked at."),
+    "undecided": (
+        "doubt",
+        "Undecided: copies could not have been found, or too few or other pictures were looked at.",
+    ),
 }
 _PLANTED = 50  # training images that are disturbed in each way
 
@@ -112,8 +115,12 @@ def audit(
     events.started("2/3 compares unseen people and planted copies with them")
     notes = []
     info = source.header.dataset if isinstance(source, Model) else None
+    others = ""
     if info is not None and info.content_hash != train.content_hash:
-        notes.append(f"{train.name} is not what the model says it was trained on ({info.name})")
+        others = (
+            f"{train.name} holds other pictures ({len(train):,}) than the model says it was trained on"
+            f" ({info.num_images:,} of {info.name}): what it repeats may lie among those"
+        )
     if len(gallery) < len(train):
         notes.append(f"{len(gallery):,} of {len(train):,} training images were compared, a random choice")
     unseen, people = _unseen(gallery, train, images, held, notes, events.progress("comparing the hold-out"))
@@ -134,6 +141,7 @@ def audit(
         model=str(source.about(count, seed, trunc)["model_id"]),
         data=train,
         hold_out="" if held is None else held.name,
+        others=others,
         notes=notes,
     )
     seeds = list(range(seed, seed + count)) if isinstance(source, Model) else None

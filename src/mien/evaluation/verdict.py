@@ -177,12 +177,14 @@ def judged(
     model: str,
     data: Dataset,
     hold_out: str = "",
+    others: str = "",
     notes: Sequence[str] = (),
 ) -> Audit:
     """The verdict on fakes, from what is nearest to them, to unseen images and to planted copies.
 
     among_all: the nearest to each fake of the training images and, numbered after them, the hold-out's.
-    hold_out: its name; "" where training images stand in.
+    hold_out: its name; "" where training images stand in. others: what is said where the images are not those
+    of the model's training, which forbids a release.
     """
     every = copies["all"].nearest
     lpips = _space(nearest.distances, unseen.distances, every.distances)
@@ -207,7 +209,8 @@ def judged(
         ratio, p_value = attraction(drawn[:train], drawn[train:])
         share, expected = float(np.mean(among_all < train)), train / every_one
         pull = Attraction(share=share, expected=expected, ratio=ratio, p_value=p_value)
-    verdict, reasons = _verdict(lpips, identity, pull, num_copies, power[-1], most, len(nearest), len(unseen))
+    counts = len(nearest), len(unseen)
+    verdict, reasons = _verdict(lpips, identity, pull, num_copies, power[-1], most, *counts, others)
     cells = cells_of(gallery.who)
     unseen_cells, fake_cells = (cells[near.who_indexes] for near in (unseen, nearest))
     return Audit(
@@ -262,6 +265,7 @@ def _verdict(
     most: float,
     fakes: int,
     unseen: int,
+    others: str,
 ) -> tuple[Verdict, tuple[str, ...]]:
     against = []
     if copies:
@@ -282,8 +286,8 @@ def _verdict(
             f" {pull.expected:.0%} (p = {pull.p_value:.1g})"
         )
     if against:
-        return "hold back", tuple(against)
-    doubts = []
+        return "hold back", (*against, *filter(None, [others]))
+    doubts = [others] if others else []
     if unseen < _LEAST["unseen"]:
         doubts.append(f"{unseen} unseen images make a coarse cut: use {_LEAST['unseen']} or more")
     if fakes < _LEAST["fakes"]:
