@@ -265,7 +265,7 @@ def _verdict(
     most: float,
     fakes: int,
     unseen: int,
-    others: str,
+    others: str = "",
 ) -> tuple[Verdict, tuple[str, ...]]:
     against = []
     if copies:
