@@ -264,6 +264,29 @@ def test_units_of_latents_that_are_drawn(faces: _Faces, tmp_path: Path) -> None:
     assert out.read_text().splitlines()[1].startswith("latent0000,")
 
 
+def test_a_model_of_latents_refuses_those_of_another_generator(faces: _Faces, tmp_path: Path) -> None:
+    """Of one shape too: in a file, of pictures, or to be found. A file that does not say is taken."""
+    w = np.random.default_rng(0).normal(size=(120, 5, 12)).astype(np.float32)
+    w[..., 0] = faces.grades[:, :1]
+    one, other, unsaid = (tmp_path / f"{name}.npz" for name in ("one", "other", "unsaid"))
+    np.savez(one, w=w, model=np.array("lite-one"))
+    np.savez(other, w=w, model=np.array("lite-other"))
+    np.savez(unsaid, w=w)
+    model, out = tmp_path / "units.safetensors", tmp_path / "said.csv"
+    units.train("made", out=model, latents=one).run()
+    assert UnitReader.load(model).model == "lite-one"
+    apart = "latents of {}, and these units were learnt from those of lite-one"
+    with pytest.raises(InputError, match=f"other.npz: {apart.format('lite-other')}"):
+        units.predict(model, str(other), out=out).run()
+    with pytest.raises(InputError, match=f"--latents .*other.npz: {apart.format('lite-other')}"):
+        units.predict(model, "made", out=out, latents=other).run()
+    with pytest.raises(InputError, match=f"--source .*: {apart.format('.*')}"):
+        units.predict(model, "made", out=out, source=styled_file(tmp_path)).run()
+    assert not out.exists()
+    for path in (one, unsaid):
+        assert units.predict(model, "made", out=out, latents=path).run() == 120
+
+
 def test_bad_input(faces: _Faces, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
     with pytest.raises(InputError, match="--features hair: choose from latents, mesh, pixels"):

@@ -21,6 +21,7 @@ KINDS = ("latents", "mesh", "pixels")
 _SIDE = 32  # pixels along a side of the baseline's pictures
 _BATCH = 128
 _MOST_BYTES = 1 << 30
+_ARRAYS = ("w", "z", "names", "files", "model")
 
 Floats = np.ndarray
 
@@ -71,6 +72,11 @@ def latent_features(path: Path, names: list[str] | None = None) -> Floats:
     return flat
 
 
+def model_of_latents(path: Path) -> str:
+    """The id of the generator whose latents an .npz holds, "" where it does not say. Raises InputError."""
+    return str(_arrays(path).get("model", ""))
+
+
 def rows_of_latents(values: Floats) -> Floats:
     """[N, rows, dim] or [N, dim] to [N, F], without rows that equal the one before them in every latent."""
     if values.ndim == 3:
@@ -106,7 +112,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path}: larger than {_MOST_BYTES >> 20} MiB")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as loaded:
-            return {name: loaded[name] for name in loaded.files if name in ("w", "z", "names", "files")}
+            return {name: loaded[name] for name in loaded.files if name in _ARRAYS}
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "damaged, or no .npz"
         raise InputError(f"{path}: no latents can be read from it ({reason})") from error

@@ -7,12 +7,19 @@ import numpy as np
 
 from mien.core.errors import InputError
 from mien.core.events import Events
+from mien.core.network import load_network
 from mien.core.types import Dataset
 from mien.datasets.opening import open_dataset
 from mien.latent.codes import write_arrays
 from mien.latent.units.action_units import UnitLabels, unit_labels
 from mien.latent.units.encoded import latents_of
-from mien.latent.units.features import KINDS, latent_features, picture_features, rows_of_latents
+from mien.latent.units.features import (
+    KINDS,
+    latent_features,
+    model_of_latents,
+    picture_features,
+    rows_of_latents,
+)
 from mien.latent.units.neutral import Neutral, Rows, against, chosen_rows
 
 Floats = np.ndarray
@@ -32,6 +39,12 @@ class Place:
     def is_known(self) -> bool:
         """Whether latents were spoken of at all."""
         return any(path is not None for path in (self.latents, self.source, self.encoder))
+
+    def model(self) -> str:
+        """The id of the generator whose latents these are, "" where it is not known. Raises InputError."""
+        if self.latents is not None:
+            return model_of_latents(self.latents)
+        return load_network(self.source).model if self.is_known else ""
 
 
 @dataclass(frozen=True)

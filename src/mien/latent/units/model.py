@@ -29,6 +29,7 @@ class _Header(BaseModel):
     graded: tuple[bool, ...]
     scores: UnitScores | None = None
     neutral: bool = False
+    model: str = ""
     tool: str = TOOL
 
 
@@ -37,6 +38,7 @@ class UnitReader:
     """A trained model of several units from one kind of features.
 
     scores: how it did when cross-validated. neutral: it reads differences to each person's neutral face.
+    model: the id of the generator whose latents it reads; "" where it reads pictures, or that is not known.
     """
 
     features: str
@@ -44,6 +46,14 @@ class UnitReader:
     models: tuple[UnitModel, ...]
     scores: UnitScores | None = None
     neutral: bool = False
+    model: str = ""
+
+    def check(self, model: str, where: str) -> None:
+        """Raise InputError where latents of the generator `model` are another's. "": not known."""
+        if self.model and model and model != self.model:
+            raise InputError(
+                f"{where}: latents of {model}, and these units were learnt from those of {self.model}"
+            )
 
     def read(self, features: Floats) -> tuple[Floats, Floats, Floats]:
         """features [N, F] to presence (1, 0), probability, intensity (NaN: not graded), each [N, units]."""
@@ -66,7 +76,12 @@ class UnitReader:
         """Write one safetensors file, whole or not at all."""
         graded = tuple(model.grade_weights is not None for model in self.models)
         header = _Header(
-            features=self.features, units=self.names, graded=graded, scores=self.scores, neutral=self.neutral
+            features=self.features,
+            units=self.names,
+            graded=graded,
+            scores=self.scores,
+            neutral=self.neutral,
+            model=self.model,
         )
         none = np.zeros_like(self.models[0].weights)
         tensors = {
@@ -107,16 +122,18 @@ class UnitReader:
             raise InputError(
                 f"{path}: no model of action units, or damaged; mien units train writes one"
             ) from error
-        return cls(header.features, header.units, models, header.scores, header.neutral)
+        return cls(header.features, header.units, models, header.scores, header.neutral, header.model)
 
 
-def train_units(features: Floats, labels: UnitLabels, kind: str, *, neutral: bool = False) -> UnitReader:
-    """Cross-validate, then learn from everybody. features: [N, F], finite."""
+def train_units(
+    features: Floats, labels: UnitLabels, kind: str, *, neutral: bool = False, model: str = ""
+) -> UnitReader:
+    """Cross-validate, then learn from everybody. features: [N, F], finite. model: see `UnitReader`."""
     scores = cross_validate(features, labels, kind, neutral=neutral)
     fitted = zip(labels.names, fit_units(features, labels), strict=True)
     kept = [(name, model) for name, model in fitted if model is not None]
     names, models = tuple(name for name, _ in kept), tuple(model for _, model in kept)
-    return UnitReader(kind, names, models, scores, neutral)
+    return UnitReader(kind, names, models, scores, neutral, model)
 
 
 def _digest(tensors: dict[str, np.ndarray]) -> str:

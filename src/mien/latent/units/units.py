@@ -14,7 +14,7 @@ from mien.core.events import Events, job
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.units.action_units import SUPPORT, UnitLabels, UnitScores, cross_validate
-from mien.latent.units.features import image_features, latent_features
+from mien.latent.units.features import image_features, latent_features, model_of_latents
 from mien.latent.units.gathered import Faces, Place
 from mien.latent.units.model import UnitReader, train_units
 from mien.latent.units.neutral import Neutral
@@ -76,7 +76,8 @@ def train(
     rows = faces.features(kind, out.with_suffix(".npz"))
     known = np.flatnonzero(np.isfinite(rows).all(axis=1))
     kept, _ = _supported(labels.at(known), support, data, events)
-    model = train_units(rows[known], kept, kind, neutral=faces.rows is not None)
+    generator = place.model() if kind == "latents" else ""
+    model = train_units(rows[known], kept, kind, neutral=faces.rows is not None, model=generator)
     model.save(out)
     assert model.scores is not None
     events.send(table(model.scores))
@@ -192,6 +193,8 @@ def predict(
     place, where = Place(latents, source, encoder, steps, device), pick_device(device)
     _check(place)
     reader = UnitReader.load(model)
+    if reader.features == "latents" and not data.endswith(".npz"):
+        reader.check(place.model(), f"--latents {latents}" if latents else f"--source {source or 'packaged'}")
     if data.endswith(".npz"):
         names, rows = _of_latents(reader, Path(data), source, where)
     else:
@@ -252,6 +255,7 @@ def _of_latents(
             " these as --latents"
         )
     if reader.features == "latents":
+        reader.check(model_of_latents(path), str(path))
         rows = latent_features(path)
     else:
         drawing = Drawing.of(source, trunc=1.0, label=(), device=place)
