@@ -21,6 +21,7 @@ from mien.core.styles import draw_styles, styles
 from mien.generation.drawing import Drawing
 from mien.latent.projection.encoder import encoder, open_encoder, packaged_encoder
 from mien.latent.projection.find import Finder
+from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.project import generated
 from mien.models import encoder as family
 from mien.models.encoder import PRESETS, draw_latents, from_coordinates
@@ -164,10 +165,10 @@ def test_projection_by_encoder_and_from_its_guess(tmp_path: Path) -> None:
     path = encoder(model, out=tmp_path / "e", kimg=2, preset="test", device="cpu").run()
     errors = {}
     for method in ("encoder", "both"):
-        options = QUICK.model_copy(update={"encoder": path, "method": method, "steps": 20, "lr": 0.05})
+        options = QUICK.model_copy(update={"encoder": path, "method": method, "steps": 20})
         found = generated(model, out=tmp_path / method, seeds="0-3", options=options).run()
         errors[method] = np.mean([projection.scores.error for projection in found])
-    assert errors["both"] < errors["encoder"]
+    assert errors["both"] < 0.5 * errors["encoder"]
     folder = QUICK.model_copy(update={"encoder": tmp_path / "e", "method": "encoder"})
     assert generated(model, out=tmp_path / "f", seeds="0", options=folder).run()
 
@@ -192,3 +193,21 @@ def test_bad_input(tmp_path: Path, faces: Path) -> None:
         encoder(lite, out=tmp_path / "e", seed=1, preset="test", device="cpu").run()
     with pytest.raises(InputError, match="mien encoder RUN --out FOLDER"):
         family.lesson(PRESETS["tiny"], None)  # type: ignore[arg-type]
+
+
+def test_lbfgs_follows_a_guess_unless_it_cannot(tmp_path: Path) -> None:
+    options = ProjectOptions(encoder=tmp_path)
+    assert options.chosen_optimiser == "lbfgs"
+    for more in ({"lr": 0.1}, {"noise": True}, {"initial_noise": 0.05}, {"method": "optimise"}):
+        assert options.model_copy(update=more).chosen_optimiser == "adam"
+    model = generator_file(tmp_path, "lite")
+    for more in ({"lr": 0.1}, {"noise": True}, {"initial_noise": 0.05}):
+        both = QUICK.model_copy(update={"optimiser": "lbfgs", **more})
+        with pytest.raises(InputError, match="--optimiser lbfgs: it finds latents alone"):
+            generated(model, out=tmp_path / "no", options=both).run()
+    errors = {}
+    for optimiser in ("adam", "lbfgs"):
+        way = QUICK.model_copy(update={"optimiser": optimiser})
+        found = generated(model, out=tmp_path / optimiser, seeds="0-1", options=way).run()
+        errors[optimiser] = np.mean([projection.scores.error for projection in found])
+    assert errors["lbfgs"] < errors["adam"]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from mien.core.image import to_float
 from mien.core.sampling import latents
 from mien.core.styles import draw_styles, mean_latent, styles
 from mien.latent.projection.objective import Objective, Weights
-from mien.latent.projection.optimise import Course, Optimisation
+from mien.latent.projection.optimise import Course, Descent, Optimisation
+from mien.latent.projection.quasi_newton import QuasiNewton, scale_of
 from mien.latent.projection.spaces import Labels, WSpace, draw_noise_maps, open_space
 
 
@@ -43,8 +45,14 @@ class Case:
         self.start = mean_latent(network, None).expand(2, -1, -1)
 
     def begin(
-        self, course: Course, *, which: tuple[int, ...] = (0, 1), restarts: int = 1, noise: bool = False
-    ) -> Optimisation:
+        self,
+        course: Course,
+        *,
+        which: tuple[int, ...] = (0, 1),
+        restarts: int = 1,
+        noise: bool = False,
+        lbfgs: bool = False,
+    ) -> Descent:
         objective = Objective(to_float(self.images[list(which)]), Weights(), lpips=None)
         start = self.start[: len(which)].repeat(restarts, 1, 1)
         if restarts > 1:
@@ -53,9 +61,12 @@ class Case:
         if noise:
             rng = torch.Generator().manual_seed(0)
             parameters |= draw_noise_maps(self.loaded.network, len(start), rng)
+        if lbfgs:
+            scale = scale_of(self.space, self.loaded.network, None, 1.0, None)
+            return QuasiNewton(self.space, objective, course, parameters, len(which), scale)
         return Optimisation(self.space, objective, course, parameters, len(which))
 
-    def error(self, done: Optimisation) -> float:
+    def error(self, done: Descent) -> float:
         images = self.space.images(done.results())
         return float((images.clamp(-1, 1) - to_float(self.images)).square().mean())
 
@@ -112,12 +123,50 @@ def test_z_of_models_without_w(tmp_path: Path, name: str) -> None:
     assert float((space.images(done.results()) - target).square().mean()) < 0.05 * begun
 
 
+@pytest.mark.parametrize("name", ["stylegan2", "lite"])
+def test_lbfgs_comes_nearer_in_as_many_steps(tmp_path: Path, name: str) -> None:
+    """From near by, as an encoder guesses: than Adam at the rate that is the default, and gently."""
+    case = Case(tmp_path, name)
+    case.start = torch.lerp(case.start, case.true, 0.7)
+    errors = {}
+    for way, course in {"lbfgs": Course(40), "adam": Course(40, 0.2), "gentle": Course(40, 0.05)}.items():
+        done = case.begin(replace(course, noise=0.0), lbfgs=way == "lbfgs")
+        before = torch.full((2,), math.inf)
+        for _ in done.run():
+            assert way != "lbfgs" or (done.losses <= before).all()
+            before = done.losses.clone()
+        errors[way] = case.error(done)
+    assert errors["lbfgs"] < 0.5 * min(errors["adam"], errors["gentle"])
+
+
+def test_lbfgs_lives_through_losses_that_are_no_numbers(tmp_path: Path) -> None:
+    """A trial that leads nowhere is taken back, for its target alone."""
+    case = Case(tmp_path)
+    done = case.begin(Course(8), lbfgs=True)
+    look, calls = done._look, iter(range(8))  # type: ignore[attr-defined]
+
+    def blind(latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        losses, gradients = look(latent)
+        if next(calls) in (2, 3):
+            losses[0], gradients[0] = math.nan, math.nan
+        return losses, gradients
+
+    done._look = blind  # type: ignore[attr-defined]
+    steps = done.run()
+    losses = [done.losses.clone() for _ in steps]
+    assert losses[1][0] == losses[2][0] == losses[3][0] > losses[7][0]
+    assert losses[1][1] > losses[3][1]
+    assert torch.isfinite(done.results()["latent"]).all()
+
+
 COURSES: dict[str, tuple[Course, dict[str, Any]]] = {
     "plain": (Course(12, noise=0.0), {}),
     "shaken": (Course(12, seed=4), {}),
     "with noise maps": (Course(12), {"noise": True}),
     "with restarts": (Course(12, trial=0.4), {"restarts": 3}),
     "impatient": (Course(12, noise=0.0, lr=1e-6, patience=5), {}),
+    "by L-BFGS": (Course(12), {"lbfgs": True}),
+    "by L-BFGS with restarts": (Course(12, trial=0.4), {"lbfgs": True, "restarts": 3}),
 }
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from mien.latent.projection.encoder import open_encoder, packaged_encoder
 from mien.latent.projection.objective import open_identity, open_lpips
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.projector import Projected, Projector, Saved, Starts, Watch, all_of, batches_of
+from mien.latent.projection.quasi_newton import scale_of
 from mien.latent.projection.spaces import Labels, Space, open_space
 from mien.latent.projection.targets import Target
 from mien.nn.lpips import ARTEFACT, Lpips
@@ -57,6 +58,11 @@ class Finder:
             self.lpips = open_lpips("alexnet", events, instead="pixels alone are compared", device=place)
         if options.chosen_method != "optimise" and self._encoding is None:
             raise InputError(f"--method {options.chosen_method}: name the --encoder; mien encoder makes one")
+        if options.optimiser == "lbfgs" and (options.moves_more or options.lr is not None):
+            raise InputError(
+                "--optimiser lbfgs: it finds latents alone and its own steps; leave out --noise,"
+                " --initial-noise, --optimise-label and --lr"
+            )
         in_z = self.space.name == "z" and isinstance(drawing.loaded.network, Styled)
         if self._encoding is not None and in_z:
             raise InputError("--encoder: it finds latents in w, and --space z is searched")
@@ -92,7 +98,14 @@ class Finder:
             place = device_of(lpips)
             identity = open_identity(self._events, instead="identity does not count", device=place)
         starts = Starts(network, self.space, self._labels.rows, options, lpips, given)
-        return Projector(network, self.space, starts, options, lpips, identity, watch, first)
+        scale = self._scale if options.chosen_optimiser == "lbfgs" else None
+        return Projector(network, self.space, starts, options, lpips, identity, scale, watch, first)
+
+    @cached_property
+    def _scale(self) -> Tensor:
+        """What L-BFGS multiplies coordinates by."""
+        network, labels = self._drawing.loaded.network, self._labels.rows
+        return scale_of(self.space, network, labels, self.options.pixel, self.lpips)
 
     def _encoded(self, targets: Sequence[Target]) -> Projected:
         guess, labels = self._guess(targets)
@@ -119,6 +132,7 @@ class Finder:
         needs = [] if self.lpips is None else [ARTEFACT["alexnet"]]
         changes: dict[str, Any] = {"steps": options.num_steps, "method": "optimise"}
         changes |= {"encoder": None, "init": None}  # of which `given` is all that counts
+        changes["optimiser"] = options.chosen_optimiser
         if options.identity and open_identity(self._events, instead="identity does not count") is None:
             changes["identity"] = 0.0
         needs += [IDENTITY] * bool(changes.get("identity", options.identity))

@@ -13,13 +13,12 @@ from mien.latent.projection.objective import Objective
 from mien.latent.projection.spaces import Parameters, Space, noise_of, noise_penalty, normalise_noise
 
 _FIXED = "fixed_"  # parameters that belong to a target and do not move
-_SMOOTH = 0.9  # of the running loss that early stopping and restarts look at
 _BETTER = 0.99  # of the best loss so far counts as progress
 
 
 @dataclass(frozen=True)
 class Course:
-    """How an optimisation runs. steps: of Adam. lr: in standard deviations of the latent a step.
+    """How an optimisation runs. steps: in all. lr: of Adam, in standard deviations of the latent a step.
 
     ramp_up, ramp_down: shares of the steps over which lr rises and falls. noise: initial, as a share of the
     deviation of w, fading until the share `noise_until` of the steps. noise_weight: of the regulariser of
@@ -50,11 +49,13 @@ class Course:
         return self.noise * max(0.0, 1 - step / self.steps / max(self.noise_until, 1e-9)) ** 2
 
 
-class Optimisation:
-    """Targets of one batch on their way. All rows are independent of each other.
+class Descent:
+    """Targets of one batch on their way; how they move is up to subclasses. All rows are independent.
 
     step: steps done. rows [n]: which of the starts still move; start i belongs to target `i % num_targets`.
     """
+
+    smooth = 0.0  # of the running loss that early stopping and restarts look at
 
     def __init__(
         self, space: Space, objective: Objective, course: Course, starts: Parameters, num_targets: int
@@ -68,11 +69,27 @@ class Optimisation:
         self.losses = torch.full((count,), math.inf)  # smoothed, of all starts
         self._best = torch.full((count,), math.inf)
         self._since = torch.zeros(count, dtype=torch.long)  # steps without progress
-        self._adam = self._begin({name: value.clone() for name, value in self._results.items()})
+        self._moving: Parameters = {}
+        self._begin({name: value.clone() for name, value in self._results.items()})
 
-    def _begin(self, parameters: Parameters) -> Adam:
-        self._moving = {name: p.requires_grad_(not name.startswith(_FIXED)) for name, p in parameters.items()}
-        return Adam([p for p in self._moving.values() if p.requires_grad], lr=self._course.lr)
+    def _begin(self, parameters: Parameters) -> None:
+        """Move these parameters from now on."""
+        raise NotImplementedError
+
+    def _move(self) -> Tensor:
+        """One step of `_moving`; the losses [n] where it stood, or stands now."""
+        raise NotImplementedError
+
+    def _keep(self, kept: Tensor) -> None:
+        """Go on with the rows `kept` [n] alone; `self.rows` are those already."""
+        raise NotImplementedError
+
+    def _memory(self) -> Any:
+        """What going on needs beside the parameters; `_recall` takes it."""
+        raise NotImplementedError
+
+    def _recall(self, memory: Any) -> None:
+        raise NotImplementedError
 
     @property
     def finished(self) -> bool:
@@ -81,39 +98,15 @@ class Optimisation:
     def run(self) -> Iterator[int]:
         """Yield the number of steps done after each; between two the state is whole."""
         while not self.finished:
-            self._advance()
+            losses = self._move()
+            self.step += 1
+            self._keep_account(losses.detach().cpu())
+            self._drop_rows()
             yield self.step
-
-    def _advance(self) -> None:
-        rate = self._course.lr_at(self.step)
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-        noise = noise_of(self._moving)
-        losses = self._objective.losses(self._space.images(self._shaken()), self.rows % self._num_targets)
-        total = losses.sum()
-        if noise:
-            total = total + self._course.noise_weight * noise_penalty(noise).sum()
-        self._adam.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self._adam.step()
-        normalise_noise(noise)
-        self.step += 1
-        self._keep_account(losses.detach().cpu())
-        self._drop_rows()
-
-    def _shaken(self) -> Mapping[str, Tensor]:
-        """The parameters, their latents with the noise of this step: it follows from seed and step."""
-        strength = self._course.noise_at(self.step) * self._space.dims**0.5
-        if not strength:
-            return self._moving
-        latent = self._moving["latent"]
-        rng = torch.Generator().manual_seed(self._course.seed * 1_000_003 + self.step)
-        drawn = torch.randn((len(self._best), *latent.shape[1:]), generator=rng)[self.rows]
-        return {**self._moving, "latent": latent + strength * drawn}
 
     def _keep_account(self, losses: Tensor) -> None:
         before = self.losses[self.rows]
-        smooth = torch.where(before.isinf(), losses, before.lerp(losses, 1 - _SMOOTH))
+        smooth = torch.where(before.isinf(), losses, before.lerp(losses, 1 - self.smooth))
         self.losses[self.rows] = smooth
         better = smooth < self._best[self.rows] * _BETTER
         self._best[self.rows] = torch.where(better, smooth, self._best[self.rows])
@@ -130,15 +123,9 @@ class Optimisation:
             self._keep_rows(self._since[self.rows] < self._course.patience)
 
     def _keep_rows(self, kept: Tensor) -> None:
-        if kept.all():
-            return
-        moments = [self._adam.state.get(p, {}) for p in self._adam.param_groups[0]["params"]]
-        self.rows = self.rows[kept]
-        self._adam = self._begin({name: value.detach()[kept] for name, value in self._moving.items()})
-        for parameter, old in zip(self._adam.param_groups[0]["params"], moments, strict=True):
-            self._adam.state[parameter] = {
-                name: value if name == "step" else value[kept] for name, value in old.items()
-            }
+        if not kept.all():
+            self.rows = self.rows[kept]
+            self._keep(kept)
 
     def best_starts(self) -> Tensor:
         """For each target the start [num_targets] that came nearest, once a step was done."""
@@ -159,7 +146,7 @@ class Optimisation:
             "best": self._best,
             "since": self._since,
             "results": self._results,
-            "adam": self._adam.state_dict(),
+            "memory": self._memory(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -167,5 +154,54 @@ class Optimisation:
         self.step, self.rows = state["step"], state["rows"]
         self.losses, self._best, self._since = state["losses"], state["best"], state["since"]
         self._results = state["results"]
-        self._adam = self._begin({name: value[self.rows].clone() for name, value in self._results.items()})
-        self._adam.load_state_dict(state["adam"])
+        self._begin({name: value[self.rows].clone() for name, value in self._results.items()})
+        self._recall(state["memory"])
+
+
+class Optimisation(Descent):
+    """By Adam, as papers project: latents, labels and noise maps."""
+
+    smooth = 0.9
+
+    def _begin(self, parameters: Parameters) -> None:
+        self._moving = {name: p.requires_grad_(not name.startswith(_FIXED)) for name, p in parameters.items()}
+        self._adam = Adam([p for p in self._moving.values() if p.requires_grad], lr=self._course.lr)
+
+    def _move(self) -> Tensor:
+        rate = self._course.lr_at(self.step)
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        noise = noise_of(self._moving)
+        losses = self._objective.losses(self._space.images(self._shaken()), self.rows % self._num_targets)
+        total = losses.sum()
+        if noise:
+            total = total + self._course.noise_weight * noise_penalty(noise).sum()
+        self._adam.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self._adam.step()
+        normalise_noise(noise)
+        return losses
+
+    def _shaken(self) -> Mapping[str, Tensor]:
+        """The parameters, their latents with the noise of this step: it follows from seed and step."""
+        strength = self._course.noise_at(self.step) * self._space.dims**0.5
+        if not strength:
+            return self._moving
+        latent = self._moving["latent"]
+        rng = torch.Generator().manual_seed(self._course.seed * 1_000_003 + self.step)
+        drawn = torch.randn((len(self._best), *latent.shape[1:]), generator=rng)[self.rows]
+        return {**self._moving, "latent": latent + strength * drawn}
+
+    def _keep(self, kept: Tensor) -> None:
+        moments = [self._adam.state.get(p, {}) for p in self._adam.param_groups[0]["params"]]
+        self._begin({name: value.detach()[kept] for name, value in self._moving.items()})
+        for parameter, old in zip(self._adam.param_groups[0]["params"], moments, strict=True):
+            self._adam.state[parameter] = {
+                name: value if name == "step" else value[kept] for name, value in old.items()
+            }
+
+    def _memory(self) -> Any:
+        return self._adam.state_dict()
+
+    def _recall(self, memory: Any) -> None:
+        self._adam.load_state_dict(memory)

@@ -25,7 +25,14 @@ class ProjectOptions(BaseModel, frozen=True, extra="forbid"):
     steps: int | None = Field(
         None, ge=1, description="Steps of the optimisation; by default 1000, from an encoder's guess 50."
     )
-    lr: float = Field(0.2, gt=0, description="Learning rate, in standard deviations of the latent.")
+    optimiser: Literal["adam", "lbfgs"] | None = Field(
+        None,
+        description="Adam as in papers, or L-BFGS, which gets on faster from a guess; by default the latter"
+        " after an encoder, unless more than latents is to be found or --lr is given.",
+    )
+    lr: float | None = Field(
+        None, gt=0, description="Learning rate of Adam, in standard deviations of the latent; by default 0.2."
+    )
     initial_noise: float = Field(
         0.0, ge=0, description="Noise on the latent at first, fading until 75 % of the steps; papers: 0.05."
     )
@@ -68,6 +75,17 @@ class ProjectOptions(BaseModel, frozen=True, extra="forbid"):
             return 0
         default = 50 if self.chosen_method == "both" else 1000
         return self.steps or default
+
+    @property
+    def moves_more(self) -> bool:
+        """Whether something is asked for that Adam alone does."""
+        return self.noise or self.optimise_label or self.initial_noise > 0
+
+    @property
+    def chosen_optimiser(self) -> str:
+        """The optimiser, which by default follows from the method and from what is to be found."""
+        by_adam = self.chosen_method != "both" or self.lr is not None or self.moves_more
+        return self.optimiser or ("adam" if by_adam else "lbfgs")
 
     @property
     def may_guess(self) -> bool:

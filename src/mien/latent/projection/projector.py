@@ -20,8 +20,9 @@ from mien.core.stop import Stop
 from mien.core.styles import Styled, draw_styles, mean_latent, sample_latents, styles
 from mien.faces.identity import IdentityNetwork
 from mien.latent.projection.objective import Objective, Weights, viewed
-from mien.latent.projection.optimise import Course, Optimisation
+from mien.latent.projection.optimise import Course, Descent, Optimisation
 from mien.latent.projection.options import ProjectOptions
+from mien.latent.projection.quasi_newton import QuasiNewton
 from mien.latent.projection.spaces import Parameters, Space, draw_noise_maps, noise_of
 from mien.latent.projection.targets import Target, face_masks
 from mien.nn.lpips import Lpips
@@ -30,6 +31,7 @@ _SAVE_EVERY = 50  # steps
 _MOST_FRAMES = 120  # of a film
 _WATCH_EVERY = 5  # steps
 _SEEN = 32  # images at once
+_LR = 0.2  # of Adam
 Watch = Callable[[Tensor], None]  # gets the latents [N, ...] of a batch on their way
 
 
@@ -153,7 +155,10 @@ class Starts:
 
 @dataclass
 class Projector:
-    """Projects targets into a space by optimisation. first: the number of the first target among all."""
+    """Projects targets into a space by optimisation. first: the number of the first target among all.
+
+    scale: of coordinates, for L-BFGS; None: by Adam.
+    """
 
     network: Any
     space: Space
@@ -161,6 +166,7 @@ class Projector:
     options: ProjectOptions
     lpips: Lpips | None
     identity: IdentityNetwork | None
+    scale: Tensor | None
     watch: Watch | None
     first: int
 
@@ -210,7 +216,7 @@ class Projector:
         saved.parts[key] = vars(end)
         saved.write()
 
-    def _begun(self, targets: Sequence[Target], part: range) -> Optimisation:
+    def _begun(self, targets: Sequence[Target], part: range) -> Descent:
         options = self.options
         images = torch.stack([target.image for target in targets])
         starts = self.space.parameters(*self.starts.of(images, part))
@@ -224,12 +230,14 @@ class Projector:
         )
         course = Course(
             max(1, options.num_steps),
-            options.lr,
+            options.lr or _LR,
             noise=options.initial_noise,
             noise_weight=options.noise_weight,
             patience=options.patience,
             seed=options.seed + self.first + part.start,
         )
+        if self.scale is not None:
+            return QuasiNewton(self.space, objective, course, starts, len(targets), self.scale)
         return Optimisation(self.space, objective, course, starts, len(targets))
 
     @torch.no_grad()
