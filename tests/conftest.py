@@ -2,13 +2,14 @@
 
 import gc
 import os
+import pkgutil
 import random
+import re
 import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from execnet.gateway_base import MainThreadOnlyExecModel
 from hypothesis import settings
 
 import forked
+import mien
 from mien.cli import main
 from mien.core import packaged
 from mien.interop import sandbox
@@ -57,6 +59,7 @@ def pytest_xdist_auto_num_workers() -> int:
 # What many tests import and takes a tenth of a second or more: none that pytest rewrites, as anyio.
 _HEAVY = ("scipy.stats", "scipy.signal", "sklearn.linear_model", "sklearn.model_selection", "onnx")
 _HEAVY += ("torchmetrics.functional.image", "sqlalchemy")
+_LATE = re.compile(r"__main__|\.collect\.|\.(web|guard)$|_onnx_child$")  # they import that, or few do them
 
 
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
@@ -65,7 +68,8 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     config.add_cleanup(shared.cleanup)
     os.environ[forked.SHARED] = shared.name
     os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch are imported there
-    forked.preload(*(name for name in _HEAVY if find_spec(name.partition(".")[0])))
+    ours = (found.name for found in pkgutil.walk_packages(mien.__path__, "mien."))
+    forked.preload(*_HEAVY, *(name for name in ours if not _LATE.search(name)))
     MainThreadOnlyExecModel.subprocess = forked.FOR_WORKERS
 
 

@@ -7,6 +7,7 @@ Other commands, and systems other than Linux, start a process as ever.
 """
 
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -21,9 +22,9 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 import types
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ _SUBREAPER = 36  # of prctl(2): orphans of descendants become children of this p
 _lock = threading.Lock()
 _forker: socket.socket | None = None
 _is_fork = False  # whether this process was forked here, and can fork itself
+_is_copy = False  # whether it forks as a copy of a program
 
 
 class Popen(subprocess.Popen[Any]):
     """As `subprocess.Popen`."""
 
     forks = False  # whether it has a forker of its own from the first, as it is here and now
+    frees = False  # whether it frees everything at its end, and says what was left open
 
     def _execute_child(self, *arguments: Any) -> None:
         asked = inspect.signature(super()._execute_child).bind(*arguments).arguments  # type: ignore[misc]
@@ -55,6 +58,7 @@ class Popen(subprocess.Popen[Any]):
             "environment": dict(os.environ if asked["env"] is None else asked["env"]),
             "session": bool(asked["start_new_session"]),
             "forks": self.forks,
+            "frees": self.frees,
             "numbers": [0, 1, 2, *asked["pass_fds"]],
         }
         ends = [asked[name] for name in ("p2cread", "c2pwrite", "errwrite")]
@@ -69,6 +73,12 @@ class ForkingPopen(Popen):
     """As `subprocess.Popen`, for what starts many programs: none of them has what it imports or patches."""
 
     forks = True
+
+
+class FreeingPopen(Popen):
+    """As `subprocess.Popen`, for what says at its very end that something was left open."""
+
+    frees = True
 
 
 def run(command: Sequence[Any], *, check: bool = False, timeout: float | None = None, **how: Any) -> Any:
@@ -154,6 +164,7 @@ def _ended(process: subprocess.Popen[bytes], link: socket.socket) -> None:
 
 
 def _copy_serves(link: socket.socket) -> None:
+    global _is_copy
     if os.fork():
         return
     assert _forker is not None
@@ -162,16 +173,9 @@ def _copy_serves(link: socket.socket) -> None:
     os.closerange(link.fileno() + 1, 4096)
     for number in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), number)
-    code: Any = 0
-    try:
-        _serve(link)
-    except SystemExit as ended:
-        code = ended.code
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))  # these frames are another's
+    _is_copy = True
+    atexit._clear()  # these are another's, and so are the frames below
+    _serve(link)
 
 
 def main(number: int) -> None:
@@ -184,9 +188,11 @@ def main(number: int) -> None:
 
 
 def _keep_memory_shared() -> None:
-    """Forks that collect rubbish leave alone what is here now."""
+    """Forks that collect rubbish, or end, leave alone what is here now."""
     gc.collect()
     gc.freeze()
+    for kept in tuple(weakref.finalize._registry):  # type: ignore[attr-defined]
+        kept.atexit = False
 
 
 def _serve(link: socket.socket) -> None:
@@ -197,7 +203,8 @@ def _serve(link: socket.socket) -> None:
         task = json.loads(message)
         if "modules" in task:
             for name in task["modules"]:
-                importlib.import_module(name)
+                with contextlib.suppress(ImportError):  # of an extra that is not installed
+                    importlib.import_module(name)
             _keep_memory_shared()
             link.send(b"done")
             continue
@@ -213,11 +220,40 @@ def _serve(link: socket.socket) -> None:
                 os.close(other)
             while os.getppid() == own:  # it is a child of who asked from the first
                 time.sleep(0.0005)
-            return _forks_too(task, streams) if task["forks"] else _become(task, streams)
+            return _do(_forks_too if task["forks"] else _become, task, streams)
         os.waitpid(between, 0)  # now the child is that of who asked
         link.send(os.read(reader, 20))
         for other in (reader, writer, *streams):
             os.close(other)
+
+
+def _do(work: Callable[[dict[str, Any], list[int]], None], task: dict[str, Any], streams: list[int]) -> None:
+    """Work, and end as the interpreter does: its code, its last words, its handlers.
+
+    Only what it would then free one by one, though a fork shares it, is left to the system: .4 seconds.
+    """
+    if task["frees"] and not _is_copy:
+        return work(task, streams)
+    code: Any = 0
+    try:
+        work(task, streams)
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed by whoever listened
+            stream.flush()
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit((code or 0) & 255)
 
 
 def _forks_too(task: dict[str, Any], streams: list[int]) -> None:

@@ -182,7 +182,7 @@ class Torchrun:
         launcher = ["-c", _FORKING] if forks else ["-m", "torch.distributed.run"]
         launch = [*launcher, "--standalone", f"--nproc-per-node={count}", f"--max-restarts={restarts}", "-m"]
         command = [sys.executable, *launch, "mien", "train", *map(str, arguments), *_SMALL]
-        self.process = forked.Popen(
+        self.process = forked.FreeingPopen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
@@ -200,7 +200,7 @@ import forked
 forked.preload()
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 from torch.distributed.run import main
-subprocess_handler.Popen = forked.Popen
+subprocess_handler.Popen = forked.FreeingPopen
 main()
 """
 _ON_HOST = """
@@ -305,7 +305,9 @@ def test_other_data_in_one_process_is_one_line(faces: Path, tmp_path: Path) -> N
         command = [sys.executable, "-m", "mien", "train", "faces", "--kimg", "1", *_SMALL]
         environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
         both.append(
-            forked.Popen(command, cwd=folder.parent, env=environment, stderr=subprocess.PIPE, text=True)
+            forked.FreeingPopen(
+                command, cwd=folder.parent, env=environment, stderr=subprocess.PIPE, text=True
+            )
         )
     said = [process.communicate(timeout=240)[1] for process in both]
     assert [process.returncode for process in both] == [2, 2]
@@ -391,7 +393,7 @@ class Hosts:
         nodes = ["--nnodes=2", "--nproc-per-node=1", f"--local-addr={self.addresses[number]}", *rendezvous]
         launcher = [sys.executable, "-c", _ON_HOST.format(name=self.names[number]) + _FORKING]
         with open(folder / "log", "wb") as log:
-            return forked.Popen(
+            return forked.FreeingPopen(
                 [*launcher, *nodes, "-m", "mien", "train", *map(str, arguments), *_SMALL],
                 cwd=folder,
                 env={**os.environ, "GLOO_SOCKET_IFNAME": self.names[number]},
