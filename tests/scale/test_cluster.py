@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 import forked
+import narrow
 from drawers import plain_file
 from latent.projecting import QUICK, generator_file, without_artefacts
 from mien.attributes import predictions
@@ -38,6 +39,7 @@ from mien.faces.finder import open_finder
 from mien.generation import batches
 from mien.generation.generate import generate
 from mien.latent.projection.project import generated
+from mien.metrics.features import vgg_random
 from mien.models import attributes
 from mien.prepare.prepare import prepare
 from rendered_heads import heads
@@ -60,7 +62,8 @@ class Machines:
 
     def add(self) -> None:
         """One more worker."""
-        self.workers.append(self._start("worker", "--nthreads=1", "--no-nanny", "--no-dashboard"))
+        options = ("--nthreads=1", "--no-nanny", "--no-dashboard", f"--preload={narrow.__file__}")
+        self.workers.append(self._start("worker", *options))
 
     def close(self) -> None:
         for process in (*self.workers, self._scheduler):
@@ -241,6 +244,7 @@ def test_annotate_writes_the_same_lines(
 def test_evaluate_gives_the_same_scores(
     machines: Machines, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(vgg_random, "_vgg", narrow.narrow_vgg)  # as it is there
     model, options = plain_file(tmp_path), {"networks": ["vgg-random"], "metrics": ["kernel", "swd"]}
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     (plain,) = measure_all([model], str(pack), **options)

@@ -9,13 +9,16 @@ import hashlib
 import importlib
 import json
 import logging
+import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,6 +31,7 @@ LOCAL = "local"
 _PATIENCE = "20s"
 _FIRST_WORKER = "30s"  # for which the first worker of a cluster is waited
 _AHEAD = 2  # shards a worker: one that it computes, and the next
+_PRELOADED = ["distributed.nanny", "distributed.worker", "torch"]  # by the process that workers are forks of
 _GLANCE = 5.0  # seconds of waiting for a result after which the workers are counted
 _WITHOUT = 60.0  # seconds in which a cluster may be without any worker
 _Result = tuple[int, Any, Exception | None]  # a shard's number, its result or what it raised
@@ -175,8 +179,7 @@ def opened(address: str, *, needs: Sequence[str] = (), workers: int | None = Non
     needs: artefacts without which workers are of no use. Raises InputError where none answers.
     """
     distributed = _distributed()
-    local = _local(distributed, workers) if address == LOCAL else None
-    try:
+    with _local(distributed, workers) if address == LOCAL else nullcontext() as local:
         client = _client(distributed, address, local)
         try:
             cluster = Cluster(client, address)
@@ -190,9 +193,6 @@ def opened(address: str, *, needs: Sequence[str] = (), workers: int | None = Non
             yield cluster
         finally:
             client.close(timeout=5)
-    finally:
-        if local is not None:
-            local.close(timeout=10)
 
 
 def check(address: str | None) -> None:
@@ -220,16 +220,33 @@ def _distributed() -> Any:
     return distributed
 
 
-def _local(distributed: Any, workers: int | None) -> Any:
-    return distributed.LocalCluster(
-        n_workers=workers or cores(),
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=None,
-        # Its HTTP server would ask for port 8787, and warn where another cluster has that.
-        scheduler_kwargs={"dashboard_address": "127.0.0.1:0", "dashboard": False},
-        silence_logs=logging.CRITICAL,
-    )
+@contextmanager
+def _local(distributed: Any, workers: int | None) -> Iterator[Any]:
+    with _as_forks():
+        local = distributed.LocalCluster(
+            n_workers=workers or cores(),
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            # Its HTTP server would ask for port 8787, and warn where another cluster has that.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0", "dashboard": False},
+            silence_logs=logging.CRITICAL,
+            env=dict(os.environ),  # as it is now: the process that they are forks of may be older
+        )
+        try:
+            yield local
+        finally:
+            local.close(timeout=10)
+
+
+def _as_forks() -> AbstractContextManager[Any]:
+    """Workers are forks of one process that has torch already, seconds and memory of each; on Linux alone."""
+    if sys.platform != "linux":
+        return nullcontext()
+    multiprocessing.set_forkserver_preload(_PRELOADED)
+    forkserver.ensure_running()
+    config: Any = importlib.import_module("dask.config")
+    return config.set({"distributed.worker.multiprocessing-method": "forkserver"})  # type: ignore[no-any-return]
 
 
 class Done:
