@@ -54,7 +54,7 @@ def test_real_divergence_is_caught_and_handled(tmp_path: Path) -> None:
     stream = Stream(dataset, seed=0, mirror=True, labels=False, device=CPU)
     run = RunFolder(tmp_path)
     run.write_config({})
-    session = Session(run, training, stream, dataset, Budget(nimg=30_000), family="lite", snapshot_nimg=1000)
+    session = Session(run, training, stream, dataset, Budget(nimg=12_000), family="lite", snapshot_nimg=1000)
     session.resume(pytest.fail)
     steps: list[Step] = []
     notices: list[Notice] = []
