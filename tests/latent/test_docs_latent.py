@@ -22,13 +22,13 @@ TEXT = PAGE.read_text("utf-8")
 COMMANDS = re.findall(r"^    mien (.*)$", TEXT, re.MULTILINE)
 # Less of the same, so that the test takes a minute.
 LESS = {
-    r"(directions (?:learn|measure))": r"\1 --reader mesh --reader colours",
+    r"(directions (?:learn|measure))": r"\1 --reader mesh",
     r"(project generated packaged)": r"\1 --candidates 8",
     r"steps \d+": "steps 4",
     r"(directions learn)": r"\1 --samples 140",
     r"(directions measure)": r"\1 --only yaw",
     r"--faces \d+": "--faces 8",
-    r"--attributes \S+": "--attributes yaw,skin_lightness",
+    r"--attributes \S+": "--attributes yaw",
     r"--count \d+": "--count 12",
     r"(units evaluate)": r"\1 --support 4",
 }
