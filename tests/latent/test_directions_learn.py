@@ -18,6 +18,7 @@ from mien.latent.directions.direction import Directions
 from mien.latent.directions.effects import (
     ENOUGH,
     Bench,
+    Candidate,
     best_range,
     cancelling,
     conditional,
@@ -299,3 +300,25 @@ def test_ranges_and_combinations_of_measured_effects() -> None:
     assert abs(made[1]) < 0.12
     assert made[2] == pytest.approx(0)
     assert LAYERS == 4
+
+
+@pytest.mark.parametrize(("scores", "rounds"), [((3.0, 8.0), 2), ((7.0,), 1)])
+def test_what_is_not_selective_enough_is_corrected_once_more(
+    monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...], rounds: int
+) -> None:
+    """On other latents, from where the first correction left it."""
+    ahead, calls = iter(scores), []
+
+    def correct(steps: torch.Tensor, tried: str, *_: object) -> list[tuple[torch.Tensor, float]]:
+        calls.append(tried)
+        return [(steps[0] * 2, next(ahead))]
+
+    monkeypatch.setattr(module, "refined", correct)
+    lesson = module.Lesson(*[None] * 4)  # type: ignore[arg-type]
+    best = {0: (Candidate(torch.ones(3), "plain"), {"plain": 2.0})}
+    benches: Any = ("first", "second")
+    kept, compared = lesson._refined(best, torch.ones(1, 3), benches, benches, ["one", "held"], float)  # type: ignore[arg-type]
+    assert calls == ["first", "second"][:rounds]
+    assert torch.equal(kept[0].step, torch.full((3,), 2.0**rounds))
+    assert kept[0].how == "plain and refined"
+    assert compared == [("one", {"plain": 2.0, "refined": scores[-1]})]

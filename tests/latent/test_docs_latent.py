@@ -32,6 +32,7 @@ LESS = {
     r"--count \d+": "--count 12",
     r"(units evaluate)": r"\1 --support 4",
 }
+_LATENTS = {"TRIED": 4, "CHOSEN": 4, "REFINED": 8, "AGAIN": 8, "CHECKED": 8, "JUDGED": 8}
 
 
 def test_its_pictures_are_there_and_small() -> None:
@@ -49,9 +50,9 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     except MienError as error:
         pytest.skip(f"the page needs pretrained networks and the packaged model ({error})")
     monkeypatch.chdir(tmp_path)
-    for purpose, latents in (("TRIED", 4), ("CHOSEN", 4), ("REFINED", 8), ("CHECKED", 8), ("JUDGED", 8)):
+    for purpose, latents in _LATENTS.items():
         monkeypatch.setattr(learn, f"_{purpose}_ON", latents)
-    monkeypatch.setattr(learn, "_ALL", 32)
+    monkeypatch.setattr(learn, "_ALL", sum(_LATENTS.values()))
     monkeypatch.setattr(learn, "_FOLLOWED", 8)
     assert [line.split()[0] for line in COMMANDS] == [
         "generate", "project", "edit", "directions", "directions", "edit", "edit",

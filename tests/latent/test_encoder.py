@@ -140,7 +140,7 @@ def test_a_packaged_generator_brings_its_encoder(tmp_path: Path, monkeypatch: py
     drawing = Drawing(loaded, 1.0, ())
     by_default = Finder(drawing, QUICK.model_copy(update={"steps": None}), events)
     assert by_default.options.encoder == path
-    assert by_default.options.num_steps == 50
+    assert by_default.options.num_steps == 100
     for aside in ({"method": "optimise"}, {"space": "z"}, {"init": tmp_path / "w.npz"}):
         assert Finder(drawing, QUICK.model_copy(update=aside), events).options.encoder is None
     found = generated(out=tmp_path / "p", seeds="0-1", options=QUICK.model_copy(update={"steps": 2})).run()

@@ -64,7 +64,7 @@ def mix(
     encoder
         Folder or file that `mien encoder` made for the model, for photos.
     steps
-        Steps of a photo's projection; by default 200, from an encoder's guess 50.
+        Steps of a photo's projection; by default 200, from an encoder's guess 100.
     """
     drawing = Drawing.of(source, trunc=trunc, label=label)
     side = check_side("--size", size, default=drawing.resolution)

@@ -64,7 +64,7 @@ def vary(
     encoder
         Folder or file that `mien encoder` made for the model, for a photo.
     steps
-        Steps of a photo's projection; by default 200, from an encoder's guess 50.
+        Steps of a photo's projection; by default 200, from an encoder's guess 100.
     seed
         Of the directions they lie in.
     label

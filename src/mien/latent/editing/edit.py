@@ -117,7 +117,7 @@ def edit(
     encoder
         Folder or file that `mien encoder` made for the model, for photos.
     project_steps
-        Steps of a photo's projection; by default 200, from an encoder's guess 50.
+        Steps of a photo's projection; by default 200, from an encoder's guess 100.
     device
         Where the generator draws: cpu, cuda, mps or auto.
     serve

@@ -23,7 +23,7 @@ class ProjectOptions(BaseModel, frozen=True, extra="forbid"):
         description="Folder or file that `mien encoder` made for this model; the packaged model has one.",
     )
     steps: int | None = Field(
-        None, ge=1, description="Steps of the optimisation; by default 1000, from an encoder's guess 50."
+        None, ge=1, description="Steps of the optimisation; by default 1000, from an encoder's guess 100."
     )
     optimiser: Literal["adam", "lbfgs"] | None = Field(
         None,
@@ -73,7 +73,7 @@ class ProjectOptions(BaseModel, frozen=True, extra="forbid"):
         """Steps as asked for, else what the method needs."""
         if self.method == "encoder":
             return 0
-        default = 50 if self.chosen_method == "both" else 1000
+        default = 100 if self.chosen_method == "both" else 1000
         return self.steps or default
 
     @property
