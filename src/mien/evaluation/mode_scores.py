@@ -14,7 +14,6 @@ _FEWEST = 50  # images a side
 _LEVEL = 0.05
 _RARE = 0.5  # times the share among reals: rarer, and surely so, a bin counts as missing
 _PARTITIONS = 8  # of each of two sizes of bins
-_STEPS = 8  # of k-means from rows taken by chance: few, since partitions are to differ
 _PERMUTATIONS = 200
 _CLUSTERS, _LOST_CLUSTERS = 20, 2  # planted losses: a tenth of so many clusters
 _PLANTINGS = 72  # at each size
@@ -133,12 +132,14 @@ def _missing(real: np.ndarray, fake: np.ndarray, bins: int, seed: int) -> list[B
     1993), and a bin counts for what emptier ones do not hold, which is to be most of it.
     """
     rng = np.random.RandomState(seed)
-    middle = real.mean(0)  # without it, rows are longer than they are apart, and single precision too coarse
-    rows = np.concatenate([real, fake]) - middle
-    numbers = (bins, min(2 * bins, len(real) // 2))
-    within = np.concatenate(
-        [_parted(rows, len(real), number, rng) for number in numbers for _ in range(_PARTITIONS)], axis=1
-    )
+    parted = []
+    for number in (bins, min(2 * bins, len(real) // 2)):
+        for _ in range(_PARTITIONS):
+            # Few steps from chance: partitions are to differ.
+            means = KMeans(number, init="random", n_init=1, max_iter=8, random_state=rng.randint(1 << 30))
+            labels = np.concatenate([means.fit(real).labels_, means.predict(fake)])
+            parted.append(np.eye(number, dtype=np.float32)[labels])
+    within = np.concatenate(parted, axis=1)
     sides = np.zeros((_PERMUTATIONS + 1, len(within)), np.float32)
     sides[:, : len(real)] = 1
     for row in sides[1:]:
@@ -156,31 +157,6 @@ def _missing(real: np.ndarray, fake: np.ndarray, bins: int, seed: int) -> list[B
             found.append(Bin(np.flatnonzero(here[: len(real)]), float(real_share[at]), float(fake_share[at])))
             left &= ~here
     return found
-
-
-def _parted(rows: np.ndarray, num_real: int, number: int, rng: np.random.RandomState) -> np.ndarray:
-    """Which row [N, D] is in which of `number` cells of the first `num_real`: 0 or 1, float32 [N, number].
-
-    Lloyd's steps and no more: a fit of scikit-learn's takes ten times as long on so few rows.
-    """
-    real = rows[:num_real]
-    centres = real[rng.permutation(num_real)[:number]]
-    for _ in range(_STEPS):
-        cells = _nearest(real, centres)
-        counts = np.bincount(cells, minlength=number)
-        taken = counts > 0  # a cell without rows stays where it is
-        starts = (np.cumsum(counts) - counts)[taken]
-        sums = np.add.reduceat(real[np.argsort(cells, kind="stable")], starts)
-        centres[taken] = sums / counts[taken, None]
-    within: np.ndarray = np.eye(number, dtype=np.float32)[_nearest(rows, centres)]
-    return within
-
-
-def _nearest(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """The index of each row's nearest centre."""
-    apart = rows @ (-2 * centres.T)
-    apart += (centres**2).sum(1)
-    return np.asarray(apart.argmin(1))
 
 
 def power(real: np.ndarray, num_fake: int, *, bins: int | None = None, seed: int = 0) -> Power | None:
