@@ -302,23 +302,22 @@ def test_ranges_and_combinations_of_measured_effects() -> None:
     assert LAYERS == 4
 
 
-@pytest.mark.parametrize(("scores", "rounds"), [((3.0, 8.0), 2), ((7.0,), 1)])
-def test_what_is_not_selective_enough_is_corrected_once_more(
-    monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...], rounds: int
-) -> None:
-    """On other latents, from where the first correction left it."""
-    ahead, calls = iter(scores), []
+def test_what_was_corrected_is_corrected_again_on_other_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From where the first correction left it; what a correction does not help stays as it was."""
+    calls: list[tuple[str, str, float]] = []
 
-    def correct(steps: torch.Tensor, tried: str, *_: object) -> list[tuple[torch.Tensor, float]]:
-        calls.append(tried)
-        return [(steps[0] * 2, next(ahead))]
+    def correct(
+        steps: torch.Tensor, measure: str, check: str, owns: list[int], length: object
+    ) -> list[tuple[torch.Tensor, float] | None]:
+        calls.append((measure, check, float(steps[0, 0])))
+        return [(steps[0] * 2, float(len(calls))), None]
 
     monkeypatch.setattr(module, "refined", correct)
     lesson = module.Lesson(*[None] * 4)  # type: ignore[arg-type]
-    best = {0: (Candidate(torch.ones(3), "plain"), {"plain": 2.0})}
-    benches: Any = ("first", "second")
-    kept, compared = lesson._refined(best, torch.ones(1, 3), benches, benches, ["one", "held"], float)  # type: ignore[arg-type]
-    assert calls == ["first", "second"][:rounds]
-    assert torch.equal(kept[0].step, torch.full((3,), 2.0**rounds))
-    assert kept[0].how == "plain and refined"
-    assert compared == [("one", {"plain": 2.0, "refined": scores[-1]})]
+    best = {at: (Candidate(torch.ones(3), "plain"), {"plain": 0.5}) for at in (0, 1)}
+    benches: Any = (("first", "its check"), ("second", "its own check"))
+    kept, compared = lesson._refined(best, torch.ones(1, 3), benches, ["one", "two", "held"], float)  # type: ignore[arg-type]
+    assert calls == [("first", "its check", 1.0), ("second", "its own check", 2.0)]
+    assert torch.equal(kept[0].step, torch.full((3,), 4.0))
+    assert [one.how for one in kept.values()] == ["plain and refined", "plain"]
+    assert compared == [("one", {"plain": 0.5, "refined": 2.0}), ("two", {"plain": 0.5})]

@@ -32,7 +32,8 @@ LESS = {
     r"--count \d+": "--count 12",
     r"(units evaluate)": r"\1 --support 4",
 }
-_LATENTS = {"TRIED": 4, "CHOSEN": 4, "REFINED": 8, "AGAIN": 8, "CHECKED": 8, "JUDGED": 8}
+_LATENTS = {"TRIED": 4, "CHOSEN": 4, "REFINED": 8, "CHECKED": 8, "JUDGED": 8}
+_LATENTS |= {"REFINED_AGAIN": 8, "CHECKED_AGAIN": 8}
 
 
 def test_its_pictures_are_there_and_small() -> None:

@@ -18,7 +18,6 @@ from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.directions.direction import Direction, Directions, path_for, table_of
 from mien.latent.directions.effects import (
-    ENOUGH,
     Bench,
     Candidate,
     candidates,
@@ -37,10 +36,10 @@ from mien.training.settings import pick_device
 _BATCH = 64
 _MOST_SAMPLES = 200_000
 # Latents that effects are measured on, none of them for two purposes. A mean over 32 is known to some .1
-# standard deviations, which chooses between remedies; to take effects of .15 away, more are needed. Both
-# corrections are checked on the same.
-_TRIED_ON, _CHOSEN_ON, _REFINED_ON, _AGAIN_ON, _CHECKED_ON, _JUDGED_ON = 32, 32, 128, 256, 128, 64
-_ALL = _TRIED_ON + _CHOSEN_ON + _REFINED_ON + _AGAIN_ON + _CHECKED_ON + _JUDGED_ON
+# standard deviations, which chooses between remedies; to take effects of .15 away, more are needed.
+_TRIED_ON, _CHOSEN_ON, _REFINED_ON, _CHECKED_ON, _JUDGED_ON = 32, 32, 128, 128, 64
+_REFINED_AGAIN_ON, _CHECKED_AGAIN_ON = 256, 128
+_ALL = _TRIED_ON + _CHOSEN_ON + _REFINED_ON + _CHECKED_ON + _JUDGED_ON + _REFINED_AGAIN_ON + _CHECKED_AGAIN_ON
 _FOLLOWED = 48  # faces that follow a direction until they break
 _FIRST_SEED = 1 << 24  # of these, far from the samples'
 _MOST_GAIN = 5.0  # standard deviations of the latents that one of an attribute may take
@@ -291,9 +290,9 @@ class Lesson:
         spread = np.maximum(self.readings.only(names).spread(), 1e-9)
         others = Codes.of_seeds(self.drawing, range(_FIRST_SEED, _FIRST_SEED + _ALL))  # not learnt from
         bench = Bench(self.drawing, others, lambda images: readers.read(images).only(names), spread)
-        counts = (_TRIED_ON, _CHOSEN_ON, _REFINED_ON, _AGAIN_ON, _CHECKED_ON, _JUDGED_ON)
-        edges = np.cumsum([0, *counts]).tolist()
-        tried, chosen, refining, again, checking, judged = (bench.part(*ends) for ends in pairwise(edges))
+        counts = (_TRIED_ON, _CHOSEN_ON, _REFINED_ON, _CHECKED_ON, _JUDGED_ON)
+        edges = np.cumsum([0, *counts, _REFINED_AGAIN_ON, _CHECKED_AGAIN_ON]).tolist()
+        tried, chosen, refining, checking, judged, *again = (bench.part(*ends) for ends in pairwise(edges))
         steps = torch.stack([fits[name][1] * self._sigma(fits[name][1]) for name in names])
         blocks = layer_blocks(row_groups(self.drawing)) if self.codes.space == "w" else []
         helpers = sum(name in self.held for name in names)  # they come last
@@ -308,7 +307,7 @@ class Lesson:
                 best[own] = one
             tick(number, len(owns))
         whole = (steps if expected is None else expected)[len(owns) :]
-        kept, compared = self._refined(best, whole, (refining, again), checking, names, length)
+        kept, compared = self._refined(best, whole, ((refining, checking), again), names, length)
         if compared:
             events.send(_comparison(compared))
         directions = {}
@@ -332,28 +331,25 @@ class Lesson:
         self,
         best: dict[int, tuple[Candidate, dict[str, float]]],
         helpers: Tensor,
-        refine_on: Sequence[Bench],
-        check: Bench,
+        refine_on: Sequence[Sequence[Bench]],
         names: list[str],
         length: Callable[[Tensor], float],
     ) -> tuple[dict[int, Candidate], list[tuple[str, dict[str, float]]]]:
-        """By attribute what was chosen, corrected once more where that helps, and each remedy's scores.
+        """By attribute what was chosen, corrected where that helps, and each remedy's scores.
 
-        refine_on: on whose latents effects are measured, in turn, as long as one is not selective enough.
+        refine_on: by turns, what effects are measured on and what they are checked on. A first correction is
+        of long steps that were never measured together, and leaves effects as large as its own error.
         """
         if not best:
             return {}, []
         kept = {own: candidate for own, (candidate, _) in best.items()}
         scores = {own: dict(scored) for own, (_, scored) in best.items()}
-        now = {own: scores[own][candidate.how] for own, candidate in kept.items()}
-        for bench in refine_on if len(kept) + len(helpers) > 1 else ():
+        for measure, check in refine_on if len(kept) + len(helpers) > 1 else ():
             steps = torch.stack([*(candidate.step for candidate in kept.values()), *helpers])
-            for own, one in zip(kept, refined(steps, bench, check, list(kept), length), strict=True):
+            for own, one in zip(kept, refined(steps, measure, check, list(kept), length), strict=True):
                 if one is not None:
                     kept[own] = Candidate(one[0], f"{best[own][0].how} and refined")
-                    now[own] = scores[own]["refined"] = one[1]
-            if min(now.values()) >= ENOUGH:
-                break
+                    scores[own]["refined"] = one[1]
         return kept, [(names[own], scored) for own, scored in scores.items()]
 
     def _sigma(self, step: Tensor) -> float:
