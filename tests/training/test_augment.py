@@ -101,6 +101,17 @@ def test_a_picture_is_resampled_alike_in_any_company() -> None:
     assert (warped(x, matrices) - torch.cat(alone)).abs().amax() < 1e-4
 
 
+def test_edges_are_those_of_the_middle_of_a_larger_picture() -> None:
+    """One that holds what lies beyond them; whatever its margins, then."""
+    x = torch.rand(16, 3, 32, 32, generator=rng()) * 2 - 1
+    matrices = geometry(x, 0.7, rng(3), blits=True, turns=True)
+    larger = torch.nn.functional.pad(x, (31, 31, 31, 31), mode="reflect")
+    there = matrices.clone()
+    there[:, :2, 2] *= 32 / 94
+    middle = warped(larger, there)[..., 31:63, 31:63]
+    assert (warped(x, matrices) - middle).abs().amax() < 1e-3
+
+
 def test_the_filter_is_the_symlet() -> None:
     published = pywt.Wavelet("sym6").rec_lo
     assert (
