@@ -20,6 +20,8 @@ from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
 from mien.latent.editing.drag import Dragging, Pull
 from mien.latent.projection.objective import Objective, Weights
+from mien.latent.projection.optimise import Course
+from mien.latent.projection.quasi_newton import QuasiNewton, scale_of
 from mien.latent.projection.spaces import Labels, draw_noise_maps, open_space
 from mien.nn.lpips import Lpips
 
@@ -129,6 +131,10 @@ def test_latents_stay_here_while_the_networks_are_elsewhere(kind: str, tmp_path:
         assert losses.device.type == "cpu"
         losses.sum().backward()  # type: ignore[no-untyped-call]
         assert all(one.grad is not None and one.grad.device.type == "cpu" for one in parameters.values())
+        scale, starts = scale_of(space, network, None, 1.0, lpips), space.parameters(values, None)
+        newton = QuasiNewton(space, objective, Course(2, 0.2), starts, 2, scale)
+        assert list(newton.run()) == [1, 2]
+        assert newton.losses.device.type == scale.device.type == "cpu"
 
 
 @pytest.mark.usefixtures("gpu")

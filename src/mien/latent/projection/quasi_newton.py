@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mien.core.image import to_float, to_uint8
-from mien.core.styles import Styled
+from mien.core.styles import Styled, styles
 from mien.latent.projection.objective import Objective, Weights
 from mien.latent.projection.optimise import Course, Descent
 from mien.latent.projection.spaces import Parameters, Space
@@ -142,11 +142,12 @@ def scale_of(space: Space, network: Any, labels: Tensor | None, pixel: float, lp
     do little; scaled, they become more alike, as L-BFGS needs to get on in few steps.
     """
     rng, squares = torch.Generator().manual_seed(0), []
+    styled = isinstance(network, Styled) and space.name != "z"
     for _ in range(0, _SAMPLES, _BATCH):
         z = torch.randn((_BATCH, network.z_dim), generator=rng)
         rows = None if labels is None else labels[torch.arange(_BATCH) % len(labels)]
         with torch.no_grad():
-            values = network.mapping(z, rows) if isinstance(network, Styled) else z
+            values = styles(network, z, rows) if styled else z
             parameters = space.parameters(values, rows)
             images = to_float(to_uint8(space.images(parameters)))
         objective = Objective(images, Weights(pixel), lpips=lpips)
