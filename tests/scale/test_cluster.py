@@ -290,6 +290,16 @@ def test_project_finds_the_same_latents_and_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_leaving_early_costs_later_clusters_of_the_process_nothing(machines: Machines) -> None:
+    """Fetched in Dask's one callback thread, results of one of the first dozen clusters never came."""
+    for turn in range(40):
+        with cluster.opened(machines.address) as opened:
+            seconds = [0.01, *(0.05 + turn / 1e4 + number / 1e6 for number in range(5))]
+            assert next(opened.run(time.sleep, map(Shard, zip(seconds))))[1] is None
+
+
+@pytest.mark.slow
 def test_detect_says_the_same_and_goes_on(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,11 +407,12 @@ def writes_its_number(number: int, log: str) -> int:
 def test_a_lost_worker_takes_no_result_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is ready is fetched while the caller is busy, and is not done again."""
     log, fetched, fetch = tmp_path / "log", [], cluster._fetch
-    monkeypatch.setattr(
-        cluster,
-        "_fetch",
-        lambda ready, number, future: (fetch(ready, number, future), fetched.append(number)),
-    )
+
+    async def noticed(ready: Any, number: int, future: Any) -> None:
+        await fetch(ready, number, future)
+        fetched.append(number)
+
+    monkeypatch.setattr(cluster, "_fetch", noticed)
     with cluster.opened("local", workers=2) as opened:
         results = opened.run(writes_its_number, [Shard((number, str(log))) for number in range(8)])
         first, pid = next(results)

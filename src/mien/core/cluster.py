@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -97,7 +96,7 @@ class Cluster:
                 key = f"{function.__name__}-{shard.name}-{number}"
                 with self._explained():
                     future = self._client.submit(function, *shard.arguments, key=key)
-                    future.add_done_callback(partial(_fetch, ready, number))
+                    self._client.loop.add_callback(_fetch, ready, number, future)
                 under_way += 1
             if not under_way:
                 return
@@ -157,10 +156,15 @@ class Cluster:
             ) from error
 
 
-def _fetch(ready: SimpleQueue[_Result], number: int, future: Any) -> None:
-    """Put a shard's result, or what it raised; the cluster forgets it, and does it no second time."""
+async def _fetch(ready: SimpleQueue[_Result], number: int, future: Any) -> None:
+    """Put a shard's result, or what it raised, once it is there; the cluster forgets it.
+
+    It runs in the client's event loop and ends with it. The thread in which Dask calls back is one for all
+    clients of a process, and a client that closes while it waits there for a result leaves it waiting for
+    ever.
+    """
     try:
-        result, error = future.result(), None
+        result, error = await future.result(), None
     except Exception as raised:
         result, error = None, raised
     future.release()
