@@ -76,6 +76,14 @@ def test_numbers_stay_whole_where_cells_are_broken() -> None:
     assert "(-0.00088" in printed(wide, width=60)
 
 
+def test_names_stay_whole_where_a_column_is_too_narrow_for_them() -> None:
+    table = Table((Column("name", wraps=True), Column("what")), (("n" * 30, "w" * 70),))
+    shown = printed(table)
+    assert "…" not in shown
+    assert shown.count("n") == 1 + 30, "of the heading and of the name"
+    assert shown.count("w") == 1 + 70
+
+
 def test_into_a_file_progress_is_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])

@@ -179,7 +179,7 @@ def rich_table(table: Table) -> RichTable:
             Text(escaped(column.heading)),
             justify="right" if column.numbers else "left",
             no_wrap=not column.wraps,
-            overflow="ellipsis" if column.wraps else "fold",  # words stay whole where lines are broken
+            overflow="fold",  # a name that is cut short cannot be typed
         )
     for row in table.rows:
         grid.add_row(*(Text(escaped(cell)) for cell in row))

@@ -10,6 +10,7 @@ import torch
 
 from drawers import plain_file, styled_file
 from latent.planted import Planted, drawing, even
+from mien.cli import main
 from mien.core import packaged
 from mien.core.errors import InputError
 from mien.core.events import Notice
@@ -180,6 +181,24 @@ def test_import_list_show_export(tmp_path: Path) -> None:
         direction_files.import_((tmp_path / "wide.npy",), run=model).run()
     with pytest.raises(InputError, match="mien directions learn writes one"):
         direction_files.list_directions(plain_file(tmp_path / "more")).run()
+
+
+def test_without_a_source_it_is_the_packaged_models() -> None:
+    names = direction_files.list_directions().run()
+    effects = direction_files.show_direction(Path("smile")).run()
+    assert max(effects, key=lambda name: abs(effects[name])) == "smile"
+    with pytest.raises(InputError, match=f"no direction 'smil'; there are: {', '.join(names)}"):
+        direction_files.show_direction(Path("smil")).run()
+
+
+def test_the_list_of_directions_fits_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are whole words that can be typed after --set."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["directions", "list"]) == 0
+    shown = capsys.readouterr().out.split()
+    assert set(direction_files.list_directions().run()) < set(shown)
 
 
 def test_layers_in_words() -> None:

@@ -39,17 +39,18 @@ def list_directions(events: Events, source: Path | None = None, /) -> tuple[str,
 
 
 @job
-def show_direction(events: Events, source: Path, name: str, /) -> dict[str, float]:
+def show_direction(events: Events, source: Path, name: str | None = None, /) -> dict[str, float]:
     """Say all that is known of a direction: how it was found, how far a unit goes, what it moves.
 
     Parameters
     ----------
     source
-        A file of directions, a run folder, or a generator's file.
+        A file of directions, a run folder, or a generator's file; left out, the model that comes with mien.
     name
         The direction.
     """
-    about = Directions.read(_file_of(source))[name].about
+    place, wanted = (None, str(source)) if name is None else (source, name)
+    about = Directions.read(_file_of(place))[wanted].about
     events.note(f"{about.name}: {about.method or 'no method known'}; from {about.source or 'nowhere known'}")
     events.note(
         f"one unit: {about.unit:.4g} along the unit vector, on layers {layers_text(about.layers) or '-'}"
@@ -121,7 +122,7 @@ def import_(
 
 
 @job
-def export(events: Events, source: Path, /, *, name: str, out: Path) -> tuple[int, ...]:
+def export(events: Events, source: Path | None = None, /, *, name: str, out: Path) -> tuple[int, ...]:
     """Write a direction for other programs: its unit vector, float32, as .npy.
 
     Shape (1, dim) where it moves all layers alike, else (num_ws, dim) with zeros where it moves nothing.
@@ -129,7 +130,7 @@ def export(events: Events, source: Path, /, *, name: str, out: Path) -> tuple[in
     Parameters
     ----------
     source
-        A file of directions, a run folder, or a generator's file.
+        A file of directions, a run folder, or a generator's file; the model that comes with mien by default.
     name
         The direction.
     out

@@ -286,15 +286,14 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def table_of(directions: Directions) -> Table:
-    """A row for each direction: accuracy on held-out samples, effects of one unit, layers, method."""
+    """A row for each direction: accuracy on held-out samples, effects of one unit, layers; for 80 columns."""
     columns = (
-        Column("direction", wraps=True),
+        Column("direction"),
         Column("accuracy", numbers=True),
         Column("own effect", numbers=True),
         Column("largest other", numbers=True, wraps=True),
         Column("reach", numbers=True),
         Column("layers"),
-        Column("how", wraps=True),
     )
     rows = tuple(_row(direction.about) for direction in directions)
     caption = (
@@ -317,5 +316,4 @@ def _row(about: About) -> tuple[str, ...]:
         "-" if worst is None else f"{others[worst]:+.2f} {worst}",
         about.reach_text,
         layers_text(about.layers) or "-",
-        about.method,
     )
