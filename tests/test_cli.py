@@ -277,6 +277,10 @@ def test_verify_tells(
     assert "no provenance mark" in capsys.readouterr().out
     Path("text.png").write_text("hello")
     assert "text.png" in fails("verify", "text.png")
+    assert main(["verify", "o", "text.png", str(next(faces.iterdir()))]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 carry a mark" in said
+    assert "text.png: not a picture" in said
 
 
 def test_models_lists_numbers(capsys: pytest.CaptureFixture[str]) -> None:

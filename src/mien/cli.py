@@ -57,7 +57,7 @@ COMMANDS = {
     "export": ("mien.interop.export:export", "Write a generator for others: safetensors or ONNX."),
     "import": ("mien.interop.import_:import_", "Turn a network of another program into a file of ours."),
     "detect": ("mien.detection.detect:detect", "Judge whether faces in pictures are synthetic."),
-    "verify": ("mien.generation.verify:verify", "Say what the provenance mark of a picture claims."),
+    "verify": ("mien.generation.verify:verify", "Say what the provenance marks of pictures claim."),
     "doctor": ("mien.scale.doctor:doctor", "Say what this machine can do, and what it lacks."),
     "models": ("mien.training.command:models", "List the model families, or one family's numbers."),
 }
