@@ -535,8 +535,12 @@ def test_the_report_lands_where_it_is_asked_for(run: RunFolder, tmp_path: Path) 
     out = tmp_path / "new" / "page.html"
     assert write_report(run.path, out=out) == out
     assert out.stat().st_size < 8_000_000
-    with pytest.raises(InputError, match="is a folder"):
-        write_report(run.path, out=tmp_path)
+    for folder in (tmp_path, tmp_path / "other"):
+        assert write_report(run.path, out=folder) == folder / "report.html"
+    (tmp_path / "photo.png").write_bytes(b"dear")
+    with pytest.raises(InputError, match=r"a report's name ends in .html"):
+        write_report(run.path, out=tmp_path / "photo.png")
+    assert (tmp_path / "photo.png").read_bytes() == b"dear"
     with pytest.raises(InputError, match="no such run folder"):
         write_report(tmp_path / "nowhere")
 

@@ -48,7 +48,7 @@ def report(events: Events, run: Path, /, *, data: str | None = None, out: Path |
     data
         The dataset, if it is not where it was when the run was made.
     out
-        Where to write the page; report.html in the run folder by default.
+        Where to write the page, or a folder for it; report.html in the run folder by default.
     """
     writer = kind(kind_at(run) if run.is_dir() else GENERATOR)
     progress = events.progress("comparing with the training pictures")
@@ -66,7 +66,7 @@ def write_report(
     were. out: the page; by default `report.html` in the run folder.
     progress(done, total) counts training pictures looked at. What is missing or damaged (generator,
     pictures, log, scores, dataset) costs its part of the page, which says so.
-    Raises InputError where `run` is no run folder or `out` is a folder.
+    Raises InputError where `run` is no run folder or `out` is another file.
     """
     folder = RunFolder.open(run)
     path = report_path(folder, out)

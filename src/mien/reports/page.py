@@ -61,11 +61,15 @@ def _environment() -> Environment:
 
 
 def report_path(run: RunFolder, out: Path | None) -> Path:
-    """Where to write the report of a run. Raises InputError where `out` is a folder."""
-    path = out or run.report
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give --out the name of a file")
-    return path
+    """Where to write the report of a run. out: the page, or a folder, as all names without .html are.
+
+    Raises InputError where `out` is another file.
+    """
+    if out is None or (out.suffix.lower() in (".html", ".htm") and not out.is_dir()):
+        return out or run.report
+    if out.is_file():
+        raise InputError(f"--out {out}: is a file; a report's name ends in .html")
+    return out / run.report.name
 
 
 def attempt(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
