@@ -17,6 +17,7 @@ from PIL import Image
 import forked
 from mien.cli import _complain, main
 from mien.core.checkpoint import newest_state, read_header
+from mien.core.errors import did_you_mean
 from mien.core.provenance import verify
 from mien.core.run import RunFolder, find_runs
 
@@ -363,3 +364,30 @@ def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
         assert _complain(error) == 1
         line = "mien: this machine's memory does not suffice; what is done is kept\n"
         assert capsys.readouterr().err == line
+
+
+def test_of_names_begun_alike_the_zip_is_meant(tmp_path: Path) -> None:
+    for name in ("photos.work", "photos.zip", "photos128.zip"):
+        (tmp_path / name).touch()
+    assert did_you_mean(tmp_path / "photos") == f"; did you mean {tmp_path / 'photos.zip'}?"
+    assert did_you_mean(tmp_path / "photos1") == f"; did you mean {tmp_path / 'photos128.zip'}?"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("generate --seeds 0-3", "edit --seeds 1 --set smile=1", "vary a.jpg", "project generated"),
+        *("project real packaged a.jpg", "modes packaged", "audit packaged", "encoder packaged"),
+        *("directions find", "directions measure", "units evaluate rendered:9", "demo"),
+        "worth --real a.zip --synthetic b=b.zip --label gaze",
+    ],
+)
+def test_many_files_go_into_a_folder(command: str, fails: Fails) -> None:
+    """`--out x.png` would be a folder of that name, which opens nowhere."""
+    assert "--out x.png: is a file's name, and a folder is wanted" in fails(
+        *command.split(), "--out", "x.png"
+    )
+    assert not Path("x.png").exists()
+    Path("x").write_text("dear")
+    assert "--out x: is a file's name" in fails(*command.split(), "--out", "x")
+    assert Path("x").read_text() == "dear"

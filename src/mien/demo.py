@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mien.core import discover
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, is_hint, job
 from mien.core.packaged import DEFAULT, names
 from mien.datasets.opening import open_dataset
@@ -35,6 +35,7 @@ def demo(events: Events, /, *, minutes: float = 4.0, people: int = 1500, out: Pa
     out
         Folder for the run.
     """
+    want_folder(out)
     if minutes <= 0:
         raise InputError(f"--minutes {minutes}: more than 0")
     source = f"rendered:{people}:{SIZE}"

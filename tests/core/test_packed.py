@@ -452,6 +452,7 @@ def test_incomplete_labels_stand_in_the_records(tmp_path):
     [
         ("a.7z", b"7z\xbc\xaf'\x1c" + bytes(50), "a 7z archive, which mien does not read; unpack it"),
         ("a.rar", b"Rar!\x1a\x07" + bytes(50), "a rar archive"),
+        ("a.JPG", b"\xff\xd8\xff" + bytes(50), "a picture, and a dataset is wanted: name the folder"),
         ("a.z01", b"PK\x03\x04" + bytes(50), "a part of a zip that was split; put the parts together"),
         ("a.zip.001", b"PK\x03\x04" + bytes(50), "a part of a zip that was split"),
         ("a.zip", b"PK\x03\x04" + bytes(50), "cut off, or not a zip"),

@@ -245,6 +245,28 @@ def test_a_network_of_ones_own_is_looked_through(run, data, tmp_path):
     assert abs(other.value) > 10 * abs(score.value)
 
 
+def test_metrics_go_by_the_names_of_papers_too(run, data):
+    said = []
+    scores = measure(
+        run.path,
+        data,
+        networks=["vgg-random"],
+        metrics=["FID", "KID", "recall"],
+        num_fake=60,
+        announce=said.append,
+    )
+    assert {score.module for score in scores} == {"kernel", "prdc"}, "Fréchet from 100 on"
+    assert "FID: frechet here; a FID is that through Inception: --features inception" in said
+    assert "recall: prdc here" in said
+
+
+def test_no_metric_has_the_name_of_another():
+    names = discover.names("mien.metrics")
+    others = [also for name in names for also in getattr(discover.load("mien.metrics", name), "ALSO", ())]
+    assert len({*names, *others}) == len(names) + len(others)
+    assert all(also == also.lower() for also in others)
+
+
 def test_what_does_not_fit_is_refused(run, data, tmp_path):
     with pytest.raises(InputError, match=r"32 pixels a side, but .* has 16"):
         measure(run.path, write_data(tmp_path / "small.zip", size=16), **CHEAP)
@@ -252,8 +274,8 @@ def test_what_does_not_fit_is_refused(run, data, tmp_path):
         measure(run.path, data, **CHEAP, num_fake=3)
     with pytest.raises(InputError, match="no such run folder or generator"):
         measure(tmp_path / "nothing", data, **CHEAP)
-    with pytest.raises(InputError, match=r"choose from: .*frechet"):
-        measure(run.path, data, networks=["vgg-random"], metrics=["fid"])
+    with pytest.raises(InputError, match=r"did you mean frechet\?\); choose from: .*frechet"):
+        measure(run.path, data, networks=["vgg-random"], metrics=["frechte"])
     assert not list(run.path.glob("metric-*"))
 
 

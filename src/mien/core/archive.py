@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 from mien.core.atomic import open_replacing
 from mien.core.cache import cache_root
 from mien.core.errors import InputError
-from mien.core.picture import walk_files
+from mien.core.picture import PICTURE_SUFFIXES, walk_files
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".onnx", ".safetensors")  # those of torch are zips, too
@@ -227,6 +227,8 @@ def another_archive(path: Path) -> str:
         return "a part of a zip that was split; put the parts together (zip -s 0 IN.zip --out OUT.zip)"
     if begins == b"7z\xbc\xaf'\x1c" or begins.startswith(b"Rar!"):
         return f"a {'7z' if begins[:2] == b'7z' else 'rar'} archive, which mien does not read; unpack it"
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return "a picture, and a dataset is wanted: name the folder that pictures are in, or a zip of them"
     return ""
 
 

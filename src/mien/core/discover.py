@@ -1,5 +1,6 @@
 """Registry of families, datasets and metrics: each module of a package is one, under its file's name."""
 
+import difflib
 import importlib
 import pkgutil
 from types import ModuleType
@@ -15,9 +16,19 @@ def names(package: str) -> tuple[str, ...]:
 
 
 def load(package: str, name: str) -> ModuleType:
-    """Import member `name` of `package`. Raises InputError naming the members that exist."""
+    """Import member `name` of `package`. Raises InputError naming the members that exist, and the nearest."""
     known = names(package)
     if name not in known:
         kind = package.rpartition(".")[2]
-        raise InputError(f"{name!r} is not one of the {kind} here; choose from: {', '.join(known)}")
+        alike = difflib.get_close_matches(name, known, 1)
+        guess = f" (did you mean {alike[0]}?)" if alike else ""
+        raise InputError(f"{name!r} is not one of the {kind} here{guess}; choose from: {', '.join(known)}")
     return importlib.import_module(f"{package}.{name}")
+
+
+def known_as(package: str, name: str) -> str:
+    """The member of `package` that is or also is called `name` (its `ALSO`); else `name` itself."""
+    known = names(package)
+    others = () if name in known else known
+    called = {also: member for member in others for also in getattr(load(package, member), "ALSO", ())}
+    return called.get(name.lower(), name)

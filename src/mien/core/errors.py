@@ -18,6 +18,10 @@ _NOUNS = {  # pydantic's and ours
     },
 }
 _ALIKE = 0.75  # of names, 0 to 1, that one may be the other misspelt
+_ONE_FILE = frozenset(
+    {".csv", ".gif", ".htm", ".html", ".jpeg", ".jpg", ".json", ".mp4", ".npy", ".npz", ".pdf", ".png"}
+    | {".safetensors", ".webp", ".zip"}
+)
 _REASONS = {"missing": "is missing", "extra_forbidden": "there is no such key"}
 
 
@@ -93,9 +97,16 @@ def did_you_mean(path: Path) -> str:
     for folder in (path.parent, path.parent / "runs"):
         names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
         begun = [name for name in names if name.startswith(path.name)]
+        begun = [name for name in begun if name == f"{path.name}.zip"] or begun
         if path.name and (alike := begun or difflib.get_close_matches(path.name, names, 1, _ALIKE)):
             return f"; did you mean {folder / alike[-1]}?"
     return ""
+
+
+def want_folder(out: Path, advice: str = "") -> None:
+    """Raise InputError where `out`, which is to be a folder, is a file or has the name of one."""
+    if out.is_file() or (out.suffix.lower() in _ONE_FILE and not out.is_dir()):
+        raise InputError(f"--out {out}: is a file's name, and a folder is wanted{advice}")
 
 
 def make_squares(size: int = 64) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mien.core import artefacts
 from mien.core.atomic import write_text
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, Tick, Tone, job
 from mien.core.image import evenly_spaced, to_uint8
 from mien.core.provenance import SourceType
@@ -94,6 +94,7 @@ def audit(
     device
         cpu, cuda, mps or auto: where fakes are drawn.
     """
+    want_folder(out)
     data = data_of([run], data, events.note)
     for name in (ARTEFACT["alexnet"], "identity"):
         artefacts.obtain(name, announce=events.note)

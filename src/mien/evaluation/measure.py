@@ -115,7 +115,7 @@ def measure_all(
         check_alike(fakes.spec, reals.spec, fakes.label, data)
     count = _fake_count(opened, num_fake, reals)
     num = min(_count("real pictures", num_real, min(len(reals), _MOST_REALS)), len(reals))
-    modules = _modules(metrics, fetch, say)
+    modules = _modules([_named_here(name, say) for name in metrics or ()], fetch, say)
     if not reals.has_images:
         modules = _without_pixels(modules, bool(metrics), say)
     needs = {module.NEEDS for module in modules.values()}
@@ -217,7 +217,16 @@ def _opened(names: Sequence[str], device: str | torch.device) -> list[FeatureNet
     return opened
 
 
-def _modules(names: Sequence[str] | None, fetch: bool, announce: Announce) -> dict[str, ModuleType]:
+def _named_here(name: str, announce: Announce) -> str:
+    """The module of a metric that may be asked for by the name that papers use."""
+    module = discover.known_as("mien.metrics", name)
+    if module != name:
+        remark = discover.load("mien.metrics", module).ALSO[name.lower()]
+        announce(f"{name}: {module} here" + f"; {remark}" * bool(remark))
+    return module
+
+
+def _modules(names: Sequence[str], fetch: bool, announce: Announce) -> dict[str, ModuleType]:
     """The metrics by name, the kernel distance first; of all, those lacking an artefact are left out."""
     requested = names or sorted(discover.names("mien.metrics"), key=lambda name: (name != "kernel", name))
     modules = {name: discover.load("mien.metrics", name) for name in requested}

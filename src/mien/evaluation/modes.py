@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mien import TOOL
 from mien.core.atomic import write_text
+from mien.core.errors import want_folder
 from mien.core.events import Column, Events, Table, job
 from mien.core.seeds import Seed
 from mien.datasets.opening import open_dataset
@@ -103,6 +104,7 @@ def modes(
     device
         cpu, cuda, mps or auto.
     """
+    want_folder(out)
     place = pick_device(device)
     data = data_of([run], data, events.note)
     source, train = open_fakes(run, place), open_dataset(data)

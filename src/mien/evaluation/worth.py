@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, Field
 
 from mien.core.atomic import sweep_temporaries, write_text
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, job
 from mien.core.run import RunFolder
 from mien.core.stop import Stop
@@ -94,6 +94,7 @@ def worth(
     out
         Folder for worth.json, worth.html and each model's predictions.
     """
+    want_folder(out)
     config = _config(options)
     sets = worth_sets.open_sets(
         real,

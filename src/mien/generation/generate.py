@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.core import storage
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, job
 from mien.core.packaged import source_of
 from mien.core.seeds import check_psi, parse_seeds, psi_note
@@ -68,6 +68,7 @@ def generate(
     from mien.labels.vectors import label_vectors, plain_requests
     from mien.training.settings import pick_device
 
+    want_folder(out, "; --grid puts all faces into one picture there" * (not grid))
     note = psi_note(check_psi(trunc))
     if format not in FORMATS:
         raise InputError(f"--format {format}: choose from {', '.join(FORMATS)}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from cyclopts import Parameter
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, job
 from mien.core.image import grid, to_hwc
 from mien.core.provenance import save_picture
@@ -72,6 +72,7 @@ def vary(
     device
         Where the generator draws: cpu, cuda, mps or auto.
     """
+    want_folder(out)
     if not 1 <= count <= _MOST or not 0 <= strength <= 2:
         raise InputError(f"--count {count} --strength {strength}: between 1 and {_MOST}, 0 and 2")
     if which == "all":

@@ -9,6 +9,7 @@ from mien.core.errors import InputError
 from mien.metrics._intervals import named, of_mean
 
 NEEDS = "probabilities"
+ALSO = {"is": "an Inception Score is that of Inception's classes", "inception_score": ""}
 # High where every picture is clearly of one class and all classes are there; the reals say how high is right.
 BETTER: dict[str, str] = {}
 TITLES = {

@@ -7,6 +7,7 @@ from mien.core.errors import InputError
 from mien.metrics._intervals import around, named
 
 NEEDS = "features"
+ALSO = {"fid": "a FID is that through Inception: --features inception"}
 BETTER = {"frechet": "lower"}
 TITLES = {"frechet": "Fréchet distance"}
 # The numbers of images at which it is reported: its bias depends on them, so other numbers compare with

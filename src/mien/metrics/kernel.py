@@ -11,6 +11,7 @@ from mien.core.errors import InputError
 from mien.metrics._intervals import Z, around, named
 
 NEEDS = "features"
+ALSO = {"kid": "a KID is that through Inception: --features inception", "mmd": ""}
 BETTER = {"kernel": "lower"}
 TITLES = {"kernel": "kernel distance"}
 

@@ -9,6 +9,7 @@ from mien.core.errors import InputError
 from mien.metrics._intervals import named, of_mean
 
 NEEDS = "images"
+ALSO = {"ms-ssim": "", "msssim": ""}
 # Lower is more diverse, but only the reals' own value says what is right: hence no "better".
 BETTER: dict[str, str] = {}
 TITLES = {"ms_ssim_fake": "MS-SSIM among generated", "ms_ssim_real": "MS-SSIM among real"}

@@ -15,6 +15,7 @@ from mien.metrics._intervals import around, named
 from mien.nn.lpips import ARTEFACT, Lpips
 
 NEEDS = "generator"
+ALSO = {"ppl": ""}
 BETTER = {"path_length_z": "lower", "path_length_w": "lower"}
 TITLES = {"path_length_z": "path length in z", "path_length_w": "path length in w"}
 ARTEFACTS = (ARTEFACT["alexnet"],)

@@ -10,6 +10,7 @@ from mien.core.errors import InputError
 from mien.metrics._intervals import error_by_parts, named, of_noisy_count, of_noisy_share
 
 NEEDS = "features"
+ALSO = dict.fromkeys(("precision", "recall", "density", "coverage"), "")
 BETTER = {
     "precision": "higher",
     "recall": "higher",

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from mien import TOOL
-from mien.core.errors import InputError, make_squares
+from mien.core.errors import InputError, make_squares, want_folder
 from mien.core.events import Events, Tick
 from mien.core.image import resize as resized
 from mien.core.image import to_float, to_hwc, to_uint8
@@ -288,6 +288,8 @@ def _fits(size: Size, op: Operation) -> bool:
 
 def _check_place(sources: Sequence[str], out: Path) -> None:
     """Results take the inputs' names, so they must not fall upon them."""
+    if out.suffix.lower() != ".zip":
+        want_folder(out, ", or a name ending in .zip")
     here = out.resolve()
     for source in sources:
         path = Path(source).resolve()

@@ -13,7 +13,7 @@ from torch import Tensor
 from mien import TOOL
 from mien.core import artefacts
 from mien.core.atomic import write_text
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Column, Events, Table, job
 from mien.core.packaged import source_of
 from mien.faces.identity import IdentityNetwork
@@ -147,6 +147,7 @@ def measure(
     device
         Where the generator draws: cpu, cuda, mps or auto.
     """
+    want_folder(out)
     if not 8 <= faces <= 2000:
         raise InputError(f"--faces {faces}: between 8 and 2,000")
     drawing = Drawing.of(source, trunc=trunc, label=label, device=pick_device(device))

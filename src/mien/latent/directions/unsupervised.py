@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, job
 from mien.core.sampling import on_its_device
 from mien.core.styles import Styled, synthesised
@@ -78,6 +78,7 @@ def find(
     device
         Where the generator draws: cpu, cuda, mps or auto.
     """
+    want_folder(out)
     if method not in _HOW:
         raise InputError(f"--method {method}: sefa or ganspace")
     if not 1 <= components <= _MOST or not 100 <= samples <= 1_000_000:

@@ -11,7 +11,7 @@ import numpy as np
 from cyclopts import Parameter
 from torch import Tensor
 
-from mien.core.errors import InputError, MienError
+from mien.core.errors import InputError, MienError, want_folder
 from mien.core.events import Events, job
 from mien.core.packaged import source_of
 from mien.core.picture import Pixels, photo_paths, read_picture
@@ -127,6 +127,7 @@ def edit(
     port
         Port that the page listens on; a free one by default.
     """
+    want_folder(out)
     drawing = Drawing.of(source, trunc=trunc, label=label, device=pick_device(device))
     path = directions or default_path(source_of(source))
     if serve:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from torch import Tensor, nn
 
 from mien.core.checkpoint import NetworkHeader, read_header
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, Stopped, TrainingTick, job
 from mien.core.image import to_float
 from mien.core.network import LoadedNetwork, load_network
@@ -89,6 +89,7 @@ def encoder(
     device
         cpu, cuda, mps or auto.
     """
+    want_folder(out)
     if preset not in PRESETS:
         raise InputError(f"--preset {preset}: choose from {', '.join(PRESETS)}")
     if minutes <= 0 or (kimg is not None and kimg <= 0):

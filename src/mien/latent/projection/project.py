@@ -12,7 +12,7 @@ from torch import Tensor
 from mien.core import cluster as clusters
 from mien.core import storage
 from mien.core.atomic import explain
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Column, Events, Table, job
 from mien.core.image import to_float, to_uint8
 from mien.core.network import load_network
@@ -72,6 +72,7 @@ def generated(
         Let a Dask cluster optimise, --batch faces at a time: tcp://HOST:PORT, or local for processes of this
         machine. Its workers need the generator's file at the same place.
     """
+    want_folder(out)
     chosen = parse_seeds(seeds)
     drawing = _drawing(source, options, always_labelled=True)
     targets = targets_of_seeds(drawing, chosen)
@@ -115,6 +116,7 @@ def real(
         Let a Dask cluster optimise, --batch faces at a time: tcp://HOST:PORT, or local for processes of this
         machine. Its workers need the generator's file at the same place.
     """
+    want_folder(out)
     drawing = _drawing(source, options, always_labelled=False)
     spec = drawing.loaded.header.spec
     paths = photo_paths(photos)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mien.core.atomic import write_text
-from mien.core.errors import InputError
+from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, job
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
@@ -131,6 +131,7 @@ def evaluate(
     device
         Where latents are found: cpu, cuda, mps or auto.
     """
+    want_folder(out)
     place = Place(latents, source, encoder, steps, device)
     kinds = list(dict.fromkeys([*(["latents"] if place.is_known else []), *features]))
     faces, labels = _opened(data, place, neutral, support, events)
