@@ -538,7 +538,7 @@ def test_the_report_lands_where_it_is_asked_for(run: RunFolder, tmp_path: Path) 
     for folder in (tmp_path, tmp_path / "other"):
         assert write_report(run.path, out=folder) == folder / "report.html"
     (tmp_path / "photo.png").write_bytes(b"dear")
-    with pytest.raises(InputError, match=r"a report's name ends in .html"):
+    with pytest.raises(InputError, match=r"a page's name ends in .html"):
         write_report(run.path, out=tmp_path / "photo.png")
     assert (tmp_path / "photo.png").read_bytes() == b"dear"
     with pytest.raises(InputError, match="no such run folder"):

@@ -72,8 +72,8 @@ def test_the_packaged_model_shows_its_discriminator_and_others_data_is_refused(a
     save_generator(file, {name: value.half() for name, value in tensors.items()}, header)  # as ours is stored
     images = np.random.RandomState(0).randint(0, 256, (6, 16, 16, 3), np.uint8)
     np.save(tmp_path / "reals.npy", images)
-    assert main(["internals", "--data", "reals.npy", "--out", "p.html"]) == 0
-    page = (tmp_path / "p.html").read_text()
+    assert main(["internals", "--data", "reals.npy", "--out", "p"]) == 0
+    page = (tmp_path / "p" / "internals.html").read_text()
     assert "saliency, generated" in page
     assert "saliency, real" in page
     np.save(tmp_path / "large.npy", np.zeros((4, 32, 32, 3), np.uint8))

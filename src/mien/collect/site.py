@@ -244,7 +244,8 @@ def read_site_file(path: Path) -> str:
     try:
         return decode_text(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a site file ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read as a site file ({reason})") from error
 
 
 def parse_site(text: str, where: str) -> Site:

@@ -25,7 +25,7 @@ from mien.latent.codes import Codes
 from mien.latent.layers import feature_maps
 from mien.latent.strips import show_moved
 from mien.reports.inline_images import Shown, show_strip
-from mien.reports.page import write_html
+from mien.reports.page import page_path, write_html
 
 _FACES, _TRAVERSED = 6, 4
 _SAMPLES = 2_000
@@ -74,12 +74,13 @@ def internals(
     data
         Real images for the discriminator to look at beside the fakes.
     out
-        Where to write the page.
+        Where to write the page, or a folder for it.
     trunc
         Truncation psi from 0 to 1.
     label
         What to show, for a model trained with labels; as for `generate`, may be repeated.
     """
+    page = page_path(out, "internals.html")
     drawing = Drawing.of(run, trunc=trunc, label=label, note=events.note)
     codes = Codes.of_seeds(drawing, range(_FACES))
     faces = codes.draw(drawing)
@@ -112,8 +113,8 @@ def internals(
         "traversals": _traversals(drawing, components, spread),
         "scatter": scatter(_last_rows(samples.values), components),
     }  # fmt: skip
-    write_html(out, "internals.html.j2", context)
-    events.wrote(out)
+    write_html(page, "internals.html.j2", context)
+    events.wrote(page)
     return result
 
 

@@ -61,15 +61,20 @@ def _environment() -> Environment:
 
 
 def report_path(run: RunFolder, out: Path | None) -> Path:
-    """Where to write the report of a run. out: the page, or a folder, as all names without .html are.
+    """Where to write the report of a run; `out` as for `page_path`."""
+    return run.report if out is None else page_path(out, run.report.name)
+
+
+def page_path(out: Path, name: str) -> Path:
+    """Where to write a page. out: the page, or a folder for `name`, as all names without .html are.
 
     Raises InputError where `out` is another file.
     """
-    if out is None or (out.suffix.lower() in (".html", ".htm") and not out.is_dir()):
-        return out or run.report
+    if out.suffix.lower() in (".html", ".htm") and not out.is_dir():
+        return out
     if out.is_file():
-        raise InputError(f"--out {out}: is a file; a report's name ends in .html")
-    return out / run.report.name
+        raise InputError(f"--out {out}: is a file; a page's name ends in .html")
+    return out / name
 
 
 def attempt(action: Callable[[], Any], otherwise: Any) -> tuple[Any, str]:
