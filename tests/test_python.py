@@ -9,6 +9,7 @@ import torch
 
 import mien
 from drawers import plain_file
+from mien.core.errors import InputError
 from mien.core.provenance import verify
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
@@ -64,3 +65,26 @@ def test_strings_and_keywords_do(tmp_path: Path) -> None:
     file = plain_file(tmp_path)
     (path,) = mien.generate(str(file), out=str(tmp_path / "out"), seeds="3")
     assert path == tmp_path / "out" / "seed0003.png"
+
+
+def test_seeds_are_numbers_and_settings_a_mapping_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    model = str(plain_file(tmp_path))
+    assert np.array_equal(mien.load(model).draw(3), mien.load(model).draw("3"))
+    names = [
+        [path.name for path in mien.generate(model, out="a", seeds=seeds)] for seeds in (range(2), (7, 5), 3)
+    ]
+    assert names == [["seed0000.png", "seed0001.png"], ["seed0007.png", "seed0005.png"], ["seed0003.png"]]
+    assert mien.verify("a/seed0003.png").seed == 3
+    job = mien.train("rendered:20:16", set={"width_g": 4, "width_d": 4}, kimg=1, start="none")
+    assert next(iter(job)) is not None
+    with pytest.raises(InputError, match="neither a number"):
+        mien.generate(model, out="a", seeds=[-1])
+
+
+def test_only_what_is_public_is_listed() -> None:
+    assert {"train", "verify", "__version__"} < set(dir(mien))
+    assert not {"Any", "os", "importlib"} & set(dir(mien))

@@ -1,12 +1,13 @@
 """The commands as functions of Python: plain keyword arguments in, results out.
 
-They show their progress where somebody looks on (a terminal, a notebook), and are silent elsewhere. `train`
-gives its job, whose events can be iterated over.
+They show their progress where somebody looks on (a terminal, a notebook), and are silent elsewhere. Seeds
+may be numbers (3, range(16)), settings a mapping (set={"smile": 2}). `train` gives its job, whose events can
+be iterated over.
 """
 
 import functools
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mien.core.events import Job
 from mien.core.image import grid
 from mien.core.network import LoadedNetwork, load_network
 from mien.core.provenance import Provenance, encode_picture
-from mien.core.seeds import check_psi, parse_seeds
+from mien.core.seeds import check_psi, parse_seeds, write_seeds
 from mien.generation.drawing import Drawing, as_labels
 from mien.terminal import show_if_watched
 from mien.training.settings import pick_device
@@ -42,7 +43,8 @@ def train(data: str | None = None, /, **options: Any) -> ShownJob:
     from mien.training.command import TrainOptions
     from mien.training.command import train as start
 
-    job = start(None if data is None else str(data), options=TrainOptions(**options))
+    given = {name: _as_typed(name, value) for name, value in options.items()}
+    job = start(None if data is None else str(data), options=TrainOptions(**given))
     return ShownJob(job._name, job._body)
 
 
@@ -64,9 +66,9 @@ class Images(np.ndarray[Any, Any]):
 class DrawingNetwork(LoadedNetwork[Any]):
     """A generator ready to draw."""
 
-    def draw(self, seeds: str | Iterable[int] = "0-15", *, psi: float = 1.0, label: Any = ()) -> Images:
+    def draw(self, seeds: str | int | Iterable[int] = "0-15", *, psi: float = 1.0, label: Any = ()) -> Images:
         """Images of seeds, uint8 [N, H, W, C]. seeds: "0,1,4-6" or numbers. psi, label: as of `generate`."""
-        chosen = parse_seeds(seeds) if isinstance(seeds, str) else [int(seed) for seed in seeds]
+        chosen = parse_seeds(seeds) if isinstance(seeds, str) else _numbers(seeds)
         drawing = Drawing(self, check_psi(psi), as_labels(label))
         parts = [drawing.faces(chosen[at : at + _BATCH]) for at in range(0, len(chosen), _BATCH)]
         images = torch.cat(parts).permute(0, 2, 3, 1).numpy().view(Images)
@@ -82,6 +84,17 @@ def load(source: Path | str | None = None, *, device: str = "cpu") -> DrawingNet
     return DrawingNetwork(**vars(load_network(source, device=pick_device(device))))
 
 
+def _numbers(seeds: int | Iterable[int]) -> list[int]:
+    return [int(seed) for seed in seeds] if isinstance(seeds, Iterable) else [int(seeds)]
+
+
+def _as_typed(name: str, value: Any) -> Any:
+    """An argument as the command line has it: seeds as text, a mapping's settings as NAME=VALUE."""
+    if name == "seeds" and isinstance(value, int | Iterable) and not isinstance(value, str):
+        return write_seeds(_numbers(value))
+    return tuple(f"{key}={each}" for key, each in value.items()) if isinstance(value, Mapping) else value
+
+
 def _whole(place: str) -> Callable[..., Any]:
     """The job at "module:function" as a function that does it and returns its result."""
     module, _, name = place.partition(":")
@@ -89,7 +102,8 @@ def _whole(place: str) -> Callable[..., Any]:
 
     @functools.wraps(start)
     def run(*args: Any, **kwargs: Any) -> Any:
-        return show_if_watched(start(*args, **kwargs))
+        typed = {key: _as_typed(key, value) for key, value in kwargs.items()}
+        return show_if_watched(start(*args, **typed))
 
     return run
 

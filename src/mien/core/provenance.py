@@ -124,12 +124,13 @@ def save_animation(
     write_bytes(path, buffer.getvalue())
 
 
-def verify(path: Path) -> Provenance | None:
+def verify(path: Path | str) -> Provenance | None:
     """Read the mark in a picture or film, ours or another tool's; None where a readable one carries none.
 
     Raises InputError for what is neither (PNG, JPEG, WebP, GIF, BMP, TIFF; MP4, QuickTime), is damaged before
     a mark was reached, or carries XMP that is damaged or hostile (declares entities, is larger than 1 MiB).
     """
+    path = Path(path)
     film = path.suffix.lower() in FILM_SUFFIXES
     xmp = read_xmp(path, most=_LARGEST_XMP) if film else _read_packet(path)
     if xmp is None:
