@@ -397,6 +397,24 @@ def test_processes_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not logging.getLogger("distributed.client").isEnabledFor(logging.ERROR)
 
 
+@pytest.mark.slow
+def test_ctrl_c_is_one_word_though_workers_hear_it_too(tmp_path: Path) -> None:
+    model, out = plain_file(tmp_path), tmp_path / "out"
+    asked = ["generate", model, "--seeds", "0-99999", "--out", out, "--cluster", "local"]
+    command = [sys.executable, "-m", "mien", *map(str, asked)]
+    process = forked.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    for _ in waited(120):
+        if next(out.glob("seed*.png"), None) or process.poll() is not None:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "stopped"
+
+
 def writes_its_number(number: int, log: str) -> int:
     with open(log, "a", encoding="utf-8") as file:
         file.write(f"{number}\n")

@@ -11,6 +11,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -226,7 +227,8 @@ def _distributed() -> Any:
 
 @contextmanager
 def _local(distributed: Any, workers: int | None) -> Iterator[Any]:
-    with _as_forks():
+    config: Any = importlib.import_module("dask.config")
+    with _as_forks(config), config.set({"distributed.worker.preload": [__name__]}):
         local = distributed.LocalCluster(
             n_workers=workers or cores(),
             threads_per_worker=1,
@@ -243,13 +245,17 @@ def _local(distributed: Any, workers: int | None) -> Iterator[Any]:
             local.close(timeout=10)
 
 
-def _as_forks() -> AbstractContextManager[Any]:
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in each process of `_local`: Ctrl-C is for the caller, who then closes them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _as_forks(config: Any) -> AbstractContextManager[Any]:
     """Workers are forks of one process that has torch already, seconds and memory of each; on Linux alone."""
     if sys.platform != "linux":
         return nullcontext()
     multiprocessing.set_forkserver_preload(_PRELOADED)
     forkserver.ensure_running()
-    config: Any = importlib.import_module("dask.config")
     return config.set({"distributed.worker.multiprocessing-method": "forkserver"})  # type: ignore[no-any-return]
 
 
