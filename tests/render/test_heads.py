@@ -1,12 +1,17 @@
 """Pictures of heads: reproducible, antialiased, posed as documented."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mien.core.cluster import cores
 from mien.core.errors import InputError, MienError
 from mien.render import people
 from mien.render.heads import render_one
@@ -145,3 +150,31 @@ def test_a_worker_that_dies_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(people, "_start_worker", start)
     with pytest.raises(MienError, match="render"):
         render_people(2, size=16, seed=0, workers=2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which signals a process ignores")
+@pytest.mark.skipif(cores() < 2, reason="one core has no workers")
+def test_ctrl_c_is_one_word_though_workers_hear_it_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mien", "render", str(tmp_path / "heads.zip"), "--count", "5000"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    end = time.monotonic() + 120
+    while not (begun := children.read_text().split()) or not all(map(_ignores_interrupts, begun)):
+        if time.monotonic() > end:
+            process.kill()
+            pytest.fail(f"a worker does not leave interrupts to its parent: {process.communicate()[0]}")
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, said
+    assert said.splitlines() == ["stopped"]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in begun)
+    assert not list(tmp_path.iterdir())
+
+
+def _ignores_interrupts(pid: str) -> bool:
+    fields = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(fields["SigIgn"], 16) >> (signal.SIGINT - 1) & 1)

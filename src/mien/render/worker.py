@@ -5,13 +5,15 @@ bytes of the picture, [3, SIZE, SIZE]. Ends when the input ends.
 """
 
 import json
+import signal
 import sys
-
-from mien.render.people import View, render_view
 
 
 def main() -> None:
-    """Serve views until standard input closes."""
+    """Serve views until standard input closes; Ctrl-C is for the process that asks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from mien.render.people import View, render_view
+
     size = int(sys.argv[1])
     for line in sys.stdin.buffer:
         fields = json.loads(line)
