@@ -324,6 +324,8 @@ def test_tensorboard_logs(faces: Path) -> None:
         ("data info table:faces.zip", "is read from the unpacked folder: unpack it"),
         ("data info cut.zip", "cut off, or not a zip; get it again"),
         ("evaluate runs --data faces", "a folder of runs"),
+        ("data info runs/00000-x", "a run folder, and pictures are wanted"),
+        ("train runs/00000-x", "a run folder, and pictures are wanted"),
     ],
 )
 def test_wrong_options_are_told_in_one_plain_line(
@@ -332,7 +334,9 @@ def test_wrong_options_are_told_in_one_plain_line(
     monkeypatch.chdir(faces.parent)
     shutil.make_archive("faces", "zip", "faces")
     Path("cut.zip").write_bytes(Path("faces.zip").read_bytes()[:-40])
-    RunFolder.create(Path("runs"), "x").write_config({})
+    run = RunFolder.create(Path("runs"), "x")
+    run.write_config({})
+    run.log.touch()
     error = fails(*command.split())
     assert told in error
     assert "pydantic" not in error

@@ -45,6 +45,10 @@ def resolve(source: str) -> Source:
     """Which layout reads `source`, a path, an address or "NAME:WHERE". Raises InputError for others."""
     source = storage.local(source)
     path = Path(source)
+    if (path / "config.json").is_file() and (path / "log.jsonl").is_file():
+        raise InputError(
+            f"{source}: a run folder, and pictures are wanted: mien generate {source} draws some"
+        )
     if source and path.exists():
         return Source(_layout_of_file(path), source)
     name, colon, where = source.partition(":")
