@@ -237,6 +237,23 @@ def test_a_late_undo_moves_nobody_who_went_on(browser: Any, address: str) -> Non
 
 
 @pytest.mark.slow
+def test_that_a_verdict_was_not_saved_stays_said(browser: Any, address: str) -> None:
+    tab = Tab(browser, address)
+    polled: list[Any] = []
+    tab.page.route("**/verdicts", lambda route: route.abort())
+    tab.page.route("**/state*", lambda route: (polled.append(route), route.abort()))
+    tab.face(3).click()
+    tab.says("#trouble", "Not saved: ")
+    until(lambda: tab.page.wait_for_timeout(20) or polled, what="the page asks again")
+    tab.page.wait_for_timeout(100)
+    assert "Not saved: " in tab.page.locator("#trouble").inner_text()
+    tab.page.unroute("**/verdicts")
+    tab.face(3).click()
+    tab.settle({3})
+    assert not tab.page.locator("#trouble").is_visible()
+
+
+@pytest.mark.slow
 def test_a_kill_loses_no_verdict_that_was_shown(browser: Any, path: Path) -> None:
     with running(path) as (process, address):
         tab = Tab(browser, address)

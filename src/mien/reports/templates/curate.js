@@ -121,7 +121,11 @@ function notice(words) {
   noticeTimer = setTimeout(() => { byId("notice").textContent = ""; }, 3500);
 }
 
+const NOT_SAVED = "Not saved: ";
+
 function complain(error, before = "") {
+  // That a verdict was not saved stays said until one is: what fails to be shown meanwhile does not hide it.
+  if (!before && !byId("trouble").hidden && byId("trouble").textContent.startsWith(NOT_SAVED)) return;
   byId("trouble").textContent = before + error.message;
   byId("trouble").hidden = false;
 }
@@ -158,7 +162,7 @@ async function saved(promise, verb, indexes = []) {
     done = await promise;
     calm();
   } catch (error) {
-    complain(error, "Not saved: ");
+    complain(error, NOT_SAVED);
   }
   for (const index of indexes) waiting.delete(index);
   if (!done) { // what the disk says now
