@@ -124,7 +124,7 @@ function notice(words) {
 const NOT_SAVED = "Not saved: ";
 
 function complain(error, before = "") {
-  // That a verdict was not saved stays said until one is: what fails to be shown meanwhile does not hide it.
+  // That a verdict was not saved stays said until one is, or the server is back: what fails to be shown does not hide it.
   if (!before && !byId("trouble").hidden && byId("trouble").textContent.startsWith(NOT_SAVED)) return;
   byId("trouble").textContent = before + error.message;
   byId("trouble").hidden = false;
