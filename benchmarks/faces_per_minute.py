@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of one core; 10 are 5 on two")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--count", type=int, default=800, help="fakes for each score")
+    parser.add_argument("--size", type=int, default=64, help="pixels a side of the data")
     parser.add_argument("--precision", choices=[*NAMES], default="fp32", help="bf16 where it is faster")
     parser.add_argument(
         "--start",
@@ -86,22 +87,24 @@ def _costs_once(
         known = json.loads(path.read_text("utf-8"))
         if arms.keys() <= known.keys():
             return {name: known[name] for name in arms}
-    cost = costs(arguments.model, arms, NAMES[arguments.precision])
+    cost = costs(arguments.model, arms, NAMES[arguments.precision], arguments.size)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(cost), "utf-8")
     return cost
 
 
-def costs(model: str, arms: dict[str, tuple[str, ...]], precision: torch.dtype) -> dict[str, float]:
+def costs(
+    model: str, arms: dict[str, tuple[str, ...]], precision: torch.dtype, size: int = 64
+) -> dict[str, float]:
     """CPU seconds of one core an image of each arm's step, medians of turns; `ada` at p .1."""
     family = discover.load("mien.models", model)
     streams = {}
     for name, changes in arms.items():
         config = resolve_config(family, model, _told(changes, "preset", "default"), _numbers(changes))
-        training = Training(family.build(config, Spec(64)), 0, torch.device("cpu"), precision)
+        training = Training(family.build(config, Spec(size)), 0, torch.device("cpu"), precision)
         if _told(changes, "augment", "none") != "none":
             training.augment = Schedule(Augmentation(PIPES["bgc"]), "fixed", peak=0.1)
-        streams[name] = (steps(training, _Noise(), Budget(nimg=10**9)), training.trainable.batch_size)
+        streams[name] = (steps(training, _Noise(size), Budget(nimg=10**9)), training.trainable.batch_size)
     spent: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(_TURNS):
         for name, (stream, batch_size) in streams.items():
@@ -113,8 +116,12 @@ def costs(model: str, arms: dict[str, tuple[str, ...]], precision: torch.dtype) 
 
 
 class _Noise:
+    def __init__(self, size: int) -> None:
+        self.size = size
+
     def batch(self, nimg: int, count: int) -> Drawn:
-        images = torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(count, 3, self.size, self.size, generator=generator) * 2 - 1
         return Drawn(images.contiguous(memory_format=torch.channels_last), None)
 
 
