@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("warm_sandbox")
 LABELS = ("a", "b", "c")
 CONFIGS = {
     "mapped": lite.Config(mapping_layers=2, w_dim=24, z_dim=20, width_g=8, width_d=6, max_width=16),
+    "full": lite.Config(mapping_layers=1, w_dim=9, z_dim=20, width_g=8, full_resolution=True, width_d=6),
     "plain": lite.Config(mapping_layers=0, z_dim=12, width_g=4, width_d=4, stddev_group=1),
 }
 SPECS = {"labels": Spec(16, 3, 3, LABELS), "gray": Spec(32, 1, 0, ())}

@@ -27,6 +27,11 @@ class TestLiteModulated(FamilyContract):
     small = {**TestLite.small, "mapping_layers": 2, "w_dim": 16}  # noqa: RUF012
 
 
+class TestLiteAtFullResolution(FamilyContract):
+    family = "lite"
+    small = {**TestLiteModulated.small, "full_resolution": True}  # noqa: RUF012
+
+
 class TestStyleGan2(FamilyContract):
     family = "stylegan2"
     small = {  # noqa: RUF012

@@ -10,24 +10,29 @@ from mien.core.types import Spec
 from mien.interop._network import COUNTER, NO_EMBEDDING, Kind, Network, class_names, count, fitted, shape_of
 from mien.models.lite import PRESETS
 
-_MAPPED, _PLAIN, _SEES = "to_image.weight", "layers.{}.weight", "head.weight"
+_MAPPED, _FULL = "to_image.weight", "to_pixels.weight"  # without and with features at full resolution
+_PLAIN, _SEES = "layers.{}.weight", "head.weight"
 _USUAL = PRESETS["default"].max_width
 
 
 def is_lite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether the names are lite's, of a generator with or without w or of a discriminator."""
-    if {_MAPPED, "start.weight", "w_avg"} <= tensors.keys():
+    if {"start.weight", "w_avg"} <= tensors.keys() and tensors.keys() & {_MAPPED, _FULL}:
         return True
     return _PLAIN.format(0) in tensors and ("layers.1.running_mean" in tensors or _SEES in tensors)
 
 
 def generator(tensors: Mapping[str, Tensor]) -> Network:
     """A generator. Raises InputError where ours cannot hold it."""
-    if _MAPPED in tensors:
-        colours, width = shape_of(tensors, _MAPPED, 4)[:2]
+    if "w_avg" in tensors:
+        full = _FULL in tensors
+        colours, width = shape_of(tensors, _FULL if full else _MAPPED, 4)[:2]
         inputs, widest = shape_of(tensors, "start.weight", 4)[:2]
         doublings, layers = count(tensors, "norms.{}.running_mean"), count(tensors, "fc.{}.weight")
         numbers = {"mapping_layers": layers, "w_dim": shape_of(tensors, "w_avg", 1)[0]}
+        if full:
+            numbers["full_resolution"], doublings = True, doublings - 1
+            width = shape_of(tensors, f"ups.{doublings - 1}.weight", 4)[0]
     else:
         doublings = len(_convolutions(tensors)) - 1
         width, colours = shape_of(tensors, _PLAIN.format(3 * doublings), 4)[:2]

@@ -43,9 +43,14 @@ class Config(FamilyConfig):
         json_schema_extra=_LATER,
     )
     w_dim: int = Field(256, ge=1, le=8192, description="size of w", json_schema_extra=_LATER)
-    width_g: int = Field(64, ge=1, le=4096, description="channels of the generator's last layer but one")
+    width_g: int = Field(64, ge=1, le=4096, description="channels of the generator at half size")
     width_d: int = Field(48, ge=1, le=4096, description="channels of the discriminator's first layer")
     max_width: int = Field(512, ge=1, le=8192, description="most channels of any layer")
+    full_resolution: bool = Field(
+        False,
+        description="with w: features at the picture's own size before the last layer; else at half of it",
+        json_schema_extra=_LATER,
+    )
     lr: float = Field(4e-4, gt=0, le=10, description="learning rate of both networks (Adam)")
     lr_final: float = Field(
         0.25, gt=0, le=1, description="share of lr left at the end of the budget (cosine)"
@@ -72,20 +77,20 @@ class Config(FamilyConfig):
     )
 
 
-#               mapping  width_g  width_d  batch  lr  update_clip  EMA's half-life
-_TABLE: dict[str, tuple[int, int, int, int, float, float, float]] = {
-    "default": (2, 64, 48, 64, 1e-3, 1.0, 10_000),
-    "quick": (2, 32, 24, 32, 2e-3, 1.0, 10_000),  # a third of the cost of an image, for minutes on a CPU
-    "plain": (0, 64, 48, 64, 4e-4, 0.0, 2_000),  # the default of 0.1: no w, DCGAN's generator
-    "plain-quick": (0, 32, 24, 64, 1e-3, 0.0, 2_000),
+#               mapping  width_g  full resolution  width_d  batch  lr  update_clip  EMA's half-life
+_TABLE: dict[str, tuple[int, int, bool, int, int, float, float, float]] = {
+    "default": (2, 64, False, 48, 64, 1e-3, 1.0, 10_000),  # as the packaged model
+    "quick": (2, 32, True, 24, 32, 2e-3, 1.0, 10_000),  # under half of the cost of an image
+    "plain": (0, 64, False, 48, 64, 4e-4, 0.0, 2_000),  # the default of 0.1: no w, DCGAN's generator
+    "plain-quick": (0, 32, False, 24, 64, 1e-3, 0.0, 2_000),
 }
 _QUICK_UNDER = 60.0  # minutes of CPU cores
 PRESETS = {
     name: Config(
-        mapping_layers=mapping, width_g=g, width_d=d, batch_size=batch, lr=lr, update_clip=clip,
-        ema_half_life_nimg=ema,
+        mapping_layers=mapping, width_g=g, full_resolution=full, width_d=d, batch_size=batch, lr=lr,
+        update_clip=clip, ema_half_life_nimg=ema,
     )
-    for name, (mapping, g, d, batch, lr, clip, ema) in _TABLE.items()
+    for name, (mapping, g, full, d, batch, lr, clip, ema) in _TABLE.items()
 }  # fmt: skip
 # Where pictures are few, the discriminator learns them by heart: docs/experiments.md, "Few pictures".
 AUGMENT, AUGMENT_UNDER, ADA_KIMG = "ada", 2_000, 100.0
@@ -106,6 +111,7 @@ def build_generator(config: Config, spec: Spec) -> Generator | ModulatedGenerato
             mapping_layers=config.mapping_layers,
             width=config.width_g,
             max_width=config.max_width,
+            full_resolution=config.full_resolution,
         )
     return Generator(spec, z_dim=config.z_dim, width=config.width_g, max_width=config.max_width)
 

@@ -23,7 +23,9 @@ class ModulatedGenerator(nn.Module):
     """Latents to w, w to images: 1x1 -> 4x4 -> ... -> resolution by transposed 4x4 convolutions, tanh.
 
     The last step to the image is bilinear upsampling and a 3x3 convolution, computed as one: a transposed 4x4
-    convolution leaves a dotted texture, since its four phases have weights of their own. `mapping` and
+    convolution leaves a dotted texture, since its four phases have weights of their own. With
+    `full_resolution` there are features at the image's own size, half as many, and a 3x3 convolution makes it
+    of them: without, what follows is smooth from pixel to pixel. `mapping` and
     `synthesis` are those of a generator with styles. ws [N, num_ws, w_dim]: the first row is the normalised
     latent itself, which makes the 4x4 image (the rest of the row is 0); each of the others modulates a batch
     norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and turns the latent towards
@@ -32,20 +34,31 @@ class ModulatedGenerator(nn.Module):
     """
 
     w_avg: Tensor
+    to_image: nn.Conv2d
+    to_pixels: nn.Conv2d
 
     def __init__(
-        self, spec: Spec, *, z_dim: int, w_dim: int, mapping_layers: int, width: int, max_width: int
+        self,
+        spec: Spec,
+        *,
+        z_dim: int,
+        w_dim: int,
+        mapping_layers: int,
+        width: int,
+        max_width: int,
+        full_resolution: bool = False,
     ) -> None:
         super().__init__()
         self.spec, self.z_dim = spec, z_dim
         doublings = stages(spec.resolution)
         inputs = 2 * z_dim if spec.label_dim else z_dim
-        self.num_ws, self.w_dim = doublings + 1, max(w_dim, inputs)
+        widths = [min(width * 2**i, max_width) for i in reversed(range(doublings))]
+        widths += [max(widths[-1] // 2, 1)] * full_resolution
+        self.num_ws, self.w_dim = len(widths) + 1, max(w_dim, inputs)
         self.embed = nn.Linear(spec.label_dim, z_dim, bias=False) if spec.label_dim else None
         sizes = [inputs, *[w_dim] * mapping_layers]
         self.fc = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(sizes))
         self.register_buffer("w_avg", torch.zeros(w_dim))
-        widths = [min(width * 2**i, max_width) for i in reversed(range(doublings))]
         self.start = nn.ConvTranspose2d(inputs, widths[0], 4, bias=False)
         self.norms = nn.ModuleList(BatchNorm2d(channels, affine=False) for channels in widths)
         self.styles = nn.ModuleList(nn.Linear(w_dim, 2 * channels) for channels in widths)
@@ -53,7 +66,10 @@ class ModulatedGenerator(nn.Module):
             nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
             for before, after in itertools.pairwise(widths)
         )
-        self.to_image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
+        self.full_resolution = full_resolution
+        # Named apart, since a network of twice the size without such features has the same shapes.
+        last = "to_pixels" if full_resolution else "to_image"
+        self.add_module(last, nn.Conv2d(widths[-1], spec.channels, 3, padding=1))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -122,7 +138,8 @@ class ModulatedGenerator(nn.Module):
             gain, bias = style(ws[:, index + 1, : len(self.w_avg)])[:, :, None, None].chunk(2, dim=1)
             x = norm(x)
             x = torch.addcmul(bias.to(x.dtype), x, (gain + 1).to(x.dtype)).relu()
-        return torch.tanh(self._image(x).float())
+        image = self.to_pixels(x) if self.full_resolution else self._image(x)
+        return torch.tanh(image.float())
 
     def _image(self, x: Tensor) -> Tensor:
         """Bilinear upsampling and the 3x3 convolution of `to_image`, folded into one.
