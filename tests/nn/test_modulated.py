@@ -37,13 +37,13 @@ def test_the_folded_kernel_is_bilinear_upsampling_and_a_convolution() -> None:
     smooth = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     expected = F.conv2d(smooth, net.to_image.weight, net.to_image.bias, padding=1)
     inside = (..., slice(3, -3), slice(3, -3))  # torch repeats the edge, the kernel sees zeros beyond it
-    torch.testing.assert_close(net._image(x)[inside], expected[inside], rtol=0, atol=1e-12)
+    torch.testing.assert_close(net.to_image(x)[inside], expected[inside], rtol=0, atol=1e-12)
 
 
 def test_constant_activations_give_no_dots() -> None:
     """All four phases of the upsampling see a flat picture alike, whatever the weights."""
     net = generator()
-    image = net._image(torch.full((1, 6, 16, 16), 0.7))[..., 4:-4, 4:-4]
+    image = net.to_image(torch.full((1, 6, 16, 16), 0.7))[..., 4:-4, 4:-4]
     assert float(image.std(dim=(2, 3)).max()) < 1e-6
 
 

@@ -32,7 +32,7 @@ def generator(tensors: Mapping[str, Tensor]) -> Network:
         numbers = {"mapping_layers": layers, "w_dim": shape_of(tensors, "w_avg", 1)[0]}
         if full:
             numbers["full_resolution"], doublings = True, doublings - 1
-            width = shape_of(tensors, f"ups.{doublings - 1}.weight", 4)[0]
+            width = shape_of(tensors, f"ups.{doublings - 1}.weight", 4)[1]
     else:
         doublings = len(_convolutions(tensors)) - 1
         width, colours = shape_of(tensors, _PLAIN.format(3 * doublings), 4)[:2]

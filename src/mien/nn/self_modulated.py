@@ -22,10 +22,10 @@ _W_AVG_DECAY = 0.995  # a forward pass, in training
 class ModulatedGenerator(nn.Module):
     """Latents to w, w to images: 1x1 -> 4x4 -> ... -> resolution by transposed 4x4 convolutions, tanh.
 
-    The last step to the image is bilinear upsampling and a 3x3 convolution, computed as one: a transposed 4x4
-    convolution leaves a dotted texture, since its four phases have weights of their own. With
-    `full_resolution` there are features at the image's own size, half as many, and a 3x3 convolution makes it
-    of them: without, what follows is smooth from pixel to pixel. `mapping` and
+    The last doubling is bilinear upsampling and a 3x3 convolution, computed as one: a transposed 4x4
+    convolution leaves a dotted texture, since its four phases have weights of their own. It leads to the
+    image, or with `full_resolution` to features at the image's size, half as many, of which a 3x3 convolution
+    makes it: an image without those is smooth from pixel to pixel. `mapping` and
     `synthesis` are those of a generator with styles. ws [N, num_ws, w_dim]: the first row is the normalised
     latent itself, which makes the 4x4 image (the rest of the row is 0); each of the others modulates a batch
     norm, coarse to fine. Truncation pulls w towards `w_avg`, its running mean, and turns the latent towards
@@ -34,8 +34,6 @@ class ModulatedGenerator(nn.Module):
     """
 
     w_avg: Tensor
-    to_image: nn.Conv2d
-    to_pixels: nn.Conv2d
 
     def __init__(
         self,
@@ -64,12 +62,14 @@ class ModulatedGenerator(nn.Module):
         self.styles = nn.ModuleList(nn.Linear(w_dim, 2 * channels) for channels in widths)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
-            for before, after in itertools.pairwise(widths)
+            for before, after in itertools.pairwise(widths[:doublings])
         )
         self.full_resolution = full_resolution
-        # Named apart, since a network of twice the size without such features has the same shapes.
-        last = "to_pixels" if full_resolution else "to_image"
-        self.add_module(last, nn.Conv2d(widths[-1], spec.channels, 3, padding=1))
+        if full_resolution:
+            self.ups.append(SmoothDoubling(*widths[-2:]))
+            self.to_pixels = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
+        else:
+            self.to_image = SmoothDoubling(widths[-1], spec.channels, bias=True)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -138,16 +138,23 @@ class ModulatedGenerator(nn.Module):
             gain, bias = style(ws[:, index + 1, : len(self.w_avg)])[:, :, None, None].chunk(2, dim=1)
             x = norm(x)
             x = torch.addcmul(bias.to(x.dtype), x, (gain + 1).to(x.dtype)).relu()
-        image = self.to_pixels(x) if self.full_resolution else self._image(x)
+        image: Tensor = self.to_pixels(x) if self.full_resolution else self.to_image(x)
         return torch.tanh(image.float())
 
-    def _image(self, x: Tensor) -> Tensor:
-        """Bilinear upsampling and the 3x3 convolution of `to_image`, folded into one.
+
+class SmoothDoubling(nn.Conv2d):
+    """Bilinear upsampling by two and a 3x3 convolution, folded into one."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, 2 H, 2 W].
 
         As a transposed convolution it would have a 6x6 kernel; each of its four phases sees 3x3 pixels, so it
         is a convolution to four images that are interleaved, for which oneDNN takes a third of the time.
         """
-        weight = self.to_image.weight.flip(2, 3).transpose(0, 1)  # of a transposed convolution
+        weight = self.weight.flip(2, 3).transpose(0, 1)  # of a transposed convolution
         # Bilinear interpolation as the filter of a twofold upsampling: .25, .75, .75, .25.
         tent = 1 - (torch.arange(4, dtype=weight.dtype, device=weight.device) - 1.5).abs() / 2
         filters = (tent[:, None] * tent[None])[None, None]
@@ -155,7 +162,7 @@ class ModulatedGenerator(nn.Module):
         inputs, channels = weight.shape[:2]
         taps = folded.reshape(inputs, channels, 3, 2, 3, 2).flip(2, 4)  # (tap, phase) of rows, of columns
         phases = taps.permute(1, 3, 5, 0, 2, 4).reshape(4 * channels, inputs, 3, 3)
-        bias = None if self.to_image.bias is None else self.to_image.bias.repeat_interleave(4)
+        bias = None if self.bias is None else self.bias.repeat_interleave(4)
         return F.pixel_shuffle(F.conv2d(x, phases, bias, padding=1), 2)
 
 
