@@ -8,6 +8,7 @@ from mien.core import discover
 from mien.core.family import GENERATOR, identity_of, kind_of
 from mien.core.types import Spec
 from mien.core.views import View
+from mien.models import lite
 from mien.nn.strided import Generator
 from pictures import ArrayDataset
 
@@ -176,3 +177,15 @@ def test_numbers_that_came_later_leave_old_runs_what_they_were() -> None:
     assert identity_of(new)["mapping_layers"] == 2
     stored = {name: value for name, value in plain.model_dump().items() if name in identity_of(plain)}
     assert isinstance(module.build_generator(module.Config(**stored), Spec(16)), Generator)
+
+
+def test_quick_draws_from_features_at_the_pictures_size_and_the_packaged_shapes_do_not() -> None:
+    networks = {name: lite.build_generator(lite.PRESETS[name], Spec(64)) for name in ("quick", "default")}
+    shapes = {
+        name: {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+        for name, network in networks.items()
+    }
+    assert shapes["quick"]["to_pixels.weight"] == (3, 16, 3, 3)
+    assert shapes["quick"]["ups.3.weight"] == (16, 32, 3, 3)
+    assert shapes["default"]["to_image.weight"] == (3, 64, 3, 3)
+    assert "ups.3.weight" not in shapes["default"]
