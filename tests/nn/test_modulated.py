@@ -47,16 +47,23 @@ def test_constant_activations_give_no_dots() -> None:
     assert float(image.std(dim=(2, 3)).max()) < 1e-6
 
 
-def test_at_full_resolution_one_pixel_can_differ_from_the_next() -> None:
-    """What a picture is made of reaches a pixel alone; without, four pixels are made of the same features."""
-    for full_resolution, finest in ((True, 32), (False, 16)):
-        net = generator(full_resolution=full_resolution)
-        seen = []
-        net.norms[-1].register_forward_hook(lambda layer, given, x, seen=seen: seen.append(x))
-        net(torch.randn(2, 12))
-        assert seen[0].shape[-2:] == (finest, finest)
-    assert net.num_ws == 4
-    assert generator(full_resolution=True).num_ws == 5
+@pytest.mark.parametrize(("full_resolution", "reach"), [(True, 3), (False, 6)])
+def test_one_place_of_the_last_features_changes_so_many_pixels(full_resolution: bool, reach: int) -> None:
+    """At full resolution what a 3x3 convolution sees; else that of a place of half the size, smoothed."""
+    net = generator(full_resolution=full_resolution)
+    assert net.num_ws == 4 + full_resolution
+    z = torch.randn(1, 12)
+    before = net(z)
+
+    def changed(layer: torch.nn.Module, given: object, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[-1] == (32 if full_resolution else 16)
+        x = x.clone()
+        x[..., 7, 7] += 10
+        return x
+
+    net.norms[-1].register_forward_hook(changed)
+    rows, columns = ((net(z) - before).abs().amax(dim=(0, 1)) > 0).nonzero().T
+    assert (len(rows.unique()), len(columns.unique())) == (reach, reach)
 
 
 @pytest.mark.parametrize("full_resolution", [False, True])
