@@ -157,3 +157,33 @@ def test_labels_into_a_manifest(tmp_path: Path) -> None:
     assert read_continuation(folder)[-1]["labels"] == {"smile": 0.0}
     with pytest.raises(InputError, match="none of its 1 rows names a picture"):
         write_labels(folder, _write(tmp_path / "y.csv", "file,smile\nz.png,no\n"), warn=said.append)
+
+
+def test_what_is_no_label_is_passed_over(tmp_path: Path) -> None:
+    document = {
+        "a.png": {"faceId": 5, "faceRectangle": {"top": 10}, "faceLandmarks": {"nose": 3}, "smile": 0.5},
+        "b.png": {"faceAttributes": None},
+        "c.png": 3,
+        "d.png": "no face",
+        "e.png": {"wears": ["hat", 7, "glasses"]},
+        "f.png": {"wears": ["hat"]},
+    }
+    rows = read_label_file(_write(tmp_path / "x.json", document))
+    assert rows["a.png"] == {"smile": 0.5}
+    assert rows["b.png"] == rows["c.png"] == rows["d.png"] == {}
+    assert rows["e.png"] == {"wears=hat": 1.0, "wears=glasses": 1.0}
+    assert rows["f.png"] == {"wears=hat": 1.0, "wears=glasses": 0.0}
+
+
+def test_a_table_that_breaks_off_into_a_text_without_end_is_named_with_its_line(tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.csv", "file,smile\na.png,1\nb.png," + "y" * 200_000 + "\n")
+    with pytest.raises(InputError, match=r"x\.csv, line 3: not a table \(field larger"):
+        read_label_file(path)
+
+
+def test_a_file_far_too_large_for_labels_is_not_read(tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.json", "{}")
+    with open(path, "r+b") as file:
+        file.truncate((256 << 20) + 1)  # a hole, which takes no place
+    with pytest.raises(InputError, match=r"x\.json: larger than 256 MiB; labels are smaller"):
+        read_label_file(path)

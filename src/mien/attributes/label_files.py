@@ -83,7 +83,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, float]]]:
         for row in reader:
             yield str(row.pop(key) or ""), _attributes({k: v for k, v in row.items() if k})
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not a table ({error})") from error
+        raise InputError(f"{path}, line {reader.reader.line_num}: not a table ({error})") from error
 
 
 def _entries(document: Any, path: Path) -> Iterator[tuple[str, Any]]:
