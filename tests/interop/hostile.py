@@ -50,18 +50,23 @@ def legacy_storage(inner: bytes) -> bytes:
     return head + pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2) + inner
 
 
-def _root(kind: str = "FloatStorage", count: int = 6) -> bytes:
+def _root(kind: str = "FloatStorage", count: int = 6, view: bytes = b"N") -> bytes:
     """The pickle of ("storage", type, key, device, count, view) as a persistent reference."""
     what = text("storage") + name("torch", kind) + text("0") + text("cpu")
-    return b"\x80\x02(" + what + pickle.dumps(count, 2)[2:-1] + b"NtQ."
+    return b"\x80\x02(" + what + pickle.dumps(count, 2)[2:-1] + view + b"tQ."
 
 
 def storage(
-    kind: str = "FloatStorage", count: int = 6, announced: int = 6, raw: int = 24, keys: str = "0"
+    kind: str = "FloatStorage",
+    count: int = 6,
+    announced: int = 6,
+    raw: int = 24,
+    keys: str = "0",
+    view: bytes = b"N",
 ) -> bytes:
     """torch.storage._load_from_bytes of a storage with these lengths."""
     data = (
-        legacy_storage(_root(kind, count))
+        legacy_storage(_root(kind, count, view))
         + pickle.dumps([keys], 2)
         + struct.pack("<q", announced)
         + bytes(raw)
@@ -320,6 +325,12 @@ def _others(canary: str) -> dict[str, bytes]:
         "dtype called": proto(call(name("torch", "float32"), shell)),
         "key that is a network": proto(b"}" + call(base) + b"Ns"),
         "items on a storage": parameter(storage() + shell + shell + b"s"),
+        "dictionary of a number": proto(call(base, b"K\x03")),
+        "dictionary of no pairs": proto(call(base, b"]K\x03a")),
+        "set of a number": proto(call(name("builtins", "set"), b"K\x03")),
+        "more attributes than a network has": network(
+            b"}(" + b"".join(text(f"a{n}") + b"N" for n in range(20_001)) + b"u"
+        ),
     }
 
 
@@ -363,8 +374,34 @@ def _tensors() -> dict[str, bytes]:
             call(name("numpy", "dtype"), text("f8"), b"\x89", b"\x88"),
             b"C\x04" + bytes(4),
         ),
+        "storage of nothing": tensor((1,), (1,), made=storage(count=0, announced=0, raw=0)),
+        "storage that is a view": tensor((2,), (1,), made=storage(view=text("1") + b"K\x00K\x02\x87")),
+        "storage that calls": call(
+            name("torch.storage", "_load_from_bytes"),
+            byte_string(legacy_storage(proto(call(name("torch", "FloatStorage")), 2))),
+        ),
+        **_arrays(),
     }
     return {**found, **{title: parameter(body) for title, body in broken.items()}}
+
+
+def _arrays() -> dict[str, bytes]:
+    """Arrays of numpy, which are filled by their state, and types of numbers."""
+    made = call(
+        name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), b"K\x00\x85", b"C\x01b"
+    )
+    number = call(name("numpy", "dtype"), text("f8"), b"\x89", b"\x88")
+    filled = lambda *parts: made + b"(K\x01" + b"".join(parts) + b"tb"  # noqa: E731
+    scalar = lambda kind: call(name("numpy.core.multiarray", "scalar"), kind, b"C\x08" + bytes(8))  # noqa: E731
+    return {
+        "array without a state": made,
+        "array of a state too short": filled(b"K\x02\x85"),
+        "array of a negative shape": filled(b"J\xff\xff\xff\xff\x85", number, b"\x89", b"C\x08" + bytes(8)),
+        "array of a text as its type": filled(b"K\x01\x85", text("f8"), b"\x89", b"C\x08" + bytes(8)),
+        "array of too few bytes": filled(b"K\x02\x85", number, b"\x89", b"C\x08" + bytes(8)),
+        "type without a name": scalar(call(name("numpy", "dtype"))),
+        "type of a strange order": scalar(number + b"(K\x03" + text("?") + b"tb"),
+    }
 
 
 def _damaged() -> dict[str, bytes]:

@@ -43,6 +43,19 @@ REASONS = {
         ("known class called", "encode to rot13", "dtype called"), "no checkpoint does|do not use"
     ),
     **dict.fromkeys([name for name in NAMES if name.startswith("zip")], "opcode|not a pickle"),
+    "storage that calls": "a storage's bytes call something",
+    "storage that is a view": "a storage that is a view of another",
+    "array without a state": "a numpy array without a state",
+    "array of a state too short": "a numpy array without a state",
+    "array of a negative shape": "a numpy array whose shape makes no sense",
+    "array of a text as its type": "a numpy array of no numbers",
+    "array of too few bytes": "a numpy array whose bytes do not fit",
+    "type without a name": "a numpy type without a name",
+    "type of a strange order": "a numpy type of unknown byte order",
+    "dictionary of a number": "a dictionary made of something else",
+    "dictionary of no pairs": "a dictionary of no pairs",
+    "set of a number": "a set made of something other than a list",
+    "more attributes than a network has": "more than 20,000 attributes",
     "setstate on a tensor": "is given a state",
     "networks that double": "parts of a network",
     **dict.fromkeys([name for name in NAMES if "in itself" in name], "in itself|other than bytes"),
@@ -157,6 +170,27 @@ def test_the_real_process_runs_none_of_them(tmp_path: Path) -> None:
         assert end["megabytes"] < 2000, (title, end)
         assert end["seconds"] < forked_readers.SECONDS, (title, end)  # of its own, however busy the machine
     assert not canary.exists()
+
+
+def test_files_that_are_no_checkpoints_are_told_apart(tmp_path: Path) -> None:
+    """Each with what it is, or what to do with it, before anything of it is kept."""
+    tensorflow = hostile.proto(hostile.call(hostile.name("dnnlib.tflib.network", "Network")))
+    assert "TensorFlow checkpoint" in refused(tensorflow)
+    assert "legacy.py --source=IN.pkl --dest=OUT.pkl" in refused(tensorflow)
+    assert refused(hostile.proto(b"]")) == "it holds no dictionary of networks"
+    plain, cut, other = tmp_path / "plain.pt", tmp_path / "cut.pt", tmp_path / "other.safetensors"
+    torch.save({"lr": 0.1, "seen": [1, 2]}, plain)
+    cut.write_bytes(plain.read_bytes()[:100])
+    head = b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}'
+    other.write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
+    for path, words in {
+        plain: "it holds no weights of a network",
+        cut: "not a torch file that can be read",
+        other: "not a safetensors file that can be read",
+    }.items():
+        with pytest.raises(InputError, match=words) as caught:
+            _readers.read(path, ["G_ema"])
+        assert "\n" not in str(caught.value)
 
 
 def test_limits_grow_with_the_file() -> None:

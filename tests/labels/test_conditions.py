@@ -125,3 +125,24 @@ def test_rows_for_a_generator_are_found_by_name_in_another_dataset() -> None:
     assert found.tolist() == [[0, 1], [1, 1]]  # by name, not by place
     nameless = dataset([{}, {}], labels=swapped, names=("hat", "smile"))
     assert rows_for(Spec(16, 3, 2), nameless).tolist() == swapped.tolist()
+
+
+def test_columns_of_one_label_are_its_values() -> None:
+    columns = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 0]], np.float32)
+    names = ("hair=black", "hair=red", "smile")
+    base = dataset([{}] * 3, labels=columns, names=names)
+    lesson = conditions(base, "hair", mirror=True)
+    assert rows_of(lesson) == {"hair=black": [1, 0], "hair=red": [0, 1]}
+    assert lesson.train.indexes.tolist() == [0, 1]  # of the third it is not known
+    with pytest.raises(InputError, match=r"there are: hair, hair=black, hair=red, smile$"):
+        conditions(base, "beard", mirror=True)
+
+
+def test_a_number_that_is_in_no_bin_is_no_row() -> None:
+    """Names that only look like bins are none, and their pictures no number's."""
+    spec = Spec(16, 3, 3, ("age=10-20", "age=20-40", "age=so-so"))
+    other = dataset([{"labels": {"age": age}} for age in (15, 20, 50, "so-so", 9.9)])
+    assert rows_for(spec, other).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    plain = Spec(16, 3, 2, ("hair=black", "hair=<1"))
+    other = dataset([{"labels": {"hair": hair}} for hair in (0.5, 2, "black")])
+    assert rows_for(plain, other).tolist() == [[0, 1], [1, 0]]
