@@ -1,6 +1,7 @@
 """Pictures of every readable kind come out upright, RGB and 8 bits; every other file has one named reason."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mien.core.errors import InputError
-from mien.core.picture import BadPicture, decode, list_pictures, read_picture
+from mien.core.picture import MAX_BYTES, BadPicture, decode, list_pictures, read_picture, walk_files
 
 
 def scene(width=48, height=32):
@@ -209,8 +210,54 @@ def test_listing_is_sorted_and_leaves_out_hidden_and_other_files(tmp_path):
         ("a.mov", b"\0\0\0\x14ftypqt  " + bytes(50), "a film"),
         ("a.psd", b"8BPS" + bytes(50), "a Photoshop file or a PDF"),
         ("a.jpg", b"%PDF-1.4" + bytes(50), "a Photoshop file or a PDF"),
+        ("a.parquet", b"PAR1" + bytes(50), "a parquet file; .* parquet:FOLDER reads it"),
     ],
 )
 def test_what_lies_beside_photos_is_named(name, data, words):
     with pytest.raises(BadPicture, match=words):
         decode(data, where=name)
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [(2, 4, b"abc\0"), (7, 4, b"\1\2\3\4"), (11, 1, struct.pack("<f", float("nan")))],
+    ids=["text", "bytes", "not a number"],
+)
+def test_an_orientation_that_is_no_number_costs_no_picture(orientation):
+    """The tag of EXIF has a type, a count and a value of four bytes."""
+    tag = struct.pack("<HHHI4s", 1, 274, *orientation)
+    plain = encode(COLOUR, "JPEG", quality=95)
+    strange = encode(COLOUR, "JPEG", quality=95, exif=b"Exif\0\0II*\0\x08\0\0\0" + tag + bytes(4))
+    assert np.array_equal(decode(strange).pixels, decode(plain).pixels)
+    third = struct.pack("<HHHI4s", 1, 274, 3, 1, b"\3\0\0\0")
+    turned = encode(COLOUR, "JPEG", quality=95, exif=b"Exif\0\0II*\0\x08\0\0\0" + third + bytes(4))
+    assert np.array_equal(decode(turned).pixels, decode(plain).pixels[::-1, ::-1])
+
+
+def test_a_file_far_too_large_for_a_picture_is_not_read(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(COLOUR, "PNG"))
+    os.truncate(path, MAX_BYTES + 1)  # a hole, which takes no place
+    with pytest.raises(BadPicture) as caught:
+        decode(path)
+    assert caught.value.reason == "too-large"
+    assert f"larger than {MAX_BYTES >> 20} MiB; it was not read" in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_listed_is_noted_and_the_others_are(tmp_path):
+    """One whose path is longer than the system takes is one such for everybody, root included."""
+    (tmp_path / "a.png").write_bytes(b"x")
+    place = os.open(tmp_path, os.O_RDONLY)
+    for level in range(20):
+        os.mkdir("f" * 250, dir_fd=place)
+        inner = os.open("f" * 250, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+        if level == 0:
+            os.close(os.open("b.png", os.O_WRONLY | os.O_CREAT, dir_fd=place))
+            os.symlink("c.png", "c.png", dir_fd=place)
+    os.close(place)
+    files, notes = walk_files(tmp_path)
+    assert files == [tmp_path / "a.png", tmp_path / ("f" * 250) / "b.png"]
+    (note,) = notes
+    assert note.startswith("not followed: 2 links or folders, first ffff")

@@ -188,14 +188,23 @@ def walk_files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
             continue
         for item in visible:
             path = Path(item.path)
-            if path.is_file():
+            is_file, is_folder = _what_is(item)
+            if is_file:
                 files.append(path)
-            elif path.is_dir() and _enter(item, entered, root):
+            elif is_folder and _enter(item, entered, root):
                 folders.append(path)
             elif item.is_symlink():
                 lost.append(path.relative_to(folder).as_posix())
     notes = (f"not followed: {len(lost)} links or folders, first {min(lost)}",) if lost else ()
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix()), notes
+
+
+def _what_is(item: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Whether it is a file, and whether a folder; neither where the system does not let one see."""
+    try:
+        return item.is_file(), item.is_dir()
+    except OSError:
+        return False, False
 
 
 def _enter(item: os.DirEntry[str], entered: set[Path], root: Path) -> bool:
