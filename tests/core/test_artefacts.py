@@ -168,6 +168,7 @@ def test_unknown_name_lists_the_known_ones(cache, call):
 def test_weights_cannot_be_fetched(cache):
     with pytest.raises(InputError, match="mien artefacts add inception FILE"):
         artefacts.fetch("inception")
+    assert artefacts.ARTEFACTS["inception"].source == "added by you: mien artefacts add inception FILE"
 
 
 def test_pins_are_those_of_the_format_page(shared_data):

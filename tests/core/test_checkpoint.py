@@ -1,10 +1,12 @@
 import errno
+import hashlib
 import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -219,8 +221,6 @@ def test_what_could_not_be_loaded_is_refused_where_it_is_saved(tmp_path, value):
 
 
 def test_a_pickle_with_the_right_checksum_is_not_executed(tmp_path):
-    import hashlib
-
     class Evil:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "executed",))
@@ -232,6 +232,19 @@ def test_a_pickle_with_the_right_checksum_is_not_executed(tmp_path):
     with pytest.raises(InputError, match="not a training state"):
         load_state(path)
     assert not (tmp_path / "executed").exists()
+
+
+def test_what_is_whole_but_no_state_is_named(tmp_path):
+    """A file of some kilobytes that unpacks to gigabytes takes no memory: torch packs nothing."""
+    listed, packed = tmp_path / "state-000001.pt", tmp_path / "state-000002.pt"
+    torch.save([1, 2], listed)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10_000_000))
+    for path, why in {listed: "it holds a list", packed: "it is packed, and ours never are"}.items():
+        path.with_name(path.name + ".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+        with pytest.raises(InputError) as caught:
+            load_state(path)
+        assert str(caught.value) == f"{path}: not a training state ({why})"
 
 
 def three(tmp_path):

@@ -254,6 +254,7 @@ def test_files_of_others_are_named_with_what_to_do(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.writestr("a.png", b"")
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
+    (tmp_path / "cut.zip").write_bytes((tmp_path / "data.zip").read_bytes()[:40])
     (tmp_path / "g.onnx").write_bytes(b"\x08\x08")
     for path, words in {
         pickled: f"mien import '{pickled}'",
@@ -262,6 +263,7 @@ def test_files_of_others_are_named_with_what_to_do(tmp_path: Path) -> None:
         tmp_path / "bare.safetensors": "mien import ",
         tmp_path / "state-000004.pt": "a training state; name the folder of its run",
         tmp_path / "data.zip": "a zip, not a generator",
+        tmp_path / "cut.zip": "a zip, not a generator",
         tmp_path / "g.onnx": "an exported generator",
     }.items():
         for read in (load_network, read_header):
@@ -270,6 +272,30 @@ def test_files_of_others_are_named_with_what_to_do(tmp_path: Path) -> None:
             assert words in str(caught.value)
             assert str(caught.value).startswith(f"{path}: ")
             assert "\n" not in str(caught.value)
+
+
+def test_weights_of_a_type_that_torch_does_not_have_are_named(tmp_path: Path) -> None:
+    """Numbers of 6 bits, say: the file is sound for safetensors, but no network of ours has them."""
+    path = tmp_path / "six.safetensors"
+    text = json.dumps({"header": read_header(saved(path)).model_dump(mode="json"), "sha256": ""})
+    tensor = {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [0, 3]}
+    head = json.dumps({"__metadata__": {"mien": text}, "a": tensor}).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(3))
+    assert read_shapes(path) == {"a": (4,)}
+    with pytest.raises(InputError, match=r"six\.safetensors: not a generator .*F6_E2M3") as caught:
+        load_generator(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_shapes_of_what_is_no_network_are_not_read(tmp_path: Path) -> None:
+    path = saved(tmp_path / "g.safetensors")
+    shapes = {name: tuple(tensor.shape) for name, tensor in load_generator(path)[0].items()}
+    assert read_shapes(path) == shapes
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"g\.safetensors: not a generator .* damaged"):
+        read_shapes(path)
+    with pytest.raises(InputError, match="there is no such file or run"):
+        read_shapes(tmp_path / "none.safetensors")
 
 
 @pytest.mark.parametrize("command", ["generate", "export", "evaluate"])

@@ -51,3 +51,10 @@ def test_time_is_limited(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_within_a_sandbox_the_work_is_not_tried_again(file: Path) -> None:
     try_apart(file, lambda: try_apart(file, lambda: time.sleep(60)))
+
+
+def test_there_is_nothing_to_try_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Whoever reads it says so."""
+    (tmp_path / "folder").mkdir()
+    for name in ("none", "folder"):
+        try_apart(tmp_path / name, lambda: time.sleep(60))

@@ -1,10 +1,12 @@
 import errno
+import gzip
 import io
 import json
 import os
 import random
 import tarfile
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -403,6 +405,43 @@ def test_a_tar_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"bomb\.tar\.gz: it would unpack to more than 200 times"):
         PackReader(tmp_path / "bomb.tar.gz")
     assert not list((tmp_path / "cache").rglob("*.tar"))
+
+
+def test_a_member_of_a_tar_beyond_all_measure_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "large.tar"
+    size = (1 << 30) + 1
+    with open(path, "wb") as file:
+        file.write(_tar_info("0.png", size).tobuf())
+        file.truncate(512 + size + 511 + 1024)  # a hole, which takes no place
+    with pytest.raises(InputError, match=r"large\.tar: 0\.png in it is larger than 1 GiB"):
+        PackReader(path)
+
+
+def test_what_goes_while_it_is_read_is_named(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("0.png", "1.png"):
+            archive.addfile(_tar_info(name, len(png(7))), io.BytesIO(png(7)))
+    tar = archive_module.open_store(tmp_path / "a.tar")
+    os.truncate(tmp_path / "a.tar", 3 * 512 + 40)
+    assert tar.read("0.png") == png(7)
+    with pytest.raises(InputError, match=r"a\.tar: 1\.png in it is damaged"):
+        tar.read("1.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "0.png").write_bytes(png(7))
+    folder = archive_module.open_store(tmp_path / "in")
+    assert folder.checksum("0.png") == f"{zlib.crc32(png(7)):08x} {len(png(7))}"
+    (tmp_path / "in" / "0.png").unlink()
+    with pytest.raises(InputError, match=r"0\.png: cannot be read \(No such file"):
+        folder.read("0.png")
+
+
+def test_a_packed_file_that_is_cut_off_within_its_first_block_is_no_tar(tmp_path):
+    noise = np.random.default_rng(0).bytes(3000)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(noise)[:300])
+    assert not archive_module.is_tar(tmp_path / "a.gz")
+    assert not archive_module.is_tar(tmp_path)
+    with pytest.raises(InputError, match=r"a\.gz: not a zip that can be read"):
+        archive_module.open_store(tmp_path / "a.gz")
 
 
 def _tar_info(name, size):

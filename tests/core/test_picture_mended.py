@@ -2,12 +2,14 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from mien.core import picture as picture_module
 from mien.core.picture import BadPicture, decode, list_pictures
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -157,8 +159,10 @@ def test_heic_is_read_where_its_extra_is_there():
     assert caught.value.reason in ("truncated", "unreadable", "not-a-picture")
 
 
-def test_heic_without_the_extra_names_it(monkeypatch):
-    monkeypatch.setattr("mien.core.picture._reads_heif", lambda: False)
+def test_heic_without_the_extra_names_it(monkeypatch, request):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    picture_module._reads_heif.cache_clear()
+    request.addfinalizer(picture_module._reads_heif.cache_clear)
     with pytest.raises(BadPicture, match=r"HEIC.*pip install .*'\.\[heic\]'"):
         decode(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(64))
 
