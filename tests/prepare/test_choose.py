@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import tarfile
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +13,13 @@ from PIL import Image
 from mien.core.errors import InputError, MienError
 from mien.core.events import Events
 from mien.core.manifest import append_records
-from mien.core.packed import PackReader
+from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.faces.crop import Square, scaled
 from mien.faces.face import Face
 from mien.labels.split import split_people
 from mien.prepare import run
+from mien.prepare.candidates import StoredFaces
 from mien.prepare.extract import CropConfig, copy_quality, extract, own_sharpness
 from mien.prepare.judge import Rules
 from mien.prepare.pool import Answer
@@ -206,6 +209,73 @@ def test_labels_and_keys_from_elsewhere(photos, tmp_path):
     assert pack.records[0]["labels"] == {"class": "no", "age": 31}
     assert (pack.records[0]["licence"], pack.records[0]["source_url"]) == ("CC0", "https://example.org/0")
     assert result.dropped["no-label"] == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "in_records"),
+    [
+        ([0, 1, 0, 1, 0], ("no", "yes"), {"class": "no"}),
+        ([3, 1, 3, 1, 3], (), {"class": 3}),
+        ([(0.5, 1.0), (1.0, 0.0)] * 2 + [(0.5, 1.0)], ("tall", "old"), {"tall": 0.5, "old": 1.0}),
+        ([(0.5, 1.0), (1.0, 0.0)] * 2 + [(0.5, 1.0)], (), {"label0": 0.5, "label1": 1.0}),
+    ],
+    ids=["named classes", "numbered classes", "named columns", "numbered columns"],
+)
+def test_what_a_rule_dropped_has_its_label_again_where_looser_rules_keep_it(
+    photos, tmp_path, labels, names, in_records
+):
+    """A dataset's own list has labels of what was kept alone; the others' are told by their records."""
+    labelled = {f"{number}.png": label for number, label in enumerate(labels)}
+    inputs = replace(list_inputs(photos), labels=labelled, class_names=names)
+    strict, loose = tmp_path / "strict.zip", tmp_path / "loose.zip"
+    dropped = prepare_here(inputs, strict, where=Where("width > 100")).dropped
+    assert (dropped["where"], dropped["no-label"]) == (2, 1)  # 0 and 1; 5, which has none
+    assert PackReader(strict).labels == labels[2:]
+    Here.looked_at.clear()
+    again = prepare(strict, loose, rules=EASY).run()
+    assert (Here.looked_at, again.kept, again.dropped["no-label"]) == ([], 5, 1)
+    pack = PackReader(loose)
+    assert pack.labels == labels
+    assert sources(pack) == [f"{number}.png" for number in range(5)]
+    assert pack.records[0]["labels"] == in_records
+
+
+def test_what_workers_did_not_live_to_store_is_dropped_with_its_reason(photos, tmp_path):
+    """It counts for this run alone: the store knows nothing of it, so that the next one tries again."""
+    inputs, store = list_inputs(photos), Store(tmp_path / "store.sqlite")
+    gone = {"source": "2.png", "sha256": None, "verdict": "dropped", "reason": "unreadable", "detail": "gone"}
+    faces = StoredFaces(inputs, store)
+    for number, answer in enumerate((Answer(None, "crashed"), Answer(None, "timed-out"), Answer(gone))):
+        faces.take(number, answer)
+    records = [faces.record(number) for number in range(3)]
+    assert [record["source"] for record in records] == ["0.png", "1.png", "2.png"]
+    assert [record["verdict"] for record in records] == ["dropped"] * 3
+    assert [record["reason"] for record in records] == ["crashed", "timed-out", "unreadable"]
+    assert "the process that prepared it died" in records[0]["detail"]
+    assert "took too long and was stopped" in records[1]["detail"]
+    assert faces.crops(0, 16) == []
+    assert faces.thumb(0) == b""
+    assert faces.missing() == list(range(len(inputs.files)))
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_dataset_that_is_not_measured_or_damaged_is_looked_at_like_photos(tmp_path):
+    """Only what `mien prepare` measured, and of which the first picture can be read, is judged again."""
+    for name, measured, first in (
+        ("bare", {}, encode_png(np.asarray(noise(0, 16)))),
+        ("broken", {"yaw": 0.0}, b"\x89PNG no more"),
+    ):
+        with PackWriter(tmp_path / f"{name}.zip") as pack:
+            for png in (first, *(encode_png(np.asarray(noise(seed, 16))) for seed in (1, 2))):
+                pack.add_png(png, record={"source": "x", "measurements": measured})
+    zipfile.ZipFile(tmp_path / "bare.zip").extractall(tmp_path / "bare")
+    with tarfile.open(tmp_path / "bare.tar", "w") as archive:
+        archive.add(tmp_path / "bare", ".")
+    for name in ("bare.zip", "bare", "bare.tar", "broken.zip"):
+        Here.looked_at.clear()
+        prepare(tmp_path / name, tmp_path / "out" / f"{name}.zip", size=16, rules=EASY).run()
+        assert len(Here.looked_at) == 3
 
 
 def test_a_crawl_brings_fields_licence_and_address_and_only_its_own_files(photos, tmp_path):
@@ -530,6 +600,56 @@ def test_large_photos_without_a_face_are_decoded_larger(tmp_path, size, shapes):
         x, y, width, height = outcome.record["faces"][0]["box"]
         assert (x, y) == pytest.approx((0.2 * size[0], 0.2 * size[1]), rel=0.01)
         assert (width, height) == pytest.approx((0.6 * size[0], 0.7 * size[1]), rel=0.01)
+
+
+def test_a_long_photo_that_shows_no_face_is_not_decoded_larger(tmp_path):
+    """Its longer side has already as many pixels as finding needs."""
+    finder = Sharp()
+    for number, size in enumerate([(4000, 1400), (2000, 1500)]):
+        Image.new("RGB", size).save(tmp_path / f"{number}.jpg")
+        with Reader(tmp_path) as reader:
+            file = Input(f"{number}.jpg", None, "")
+            record = extract(file, reader, finder, CropConfig((64,), finder="mesh")).record
+        assert record["reason"] == "no-face"
+    assert finder.shapes == [(700, 2000), (750, 1000), (1500, 2000)]
+
+
+class Far(Everywhere):
+    """A finder that sees one face of a sixth of the picture's width in its middle."""
+
+    def find(self, image, *, most=8):
+        (face,) = super().find(image)
+        height, width = image.shape[:2]
+        to = lambda x, y: (width / 2 + (x - width / 2) / 6, height / 2 + (y - height / 2) / 6)  # noqa: E731
+        box = (*to(*face.box[:2]), face.box[2] / 6, face.box[3] / 6)
+        return [Face(box, face.size / 6, 0.9, *(to(*place) for place in face.landmarks.values()))]
+
+
+@pytest.mark.slow
+def test_a_crop_that_needs_more_pixels_is_cut_from_the_photo_decoded_larger(tmp_path):
+    """As sharp as one from a PNG of the same pixels, which is always decoded whole."""
+    rows = np.random.default_rng(0).integers(40, 220, (650, 975, 3), np.uint8)
+    image = Image.fromarray(rows).resize((1950, 1300), Image.Resampling.NEAREST)
+    image.save(tmp_path / "a.jpg", quality=100, subsampling=0)
+    image.save(tmp_path / "a.png", compress_level=0)
+    soft = Image.fromarray(rows).resize((1950, 1300), Image.Resampling.BICUBIC)
+    soft.save(tmp_path / "soft.png", compress_level=0)
+    crops = {}
+    for name in ("a.jpg", "a.png", "soft.png"):
+        with Reader(tmp_path) as reader:
+            outcome = extract(Input(name, None, ""), reader, Far(), CropConfig((256,)))
+        crops[name] = read_picture(outcome.crops[0, 256, ""]).astype(float)
+    lost = {name: np.abs(crop - crops["a.png"]).mean() for name, crop in crops.items()}
+    assert lost["a.jpg"] < 0.25 * lost["soft.png"], lost
+
+
+def test_copies_that_were_prepared_long_ago_go_by_what_was_measured_then():
+    """Detail of its own counts, and less of it where it fills less of the face's size."""
+    assert copy_quality({"face_size": 100, "real_size": 25, "sharpness": 0.5}) == pytest.approx(12.5)
+    assert copy_quality({"face_size": 100, "real_size": 100, "sharpness": 1}) == pytest.approx(110)
+    assert copy_quality({"crop_side": 100, "real_size": 400}) == pytest.approx(360)
+    assert copy_quality({"face_size": 100, "sharpness": 0.5}) == 0.5
+    assert copy_quality({"face_size": 100}) == 100
 
 
 def test_finders_that_see_nothing_small_are_not_asked_twice(tmp_path):

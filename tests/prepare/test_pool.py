@@ -1,12 +1,23 @@
 """Workers that crash, hang or never start."""
 
+import json
+import resource
+import signal
+import socket
 import sys
 import textwrap
+from dataclasses import asdict
+from multiprocessing.connection import Connection
 
+import numpy as np
 import pytest
 
 from mien.core.errors import MienError
+from mien.core.packed import encode_png
+from mien.prepare import worker
+from mien.prepare.extract import CropConfig
 from mien.prepare.pool import Pool
+from mien.prepare.store import Store
 
 STAND_IN = """
 import json, os, sys, time
@@ -110,3 +121,76 @@ def test_worker_that_cannot_start_is_explained():
 def test_nothing_to_do():
     with Pool({}, count=2, command=["/no/such/program"]) as pool:
         assert list(pool.run([])) == []
+
+
+class Dislikes:
+    """A finder that fails on dark pictures and sees no face in others."""
+
+    name = "dislikes"
+
+    def find(self, image, *, most=8):
+        if image.mean() < 50:
+            raise ValueError("a picture\n of which it knows nothing")
+        return []
+
+
+def answered(folder, names):
+    """What a worker in this process answers to tasks that all wait for it."""
+    ours, theirs = socket.socketpair()
+    link = Connection(ours.detach())
+    setup = {"source": str(folder), "store": str(folder / ".store"), "config": asdict(CropConfig((16,)))}
+    tasks = ({"name": name, "at": None, "key": name} for name in names)
+    for message in (setup, *tasks):
+        link.send_bytes(json.dumps(message).encode())
+    with socket.socket(fileno=link.fileno()) as end:
+        end.shutdown(socket.SHUT_WR)
+        end.detach()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        worker.main(theirs.detach(), Dislikes())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert json.loads(link.recv_bytes()) == {"ready": True}
+    answers = [json.loads(link.recv_bytes()) for _ in names]
+    link.close()
+    return answers
+
+
+def photo(path, value):
+    path.write_bytes(encode_png(np.full((40, 40, 3), value, np.uint8)))
+
+
+def test_a_worker_stores_what_it_found_and_answers_what_the_next_run_shall_try_again(tmp_path):
+    """A file that is gone, or on which something of ours fails, costs itself and is not stored."""
+    photo(tmp_path / "light.png", 200)
+    photo(tmp_path / "dark.png", 0)
+    gone, failed, found = answered(tmp_path, ["gone.png", "dark.png", "light.png"])
+    assert found == {}
+    assert (gone["source"], gone["sha256"], gone["verdict"]) == ("gone.png", None, "dropped")
+    assert (failed["source"], failed["sha256"], failed["verdict"]) == ("dark.png", None, "dropped")
+    assert failed["reason"] == "failed"
+    assert failed["detail"] == "preparing it failed (ValueError: a picture of which it knows nothing)"
+    store = Store(tmp_path / ".store")
+    assert list(store.keys()) == ["light.png"]
+    assert [record["reason"] for _, record in store.records()] == ["no-face"]
+    store.close()
+
+
+def test_a_worker_that_cannot_store_says_why_to_stop(tmp_path):
+    names = [f"{number:02d}.png" for number in range(30)]
+    for name in names:  # each takes some kilobytes of the store
+        noise = np.random.default_rng(int(name[:2])).integers(60, 250, (96, 96, 3), np.uint8)
+        (tmp_path / name).write_bytes(encode_png(noise))
+    Store(tmp_path / ".store").close()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        answers = answered(tmp_path, names)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    found = answers.index(next(answer for answer in answers if answer))
+    assert 0 < found < 30
+    assert answers[found]["stop"].startswith(f"{tmp_path / '.store'}: ")
+    store = Store(tmp_path / ".store")
+    assert sorted(store.keys()) == [name for name, answer in zip(names, answers, strict=True) if not answer]
+    store.close()

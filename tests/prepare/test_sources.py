@@ -10,7 +10,7 @@ import pytest
 
 from mien.core.errors import InputError
 from mien.core.manifest import continuation
-from mien.core.packed import PackWriter, encode_png
+from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.picture import BadPicture
 from mien.datasets.opening import open_index
 from mien.prepare.prepare import open_inputs
@@ -303,3 +303,30 @@ def test_a_packed_dataset_prepared_again_keeps_who_is_shown_without_what_was_tos
         "labels": {"age": 2},
     }
     assert "left out as tossed in curate: 00000/img00000003.png" in inputs.notes
+
+
+def test_a_crawl_of_which_no_picture_is_there_is_no_source(tmp_path):
+    folder(tmp_path, "1.jpg", "2.jpg")
+    line = {"file": "gone.jpg", "page": "p", "site": "e", "record": "0", "source": "s", "fields": {}}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match=r"manifest\.jsonl names none of the 2 files in it"):
+        list_inputs(tmp_path)
+
+
+def test_a_labelled_zip_with_a_member_that_leads_out_keeps_its_other_pictures(tmp_path):
+    source = packed(
+        tmp_path / "a.zip",
+        {
+            "../out.png": b"out",
+            "0.png": b"a",
+            "1.png": b"b",
+            "dataset.json": json.dumps({"labels": [["0.png", 1], ["1.png", 0]]}).encode(),
+        },
+    )
+    with pytest.raises(InputError, match="leads out"):
+        PackReader(source)
+    inputs = list_inputs(source)
+    assert inputs.labels == {"0.png": 1, "1.png": 0}
+    with Reader(source) as reader:
+        read = {file.name: reader.read(file) for file in inputs.files if file.name in inputs.labels}
+    assert read == {"0.png": b"a", "1.png": b"b"}
