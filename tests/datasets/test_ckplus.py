@@ -206,6 +206,37 @@ def test_a_broken_file_is_named_and_costs_what_it_would_have_said(root, file, co
     assert len(open_dataset(f"ckplus:{root}")) == 6
 
 
+def test_what_is_no_frame_is_passed_over_or_named(root):
+    whole = ckplus.read(root).sequences
+    pictures = root / "cohn-kanade-images"
+    (pictures / "S005/001/notes.txt").write_text("a note")
+    (pictures / "S005/001/.hidden_00000009.png").write_bytes(b"x")
+    (pictures / "S005/001/peak.png").write_bytes(b"x")
+    (pictures / "S005/009").mkdir()
+    database = ckplus.read(root)
+    assert database.sequences == whole
+    named = {problem.where: problem.text for problem in database.problems}
+    assert named.keys() == {"cohn-kanade-images/S005/001/peak.png", "cohn-kanade-images/S005/009/"}
+    assert "no number of a frame" in named["cohn-kanade-images/S005/001/peak.png"]
+    assert named["cohn-kanade-images/S005/009/"] == "no frame in it"
+
+
+def test_the_peak_of_a_sequence_of_which_nothing_is_known_is_its_last_frame(root):
+    for kind in ("FACS", "Emotion"):
+        for path in (root / kind / "S005/001").iterdir():
+            path.unlink()
+    sequence = ckplus.read(root).sequences[0]
+    assert sequence.peak is sequence.frames[-1]
+    assert (sequence.action_units, sequence.emotion) == (None, None)
+    assert ckplus.index(root).problems == ()
+
+
+def test_folders_without_a_sequence_are_no_database(tmp_path):
+    (tmp_path / "cohn-kanade-images" / "S005").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no sequence in it, as S005/001/S005_001_00000001\.png; get CK\+"):
+        ckplus.read(tmp_path)
+
+
 def test_two_emotion_files_are_not_chosen_from(root):
     folder = root / "Emotion/S005/001"
     (folder / "S005_001_00000002_emotion.txt").write_text("3.0")

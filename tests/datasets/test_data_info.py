@@ -116,6 +116,44 @@ def test_people_on_two_sides_are_named(tmp_path, capsys):
     assert "people on several sides of its split go to train: 1 (first p1)" in said
 
 
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ([("p", "train"), ("p", "train"), ("q", "test")], "nobody is on two sides of the split"),
+        ([("", "train"), ("", "train"), ("", "test")], "whether a person is on two sides cannot be checked"),
+    ],
+    ids=["nobody", "no person known"],
+)
+def test_what_is_known_of_the_people_of_a_split_is_said(tmp_path, capsys, records, words):
+    png = encode_png(head(0, size=8))
+    with PackWriter(tmp_path / "a.zip") as writer:
+        for person, split in records:
+            writer.add_png(png, record={"split": split} | ({"person": person} if person else {}))
+    assert main(["data", "info", str(tmp_path / "a.zip")]) == 0
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
+def test_of_many_problems_the_first_fifty_are_listed(tmp_path, capsys):
+    root = labelled(tmp_path / "t")
+    with open(root / "labels.csv", "a") as table:
+        table.write("\n" + "\n".join(f"pictures/gone{at:02d}.png,3,yes,dark,p" for at in range(53)))
+    assert main(["data", "info", "--quick", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("53 problems:")
+    assert sum("gone" in line for line in lines[start + 1 : start + 51]) == 50
+    assert lines[start + 51].strip() == "and 3 more; --json names all"
+    assert len(inspect(str(root), quick=True).problems) == 53
+
+
+def test_two_folders_of_the_same_names_are_told_how_else_they_may_be_read(tmp_path):
+    root = paired_folders(tmp_path / "p")
+    as_classes, as_pairs = inspect(f"folder:{root}?size=16"), inspect(str(root))
+    assert f"taken as classes; as pairs, open pairs:{root}" in " ".join(as_classes.notes)
+    assert f"taken as pairs; as classes, open folder:{root}" in " ".join(as_pairs.notes)
+    (root / "front" / "000.png").unlink()
+    assert "taken as classes" not in " ".join(inspect(f"folder:{root}?size=16").notes)
+
+
 def test_missing_and_broken_files_are_named_and_the_exit_code_is_0(tmp_path, capsys):
     root = labelled(tmp_path / "t")
     (root / "pictures" / "0.png").unlink()
@@ -150,6 +188,11 @@ def test_json_holds_everything(tmp_path, capsys):
     assert told["sizes"] == {"48x48 RGB": 6}
     assert [label["name"] for label in told["labels"]] == ["age", "smiling", "hair"]
     assert told["problems"] == told["broken"] == []
+
+
+def test_a_layout_without_a_picture_is_bad_input(tmp_path, fails):
+    (tmp_path / "labels.csv").write_text("file,age\n")
+    assert "table: there are no pictures in it" in fails("data", "info", f"table:{tmp_path}")
 
 
 def test_what_cannot_be_recognised_is_bad_input(tmp_path, capsys):

@@ -11,6 +11,8 @@ from scipy.io import loadmat, savemat
 from contracts.dataset_contract import DatasetContract
 from layouts import mpiigaze, rendered_eyes, unityeyes
 from mien.core.errors import InputError
+from mien.core.picture import BadPicture
+from mien.datasets.index import Entry
 from mien.datasets.layouts import eyes
 from mien.datasets.layouts.eyes import gaze_angles, head_angles
 from mien.datasets.opening import open_dataset, open_index, recognise
@@ -65,6 +67,11 @@ def test_head_angles_are_those_of_the_third_column():
         assert head_angles(turn) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("turn", [(math.nan, 0, 0), (0, math.inf, 0)])
+def test_no_rotation_has_no_head_angles(turn):
+    assert head_angles(turn) == {}
+
+
 def test_unityeyes_labels_are_the_renderers_with_yaw_turned(tmp_path):
     root = unityeyes(tmp_path / "u")
     for towards, sign in (("left", -1), ("right", 1)):
@@ -109,6 +116,34 @@ def test_what_unityeyes_lacks_is_named_and_costs_one_picture(tmp_path):
     assert "not there" in named["3.jpg"]
     assert "JSON" in named["4.json"]
     assert "no direction" in named["5.json"]
+
+
+def test_notes_and_pictures_that_say_nothing_cost_one_picture_each(tmp_path):
+    root = unityeyes(tmp_path / "u")
+    (root / "1.jpg").write_bytes(b"no picture")
+    for name, field, value in (
+        ("2.json", "head_pose", "(355.0)"),
+        ("3.json", "interior_margin_2d", ["(20, 30, 9)", "(20, 40, 9)"]),
+        ("4.json", "interior_margin_2d", ["(20, 30, 9)", f"({'9' * 400}, 40, 9)"]),
+        ("5.json", "interior_margin_2d", []),
+    ):
+        note = json.loads((root / name).read_text())
+        (root / name).write_text(json.dumps(note | {field: value}))
+    index = open_index(f"eyes:{root}")
+    assert [entry.file for entry in index.entries] == ["6.jpg"]
+    named = {problem.where: problem.text for problem in index.problems}
+    assert list(named) == ["1.json", "2.json", "3.json", "4.json", "5.json"]
+    assert "1.jpg: it is no picture but text" in named["1.json"]
+    assert "'(355.0)' is no vector" in named["2.json"]
+    assert "the eye's corners are one point" in named["3.json"]
+    assert all("no note of UnityEyes" in named[f"{number}.json"] for number in range(2, 6))
+
+
+def test_an_eye_whose_place_is_not_known_is_not_cut_out(tmp_path):
+    root = unityeyes(tmp_path / "u", 2)
+    assert eyes.picture_36x60(root, open_index(f"eyes:{root}").entries[0]).shape == (36, 60)
+    with pytest.raises(BadPicture, match=r"1\.jpg: where the eye is in it is not known"):
+        eyes.picture_36x60(root, Entry("1.jpg"))
 
 
 def test_36x60_pictures_are_not_scrambled(tmp_path):
@@ -158,9 +193,49 @@ def test_people_are_kept_apart(tmp_path):
 
 
 def test_one_frame_keeps_its_axes(tmp_path):
-    index = open_index(f"eyes:{mpiigaze(tmp_path / 'm', frames=1)}")
+    root = mpiigaze(tmp_path / "m", frames=1)
+    index = open_index(f"eyes:{root}")
     assert len(index.entries) == 4
     assert index.problems == ()
+    whole = open_dataset(f"eyes:{root}?size=60")
+    day = loadmat(root / DAY, struct_as_record=False)["data"][0, 0]
+    flat = {
+        side: {name: getattr(getattr(day, side)[0, 0], name) for name in ("gaze", "image", "pose")}
+        for side in ("left", "right")
+    }
+    for eye in flat.values():
+        assert eye["image"].shape == (1, 36, 60)
+        eye["image"] = eye["image"][0]  # as MATLAB itself would write it
+    savemat(root / DAY, {"data": flat})
+    again = open_dataset(f"eyes:{root}?size=60")
+    assert [dict(record) | {"sha256": ""} for record in again.records] == [
+        dict(record) | {"sha256": ""} for record in whole.records
+    ]
+    assert np.array_equal(again.images(np.arange(4)), whole.images(np.arange(4)))
+
+
+@pytest.mark.parametrize(
+    ("gaze", "image", "words"),
+    [
+        (
+            2,
+            np.zeros((2, 36, 60)),
+            "expected image uint8 (N, 36, 60), gaze (N, 3); image float64 (2, 36, 60)",
+        ),
+        (3, np.zeros((2, 36, 60), np.uint8), "image uint8 (2, 36, 60), gaze (3, 3)"),
+        (2, np.zeros((2, 36, 59), np.uint8), "image uint8 (2, 36, 59), gaze (2, 3)"),
+    ],
+    ids=["numbers", "more lines of sight than pictures", "width"],
+)
+def test_arrays_of_other_shapes_are_named_and_cost_one_day(tmp_path, gaze, image, words):
+    root = mpiigaze(tmp_path / "m")
+    eye = {"gaze": [[0, 0, -1.0]] * gaze, "image": image}
+    savemat(root / DAY, {"data": {"left": eye, "right": eye}})
+    index = open_index(f"eyes:{root}")
+    assert {entry.person for entry in index.entries} == {"p01"}
+    (problem,) = index.problems
+    assert problem.where == DAY
+    assert words in problem.text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tables of labels: types, quoting, and what a wrong row costs."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from contracts.dataset_contract import DatasetContract
 from layouts import head, labelled, save
 from mien.core.errors import InputError
 from mien.datasets.opening import open_dataset, open_index, recognise
+from mien.datasets.tables import read_rows, read_text
 
 
 class TestTable(DatasetContract):
@@ -374,6 +376,24 @@ def test_pictures_by_name_in_one_json_object(write, tmp_path):
     assert recognise(tmp_path / "t") == "table"
     index = write(json.dumps({"a.png": {"age": 3}, "b.png": {"age": 4}}), "labels.json")
     assert [entry.labels for entry in index.entries] == [{"age": 3}, {"age": 4}]
+
+
+def test_one_json_object_alone_is_one_row(write):
+    index = write(json.dumps({"file": "b.png", "age": 3, "known": True}), "labels.json")
+    assert labels(index) == {"b.png": {"age": 3, "known": True}}
+
+
+def test_lists_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "labels.csv").mkdir()
+    for read in (read_text, partial(read_rows, where="labels.csv")):
+        with pytest.raises(InputError, match=r"labels\.csv: cannot be read \(Is a directory\)"):
+            read(tmp_path / "labels.csv")
+        with pytest.raises(InputError, match=r"none\.csv: cannot be read \(No such file or directory\)"):
+            read(tmp_path / "none.csv")
+    with open(tmp_path / "large.txt", "wb") as file:
+        file.truncate((512 << 20) + 1)  # a hole, which takes no place
+    with pytest.raises(InputError, match=r"large\.txt: larger than 512 MiB; that is no list"):
+        read_text(tmp_path / "large.txt")
 
 
 def test_annotations_of_coco_give_each_picture_its_one_category(write):
