@@ -1,28 +1,33 @@
 """An attribute model from training to manifest: honest figures, a report, predictions written once."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import forked
+from mien.attributes import agreement, predictions
 from mien.attributes.agreement import Number, OneOf, YesNo
 from mien.attributes.annotate import measure_faces
-from mien.attributes.predictions import given, merged, read_labels
+from mien.attributes.predictions import CHUNK, given, merged, open_model, read_labels, read_shard
 from mien.attributes.scores import AttributeExamination, evaluate, load, read
 from mien.cli import main
 from mien.core.artefacts import artefact_path
 from mien.core.checkpoint import read_header
-from mien.core.errors import InputError
+from mien.core.cluster import Cluster, Shard
+from mien.core.errors import InputError, MienError
 from mien.core.manifest import continuation, read_continuation
 from mien.core.packed import PackReader, PackWriter, encode_png
 from mien.core.run import RunFolder, find_runs
+from mien.core.storage import shared
 from mien.datasets.opening import open_dataset
 from rendered_heads import heads
 
@@ -146,6 +151,54 @@ def test_the_report_tells_the_figures_and_stands_alone(trained: tuple[RunFolder,
     assert "http" not in page.replace("http-equiv", "")
 
 
+def page_of(run: RunFolder, *more: str) -> str:
+    assert main(["report", str(run.path), *more]) == 0
+    return " ".join(run.report.read_text("utf-8").split())
+
+
+def test_a_report_says_what_is_not_measured_or_not_to_be_relied_on(tmp_path: Path) -> None:
+    """Of a run without a model yet: first nothing is known, then figures that are poor and may flatter."""
+    run = RunFolder.create(tmp_path / "runs", "attributes-faces")
+    run.write_config({"family": "attributes", "dataset": {"name": "faces"}})
+    page = page_of(run)
+    assert "How well it reads has not been measured yet." in page
+    assert "There is nothing to show without a model, its figures and the pictures." in page
+    assert "Training diverged" not in page
+    truth = np.arange(400) % 2
+    people = [str(index) for index in range(400)]
+    said = np.clip(0.08 * truth + np.random.default_rng(0).uniform(0.2, 0.7, 400), 0, 1)
+    weak = agreement.yes_no("weak", truth, said, people)
+    assert weak.auc is not None
+    assert 0.5 < weak.auc.low < weak.auc.value < 0.7
+    AttributeExamination(
+        model_id="attributes-0",
+        nimg=1000,
+        dataset_name="faces",
+        dataset_hash="0" * 64,
+        how="some that people who know no names might flatter",
+        num_pictures=400,
+        num_people=400,
+        readings=(weak,),
+    ).append(run)
+    run.append_log({"event": "rescue", "kind": "nan", "text": "went back", "nimg": 1000})
+    page = page_of(run)
+    assert "not been measured" not in page
+    assert f"On other pictures its mean AUC is {weak.auc.value:.3f}, over 1 labels" in page
+    assert f"Read poorly: weak {weak.auc.value:.2f}." in page
+    assert "These pictures are some that people who know no names might flatter." in page
+    assert "No person is known, so the same face may be on both sides; the figures may flatter." in page
+    assert "Training diverged on the way; see the warnings." in page
+
+
+def test_a_report_without_the_pictures_shows_no_mistakes_and_says_why(
+    trained: tuple[RunFolder, Path], tmp_path: Path
+) -> None:
+    run = RunFolder.open(Path(shutil.copytree(trained[0].path, tmp_path / "run")))
+    page = page_of(run, "--data", str(tmp_path / "gone.zip"))
+    assert re.search(r"The pictures are not at hand: [^<]*gone\.zip: ", page)
+    assert "Not told from guessing: coin." in page  # what was measured stays
+
+
 @pytest.mark.parametrize(
     "verb", [["generate", "--out", "x"], ["evaluate", "--data", "DATA", "--metric", "swd"]]
 )
@@ -214,6 +267,39 @@ def test_annotating_again_writes_nothing_and_a_stopped_one_is_finished(copied: t
         json.dumps(json.loads(line)) for line in lines
     }
     assert read_labels(data, model, again=True) == (420, 420)
+
+
+class AsWorkers:
+    """Does a cluster's work in this process, with arguments that went over the wire."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[str], list[int]]] = []
+
+    def map(self, function: Callable[..., Any], shards: Iterable[Shard]) -> Iterator[Any]:
+        for shard in shards:
+            setup, indexes = json.loads(json.dumps(shard.arguments))
+            self.asked.append((setup, indexes))
+            yield function(setup, indexes)
+
+
+@pytest.mark.slow
+def test_what_workers_read_is_what_is_read_here_and_of_the_same_model_and_pictures(
+    copied: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, data = copied
+    alone, pool = Path(shutil.copy(data, tmp_path / "alone.zip")), AsWorkers()
+    assert read_labels(alone, model) == read_labels(data, model, pool=cast(Cluster, pool)) == (420, 420)
+    assert continuation(alone).read_text().splitlines() == continuation(data).read_text().splitlines()
+    assert [len(indexes) for _, indexes in pool.asked] == [CHUNK, 420 - CHUNK]
+    setup = pool.asked[0][0]
+    write_blobs(data, count=30, seed=5)
+    predictions._opened.cache_clear()  # as in a process that opens it for the first time
+    with pytest.raises(MienError, match=r"blobs\.zip: other pictures on a worker than here"):
+        read_shard(setup, [0])
+    name = load(model).model
+    with pytest.raises(MienError, match="another model on a worker than here"):
+        open_model(str(alone), *shared(model), name + "x", "cpu")
+    assert len(open_model(str(alone), *shared(model), name, "cpu")([3, 1])) == 2
 
 
 def test_each_label_says_which_model_gave_it_last(copied: tuple[Path, Path], tmp_path: Path) -> None:
