@@ -1,6 +1,7 @@
 """The folder that a crawl fills, without a crawl."""
 
 import os
+import resource
 
 import pytest
 from loopback import jpeg, lines, site_text
@@ -107,6 +108,42 @@ def test_a_cut_line_is_dropped_and_a_damaged_one_is_passed_over(tmp_path):
         assert list(file.read()) == [{"a": 1}, {"c": 3}]
         file.append({"e": 5})
     assert path.read_bytes().endswith(b'{"c":3}\n{"e":5}\n')
+
+
+def test_a_line_that_does_not_fit_on_the_disk_is_said_and_the_whole_ones_stay(tmp_path):
+    path = tmp_path / "x.jsonl"
+    with Lines(path) as file:
+        file.append({"a": 1})
+        whole = path.read_bytes()
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 4, before[1]))
+        try:
+            for _ in range(2):  # the first is written in part, of the second there is nothing
+                with pytest.raises(MienError, match=r"x\.jsonl: no space left on disk"):
+                    file.append({"b": "more than there is room for"})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == whole + b'{"b"'
+    with Lines(path) as file:
+        assert list(file.read()) == [{"a": 1}]
+    assert path.read_bytes() == whole
+
+
+def test_lists_that_cannot_be_opened_are_named(tmp_path):
+    (tmp_path / "manifest.jsonl").mkdir()
+    with pytest.raises(MienError, match=r"manifest\.jsonl: cannot write there \(Is a directory\)"):
+        Store.opened(tmp_path, SITE).__enter__()
+
+
+def test_what_could_not_be_read_of_a_field_stands_beside_the_fields(tmp_path):
+    task = picture_task("a", age=30)
+    unread = PageRecord("b", "https://example.org/b", task.record.pictures, {"age": None}, {"height": "tall"})
+    with Store.opened(tmp_path, SITE) as store:
+        store.add(task, jpeg(1))
+        store.add(PictureTask(unread, 1), jpeg(2))
+    first, second = lines(tmp_path / "manifest.jsonl")
+    assert "unread" not in first
+    assert (second["fields"], second["unread"]) == ({"age": None}, {"height": "tall"})
 
 
 def test_a_folder_is_for_one_process_at_a_time_and_must_be_writable(tmp_path):

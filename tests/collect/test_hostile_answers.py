@@ -1,6 +1,7 @@
 """Answers made to hurt: each costs itself, is named, is capped, and the rest is collected."""
 
 import gzip
+import hashlib
 import io
 import struct
 import time
@@ -282,6 +283,47 @@ def test_an_address_cannot_steer_the_terminal(tmp_path):
         result = collect(site_text(server.url("/")), tmp_path / "out")
     assert "/?[2Jx.jpg: the server answers 404" in result.stdout
     assert "\x1b" not in result.stdout
+
+
+def test_what_several_lists_name_is_asked_for_once(tmp_path):
+    """A page on two lists, and a picture of two records that is none."""
+    lists = "<a class=list href=/more>more</a><a class=page href=/p1>one</a><a class=page href=/p2>two</a>"
+    routes = {
+        "/": lists,
+        "/more": lists + "<a class=page href=/p3>three</a>",
+        **{f"/p{n}": item(f"r{n}", "/none.jpg" if n < 3 else "/3.jpg") for n in (1, 2, 3)},
+        "/none.jpg": HTML,
+        "/3.jpg": jpeg(3),
+    }
+    pages = 'pages = ["a.page"]'
+    with serving(routes) as server:
+        result = collect(site_text(server.url("/"), pages=pages), tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert sorted(server.asked) == sorted(["/robots.txt", *routes])
+    assert [line["record"] for line in manifest(tmp_path / "out")] == ["r3"]
+    skipped = [line for line in lines(tmp_path / "out" / "skipped.jsonl") if line["kind"] == "picture"]
+    assert {(line["record"], line["reason"]) for line in skipped} == {
+        ("r1", "not-a-picture"),
+        ("r2", "not-a-picture"),
+    }
+
+
+def test_a_folder_that_cannot_take_a_picture_ends_the_crawl_in_one_line(tmp_path):
+    """Another picture is no reason to go on: the next one would fail as well."""
+    pictures = {f"/{n}.jpg": jpeg(n) for n in range(3)}
+    hashed = hashlib.sha256(pictures["/1.jpg"]).hexdigest()[:2]
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (tmp_path / "out" / "pictures" / hashed).write_text("no folder")
+    routes = {"/": "".join(item(f"r{n}", f"/{n}.jpg") for n in range(3))} | pictures
+    with serving(routes) as server:
+        result = collect(site_text(server.url("/")), tmp_path / "out")
+        asked = server.asked
+    assert result.returncode == 1
+    assert result.stderr.startswith("mien: ")
+    assert "cannot write there (File exists)" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert [line["record"] for line in manifest(tmp_path / "out")] == ["r0"]
+    assert "/2.jpg" not in asked
 
 
 def test_what_was_refused_for_good_is_not_asked_again_unless_told_to(tmp_path):
