@@ -65,6 +65,29 @@ def test_wrong_output_is_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
     assert str(caught.value).startswith(f"{path}: ")
 
 
+def test_latents_that_do_not_fit_are_named_and_not_drawn(tmp_path: Path) -> None:
+    path = pictures(tmp_path / "g.onnx", 3, 8, 8)
+    with pytest.raises(InputError, match="it cannot be run") as caught:
+        OnnxGenerator(path)(torch.randn(1, 5))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_generator_of_ours_is_named(tmp_path: Path) -> None:
+    """Also where it was made just now, and is not tried apart first."""
+    other, broken = pictures(tmp_path / "other.onnx", 3, 8, 8), tmp_path / "broken.onnx"
+    model = onnx.load(other)
+    del model.metadata_props[:]
+    onnx.save(model, other)
+    broken.write_bytes(b"not onnx")
+    for trusted in (False, True):
+        with pytest.raises(InputError, match=r"other\.onnx: an ONNX file, but not a generator exported by"):
+            OnnxGenerator(other, trusted=trusted)
+        with pytest.raises(InputError, match=r"broken\.onnx: not an ONNX file") as caught:
+            OnnxGenerator(broken, trusted=trusted)
+        assert "\n" not in str(caught.value)
+
+
 def _huge(path: Path) -> Path:
     return pictures(path, 3, 100_000, 100_000)  # 120 GB
 

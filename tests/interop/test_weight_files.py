@@ -20,6 +20,7 @@ from mien.interop.weight_files import (
     torch_depthwise,
     torch_kernel,
 )
+from mien.nn.face_resnet import FaceResNet
 
 
 def manifest(*weights):
@@ -122,6 +123,24 @@ def test_a_dlib_file_is_read_to_the_bit():
         dlib_vectors(data[:5000], [4736])
     with pytest.raises(InputError, match="no matrix"):
         dlib_matrix(data[:-1], 256, 128)
+
+
+def test_the_identity_network_is_read_from_dlibs_own_file():
+    """Convolutions (kernel and bias in one tensor) and affine layers take turns, the stem first."""
+    network = FaceResNet()
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    rng = np.random.default_rng(5)
+    arrays = {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
+    data = b"\x01\x01loss_metric_2"
+    for unit in range(29):
+        part = {name: arrays[f"units.{unit}.{name}"] for name in ("weight", "bias", "gain", "shift")}
+        for pair in (("weight", "bias"), ("gain", "shift")):
+            vector = np.concatenate([part[name].ravel() for name in pair])
+            data += dlib_tensor(vector, (vector.size, 1, 1, 1)) + b"\x04name"
+    found = identity_dlib(data + dlib_tensor(arrays["embedding"], (256, 128, 1, 1)))
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 def test_kernels_turn_as_torch_has_them():

@@ -1,11 +1,13 @@
 """What `mien doctor` says of a machine."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mien.core.errors import InputError
 from mien.core.events import Notice, Table
 from mien.scale import doctor as module
 from mien.scale.doctor import advice, doctor
@@ -48,6 +50,40 @@ def test_it_shows_tables(quick: Path) -> None:
     (row,) = [row for row in speed.rows if row[0].startswith("train")]
     assert float(row[1]) / float(row[2]) == pytest.approx(float(row[3]), abs=0.01)
     assert [event.text for event in said if isinstance(event, Notice)] == report["advice"]
+
+
+@pytest.mark.slow
+def test_a_copy_without_a_generator_measures_the_rest(
+    quick: Path, monkeypatch: pytest.MonkeyPatch, assets: Path
+) -> None:
+    speed_of = module.speeds()
+    assert len(speed_of) == 4
+    assert not any(name.startswith("draw") for name in speed_of)
+    assert all(value > 0 for value in speed_of.values())
+
+
+@pytest.mark.slow
+def test_what_trains_fastest_is_found_by_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The precision is probed for the model that an image's memory is told of."""
+    monkeypatch.setattr(module, "_SECONDS", 0.0)
+    monkeypatch.setattr(module, "cores", lambda: 1)
+    found = module.fit()
+    assert found["threads"] == 1
+    assert list(found["images_a_second_by_threads"]) == ["1"]
+    assert found["precision"] in ("fp32", "bf16")
+    assert found["bytes_an_image"] > 100_000
+
+
+def test_a_folder_that_cannot_take_the_test_file_is_named(quick: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(InputError) as caught:
+            module._disk_seconds()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == f"{quick}: cannot be written (File too large); go to a folder of yours"
+    assert list(quick.iterdir()) == []
 
 
 def test_little_room_is_said() -> None:

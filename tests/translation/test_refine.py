@@ -1,6 +1,8 @@
 """`mien train --model simgan`, `refine` and `evaluate`: from two datasets to refined pictures and figures."""
 
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +183,38 @@ def test_evaluate_says_what_changed_and_what_did_not(
 def test_a_lone_file_cannot_be_evaluated(trained: Path, fails: Callable[..., str]) -> None:
     path = RunFolder.open(run_of(trained)).newest_product("refiner")
     assert "the run's folder" in fails("evaluate", path, "--data", trained / "drawn.zip")
+
+
+@pytest.mark.parametrize(
+    ("real", "data", "words"),
+    [
+        (None, "drawn.zip", "config.json: does not say which pictures were the real ones"),
+        ("gone.zip", "drawn.zip", "the real pictures that .* was trained with: .*gone.zip"),
+        ("few.zip", "few.zip", "mien: few, few: a classifier needs 10 pictures of each"),
+        ("real.zip", "few.zip", "mien: few, real: a classifier needs 10 pictures of each"),
+        ("gray.zip", "gray.zip", r"mien: gray: simgan-\w+ refines pictures of other colours"),
+        (
+            "real.zip",
+            "gray.zip",
+            "mien: gray is gray, real is in colour; both must be gray or both in colour",
+        ),
+    ],
+)
+def test_what_a_run_cannot_be_examined_with_is_named(
+    trained: Path, tmp_path: Path, fails: Callable[..., str], real: str | None, data: str, words: str
+) -> None:
+    for name in ("drawn.zip", "real.zip"):
+        shutil.copy(trained / name, tmp_path / name)
+    write_eyes(tmp_path / "few.zip", (150, 90, 60), count=9)
+    with PackWriter(tmp_path / "gray.zip") as pack:
+        for number in range(12):
+            pack.add_png(encode_png(np.full((SIZE, SIZE, 1), number, np.uint8)))
+    run = RunFolder.open(Path(shutil.copytree(run_of(trained), tmp_path / "run")))
+    config = run.read_config()
+    config["options"]["real"] = real and str(tmp_path / real)
+    run.write_config(config)
+    assert re.search(words, fails("evaluate", run.path, "--data", tmp_path / data))
+    assert RefinerExamination.newest(run) is None
 
 
 @pytest.mark.parametrize(

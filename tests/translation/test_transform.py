@@ -77,6 +77,44 @@ def test_what_cannot_be_read_costs_that_picture_alone(tmp_path: Path) -> None:
     assert [line["verdict"] for line in lines] == ["kept", "dropped", "kept"]
 
 
+@pytest.mark.parametrize("out", ["out", "out.zip"])
+def test_where_no_picture_can_be_read_nothing_is_written_and_the_first_are_named(
+    tmp_path: Path, out: str
+) -> None:
+    for number in range(7):
+        good = write(tmp_path / "in" / f"{number}.png", picture(number)).read_bytes()
+        (tmp_path / "in" / f"{number}.png").write_bytes(good[: len(good) // 2])
+    with pytest.raises(InputError, match=r"nothing could be read: .*0\.png.*; .*1\.png") as caught:
+        transform([str(tmp_path / "in")], tmp_path / out, OP)
+    assert "6.png" not in str(caught.value)
+    assert not (tmp_path / out).exists()
+
+
+def test_files_folders_and_zips_are_taken_together(tmp_path: Path) -> None:
+    with PackWriter(tmp_path / "a.zip", class_names=("dull", "bright")) as pack:
+        pack.add_png(encode_png(picture(0)), 1, {"licence": "CC0-1.0"})
+    write(tmp_path / "in/b.png", picture(1))
+    write(tmp_path / "c.png", picture(2))
+    sources = [str(tmp_path / name) for name in ("a.zip", "in", "c.png")]
+    inputs = open_inputs(sources)
+    assert [each.name for each in inputs.pictures] == ["00000/img00000000.png", "b.png", "c.png"]
+    assert inputs.class_names == ()  # of several there is no one list of labels
+    assert transform(sources, tmp_path / "out", OP) == (3, ())
+    for seed, name in enumerate(["00000/img00000000.png", "b.png", "c.png"]):
+        changed = read_picture(tmp_path / "out" / name).astype(int)
+        assert np.abs(255 - picture(seed).astype(int) - changed).max() <= 1
+
+
+def test_a_size_that_only_decoding_tells_costs_that_picture_alone(tmp_path: Path) -> None:
+    """HEIC, whose header is read by its extra alone."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.fromarray(picture(0, 64))).save(tmp_path / "large.heic")
+    write(tmp_path / "b.png", picture(1))
+    done = transform([str(tmp_path / name) for name in ("large.heic", "b.png")], tmp_path / "out", OP)
+    assert done.written == 1
+    assert done.problems == (f"{tmp_path / 'large.heic'}: it is 64x64",)
+
+
 def test_a_job_names_each_input_left_out_and_counts_the_rest(tmp_path: Path) -> None:
     good = write(tmp_path / "in/0.png", picture(0))
     (tmp_path / "in/1.png").write_bytes(good.read_bytes()[:50])

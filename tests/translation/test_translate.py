@@ -11,6 +11,7 @@ import torch
 from layouts import head, paired_folders, save
 from mien.cli import main
 from mien.core.checkpoint import load_generator, load_state, newest_state, read_header
+from mien.core.errors import InputError
 from mien.core.events import Table
 from mien.core.network import load_network
 from mien.core.packed import PackReader
@@ -159,6 +160,9 @@ def test_a_translator_that_copies_scores_as_copies_do(trained: RunFolder) -> Non
     assert right.closeness[0].ms_ssim == pytest.approx(1)
     assert (right.likeness[0].rank1.value, right.likeness[0].auc) == (1, 1)
     assert right.likeness[0].frechet == pytest.approx(0, abs=1e-3)
+    few = ArrayDataset(3, resolution=16)
+    with pytest.raises(InputError, match="3 pairs are too few to examine a model on"):
+        examine(product, EvaluationData(few, few, True, ""), [network])
     shown = [event for event in right.tables() if isinstance(event, Table)]
     assert [table.rows[0][0] for table in shown] == ["translated", "translated"]
     assert shown[0].rows[0][1].startswith("0.0% ")
