@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 import forked
 from mien.cli import _complain, main
@@ -20,6 +21,7 @@ from mien.core.checkpoint import newest_state, read_header
 from mien.core.errors import did_you_mean
 from mien.core.provenance import verify
 from mien.core.run import RunFolder, find_runs
+from mien.models import lite
 
 SMALL = [
     *("--set", "width_g=4", "--set", "width_d=4", "--set", "z_dim=8", "--set", "batch_size=250"),
@@ -368,6 +370,51 @@ def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
         assert _complain(error) == 1
         line = "mien: this machine's memory does not suffice; what is done is kept\n"
         assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("command", ["data info NAME", "generate NAME --out o", "report NAME"])
+def test_a_name_longer_than_the_system_takes_is_bad_input(fails: Fails, command: str) -> None:
+    error = fails(*command.replace("NAME", "x" * 300).split())
+    assert "File name too long" in error
+    assert "write" not in error  # nothing was to be written
+
+
+def test_an_error_of_the_system_that_nobody_explained_names_its_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(OSError, match="Not a directory") as caught:
+        (Path("/dev/null") / "x").read_bytes()
+    assert _complain(caught.value) == 1
+    assert capsys.readouterr().err == "mien: /dev/null/x: cannot write there (Not a directory)\n"
+
+
+def test_what_nobody_expected_is_one_line_with_its_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    """A defect of ours, then: the line says how to see where it is."""
+    with pytest.raises(ValidationError) as caught:
+        lite.Config(batch_size="many")
+    for error, words in (
+        (ZeroDivisionError("division\n by \x1b[31mzero"), r"ZeroDivisionError: division by \x1b[31mzero"),
+        (caught.value, "ValidationError: batch_size: many: should be "),
+    ):
+        assert _complain(error) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("mien: " + words)
+        assert said.endswith(" (--debug shows where)\n")
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["--help"], ["models"]])
+def test_a_reader_that_leaves_ends_a_command_without_a_word(command: list[str]) -> None:
+    """As in `mien models | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "mien", *command], stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_of_names_begun_alike_the_zip_is_meant(tmp_path: Path) -> None:

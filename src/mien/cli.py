@@ -3,6 +3,7 @@
 Commands are named by strings and imported when they are called, so that `mien --help` answers at once.
 """
 
+import errno
 import gc
 import inspect
 import os
@@ -301,7 +302,10 @@ def _complain(error: Exception) -> int:
     from mien.terminal import escaped, say
 
     if isinstance(error, OSError) and isinstance(error.filename, str):
-        error = explain(error, Path(error.filename))
+        if error.errno == errno.ENAMETOOLONG:  # what is written says so by itself: this was to be found
+            error = InputError(f"{error.filename}: {error.strerror}")
+        else:
+            error = explain(error, Path(error.filename))
     if isinstance(error, MienError):
         if error.raised_by_all and not _speaks():
             return error.exit_code
