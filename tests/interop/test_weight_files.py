@@ -127,20 +127,29 @@ def test_a_dlib_file_is_read_to_the_bit():
 
 def test_the_identity_network_is_read_from_dlibs_own_file():
     """Convolutions (kernel and bias in one tensor) and affine layers take turns, the stem first."""
-    network = FaceResNet()
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     rng = np.random.default_rng(5)
-    arrays = {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
-    data = b"\x01\x01loss_metric_2"
-    for unit in range(29):
-        part = {name: arrays[f"units.{unit}.{name}"] for name in ("weight", "bias", "gain", "shift")}
-        for pair in (("weight", "bias"), ("gain", "shift")):
-            vector = np.concatenate([part[name].ravel() for name in pair])
+    arrays, data = {}, b"\x01\x01loss_metric_2"
+    for index, unit in enumerate(FaceResNet().units):
+        wide = unit.out_channels
+        shapes = {"weight": tuple(unit.weight.shape), "bias": (wide,), "gain": (wide,), "shift": (wide,)}
+        own = {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
+        for first, second in (("weight", "bias"), ("gain", "shift")):
+            vector = np.concatenate([own[first].ravel(), own[second]])
             data += dlib_tensor(vector, (vector.size, 1, 1, 1)) + b"\x04name"
+        arrays |= {f"units.{index}.{name}": array for name, array in own.items()}
+    arrays["embedding"] = rng.random((256, 128), np.float32)
     found = identity_dlib(data + dlib_tensor(arrays["embedding"], (256, 128, 1, 1)))
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
+    network = FaceResNet()
+    network.load_published({name: torch.from_numpy(array) for name, array in found.items()})
+    x = torch.randn(1, 32, 5, 5)
+    weight, bias, gain, shift = (
+        torch.from_numpy(arrays[f"units.1.{name}"]) for name in ("weight", "bias", "gain", "shift")
+    )
+    expected = torch.conv2d(x, weight, bias, padding=1) * gain.view(-1, 1, 1) + shift.view(-1, 1, 1)
+    torch.testing.assert_close(network.units[1](x), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_kernels_turn_as_torch_has_them():

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import mien
 from mien.cli import main
+from mien.core.checkpoint import newest_state
 from mien.core.errors import InputError
+from mien.core.events import Event, Notice, Progress
 from mien.core.run import RunFolder, find_runs
 from mien.models import lite
 from mien.training.command import TrainOptions
@@ -174,3 +178,32 @@ def test_a_budget_in_images_or_on_a_gpu_has_no_minutes() -> None:
     assert core_minutes(TrainOptions(), cpu) == 60 * cores
     assert core_minutes(TrainOptions(kimg=5), cpu) == float("inf")
     assert core_minutes(TrainOptions(minutes=5), gpu) == float("inf")
+
+
+@pytest.mark.slow
+def test_leaving_the_loop_over_events_saves_what_was_learnt() -> None:
+    """Also where no budget is given, which would be minutes: the run goes on from there."""
+    steps: list[Progress] = []
+    for event in mien.train("faces", model="lite", set={"width_g": 4, "width_d": 4}, device="cpu"):
+        steps += [event] if isinstance(event, Progress) and event.what == "training" else []
+        if len(steps) == 2:
+            break
+    (run,) = find_runs(Path("runs"))
+    found = newest_state(run.path, report=pytest.fail)
+    assert found is not None
+    reached = found[1]["counters"]["nimg"]
+    assert steps[1].done <= reached < steps[1].total
+    events: list[Event] = []
+    mien.train(resume=run.path, kimg=(reached + 1) / 1000).run(events.append)
+    assert any(
+        isinstance(event, Notice) and f"goes on at {reached / 1000:.1f} kimg" in event.text
+        for event in events
+    )
+
+
+@pytest.mark.slow
+def test_tensorboard_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, fails: Fails) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    error = fails(*TRAIN, "--kimg", "1", "--tensorboard")
+    assert "--tensorboard needs TensorBoard; " in error
+    assert "[track]" in error

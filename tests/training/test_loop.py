@@ -202,6 +202,16 @@ def test_memory_for_no_image_at_all_is_said(error: Exception) -> None:
         next(train(Training(model, 0, CPU), stream, Budget()))
 
 
+def test_an_error_that_is_not_of_memory_stays_what_it_is() -> None:
+    model = Hungry()
+    model.most, model.error = 4, RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    training = Training(model, 0, CPU)
+    stream = Stream(ArrayDataset(), seed=0, mirror=True, labels=False, device=CPU)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        next(train(training, stream, Budget()))
+    assert training.fits is None  # no smaller parts were tried
+
+
 def test_labels_go_with_their_part() -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from contracts.family_contract import assert_same
 from mien.core.checkpoint import load_state
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.provenance import verify
 from mien.core.run import RunFolder
 from mien.core.types import Batch, Phase, Progress
@@ -22,6 +22,7 @@ from mien.training.monitor import Limits, Notice
 from mien.training.order import Stream
 from mien.training.outputs import is_grid_due
 from mien.training.session import DivergedError, Session
+from mien.training.states import States
 from pictures import ArrayDataset
 
 CPU = torch.device("cpu")
@@ -141,6 +142,38 @@ def test_another_familys_checkpoint_is_refused(tmp_path: Path) -> None:
     _, other = session(tmp_path, kimg=1, family="dcgan")
     with pytest.raises(InputError, match="checkpoint of the family 'lite'"):
         other.resume(pytest.fail)
+
+
+def test_a_state_of_another_configuration_is_refused_and_nothing_is_removed(tmp_path: Path) -> None:
+    _, running = session(tmp_path, kimg=1)
+    running.resume(pytest.fail)
+    list(running.events())
+    wider = lite.build(SMALL.model_copy(update={"width_g": 8}), ArrayDataset(resolution=8).spec)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    _, other = session(tmp_path, kimg=1, trainable=wider)
+    with pytest.raises(
+        InputError, match=r"state-000001\.pt: does not fit this run's configuration"
+    ) as caught:
+        other.resume(pytest.fail)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_rescue_passes_over_damaged_states_and_says_where_none_is_left(tmp_path: Path) -> None:
+    training, running = session(tmp_path, kimg=3)
+    running.resume(pytest.fail)
+    list(running.events())
+    states = States(RunFolder(tmp_path), training, family="lite")
+    newest, first = tmp_path / "state-000002.pt", tmp_path / "state-000001.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    states.roll_back(2500)  # 2 kimg would be the newest before it
+    assert training.nimg == 1000
+    assert sorted(path.name for path in tmp_path.glob("state-*.pt")) == ["state-000001.pt"]
+    assert not (tmp_path / "generator-000003.safetensors").exists()
+    first.write_bytes(b"")
+    with pytest.raises(MienError, match="no training state is left to return to; start anew with --new"):
+        states.roll_back(2500)
+    assert training.nimg == 1000
 
 
 class Poisoned(lite.Lite):
