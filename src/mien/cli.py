@@ -319,7 +319,3 @@ def _complain(error: Exception) -> int:
     reason = escaped(" ".join(reason.split()))
     say(Console(stderr=True), f"mien: {type(error).__name__}: {reason} (--debug shows where)")
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,8 @@
 """Work tried in a copy of the process: what it says comes back, what it takes does not."""
 
+import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -47,6 +49,33 @@ def test_time_is_limited(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits.Limits, "of", lambda *_: Limits(1 << 30, 0, 1, 0))
     with pytest.raises(InputError, match="it took more than 0 s"):
         try_apart(file, lambda: time.sleep(60))
+
+
+def test_an_interrupt_here_ends_the_copy_too(file: Path) -> None:
+    """As Ctrl-C while a large file is tried: the copy would go on by itself for a minute."""
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    def work() -> None:
+        file.with_name("pid").write_text(str(os.getpid()))
+        state = Path(f"/proc/{os.getppid()}/stat")
+        while state.read_text().rpartition(")")[2].split()[0] != "S":  # until it waits
+            time.sleep(0.01)
+        os.kill(os.getppid(), signal.SIGUSR1)
+        time.sleep(60)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(Interrupted):
+            try_apart(file, work)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.with_name("pid").read_text()), 0)
 
 
 def test_within_a_sandbox_the_work_is_not_tried_again(file: Path) -> None:

@@ -7,12 +7,14 @@ import signal
 import socket
 import sys
 import threading
+import webbrowser
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 from raters import Rater, client_of, design_of, fill_folder, make_study, running, serving, sets_by_name
 from sqlalchemy import select
@@ -22,7 +24,8 @@ from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Notice
 from mien.core.picture import decode
 from mien.core.provenance import Provenance, save_picture
-from mien.reports.serving import bound
+from mien.reports.serving import address_of, bound, host_names
+from mien.reports.serving import serve as serve_pages
 from mien.study.commands import new, results, serve
 from mien.study.design import KINDS, read_design
 from mien.study.loaded import Study
@@ -104,6 +107,55 @@ def test_a_second_server_is_refused_and_the_first_goes_on(database: str, tmp_pat
             assert client.get("study").status_code == 200
     with running(place):  # and after the first is gone
         pass
+
+
+def test_a_server_answers_to_its_own_names_and_to_any_where_those_are_unknown() -> None:
+    own = {"127.0.0.1", "localhost", "::1"}
+    assert host_names("127.0.0.1") == own
+    assert host_names("Faces.Example", ("WWW.faces.example",)) == own | {"faces.example", "www.faces.example"}
+    assert host_names("192.0.2.7") == own | {"192.0.2.7"}
+    assert host_names("0.0.0.0") is None
+    assert host_names("::") is None
+    assert host_names("0.0.0.0", ("faces.example",)) == own | {"0.0.0.0", "faces.example"}
+
+
+def test_the_address_that_is_shown_can_be_opened_elsewhere() -> None:
+    with bound("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        assert address_of("127.0.0.1", listener) == f"http://127.0.0.1:{port}/"
+        assert address_of("localhost", listener) == f"http://localhost:{port}/"
+        for everywhere in ("0.0.0.0", "::"):
+            assert address_of(everywhere, listener) == f"http://{socket.gethostname()}:{port}/"
+        assert address_of("::1", listener) == f"http://[::1]:{port}/"
+
+
+def test_a_page_is_opened_in_the_browser_and_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers: list[uvicorn.Server] = []
+    answers: list[tuple[str, str]] = []
+    readers: list[threading.Thread] = []
+
+    def made(config: uvicorn.Config) -> uvicorn.Server:
+        servers.append(uvicorn.Server(config))
+        return servers[0]
+
+    def read(url: str) -> None:
+        answers.append((url, httpx.get(url, timeout=60).text))
+        servers[0].should_exit = True
+
+    def browser(url: str) -> None:
+        readers.append(threading.Thread(target=read, args=(url,)))
+        readers[0].start()
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": f"at {scope['path']}".encode()})
+
+    monkeypatch.setattr(webbrowser, "open", browser)
+    with bound("127.0.0.1", 0) as listener:
+        address = address_of("127.0.0.1", listener) + "secret/"
+        serve_pages(page, listener, open_at=address, server=made)
+    readers[0].join()
+    assert answers == [(address, "at /secret/")]
 
 
 def test_answers_do_not_wait_for_the_browser_to_acknowledge_their_header() -> None:
