@@ -1,6 +1,7 @@
 """Several processes that train together, without a launcher: for tests."""
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -47,11 +48,14 @@ class Ranks:
         return answers
 
     def close(self) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
         for end in self._ends:
-            end.close()
+            end.close()  # at which they end by themselves
+        for process in self._processes:
+            try:
+                process.wait(_PATIENCE / 10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self._folder.cleanup()
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import mien
+from mien.core.events import Event
+from mien.core.events import Notice as Said
 from mien.core.run import RunFolder
 from mien.models import lite
 from mien.training.loop import Budget, Step, Training
@@ -13,6 +16,7 @@ from mien.training.monitor import Limits, Notice
 from mien.training.order import Stream
 from mien.training.session import DivergedError, Session
 from pictures import ArrayDataset
+from test_cli import pictures
 
 CPU = torch.device("cpu")
 # The recipe known to diverge at 64 px (penalty every 8 steps in bfloat16, gamma 1), at a size and a learning
@@ -77,3 +81,28 @@ def test_real_divergence_is_caught_and_handled(tmp_path: Path) -> None:
     rescues = [notice for notice in notices if notice.kind == "rescue"]
     assert 1 <= len(rescues) <= 3
     assert all(rescue.nimg <= notices[0].nimg for rescue in rescues[:1])
+
+
+@pytest.mark.slow
+def test_who_trains_is_told_of_a_divergence_and_its_rescue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As warnings, at the time of the run at which they were seen; the log has the same."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    pictures(tmp_path / "faces")
+    events: list[Event] = []
+    options = {"set": {"width_g": 4, "width_d": 4, "z_dim": 8, "batch_size": 50, "lr": 1.0}, "kimg": 1}
+    run = mien.train("faces", model="lite", device="cpu", precision="fp32", start="none", **options).run(
+        events.append
+    )
+    told = [
+        (event.tone, event.text) for event in events if isinstance(event, Said) and " kimg: " in event.text
+    ]
+    logged = [record for record in run.read_log() if record.get("event") in ("warning", "rescue")]
+    assert {record["event"] for record in logged} == {"warning", "rescue"}
+    assert [text for _, text in told] == [
+        f"{each['nimg'] / 1000:.1f} kimg: {each['text']}" for each in logged
+    ]
+    assert ("warning" if logged[-1]["event"] == "rescue" else "error") == told[-1][0]
+    assert any("learning rate x0.5" in text for _, text in told)
