@@ -46,6 +46,13 @@ def told_apart() -> dict[str, Any]:
         ranks.check_alike("faces.zip", {"data": "a", "version": f"1.{ranks.rank()}"})
     with pytest.raises(InputError, match="a batch of 1 images is too small for 2 processes"):
         ranks.share_of(1)
+    share = ranks.share_of(5)
+    with ranks.sharing(share):
+        assert ranks.rows(5) == slice(share.start, share.start + share.own)
+        with pytest.raises(ValueError, match="a batch of 4 rows, and the ranks share 5"):
+            ranks.rows(4)
+        with pytest.raises(ValueError, match=f"4 rows, and this rank has {share.own} of 5"):
+            ranks.whole(torch.zeros(4, 2))
     number = ranks.rank()
     return {
         "by all": all_fail.value.raised_by_all,
