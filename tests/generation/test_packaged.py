@@ -101,7 +101,7 @@ def test_the_demo_shows_faces_first_and_says_when_it_has_none(assets: Path) -> N
 def test_the_demo_goes_from_rendered_people_to_a_report(
     assets: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails
 ) -> None:
-    """A tiny family in the place of the preset: it begins with the packaged model, learns, and is measured."""
+    """A tiny family in the place of the preset begins with the packaged model, learns, and is measured."""
     assert "--minutes 0.0: more than 0" in fails("demo", "--minutes", "0")
     assert not Path("demo").exists()
     monkeypatch.setitem(lite.PRESETS, "quick", CONFIG.model_copy(update={"batch_size": 8}))

@@ -204,6 +204,20 @@ def test_labels_of_a_file_by_seed(learned: Run, tmp_path: Path) -> None:
     assert any("Rare: " in line and "at least 20 are needed" in line for line in said)
 
 
+def test_labels_that_name_no_face_or_say_nothing_are_named(learned: Run, tmp_path: Path) -> None:
+    """By chance alone: the attribute is left out aloud; where that leaves none, nothing is written."""
+    path = tmp_path / "labels.csv"
+    path.write_text("file,Lit\nholiday.jpg,yes\nparty.jpg,no\n")
+    with pytest.raises(InputError, match=r"labels\.csv: none of its rows names a generated face"):
+        learned(Planted(even()), reader=(str(path),))
+    rows = [f"seed{seed:04d}.png,{'yes' if seed * 7 % 11 < 5 else 'no'}" for seed in range(300)]
+    path.write_text("\n".join(["file,Lit", *rows]))
+    said: list[str] = []
+    with pytest.raises(InputError, match="no attribute could be learnt"):
+        said += learned(Planted(even()), reader=(str(path),))[1]
+    assert not (tmp_path / "d.safetensors").exists()
+
+
 class _Unasked(Brightness):
     def read(self, images: torch.Tensor) -> np.ndarray:
         raise AssertionError("read before the names were checked")

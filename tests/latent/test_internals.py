@@ -79,3 +79,17 @@ def test_the_packaged_model_shows_its_discriminator_and_others_data_is_refused(a
     np.save(tmp_path / "large.npy", np.zeros((4, 32, 32, 3), np.uint8))
     assert "other sizes" in fails("internals", "--data", "large.npy", "--out", "q.html")
     assert not (tmp_path / "q.html").exists()
+
+
+def test_a_discriminator_that_does_not_fit_is_named_and_the_rest_is_shown(assets, tmp_path):
+    package(assets)
+    file = assets / "faces-64.discriminator.safetensors"
+    tensors, header = load_generator(file)
+    name = sorted(tensors)[0]
+    save_generator(file, {name: tensors[name]}, header)
+    result = internals(out=tmp_path / "page.html").run()
+    assert result.discriminator.startswith("the discriminator does not fit (")
+    assert "Missing key" in result.discriminator
+    page = (tmp_path / "page.html").read_text()
+    assert "saliency, generated" not in page
+    assert page.count("<svg") == 1

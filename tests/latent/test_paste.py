@@ -200,6 +200,17 @@ def test_its_own_face_put_back_changes_hardly_anything(name: str, points: np.nda
     assert difference[outside].max(initial=0) == 0, "outside the square not a bit changes"
 
 
+def test_a_face_beyond_the_picture_changes_nothing() -> None:
+    picture = heads(1)[0][0]
+    face = np.full((64, 64, 3), 200, np.uint8)
+    for away in (Square((-300.0, 80.0), (100.0, 0.0)), Square((80.0, 900.0), (70.0, 30.0))):
+        pasted = paste_face(picture, face, away, RING)
+        assert np.array_equal(pasted, picture)
+        assert pasted is not picture
+    corner = Square((-48.0, -48.0), (100.0, 0.0))  # two pixels of it, where there is no face any more
+    assert np.array_equal(paste_face(picture, face, corner, RING), picture)
+
+
 def test_a_new_face_fills_the_outline_and_takes_on_the_colours() -> None:
     picture, square = heads(1)[0][0], SQUARES["turned"]
     own = crop(picture, square, 256)

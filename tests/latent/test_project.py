@@ -1,5 +1,6 @@
 """`mien project`: what it leaves behind, for every kind of generator; stopping; bad input."""
 
+import base64
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ from mien.core.events import Event, Events, Notice, Progress
 from mien.core.image import to_float, to_hwc
 from mien.core.network import load_network
 from mien.core.packed import encode_png
-from mien.core.picture import read_picture
+from mien.core.picture import decode, read_picture
 from mien.core.provenance import SourceType, verify
 from mien.core.styles import draw_styles, sample_styles
 from mien.core.types import Spec
@@ -46,7 +48,7 @@ from mien.latent.projection.objective import viewed
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.project import generated, real
 from mien.latent.projection.projector import Saved, Starts
-from mien.latent.projection.results import Projection
+from mien.latent.projection.results import Projection, _bounded, _shown
 from mien.latent.projection.spaces import Labels, open_space
 from mien.latent.projection.targets import targets_of_seeds
 from mien.latent.vary import vary
@@ -537,6 +539,25 @@ def test_a_search_begins_at_the_samples_that_look_most_alike(models: dict[str, P
         nearest, second = far.argsort()[:2].tolist()
         assert torch.equal(first[number], samples[nearest])
         assert torch.equal(first[3 + number], samples[second])
+
+
+def test_large_pictures_are_shown_small_on_the_page() -> None:
+    """By areas, with their shape; small ones in whole pixels, and no larger."""
+    large = cv2.resize(heads(1)[0][0], (512, 512), interpolation=cv2.INTER_CUBIC)
+    shown = decode(base64.b64decode(_shown(large, "a", None).uri.partition(",")[2])).pixels
+    assert shown.shape == (256, 256, 3)
+    areas = large.reshape(256, 2, 256, 2, 3).mean((1, 3))
+    assert np.abs(shown - areas).mean() < 3, "as a WebP"
+    wide = large[:120, :, :]
+    bounded = _bounded(wide, 128)
+    assert bounded.shape == (30, 128, 3)
+    assert np.abs(bounded - wide.reshape(30, 4, 128, 4, 3).mean((1, 3))).max() <= 1
+    assert _bounded(wide, 512) is wide
+
+
+def test_a_folder_that_cannot_be_made_is_named(models: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(MienError, match=r"/proc/none.*: cannot write there"):
+        generated(models["lite"], out=Path("/proc/none/out"), seeds="0", options=QUICK).run()
 
 
 def test_a_damaged_state_is_named_and_left(models: dict[str, Path], tmp_path: Path) -> None:
