@@ -567,6 +567,19 @@ def test_pictures_have_no_path_and_metrics_that_cannot_be_had_are_named(data, tm
         _modules(["lpips"], True, said.append)
 
 
+def test_without_kernel_distances_nobody_is_ranked(run, data, tmp_path, capsys):
+    np.save(tmp_path / "pictures.npy", np.zeros((16, 32, 32, 3), np.uint8))
+    sources = [run.path, tmp_path / "pictures.npy"]
+    assert ranking(measure_all(sources, data, **CHEAP | {"metrics": ["swd"]}, num_fake=12)) == []
+    command = ["evaluate", *map(str, sources), "--data", data, "--count", "12", "--features", "vgg-random"]
+    assert main([*command, "--metric", "swd"]) == 0
+    without = capsys.readouterr().out
+    assert main([*command, "--metric", "kernel"]) == 0
+    title = ranking_table(ranking(measure_all(sources, data, **CHEAP, num_fake=12))).title
+    assert title in capsys.readouterr().out
+    assert title not in without
+
+
 def test_the_psi_curve_is_of_one_generator_alone(run, data, fails):
     for more in ((run.path,), ("--metric", "kernel"), ("--noise-baseline",)):
         error = fails("evaluate", run.path, *more, "--data", data, "--psi-curve")

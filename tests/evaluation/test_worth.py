@@ -17,7 +17,7 @@ import forked
 from drawers import PLAIN
 from mien.cli import main
 from mien.core.checkpoint import NetworkHeader, save_generator
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.types import Lesson, Spec
 from mien.datasets.opening import open_dataset
@@ -474,6 +474,25 @@ def test_what_a_synthetic_set_cannot_give_is_said(real: Path, tmp_path: Path, fa
         *("worth", "--real", real, "--label", "level", "--synthetic", f"s={same}", "--out", tmp_path / "o")
     )
     assert "--synthetic s: all of its people are among those to test on" in error
+
+
+def test_a_model_that_diverged_or_sees_one_label_alone_is_named(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even = tmp_path / "even.zip"
+    with PackWriter(even) as writer:
+        for index in range(6):
+            record = {"person": f"P{700 + index}", "labels": {"level": 50.0}}
+            writer.add_png(encode_png(np.full((8, 8, 3), index, np.uint8)), record=record)
+    plan = plan_of(real, f"even={even}")
+    alone = next(arm for arm in arms_of(plan.sets) if arm.name == "even")
+    with pytest.raises(InputError, match=r"even: its 6 pictures .* all have the same label \(seed 3\)"):
+        training_set_of(plan, alone, 3)
+    monkeypatch.setattr(worth_models, "train_and_predict", lambda *given, **named: (np.array([[np.nan]]), 7))
+    arm, unused = arms_of(plan.sets)[0], lambda *given: None
+    with pytest.raises(MienError, match="real, seed 1: training diverged; lower the rate, --set lr=0.0005"):
+        worth_models.result_of(plan, arm, 1, tmp_path, tick=unused, report=unused)
+    assert not list(tmp_path.glob("*.json"))
 
 
 def test_bad_input_is_named(real: Path, made: Path, tmp_path: Path, fails: Fails) -> None:

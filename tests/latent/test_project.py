@@ -394,6 +394,23 @@ def test_tuning_leaves_an_ordinary_generator_that_draws_the_faces_better(
 
 
 @pytest.mark.slow
+def test_tuning_a_conditional_generator_without_w_keeps_each_faces_label(tmp_path: Path) -> None:
+    model = generator_file(tmp_path, "plain", labels=("woman", "man"))
+    both = options(label=("man",), tune=True, tune_steps=30, tune_lr=3e-3)
+    plain = options(label=("man",))
+    found = generated(model, out=tmp_path / "tuned", seeds="0,1", options=both).run()
+    before = generated(model, out=tmp_path / "plain", seeds="0,1", options=plain).run()
+    for one, other in zip(found, before, strict=True):
+        assert one.codes.labels is not None
+        assert one.codes.labels.tolist() == [[0.0, 1.0]]
+        assert torch.equal(one.codes.values, other.codes.values), "the pivots stay"
+        assert one.scores.error < other.scores.error
+    tuned = Drawing.of(tmp_path / "tuned" / "tuned.safetensors", trunc=1.0, label=("man",))
+    codes = Codes.read(tmp_path / "tuned" / "seed0001" / "projected_z.npz", tuned)
+    assert alike(to_hwc(codes.draw(tuned)[0]), to_hwc(found[1].image))
+
+
+@pytest.mark.slow
 def test_it_goes_on_from_a_latent(models: dict[str, Path], tmp_path: Path) -> None:
     """From where a first projection ended, a second of few steps ends nearer than from the samples."""
     model = models["stylegan2"]

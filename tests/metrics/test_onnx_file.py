@@ -233,6 +233,22 @@ def test_an_unknown_operator_is_refused_by_either_engine(tmp_path, engine):
         open_network(str(saved(tmp_path / "bad.onnx", built)))
 
 
+def test_opencv_names_onnxruntime_where_it_cannot_run_a_file(tmp_path, monkeypatch):
+    """Its layers fit each other for 16 pixels alone, and the file leaves the size free."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["y"]),
+    ]
+    weights = {"shape": np.array([1, 3 * SIDE * SIDE]), "matrix": np.ones((3 * SIDE * SIDE, 2), np.float32)}
+    file = saved(
+        tmp_path / "own.onnx", model(shape=(1, 3, "H", "W"), nodes=nodes, weights=weights, out=(1, 2))
+    )
+    assert open_network(f"{file}?size={SIDE}").dims == 2
+    with pytest.raises(InputError, match=r"own\.onnx: OpenCV cannot (run|load) it \(.*onnxruntime may; "):
+        open_network(f"{file}?size=32")
+
+
 def test_functions_of_a_file_s_own_are_run(tmp_path):
     """Sums of squares by a function that the file defines, with a constant tensor in a node."""
     pytest.importorskip("onnxruntime")

@@ -12,7 +12,7 @@ import pytest
 from raters import Clock, Rater, client_of, make_study, serving, sets_by_name
 from sqlalchemy import func, select
 
-from mien.study import sessions
+from mien.study import enrolment, sessions
 from mien.study.enrolment import delete_participant
 from mien.study.loaded import Study
 from mien.study.records import read_records
@@ -106,6 +106,16 @@ def test_the_same_recruitment_id_resumes_where_it_stopped(site: Site) -> None:
     assert again.post("resume", recruitment="B-1") == {"link": None}
     assert site.rater(recruitment="B-1").link != first.link
     assert site.count(participants) == 2
+
+
+def test_the_same_id_at_once_in_two_tabs_is_one_participant(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither tab finds the id when it asks; the second finds it when it is its turn to write."""
+    monkeypatch.setattr(enrolment.Enrolment, "resume", lambda *given: None)
+    first, second = (site.rater(recruitment="A-17") for _ in range(2))
+    assert first.link == second.link
+    assert site.count(participants) == 1
 
 
 @study("hype-infinity", task={"trials": 4}, recruitment={"required": True})
