@@ -490,7 +490,7 @@ def test_a_model_that_diverged_or_sees_one_label_alone_is_named(
         training_set_of(plan, alone, 3)
     monkeypatch.setattr(worth_models, "train_and_predict", lambda *given, **named: (np.array([[np.nan]]), 7))
     arm, unused = arms_of(plan.sets)[0], lambda *given: None
-    with pytest.raises(MienError, match="real, seed 1: training diverged; lower the rate, --set lr=0.0005"):
+    with pytest.raises(MienError, match=r"real, seed 1: training diverged; lower the rate, --set lr=0\.0005"):
         worth_models.result_of(plan, arm, 1, tmp_path, tick=unused, report=unused)
     assert not list(tmp_path.glob("*.json"))
 

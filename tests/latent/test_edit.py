@@ -1,6 +1,5 @@
 """Edits, strips, films: what is written, that it is marked, and bad input."""
 
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ from mien.latent.layers import layer_blocks, row_groups
 from mien.latent.strips import amounts, strip, wave
 from packaged_model import CONFIG, package
 from rendered_heads import heads
-from served import started
+from served import ended_by_ctrl_c, started
 
 
 def _with_directions(model: Path) -> Drawing:
@@ -319,9 +318,8 @@ def test_the_page_is_served_until_ctrl_c(styled: tuple[Path, Drawing], tmp_path:
             drawn = read_picture(client.get("picture", params={"edit": '{"face": "latent0001"}'}).content)
             assert alike(drawn, to_hwc(drawing.faces([9])[0]))
             assert client.post("kept", json={"face": "latent0001"}).status_code == 200
-        process.send_signal(signal.SIGINT)
-        said, complaints = process.communicate(timeout=60)
-        assert process.returncode == 0
+        code, said, complaints = ended_by_ctrl_c(process)
+    assert code == 0
     assert "kept 1 faces" in said
     assert str(out / "kept") in said
     assert "Traceback" not in said + complaints

@@ -29,6 +29,7 @@ from mien.study.design import KINDS, read_design
 from mien.study.loaded import Study
 from mien.study.records import read_records
 from mien.study.store import FORMAT, Store, open_study, participants, pictures, studies, trials, votes
+from served import ended_by_ctrl_c
 
 
 def saved(place: str) -> list[tuple[str, int, Any]]:
@@ -116,9 +117,8 @@ def test_ctrl_c_ends_it_with_every_answer_on_disk(database: str, tmp_path: Path)
             rater = Rater(address, recruitment=f"id-{turn}")
             rater.run(lambda trial, sets: "real", sets_by_name(place), most=1)
             rater.client.close()
-            process.send_signal(signal.SIGINT)
-            said, complaints = process.communicate(timeout=60)
-        assert (process.returncode, complaints) == (0, "")
+            code, said, complaints = ended_by_ctrl_c(process)
+        assert (code, complaints) == (0, "")
         store = open_study(place)
         assert f"    you           {address}{Study(store).secret}/" in said
         store.close()
@@ -133,10 +133,9 @@ def test_a_study_that_has_ended_is_served_with_a_word(tmp_path: Path) -> None:
     with running(place) as (process, address):
         with client_of(address) as client:
             assert client.get("study").status_code == 200
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        code, said, _ = ended_by_ctrl_c(process)
+    assert code == 0
     assert "the study has ended (2020-01-01 00:00:00" in said
-    assert process.returncode == 0
 
 
 def test_a_database_that_fails_loses_nothing_and_is_asked_again(tmp_path: Path) -> None:
