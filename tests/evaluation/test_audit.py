@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from scipy.stats import norm, t
 from mien.cli import main
 from mien.core import artefacts
 from mien.core.errors import InputError
+from mien.core.packed import PackWriter, encode_png
+from mien.datasets.opening import open_dataset
 from mien.evaluation import copies
 from mien.evaluation import verdict as module
-from mien.evaluation.audit import audit
+from mien.evaluation.audit import _unseen, audit
 from mien.evaluation.verdict import attraction, authenticity, c_t
 from rendered_heads import small_heads
 
@@ -267,6 +270,34 @@ def test_training_images_that_draw_many_fakes_hold_a_model_back():
             (reason,) = reasons
             assert reason.startswith("a training image draws 3.5 times as many fakes as an unseen one: 80%")
             assert reason.endswith("and by chance it were 50% (p = 1e-06)")
+
+
+def test_training_images_of_one_person_cannot_stand_in_for_unseen_people(tmp_path):
+    """Of several, each has others to be compared with; of one alone nobody is left."""
+
+    def unseen(*people):
+        path = tmp_path / f"{len(set(people))}.zip"
+        with PackWriter(path) as pack:
+            for index, person in enumerate(people):
+                pixels = np.full((16, 16, 3), index, np.uint8)
+                pack.add_png(encode_png(pixels), record={"person": person})
+        train = open_dataset(str(path))
+        compared = []
+
+        class Known:
+            def nearest(self, images, *, leave_out, progress):
+                compared.append((len(images), leave_out))
+                return SimpleNamespace(distances=np.ones(len(images)), only=lambda which: which)
+
+        images = torch.zeros(len(people), 3, 16, 16, dtype=torch.uint8)
+        _unseen(Known(), train, images, None, [], lambda done, total: None)
+        return compared
+
+    with pytest.raises(InputError, match="show one person alone; give images of others as --holdout"):
+        unseen(*"PPPPPPPPPP")
+    ((count, left_out),) = unseen(*"PPPPPPQQQQ")
+    assert count == 10
+    assert sorted(map(sum, left_out.tolist())) == [4] * 4 + [6] * 6, "oneself, and others of that name"
 
 
 def test_images_of_other_sizes_are_compared_at_one():

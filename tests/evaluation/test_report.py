@@ -552,10 +552,14 @@ def test_the_first_sentence_says_what_matters_most() -> None:
     assert neighbours.memorisation([]) is None
 
 
-@pytest.mark.skipif(artefact_path("lpips-alexnet") is None, reason="the lpips-alexnet artefact is not cached")
+LPIPS = artefact_path("lpips-alexnet")
+
+
+@pytest.mark.skipif(LPIPS is None, reason="the lpips-alexnet artefact is not cached")
 def test_the_nearest_by_lpips_are_those_of_the_distance_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ratios of its root, picture by picture; of larger pictures fewer are compared, as told."""
-    monkeypatch.delenv("MIEN_CACHE")
+    assert LPIPS is not None
+    monkeypatch.setenv("MIEN_CACHE", str(LPIPS.parents[1]))
     coarse = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8), dtype=np.uint8))
     pixels = torch.nn.functional.interpolate(coarse.float(), 32, mode="bilinear").to(torch.uint8)
     samples, reals = pixels[:3], pixels[3:]
@@ -590,6 +594,19 @@ def test_the_nearest_by_lpips_are_those_of_the_distance_itself(monkeypatch: pyte
 
 
 # ---- the page, and what it does without
+
+
+def test_a_generator_that_cannot_draw_costs_only_the_samples(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: object) -> None:
+        raise RuntimeError("not enough\n memory")
+
+    monkeypatch.setattr("mien.evaluation.report.draw_samples", fails)
+    page = write_report(run.path).read_text("utf-8")
+    assert "No samples could be drawn (RuntimeError: not enough memory)." in page
+    assert "There are no samples to compare with training pictures." in page
+    assert "Loss/D/loss" in page or "<svg" in page
 
 
 def test_the_report_lands_where_it_is_asked_for(run: RunFolder, tmp_path: Path) -> None:

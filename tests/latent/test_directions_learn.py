@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from latent.planted import ATTRIBUTES, DIM, LAYERS, Brightness, Flat, Planted, axes, drawing, even
-from mien.core.errors import InputError
+from mien.core import artefacts
+from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Events, Notice
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
@@ -27,6 +28,7 @@ from mien.latent.directions.effects import (
     merit,
 )
 from mien.latent.directions.fit import Parts, TooFew, extremes, fit, wilson
+from mien.latent.directions.reach import quality_of
 from mien.latent.readings import Readers
 
 Run = Any
@@ -216,6 +218,14 @@ def test_labels_that_name_no_face_or_say_nothing_are_named(learned: Run, tmp_pat
     with pytest.raises(InputError, match="no attribute could be learnt"):
         said += learned(Planted(even()), reader=(str(path),))[1]
     assert not (tmp_path / "d.safetensors").exists()
+
+
+def test_without_the_mesh_it_is_said_why_reach_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(name: str, *, announce: object) -> None:
+        raise MienError(f"artefact {name} cannot be had")
+
+    monkeypatch.setattr(artefacts, "obtain", offline)
+    assert quality_of(drawing(Planted(even())), 0, 4) == "artefact face-finder cannot be had"
 
 
 class _Unasked(Brightness):
