@@ -291,13 +291,13 @@ def test_a_unit_that_a_fold_knows_one_answer_of_is_not_guessed() -> None:
     """The only people with it are kept out once: those are not read, and all others are."""
     people = tuple(f"P{index // 10}" for index in range(60))
     rng = np.random.default_rng(0)
-    present = np.stack([rng.integers(0, 2, 60), np.arange(60) < 10], axis=1).astype(float)
+    present = np.stack([np.arange(60) < 10, rng.integers(0, 2, 60)], axis=1).astype(float)
     labels = UnitLabels(("AU01", "AU12"), present, np.full((60, 2), np.nan), people)
     probability, predicted, _ = out_of_fold(rng.normal(size=(60, 5)), labels, 6)
-    assert np.isfinite(probability[:, 0]).all()
-    assert np.isnan(probability[:10, 1]).all()
-    assert np.isfinite(probability[10:, 1]).all()
-    assert set(predicted[10:, 1].tolist()) <= {0.0, 1.0}
+    assert np.isfinite(probability[:, 1]).all()
+    assert np.isnan(probability[:10, 0]).all()
+    assert np.isfinite(probability[10:, 0]).all()
+    assert set(predicted[10:, 0].tolist()) <= {0.0, 1.0}
     with pytest.raises(InputError, match="1 person: action units are tested on people who were not learnt"):
         out_of_fold(np.zeros((60, 5)), UnitLabels(labels.names, present, labels.intensity, ("P",) * 60), 6)
 
