@@ -1,6 +1,7 @@
 """Servers of pages for tests: in a thread of this process, or a command in a fork."""
 
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -46,3 +47,15 @@ def started(*arguments: object, says: str = r"(http://\S+)") -> Iterator[tuple["
             yield process, found[1]
         finally:
             process.kill()
+
+
+def ended_by_ctrl_c(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """The code of a server that Ctrl-C ends, what it said after its address, and its complaints.
+
+    Read as its address was: `communicate` would miss what was read ahead of that.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.send_signal(signal.SIGINT)
+    said, complaints = process.stdout.read(), process.stderr.read()
+    return process.wait(timeout=60), said, complaints

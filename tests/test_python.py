@@ -1,6 +1,7 @@
 """The Python API: the page about it runs; what it gives is short to print and easy to index."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 
 import mien
 from drawers import plain_file
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.provenance import verify
+from mien.core.views import Joined, View
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 
@@ -59,6 +61,35 @@ def test_datasets_index_slice_and_load() -> None:
     images, rows = next(iter(torch.utils.data.DataLoader(people, batch_size=4)))
     assert images.shape == (4, 3, 16, 16)
     assert rows.shape == (4, people.spec.label_dim)
+
+
+def test_a_dataset_as_a_table() -> None:
+    """A row a picture: the manifest's fields, and the labels by their names."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    people = mien.open_dataset("rendered:12:16")
+    table = people[3:6].frame()
+    assert isinstance(table, pandas.DataFrame)
+    assert len(table) == 3
+    for column, name in enumerate(people.spec.class_names):
+        assert np.array_equal(table[name].to_numpy(), people.labels[3:6, column])
+
+
+def test_without_pandas_a_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MienError, match=r"frame\(\) needs pandas: pip install pandas"):
+        mien.open_dataset("rendered:12:16").frame()
+
+
+def test_two_datasets_as_one_must_be_alike() -> None:
+    """Pictures of the first, then of the second, with their labels; what differs is named."""
+    people = mien.open_dataset("rendered:12:16")
+    joined = Joined(people[:2], people[8:])
+    assert len(joined) == 6
+    assert np.array_equal(joined.images(np.array([5, 0])), people.images(np.array([11, 0])))
+    assert np.array_equal(joined.labels, people.labels[[0, 1, 8, 9, 10, 11]])
+    bare = View(people, np.arange(12), labels=None, class_names=())
+    with pytest.raises(ValueError, match=r"rendered-12-16-0 and .* differ: .*label_dim=36.*label_dim=0"):
+        Joined(people, bare)
 
 
 def test_strings_and_keywords_do(tmp_path: Path) -> None:

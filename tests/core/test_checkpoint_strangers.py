@@ -170,6 +170,28 @@ def test_what_does_not_fit_its_configuration_is_named(tmp_path: Path) -> None:
         read_network(tmp_path / "g.safetensors")
 
 
+def test_a_packaged_file_that_does_not_fit_is_named_too(assets: Path) -> None:
+    """Ours are not tried in a copy of the process first: what is wrong with one comes from reading it."""
+    assets.mkdir()
+    path = assets / "g.safetensors"
+    for changes, words in (
+        ({"width_g": 8}, r"layers\.\d+\.\w+ is \[.*\] and should be \["),
+        ({"mapping_layers": 2}, r"\d+ of its \d+ tensors are missing"),
+        ({"width_g": 0}, r"\(width_g=0: should be greater than or equal to 1\)"),
+        ({"nonsense": 1}, "nonsense"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            read_network(saved(path, **changes))
+        assert str(caught.value).startswith(f"{path}: its weights do not fit a lite generator (")
+    tensors, header = load_generator(saved(path))
+    save_generator(path, tensors | {"surplus\n": torch.zeros(1)}, header)
+    with pytest.raises(InputError, match=r"it has 'surplus\\n', which is not known here"):
+        read_network(path)
+    save_generator(path, tensors, header.model_copy(update={"family": "attributes"}))
+    with pytest.raises(InputError, match="it holds 'generator', and here a 'attributes' is needed"):
+        read_network(path)
+
+
 def test_a_discriminator_is_read_in_a_process_that_has_built_no_optimiser(tmp_path: Path) -> None:
     """The first one of a process loads much of torch, which a copy with limits may not."""
     path = saved(tmp_path / "g.safetensors")

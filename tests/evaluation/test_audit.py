@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from scipy.stats import norm, t
 from mien.cli import main
 from mien.core import artefacts
 from mien.core.errors import InputError
+from mien.core.packed import PackWriter, encode_png
+from mien.datasets.opening import open_dataset
 from mien.evaluation import copies
 from mien.evaluation import verdict as module
-from mien.evaluation.audit import audit
+from mien.evaluation.audit import _unseen, audit
 from mien.evaluation.verdict import attraction, authenticity, c_t
 from rendered_heads import small_heads
 
@@ -201,14 +204,14 @@ def test_authenticity_of_copies_is_none_and_of_the_same_distribution_about_a_hal
     assert authenticity(across.min(1) * 0, across.argmin(1), within.min(1)).value == 0
 
 
-def judged_with(fakes, unseen, copied):
+def judged_with(fakes, unseen, copied, pull=None):
     """The verdict on made-up distances."""
     space = [module._space(part, unseen, copied) for part in (fakes, np.ones_like(fakes) + 1e-3 * fakes)]
     power = module.Power(way="all", count=50, nearest=1.0, found=float(np.mean(copied <= space[0].cut)),
                          found_by_identity=0.0)  # fmt: skip
     num = int((fakes < module._COPY * unseen.min()).sum())
     most = space[0].fakes.high / max(power.found, 1e-9)
-    return module._verdict(space[0], space[0], None, num, power, most, len(fakes), len(unseen))
+    return module._verdict(space[0], space[0], pull, num, power, most, len(fakes), len(unseen))
 
 
 def test_the_verdict_is_wrong_once_in_a_hundred_and_right_about_one_copy_in_twenty():
@@ -253,6 +256,60 @@ def test_usual_faces_near_to_everybody_are_not_taken_for_copies():
     fakes = np.random.RandomState(1).randn(300, 8) * 0.2
     votes = np.bincount(np.linalg.norm(fakes[:, None] - places[None], axis=2).argmin(1), minlength=200)
     assert attraction(votes[:100], votes[100:])[1] > 0.005
+
+
+def test_training_images_that_draw_many_fakes_hold_a_model_back():
+    """Only where they surely draw twice as many as unseen ones or more."""
+    rng = np.random.RandomState(0)
+    unseen, fakes, copied = rng.rand(300) + 1, rng.rand(500) + 1.2, rng.rand(50)
+    for ratio, p_value, held in ((3.5, 1e-6, True), (1.2, 1e-6, False), (3.5, 0.3, False)):
+        pull = module.Attraction(ratio=ratio, share=0.8, expected=0.5, p_value=p_value)
+        verdict, reasons = judged_with(fakes, unseen, copied, pull=pull)
+        assert (verdict == "hold back") == held
+        if held:
+            (reason,) = reasons
+            assert reason.startswith("a training image draws 3.5 times as many fakes as an unseen one: 80%")
+            assert reason.endswith("and by chance it were 50% (p = 1e-06)")
+
+
+def test_training_images_of_one_person_cannot_stand_in_for_unseen_people(tmp_path):
+    """Of several, each has others to be compared with; of one alone nobody is left."""
+
+    def unseen(*people):
+        path = tmp_path / f"{len(set(people))}.zip"
+        with PackWriter(path) as pack:
+            for index, person in enumerate(people):
+                pixels = np.full((16, 16, 3), index, np.uint8)
+                pack.add_png(encode_png(pixels), record={"person": person})
+        train = open_dataset(str(path))
+        compared = []
+
+        class Known:
+            def nearest(self, images, *, leave_out, progress):
+                compared.append((len(images), leave_out))
+                return SimpleNamespace(distances=np.ones(len(images)), only=lambda which: which)
+
+        images = torch.zeros(len(people), 3, 16, 16, dtype=torch.uint8)
+        _unseen(Known(), train, images, None, [], lambda done, total: None)
+        return compared
+
+    with pytest.raises(InputError, match="show one person alone; give images of others as --holdout"):
+        unseen(*"PPPPPPPPPP")
+    ((count, left_out),) = unseen(*"PPPPPPQQQQ")
+    assert count == 10
+    assert sorted(map(sum, left_out.tolist())) == [4] * 4 + [6] * 6, "oneself, and others of that name"
+
+
+def test_images_of_other_sizes_are_compared_at_one():
+    """None, gray ones, and larger ones: averaged down, whatever batch they are in."""
+    assert copies.small(torch.zeros(0, 3, 32, 32, dtype=torch.uint8)).shape == (0, 3, 64, 64)
+    ramp = (torch.arange(128) * 2).to(torch.uint8).expand(2, 1, 128, 128)
+    found = copies.small(ramp)
+    assert found.shape == (2, 3, 64, 64)
+    expected = (ramp[0, 0, 0].float().view(64, 2).mean(1) / 127.5 - 1).expand(64, 64)
+    assert (found[1, 2, :, 4:-4] - expected[:, 4:-4]).abs().max() < 0.01
+    same = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    assert torch.allclose(copies.small(same), same.float() / 127.5 - 1, atol=1e-6)
 
 
 def test_weak_evidence_is_undecided_with_its_reason():

@@ -1,5 +1,6 @@
 """Evaluating a small generator against a small dataset, from end to end."""
 
+import hashlib
 import io
 import json
 import re
@@ -9,8 +10,9 @@ import pytest
 import torch
 from rich.console import Console
 
+from contracts.metric_contract import smooth_pictures
 from mien.cli import main
-from mien.core import discover
+from mien.core import artefacts, discover
 from mien.core.checkpoint import NetworkHeader, model_id, save_generator
 from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
@@ -19,11 +21,13 @@ from mien.core.score import comparable
 from mien.core.types import Spec
 from mien.datasets.opening import open_dataset
 from mien.evaluation.evaluate import ranking, ranking_table, table
-from mien.evaluation.image_sets import data_of
-from mien.evaluation.measure import append_scores, measure, measure_all
+from mien.evaluation.extraction import features_of_shard, open_classifier
+from mien.evaluation.image_sets import data_of, open_fakes, open_reals
+from mien.evaluation.measure import _modules, append_scores, measure, measure_all
 from mien.evaluation.psi_curve import curve_tables, psi_curve
 from mien.metrics import frechet, swd
-from mien.models import lite
+from mien.metrics.features import open_network
+from mien.models import attributes, lite
 from mien.reports.score_tables import read_scores
 from mien.terminal import rich_table
 
@@ -60,13 +64,20 @@ def write_data(path, *, count=24, size=32, labels=False):
     return str(path)
 
 
-def write_generator(path, *, size=32, label_dim=0):
+def write_generator(path, *, size=32, label_dim=0, label_rows=()):
     config = lite.Config(width_g=4, width_d=4, max_width=8, z_dim=5)
     spec = Spec(size, 3, label_dim)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = lite.build_generator(config, spec)
-    header = NetworkHeader(family="lite", config=config.model_dump(), spec=spec, nimg=3000, tool="mien test")
+    header = NetworkHeader(
+        family="lite",
+        config=config.model_dump(),
+        spec=spec,
+        nimg=3000,
+        tool="mien test",
+        label_rows=label_rows,
+    )
     save_generator(path, network.state_dict(), header)
     return path
 
@@ -386,6 +397,193 @@ def test_the_classifier_score_and_the_path_length_come_when_they_are_named(run, 
     assert 1 < values["classifier_score_real"].value <= 4
     assert values["classifier_score_fake"].network == "sure"
     assert "classifier_score" not in {s.module for s in measure(run.path, data, **CHEAP, num_fake=16)}
+
+
+# --- Classifiers of one's own, and what a worker of a cluster does
+
+
+def softmax(rows):
+    powers = np.exp(rows - rows.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def test_an_onnx_classifier_gives_probabilities_whatever_it_puts_out(tmp_path):
+    """Logits become probabilities; what adds to one stays as it is."""
+    onnx = pytest.importorskip("onnx")
+    from metrics.test_onnx_file import model, saved
+
+    pictures = smooth_pictures(5, seed=0, size=16)
+    means = (pictures.double() / 127.5 - 1).mean((2, 3)).numpy()
+    logits = means @ (np.arange(12).reshape(3, 4) / 10)
+    plain = open_classifier(str(saved(tmp_path / "plain.onnx", model())))
+    assert (plain.name, plain.dims) == ("plain", 4)
+    assert plain.hash == hashlib.sha256((tmp_path / "plain.onnx").read_bytes()).hexdigest()
+    assert np.allclose(plain.features(pictures), softmax(logits), atol=1e-4)
+    sure = model()
+    sure.graph.node[-1].output[0] = "logits"
+    sure.graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["y"], axis=1))
+    told = open_classifier(str(saved(tmp_path / "told.onnx", sure))).features(pictures)
+    assert np.allclose(told, softmax(logits), atol=1e-4), "a softmax of a softmax is flatter"
+    assert plain.features(pictures[:0]).shape == (0, 4)
+
+
+def attribute_file(path, names, *, size=16):
+    """An attribute model that has learnt nothing; its network."""
+    spec, config = Spec(size, 3, len(names), names), attributes.Config(width=4)
+    torch.manual_seed(0)
+    network = attributes.build_product(config, spec).eval()
+    torch.nn.init.normal_(network.head.weight, std=20)
+    header = NetworkHeader(
+        kind="attributes", family="attributes", config=config.model_dump(), spec=spec, nimg=0, tool="test"
+    )
+    save_generator(path, network.state_dict(), header)
+    return network
+
+
+def test_an_attribute_model_classifies_by_its_first_label_of_several_values(tmp_path):
+    names = ("Smiling", "hair=black", "hair=blond", "hair=red", "hat=none", "hat=cap", "age:number")
+    path = tmp_path / "hair.safetensors"
+    network = attribute_file(path, names)
+    classifier = open_classifier(str(path))
+    assert (classifier.name, classifier.dims) == ("hair", 3)
+    pictures = smooth_pictures(70, seed=0, size=16)
+    rows = classifier.features(pictures)
+    with torch.no_grad():
+        logits = network(pictures.float() / 127.5 - 1)[:, 1:4].numpy()
+    assert np.allclose(rows, softmax(logits), atol=1e-4)
+    assert rows.std(0).min() > 0.01, "pictures differ"
+    assert classifier.features(pictures[:0]).shape == (0, 3)
+    with pytest.raises(InputError, match=r"takes 3 x 16 x 16, not \[3, 32, 32\]"):
+        classifier.features(smooth_pictures(1, seed=0, size=32))
+    with pytest.raises(InputError, match=r"takes 3 x 16 x 16, not \[1, 16, 16\]"):
+        classifier.features(pictures[:, :1])
+
+
+def test_what_is_no_classifier_is_bad_usage(run, data, tmp_path, fails):
+    attribute_file(tmp_path / "yes.safetensors", ("Smiling", "age:number"))
+    asked = ("evaluate", run.path, "--data", data, "--metric", "classifier_score", "--classifier")
+    assert "reads no label that has several values" in fails(*asked, tmp_path / "yes.safetensors")
+    assert "--classifier hat: expressions, an attribute model" in fails(*asked, "hat")
+
+
+def test_a_worker_answers_as_the_networks_do_here_or_not_at_all(tmp_path):
+    """Features and probabilities of a batch that went there as bytes; another file of that name is told."""
+    attribute_file(tmp_path / "hair.safetensors", ("hair=black", "hair=blond"))
+    pictures = smooth_pictures(5, seed=0, size=16)
+    here = (open_network("vgg-random"), open_classifier(str(tmp_path / "hair.safetensors")))
+    places = (("features", "vgg-random"), ("classifier", str(tmp_path / "hair.safetensors")))
+    setup = [[*place, each.hash, "cpu"] for place, each in zip(places, here, strict=True)]
+    answer = features_of_shard(setup, list(pictures.shape), pictures.numpy().tobytes())
+    for rows, network in zip(answer, here, strict=True):
+        assert np.array_equal(rows, network.features(pictures))
+    setup[1][2] = "0" * 64
+    with pytest.raises(MienError, match=r"hair\.safetensors: another network on a worker than here"):
+        features_of_shard(setup, list(pictures.shape), pictures.numpy().tobytes())
+
+
+# --- What is refused, left out, or fallen back on
+
+
+def saved_statistics(path, data, **changes):
+    """Statistics of `data`, some of what they say of themselves changed."""
+    assert main(["evaluate", "--data", data, "--features", "vgg-random", "--save-reference", str(path)]) == 0
+    with np.load(path) as arrays:
+        about = json.loads(str(arrays["mien"]))
+        rows = {name: arrays[name] for name in arrays.files if name != "mien"}
+    np.savez(path, mien=json.dumps(about | changes), **rows)
+    return about
+
+
+def test_statistics_of_another_version_or_network_are_refused(run, data, tmp_path, fails):
+    file = tmp_path / "reals.npz"
+    about = saved_statistics(file, data, version=99)
+    asked = ("evaluate", run.path, "--data", file, "--features", "vgg-random")
+    assert "statistics of version 99; save them anew" in fails(*asked)
+    known = about["networks"]["vgg-random"]
+    saved_statistics(file, data, networks={"vgg-random": known | {"hash": "f" * 64}})
+    error = fails(*asked)
+    assert f"its vgg-random is another one (hash {'f' * 16}, here {known['hash'][:16]})" in error
+    saved_statistics(file, data, networks={"vgg-random": known | {"resize": "nearest"}})
+    assert "is another one (resize nearest, here" in fails(*asked)
+    file.write_bytes(b"no zip")
+    assert str(file) in fails(*asked)
+    zipped = tmp_path / "reals.zip"
+    assert f"--save-reference {zipped}: name a file that ends in .npz" in fails(
+        *("evaluate", "--data", data, "--features", "vgg-random", "--save-reference", zipped)
+    )
+    assert not zipped.exists()
+
+
+def test_a_generator_with_labels_is_drawn_by_its_own_against_statistics(data, tmp_path):
+    """Statistics know no labels: those that its file keeps are taken."""
+    file, model = tmp_path / "reals.npz", tmp_path / "labelled.safetensors"
+    saved_statistics(file, data)
+    own = ((1.0, 0.0), (0.25, 0.75))
+    write_generator(model, label_dim=2, label_rows=own)
+    fakes = open_fakes(model, torch.device("cpu"))
+    drawn = [tuple(row) for row in fakes.labels(open_reals(str(file)), 40, 0).tolist()]
+    assert set(drawn) == set(own)
+    assert 8 < drawn.count(own[0]) < 32
+    scores = measure(model, str(file), **CHEAP | {"metrics": ["kernel"]}, num_fake=12)
+    assert [score.num_fake for score in scores if score.subject == "generator"] == [12]
+
+
+def test_a_damaged_generator_is_passed_over_aloud(run, data):
+    """The newest one is cut off: the one before is evaluated, and that is said."""
+    newest = run.generator(4000)
+    newest.write_bytes(run.generator(3000).read_bytes()[:-100])
+    said = []
+    options = {**CHEAP, "metrics": ["kernel"], "num_fake": 12}
+    scores = measure(run.path, data, **options, announce=said.append)
+    (note,) = [line for line in said if "falling back" in line]
+    assert newest.name in note
+    assert note.endswith(f"falling back to {run.generator(3000).name}")
+    assert {score.nimg for score in scores if score.subject == "generator"} == {3000}
+
+
+def test_pictures_have_no_path_and_metrics_that_cannot_be_had_are_named(data, tmp_path, monkeypatch):
+    np.save(tmp_path / "pictures.npy", np.zeros((16, 32, 32, 3), np.uint8))
+    said = []
+    if artefacts.artefact_path("lpips-alexnet") is not None:
+        options = {**CHEAP, "metrics": ["kernel", "path_length"]}
+        scores = measure(tmp_path / "pictures.npy", data, **options, announce=said.append)
+        assert "left out path_length: it needs a generator, and pictures holds pictures" in said
+        assert {score.module for score in scores} == {"kernel"}
+
+    def offline(name, *, announce):
+        raise MienError(f"artefact {name} cannot be had")
+
+    monkeypatch.setattr(artefacts, "obtain", offline)
+    assert list(_modules(["kernel", "prdc"], True, said.append)) == ["kernel", "prdc"]
+    said.clear()
+    left = _modules([], True, said.append)
+    assert "lpips" not in left
+    assert "kernel" in left
+    (line,) = said
+    assert line.startswith("left out the metrics ")
+    assert "lpips" in line.partition(": ")[0]
+    assert line.endswith("cannot be had")
+    with pytest.raises(MienError, match="lpips-alexnet cannot be had"):
+        _modules(["lpips"], True, said.append)
+
+
+def test_without_kernel_distances_nobody_is_ranked(run, data, tmp_path, capsys):
+    np.save(tmp_path / "pictures.npy", np.zeros((16, 32, 32, 3), np.uint8))
+    sources = [run.path, tmp_path / "pictures.npy"]
+    assert ranking(measure_all(sources, data, **CHEAP | {"metrics": ["swd"]}, num_fake=12)) == []
+    command = ["evaluate", *map(str, sources), "--data", data, "--count", "12", "--features", "vgg-random"]
+    assert main([*command, "--metric", "swd"]) == 0
+    without = capsys.readouterr().out
+    assert main([*command, "--metric", "kernel"]) == 0
+    title = ranking_table(ranking(measure_all(sources, data, **CHEAP, num_fake=12))).title
+    assert title in capsys.readouterr().out
+    assert title not in without
+
+
+def test_the_psi_curve_is_of_one_generator_alone(run, data, fails):
+    for more in ((run.path,), ("--metric", "kernel"), ("--noise-baseline",)):
+        error = fails("evaluate", run.path, *more, "--data", data, "--psi-curve")
+        assert "--psi-curve takes one generator, and neither --metric nor --noise-baseline" in error
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from mien.cli import main
 from mien.core.errors import InputError
 from mien.evaluation import mode_scores
 from mien.evaluation.mode_scores import cut_of, occupancy, power, support
+from mien.evaluation.modes import Modes, sentences
 
 
 def clusters(count, *, among=range(20), seed=0, tight=0.3):
@@ -174,3 +175,33 @@ def test_bins_that_overlap_are_named_once_and_none_is_mostly_in_another():
         assert np.mean(covered[one.members] > 0) < 0.5
         covered[one.members] += 1
     assert np.flatnonzero(covered).tolist() == found.missing_reals.tolist()
+
+
+def test_what_was_found_is_said_as_far_as_it_is_known():
+    """Nothing missing, and a power that is high enough or not known, each in its own words."""
+    share = (0.9, 0.8, 1.0)
+    known = Modes(
+        **{"model": "m", "data": "d", "data_hash": "h", "network": "n", "num_real": 900, "num_fake": 900},
+        **{"num_bins": 30, "ndb": 0.0, "ndb_real": 0.0, "jsd": 0.0, "missing": (), "missing_share": 0.0},
+        **{"power": (0.91, 0.85, 0.96), "enough": None, "support": (None, 400.0, None)},
+        **{"support_real": (None, 500.0, None), "prdc": {"coverage": share}},
+    )
+    first, second, third = sentences(known)
+    assert first == ("good", "no kind of training image is surely missing")
+    chance = "a loss of a tenth of all kinds of faces would be found with a chance of 91% (85% to 96%)"
+    assert second == ("plain", chance)
+    assert third == ("plain", "no two fakes are alike: there are more than 400 different faces")
+    weak = known.model_copy(update={"enough": (2000, 3000)})
+    assert sentences(weak)[1] == (
+        "doubt",
+        f"{chance}; for 80 % use some 2,000 training images and 3,000 fakes",
+    )
+    few = known.model_copy(update={"power": None})
+    assert sentences(few)[1][0] == "doubt"
+    assert "use 1,000 training images and fakes" in sentences(few)[1][1]
+    gone = known.model_copy(update={"missing": ((0.04, 0.0), (0.03, 0.001)), "missing_share": 0.07})
+    assert sentences(gone)[0][0] == "doubt"
+    assert sentences(gone)[0][1].startswith("2 kinds of training image are missing among the fakes")
+    one = known.model_copy(update={"support": (1.2, 1.0, 1.6), "support_real": (90.0, 50.0, 200.0)})
+    words = "all fakes look like one face by pairs that are alike (training images by the same rule: 90)"
+    assert sentences(one)[2] == ("doubt", words)

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from mien.core.artefacts import artefact_path
 from mien.core.atomic import write_bytes
 from mien.core.checkpoint import DatasetInfo, NetworkHeader, save_generator
 from mien.core.errors import InputError
-from mien.core.image import grid
+from mien.core.image import grid, to_float
 from mien.core.packed import PackWriter, encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import Provenance, save_animation, save_picture, verify
@@ -30,6 +31,7 @@ from mien.evaluation.measure import append_scores
 from mien.evaluation.psi_curve import curves_of
 from mien.evaluation.report import write_report
 from mien.models import lite
+from mien.nn.lpips import Lpips
 from mien.reports import charts, inline_images, score_tables, sentences
 from mien.reports.charts import Mark, Series, line_chart
 from mien.reports.log import Log, groups, read_log
@@ -527,7 +529,84 @@ def test_a_dataset_without_two_different_pictures_is_refused(pixels: np.ndarray)
         neighbours.nearest(torch.from_numpy(pictures(2)), Pile(pixels), mirror=False)
 
 
+def test_the_first_sentence_says_what_matters_most() -> None:
+    """Copies before closeness, closeness before strangeness; nothing found is said with what is usual."""
+
+    def found(*ratios: float) -> neighbours.NearestNeighbours:
+        rows = tuple((neighbours.Neighbour(0, ratio),) for ratio in ratios)
+        return neighbours.NearestNeighbours("pixels", rows, 50, 50, usual=1.0, close=0.8)
+
+    for ratios, tone, words in (
+        ((0.1, 0.7, 0.7, 3.0), "doubt", "by heart: 1 of 4 samples are all but copies of training pictures."),
+        ((0.7, 0.7, 3.0, 3.0), "doubt", "It may have learned pictures by heart: 50% of 4 samples lie closer"),
+        ((2.0, 3.0, 3.4, 4.0), "doubt", "do not look like the training pictures yet: they are typically 3.2"),
+        ((0.9, 1.0, 1.1, 1.2), "good", "No sign that it repeats its training pictures: 0% of 4 samples lie"),
+        ((2.5, 2.5, 2.5, 2.5), "good", "No sign"),
+    ):
+        told, sentence = found(*ratios).verdict
+        assert told == tone
+        assert words in sentence
+    calm, copying = found(1.0, 1.1), found(0.1, 1.1)
+    assert neighbours.memorisation([calm, copying]) == copying.verdict
+    assert neighbours.memorisation([calm, found(3.0)]) == calm.verdict
+    assert neighbours.memorisation([]) is None
+
+
+LPIPS = artefact_path("lpips-alexnet")
+
+
+@pytest.mark.skipif(LPIPS is None, reason="the lpips-alexnet artefact is not cached")
+def test_the_nearest_by_lpips_are_those_of_the_distance_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ratios of its root, picture by picture; of larger pictures fewer are compared, as told."""
+    assert LPIPS is not None
+    monkeypatch.setenv("MIEN_CACHE", str(LPIPS.parents[1]))
+    coarse = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8), dtype=np.uint8))
+    pixels = torch.nn.functional.interpolate(coarse.float(), 32, mode="bilinear").to(torch.uint8)
+    samples, reals = pixels[:3], pixels[3:]
+    steps: list[tuple[int, int]] = []
+    pile = Pile(reals.numpy(), spec=Spec(32, 1))
+    found = neighbours.nearest(
+        samples, pile, mirror=False, space="lpips", progress=lambda *step: steps.append(step)
+    )
+    network = Lpips.load("alexnet")
+    ours, theirs = (to_float(images).expand(-1, 3, -1, -1) for images in (samples, reals))
+
+    def far(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
+        rows = [network(one[None].expand(len(b), -1, -1, -1), b).sqrt() for one in a]
+        return torch.stack(rows).double().numpy()
+
+    among = far(theirs, theirs)
+    np.fill_diagonal(among, np.inf)
+    usual, distances = np.median(among.min(1)), far(ours, theirs)
+    assert found.usual == pytest.approx(usual, rel=1e-3)
+    for row, expected in zip(found.neighbours, distances, strict=True):
+        assert [near.index for near in row] == np.argsort(expected)[:4].tolist()
+        assert [near.ratio for near in row] == pytest.approx(np.sort(expected)[:4] / usual, rel=1e-3)
+    assert steps == [(9, 9)]
+    monkeypatch.setitem(neighbours._MOST_REALS, "lpips", 12)
+    large = np.ascontiguousarray(reals.numpy().repeat(3, 2).repeat(3, 3))
+    fewer = neighbours.nearest(
+        torch.from_numpy(large[:1]), Pile(large, spec=Spec(96, 1)), mirror=False, space="lpips"
+    )
+    assert (fewer.num_reals, fewer.num_all) == (5, 9)
+    assert fewer.neighbours[0][0].index == 0
+    assert fewer.neighbours[0][0].ratio == pytest.approx(0, abs=1e-3)
+
+
 # ---- the page, and what it does without
+
+
+def test_a_generator_that_cannot_draw_costs_only_the_samples(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: object) -> None:
+        raise RuntimeError("not enough\n memory")
+
+    monkeypatch.setattr("mien.evaluation.report.draw_samples", fails)
+    page = write_report(run.path).read_text("utf-8")
+    assert "No samples could be drawn (RuntimeError: not enough memory)." in page
+    assert "There are no samples to compare with training pictures." in page
+    assert "Loss/D/loss" in page or "<svg" in page
 
 
 def test_the_report_lands_where_it_is_asked_for(run: RunFolder, tmp_path: Path) -> None:

@@ -17,16 +17,17 @@ import forked
 from drawers import PLAIN
 from mien.cli import main
 from mien.core.checkpoint import NetworkHeader, save_generator
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.packed import PackWriter, encode_png
 from mien.core.types import Lesson, Spec
+from mien.datasets.opening import open_dataset
 from mien.evaluation import worth_models, worth_sets
 from mien.evaluation.worth import WorthOptions, worth
 from mien.evaluation.worth_models import Arm, Plan, arms_of, training_set_of
 from mien.evaluation.worth_scores import Worth
 from mien.labels.split import person_of
 from mien.models import lite
-from mien.models.attributes import Config
+from mien.models.attributes import Config, build_product
 from mien.training.order import Stream
 
 Fails = Callable[..., str]
@@ -365,6 +366,133 @@ def test_labels_that_a_model_read_are_taken_and_named(real: Path, tmp_path: Path
     assert labels is not None
     assert labels[:, 0].tolist() == [0, 75, 150]
     assert "guessed: its labels are what a model read off the pictures" in plan.sets.notes
+
+
+def two_kinds(path: Path) -> Path:
+    """Dark and bright pictures of 30 people, of each one."""
+    with PackWriter(path) as writer:
+        for index in range(60):
+            record = {"person": f"P{index // 2}", "labels": {"level": bool(index % 2)}}
+            writer.add_png(encode_png(np.full((16, 16, 3), 50 + 100 * (index % 2), np.uint8)), record=record)
+    return path
+
+
+def test_a_generator_is_a_synthetic_set_like_others(tmp_path: Path) -> None:
+    """Its pictures are drawn in turns, which are told, and labelled with what each was drawn for."""
+    real, path = two_kinds(tmp_path / "real.zip"), tmp_path / "generator-000001.safetensors"
+    spec = Spec(16, 3, 1, ("level",))
+    header = NetworkHeader(
+        family="lite",
+        config=PLAIN.model_dump(),
+        spec=spec,
+        nimg=0,
+        tool="test",
+        label_rows=((0.0,), (1.0,)),
+    )
+    save_generator(path, lite.build_generator(PLAIN, spec).state_dict(), header)
+    ticks: list[tuple[int, int]] = []
+    sets = worth_sets.open_sets(
+        *(str(real), (f"drawn={path}",), "level"),
+        held_out=0.2,
+        drawn=70,
+        progress=lambda done, total: ticks.append((done, total)),
+    )
+    drawn = sets.synthetic["drawn"]
+    assert drawn.labels is not None
+    assert (len(drawn), set(drawn.labels[:, 0].tolist())) == (70, {0.0, 1.0})
+    assert ticks[-2:] == [(64, 70), (70, 70)]
+    config = Config(width=4)
+    model = tmp_path / "attributes.safetensors"
+    header = header.model_copy(update={"kind": "attributes", "family": "attributes", "label_rows": ()})
+    header = header.model_copy(update={"config": config.model_dump(), "spec": spec})
+    save_generator(model, build_product(config, spec).state_dict(), header)
+    with pytest.raises(InputError, match="it holds 'attributes', and here a 'generator' is needed"):
+        worth_sets.open_sets(str(real), (f"m={model}",), "level", held_out=0.2, drawn=4)
+
+
+def test_gaze_is_both_of_its_angles(tmp_path: Path, fails: Fails) -> None:
+    real = pack(tmp_path / "eyes.zip", 30, name="gaze_yaw", gaze_pitch=-4.5)
+    sets = worth_sets.open_sets(str(real), (), "gaze", held_out=0.2, drawn=1)
+    assert [target.name for target in sets.targets] == ["gaze_yaw", "gaze_pitch"]
+    assert sets.train.labels is not None
+    bright = sets.train.images(np.arange(len(sets.train))).mean((1, 2, 3))
+    assert np.allclose(sets.train.labels[:, 0], bright - 59.5, atol=2)
+    assert set(sets.train.labels[:, 1].tolist()) == {-4.5}
+    half = pack(tmp_path / "half.zip", 30, name="gaze_yaw")
+    error = fails("worth", "--real", half, "--label", "gaze", "--out", tmp_path / "o")
+    assert "no picture has the label 'gaze'; there are: gaze_yaw" in error
+
+
+def relabelled(path: Path, real: Path, known: Callable[[str], bool]) -> Path:
+    """The pictures of a set, of those people alone with labels who are known."""
+    dataset = open_dataset(str(real))
+    with PackWriter(path) as writer:
+        for index, record in enumerate(dataset.records):
+            picture = dataset.images(np.array([index]))[0].transpose(1, 2, 0)
+            labels = dict(record["labels"]) if known(record["person"]) else {}
+            writer.add_png(encode_png(np.ascontiguousarray(picture)), record={**record, "labels": labels})
+    return path
+
+
+def test_labels_must_be_known_of_those_who_are_tested_and_of_two_of_them(
+    real: Path, tmp_path: Path, fails: Fails
+) -> None:
+    tested = set(plan_of(real).sets.people)
+    assert len(tested) == 6
+
+    def asked(path: Path) -> str:
+        return fails("worth", "--real", path, "--label", "level", "--out", tmp_path / "o")
+
+    others = relabelled(tmp_path / "others.zip", real, lambda person: not is_of(person, tested))
+    assert "of no real picture to test on is level known" in asked(others)
+    own = relabelled(tmp_path / "own.zip", real, lambda person: is_of(person, tested))
+    assert "of no real picture to learn from is level known" in asked(own)
+    few = pack(tmp_path / "few.zip", 3, each=8)
+    assert "too few people, 1 to test on; it takes two or more" in asked(few)
+
+
+def is_of(person: str, people: set[str]) -> bool:
+    return any(one.endswith(person) for one in people)
+
+
+def test_what_a_synthetic_set_cannot_give_is_said(real: Path, tmp_path: Path, fails: Fails) -> None:
+    """People of whom the label is not known are left out; a set of none but tested people is refused."""
+    made = pack(tmp_path / "made.zip", 40, first=500)
+    part = relabelled(tmp_path / "part.zip", made, lambda person: int(person[1:]) >= 505)
+    plan = plan_of(real, f"part={part}")
+    assert len(plan.sets.synthetic["part"]) == 70
+    assert "part: 10 of 80 pictures left out, whose label is not known" in plan.sets.notes
+
+    tested = set(plan.sets.people)
+    same = tmp_path / "same.zip"
+    with PackWriter(same) as writer:
+        for index in range(30):
+            if is_of(f"P{index}", tested):
+                record = {"person": f"P{index}", "labels": {"level": float(index)}}
+                writer.add_png(encode_png(np.full((8, 8, 3), index, np.uint8)), record=record)
+    error = fails(
+        *("worth", "--real", real, "--label", "level", "--synthetic", f"s={same}", "--out", tmp_path / "o")
+    )
+    assert "--synthetic s: all of its people are among those to test on" in error
+
+
+def test_a_model_that_diverged_or_sees_one_label_alone_is_named(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even = tmp_path / "even.zip"
+    with PackWriter(even) as writer:
+        for index in range(6):
+            record = {"person": f"P{700 + index}", "labels": {"level": 50.0}}
+            writer.add_png(encode_png(np.full((8, 8, 3), index, np.uint8)), record=record)
+    plan = plan_of(real, f"even={even}")
+    alone = next(arm for arm in arms_of(plan.sets) if arm.name == "even")
+    with pytest.raises(InputError, match=r"even: its 6 pictures .* all have the same label \(seed 3\)"):
+        training_set_of(plan, alone, 3)
+    monkeypatch.setattr(worth_models, "train_and_predict", lambda *given, **named: (np.array([[np.nan]]), 7))
+    arm, unused = arms_of(plan.sets)[0], lambda *given: None
+    with pytest.raises(MienError, match=r"real, seed 1: training diverged; lower the rate, --set lr=0\.0005"):
+        worth_models.result_of(plan, arm, 1, tmp_path, tick=unused, report=unused)
+    assert not list(tmp_path.glob("*.json"))
 
 
 def test_bad_input_is_named(real: Path, made: Path, tmp_path: Path, fails: Fails) -> None:

@@ -12,9 +12,16 @@ from mien.cli import main
 from mien.core import packaged
 from mien.core.checkpoint import load_generator
 from mien.core.errors import InputError
-from mien.core.events import Event, Events, Notice
-from mien.demo import draw_packaged
-from packaged_model import package
+from mien.core.events import Event, Events, Notice, Started, Table
+from mien.core.picture import read_picture
+from mien.core.run import RunFolder
+from mien.core.types import Spec
+from mien.demo import demo, draw_packaged
+from mien.metrics.features import vgg_random
+from mien.models import lite
+from mien.reports.score_tables import read_scores
+from narrow import narrow_vgg
+from packaged_model import CONFIG, package
 from test_cli import Fails, pictures
 
 
@@ -88,6 +95,48 @@ def test_the_demo_shows_faces_first_and_says_when_it_has_none(assets: Path) -> N
     assert str(grid) in _sentences(heard)
     with Image.open(grid) as picture:
         assert picture.size == (8 * 16, 8 * 16)
+
+
+@pytest.mark.slow
+def test_the_demo_goes_from_rendered_people_to_a_report(
+    assets: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails
+) -> None:
+    """A tiny family in the place of the preset begins with the packaged model, learns, and is measured."""
+    assert "--minutes 0.0: more than 0" in fails("demo", "--minutes", "0")
+    assert not Path("demo").exists()
+    monkeypatch.setitem(lite.PRESETS, "quick", CONFIG.model_copy(update={"batch_size": 8}))
+    monkeypatch.setattr(vgg_random, "_vgg", narrow_vgg)
+    package(assets, spec=Spec(64), config=lite.PRESETS["quick"])
+    heard: list[Event] = []
+    report = demo(minutes=0.02, people=12).run(heard.append)
+    said = _sentences(heard)
+    steps = [event.what for event in heard if isinstance(event, Started)]
+    steps = [line for line in steps if line[1:3] == "/6"]
+    assert [line[0] for line in steps] == list("123456")
+    assert steps[1] == "2/6 renders 12 people who do not exist, 64 px"
+    assert steps[2] == "3/6 learns to draw such people, for 0.02 minutes"
+
+    (run,) = Path("demo").glob("0*-lite-64")
+    config = RunFolder.open(run).read_config()
+    assert (config["family"], config["dataset"]["num_images"]) == ("lite", 12)
+    assert config["options"]["minutes"] == 0.02
+    assert len(list((run / "faces").glob("seed*.png"))) == 64
+    before, after = (draw_seeds(source) for source in (assets / "faces-64.safetensors", run))
+    assert np.array_equal(read_picture(run / "faces" / "seed0005.png"), after[5])
+    assert not np.array_equal(before, after), "it has learnt something else"
+    assert report == run / "report.html"
+    assert f"report, for your browser: {report}" in said
+    scores, _ = read_scores(RunFolder.open(run))
+    subjects = {score.subject: score for score in scores if score.metric == "kernel"}
+    assert {"generator", "noise"} <= set(subjects)
+    assert (subjects["generator"].num_fake, subjects["generator"].num_real) == (12, 12)
+    (table,) = [event for event in heard if isinstance(event, Table)]
+    assert any("kernel" in str(row) for row in table.rows)
+
+
+def draw_seeds(source: Path) -> np.ndarray:
+    images: np.ndarray = mien.load(source).draw(range(6))
+    return images
 
 
 def _sentences(heard: list[Event]) -> str:

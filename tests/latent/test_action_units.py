@@ -287,6 +287,74 @@ def test_a_model_of_latents_refuses_those_of_another_generator(faces: _Faces, tm
         assert units.predict(model, "made", out=out, latents=path).run() == 120
 
 
+def test_a_unit_that_a_fold_knows_one_answer_of_is_not_guessed() -> None:
+    """The only people with it are kept out once: those are not read, and all others are."""
+    people = tuple(f"P{index // 10}" for index in range(60))
+    rng = np.random.default_rng(0)
+    present = np.stack([np.arange(60) < 10, rng.integers(0, 2, 60)], axis=1).astype(float)
+    labels = UnitLabels(("AU01", "AU12"), present, np.full((60, 2), np.nan), people)
+    probability, predicted, _ = out_of_fold(rng.normal(size=(60, 5)), labels, 6)
+    assert np.isfinite(probability[:, 1]).all()
+    assert np.isnan(probability[:10, 0]).all()
+    assert np.isfinite(probability[10:, 0]).all()
+    assert set(predicted[10:, 0].tolist()) <= {0.0, 1.0}
+    with pytest.raises(InputError, match="1 person: action units are tested on people who were not learnt"):
+        out_of_fold(np.zeros((60, 5)), UnitLabels(labels.names, present, labels.intensity, ("P",) * 60), 6)
+
+
+def test_what_is_no_file_of_latents_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    for arrays, says in (
+        ({"v": np.zeros((3, 4))}, "no latents in it"),
+        ({"w": np.zeros((3, 4), int)}, "no latents in it"),
+        ({"z": np.zeros(4)}, "no latents in it"),
+        ({"z": np.full((3, 4), np.inf)}, "numbers that are not finite"),
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(InputError, match=says):
+            latent_features(path)
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole, which takes no disk
+    with pytest.raises(InputError, match=r"x\.npz: larger than [0-9]+ MiB"):
+        latent_features(path)
+
+
+def test_pictures_without_a_face_are_named_and_latents_are_read_as_they_are(
+    faces: _Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = np.random.default_rng(0).normal(size=(120, 5, 12)).astype(np.float32)
+    w[..., 0] = faces.grades[:, :1]
+    path, model, out = tmp_path / "w.npz", tmp_path / "units.safetensors", tmp_path / "said.csv"
+    np.savez(path, w=w)
+    units.train("made", out=model, latents=path).run()
+    assert units.predict(model, str(path), out=out).run() == 120
+    whole = out.read_text().splitlines()
+    reader = UnitReader.load(model)
+    _, probability, _ = reader.read(latent_features(path))
+    assert len(whole) == 121
+    assert f"{probability[7, 0]:.4f}"[:5] in whole[8]
+
+    seen = units.train("made", out=tmp_path / "pixels.safetensors", features="pixels").run()
+    assert seen
+    looked = gathered.picture_features
+
+    def blind(kind: str, dataset: Any, tick: Any) -> np.ndarray:
+        values = looked(kind, dataset, tick)
+        values[[3, 8]] = np.nan
+        return values
+
+    monkeypatch.setattr(gathered, "picture_features", blind)
+    heard: list[Any] = []
+    told = units.predict(tmp_path / "pixels.safetensors", "made", out=out).run(heard.append)
+    assert told == 118
+    assert any("no face was found in 2 of 120, first '003.png'" in str(event) for event in heard)
+    monkeypatch.setattr(gathered, "picture_features", lambda *given: np.full((120, 4), np.nan))
+    with pytest.raises(InputError, match=r"made: there is nothing to read units from \(pixels\) in any"):
+        units.predict(tmp_path / "pixels.safetensors", "made", out=out).run()
+    with pytest.raises(InputError, match="--support 0: 1 or more"):
+        units.train("made", out=tmp_path / "m.safetensors", features="pixels", support=0).run()
+
+
 def test_bad_input(faces: _Faces, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
     with pytest.raises(InputError, match="--features hair: choose from latents, mesh, pixels"):

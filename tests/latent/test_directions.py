@@ -1,6 +1,7 @@
 """Files of directions: ours, those of others, damaged ones."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from mien.latent.directions.direction import (
     import_direction,
     path_for,
 )
+from mien.latent.directions.fit import correlation
 from mien.latent.layers import layers_text
 
 
@@ -181,6 +183,51 @@ def test_import_list_show_export(tmp_path: Path) -> None:
         direction_files.import_((tmp_path / "wide.npy",), run=model).run()
     with pytest.raises(InputError, match="mien directions learn writes one"):
         direction_files.list_directions(plain_file(tmp_path / "more")).run()
+
+
+def test_what_commands_on_directions_refuse(tmp_path: Path, fails: Callable[..., str]) -> None:
+    model = styled_file(tmp_path)
+    rows, dim = shape_of(Drawing.of(model, trunc=1, label=()))
+    one, other = tmp_path / "one.npy", tmp_path / "other.npy"
+    for path in (one, other):
+        np.save(path, np.ones((rows, dim)))
+    two = ("directions", "import", one, other, "--run", model, "--name", "glad")
+    assert "--name is for a single file" in fails(*two)
+    (tmp_path / "run").mkdir()
+    export = ("directions", "export", tmp_path / "run", "--name", "one", "--out")
+    assert "there are no directions yet; mien directions learn makes them" in fails(*export, "out.npy")
+    export = ("directions", "export", model, "--name", "one", "--out")
+    direction_files.import_((one,), run=model).run()
+    assert "out.txt: directions are written as .npy" in fails(*export, tmp_path / "out.txt")
+    huge = tmp_path / "huge.directions.safetensors"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)  # a hole, which takes no disk
+    with pytest.raises(InputError, match=r"larger than [0-9]+ MiB, which no file of directions is"):
+        Directions.read(huge)
+
+
+def test_how_selective_a_direction_is() -> None:
+    """Its effect on its own attribute over the largest on another; of no others nothing is known."""
+
+    def of(**effects: float) -> float | None:
+        return Direction.of(torch.ones(2, 3), "smile", effects=effects).about.selectivity
+
+    assert of(smile=2.0, age=-0.5, yaw=0.1) == pytest.approx(4)
+    assert of(smile=2.0) is None
+    assert of(age=1.0, yaw=2.0) is None
+
+
+def test_a_correlation_is_of_what_is_known_and_varies() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=50)
+    other = one + rng.normal(size=50)
+    assert correlation(one, other) == pytest.approx(np.corrcoef(one, other)[0, 1])
+    holes = one.copy()
+    holes[:10] = np.nan
+    assert correlation(holes, other) == pytest.approx(np.corrcoef(one[10:], other[10:])[0, 1])
+    assert correlation(one, np.ones(50)) == 0
+    assert correlation(one[:1], other[:1]) == 0
+    assert correlation(np.full(50, np.nan), other) == 0
 
 
 def test_without_a_source_it_is_the_packaged_models() -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from latent.planted import ATTRIBUTES, DIM, LAYERS, Brightness, Flat, Planted, axes, drawing, even
-from mien.core.errors import InputError
+from mien.core import artefacts
+from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Events, Notice
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
@@ -27,6 +28,7 @@ from mien.latent.directions.effects import (
     merit,
 )
 from mien.latent.directions.fit import Parts, TooFew, extremes, fit, wilson
+from mien.latent.directions.reach import quality_of
 from mien.latent.readings import Readers
 
 Run = Any
@@ -202,6 +204,28 @@ def test_labels_of_a_file_by_seed(learned: Run, tmp_path: Path) -> None:
     assert found["Lit"].about.accuracy.value > 0.85
     assert any("'holiday.jpg'" in line for line in said)
     assert any("Rare: " in line and "at least 20 are needed" in line for line in said)
+
+
+def test_labels_that_name_no_face_or_say_nothing_are_named(learned: Run, tmp_path: Path) -> None:
+    """By chance alone: the attribute is left out aloud; where that leaves none, nothing is written."""
+    path = tmp_path / "labels.csv"
+    path.write_text("file,Lit\nholiday.jpg,yes\nparty.jpg,no\n")
+    with pytest.raises(InputError, match=r"labels\.csv: none of its rows names a generated face"):
+        learned(Planted(even()), reader=(str(path),))
+    rows = [f"seed{seed:04d}.png,{'yes' if seed * 7 % 11 < 5 else 'no'}" for seed in range(300)]
+    path.write_text("\n".join(["file,Lit", *rows]))
+    said: list[str] = []
+    with pytest.raises(InputError, match="no attribute could be learnt"):
+        said += learned(Planted(even()), reader=(str(path),))[1]
+    assert not (tmp_path / "d.safetensors").exists()
+
+
+def test_without_the_mesh_it_is_said_why_reach_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(name: str, *, announce: object) -> None:
+        raise MienError(f"artefact {name} cannot be had")
+
+    monkeypatch.setattr(artefacts, "obtain", offline)
+    assert quality_of(drawing(Planted(even())), 0, 4) == "artefact face-finder cannot be had"
 
 
 class _Unasked(Brightness):

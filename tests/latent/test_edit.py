@@ -1,7 +1,9 @@
 """Edits, strips, films: what is written, that it is marked, and bad input."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ import torch
 from projecting import without_artefacts
 from test_paste import KnownFaces, known_face
 
-from drawers import plain_file, styled_file
-from mien.core.errors import InputError
+from drawers import alike, plain_file, styled_file
+from mien.core.errors import InputError, MienError
 from mien.core.events import Event, Notice
+from mien.core.image import to_hwc
 from mien.core.packed import encode_png
 from mien.core.picture import read_picture
 from mien.core.provenance import SourceType, verify
@@ -23,6 +26,7 @@ from mien.latent.layers import layer_blocks, row_groups
 from mien.latent.strips import amounts, strip, wave
 from packaged_model import CONFIG, package
 from rendered_heads import heads
+from served import ended_by_ctrl_c, started
 
 
 def _with_directions(model: Path) -> Drawing:
@@ -213,7 +217,13 @@ def test_layers_that_belong_together(styled: tuple[Path, Drawing]) -> None:
         ({"set": ("smile=1",), "latent": Path("x.npz")}, "x.npz: no latents can be read"),
         ({"set": ("smile=1",), "video": Path("x.mp4")}, "say which with --strip"),
         ({"strip": ("smile",), "video": Path("x.gif")}, "written as .mp4 or .webp"),
+        ({"strip": ("smile",), "video": Path("x.webp"), "frames": 1}, "--frames 1 --fps"),
+        (
+            {"strip": ("smile",), "video": Path("x.webp"), "fps": 241},
+            "--fps 241: 2 to 10,000 frames",
+        ),
         ({"strip": ("smile",), "reach": 0.0}, "--reach 0"),
+        ({"set": ("smile=1",), "seeds": "0-512"}, "--seeds: 513 faces at once; at most 512"),
         ({"strip": ("smile",), "seeds": "0-511", "size": 2048}, "more than 16,384 px"),
         ({"set": ("smile=1",), "layers": "99"}, "--layers 99"),
         ({"set": ("smile=1",), "paste": True}, "name them with --photo"),
@@ -242,6 +252,88 @@ def test_latents_of_another_generator_are_refused(styled: tuple[Path, Drawing], 
     Codes(torch.zeros(1, 3, 5), "w").save(path)
     with pytest.raises(InputError, match="latents of shape"):
         edit(model, out=tmp_path / "out", latent=path, set=("smile=1",)).run()
+
+
+def test_latents_come_in_files_of_many_kinds(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    """.npz or .npy; a row for each layer, or one for all of them."""
+    _, drawing = styled
+    values = Codes.of_seeds(drawing, [3, 4]).values
+    path = tmp_path / "x.npy"
+    for rows in (values, values[:, :1], values[:, 0]):
+        np.save(path, rows.numpy())
+        codes = Codes.read(path, drawing)
+        assert (codes.space, codes.model, len(codes)) == ("w", "", 2)
+        expected = values if rows is values else values[:, :1].expand_as(values)
+        assert torch.equal(codes.values, expected)
+
+    def refused(says: str) -> None:
+        with pytest.raises(InputError, match=says):
+            Codes.read(path, drawing)
+
+    broken = values.numpy().copy()
+    broken[1, 0, 0] = np.nan
+    np.save(path, broken)
+    refused(r"x\.npy: its latents hold numbers that are not finite")
+    path = tmp_path / "z.npz"
+    np.savez(path, z=np.zeros((1, 8), np.float32), model="")
+    refused("no array 'w' in it; it has: model, z")
+    np.savez(path, other=np.zeros(3))
+    refused("no array 'w' in it; it has: none")
+    with path.open("wb") as file:
+        file.truncate((256 << 20) + 1)  # a hole, which takes no disk
+    refused("larger than 256 MiB, which no file of latents is")
+
+
+def test_a_film_of_a_strip_as_mp4(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="the extra video is not installed")
+    film = tmp_path / "smile.mp4"
+    how: dict[str, Any] = {"video": film, "frames": 6, "fps": 12, "size": 64}
+    edit(styled[0], out=tmp_path / "out", seeds="1,2", strip=("smile",), **how).run()
+    with av.open(str(film)) as opened:
+        stream = opened.streams.video[0]
+        assert (stream.width, stream.height, stream.average_rate) == (128, 64, 12)
+        assert len(list(opened.decode(stream))) == 6
+    assert verify(film) is not None
+
+
+@pytest.mark.slow
+def test_the_page_is_served_until_ctrl_c(styled: tuple[Path, Drawing], tmp_path: Path) -> None:
+    """It begins with the latents that it was given; what is kept is counted, and the code is 0."""
+    pytest.importorskip("uvicorn", reason="the extra curate is not installed")
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed")
+    model, drawing = styled
+    latents = tmp_path / "given.npz"
+    Codes.of_seeds(drawing, [8, 9]).save(latents)
+    out = tmp_path / "out"
+    (out / "faces").mkdir(parents=True)
+    (out / "faces" / "odd.npz").write_bytes(b"no latents")
+    command = ("-m", "mien", "edit", model, "--serve", "--port", "0", "--out", out, "--latent", latents)
+    with started(*command, says=r"(odd\.npz: .*)") as (process, problem):
+        assert "no latents can be read from it" in problem
+        assert process.stdout is not None
+        address = next(line.strip() for line in process.stdout if "http://" in line)
+        with httpx.Client(base_url=address, headers={"x-mien": "edit"}) as client:
+            state = client.get("state").json()
+            assert {"latent0000", "latent0001"} <= set(state["faces"])
+            drawn = read_picture(client.get("picture", params={"edit": '{"face": "latent0001"}'}).content)
+            assert alike(drawn, to_hwc(drawing.faces([9])[0]))
+            assert client.post("kept", json={"face": "latent0001"}).status_code == 200
+        code, said, complaints = ended_by_ctrl_c(process)
+    assert code == 0
+    assert "kept 1 faces" in said
+    assert str(out / "kept") in said
+    assert "Traceback" not in said + complaints
+    assert alike(read_picture(out / "kept" / "0001.png"), drawn)
+    saved = Codes.read(out / "faces" / "latent0000.npz", drawing)
+    assert torch.equal(saved.values, Codes.of_seeds(drawing, [8, 9]).values[:1])
+
+
+def test_without_the_extra_the_page_says_what_to_install(
+    styled: tuple[Path, Drawing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MienError, match=r"the slider page needs: pip install 'mien\[curate\]'"):
+        edit(styled[0], out=tmp_path / "out", serve=True).run()
 
 
 def test_names_and_amounts() -> None:

@@ -16,13 +16,14 @@ from PIL import Image
 from projecting import without_artefacts
 
 from mien.cli import main
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.manifest import read_continuation
 from mien.core.picture import read_picture
 from mien.core.provenance import verify
 from mien.latent.codes import Codes
 from mien.latent.editing.editor import Edit, Editor, Turns
 from mien.latent.projection.encoder import encoder
+from rendered_heads import heads
 
 pytest.importorskip("fastapi", reason="the extra curate is not installed")
 testclient = pytest.importorskip("fastapi.testclient", reason="httpx is not installed")
@@ -287,3 +288,91 @@ def test_a_drag_becomes_a_face_of_its_own(editor: Editor) -> None:
     client.post(f"works/{number}/stop", {})
     assert client.finished(number)["state"] == "stopped"
     client.works.close()
+
+
+def test_work_that_fails_says_why_and_the_next_goes_on(
+    editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a user can do something about in its own words; a defect with its kind, in the log as well."""
+    from mien.latent.editing import work as working
+
+    path, finder = photo(tmp_path, faces=1)
+    client = Client(editor, finder)
+    name = client.post("photos?name=me.png", content=path.read_bytes()).json()["photo"]
+    for error, says in (
+        (MienError("the disk is full"), "the disk is full"),
+        (ZeroDivisionError("by nothing"), "this failed: ZeroDivisionError: by nothing"),
+    ):
+
+        def fails(*given: Any, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(working, "targets_of_photos", fails)
+            work = client.finished(client.post(f"photos/{name}/1", {}).json()["number"])
+        assert (work["state"], work["error"], work["face"]) == ("failed", says, "")
+    work = client.finished(client.post(f"photos/{name}/1", {}).json()["number"])
+    assert (work["state"], work["error"], work["face"]) == ("done", "", "photo-me")
+    answer = client.post("works/99/stop", {})
+    assert answer.status_code == 400
+    assert "there is no work 99" in answer.json()["error"]
+    client.works.close()
+
+
+def test_only_the_newest_works_and_photos_are_remembered(
+    editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mien.latent.editing import work as working
+
+    monkeypatch.setattr(working, "_MOST_WORKS", 2)
+    monkeypatch.setattr(working, "_MOST_PHOTOS", 2)
+    path, finder = photo(tmp_path, faces=1)
+    client = Client(editor, finder)
+    pixels, keys = read_picture(path), []
+    for level in range(3):
+        buffer = io.BytesIO()
+        Image.fromarray((pixels // (level + 1)).astype(np.uint8)).save(buffer, "png")
+        keys.append(client.post("photos", content=buffer.getvalue()).json()["photo"])
+    assert len(set(keys)) == 3
+    assert client.get(f"photos/{keys[0]}/1").status_code == 400
+    assert "drop it again" in client.post(f"photos/{keys[0]}/1", {}).json()["error"]
+    assert [client.get(f"photos/{key}/1").status_code for key in keys[1:]] == [200, 200]
+    assert "drop it again" in client.get(f"photos/{keys[2]}/2").json()["error"], "it shows one face"
+    numbers = []
+    for _ in range(3):
+        body = {"edit": {"face": "1"}, "points": [[0.5, 0.5, 0.6, 0.5]], "steps": 1}
+        numbers.append(client.post("drags", body).json()["number"])
+        client.finished(numbers[-1])
+    assert [one["number"] for one in client.get("state").json()["works"]] == numbers[1:]
+    client.works.close()
+
+
+def test_without_the_mesh_faces_are_found_by_opencv_and_that_is_noted_once(
+    editor: Editor, tmp_path: Path
+) -> None:
+    """The finder is opened by the first photo."""
+    client = Client(editor)
+    counts = []
+    for pixels in heads(4)[0]:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).resize((320, 320)).save(buffer, "png")
+        answer = client.post("photos", content=buffer.getvalue())
+        counts.append(answer.json()["num_faces"] if answer.status_code == 200 else 0)
+    assert max(counts) == 1
+    (note,) = client.get("state").json()["notes"]
+    assert "no mesh finder: faces are found by OpenCV's cascades" in note
+    client.works.close()
+
+
+def test_what_was_not_kept_is_named(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of seeds only the newest latents stay in memory; they are the same when asked for again."""
+    client = Client(editor)
+    assert client.get("kept/0001.png").status_code == 404
+    answer = client.post("kept/give-up", {"file": "0001.png"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "0001.png: was not kept")
+    monkeypatch.setattr("mien.latent.editing.editor._MOST_CACHED", 2)
+    first = editor.codes_of("7").values
+    for seed in ("8", "9", "10"):
+        editor.codes_of(seed)
+    assert list(editor._seeds) == ["9", "10"]
+    assert torch.equal(editor.codes_of("7").values, first)

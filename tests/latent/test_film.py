@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.core.errors import InputError
+from mien.core.errors import InputError, MienError
 from mien.core.picture import Pixels
 from mien.core.provenance import Provenance, SourceType, packet, verify, xmp_box
 from mien.latent.film import check_film, write_film
@@ -104,6 +104,18 @@ def test_no_film() -> None:
 def test_sizes_that_h264_cannot_hold(size: tuple[int, int], says: str) -> None:
     with pytest.raises(InputError, match=says):
         check_film(size[1], size[0])
+
+
+def test_frames_that_make_no_film_leave_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "faces.mp4"
+    path.write_bytes(b"an older film")
+    with pytest.raises(ValueError, match="a film needs a frame"):
+        write_film(path, [], MARK, fps=12)
+    odd = [np.zeros((33, 33, 3), np.uint8)]  # of which H.264 with halved colours takes none
+    with pytest.raises(MienError, match=r"faces\.mp4: the film could not be written \("):
+        write_film(path, odd, MARK, fps=12)
+    assert path.read_bytes() == b"an older film"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["faces.mp4"]
 
 
 def test_an_interruption_leaves_no_file(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from torch import nn
 
 from drawers import plain_file, styled_file
 from mien.cli import main
-from mien.core.checkpoint import load_generator, save_generator
+from mien.core.checkpoint import load_generator, newest_state, save_generator
 from mien.generation.drawing import Drawing
 from mien.latent.codes import Codes
-from mien.latent.internals import activations, internals, principal, saliency
+from mien.latent.internals import _discriminator, activations, internals, principal, saliency
 from packaged_model import package
 
 
@@ -79,3 +79,40 @@ def test_the_packaged_model_shows_its_discriminator_and_others_data_is_refused(a
     np.save(tmp_path / "large.npy", np.zeros((4, 32, 32, 3), np.uint8))
     assert "other sizes" in fails("internals", "--data", "large.npy", "--out", "q.html")
     assert not (tmp_path / "q.html").exists()
+
+
+def test_a_discriminator_that_does_not_fit_is_named_and_the_rest_is_shown(assets, tmp_path):
+    package(assets)
+    file = assets / "faces-64.discriminator.safetensors"
+    tensors, header = load_generator(file)
+    name = sorted(tensors)[0]
+    save_generator(file, {name: tensors[name]}, header)
+    result = internals(out=tmp_path / "page.html").run()
+    assert result.discriminator.startswith("the discriminator does not fit (")
+    assert "Missing key" in result.discriminator
+    page = (tmp_path / "page.html").read_text()
+    assert "saliency, generated" not in page
+    assert page.count("<svg") == 1
+
+
+@pytest.mark.slow
+def test_a_run_shows_the_discriminator_of_its_newest_state(tmp_path, monkeypatch):
+    """What the page shows is that network: the state's, and none where there is no state."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    np.save("reals.npy", np.random.RandomState(0).randint(0, 256, (12, 16, 16, 3), np.uint8))
+    small = [f"--set={name}" for name in ("width_g=4", "width_d=4", "z_dim=8", "batch_size=8")]
+    assert main(["train", "reals.npy", "--kimg", "0.1", "--from", "none", "--out", "runs", *small]) == 0
+    (run,) = (tmp_path / "runs").glob("0*")
+    result = internals(run, out=tmp_path / "page.html").run()
+    assert result.discriminator == ""
+    assert "saliency, generated" in (tmp_path / "page.html").read_text()
+    drawing = Drawing.of(run, trunc=1.0, label=())
+    network, why = _discriminator(run, drawing)
+    (_, state) = newest_state(run, report=print)
+    assert why == ""
+    for name, tensor in state["networks"]["d"].items():
+        assert torch.equal(network.state_dict()[name], tensor.float())
+    for file in run.glob("state-*"):
+        file.unlink()
+    assert _discriminator(run, drawing) == (None, "the run has kept no state with a discriminator")

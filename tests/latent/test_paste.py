@@ -1,21 +1,32 @@
 """Faces cut out of photos as training data is, and put back."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from mien.core.artefacts import artefact_path
 from mien.core.errors import InputError
 from mien.core.events import Event, Events, Notice
 from mien.core.packed import encode_png
 from mien.core.picture import Pixels, decode
-from mien.faces.align import crop
-from mien.faces.crop import Square
+from mien.faces.align import crop, ffhq_square
+from mien.faces.crop import Square, scaled
 from mien.faces.face import Face
+from mien.faces.finder import needed_artefacts
 from mien.latent.projection.paste import paste_face
-from mien.latent.projection.targets import collect_faces, face_mask, faces_of
+from mien.latent.projection.targets import (
+    PhotoFace,
+    Target,
+    collect_faces,
+    face_mask,
+    faces_of,
+    with_meshes,
+)
 from mien.prepare.extract import CropConfig, extract
 from mien.prepare.sources import Reader, list_inputs
 from rendered_heads import heads
@@ -73,6 +84,54 @@ def test_a_face_is_cut_out_as_prepare_does(tmp_path: Path, suffix: str) -> None:
     assert face.square.side == pytest.approx(
         extracted.record["faces"][0]["measurements"]["crop_side"], abs=0.01
     )
+
+
+def test_a_small_face_of_a_large_jpeg_is_cut_out_of_the_whole_file(tmp_path: Path) -> None:
+    """It is found in a smaller decoding, or in a larger one where that shows none."""
+    pictures, points = heads(1)
+    path = tmp_path / "big.jpg"
+    Image.fromarray(pictures[0]).resize((1600, 1600), Image.Resampling.BICUBIC).save(path, quality=90)
+    whole, seen = decode(path).pixels, decode(path, near=640).pixels
+    assert len(seen) < len(whole) == 1600
+
+    def cut(side: int, name: str, known: int) -> PhotoFace:
+        finder = KnownFaces({(known, known): [known_face(points[0], scale=known / 160)]})
+        finder.name = name
+        return faces_of(path, finder, side)[0]
+
+    face = cut(1024, "known", len(seen))
+    assert face.square.side == pytest.approx(ffhq_square(known_face(points[0], scale=10)).side, abs=0.1)
+    assert np.array_equal(face.crop, crop(whole, face.square, 1024))
+    coarse = crop(seen, scaled(face.square, len(seen) / 1600), 1024)
+    assert not np.array_equal(face.crop, coarse)
+    again = cut(256, "mesh", 1600)
+    assert np.array_equal(again.crop, crop(whole, again.square, 256))
+    with pytest.raises(InputError, match="no face found in it"):
+        cut(256, "known", 1600)  # such a finder gains nothing by more pixels
+
+
+@pytest.mark.skipif(
+    any(artefact_path(name) is None for name in needed_artefacts("mesh")), reason="the mesh is not cached"
+)
+def test_drawn_faces_get_their_mesh_and_what_shows_none_is_named() -> None:
+    """Shares of the side, near to where the head was rendered; a photo's own mesh stays as it is."""
+    pictures, points = heads(1)
+    images = [torch.from_numpy(pixels.transpose(2, 0, 1).copy()) for pixels in pictures]
+    gray = torch.full((3, 160, 160), 127, dtype=torch.uint8)
+    known = np.full((468, 2), 0.5)
+    targets = [Target("a", images[0], "seed 1"), Target("b", gray, "seed 2"), Target("c", gray, "seed 3")]
+    targets[2] = replace(targets[2], points=known)
+    heard: list[Event] = []
+    first, second, third = with_meshes(targets, Events(heard.append))
+    assert first.points is not None
+    assert first.points.shape == (468, 2)
+    nose, left, right = first.points[[1, 33, 263]] * 160
+    assert np.hypot(*(nose - points[0]["nose"])) < 8
+    assert left[0] < points[0]["eye_left"][0] < points[0]["eye_right"][0] < right[0]
+    assert second.points is None
+    assert third.points is known
+    (line,) = [event.text for event in heard if isinstance(event, Notice)]
+    assert line == "seed 2: no mesh of its face; all of it counts alike"
 
 
 def test_several_faces_are_named_and_all_taken_on_request(tmp_path: Path) -> None:
@@ -139,6 +198,17 @@ def test_its_own_face_put_back_changes_hardly_anything(name: str, points: np.nda
     places = square.to_square(grid)
     outside = ((places < 0.03) | (places > 0.97)).any(axis=1).reshape(160, 160)
     assert difference[outside].max(initial=0) == 0, "outside the square not a bit changes"
+
+
+def test_a_face_beyond_the_picture_changes_nothing() -> None:
+    picture = heads(1)[0][0]
+    face = np.full((64, 64, 3), 200, np.uint8)
+    for away in (Square((-300.0, 80.0), (100.0, 0.0)), Square((80.0, 900.0), (70.0, 30.0))):
+        pasted = paste_face(picture, face, away, RING)
+        assert np.array_equal(pasted, picture)
+        assert pasted is not picture
+    corner = Square((-48.0, -48.0), (100.0, 0.0))  # two pixels of it, where there is no face any more
+    assert np.array_equal(paste_face(picture, face, corner, RING), picture)
 
 
 def test_a_new_face_fills_the_outline_and_takes_on_the_colours() -> None:

@@ -1,14 +1,19 @@
 """`mien project`: what it leaves behind, for every kind of generator; stopping; bad input."""
 
+import base64
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,14 +24,18 @@ from interop import official, rosinality_reference
 from interop.official import checkpoint, persistent_generator
 from latent.projecting import PLAIN_ONES, QUICK, STYLED_ONES, generator_file, without_artefacts
 from latent.test_paste import KnownFaces, known_face
-from mien.core.checkpoint import load_generator
-from mien.core.errors import InputError
-from mien.core.events import Event, Notice, Progress
-from mien.core.image import to_hwc
+from mien.core.artefacts import artefact_path
+from mien.core.checkpoint import NetworkHeader, load_generator
+from mien.core.cluster import Shard
+from mien.core.errors import InputError, MienError
+from mien.core.events import Event, Events, Notice, Progress
+from mien.core.image import to_float, to_hwc
 from mien.core.network import load_network
 from mien.core.packed import encode_png
-from mien.core.picture import read_picture
+from mien.core.picture import decode, read_picture
 from mien.core.provenance import SourceType, verify
+from mien.core.styles import draw_styles, sample_styles
+from mien.core.types import Spec
 from mien.generation.drawing import Drawing
 from mien.generation.generate import generate
 from mien.interop.import_ import import_
@@ -34,10 +43,16 @@ from mien.latent.codes import Codes, shape_of
 from mien.latent.directions.direction import Direction, Directions
 from mien.latent.editing.edit import edit
 from mien.latent.mix import mix
+from mien.latent.projection.find import Finder, _opened, label_in_words, project_shard
+from mien.latent.projection.objective import viewed
 from mien.latent.projection.options import ProjectOptions
 from mien.latent.projection.project import generated, real
-from mien.latent.projection.results import Projection
+from mien.latent.projection.projector import Saved, Starts
+from mien.latent.projection.results import Projection, _bounded, _shown
+from mien.latent.projection.spaces import Labels, open_space
+from mien.latent.projection.targets import targets_of_seeds
 from mien.latent.vary import vary
+from mien.nn.lpips import Lpips
 from rendered_heads import heads
 
 
@@ -379,6 +394,23 @@ def test_tuning_leaves_an_ordinary_generator_that_draws_the_faces_better(
 
 
 @pytest.mark.slow
+def test_tuning_a_conditional_generator_without_w_keeps_each_faces_label(tmp_path: Path) -> None:
+    model = generator_file(tmp_path, "plain", labels=("woman", "man"))
+    both = options(label=("man",), tune=True, tune_steps=30, tune_lr=3e-3)
+    plain = options(label=("man",))
+    found = generated(model, out=tmp_path / "tuned", seeds="0,1", options=both).run()
+    before = generated(model, out=tmp_path / "plain", seeds="0,1", options=plain).run()
+    for one, other in zip(found, before, strict=True):
+        assert one.codes.labels is not None
+        assert one.codes.labels.tolist() == [[0.0, 1.0]]
+        assert torch.equal(one.codes.values, other.codes.values), "the pivots stay"
+        assert one.scores.error < other.scores.error
+    tuned = Drawing.of(tmp_path / "tuned" / "tuned.safetensors", trunc=1.0, label=("man",))
+    codes = Codes.read(tmp_path / "tuned" / "seed0001" / "projected_z.npz", tuned)
+    assert alike(to_hwc(codes.draw(tuned)[0]), to_hwc(found[1].image))
+
+
+@pytest.mark.slow
 def test_it_goes_on_from_a_latent(models: dict[str, Path], tmp_path: Path) -> None:
     """From where a first projection ended, a second of few steps ends nearer than from the samples."""
     model = models["stylegan2"]
@@ -427,6 +459,142 @@ def test_bad_options(models: dict[str, Path], tmp_path: Path, changes: dict[str,
     with pytest.raises(InputError, match=says):
         generated(model, out=tmp_path, seeds="0", options=options(**changes)).run()
     assert not list(tmp_path.glob("*/proj.png"))
+
+
+# --- By a cluster, whose workers are here; and where a search begins
+
+
+@pytest.fixture
+def shards(monkeypatch: pytest.MonkeyPatch) -> list[Shard]:
+    """What was sent to a cluster, in the place of which this process works."""
+    sent: list[Shard] = []
+
+    class Here:
+        def run(self, function: Any, parts: Any) -> Iterator[tuple[int, Any]]:
+            for number, shard in enumerate(parts):
+                sent.append(shard)
+                yield number, function(*shard.arguments)
+
+    @contextmanager
+    def opened(address: str, *, needs: list[str]) -> Iterator[Here]:
+        assert (address, needs) == ("tcp://there:1", [])
+        yield Here()
+
+    monkeypatch.setattr("mien.core.cluster.opened", opened)
+    _opened.cache_clear()
+    return sent
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_worker_finds_what_is_found_here(
+    models: dict[str, Path], tmp_path: Path, shards: list[Shard], many: bool
+) -> None:
+    """From given latents, one or one for each; without an identity network identity does not count."""
+    drawing = Drawing.of(models["stylegan2"], trunc=1.0, label=())
+    begin = tmp_path / "begin.npz"
+    Codes.of_seeds(drawing, range(6) if many else [9]).save(begin)
+    heard: list[Event] = []
+    changes = {"init": begin, "identity": 0.5, "steps": 4, "batch": 4, "face_weight": 3.0}
+    finder = Finder(drawing, options(**changes), Events(heard.append))
+    points = np.random.default_rng(0).uniform(0.3, 0.7, (468, 2))
+    targets = [
+        replace(target, points=points if number % 2 else None)
+        for number, target in enumerate(targets_of_seeds(drawing, range(20, 26)))
+    ]
+    here = finder.find(targets, Saved(None, ""))
+    there = finder.find(targets, Saved(None, ""), address="tcp://there:1")
+    assert torch.equal(there.values, here.values)
+    assert len(here.values) == 6
+    assert not torch.equal(here.values[0], Codes.read(begin, drawing).values[0]), "it moved"
+    assert [len(shard.arguments[2]) for shard in shards] == [4, 2]
+    assert sum("identity does not count" in str(event) for event in heard) == 2
+    setup, *rest = shards[0].arguments
+    told = json.loads(setup)
+    told[2] = "0" * 64
+    with pytest.raises(MienError, match=r"\.safetensors: another file on a worker than here"):
+        project_shard(json.dumps(told), *rest)
+
+
+def test_latents_to_begin_with_fit_faces_and_space(models: dict[str, Path], tmp_path: Path) -> None:
+    drawing = Drawing.of(models["stylegan2"], trunc=1.0, label=())
+    begin = tmp_path / "begin.npz"
+    Codes.of_seeds(drawing, range(3)).save(begin)
+    for seeds, more, says in (
+        ("0-1", {}, "3 latents, and there are 2 faces; give one or as many"),
+        ("0-2", {"space": "z"}, "latents in w cannot begin a search in z"),
+    ):
+        with pytest.raises(InputError, match=says):
+            generated(
+                models["stylegan2"], out=tmp_path, seeds=seeds, options=options(init=begin, **more)
+            ).run()
+
+
+def test_without_candidates_a_search_begins_at_the_mean(models: dict[str, Path]) -> None:
+    drawing = Drawing.of(models["stylegan2"], trunc=1.0, label=())
+    network = drawing.loaded.network
+    space = open_space("w", drawing.loaded, Labels(), None)
+    images = drawing.faces([1, 2])
+    first, labels = Starts(network, space, None, options(candidates=0), None, None).of(images, [0, 1])
+    assert labels is None
+    mean = sample_styles(network, None).mean(dim=0)
+    assert torch.allclose(first, mean.expand(2, -1, -1), atol=1e-5)
+
+
+@pytest.mark.skipif(artefact_path("lpips-alexnet") is None, reason="the lpips-alexnet artefact is not cached")
+def test_a_search_begins_at_the_samples_that_look_most_alike(models: dict[str, Path]) -> None:
+    """By LPIPS itself: first the nearest of each target, then the second nearest."""
+    drawing = Drawing.of(models["stylegan2"], trunc=1.0, label=())
+    network, lpips = drawing.loaded.network, Lpips.load("alexnet")
+    space = open_space("w", drawing.loaded, Labels(), None)
+    chosen = options(candidates=12, restarts=2)
+    images = drawing.faces([1, 2, 3])
+    first, _ = Starts(network, space, None, chosen, lpips, None).of(images, [0, 1, 2])
+    samples = sample_styles(network, None, 12)
+    theirs = viewed(to_float(draw_styles(network, samples)))
+    for number, one in enumerate(viewed(to_float(images))):
+        far = lpips(one[None].expand(12, -1, -1, -1), theirs)
+        nearest, second = far.argsort()[:2].tolist()
+        assert torch.equal(first[number], samples[nearest])
+        assert torch.equal(first[3 + number], samples[second])
+
+
+def test_large_pictures_are_shown_small_on_the_page() -> None:
+    """By areas, with their shape; small ones in whole pixels, and no larger."""
+    large = cv2.resize(heads(1)[0][0], (512, 512), interpolation=cv2.INTER_CUBIC)
+    shown = decode(base64.b64decode(_shown(large, "a", None).uri.partition(",")[2])).pixels
+    assert shown.shape == (256, 256, 3)
+    areas = large.reshape(256, 2, 256, 2, 3).mean((1, 3))
+    assert np.abs(shown - areas).mean() < 3, "as a WebP"
+    wide = large[:120, :, :]
+    bounded = _bounded(wide, 128)
+    assert bounded.shape == (30, 128, 3)
+    assert np.abs(bounded - wide.reshape(30, 4, 128, 4, 3).mean((1, 3))).max() <= 1
+    assert _bounded(wide, 512) is wide
+
+
+def test_a_folder_that_cannot_be_made_is_named(models: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(MienError, match=r"/proc/none.*: cannot write there"):
+        generated(models["lite"], out=Path("/proc/none/out"), seeds="0", options=QUICK).run()
+
+
+def test_a_damaged_state_is_named_and_left(models: dict[str, Path], tmp_path: Path) -> None:
+    for folder in ("fresh", "damaged"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "damaged" / "state.pt").write_bytes(b"no state")
+    heard: list[Event] = []
+    for folder in ("fresh", "damaged"):
+        generated(models["lite"], out=tmp_path / folder, seeds="0", options=QUICK).run(heard.append)
+    (warning,) = [event.text for event in heard if isinstance(event, Notice) and "anew" in event.text]
+    assert str(tmp_path / "damaged" / "state.pt") in warning
+    assert content(tmp_path / "damaged") == content(tmp_path / "fresh")
+
+
+def test_labels_in_words(tmp_path: Path) -> None:
+    """A class with how sure it is; else each label with its value."""
+    spec = Spec(16, 3, 3, ("child", "woman", "man"))
+    header = NetworkHeader(family="lite", config={}, spec=spec, nimg=0, tool="t")
+    assert label_in_words(torch.tensor([0.05, 0.9, 0.05]), header) == "woman (0.90)"
+    assert label_in_words(torch.tensor([0.0, 1.0, 1.25]), header) == "child=0.00, woman=1.00, man=1.25"
 
 
 def test_bad_photos(models: dict[str, Path], tmp_path: Path, photos: list[Path]) -> None:

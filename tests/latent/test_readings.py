@@ -9,14 +9,18 @@ import pytest
 import torch
 
 from latent.planted import ATTRIBUTES, Brightness
+from mien.core.artefacts import artefact_path
+from mien.core.checkpoint import NetworkHeader, save_generator
 from mien.core.errors import InputError
 from mien.core.types import Spec
+from mien.faces.age_sex import AgeSexNetworks
+from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 from mien.faces.finder import open_finder
 from mien.latent.face_measures import SHAPES, face_shape, frontal
 from mien.latent.readings import READERS, FaceReader, ModelReader, Readers, Readings, fitted, log_odds
 from mien.models.attributes import PRESETS, Reader, build_product
 from mien.render.shot import Shot
-from rendered_heads import head
+from rendered_heads import head, heads
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,51 @@ def test_an_attribute_model_by_the_names_of_its_columns(monkeypatch: pytest.Monk
         read = network.read(fitted(images, 3, 16).float() / 127.5 - 1).numpy()
     assert np.allclose(values[:, 3], read[:, 3], atol=1e-5)
     assert np.allclose(values[:, :3], log_odds(read[:, :3]), atol=1e-3)
+
+
+@pytest.mark.skipif(
+    any(artefact_path(name) is None for name in ("expressions", "age", "sex")), reason="they are not cached"
+)
+def test_networks_read_each_face_with_its_mirror_image() -> None:
+    """Means of the two: log-odds of expressions and of sex, years of age; how far it is, is told."""
+    images = torch.from_numpy(np.stack(heads(5)[0]).transpose(0, 3, 1, 2).copy())
+    ticks: list[tuple[int, int]] = []
+    readers = Readers.open(["expressions", "age", "sex"])
+    found = readers.read(images, progress=lambda done, total: ticks.append((done, total)))
+    assert ticks == [(5, 5)]
+    expressions, guess = ExpressionNetwork.load(), AgeSexNetworks.load().guess
+    sides = (images, images.flip(3))
+    odds = np.mean([log_odds(expressions.probabilities(side)) for side in sides], axis=0)
+    for index, name in enumerate(EXPRESSIONS):
+        name = "smile" if name == "happy" else name
+        assert np.allclose(found.column(name), odds[:, index], atol=1e-4)
+    assert np.allclose(found.column("age"), np.mean([guess(side).years for side in sides], axis=0), atol=1e-3)
+    female = np.mean([log_odds(guess(side).female) for side in sides], axis=0)
+    assert np.allclose(found.column("female"), female, atol=1e-4)
+    mirrored = readers.read(images.flip(3))
+    assert np.allclose(mirrored.values, found.values, atol=1e-3), "a face and its mirror image read alike"
+    assert found.spread().min() > 0, "faces differ"
+    assert readers.narrowed(("age",)).names == ("age",)
+
+
+def test_an_attribute_model_is_opened_by_its_file(tmp_path: Path) -> None:
+    """Pictures that fit are read as they are."""
+    spec, config = Spec(16, 3, 2, ("Smiling", "age:number")), PRESETS["quick"]
+    torch.manual_seed(0)
+    network: Reader = build_product(config, spec).eval()
+    header = NetworkHeader(
+        kind="attributes", family="attributes", config=config.model_dump(), spec=spec, nimg=0, tool="t"
+    )
+    path = tmp_path / "labels.safetensors"
+    save_generator(path, network.state_dict(), header)
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
+    found = Readers.open([str(path)]).read(images)
+    with torch.no_grad():
+        read = network.read(images.float() / 127.5 - 1).numpy()
+    assert found.names == ("Smiling", "age")
+    assert np.allclose(found.column("Smiling"), log_odds(read[:, 0]), atol=1e-3)
+    assert np.allclose(found.column("age"), read[:, 1], atol=1e-4)
+    assert np.array_equal(fitted(images, 3, 16), images)
 
 
 def test_log_odds() -> None:

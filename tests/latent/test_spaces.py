@@ -104,6 +104,18 @@ def test_a_mean_that_the_file_lacks_is_that_of_samples(tmp_path: Path) -> None:
     assert torch.equal(mean_latent(network, None)[0], ten_thousand.mean(dim=0))
 
 
+def test_a_label_that_is_given_stays(tmp_path: Path) -> None:
+    loaded = loaded_generator(tmp_path, "plain", labels=("woman", "man"))
+    where = open_space("z", loaded, Labels(torch.eye(2)), None)
+    rows = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    parameters = where.parameters(torch.randn(2, 8), rows)
+    assert set(parameters) == {"latent", "fixed_label"}
+    again = where.labels(parameters)
+    assert again is not None
+    assert torch.equal(again, rows)
+    assert parameters["fixed_label"] is not rows
+
+
 def test_labels_that_move_mean_what_they_began_with() -> None:
     classes = Labels(torch.eye(3), moves=True, choice=True)
     rows = torch.tensor([[0.0, 1, 0]])

@@ -127,6 +127,22 @@ def test_without_w(tmp_path: Path) -> None:
         find(plain_file(tmp_path), out=tmp_path / "n", layers="0", samples=200).run()
 
 
+def test_what_cannot_be_sought_is_named(tmp_path: Path) -> None:
+    """Numbers and methods that there are not; a model whose layers read no latent as it is."""
+    model, out = styled_file(tmp_path), tmp_path / "out"
+    for options, says in (
+        ({"method": "pca"}, "--method pca: sefa or ganspace"),
+        ({"components": 0}, "--components 1 to"),
+        ({"samples": 99}, "--samples 100 to 1,000,000"),
+    ):
+        with pytest.raises(InputError, match=says):
+            find(model, out=out, **options).run()  # type: ignore[arg-type]
+    assert not out.exists()
+    planted = drawing(Planted(even()))
+    with pytest.raises(InputError, match="model reads its latent as it is; use ganspace"):
+        sefa(planted, Codes.of_seeds(planted, range(4)), (0,), 2)
+
+
 def test_layers_of_different_latents_are_not_mixed(tmp_path: Path) -> None:
     made = Drawing.of(package(tmp_path), trunc=1, label=())
     codes = Codes.of_seeds(made, range(4))

@@ -137,6 +137,7 @@ def test_a_projection_can_be_varied(tmp_path: Path, model: Path) -> None:
         ("none.npz", {}, "none.npz: no latents can be read from it"),
         ("3", {"count": 0}, "--count 0 --strength 0.4: between 1 and 1024, 0 and 2"),
         ("3", {"strength": -1.0}, "--strength -1.0"),
+        ("3", {"which": "all"}, "--face all: faces near one are drawn; give its number"),
         ("3", {"keep": "9"}, "--keep 9: a range must rise, and this model has layers 0-2"),
         ("3-2", {}, "must rise"),
     ],

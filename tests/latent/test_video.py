@@ -183,6 +183,10 @@ def test_the_same_command_gives_the_same_bytes(styled: Path, tmp_path: Path, nam
         (["--size", "0"], "--size 0: between 1 and 2048"),
         (["--size", "33", "--out", "a.mp4"], "33x33: an .mp4 has even sides; choose --size"),
         (["--size", "2000"], "write an .mp4"),
+        (
+            ["--seeds", "0-17", "--grid", "9x1", "--size", "2000", "--frames", "1"],
+            "a.webp: a WebP has sides of at most 16,383; 18000x2000 has more",
+        ),
         (["--trunc", "nan"], "--trunc nan: psi is a number"),
         (["--label", "x"], "--label: this model was trained without labels"),
         (["--seeds", "@none.txt"], "seeds @none.txt: the file cannot be read"),

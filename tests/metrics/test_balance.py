@@ -1,11 +1,21 @@
 """Balance: shares of groups among fakes over those among reals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from contracts.metric_contract import MetricContract
+from mien.core.artefacts import artefact_path
 from mien.core.errors import InputError
+from mien.faces.age_sex import AgeSexNetworks
+from mien.faces.expressions import EXPRESSIONS, ExpressionNetwork
 from mien.metrics import balance
+from mien.render.shot import Shot
+from rendered_heads import head
+
+MEMBERSHIPS = balance.memberships
 
 
 def members(count, *, seed=0, women=0.5, glasses=0.2):
@@ -67,3 +77,36 @@ def test_groups_of_nobody_are_left_out():
 def test_too_few_are_refused():
     with pytest.raises(InputError, match="two pictures"):
         balance.compute(np.zeros((1, 3, 64, 64)), np.zeros((5, 3, 64, 64)))
+
+
+@pytest.mark.skipif(
+    any(artefact_path(name) is None for name in balance.ARTEFACTS), reason="the face networks are not cached"
+)
+def test_a_head_is_in_the_groups_that_it_was_rendered_for():
+    """One head plain, turned, with glasses and in the dark; then no head at all."""
+    shot = Shot(seed=8)
+    pictures = [head(8, one) for one in (shot, replace(shot, yaw=30), replace(shot, glasses="square"))]
+    pictures += [(pictures[0] * 0.4).astype(np.uint8), np.full_like(pictures[0], 127)]
+    images = torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy())
+    rows = dict(zip(balance.GROUPS, MEMBERSHIPS(images).T, strict=True))
+    assert rows["turned"][:4].tolist() == [0, 1, 0, 0]
+    assert rows["glasses"][:4].tolist() == [0, 0, 1, 0]
+    assert rows["dark"].tolist() == [0, 0, 0, 1, 0]
+    assert np.isnan([rows["turned"][4], rows["glasses"][4]]).all(), "of no face it is not known"
+
+    guess = AgeSexNetworks.load().guess(images)
+    assert rows["women"].tolist() == (guess.female > 0.5).tolist()
+    assert (rows["women"] + rows["men"] == 1).all()
+    ages = np.stack([rows[name] for name in ("under_25", "25_to_40", "40_to_55", "over_55")])
+    assert ages.argmax(0).tolist() == np.digitize(guess.years, (25, 40, 55)).tolist()
+    assert (ages.sum(0) == 1).all()
+    happy = ExpressionNetwork.load().probabilities(images)[:, EXPRESSIONS.index("happy")]
+    assert rows["smiling"].tolist() == (happy > 0.5).tolist()
+
+
+def test_brightness_is_that_of_the_middle_quarter():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[24:40, 24:40] = 51
+    assert balance._middle(picture) == pytest.approx(0.2)
+    picture[:24] = picture[40:] = 255
+    assert balance._middle(picture) == pytest.approx(0.2)

@@ -11,9 +11,10 @@ from PIL import Image
 from torch.nn import functional
 
 from contracts.metric_contract import smooth_pictures
-from mien.core.errors import InputError
+from mien.core import artefacts
+from mien.core.errors import InputError, MienError
 from mien.metrics import frechet, kernel
-from mien.metrics.features import is_here, names, open_network
+from mien.metrics.features import USUAL, is_here, names, needs_of, open_network, usual_networks
 from mien.metrics.features._images import resized
 from mien.metrics.features.vgg_random import VggRandom
 
@@ -77,6 +78,43 @@ def test_what_is_no_picture_is_refused(network):
 def test_an_unknown_network_is_named():
     with pytest.raises(InputError, match=r"lite0, mesh.*vgg-random"):
         open_network("resnet")
+
+
+def test_without_networks_the_random_one_is_left_and_each_that_could_not_be_had_is_named(
+    tmp_path, monkeypatch
+):
+    """Nothing in the cache, and no network: two lines of what is left out, one of what that costs."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+
+    def offline(name, *, announce):
+        raise MienError(f"{name} cannot be fetched: no network")
+
+    monkeypatch.setattr(artefacts, "obtain", offline)
+    said = []
+    assert usual_networks(fetch=True, announce=said.append) == ["vgg-random"]
+    assert [line.partition(": ")[0] for line in said[:-1]] == [
+        f"left out the feature network {name}" for name in USUAL
+    ]
+    for name, line in zip(USUAL, said, strict=False):
+        assert line.endswith(f"{needs_of(name)[0]} cannot be fetched: no network")
+    assert "vgg-random alone" in said[-1]
+    unasked = []
+    assert usual_networks(fetch=False, announce=unasked.append) == ["vgg-random"]
+    assert unasked == said[-1:], "what is not to be fetched is not complained of"
+
+
+@pytest.mark.skipif(not all(map(is_here, USUAL)), reason="the usual networks are not cached")
+def test_the_usual_networks_are_those_that_are_here(tmp_path, monkeypatch):
+    said = []
+    found = usual_networks(fetch=False, announce=said.append)
+    assert (tuple(found[:2]), said) == (USUAL, [])
+    (tmp_path / "artefacts").mkdir()
+    for name in needs_of("mesh"):
+        path = artefacts.artefact_path(name)
+        (tmp_path / "artefacts" / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+    assert usual_networks(fetch=False, announce=said.append) == ["mesh"]
+    assert said == []
 
 
 def test_shrinking_is_antialiased():

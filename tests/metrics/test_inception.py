@@ -5,6 +5,7 @@ import safetensors.torch
 import torch
 
 from contracts.metric_contract import smooth_pictures
+from mien.core import artefacts
 from mien.core.errors import InputError, MienError
 from mien.metrics.features import inception
 from mien.metrics.features.inception import InceptionFeatures, InceptionV3, read_state
@@ -54,6 +55,21 @@ def test_features_are_2048_and_do_not_depend_on_batches(state):
     assert abs(whole[1] - single[0]).max() < 1e-4 * abs(whole).max() + 1e-6
     assert abs(whole[0] - whole[1]).max() > 0
     assert len(network.hash) == 64
+
+
+@pytest.mark.slow
+def test_the_file_that_the_user_added_is_used(state, tmp_path, monkeypatch):
+    """And none is asked of the network: without one it says how to add it."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MienError, match="mien artefacts add inception FILE"):
+        inception.build()
+    file = tmp_path / "inception.safetensors"
+    safetensors.torch.save_file(state, file)
+    artefacts.add("inception", file)
+    pictures = smooth_pictures(2, seed=0)
+    built, given = inception.build(), InceptionFeatures(state)
+    assert built.hash == given.hash
+    assert (built.features(pictures) == given.features(pictures)).all()
 
 
 def test_average_pools_leave_padding_out_and_the_last_block_takes_the_maximum():

@@ -1,5 +1,7 @@
 """LPIPS of random pairs: diversity of fakes beside that of reals."""
 
+import hashlib
+
 import pytest
 import torch
 
@@ -55,3 +57,9 @@ def test_small_and_gray_pictures_are_taken_and_three_are_too_few():
     assert lpips.compute(small, small)["lpips_real"] > 0
     with pytest.raises(InputError, match="four images"):
         lpips.compute(small, small[:3])
+
+
+def test_its_provenance_is_the_file_that_it_read():
+    path = artefact_path("lpips-alexnet")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert lpips.provenance() == ("lpips-alexnet", digest, "as they are, from 64 px on")

@@ -14,7 +14,7 @@ from mien.metrics.features import open_network
 from mien.metrics.features._onnx_check import signature
 
 onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import SparseTensorProto, TensorProto, helper, numpy_helper  # noqa: E402
 
 SIDE = 16
 
@@ -161,11 +161,53 @@ def infinite():
     )
 
 
+def in_a_constant(tmp_path, *, attribute, sparse=False):
+    """Data in another file within what a node holds: a tensor, or the values of a sparse one."""
+    tensor = external(tmp_path).graph.initializer[0]
+    if sparse:
+        held = SparseTensorProto(dims=[3, 4])
+        held.values.CopyFrom(tensor)
+        tensor = held
+    built = model()
+    node = built.graph.node.add(op_type="Constant", output=["z"])
+    node.attribute.append(helper.make_attribute(attribute, tensor))
+    return built
+
+
+def in_a_function(tmp_path):
+    """Data in another file within a node of a function of the file's own."""
+    built = model()
+    nodes = [in_a_constant(tmp_path, attribute="value").graph.node[-1]]
+    built.functions.append(helper.make_function("own", "F", [], ["z"], nodes, built.opset_import))
+    return built
+
+
+def two_inputs():
+    built = model()
+    built.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+    return built
+
+
+def whole_numbers():
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0),
+        helper.make_node("Cast", ["means"], ["y"], to=TensorProto.INT32),
+    ]
+    built = model(nodes=nodes, weights={"axes": np.array([2, 3])}, out=("N", 3))
+    built.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+    return built
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
         (lambda p: external(p), "another file"),
         (lambda p: hidden(p), "another file"),
+        (lambda p: in_a_constant(p, attribute="value"), "another file"),
+        (lambda p: in_a_constant(p, attribute="sparse_value", sparse=True), "another file"),
+        (lambda p: in_a_function(p), "another file"),
+        (lambda p: two_inputs(), "has 2 inputs and 1 outputs; one input is needed"),
+        (lambda p: whole_numbers(), r"first output is int32 \[1, 3\], not float32"),
         (lambda p: nested(), "not an ONNX model"),
         (lambda p: infinite(), "finite vector"),
         (lambda p: model(shape=("N", 1, SIDE, SIDE)), r"float32 \[free, 1, 16, 16\].*3, S, S"),
@@ -191,10 +233,89 @@ def test_an_unknown_operator_is_refused_by_either_engine(tmp_path, engine):
         open_network(str(saved(tmp_path / "bad.onnx", built)))
 
 
+def test_opencv_names_onnxruntime_where_it_cannot_run_a_file(tmp_path, monkeypatch):
+    """Its layers fit each other for 16 pixels alone, and the file leaves the size free."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["y"]),
+    ]
+    weights = {"shape": np.array([1, 3 * SIDE * SIDE]), "matrix": np.ones((3 * SIDE * SIDE, 2), np.float32)}
+    file = saved(
+        tmp_path / "own.onnx", model(shape=(1, 3, "H", "W"), nodes=nodes, weights=weights, out=(1, 2))
+    )
+    assert open_network(f"{file}?size={SIDE}").dims == 2
+    with pytest.raises(InputError, match=r"own\.onnx: OpenCV cannot (run|load) it \(.*onnxruntime may; "):
+        open_network(f"{file}?size=32")
+
+
+def test_functions_of_a_file_s_own_are_run(tmp_path):
+    """Sums of squares by a function that the file defines, with a constant tensor in a node."""
+    pytest.importorskip("onnxruntime")
+    two = helper.make_node("Constant", [], ["two"], value=numpy_helper.from_array(np.array(2, np.float32)))
+    power = helper.make_node("Pow", ["a", "two"], ["b"])
+    nodes = [
+        helper.make_node("Squared", ["x"], ["squares"], domain="own"),
+        helper.make_node("ReduceMean", ["squares", "axes"], ["y"], keepdims=0),
+    ]
+    built = model(nodes=nodes, weights={"axes": np.array([2, 3])}, out=("N", 3))
+    opsets = [helper.make_opsetid("", 18)]
+    built.functions.append(helper.make_function("own", "Squared", ["a"], ["b"], [two, power], opsets))
+    built.opset_import.append(helper.make_opsetid("own", 1))
+    pictures = smooth_pictures(3, seed=0, size=SIDE)
+    expected = (pictures.double() / 127.5 - 1).square().mean((2, 3)).numpy()
+    network = open_network(saved(tmp_path / "own.onnx", built))
+    assert np.allclose(network.features(pictures), expected, atol=1e-4)
+
+
+def test_a_batch_that_it_cannot_take_is_run_one_by_one(tmp_path, engine):
+    """The file says that any number goes, and then shapes its pictures as if there were one."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["one"]),
+        helper.make_node("ReduceMean", ["one", "axes"], ["y"], keepdims=0),
+    ]
+    weights = {"axes": np.array([2, 3]), "shape": np.array([1, 3, SIDE, SIDE])}
+    network = open_network(saved(tmp_path / "one.onnx", model(nodes=nodes, weights=weights, out=("N", 3))))
+    pictures = smooth_pictures(3, seed=0, size=SIDE)
+    expected = (pictures.double() / 127.5 - 1).mean((2, 3)).numpy()
+    assert np.allclose(network.features(pictures), expected, atol=1e-4)
+
+
+def test_a_feature_that_is_not_finite_for_some_picture_is_no_score(tmp_path):
+    """The reciprocal of the mean: finite for noise, infinite for a gray that lies in the middle."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0),
+        helper.make_node("Sub", ["means", "level"], ["apart"]),
+        helper.make_node("Reciprocal", ["apart"], ["y"]),
+    ]
+    weights = {"axes": np.array([2, 3]), "level": np.ones(1, np.float32)}
+    network = open_network(saved(tmp_path / "odd.onnx", model(nodes=nodes, weights=weights, out=("N", 3))))
+    pictures = torch.stack([torch.full((3, SIDE, SIDE), level, dtype=torch.uint8) for level in (0, 255)])
+    assert np.allclose(network.features(pictures[:1]), -0.5)
+    with pytest.raises(MienError, match="odd gave infinite or undefined features"):
+        network.features(pictures)
+
+
+def test_a_file_beyond_what_onnx_can_hold_is_not_read(tmp_path):
+    file = tmp_path / "huge.onnx"
+    with file.open("wb") as writer:
+        writer.truncate((2 << 30) + 1)  # a hole, which takes no disk
+    with pytest.raises(InputError, match="over 2 GB"):
+        open_network(str(file))
+
+
 def test_bytes_of_every_kind_are_refused(tmp_path):
     whole = model().SerializeToString()
     rng = np.random.RandomState(0)
-    for data in (b"", b"\x00" * 40, b"PK\x03\x04" + bytes(60), rng.bytes(500), whole[:-30], whole[:100]):
+    for data in (
+        b"",
+        b"\x00" * 40,
+        b"\x3a" + b"\xff" * 12,
+        b"PK\x03\x04" + bytes(60),
+        rng.bytes(500),
+        whole[:-30],
+        whole[:100],
+    ):
         file = tmp_path / "bad.onnx"
         file.write_bytes(data)
         with pytest.raises(InputError):

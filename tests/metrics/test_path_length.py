@@ -8,6 +8,7 @@ import torch
 
 from contracts.metric_contract import MetricContract
 from mien.core.errors import InputError
+from mien.core.sampling import latents
 from mien.core.types import Spec
 from mien.metrics import path_length
 
@@ -27,6 +28,21 @@ class Linear:
         return (z.double() @ self.weights).view(-1, 3, 64, 64)
 
 
+class Mapped(Linear):
+    """Images that are linear in w, which is three times z, the same for both layers."""
+
+    num_ws = 2
+
+    def mapping(self, z, labels=None, *, psi=1.0):
+        return (3 * z)[:, None].expand(-1, 2, -1)
+
+    def synthesis(self, ws, *, noise="const"):
+        return super().__call__(ws.mean(1))
+
+    def __call__(self, z, labels=None, *, psi=1.0):
+        return self.synthesis(self.mapping(z, labels, psi=psi))
+
+
 class Squares:
     """The mean square difference in the place of LPIPS."""
 
@@ -36,6 +52,9 @@ class Squares:
     @classmethod
     def load(cls, trunk, device):
         return cls()
+
+
+PREPARED = path_length._prepared
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +118,30 @@ def test_great_circles_begin_end_and_stay_on_the_sphere():
     assert torch.allclose(ends[1], unit(b, dim=1), atol=1e-5)
     middle = path_length.slerp(a, b, torch.full((5, 1), 0.3))
     assert torch.allclose(middle.norm(dim=1), torch.ones(5), atol=1e-5)
+
+
+def test_the_length_in_w_is_that_of_straight_lines_between_styles():
+    """Without the shortest and the longest hundredth; a generator without styles has none."""
+    generator = Mapped()
+    values = path_length.compute(generator, count=200, seed=5)
+    starts, ends = (latents(list(range(s, s + 200)), 6).double() for s in (5, 205))
+    lengths = ((3 * (ends - starts)) @ generator.weights).square().mean(1).numpy()
+    low, high = np.percentile(lengths, (1, 99))
+    expected = lengths[(lengths >= low) & (lengths <= high)].mean()
+    assert values["path_length_w"] == pytest.approx(expected, rel=1e-3)
+    assert values["path_length_w_low"] < expected < values["path_length_w_high"]
+    assert values["path_length_z"] == pytest.approx(
+        9 * path_length.compute(Linear(), count=200, seed=5)["path_length_z"], rel=1e-3
+    )
+    assert "path_length_w" not in path_length.compute(Linear(), count=32)
+
+
+def test_small_and_gray_pictures_are_made_fit_for_the_network():
+    flat = PREPARED(torch.full((2, 1, 32, 32), 0.25))
+    assert flat.shape == (2, 3, 64, 64)
+    assert torch.allclose(flat, torch.tensor(0.25))
+    large = torch.rand(1, 3, 96, 96)
+    assert torch.equal(PREPARED(large), large)
 
 
 def test_few_paths_are_refused():

@@ -177,3 +177,11 @@ def test_different_shapes_and_tiny_pictures_are_refused():
         swd.compute(smooth_pictures(2, seed=0), smooth_pictures(2, seed=0, size=32))
     with pytest.raises(InputError, match="16 x 16"):
         swd.compute(smooth_pictures(2, seed=0, size=8), smooth_pictures(2, seed=0, size=8))
+
+
+def test_what_is_no_picture_is_refused():
+    bytes_ = smooth_pictures(2, seed=0)
+    for wrong in (bytes_.float(), bytes_[0]):
+        for pair in ((bytes_, wrong), (wrong, bytes_)):
+            with pytest.raises(TypeError, match="takes uint8"):
+                swd.compute(*pair)

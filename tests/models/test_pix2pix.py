@@ -13,10 +13,11 @@ from mien.core.types import Batch, Progress, Spec
 from mien.models import pix2pix
 from mien.models.pix2pix import jittered
 from mien.nn.lpips import Perceptual
-from mien.nn.patch_gan import PatchGan, receptive_field
+from mien.nn.patch_gan import Norm, PatchGan, receptive_field
 from mien.nn.unet import Translator, UNet, edges_of
 from mien.training.loop import Budget, Training, train
 from mien.training.order import Stream
+from mien.training.transfer import first_layers
 from pictures import ArrayDataset
 
 CPU = torch.device("cpu")
@@ -87,6 +88,24 @@ def test_a_score_sees_a_patch(layers: int, field: int) -> None:
     (gradient,) = torch.autograd.grad(scores[0, 0, middle, middle], pictures)
     seen = gradient[0, 0] != 0
     assert (int(seen.any(0).sum()), int(seen.any(1).sum())) == (field, field)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_what_can_be_held_are_its_layers_from_the_picture_on(norm: Norm) -> None:
+    """Each convolution with its norm; all but the last, whose scores must move."""
+    net = PatchGan(Spec(64), width=4, layers=2, norm=norm, bias=True)
+    convolutions = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    assert len(net.freezable) == len(convolutions) - 1 == 3
+    held = [{id(parameter) for parameter in layer.parameters()} for layer in net.freezable]
+    assert [len(own) for own in held] == [2, 3, 3]  # weight and bias; weight, and the norm's scale and shift
+    for own, convolution in zip(held, convolutions, strict=False):
+        assert id(convolution.weight) in own
+    free = {id(parameter) for parameter in net.parameters()} - set().union(*held)
+    assert free == {id(parameter) for parameter in convolutions[-1].parameters()}
+    frozen = first_layers(net, 2)
+    assert {id(parameter) for parameter in frozen} == held[0] | held[1]
+    with pytest.raises(InputError, match="--freeze-d 4: this discriminator has 3 layers"):
+        first_layers(net, 4)
 
 
 @pytest.mark.parametrize("size", [16, 64, 256])

@@ -251,6 +251,8 @@ def test_evaluate_gives_the_same_scores(
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "another"))  # where no features are yet
     (spread,) = measure_all([model], str(pack), **options, cluster=machines.address)
     assert spread.scores == plain.scores
+    (again,) = measure_all([model], str(pack), **options, cluster=machines.address)  # reals from the cache
+    assert again.scores == plain.scores
     for side in ("real", "fake"):
         ours, theirs = (getattr(one, side).features["vgg-random"] for one in (plain, spread))
         assert np.array_equal(ours, theirs)

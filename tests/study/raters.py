@@ -129,10 +129,17 @@ def client_of(address: str) -> httpx.Client:
 class Rater:
     """Someone who takes part over HTTP."""
 
-    def __init__(self, address: str, *, recruitment: str = "", clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        recruitment: str = "",
+        answers: dict[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.client = client_of(address)
         self.clock = clock
-        self.enrolled = self.post("enrol", consent=True, recruitment=recruitment)
+        self.enrolled = self.post("enrol", consent=True, recruitment=recruitment, answers=answers or {})
         self.link = self.enrolled["link"]
         self.study = self.client.get("study").json()
 

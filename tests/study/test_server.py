@@ -17,7 +17,8 @@ import pytest
 import uvicorn
 from PIL import Image
 from raters import Rater, client_of, design_of, fill_folder, make_study, running, serving, sets_by_name
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import DatabaseError
 
 from mien import TOOL
 from mien.core.errors import InputError, MienError
@@ -30,7 +31,8 @@ from mien.study.commands import new, results, serve
 from mien.study.design import KINDS, read_design
 from mien.study.loaded import Study
 from mien.study.records import read_records
-from mien.study.store import open_study, participants, pictures, trials, votes
+from mien.study.store import FORMAT, Store, open_study, participants, pictures, studies, trials, votes
+from served import ended_by_ctrl_c
 
 
 def saved(place: str) -> list[tuple[str, int, Any]]:
@@ -158,6 +160,70 @@ def test_a_page_is_opened_in_the_browser_and_served(monkeypatch: pytest.MonkeyPa
     assert answers == [(address, "at /secret/")]
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_it_with_every_answer_on_disk(database: str, tmp_path: Path) -> None:
+    """It says both addresses first; the code is 0, and the study can be served again at once."""
+    place = make_study(tmp_path, "hype-infinity", db=database, task={"trials": 4}, practice=0)
+    for turn in range(2):
+        with running(place) as (process, address):
+            rater = Rater(address, recruitment=f"id-{turn}")
+            rater.run(lambda trial, sets: "real", sets_by_name(place), most=1)
+            rater.client.close()
+            code, said, complaints = ended_by_ctrl_c(process)
+        assert (code, complaints) == (0, "")
+        store = open_study(place)
+        assert f"    you           {address}{Study(store).secret}/" in said
+        store.close()
+        assert f"recruitment ids go into the link: {address}?id=..." in said
+        assert "has ended" not in said
+        assert [answer for *_, answer in saved(place)] == ["real"] * (turn + 1)
+
+
+@pytest.mark.slow
+def test_a_study_that_has_ended_is_served_with_a_word(tmp_path: Path) -> None:
+    place = make_study(tmp_path, "rate", task={"trials": 4}, closes="2020-01-01T00:00:00Z")
+    with running(place) as (process, address):
+        with client_of(address) as client:
+            assert client.get("study").status_code == 200
+        code, said, _ = ended_by_ctrl_c(process)
+    assert code == 0
+    assert "the study has ended (2020-01-01 00:00:00" in said
+
+
+def test_a_database_that_fails_loses_nothing_and_is_asked_again(tmp_path: Path) -> None:
+    """A table is away for a while: the page is told to try again, and the same vote then counts once."""
+    place = make_study(tmp_path, "hype-infinity", task={"trials": 4}, practice=0)
+    with serving(place) as address:
+        rater = Rater(address)
+        trial = rater.next()
+        rater.wait(trial)
+        store = open_study(place)
+        store.write(lambda connection: connection.exec_driver_sql("ALTER TABLE vote RENAME TO away"))
+        answer = rater.vote(trial, "real", expect=503)
+        assert "nothing is lost, it is tried again" in answer["error"]
+        store.write(lambda connection: connection.exec_driver_sql("ALTER TABLE away RENAME TO vote"))
+        rater.vote(trial, "real")
+        assert [(position, said) for _, position, said in saved(place)] == [(0, "real")]
+        store.close()
+        rater.client.close()
+
+
+def test_a_transaction_that_cannot_begin_is_everybodys_failure_and_the_next_one_works(tmp_path: Path) -> None:
+    path = tmp_path / "notes.sqlite"
+    path.write_bytes(b"no database at all, but longer than its header is: " * 40)
+    store = Store(str(path))
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="not a database"):
+            store.write(lambda connection: connection.exec_driver_sql("CREATE TABLE t (x INTEGER)"))
+    store.engine.dispose()
+    path.unlink()
+    store.write(lambda connection: connection.exec_driver_sql("CREATE TABLE t (x INTEGER)"))
+    store.write(lambda connection: connection.exec_driver_sql("INSERT INTO t VALUES (7)"))
+    with store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT x FROM t").scalar_one() == 7
+    store.close()
+
+
 def test_answers_do_not_wait_for_the_browser_to_acknowledge_their_header() -> None:
     with bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
@@ -229,11 +295,73 @@ def test_bad_designs_cost_one_line(tmp_path: Path) -> None:
     assert "title" in refused(title="")
     missing = refused(sets=[{"name": "photos", "real": True}, {"name": "gone", "path": "nowhere"}])
     assert "nowhere" in missing
+    for number in range(4):
+        (tmp_path / "model" / f"{number:03d}.png").write_bytes(b"\x89PNG\r\n\x1a\nnot much of a picture")
+    assert refused().endswith("model: no picture of set 'model' can be read")
     path.write_text('{"title": ')
     with pytest.raises(InputError, match=r"design.json: .*line 1"):
         new(path).run()
     with pytest.raises(InputError, match="cannot be read"):
         new(tmp_path / "absent.toml").run()
+
+
+def test_numbers_of_a_design_that_do_not_fit_each_other_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "design.json"
+
+    def refused(kind: str, **changes: Any) -> str:
+        path.write_text(json.dumps(design_of(kind, practice=0, attention_checks=0, **changes)))
+        with pytest.raises(InputError) as caught:
+            new(path).run()
+        assert not path.with_suffix(".sqlite").exists()
+        return str(caught.value)
+
+    lonely = [{"name": "photos"}]
+    fill_folder(tmp_path / "photos", 4, seed=0)
+    assert "start_ms lies outside of shortest_ms to longest_ms" in refused("hype-time", task={"start_ms": 50})
+    assert "comparing sets needs two or more" in refused("prefer", sets=lonely)
+    asked = {"compare": "pictures", "trials": 7}
+    assert "they make 6 pairs, and 7 trials are asked" in refused("prefer", sets=lonely, task=asked)
+    path.write_text(json.dumps(design_of("prefer", practice=0, sets=lonely, task=asked | {"trials": 6})))
+    new(path).run()
+    assert path.with_suffix(".sqlite").exists(), "six pairs are enough for six trials"
+
+
+def test_some_pictures_of_a_set_are_drawn_by_the_design_s_seed(tmp_path: Path) -> None:
+    """As many as asked for; a side larger than they have is warned of."""
+    chosen = {}
+    for seed in (1, 1, 2):
+        folder = tmp_path / f"{len(chosen)}-{seed}"
+        sets = [{"name": "photos", "real": True, "count": 9}, {"name": "model", "count": 8}]
+        for number, one in enumerate(sets):
+            fill_folder(folder / str(one["name"]), 30, seed=number)
+        path = folder / "design.json"
+        small = {"practice": 0, "attention_checks": 0, "task": {"trials": 8}}
+        path.write_text(json.dumps(design_of("hype-infinity", sets=sets, seed=seed, side=48, **small)))
+        words = said(new(path))
+        assert any("side = 48 enlarges pictures of 16 pixels" in line for line in words)
+        store = open_study(str(path.with_suffix(".sqlite")))
+        with store.reading() as connection:
+            rows = connection.execute(select(pictures.c.set, pictures.c.source, pictures.c.data)).all()
+        store.close()
+        own = [row for row in rows if row.set in ("photos", "model")]
+        assert sorted(row.set for row in own) == ["model"] * 8 + ["photos"] * 9
+        assert {decode(row.data).pixels.shape for row in own} == {(48, 48, 3)}
+        chosen[folder.name] = {(row.set, row.source) for row in own}
+    first, again, other = chosen.values()
+    assert first == again != other
+
+
+def test_a_place_that_cannot_be_written_and_another_version_are_named(tmp_path: Path) -> None:
+    place = make_study(tmp_path, "rate", task={"trials": 4})
+    with pytest.raises(MienError, match=r"nowhere/x\.sqlite: cannot be written"):
+        new(tmp_path / "rate.json", db=str(tmp_path / "nowhere" / "x.sqlite")).run()
+    store = open_study(place)
+    store.write(lambda connection: connection.execute(update(studies).values(format=99)))
+    store.close()
+    with pytest.raises(InputError, match=rf"of another version of mien \(format 99, not {FORMAT}\)"):
+        results(place, out=tmp_path / "out").run()
+    with pytest.raises(InputError, match="a study needs a file"):
+        results("sqlite://", out=tmp_path / "out").run()
 
 
 def test_a_study_is_not_overwritten_and_no_database_is_no_study(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Participants over HTTP, in SQLite and in PostgreSQL: enrolment, order, votes that count once, deletion."""
 
 import itertools
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from raters import Clock, Rater, client_of, make_study, serving, sets_by_name
 from sqlalchemy import func, select
 
-from mien.study import sessions
+from mien.study import enrolment, sessions
 from mien.study.enrolment import delete_participant
 from mien.study.loaded import Study
 from mien.study.records import read_records
@@ -105,6 +106,16 @@ def test_the_same_recruitment_id_resumes_where_it_stopped(site: Site) -> None:
     assert again.post("resume", recruitment="B-1") == {"link": None}
     assert site.rater(recruitment="B-1").link != first.link
     assert site.count(participants) == 2
+
+
+def test_the_same_id_at_once_in_two_tabs_is_one_participant(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither tab finds the id when it asks; the second finds it when it is its turn to write."""
+    monkeypatch.setattr(enrolment.Enrolment, "resume", lambda *given: None)
+    first, second = (site.rater(recruitment="A-17") for _ in range(2))
+    assert first.link == second.link
+    assert site.count(participants) == 1
 
 
 @study("hype-infinity", task={"trials": 4}, recruitment={"required": True})
@@ -429,6 +440,51 @@ def test_the_researcher_deletes_and_reads(site: Site) -> None:
     store.close()
     for path in ("", "results", "votes.csv"):
         assert client.get(f"{'x' * len(secret)}/{path}").status_code == 404
+
+
+@study("hype-infinity", task={"trials": 4}, practice=0, attention_checks=0, questions=[AGE], quota=9)
+def test_the_researcher_sees_quotas_and_refused_requests(site: Site) -> None:
+    """Who has finished counts in the quotas, all of them and by answer; refusals are counted by kind."""
+    for age in ("young", "old", "old"):
+        rater = site.rater(answers={"age": age})
+        trial = rater.next()
+        rater.wait(trial)
+        if age == "young":
+            assert rater.vote(trial | {"token": "x"}, "real", expect=403)["kind"] == "forged"
+            continue
+        rater.run(lambda trial, sets: "real", site.sets)
+    store = open_study(site.place)
+    page = site.client.get(f"{Study(store).secret}/").text
+    records = read_records(Study(store))
+    store.close()
+    rows = re.findall(r'<th scope="row">(\w[^<]*)</th><td class="num">(\d+)</td><td class="num">(\d+)<', page)
+    assert rows == [("all", "2", "9"), ("age: young", "0", "1")]
+    assert "Refused requests: forged 1." in page
+    assert records.incidents == {"forged": 1}
+    assert [one.refused for one in records.participants] == [1, 0, 0]
+
+
+@study("hype-infinity", task={"trials": 4}, exclusion={"unfinished": True, "fast_share": 1.0})
+def test_who_stops_early_is_left_out_where_the_design_says_so(site: Site) -> None:
+    early, whole = site.rater(), site.rater()
+    early.run(lambda trial, sets: "real", site.sets, most=4)
+    whole.run(lambda trial, sets: "real", site.sets)
+    store = open_study(site.place)
+    records = read_records(Study(store))
+    store.close()
+    assert [one.left_out for one in records.participants] == ["did not finish", ""]
+    assert {vote.participant for vote in records.kept} == {whole.link.partition(".")[0]}
+
+
+def test_a_vote_of_somebody_deleted_is_refused_and_leaves_no_trace(site: Site) -> None:
+    rater = site.rater()
+    trial = rater.next()
+    rater.wait(trial)
+    store = open_study(site.place)
+    assert delete_participant(store, rater.link.partition(".")[0])
+    store.close()
+    assert rater.vote(trial, "real", expect=404)["kind"] == "unknown"
+    assert (site.count(votes), site.count(incidents)) == (0, 0)
 
 
 # ---- many at once

@@ -25,7 +25,7 @@ from mien.study.findings import (
 )
 from mien.study.plan import next_exposure
 from mien.study.records import Records, Vote
-from mien.study.results import analyse
+from mien.study.results import analyse, cell_text
 
 # Krippendorff (2011), example C: four observers, twelve units, missing values; alpha is given there.
 EXAMPLE = ("123321412...", "1233224125.3", ".3332342251.", "12332441251.")
@@ -205,6 +205,94 @@ def test_which_set_is_preferred_is_said_and_what_may_be_chance_too() -> None:
     doubtful = found(("left", "left", "right"), ("right", "right", "left"), ("left", "left", "right"))
     assert doubtful.sentences[0][1].endswith("which may be chance")
     assert not [one for one in sure.figures if one.table == AGREEMENT]
+
+
+def test_one_exposure_alone_and_one_never_reached_give_no_threshold() -> None:
+    """Where all answers are right at every exposure, 75 % lie below the shortest one."""
+    design = parse_design(design_of("categorise"), "design")
+
+    def found(*exposures: float | None, right: float = 1.0) -> Findings:
+        rng = np.random.default_rng(0)
+        votes = []
+        for rater in range(12):
+            for exposure in exposures:
+                for name, answer in (("photos", "real"), ("model", "fake")) * 4:
+                    correct = bool(rng.random() < right)
+                    other = "fake" if answer == "real" else "real"
+                    shown = {"sets": (name,), "pictures": ("0.png",), "expected": answer, "correct": correct}
+                    given = {"answer": answer if correct else other, "exposure_ms": exposure}
+                    votes.append(vote_of(str(rater), **shown, **given))
+        return analyse(Records(design, [], votes))
+
+    def thresholds(findings: Findings) -> list[Any]:
+        return [one for one in findings.figures if one.table == "threshold"]
+
+    alone = found(100.0)
+    assert thresholds(alone) == []
+    assert "model: one exposure alone gives no threshold" in alone.warnings
+    untimed = found(None)
+    assert thresholds(untimed) == []
+    assert not any("threshold" in line for line in untimed.warnings)
+    beyond = found(100.0, 200.0, 400.0)
+    (guess,) = thresholds(beyond)
+    assert guess.value < 100
+    line = "model: the threshold lies outside of the exposures that were shown (100 to 400 ms); it is a guess"
+    assert line in beyond.warnings
+    assert not any("75 % of answers" in sentence for _, sentence in beyond.sentences)
+
+
+def test_who_cannot_tell_a_model_says_so_and_who_finished_no_block_has_no_score() -> None:
+    def cast(kind: str, answers: str, **more: Any) -> Findings:
+        design = parse_design(design_of(kind, **more), "design")
+        votes = [
+            vote_of(
+                str(rater),
+                **{"sets": (name,), "pictures": (f"{trial}.png",), "expected": truth, "block": 0},
+                **{"answer": said, "correct": said == truth, "exposure_ms": 300.0},
+            )
+            for rater in range(8)
+            for trial, letter in enumerate(answers)
+            for name, truth in (("photos", "real"), ("model", "fake"))
+            for said in [("real", "fake")[(letter == "f") != (rater % 2 == 1)]]
+        ]
+        return analyse(Records(design, [], votes))
+
+    guessed = cast("hype-infinity", "rfrfrfrf")
+    (tone, words) = guessed.sentences[0]
+    assert tone == "good"
+    assert words.startswith("model: raters are wrong in 50.0")
+    assert words.endswith("it cannot be told from photos (50 % is guessing)")
+
+    short = cast("hype-time", "rf", task={"trials": 40})
+    assert "model: 8 raters finished no block, so have no score" in short.warnings
+    assert not [one for one in short.figures if one.column == "HYPE-time"]
+    whole = cast("hype-time", "rf" * 8, task={"trials": 40})
+    (score,) = [one for one in whole.figures if one.column == "HYPE-time"]
+    assert score.value == 300, "32 of 40 trials are 80 %"
+    assert not any("no block" in line for line in whole.warnings)
+
+
+def test_nothing_and_one_unit_have_no_interval() -> None:
+    nothing = np.zeros((0, 2))
+    assert np.isnan(krippendorff_alpha(nothing, ["a", "b"], "nominal"))
+    value, low, high = alpha_interval(nothing, ["a", "b"], "nominal")
+    assert np.isnan(value)
+    assert (low, high) == (None, None)
+    counts, values = counts_of({0: "aab"})
+    value, low, high = alpha_interval(counts, values, "nominal")
+    assert value == pytest.approx(0)  # observed and expected disagreement of one unit are the same
+    assert (low, high) == (None, None)
+    same, values = counts_of(dict.fromkeys(range(5), "aa"))
+    value, low, high = alpha_interval(same, values, "nominal")
+    assert np.isnan(value), "where nothing varies, there is no agreement to speak of"
+    assert (low, high) == (None, None)
+
+
+def test_a_figure_that_is_not_there_is_an_empty_cell() -> None:
+    findings = Findings()
+    findings.add("t", "r", "c", (71.25, 60.0, 80.0), unit=" %", count=3)
+    assert cell_text(None) == ""
+    assert cell_text(findings.figures[0]) == "71 %\n60 to 80"
 
 
 def test_figures_show_two_digits_of_their_interval() -> None:

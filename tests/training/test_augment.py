@@ -10,8 +10,9 @@ import pywt
 import torch
 
 from mien.core.errors import InputError
+from mien.core.types import Progress
 from mien.nn.warp import grid_sample
-from mien.training.augment import GROUPS, PIPES, SIMPLE, Adaptive, Augmentation, parse_pipe
+from mien.training.augment import GROUPS, PIPES, SIMPLE, Adaptive, Augmentation, Schedule, parse_pipe
 from mien.training.augment_groups import (
     _SYM6,
     colour_matrices,
@@ -250,3 +251,49 @@ def disturbed_there(second: torch.device) -> list[Any]:
             ends.append(torch.cat([disturbed.detach(), images.grad]).cpu().numpy())
         pairs.append(tuple(ends))
     return pairs
+
+
+def test_a_schedule_sets_p_by_its_mode() -> None:
+    """Fixed at the peak; along half a cosine up to it; or as the scores say, and nothing else."""
+    augmentation = Augmentation(("colour",))
+    fractions = (0.0, 0.25, 0.5, 1.0)
+
+    def along(mode: str, peak: float) -> list[float]:
+        schedule = Schedule(augmentation, mode, peak)
+        found = []
+        for fraction in fractions:
+            schedule.begin_step(Progress(0, 0, fraction))
+            schedule.end_step({"Loss/signs/real": 1.0}, 8)
+            found.append(augmentation.p)
+        assert schedule.state_dict() == {}
+        return found
+
+    assert along("fixed", 0.3) == [0.3] * 4
+    quarter = (1 - math.sqrt(0.5)) / 2
+    assert along("ramp", 0.8) == pytest.approx([0, 0.8 * quarter, 0.4, 0.8])
+    augmentation.p = 0.0
+    ada = Schedule(augmentation, "ada")
+    assert ada.adaptive is not None
+    ada.adaptive.ramp_nimg, ada.adaptive.interval = 1000, 1
+    ada.begin_step(Progress(0, 0, 0.5))
+    assert augmentation.p == 0
+    ada.end_step({"Loss/other": 1.0}, 100)
+    assert augmentation.p == 0
+    ada.end_step({"Loss/signs/real": 1.0}, 100)
+    assert augmentation.p == pytest.approx(0.1)
+    other = Schedule(Augmentation(("colour",)), "ada")
+    other.load_state_dict(ada.state_dict())
+    assert other.augmentation.p == augmentation.p
+
+
+@pytest.mark.parametrize(
+    ("mode", "peak", "says"),
+    [
+        ("often", 0.5, "augmentation mode 'often' is not known; choose from: .*ramp"),
+        ("fixed", 1.5, "augmentation p is a probability from 0 to 1, not 1.5"),
+        ("ramp", -0.1, "augmentation p is a probability from 0 to 1, not -0.1"),
+    ],
+)
+def test_what_is_no_schedule_is_named(mode: str, peak: float, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Schedule(Augmentation(("colour",)), mode, peak)

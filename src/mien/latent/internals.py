@@ -173,8 +173,6 @@ def _discriminator(run: Path | None, drawing: Drawing) -> tuple[nn.Module | None
     """The discriminator that the generator was trained against; or None and why there is none."""
     header, source = drawing.loaded.header, source_of(run)
     family = discover.load("mien.models", header.family)
-    if not hasattr(family, "build"):
-        return None, f"mien knows no discriminator of {header.family}"
     if source.is_dir():
         newest = newest_state(RunFolder.open(source).path, report=lambda line: None)
         if newest is None or "d" not in newest[1].get("networks", {}):
