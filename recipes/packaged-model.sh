@@ -20,9 +20,12 @@ mien artefacts fetch
     --max-mask 1 --min-eyes-open 0.2 --min-colour 0.02 --max-exposure 0.92
 [ -f train.zip ] || python "$MIEN/benchmarks/hold_out.py" all.zip train.zip hold.zip
 
-mien train rendered:6000 --from none --preset default --set ema_half_life_nimg=2000 --kimg "$RENDERED_KIMG" --out base
-mien train train.zip --from base/00000-* --augment none --kimg "$PHOTOS_KIMG" --out model
-mien train train.zip --from model/00000-* --augment ada --augment-kimg 500 --kimg "$ADA_KIMG" --snapshot-kimg 10 --out ada
+# The numbers of `lite` when it was trained; today's default has features at the picture's own size, and smaller batches.
+numbers() { mien train "$@" --set batch_size=64 --set lr=1e-3; }
+shapes="--set width_g=64 --set width_d=48 --set full_resolution=false"
+numbers rendered:6000 --from none --preset default $shapes --set ema_half_life_nimg=2000 --kimg "$RENDERED_KIMG" --out base
+numbers train.zip --from base/00000-* --augment none --kimg "$PHOTOS_KIMG" --out model
+numbers train.zip --from model/00000-* --augment ada --augment-kimg 500 --kimg "$ADA_KIMG" --snapshot-kimg 10 --out ada
 
 # Whether more training was of use to people that it never saw, and whether it may ship: exit code 1 where not.
 python "$MIEN/benchmarks/best_snapshot.py" ada/00000-* --hold-out hold.zip --every 4

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from mien.core import discover
 from mien.core.errors import InputError, want_folder
 from mien.core.events import Events, is_hint, job
 from mien.core.packaged import DEFAULT, names
@@ -12,11 +11,10 @@ from mien.evaluation.measure import measure
 from mien.evaluation.report import write_report
 from mien.generation.generate import generate
 from mien.training.command import TrainOptions, train
-from mien.training.packaged_start import fitting_preset
 
 SIZE = 64
 _COUNT = 500  # pictures a side that are measured: Lite0 takes a tenth of a second for each
-_FAMILY, _PRESET = "lite", "quick"
+_FAMILY = "lite"
 
 
 @job
@@ -43,8 +41,7 @@ def demo(events: Events, /, *, minutes: float = 4.0, people: int = 1500, out: Pa
     events.started(f"2/6 renders {people:,} people who do not exist, {SIZE} px")
     open_dataset(source, progress=events.progress("rendering"))
     events.started(f"3/6 learns to draw such people, for {minutes:g} minute{'' if minutes == 1 else 's'}")
-    preset = fitting_preset(discover.load("mien.models", _FAMILY), DEFAULT, _PRESET)
-    options = TrainOptions(model=_FAMILY, preset=preset, minutes=minutes, out=out)
+    options = TrainOptions(model=_FAMILY, minutes=minutes, out=out)
     run = train(source, options=options).run(lambda event: None if is_hint(event) else events.send(event))
     events.started("4/6 draws the same 64 seeds again: what they have become")
     faces = run.path / "faces"

@@ -179,13 +179,17 @@ def test_numbers_that_came_later_leave_old_runs_what_they_were() -> None:
     assert isinstance(module.build_generator(module.Config(**stored), Spec(16)), Generator)
 
 
-def test_quick_draws_from_features_at_the_pictures_size_and_the_packaged_shapes_do_not() -> None:
-    networks = {name: lite.build_generator(lite.PRESETS[name], Spec(64)) for name in ("quick", "default")}
+def test_presets_with_a_w_draw_from_features_at_the_pictures_size() -> None:
+    half = lite.PRESETS["quick"].model_copy(update={"full_resolution": False})
+    configs = {"quick": lite.PRESETS["quick"], "default": lite.PRESETS["default"], "half": half}
+    networks = {name: lite.build_generator(config, Spec(64)) for name, config in configs.items()}
     shapes = {
         name: {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
         for name, network in networks.items()
     }
     assert shapes["quick"]["to_pixels.weight"] == (3, 16, 3, 3)
     assert shapes["quick"]["ups.3.weight"] == (16, 32, 3, 3)
-    assert shapes["default"]["to_image.weight"] == (3, 64, 3, 3)
-    assert "ups.3.weight" not in shapes["default"]
+    assert shapes["default"]["to_pixels.weight"] == (3, 24, 3, 3)
+    assert shapes["default"]["ups.3.weight"] == (24, 48, 3, 3)
+    assert shapes["half"]["to_image.weight"] == (3, 32, 3, 3)
+    assert "ups.3.weight" not in shapes["half"]

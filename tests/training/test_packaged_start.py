@@ -13,8 +13,9 @@ from mien.core.types import Spec
 from mien.models import lite
 from mien.training.command import TrainOptions
 from mien.training.loop import Beginning, Budget, Training
-from mien.training.packaged_start import beginning, fitting_preset
-from mien.training.start import read_start
+from mien.training.packaged_start import beginning
+from mien.training.plan import make_plan
+from mien.training.start import NOTHING, read_start
 from packaged_model import CONFIG, package
 from test_cli import SMALL, Fails, pictures
 
@@ -185,14 +186,31 @@ def test_layers_of_its_discriminator_may_be_held(assets: Path, fails: Fails) -> 
     assert "say from whom" in fails(*COMMAND, "--freeze-d", "1", "--from", "none")
 
 
-def test_the_preset_with_its_shapes_is_found(assets: Path) -> None:
-    assert fitting_preset(lite, "faces-64", "quick") == "quick"  # there is no model
-    package(assets, config=lite.PRESETS["default"])
-    assert fitting_preset(lite, "faces-64", "quick") == "default"
-    package(assets, config=lite.PRESETS["quick"])
-    assert fitting_preset(lite, "faces-64", "quick") == "quick"
-    package(assets)
-    assert fitting_preset(lite, "faces-64", "quick") == "quick"
+def test_its_shapes_are_taken_over_and_how_to_train_is_not(assets: Path) -> None:
+    """Of a model of no preset's shapes; a preset that is asked for is kept, and then nothing fits."""
+    other = {"width_g": 6, "full_resolution": False, "batch_size": 50, "lr": 1e-4, "ema_half_life_nimg": 1.0}
+    package(assets, config=CONFIG.model_copy(update=other))
+    options = TrainOptions(device="cpu", kimg=1.0, precision="fp32")
+    plan = make_plan("three", options)
+    assert plan.start is not None
+    config = plan.config.model_dump()
+    assert {name: config[name] for name in ("width_g", "width_d", "z_dim")} == {
+        "width_g": 6,
+        "width_d": 4,
+        "z_dim": 8,
+    }
+    assert not config["full_resolution"]
+    default = lite.PRESETS["default"].model_dump()
+    for name in ("batch_size", "lr", "ema_half_life_nimg"):
+        assert config[name] == default[name]
+    for asked in (
+        options.model_copy(update={"preset": "default"}),
+        options.model_copy(update={"start": NOTHING}),
+    ):
+        fresh = make_plan("three", asked)
+        assert fresh.start is None
+        assert fresh.config == lite.PRESETS["default"]
+    assert "has other shapes" in make_plan("three", options.model_copy(update={"preset": "default"})).note
 
 
 def test_the_learning_rate_rises_and_is_scaled(assets: Path) -> None:

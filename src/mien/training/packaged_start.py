@@ -1,6 +1,6 @@
 """Initial weights from the packaged generator: when a run begins with them, and which runs are the same."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -11,15 +11,20 @@ from mien.core.checkpoint import read_header
 from mien.core.family import GENERATOR, kind_of
 from mien.core.packaged import named, names, path_of
 from mien.core.types import Spec
-from mien.training.command import TrainOptions
+from mien.interop.described import numbers_of
+from mien.training.command import AUTO, TrainOptions
 from mien.training.loop import Beginning
-from mien.training.start import Start, Weights, hint, read_start, read_weights, shape_mismatch
+from mien.training.start import Start, Weights, hint, read_start, shape_mismatch
 
 
 class Offer(NamedTuple):
-    """The packaged initial weights, if any. note: why there are none though a model is close, or ""."""
+    """The packaged initial weights, if any, and the configuration of a run that begins with them.
+
+    note: why there are none though a model is close, or "".
+    """
 
     start: Start | None
+    config: BaseModel | None = None
     note: str = ""
 
 
@@ -28,10 +33,13 @@ def is_automatic(options: TrainOptions) -> bool:
     return options.start is None and options.resume is None
 
 
-def offer(family: ModuleType, options: TrainOptions, config: BaseModel, spec: Spec) -> Offer:
+def offer(
+    family: ModuleType, options: TrainOptions, config_of: Callable[[Mapping[str, Any]], BaseModel], spec: Spec
+) -> Offer:
     """The packaged model that a new run can begin with as it is, if there is one.
 
-    Family, size, colours and shapes must be the same; labels are learnt anew.
+    Family, size, colours and shapes must be the same; labels are learnt anew. Where no preset was asked for,
+    the shapes are the model's. config_of: the run's configuration with some numbers already decided.
     """
     note = ""
     for name in names() if kind_of(family) == GENERATOR else ():
@@ -40,24 +48,15 @@ def offer(family: ModuleType, options: TrainOptions, config: BaseModel, spec: Sp
         if layout != (options.model, spec.resolution, spec.channels):
             continue
         start = read_start(path_of(name))
+        config = config_of(numbers_of(header) if options.preset == AUTO else {})
         if (
             start.d is not None
             and shape_mismatch(Weights(start.g, start.d, start.header), family, config) is None
         ):
-            return Offer(start)
+            return Offer(start, config)
         reason = hint(start, family, config) or ": its discriminator does not fit"
         note = f"begins from nothing; the packaged {name} has other shapes{reason}"
-    return Offer(None, note)
-
-
-def fitting_preset(family: ModuleType, name: str, preferred: str) -> str:
-    """The preset of `family` that can begin with the packaged `name`; `preferred` if it can, or none can."""
-    if name not in names():
-        return preferred
-    weights = read_weights(path_of(name), lambda line: None)
-    order = sorted(family.PRESETS, key=lambda preset: preset != preferred)
-    fitting = (preset for preset in order if shape_mismatch(weights, family, family.PRESETS[preset]) is None)
-    return next(fitting, preferred)
+    return Offer(None, note=note)
 
 
 def is_same_beginning(options: TrainOptions, stored: Mapping[str, Any]) -> bool:

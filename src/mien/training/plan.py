@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -116,8 +117,10 @@ def make_plan(
     spec = data_spec if options.cond or lesson is not None else data_spec.unlabelled()
     note = ""
     if packaged_start.is_automatic(options):
-        start, note = packaged_start.offer(family, options, config, spec)
+        config_of = partial(_config, family, options, options.preset)
+        start, begun, note = packaged_start.offer(family, options, config_of, spec)
         start_digest = "" if start is None else start.digest
+        config = config if begun is None else begun
     check_frozen(start, options)
     device = pick_device(options.device)
     if options.preset == AUTO and options.resume is None and start is None:
