@@ -213,6 +213,23 @@ def test_its_shapes_are_taken_over_and_how_to_train_is_not(assets: Path) -> None
     assert "has other shapes" in make_plan("three", options.model_copy(update={"preset": "default"})).note
 
 
+def test_it_says_where_its_weights_are_no_help(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For thousands of pictures and more than some minutes of CPU cores; how fast others are is not known."""
+    assert lite.better_from_nothing(20.0, 3_979)
+    assert not lite.better_from_nothing(20.0, 1_999)
+    assert not lite.better_from_nothing(3.0, 3_979)
+    assert not lite.better_from_nothing(float("inf"), 3_979)
+    monkeypatch.setattr(lite, "AUGMENT_UNDER", 24)
+    package(assets)
+    options = TrainOptions(device="cpu", minutes=600.0, precision="fp32")
+    plan = make_plan("three", options)
+    assert plan.start is not None
+    assert plan.note.startswith("with 24 pictures and")
+    assert "--from none draws nearer faces" in plan.note
+    assert make_plan("three", options.model_copy(update={"minutes": 0.01})).note == ""
+    assert make_plan("three", options.model_copy(update={"start": NOTHING})).note == ""
+
+
 def test_the_learning_rate_rises_and_is_scaled(assets: Path) -> None:
     begun = Beginning(lr_scale=0.5, warmup_nimg=1000, seen_nimg=500_000)
     training = Training(lite.build(CONFIG, Spec(16)), 0, torch.device("cpu"), beginning=begun)

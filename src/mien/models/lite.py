@@ -8,6 +8,7 @@ With labels the discriminator also learns that a real picture with another's lab
 2016, arXiv:1605.05396, GAN-CLS).
 """
 
+import math
 from collections.abc import Iterable
 from typing import cast
 
@@ -85,6 +86,7 @@ _TABLE: dict[str, tuple[int, int, bool, int, int, float, float, float]] = {
     "plain-quick": (0, 32, False, 24, 64, 1e-3, 0.0, 2_000),
 }
 _QUICK_UNDER = 60.0  # minutes of CPU cores
+_WEIGHTS_HELP_FOR = 6.0  # minutes of CPU cores, where images are many
 PRESETS = {
     name: Config(
         mapping_layers=mapping, width_g=g, full_resolution=full, width_d=d, batch_size=batch, lr=lr,
@@ -99,6 +101,11 @@ AUGMENT, AUGMENT_UNDER, ADA_KIMG = "ada", 2_000, 100.0
 def preset_for(core_minutes: float) -> str:
     """`quick` as long as more images are worth more than wider layers; figures in docs/experiments.md."""
     return "quick" if core_minutes < _QUICK_UNDER else "default"
+
+
+def better_from_nothing(core_minutes: float, images: int) -> bool:
+    """Whether `quick` from nothing passes a run that begins with the packaged model: docs/experiments.md."""
+    return images >= AUGMENT_UNDER and _WEIGHTS_HELP_FOR < core_minutes < math.inf
 
 
 def build_generator(config: Config, spec: Spec) -> Generator | ModulatedGenerator:

@@ -15,7 +15,16 @@ from pydantic import BaseModel
 
 from mien.core import discover, ranks
 from mien.core.errors import InputError
-from mien.core.family import ada_kimg_of, augmentation_of, build, identity_of, lesson_of, preset_for, sides_of
+from mien.core.family import (
+    ada_kimg_of,
+    augmentation_of,
+    better_from_nothing,
+    build,
+    identity_of,
+    lesson_of,
+    preset_for,
+    sides_of,
+)
 from mien.core.types import Dataset, Lesson, Spec, Trainable
 from mien.core.views import View
 from mien.datasets.opening import open_dataset
@@ -123,8 +132,14 @@ def make_plan(
         config = config if begun is None else begun
     check_frozen(start, options)
     device = pick_device(options.device)
+    minutes = core_minutes(options, device)
     if options.preset == AUTO and options.resume is None and start is None:
-        config = _config(family, options, preset_for(family, core_minutes(options, device)))
+        config = _config(family, options, preset_for(family, minutes))
+    if start is not None and start.packaged and better_from_nothing(family, minutes, len(dataset)):
+        note = (
+            f"with {len(dataset):,} pictures and {minutes:g} minutes of a core --from none draws nearer faces"
+            " than its weights do (docs/experiments.md)"
+        )
     decided = _decided(options, family, dataset, lesson)
     return Plan(
         *(family, options.model, config, dataset, data, spec, decided, device),
