@@ -213,19 +213,16 @@ def test_its_shapes_are_taken_over_and_how_to_train_is_not(assets: Path) -> None
     assert "has other shapes" in make_plan("three", options.model_copy(update={"preset": "default"})).note
 
 
-def test_it_says_where_its_weights_are_no_help(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For thousands of pictures and more than some minutes of CPU cores; how fast others are is not known."""
-    assert lite.better_from_nothing(20.0, 3_979)
-    assert not lite.better_from_nothing(20.0, 1_999)
-    assert not lite.better_from_nothing(3.0, 3_979)
-    assert not lite.better_from_nothing(float("inf"), 3_979)
-    monkeypatch.setattr(lite, "AUGMENT_UNDER", 24)
+def test_it_says_where_its_weights_are_no_help(assets: Path) -> None:
+    """For more than some minutes of CPU cores; how it is on a GPU is not known."""
+    assert lite.better_from_nothing(10.0)
+    assert not lite.better_from_nothing(9.0)
+    assert not lite.better_from_nothing(float("inf"))
     package(assets)
     options = TrainOptions(device="cpu", minutes=600.0, precision="fp32")
     plan = make_plan("three", options)
     assert plan.start is not None
-    assert plan.note.startswith("with 24 pictures and")
-    assert "--from none draws nearer faces" in plan.note
+    assert "minutes of a core --from none draws nearer faces than its weights do" in plan.note
     assert make_plan("three", options.model_copy(update={"minutes": 0.01})).note == ""
     assert make_plan("three", options.model_copy(update={"start": NOTHING})).note == ""
 

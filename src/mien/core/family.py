@@ -7,8 +7,8 @@ AUGMENT: the default mode of discriminator augmentation ("ramp", "ada"...). Defa
 AUGMENT_UNDER: with as many training images or more the default is "none" all the same.
 ADA_KIMG: thousand images that "ada" takes from p = 0 to 1. Default 500.
 preset_for(core_minutes) -> str: which of PRESETS suits a run from nothing with so much time of CPU cores.
-better_from_nothing(core_minutes, images) -> bool: whether a run of so much time of CPU cores on so many
-images is known to draw nearer faces from nothing than from the packaged model. Default: never.
+better_from_nothing(core_minutes) -> bool: whether a run of so much time of CPU cores is known to draw
+nearer faces from nothing than from the packaged model. Default: never.
 lesson(config, dataset) -> Lesson: the training and held-out images and labels.
 sides(config): "one" dataset (the default); aligned "pairs" of input and target; or unpaired images of two
 "domains".
@@ -79,9 +79,9 @@ def preset_for(family: ModuleType, core_minutes: float) -> str:
     return str(family.preset_for(core_minutes)) if hasattr(family, "preset_for") else "default"
 
 
-def better_from_nothing(family: ModuleType, core_minutes: float, images: int) -> bool:
-    """Whether the packaged model is known to be no help to a run with this budget and as many images."""
-    return bool(getattr(family, "better_from_nothing", lambda *_: False)(core_minutes, images))
+def better_from_nothing(family: ModuleType, core_minutes: float) -> bool:
+    """Whether the packaged model is known to be no help to a run of so many CPU core minutes."""
+    return bool(getattr(family, "better_from_nothing", lambda _: False)(core_minutes))
 
 
 def lesson_of(family: ModuleType, config: BaseModel, dataset: Dataset) -> Lesson | None:

@@ -135,10 +135,10 @@ def make_plan(
     minutes = core_minutes(options, device)
     if options.preset == AUTO and options.resume is None and start is None:
         config = _config(family, options, preset_for(family, minutes))
-    if start is not None and start.packaged and better_from_nothing(family, minutes, len(dataset)):
+    if start is not None and start.packaged and better_from_nothing(family, minutes):
         note = (
-            f"with {len(dataset):,} pictures and {minutes:g} minutes of a core --from none draws nearer faces"
-            " than its weights do (docs/experiments.md)"
+            f"in {minutes:g} minutes of a core --from none draws nearer faces than its weights do"
+            " (docs/experiments.md)"
         )
     decided = _decided(options, family, dataset, lesson)
     return Plan(
