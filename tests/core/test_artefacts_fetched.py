@@ -29,17 +29,19 @@ def world(tmp_path, monkeypatch):
     """The small packages in place of the real ones, an empty cache, and clients that know no other index."""
     made = tiny(tmp_path / "ran")
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    for name in list(artefacts.ARTEFACTS):
-        monkeypatch.delitem(artefacts.ARTEFACTS, name)
-    for name, artefact in made.table.items():
-        monkeypatch.setitem(artefacts.ARTEFACTS, name, artefact)
+    real = dict(artefacts.ARTEFACTS)
+    artefacts.ARTEFACTS.clear()
+    artefacts.ARTEFACTS.update(made.table)
     for name in list(os.environ):
         if name.lower().startswith(("pip_", "npm_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("npm_config_userconfig", str(tmp_path / "npmrc"))
     monkeypatch.setenv("npm_config_audit", "false")
-    return made
+    yield made
+    monkeypatch.undo()  # first what tests changed of the small ones
+    artefacts.ARTEFACTS.clear()  # and not one by one, which would leave them in another order
+    artefacts.ARTEFACTS.update(real)
 
 
 @pytest.fixture
