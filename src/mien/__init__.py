@@ -35,7 +35,7 @@ TOOL = f"mien {__version__}"
 # How often OpenMP threads that wait for each other look before they sleep. Its own 300,000 burn, on a machine
 # with other jobs, the time of those they wait for. Read when torch is loaded.
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-    os.environ["GOMP_SPINCOUNT"] = "10000"
+    os.environ["GOMP_SPINCOUNT"] = "30000"
 
 # Large tensors in pages of 2 MB where Linux has them: faults of 4 kB pages took half of the time of feature
 # extraction. Read when torch first takes memory; the results are the same bits.
