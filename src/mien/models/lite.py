@@ -80,8 +80,8 @@ class Config(FamilyConfig):
 
 #               mapping  width_g  full resolution  width_d  batch  lr  update_clip  EMA's half-life
 _TABLE: dict[str, tuple[int, int, bool, int, int, float, float, float]] = {
-    "default": (2, 48, True, 36, 32, 2e-3, 1.0, 10_000),  # as the packaged model
-    "quick": (2, 32, True, 24, 32, 2e-3, 1.0, 10_000),  # under half of the cost of an image
+    "default": (2, 48, True, 36, 32, 2e-3, 1.0, 10_000),  # the wide one
+    "quick": (2, 32, True, 24, 32, 2e-3, 1.0, 10_000),  # half of the cost of an image
     "plain": (0, 64, False, 48, 64, 4e-4, 0.0, 2_000),  # the default of 0.1: no w, DCGAN's generator
     "plain-quick": (0, 32, False, 24, 64, 1e-3, 0.0, 2_000),
 }
