@@ -118,6 +118,17 @@ def test_what_unityeyes_lacks_is_named_and_costs_one_picture(tmp_path):
     assert "no direction" in named["5.json"]
 
 
+@pytest.mark.parametrize("text", ["(inf, 40, 9)", "(20, nan, 9)", "(20, 30) (40, 9)", "20, 30, 9", "(20,, 9)"])
+def test_a_point_with_anything_but_numbers_in_it_is_none(tmp_path, text):
+    root = unityeyes(tmp_path / "u")
+    note = json.loads((root / "2.json").read_text())
+    note["interior_margin_2d"][0] = text
+    (root / "2.json").write_text(json.dumps(note))
+    (problem,) = open_index(f"eyes:{root}").problems
+    assert problem.where == "2.json"
+    assert f"{text!r} is no vector" in problem.text
+
+
 def test_notes_and_pictures_that_say_nothing_cost_one_picture_each(tmp_path):
     root = unityeyes(tmp_path / "u")
     (root / "1.jpg").write_bytes(b"no picture")

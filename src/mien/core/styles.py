@@ -118,9 +118,10 @@ def sample_latents(z_dim: int, count: int = _SAMPLES) -> np.ndarray:
 
 
 def mean_latent(generator: Styled, labels: Tensor | None) -> Tensor:
-    """ws [1, num_ws, w_dim]: the mean face, where truncation by 0 leads.
+    """ws [1, num_ws, w_dim]: the mean face, about where truncation by 0 leads.
 
-    A network whose file has no running mean of w gets the mean of 10,000 samples instead.
+    Rows that follow w are the mean of 10,000 samples, not the file's running mean, which some files lack; a
+    row that is a latent of its own (lite's first) is where truncation by 0 puts it.
     """
     z = torch.from_numpy(sample_latents(generator.z_dim, 1))
     ws = styles(generator, z, None if labels is None else labels[:1], psi=0.0)

@@ -44,7 +44,8 @@ CITATION = (
 _LICENCES = {"UnityEyes": "research only", "MPIIGaze": "CC BY-NC-SA 4.0"}
 _MARGIN = 1.3  # side of the square around an eye, in widths of the eye
 
-_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?")
+_NUMBER = r"\s*[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?\s*"
+_VECTOR = re.compile(rf"\s*\(({_NUMBER}(?:,{_NUMBER})*)\)\s*")
 HEIGHT, WIDTH = 36, 60
 EYES = ("left", "right")
 _DAY = re.compile(r"p[0-9]+/[^/]+\.mat", re.IGNORECASE)
@@ -244,8 +245,9 @@ def read_note(picture: Path, note: Path, *, grow: float) -> tuple[dict[str, floa
 
 
 def _vector(text: Any) -> list[float]:
-    """The numbers of "(x, y, z)". Raises ValueError for fewer than two."""
-    numbers = [float(number) for number in _NUMBER.findall(text)]
+    """The numbers of "(x, y, z)". Raises ValueError for fewer than two, and where anything else is in it."""
+    found = _VECTOR.fullmatch(text)
+    numbers = [float(number) for number in found[1].split(",")] if found else []
     if len(numbers) < 2 or not all(map(math.isfinite, numbers)):
         raise ValueError(f"{str(text)[:40]!r} is no vector")
     return numbers

@@ -336,4 +336,5 @@ def _serve(
             serve(app, listener)
         finally:
             works.close()
-    events.note(f"kept {len(editor.kept)} faces")
+    kept = len(editor.kept)
+    events.note(f"kept {kept} face{'s' * (kept != 1)}")
