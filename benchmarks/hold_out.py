@@ -36,7 +36,8 @@ def main() -> None:
     learnt = np.flatnonzero(~alike)
     for target, chosen in ((arguments.train, learnt), (arguments.hold_out, drawn)):
         copy(PackReader(arguments.source), dataset, target, chosen)
-    print(f"{len(learnt):,} to learn from, {len(drawn):,} kept out; {alike.sum() - len(drawn):,} like them, in neither")
+    others = int(alike.sum()) - len(drawn)
+    print(f"{len(learnt):,} to learn from, {len(drawn):,} kept out; {others:,} like these, in neither")
 
 
 def draw(dataset: Dataset, count: int, seed: int) -> np.ndarray:

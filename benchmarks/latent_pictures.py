@@ -92,7 +92,9 @@ def page(folder: Path) -> Image.Image:
     from playwright.sync_api import sync_playwright
 
     command = [sys.executable, "-m", "mien", "edit", "--serve", "--port", "0", "--out", "served"]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    server = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         assert server.stdout is not None
         address = next(hit[0] for line in server.stdout if (hit := re.search(r"http://\S+", line)))
