@@ -38,7 +38,19 @@ python "$MIEN/benchmarks/package_model.py" model/00000-* "$MIEN/src/mien/assets"
 mien encoder --data train.zip --kimg "$ENCODER_KIMG" --out encoder
 python "$MIEN/benchmarks/package_encoder.py" encoder "$MIEN/src/mien/assets"
 
-# Directions of its latents, read by the published networks that `mien artefacts fetch` brought.
+# Directions of its latents, read by the published networks that `mien artefacts fetch` brought. The smile is learnt by
+# itself: beside `mouth_open` each would be cleared of the other.
+all="$MIEN/src/mien/assets/faces-64.directions.safetensors"
 mien directions learn --attributes smile,yaw,age,female,mouth_open,glasses,hair_lightness,skin_lightness \
-    --samples 6000 --out "$MIEN/src/mien/assets/faces-64.directions.safetensors"
+    --samples 6000 --out "$all"
+mien directions learn --attributes smile --hold female,age,yaw,glasses,hair_lightness,skin_lightness \
+    --samples 3000 --out smile.directions.safetensors
+python - "$all" <<'END'
+import sys
+from pathlib import Path
+from mien.latent.directions.direction import Directions
+path = Path(sys.argv[1])
+smile = Directions.read(Path("smile.directions.safetensors"))
+Directions.read(path).joined(smile.several).save(path)
+END
 python "$MIEN/benchmarks/latent_pictures.py" "$MIEN/docs/images/latent"

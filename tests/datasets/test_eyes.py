@@ -118,7 +118,9 @@ def test_what_unityeyes_lacks_is_named_and_costs_one_picture(tmp_path):
     assert "no direction" in named["5.json"]
 
 
-@pytest.mark.parametrize("text", ["(inf, 40, 9)", "(20, nan, 9)", "(20, 30) (40, 9)", "20, 30, 9", "(20,, 9)"])
+@pytest.mark.parametrize(
+    "text", ["(inf, 40, 9)", "(20, nan, 9)", "(20, 30) (40, 9)", "20, 30, 9", "(20,, 9)"]
+)
 def test_a_point_with_anything_but_numbers_in_it_is_none(tmp_path, text):
     root = unityeyes(tmp_path / "u")
     note = json.loads((root / "2.json").read_text())

@@ -256,6 +256,13 @@ def test_sides_are_balanced_and_disjoint() -> None:
         extremes(np.ones(1000), np.arange(1000), "flat", yes_no=False, rng=np.random.default_rng(0))
 
 
+def test_a_mouth_may_open_while_a_smile_is_learnt() -> None:
+    readable = ("age", "smile", "mouth_open")
+    assert module._held(None, ["smile"], readable) == ("age",)
+    assert module._held(None, ["age"], readable) == ("smile", "mouth_open")
+    assert module._held("mouth_open", ["smile"], readable) == ("mouth_open",)
+
+
 def test_held_out_samples_are_held_out() -> None:
     """Pure chance stays chance, however many dimensions there are to fit."""
     rng = np.random.default_rng(0)

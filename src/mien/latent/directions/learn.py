@@ -57,6 +57,8 @@ HELD = (
     "skin_redness",
     "hair_lightness",
 )
+# Not held while these are learnt: with a mouth as open as before a smile can hardly be seen, and faces break.
+_PART_OF = {"smile": ("mouth_open",)}
 _SAME = 0.5  # correlation over samples from which two names are taken to mean one thing
 
 
@@ -96,7 +98,7 @@ def learn(
         Which to learn, like smile,yaw,age; by default all that the readers give.
     hold
         Which others to hold still meanwhile, like female,age; none for none. By default sex, age, yaw, smile,
-        mouth, glasses, skin and hair, where the readers give them.
+        mouth (not while a smile is learnt), glasses, skin and hair, where the readers give them.
     samples
         Faces to draw: seeds 0, 1, ... More give better directions.
     reader
@@ -157,7 +159,8 @@ def _split(reader: Sequence[str]) -> tuple[list[str], list[Path]]:
 def _held(hold: str | None, learnt: Sequence[str], readable: Sequence[str]) -> tuple[str, ...]:
     """The attributes to hold still beside those that are learnt. Raises InputError where nobody reads one."""
     if hold is None:
-        names = [name for name in HELD if name in readable]
+        free = {part for name in learnt for part in _PART_OF.get(name, ())}
+        names = [name for name in HELD if name in readable and name not in free]
     else:
         names = [name.strip() for name in hold.split(",") if name.strip() not in ("", "none")]
         check_names(names, readable)
