@@ -13,7 +13,7 @@
 # packaged model".
 set -eu
 : "${MIEN:?the checked-out repository}"
-: "${RENDERED_KIMG:=25}" "${PHOTOS_KIMG:=200}" "${BALANCED_KIMG:=80}" "${ENCODER_KIMG:=60}"
+: "${RENDERED_KIMG:=25}" "${PHOTOS_KIMG:=200}" "${BALANCED_KIMG:=80}" "${ENCODER_KIMG:=125}"
 
 mien artefacts fetch
 [ -f all.zip ] || mien prepare "$1" all.zip --size 64 \
