@@ -320,7 +320,7 @@ def test_the_page_is_served_until_ctrl_c(styled: tuple[Path, Drawing], tmp_path:
             assert client.post("kept", json={"face": "latent0001"}).status_code == 200
         code, said, complaints = ended_by_ctrl_c(process)
     assert code == 0
-    assert "kept 1 faces" in said
+    assert "kept 1 face\n" in said
     assert str(out / "kept") in said
     assert "Traceback" not in said + complaints
     assert alike(read_picture(out / "kept" / "0001.png"), drawn)
