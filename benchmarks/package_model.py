@@ -4,7 +4,7 @@
         [--kimg 400] [--text more.md]
 
 The discriminator comes out of the newest state. Large tensors of both are kept in half precision: its 11
-bits move a pixel by a level at most, which is checked, and the package stays small.
+bits move a pixel by a level or two, which is checked, and the package stays small.
 kimg: all that it was trained for, where that was more than this run. text: what was done, what it cost, what
 the data is and under which terms, how the grid looks; put into the card before the scores.
 """

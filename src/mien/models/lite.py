@@ -86,7 +86,7 @@ _TABLE: dict[str, tuple[int, int, bool, int, int, float, float, float]] = {
     "plain-quick": (0, 32, False, 24, 64, 1e-3, 0.0, 2_000),
 }
 _QUICK_UNDER = 60.0  # minutes of CPU cores
-_WEIGHTS_HELP_FOR = 10.0  # minutes of CPU cores; five where pictures are thousands
+_WEIGHTS_HELP_FOR = 10.0  # minutes of CPU cores
 PRESETS = {
     name: Config(
         mapping_layers=mapping, width_g=g, full_resolution=full, width_d=d, batch_size=batch, lr=lr,
