@@ -5,7 +5,7 @@
 --faces are drawn by chance, of each class as many as its share of all. Names are often not known, and one
 person may be in several sources: whoever the identity network takes for one of them (distance of .5 or less)
 is in neither zip. Judged by, too, such faces would make the hold-out another mix than the training set:
-painted or computed faces are taken for each other far more often than photographed people are.
+a diffusion model's portraits are taken for each other far more often than photographed people are.
 """
 
 import argparse

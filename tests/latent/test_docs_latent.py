@@ -75,7 +75,7 @@ def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert (tmp_path / file).stat().st_size > 1000
     latents = json.loads((tmp_path / "units" / "units.json").read_text())[0]
     assert (latents["features"], latents["neutral"], latents["people"]) == ("latents", True, 12)
-    assert latents["mean_gain"]["value"] > 0.12  # .2 of these twelve people, .29 of the page's 160
+    assert latents["mean_gain"]["value"] > 0.12  # .32 of the page's 160 people
     mark = verify(tmp_path / "pasted" / "seed0018-pasted.png")
     assert mark is not None
     assert mark.source_type == SourceType.COMPOSITE
