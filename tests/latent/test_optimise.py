@@ -139,6 +139,35 @@ def test_lbfgs_comes_nearer_in_as_many_steps(tmp_path: Path, name: str) -> None:
     assert errors["lbfgs"] < 0.5 * min(errors["adam"], errors["gentle"])
 
 
+@pytest.mark.slow
+def test_with_a_prior_lites_w_is_found_more_exactly(tmp_path: Path) -> None:
+    left = []
+    for prior in (0.0, 0.05):
+        case = Case(tmp_path, "lite", "w")
+        case.start = torch.lerp(case.start, case.true, 0.5)
+        done = case.begin(Course(200, prior=prior), lbfgs=True)
+        list(done.run())
+        left.append((case.space.values(done.results()) - case.true)[:, 1:].norm())
+    assert left[1] < 0.3 * left[0]
+
+
+@pytest.mark.parametrize("lbfgs", [True, False])
+def test_a_prior_keeps_latents_near_the_generators_own(tmp_path: Path, lbfgs: bool) -> None:
+    """Faces whose layers are of two latents each, which no latent of its own draws: the more, the nearer."""
+    ends = []
+    for prior in (0.0, 0.001, 0.1):
+        case = Case(tmp_path, "lite")
+        case.true[:, 2:] = case.true[:, 2:].flip(0)
+        case.images = draw_styles(case.loaded.network, case.true)
+        case.start = torch.lerp(case.start, case.true, 0.5)
+        done = case.begin(Course(60, 0.1, noise=0.0, prior=prior), lbfgs=lbfgs)
+        list(done.run())
+        departure = float(case.space.departure(done.results()).mean().detach())
+        ends.append((departure, -case.error(done)))
+    assert ends == sorted(ends, reverse=True), "and the less like the image"
+    assert ends[2][0] < 0.2 * ends[0][0]
+
+
 def test_lbfgs_lives_through_losses_that_are_no_numbers(tmp_path: Path) -> None:
     """A trial that leads nowhere is taken back, for its target alone."""
     case = Case(tmp_path)

@@ -52,6 +52,31 @@ def test_coordinates_along_the_directions_that_images_react_to(tmp_path: Path, n
     assert sum(moved(step) for step in basis) > 2 * sum(moved(step) for step in random)
 
 
+@pytest.mark.parametrize("space", ["w", "w+"])
+@pytest.mark.parametrize("name", STYLED_ONES)
+def test_how_far_latents_are_from_the_generators_own(tmp_path: Path, name: str, space: str) -> None:
+    """Nothing for its own; else as anyone would work it out from the latents, the basis not counting."""
+    loaded = loaded_generator(tmp_path, name)
+    network = loaded.network
+    ws = styles(network, latents([1, 2, 3], 8), None)
+    for basis in (None, sensitive_directions(loaded, None, 6)) if space == "w+" else (None,):
+        where = WSpace(loaded, space, None, basis)  # type: ignore[arg-type]
+        parameters = where.parameters(ws, None)
+        assert torch.allclose(where.departure(parameters), torch.zeros(3), atol=1e-6)
+        rng = torch.Generator().manual_seed(4)
+        parameters["latent"] += torch.randn(parameters["latent"].shape, generator=rng)
+        moved, samples = where.values(parameters), sample_styles(network, None)
+        spread = samples.var(dim=0).mean(dim=1).sqrt()[:, None]
+        if name == "lite":
+            own = styles(network, moved[:, 0, :8], None)
+            apart = ((moved - own) / spread)[:, 1:]
+        else:
+            apart = (moved - moved.mean(dim=1, keepdim=True)) / spread
+        expected = apart.square().mean(dim=(1, 2))
+        assert torch.allclose(where.departure(parameters), expected, rtol=1e-3, atol=1e-6)
+        assert bool((expected > 0.001).all()) is (space == "w+" or name == "lite")
+
+
 @pytest.mark.parametrize("name", STYLED_ONES)
 def test_w_ties_layers_and_wplus_does_not(tmp_path: Path, name: str) -> None:
     loaded = loaded_generator(tmp_path, name)

@@ -22,7 +22,7 @@ class Course:
 
     ramp_up, ramp_down: shares of the steps over which lr rises and falls. noise: initial, as a share of the
     deviation of w, fading until the share `noise_until` of the steps. noise_weight: of the regulariser of
-    noise maps. patience: steps without progress after which a target is done; 0: none. restarts: starting
+    noise maps. prior: weight of `WSpace.departure`. patience: steps without progress after which a target is done; 0: none. restarts: starting
     points for each target, of which the best after `trial` of the steps goes on.
     """
 
@@ -33,6 +33,7 @@ class Course:
     noise: float = 0.05
     noise_until: float = 0.75
     noise_weight: float = 1e5
+    prior: float = 0.0
     patience: int = 0
     trial: float = 0.1
     seed: int = 0
@@ -79,6 +80,13 @@ class Descent:
     def _move(self) -> Tensor:
         """One step of `_moving`; the losses [n] where it stood, or stands now."""
         raise NotImplementedError
+
+    def _losses(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Of the rows that move, [n]: how far their images are, and how unlikely their latents."""
+        losses = self._objective.losses(self._space.images(parameters), self.rows % self._num_targets)
+        if self._course.prior:
+            losses = losses + self._course.prior * self._space.departure(parameters)
+        return losses
 
     def _keep(self, kept: Tensor) -> None:
         """Go on with the rows `kept` [n] alone; `self.rows` are those already."""
@@ -172,7 +180,7 @@ class Optimisation(Descent):
         for group in self._adam.param_groups:
             group["lr"] = rate
         noise = noise_of(self._moving)
-        losses = self._objective.losses(self._space.images(self._shaken()), self.rows % self._num_targets)
+        losses = self._losses(self._shaken())
         total = losses.sum()
         if noise:
             total = total + self._course.noise_weight * noise_penalty(noise).sum()

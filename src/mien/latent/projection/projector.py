@@ -233,6 +233,7 @@ class Projector:
             options.lr or _LR,
             noise=options.initial_noise,
             noise_weight=options.noise_weight,
+            prior=options.prior_in(self.space.name),
             patience=options.patience,
             seed=options.seed + self.first + part.start,
         )

@@ -119,8 +119,7 @@ class QuasiNewton(Descent):
     def _look(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Losses [n], and their gradients [n, d] in scaled coordinates."""
         latent = latent.detach().requires_grad_()
-        images = self._space.images({**self._moving, "latent": latent})
-        losses = self._objective.losses(images, self.rows % self._num_targets)
+        losses = self._losses({**self._moving, "latent": latent})
         (gradients,) = torch.autograd.grad(losses.sum(), latent)
         return losses.detach(), gradients.flatten(1) * self._scale
 

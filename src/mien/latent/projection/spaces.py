@@ -88,7 +88,9 @@ class WSpace:
         vectors = samples[:, [group[0] for group in self._groups]]
         self._mean = vectors.mean(dim=0)[self._place]
         self._scale = row_deviation(vectors)
-        if has_leading_row(self._generator):
+        self._deviation = self._scale[self._place].clamp(min=1e-6)
+        self._led = has_leading_row(self._generator)
+        if self._led:
             self._mean = torch.zeros_like(self._mean)
             self._scale[1:] *= _LOOSE[name]
 
@@ -105,13 +107,29 @@ class WSpace:
 
     def values(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Latents [N, num_ws, w_dim], or [N, z_dim] of a generator without w, that the coordinates mean."""
+        return from_unled(self._generator, self._unled(parameters))
+
+    def _unled(self, parameters: Mapping[str, Tensor]) -> Tensor:
         latent = parameters["latent"]
         if self._basis is not None:
             along, rest = latent[:, : len(self._basis)], latent[:, len(self._basis) :]
             flat = rest + (along - rest @ self._basis.T) @ self._basis
             latent = flat.view(len(flat), *self._scale.shape)
-        offsets = (latent * self._scale)[:, self._place]
-        return from_unled(self._generator, self._mean + offsets)
+        return self._mean + (latent * self._scale)[:, self._place]
+
+    def departure(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """How far each w is from such as the mapping network gives, [N], in squared standard deviations.
+
+        From where its own latent leads (lite), else that of its rows from their mean; 0 for the generator's own
+        samples. Encoders keep such offsets small for latents that can be edited (Tov et al. 2021,
+        arXiv:2102.02766, section 4).
+        """
+        rows, deviation = self._unled(parameters), self._deviation
+        if self._led:
+            rows, deviation = rows[:, 1:], deviation[1:]
+        else:
+            rows = rows - rows.mean(dim=1, keepdim=True)
+        return (rows / deviation).square().mean(dim=(1, 2))
 
     def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
         """Labels [N, label_dim] where z needs some to draw, else None."""
@@ -144,6 +162,10 @@ class ZSpace:
         if not isinstance(self._network, Styled):
             return z
         return on_its_device(self._network, self._network.mapping, z, self.labels(parameters))
+
+    def departure(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """0: every z leads where the mapping network leads."""
+        return torch.zeros(len(parameters["latent"]))
 
     def labels(self, parameters: Mapping[str, Tensor]) -> Tensor | None:
         if "label" in parameters:
