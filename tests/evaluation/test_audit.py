@@ -114,6 +114,17 @@ def test_without_a_hold_out_training_images_stand_in_and_it_says_so(folder):
 
 
 @pytest.mark.slow
+def test_what_is_said_of_the_hold_out_stands_beside_the_verdict(folder, monkeypatch):
+    """Of one that is given; training images that stand in were drawn by chance."""
+    monkeypatch.setattr(module, "cleared_by_identity", lambda unseen, own: f"{len(unseen)}, {len(own)}")
+    result = audit("new.npy", data="train.npy", holdout="hold.npy", out=folder / "out").run()
+    assert (result.verdict, result.notes) == ("release", ("40, 40",))
+    assert "40, 40" in (folder / "out" / "audit.html").read_text()
+    result = audit("new.npy", data="train.npy", out=folder / "out").run()
+    assert "40, 40" not in result.notes
+
+
+@pytest.mark.slow
 def test_what_cannot_be_audited_is_said_in_a_line(folder, fails):
     np.save("small.npy", np.zeros((20, 32, 32, 3), np.uint8))
     np.save("few.npy", np.zeros((3, 64, 64, 3), np.uint8))
@@ -310,6 +321,18 @@ def test_images_of_other_sizes_are_compared_at_one():
     assert (found[1, 2, :, 4:-4] - expected[:, 4:-4]).abs().max() < 0.01
     same = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     assert torch.allclose(copies.small(same), same.float() / 127.5 - 1, atol=1e-6)
+
+
+def test_a_hold_out_cleared_by_the_identity_network_is_named():
+    rng = np.random.default_rng(0)
+    people = rng.uniform(0.42, 0.9, 400)  # a sixth are as near to another as one person is to himself
+    by_chance, cleared = people[:150], people[people >= 0.5][:150]
+    assert module.cleared_by_identity(by_chance, people) == ""
+    assert f"{np.mean(people < 0.5):.0%} of the training images" in module.cleared_by_identity(
+        cleared, people
+    )
+    assert module.cleared_by_identity(cleared[:20], people) == "", "twenty can lack them by chance"
+    assert module.cleared_by_identity(cleared, np.append(cleared, 0.49)) == "", "hardly anybody is near"
 
 
 def test_weak_evidence_is_undecided_with_its_reason():

@@ -22,8 +22,9 @@ class Course:
 
     ramp_up, ramp_down: shares of the steps over which lr rises and falls. noise: initial, as a share of the
     deviation of w, fading until the share `noise_until` of the steps. noise_weight: of the regulariser of
-    noise maps. prior: weight of `WSpace.departure`. patience: steps without progress after which a target is done; 0: none. restarts: starting
-    points for each target, of which the best after `trial` of the steps goes on.
+    noise maps. prior: weight of `WSpace.departure`. patience: steps without progress after which a target is
+    done; 0: none. restarts: starting points for each target, of which the best after `trial` of the steps
+    goes on.
     """
 
     steps: int

@@ -54,8 +54,8 @@ class ProjectOptions(BaseModel, frozen=True, extra="forbid"):
     prior: float | None = Field(
         None,
         ge=0,
-        description="Weight of keeping w near such as the generator's own latents lead to: truer and easier to"
-        " edit, photos fit less; by default 0.05 in w and 0 in w+.",
+        description="Weight of keeping w near such as the generator's own latents lead to: truer and easier"
+        " to edit, photos fit less; by default 0.05 in w and 0 in w+.",
     )
     patience: int = Field(0, ge=0, description="End a target after so many steps without progress; 0: never.")
     label: tuple[str, ...] = Field((), description="What the faces are, for a model trained with labels.")
