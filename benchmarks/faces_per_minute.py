@@ -4,12 +4,13 @@
         --arm old:preset=plain,augment=none --arm new:preset=quick
 
 An arm is NAME:SETTINGS of a family (`--model lite` unless told), settings as `mien train --set` takes them;
-`preset=` and `augment=` are understood too. First every arm's cost of an image is measured, the arms
-taking turns on one thread, so that a noisy neighbour slows all alike; the minutes then become a budget of
-images for each, and schedules run over it. Every product is scored by `mien evaluate`: kernel distance
-through Lite0 and the mesh with intervals, share of faces found, LPIPS diversity; beside it real halves. A
-line of JSON for each goes to --out, with a grid of 64 unpicked faces. Called again, it does what is missing,
-at the costs it measured (`costs.json`); --only names the arms that one of several processes trains.
+`preset=` and `augment=` (none unless told) are understood too. First every arm's cost of an image is
+measured, the arms taking turns on one thread, so that a noisy neighbour slows all alike; the minutes then
+become a budget of images for each, and schedules run over it. Every product is scored by `mien evaluate`:
+kernel distance through Lite0 and the mesh with intervals, share of faces found, LPIPS diversity; beside it
+real halves. A line of JSON for each goes to --out, with a grid of 64 unpicked faces. Called again, it does
+what is missing, at the costs it measured (`costs.json`); --only names the arms that one of several
+processes trains.
 """
 
 import argparse
@@ -142,7 +143,7 @@ def run_arm(
         model=arguments.model,
         preset=_told(changes, "preset", "default"),
         set=_numbers(changes),
-        augment=_told(changes, "augment", "auto"),
+        augment=_told(changes, "augment", "none"),
         kimg=nimg / 1000,
         seed=seed,
         start=arguments.start or Path("none"),

@@ -34,7 +34,7 @@ from mien.core.network import load_network
 from mien.core.packed import encode_png
 from mien.core.picture import decode, read_picture
 from mien.core.provenance import SourceType, verify
-from mien.core.styles import draw_styles, sample_styles
+from mien.core.styles import draw_styles, sample_styles, styles
 from mien.core.types import Spec
 from mien.generation.drawing import Drawing
 from mien.generation.generate import generate
@@ -157,6 +157,32 @@ def test_every_space_ends_in_w_where_there_is_one(
     assert found.codes.space == "w"
     rows = found.codes.values[0, 1:]
     assert bool((rows == rows[0]).all()) is (space != "w+")
+
+
+def test_a_prior_counts_in_w_unless_told_and_in_wplus_where_told(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    found = {
+        (space, prior): generated(
+            models["lite"],
+            out=tmp_path / f"{space}{prior}",
+            seeds="2",
+            options=options(space=space, prior=prior),
+        )
+        .run()[0]
+        .codes.values
+        for space in ("w", "w+")
+        for prior in (None, 0.0, 0.05, 10.0)
+    }
+    for space, usual, other in (("w", 0.05, 0.0), ("w+", 0.0, 0.05)):
+        assert torch.equal(found[space, None], found[space, usual])
+        assert not torch.equal(found[space, None], found[space, other])
+
+    def apart(values: torch.Tensor) -> torch.Tensor:
+        return (values - styles(load_network(models["lite"]).network, values[:, 0, :8], None))[:, 1:].norm()
+
+    for space in ("w", "w+"):
+        assert apart(found[space, 10.0]) < apart(found[space, 0.0])
 
 
 @pytest.mark.slow
