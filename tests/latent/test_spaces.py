@@ -78,6 +78,16 @@ def test_how_far_latents_are_from_the_generators_own(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize("name", STYLED_ONES)
+def test_with_labels_too_own_latents_depart_from_nothing(tmp_path: Path, name: str) -> None:
+    loaded = loaded_generator(tmp_path, name, labels=("a", "b"))
+    rows = torch.eye(2)
+    ws = styles(loaded.network, latents([1, 2], 8), rows)
+    for space in ("w", "w+"):
+        where = WSpace(loaded, space, rows)  # type: ignore[arg-type]
+        assert torch.allclose(where.departure(where.parameters(ws, None)), torch.zeros(2), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", STYLED_ONES)
 def test_w_ties_layers_and_wplus_does_not(tmp_path: Path, name: str) -> None:
     loaded = loaded_generator(tmp_path, name)
     groups = tied_rows(loaded.network)
