@@ -56,7 +56,7 @@ def faces(tmp_path: Path) -> Path:
 def test_it_learns_to_find_latents(tmp_path: Path, name: str) -> None:
     """Unseen samples end nearer to themselves than the mean is, each pass nearer than the one before."""
     model = generator_file(tmp_path, name)
-    path = encoder(model, out=tmp_path / "e", kimg=3, preset="test", device="cpu").run()
+    path = encoder(model, out=tmp_path / "e", kimg=3, preset="test", device="cpu", precision="fp32").run()
     loaded = load_network(model)
     encoding = open_encoder(path, loaded)
     z = latents(list(range(64)), 8)
@@ -162,7 +162,7 @@ def test_the_encoder_that_comes_with_mien_fits_the_model_that_does() -> None:
 @pytest.mark.slow
 def test_projection_by_encoder_and_from_its_guess(tmp_path: Path) -> None:
     model = generator_file(tmp_path, "lite")
-    path = encoder(model, out=tmp_path / "e", kimg=2, preset="test", device="cpu").run()
+    path = encoder(model, out=tmp_path / "e", kimg=2, preset="test", device="cpu", precision="fp32").run()
     errors = {}
     for method in ("encoder", "both"):
         options = QUICK.model_copy(update={"encoder": path, "method": method, "steps": 20})
