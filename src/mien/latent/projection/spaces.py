@@ -121,8 +121,8 @@ class WSpace:
         """How far each w is from such as the mapping network gives, [N], in squared standard deviations.
 
         From where its own latent leads (lite), else that of its rows from their mean; 0 for the generator's
-        own samples. Encoders keep such offsets small for latents that can be edited (Tov et al. 2021,
-        arXiv:2102.02766, section 4).
+        own samples. Encoders keep such offsets small for latents that can be edited (e4e; Tov et al. 2021,
+        arXiv:2102.02766).
         """
         rows, deviation = self._unled(parameters), self._deviation
         if self._led:
