@@ -1,6 +1,8 @@
 """The loop's own promises: guarded updates, budgets, one network at a time."""
 
 import itertools
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from contracts.family_contract import assert_same
 from mien.core.errors import MienError
 from mien.core.types import Batch, Phase, Progress
 from mien.models import lite
+from mien.training import settings
 from mien.training.loop import Budget, Step, Training, train
 from mien.training.order import Stream
 from mien.training.settings import choose, probe
@@ -248,6 +251,34 @@ def test_the_probe_measures_both_and_leaves_no_trace(monkeypatch: pytest.MonkeyP
     assert set(speeds) == {"fp32", "bf16"}
     assert min(speeds.values()) > 0
     assert torch.equal(before, training.trainable.networks["g"].state_dict()["layers.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("fp32", "bf16", "chosen", "turns"),
+    [
+        ((9, 4, 4, 4), (9, 2, 2, 2), "bf16", 4),
+        ((9, 4, 4, 4, 4, 4, 4), (9, 5, 6, 5, 5, 2, 5), "bf16", 7),  # a neighbour slowed its first turns
+        ((9, 4, 4, 4, 4, 4, 4, 4, 4, 4), (9, *[5] * 9), "fp32", 10),
+    ],
+)
+def test_the_probe_looks_again_where_float32_seems_faster(
+    fp32: tuple[int, ...], bf16: tuple[int, ...], chosen: str, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = {"now": 0.0, "turns": 0.0}
+
+    def steps(training: Training, *_: object) -> Iterator[None]:
+        low = training.precision == torch.bfloat16
+        for seconds in bf16 if low else fp32:
+            clock["now"] += seconds
+            clock["turns"] += low
+            yield None
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(settings, "train", steps)
+    monkeypatch.setattr(settings, "time", SimpleNamespace(perf_counter=lambda: clock["now"]))
+    _, stream = make()
+    assert choose(probe(lambda: lite.build(SMALL, ArrayDataset().spec), stream, CPU)) == chosen
+    assert clock["turns"] == turns
 
 
 def test_bfloat16_is_not_timed_where_it_takes_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
