@@ -98,7 +98,7 @@ def member(
 ) -> ForensicNet:
     """One expert, trained on the set's training part, from `before` on; or that of a file."""
     if begun is not None:
-        return load_network(begun, KIND).network
+        return first_of(load_network(begun, KIND).network)
     where = part_of(dataset, "train")
     labels = np.asarray(dataset.labels)[where]
     data = View(dataset, where, labels=labels, class_names=(LABEL,))
@@ -113,6 +113,14 @@ def member(
     network = training.averages.networks[PRODUCT]
     assert isinstance(network, ForensicNet)
     return network.eval()
+
+
+def first_of(network: ForensicNet) -> ForensicNet:
+    """The first member of a detector, alone."""
+    alone = build_product(EASY, network.spec).eval()
+    known = network.state_dict()
+    alone.load_state_dict({name: known[name] for name in alone.state_dict()})
+    return alone
 
 
 def joined(easy: ForensicNet, hard: ForensicNet, faces: np.ndarray) -> ForensicNet:
