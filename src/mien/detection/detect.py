@@ -37,7 +37,8 @@ LIMITS = (
 )
 WEAK = (
     "The detector that comes with mien is weak: of generators that it never met, it told a poor GAN's faces"
-    " and rendered ones (AUC .76, .78), but no StyleGAN's (.36) or diffusion model's (.56); docs/detect.md."
+    " and rendered ones (AUC .76, .78), but no StyleGAN's (.36) or diffusion model's (.56); of the packaged"
+    " model's faces it tells those at psi .5 and .7 (.95, .76), not those at psi 1 (.53); docs/detect.md."
 )
 _COLOURS = {"synthetic": (240, 70, 50), "unsure": (255, 200, 40), "no sign": (150, 195, 235)}
 _LONGEST = 1600  # side of a picture with numbered faces
