@@ -85,7 +85,7 @@ _TABLE: dict[str, tuple[int, int, bool, int, int, float, float, float]] = {
     "plain": (0, 64, False, 48, 64, 4e-4, 0.0, 2_000),  # the default of 0.1: no w, DCGAN's generator
     "plain-quick": (0, 32, False, 24, 64, 1e-3, 0.0, 2_000),
 }
-_QUICK_UNDER = 60.0  # minutes of CPU cores
+_QUICK_UNDER = 40.0  # minutes of CPU cores
 _WEIGHTS_HELP_FOR = 10.0  # minutes of CPU cores
 PRESETS = {
     name: Config(
