@@ -11,7 +11,6 @@ lies in --out. Faces whose square has under 32 pixels are called unsure, as they
 import argparse
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -31,7 +30,6 @@ from mien.generation.generate import generate
 _FRESH = 2_000_000  # first seed of a generator's faces
 _PAGE = """<!doctype html><style>body{margin:8px;font:14px sans-serif}figure{display:inline-block;margin:6px}
 img{display:block;width:%dpx}</style><h1>Our people</h1>%s"""
-Change = Callable[[Pixels], Pixels]
 
 
 def main() -> None:
